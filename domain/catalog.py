@@ -1,0 +1,23 @@
+"""The processes by name: the one place that lists them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from domain.consortium import CONSORTIUM
+from domain.kernel import process_of
+from domain.process import Process
+
+RULES: Final = "1"
+"""The version of the rules that decide. Raised when a change would decide an old entry otherwise."""
+
+CATALOG: Final[Mapping[str, Process[Any, Any, Any]]] = {process.name: process for process in (CONSORTIUM,)}
+
+
+def process_for(stream: str) -> Process[Any, Any, Any]:
+    """The process that a stream belongs to. Raises `ValueError` when there is none of that name."""
+    name = process_of(stream)
+    if name not in CATALOG:
+        raise ValueError(f"there is no process {name!r}; there are {', '.join(CATALOG)}")
+    return CATALOG[name]

@@ -1,0 +1,202 @@
+"""The charter: the consortium's rulebook as data. Adopted and amended by vote; every refusal names a clause of it.
+
+Periods carry their unit in the name. Fractions are basis points. Amounts are minor units of the charter's currency.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from enum import StrEnum
+from itertools import pairwise
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from domain.calendar import Calendar
+from domain.kernel import BasisPoints, CountryCode, Digest, Message, Name, Slug
+from domain.money import MINOR_UNITS, Amount, Currency, Minor
+
+Days = Annotated[int, Field(ge=0, le=3_650)]
+Hours = Annotated[int, Field(ge=0, le=24 * 3_650)]
+
+
+class Office(StrEnum):
+    """What a person may be entrusted with. A member's representative holds no office by that."""
+
+    SECRETARIAT = "secretariat"
+    TREASURER = "treasurer"
+    SECOND_SIGNATORY = "second-signatory"
+    BOARD = "board"
+    TRAINING_LEAD = "training-lead"
+    EVALUATION_REVIEWER = "evaluation-reviewer"
+    SAFETY_REVIEWER = "safety-reviewer"
+    LICENCE_REVIEWER = "licence-reviewer"
+    COMPLIANCE_REVIEWER = "compliance-reviewer"
+    RELEASE_MANAGER = "release-manager"
+    AUDITOR = "auditor"
+
+
+class Tier(Message):
+    """A class of membership."""
+
+    annual_fee: Minor = Field(ge=0)
+    votes: Annotated[int, Field(ge=0, le=1_000)]
+    """Weight under the scheme `per_tier`."""
+    seats: Annotated[int, Field(ge=1, le=10_000)] = 10_000
+    """How many members the tier takes."""
+
+
+class MembershipTerms(Message):
+    """Clause `membership`: from the application to the last duty of one who left."""
+
+    agreement: Digest
+    """SHA-256 of the membership agreement that is signed."""
+    review_score: Annotated[int, Field(ge=50, le=100)] = 88
+    """Screening similarity (0 to 100) from which on a person must look at the hit."""
+    list_age_days: Days = 7
+    """A sanctions list older than this screens nobody."""
+    application_days: Days = 90
+    """An application that has not become a membership by then lapses."""
+    signing_days: Days = 30
+    dues_days: Days = 30
+    """How long a dues invoice has before the ladder counts it as overdue."""
+    notice_overdue_days: Days = 60
+    suspended_overdue_days: Days = 75
+    termination_notice_overdue_days: Days = 90
+    terminated_overdue_days: Days = 105
+    payment_plan_days: Days = 180
+    """The longest time a payment plan may stop the ladder's clock."""
+    leaving_notice_days: Days = 90
+    vacancy_days: Days = 30
+    """How long a member may be without a representative before his votes are suspended."""
+    control: BasisPoints = 5_000
+    """Holdings above this fraction make two companies related."""
+
+    @model_validator(mode="after")
+    def _ladder_climbs(self) -> MembershipTerms:
+        ladder = (self.notice_overdue_days, self.suspended_overdue_days, self.termination_notice_overdue_days, self.terminated_overdue_days)
+        if not all(lower < higher for lower, higher in pairwise(ladder)):
+            raise ValueError("the good-standing ladder must climb: notice < suspended < termination notice < terminated")
+        return self
+
+
+Scheme = Literal["per_member", "per_tier", "contribution", "square_root"]
+"""How votes weigh: one each, by tier, by cleared contribution, or by its integer square root."""
+
+Method = Literal["weighted", "lazy", "ranked", "budget"]
+"""Yes and no with weights; passes unless enough object; Schulze; sharing a budget across projects."""
+
+
+class DecisionRule(Message):
+    """Clause `decisions.<class>`: how one class of decision is made."""
+
+    covers: frozenset[str] = frozenset()
+    """The commands this class decides, as `process/command_kind`: the class follows from these, never from the sponsor."""
+    method: Method = "weighted"
+    scheme: Scheme = "per_member"
+    group_cap: BasisPoints = 10_000
+    """The largest fraction of the whole weight that one seat may carry."""
+    notice_hours: Hours = 0
+    """From the announcement to the opening; the roll is frozen at the opening (the record date)."""
+    duration_hours: Annotated[int, Field(ge=1, le=24 * 366)] = 24 * 14
+    quorum_heads: BasisPoints = 5_000
+    quorum_weight: BasisPoints = 5_000
+    threshold: BasisPoints = 5_000
+    """Yes must be more than this fraction of yes plus no (weighted)."""
+    objection: BasisPoints = 2_500
+    """Lazy consensus fails when objections weigh at least this fraction of the roll."""
+    late_quorum_hours: Hours = 0
+    """A quorum first reached in the last so many hours extends the close by as many, once. 0: never."""
+    early_close: bool = True
+    """Whether a decision that can no longer change closes at once."""
+    timelock_hours: Hours = 0
+    """From passing to execution; who opposed may leave in between."""
+    subject_barred: bool = True
+    """Whether the member that the decision is about is recused by rule."""
+    sponsors: frozenset[Office] = frozenset()
+    """Offices that may sponsor it; representatives of active members always may."""
+
+
+class FundingTerms(Message):
+    """Clause `funding`: rounds, calls and what happens when money does not come."""
+
+    share_floor: BasisPoints = 200
+    """The smallest fraction of the goal a member may pledge (1/50)."""
+    share_cap: BasisPoints = 1_000
+    """The largest fraction of the goal a seat may be allocated (1/10), related companies together."""
+    concentration_gauge: BasisPoints = 1_500
+    """The Herfindahl-Hirschman index of the allocation above which the round shows a warning."""
+    extension_days: Days = 30
+    """By how much one vote may extend a round that missed its minimum."""
+    extension_vote_days: Days = 21
+    """How long the round waits for that vote."""
+    call_notice_business_days: Annotated[int, Field(ge=1, le=120)] = 10
+    reminder_days: Days = 3
+    """How long before and after the due date reminders go out."""
+    cure_business_days: Annotated[int, Field(ge=1, le=120)] = 10
+    default_interest: BasisPoints = 800
+    """Per year, simple, actual/360, on the overdue amount; paid to those who funded the tranche in time."""
+    makeup_cap: BasisPoints = 2_500
+    """The most a make-up call may add, as a fraction of the member's own call."""
+    makeup_notice_business_days: Annotated[int, Field(ge=1, le=120)] = 5
+    equalisation_interest: BasisPoints = 400
+    """Per year, simple, actual/360, that a late joiner pays on what he would have paid, to those who paid it."""
+    leaver_funds_called: bool = True
+    """Whether one who leaves still owes what was called before the notice."""
+
+
+class RateCard(Message):
+    """Clause `rate_card`: what delivered goods count for. A round keeps the version it was opened under."""
+
+    version: Annotated[int, Field(ge=1)] = 1
+    rates: Annotated[Mapping[Slug, Amount], Field(min_length=1)]
+    """Minor units for one unit of each kind (`h100-hour`, `engineer-day`, `billion-tokens`)."""
+
+
+def _known(code: str) -> str:
+    if code not in MINOR_UNITS:
+        raise ValueError(f"this system keeps no books in {code}; use one of {', '.join(sorted(MINOR_UNITS))}")
+    return code
+
+
+class Charter(Message):
+    """The rulebook in force. One charter governs one consortium, in one currency."""
+
+    name: Name
+    currency: Annotated[Currency, AfterValidator(_known)]
+    seat: CountryCode
+    calendar: Calendar = Calendar()
+    tiers: Annotated[Mapping[Slug, Tier], Field(min_length=1)]
+    membership: MembershipTerms
+    decisions: Annotated[Mapping[Slug, DecisionRule], Field(min_length=1)]
+    funding: FundingTerms = FundingTerms()
+    rate_card: RateCard
+
+    @model_validator(mode="after")
+    def _classes_are_disjoint(self) -> Charter:
+        seen: dict[str, str] = {}
+        for name, rule in self.decisions.items():
+            for command in rule.covers:
+                if command in seen:
+                    raise ValueError(f"{command} is decided by two classes, {seen[command]} and {name}; name it in one")
+                seen[command] = name
+        missing = sorted(REQUIRED_DECISIONS - seen.keys())
+        if missing:
+            raise ValueError(f"no class of decision covers {', '.join(missing)}")
+        return self
+
+    def class_of(self, command: str) -> str | None:
+        """The class that decides `process/command_kind`, or `None` when no vote can give that command."""
+        return next((name for name, rule in self.decisions.items() if command in rule.covers), None)
+
+
+REQUIRED_DECISIONS: Final = frozenset(
+    {"member/admit", "member/expel", "consortium/amend_charter", "round/extend_round", "round/reduce_goal", "round/cancel_round"}
+)
+"""Commands that only a vote can give: a charter without a class for each is incomplete."""
+
+
+def days(count: int) -> timedelta:
+    """`count` days of 24 hours."""
+    return timedelta(days=count)

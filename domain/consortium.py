@@ -1,0 +1,256 @@
+"""The consortium itself, `consortium/<name>`: its founding, its charter, its officers and their keys.
+
+The first entry of every log is `found`. Afterwards the charter changes only by a passed proposal; offices are granted
+and revoked by the secretariat, and the board's by a vote through the same commands under a mandate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Final, Literal
+
+from pydantic import Field, TypeAdapter
+
+from domain.charter import Charter, Office
+from domain.kernel import SERVICE, Agenda, Command, Headline, Map, Message, PersonId, Refused, escaped, mapping
+from domain.process import Common, Context, Process, StepOwed
+from domain.register import CharterAdopted, KeyEnrolled, KeyRevoked, OfficeGranted, OfficeRevoked
+
+PublicKey = Annotated[
+    str, Field(max_length=1_000, pattern=r"^(ssh-ed25519|ecdsa-sha2-nistp256|sk-ssh-ed25519@openssh\.com) [A-Za-z0-9+/=]+$")
+]
+"""An OpenSSH public key in one line, without a comment."""
+
+# ---------------------------------------------------------------- commands
+
+
+class Officer(Message):
+    """A person, his offices and his key, as named at the founding."""
+
+    person: PersonId
+    offices: frozenset[Office] = Field(min_length=1)
+    public_key: PublicKey | None = None
+
+
+class Found(Command):
+    """Adopt the first charter and name the first officers. Once, by one of them."""
+
+    kind: Literal["found"] = "found"
+    charter: Charter
+    officers: tuple[Officer, ...] = Field(min_length=1, max_length=100)
+
+
+class AmendCharter(Command):
+    """Put a whole new charter in force. By a passed proposal."""
+
+    kind: Literal["amend_charter"] = "amend_charter"
+    charter: Charter
+
+
+class GrantOffice(Command):
+    """Entrust a person with an office. By the secretariat; seats on the board by a passed proposal."""
+
+    kind: Literal["grant_office"] = "grant_office"
+    person: PersonId
+    office: Office
+
+
+class RevokeOffice(Command):
+    """Take an office from a person. By the secretariat; seats on the board by a passed proposal."""
+
+    kind: Literal["revoke_office"] = "revoke_office"
+    person: PersonId
+    office: Office
+
+
+class EnrolKey(Command):
+    """Let a key speak for a person. By that person, or the secretariat for an officer without one."""
+
+    kind: Literal["enrol_key"] = "enrol_key"
+    person: PersonId
+    public_key: PublicKey
+
+
+class RevokeKey(Command):
+    """Let a key speak for a person no longer. By that person or the secretariat."""
+
+    kind: Literal["revoke_key"] = "revoke_key"
+    person: PersonId
+    public_key: PublicKey
+
+
+ConsortiumCommand = Found | AmendCharter | GrantOffice | RevokeOffice | EnrolKey | RevokeKey
+
+# ---------------------------------------------------------------- events
+
+ConsortiumEvent = CharterAdopted | OfficeGranted | OfficeRevoked | KeyEnrolled | KeyRevoked
+
+# ---------------------------------------------------------------- states
+
+
+@dataclass(frozen=True, slots=True)
+class Unfounded:
+    """Before the first entry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Founded:
+    """The charter in force, the officers and everybody's keys."""
+
+    version: int
+    charter: Charter
+    officers: Map[PersonId, frozenset[Office]]
+    keys: Map[PersonId, frozenset[str]]
+
+
+ConsortiumState = Unfounded | Founded
+SOLE: Final = (Office.SECRETARIAT, Office.TREASURER)
+"""Offices that may never stand empty."""
+
+# ---------------------------------------------------------------- decide
+
+
+def decide(state: ConsortiumState, command: ConsortiumCommand, context: Context) -> Sequence[ConsortiumEvent | StepOwed]:
+    """The facts that follow, or `Refused`."""
+    match state:
+        case Unfounded():
+            match command:
+                case Found(charter=charter, officers=officers):
+                    _require_first(context)
+                    _require_complete(officers, context)
+                    return (
+                        CharterAdopted(version=1, charter=charter),
+                        *(OfficeGranted(person=named.person, office=office) for named in officers for office in sorted(named.offices)),
+                        *(KeyEnrolled(person=named.person, public_key=named.public_key) for named in officers if named.public_key),
+                    )
+                case AmendCharter() | GrantOffice() | RevokeOffice() | EnrolKey() | RevokeKey():
+                    raise Refused("not_founded", "this consortium has not been founded yet", remedy="record `found` with a charter first")
+        case Founded(charter=current, officers=held, keys=keys):
+            match command:
+                case Found():
+                    raise Refused("already_founded", "this consortium has been founded", remedy="amend its charter by a proposal")
+                case AmendCharter(charter=charter):
+                    context.require_mandate()
+                    _require_same_currency(current, charter)
+                    return (CharterAdopted(version=state.version + 1, charter=charter),)
+                case GrantOffice(person=person, office=office):
+                    _require_appointer(office, context)
+                    return () if office in held.get(person, frozenset()) else (OfficeGranted(person=person, office=office),)
+                case RevokeOffice(person=person, office=office):
+                    _require_appointer(office, context)
+                    if office not in held.get(person, frozenset()):
+                        return ()
+                    _require_successor(held, office)
+                    return (OfficeRevoked(person=person, office=office),)
+                case EnrolKey(person=person, public_key=key):
+                    _require_self_or_secretariat(person, context)
+                    return () if key in keys.get(person, frozenset()) else (KeyEnrolled(person=person, public_key=key),)
+                case RevokeKey(person=person, public_key=key):
+                    _require_self_or_secretariat(person, context)
+                    return (KeyRevoked(person=person, public_key=key),) if key in keys.get(person, frozenset()) else ()
+
+
+def _require_first(context: Context) -> None:
+    if context.register.version:
+        raise Refused("already_founded", "this log has a consortium already", remedy="one log is one consortium: use another log")
+
+
+def _require_complete(officers: Sequence[Officer], context: Context) -> None:
+    if context.actor not in {named.person for named in officers}:
+        raise Refused("founder_not_named", f"{context.actor} is not among the officers", remedy="found it as one of the officers you name")
+    persons = [named.person for named in officers]
+    if len(persons) != len(set(persons)) or SERVICE in persons:
+        raise Refused("officer_named_twice", "each officer is named once, and none is called `service`", remedy="name each person once")
+    for office in SOLE:
+        if not any(office in named.offices for named in officers):
+            raise Refused("office_vacant", f"nobody is named as {office}", remedy=f"name a {office}", clause="roles")
+
+
+def _require_same_currency(current: Charter, charter: Charter) -> None:
+    if charter.currency != current.currency:
+        raise Refused(
+            "currency_is_fixed", f"the books are kept in {current.currency}", clause="currency",
+            remedy=f"keep currency = {current.currency!r}; another currency is another consortium",
+        )  # fmt: skip
+
+
+def _require_successor(held: Map[PersonId, frozenset[Office]], office: Office) -> None:
+    if office in SOLE and sum(office in offices for offices in held.values()) == 1:
+        raise Refused("last_officer", f"nobody else is {office}", remedy="grant the office to a successor first", clause="roles")
+
+
+def _require_appointer(office: Office, context: Context) -> None:
+    if office is Office.BOARD:
+        context.require_mandate()
+    elif not context.mandate:
+        context.require_office(Office.SECRETARIAT)
+
+
+def _require_self_or_secretariat(person: PersonId, context: Context) -> None:
+    if context.actor != person:
+        context.require_office(Office.SECRETARIAT)
+
+
+# ---------------------------------------------------------------- evolve
+
+
+def evolve(state: ConsortiumState, event: ConsortiumEvent) -> ConsortiumState:
+    """The state after a fact."""
+    match event:
+        case CharterAdopted(version=version, charter=charter):
+            match state:
+                case Unfounded():
+                    return Founded(version, charter, mapping(), mapping())
+                case Founded():
+                    return replace(state, version=version, charter=charter)
+        case OfficeGranted(person=person, office=office):
+            return _officer(state, person, lambda offices: offices | {office})
+        case OfficeRevoked(person=person, office=office):
+            return _officer(state, person, lambda offices: offices - {office})
+        case KeyEnrolled(person=person, public_key=key):
+            return _keys(state, person, lambda keys: keys | {key})
+        case KeyRevoked(person=person, public_key=key):
+            return _keys(state, person, lambda keys: keys - {key})
+
+
+def _officer(state: ConsortiumState, person: PersonId, change: Callable[[frozenset[Office]], frozenset[Office]]) -> ConsortiumState:
+    assert isinstance(state, Founded)
+    return replace(state, officers=state.officers.set(person, change(state.officers.get(person, frozenset()))))
+
+
+def _keys(state: ConsortiumState, person: PersonId, change: Callable[[frozenset[str]], frozenset[str]]) -> ConsortiumState:
+    assert isinstance(state, Founded)
+    return replace(state, keys=state.keys.set(person, change(state.keys.get(person, frozenset()))))
+
+
+# ---------------------------------------------------------------- agenda and describe
+
+
+def agenda(state: ConsortiumState) -> Agenda:
+    """A consortium owes nothing by itself, and does not end."""
+    return Agenda(closed=True)
+
+
+def describe(state: ConsortiumState) -> Headline:
+    """The charter's name and version, and who holds which office."""
+    match state:
+        case Unfounded():
+            return Headline("unfounded", "not founded yet")
+        case Founded(version=version, charter=charter, officers=held):
+            rows = "\n".join(f"| {person} | {', '.join(sorted(offices))} |" for person, offices in sorted(held.items()) if offices)
+            text = f"| officer | offices |\n| --- | --- |\n{rows}"
+            return Headline("founded", f"{escaped(charter.name)}, charter version {version}", text)
+
+
+CONSORTIUM: Process[ConsortiumCommand, ConsortiumEvent, ConsortiumState] = Process(
+    name="consortium",
+    initial=Unfounded(),
+    decide=decide,
+    evolve=evolve,
+    agenda=agenda,
+    describe=describe,
+    commands=TypeAdapter(Annotated[ConsortiumCommand, Field(discriminator="kind")]),
+    events=TypeAdapter(tuple[Annotated[ConsortiumEvent | Common, Field(discriminator="kind")], ...]),
+    states=TypeAdapter(ConsortiumState),
+)

@@ -1,0 +1,253 @@
+"""What every process is made of: messages, identifiers, refusals, steps and agendas."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, NewType, TypeVar
+from uuid import UUID, uuid5
+
+import immutables
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+# ---------------------------------------------------------------- identifiers
+
+StreamId = NewType("StreamId", str)
+"""`process/slug`, for example `round/atlas-1`; also the id of the workflow that drives the stream."""
+
+CommandId = NewType("CommandId", str)
+"""A UUID in its canonical text form. The same id always means the same command."""
+
+SLUG: Final = r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?"
+STREAM: Final = re.compile(rf"(?P<process>[a-z]{{1,20}})/(?P<slug>{SLUG})")
+
+Slug = Annotated[str, Field(pattern=rf"^{SLUG}$", max_length=64)]
+"""Lower-case ASCII letters, digits and inner hyphens, at most 64 of them."""
+
+MemberId = Slug
+PersonId = Slug
+"""Persons appear on the log under a handle only; names and addresses live in the erasable address book."""
+
+SERVICE: Final = "service"
+"""The actor of outcomes, deadlines and told commands: the system itself, which can give no person's command."""
+
+_NAMESPACE: Final = UUID("6f1d7f3e-9c52-5b0e-8d43-27c3d6a1b0aa")
+
+
+def derived_id(*parts: str) -> CommandId:
+    """The command id that belongs to these parts (RFC 9562 version 5): told again, it is the same."""
+    return CommandId(str(uuid5(_NAMESPACE, "\x1f".join(parts))))
+
+
+def process_of(stream: str) -> str:
+    """The name of the process a stream belongs to. Raises `ValueError` for text that is no stream id."""
+    match = STREAM.fullmatch(stream)
+    if match is None:
+        raise ValueError(f"{stream!r} is not of the form process/slug with lower-case ASCII letters, digits and hyphens")
+    return match["process"]
+
+
+def slug_of(stream: str) -> str:
+    """The part of a stream id after the process name."""
+    process_of(stream)
+    return stream.partition("/")[2]
+
+
+# ---------------------------------------------------------------- text
+
+_FORBIDDEN: Final = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
+_JOINERS: Final = frozenset("\u200c\u200d")
+"""Zero-width joiners are letters' business in Persian and the Indic scripts, and only between letters (UAX 31, 2.3)."""
+
+
+def _plain(text: str, *, also: str = "") -> str:
+    """NFC text without control, format (bidi, zero-width), surrogate, private-use or unassigned characters."""
+    text = unicodedata.normalize("NFC", text)
+    for index, character in enumerate(text):
+        if unicodedata.category(character) in _FORBIDDEN and character not in also:
+            if character in _JOINERS and 0 < index < len(text) - 1 and text[index - 1].isalpha() and not text.isascii():
+                continue
+            raise ValueError(f"character U+{ord(character):04X} at place {index + 1} is invisible or steers the display; remove it")
+    return text
+
+
+def _name(text: str) -> str:
+    text = _plain(text)
+    if text != text.strip() or not text:
+        raise ValueError("a name neither starts nor ends with a space, and is not empty")
+    return text
+
+
+def _prose(text: str) -> str:
+    return _plain(text, also="\n\t")
+
+
+Name = Annotated[str, Field(max_length=200), AfterValidator(_name)]
+"""A name in any script: NFC, one line, nothing invisible."""
+
+Prose = Annotated[str, Field(max_length=4_000), AfterValidator(_prose)]
+"""Text of a person, several lines at most 4,000 characters; never shown unescaped."""
+
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+"""A SHA-256 in lower-case hexadecimal."""
+
+CountryCode = Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
+"""ISO 3166-1 alpha-2."""
+
+BasisPoints = Annotated[int, Field(ge=0, le=10_000)]
+"""Hundredths of a percent: 10,000 is the whole."""
+
+
+def _utc(value: datetime) -> datetime:
+    return value.astimezone(UTC)
+
+
+Instant = Annotated[AwareDatetime, AfterValidator(_utc)]
+"""A point in time: read with any offset, kept in UTC; a time without an offset is refused."""
+
+# ---------------------------------------------------------------- containers
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class _MapSchema:
+    """Lets pydantic read and write a persistent map as an object (for snapshots)."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(
+            immutables.Map,
+            handler(dict.__class_getitem__(source.__args__)),
+            serialization=core_schema.plain_serializer_function_ser_schema(dict),
+        )
+
+
+Map = Annotated[immutables.Map[K, V], _MapSchema]
+"""A persistent mapping: `set` and `delete` return a new map in O(log n) and leave the old one as it was."""
+
+
+def mapping(items: Mapping[K, V] | None = None) -> immutables.Map[K, V]:
+    """A persistent map with these items."""
+    return immutables.Map(items or {})
+
+
+# ---------------------------------------------------------------- messages
+
+
+class Message(BaseModel):
+    """What crosses borders and is stored for ever: frozen, no unknown fields, no coercion."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+
+class Command(Message):
+    """What somebody asks for. `kind` is its name on the wire, in the log and in the Temporal UI."""
+
+    kind: str
+
+
+class Outcome(Command):
+    """What an owed step brought back from the outside world; given by the service only."""
+
+    step: str
+    """The key of the step it answers."""
+
+
+class Event(Message):
+    """What became true. Stored events are read for ever: fields are only added, with defaults."""
+
+    kind: str
+
+
+def canonical(message: Message) -> bytes:
+    """The one byte form of a message: RFC 8785 (sorted keys, no spaces, UTF-8; messages hold no floats)."""
+    return canonical_json(message.model_dump(mode="json"))
+
+
+def canonical_json(value: Any) -> bytes:
+    """RFC 8785 for JSON values without floats and with ASCII keys."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def digest_of(stream: str, command: Mapping[str, Any]) -> str:
+    """The SHA-256 that a vote authorises: of the stream and the command's canonical form, and nothing else."""
+    return hashlib.sha256(stream.encode() + b"\n" + canonical_json(command)).hexdigest()
+
+
+# ---------------------------------------------------------------- refusals
+
+
+class Refused(Exception):
+    """A rule said no. `rule` is its stable name, `remedy` the way out, `clause` the place in the charter it comes from."""
+
+    def __init__(self, rule: str, message: str, *, remedy: str, clause: str = "") -> None:
+        super().__init__(message)
+        self.rule = rule
+        self.message = message
+        self.remedy = remedy
+        self.clause = clause
+
+
+# ---------------------------------------------------------------- steps and agendas
+
+StepData = Mapping[str, Any]
+
+
+class Step(Message):
+    """A side effect that is owed. `kind` names its activity; `key` is the same however often it is tried."""
+
+    kind: Slug
+    key: Annotated[str, Field(max_length=160)]
+    data: dict[str, Any] = Field(default_factory=dict)
+
+
+def tell(stream: str, command: Mapping[str, Any], *, key: str) -> Step:
+    """The step that records a command on another stream, once."""
+    return Step(kind="tell", key=key, data={"stream": stream, "command": dict(command)})
+
+
+def notify(template: str, to: tuple[str, ...], *, key: str, **facts: str | int) -> Step:
+    """The step that tells people something. `to` names persons, members (`member:helio`) or offices (`office:treasurer`)."""
+    return Step(kind="notify", key=key, data={"template": template, "to": list(to), "facts": facts})
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """At `at` the system gives `command`, unless the process has moved on by then."""
+
+    at: datetime
+    command: Command
+
+
+@dataclass(frozen=True, slots=True)
+class Agenda:
+    """What is owed next: the next deadline, the steps not yet carried out, and whether the process is at its end."""
+
+    deadline: Deadline | None = None
+    steps: tuple[Step, ...] = ()
+    closed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """A process in one line and one short Markdown text, with the values that people search by."""
+
+    phase: str
+    line: str
+    text: str = ""
+    waits_for: tuple[str, ...] = ()
+    """Who is waited for: persons, `member:<id>` or `office:<name>`."""
+
+
+def escaped(text: str, limit: int = 80) -> str:
+    """Member text made safe to show in Markdown, HTML and terminals: short, one line, no markup."""
+    flat = " ".join(text.split())
+    short = flat if len(flat) <= limit else flat[: limit - 1] + "…"
+    return re.sub(r"([\\`*_{}\[\]()<>#+!|~&@:/])", r"\\\1", short)

@@ -1,0 +1,296 @@
+"""The process as four functions, and what all processes have in common: owed steps and mandates.
+
+A process is `decide`, `evolve`, `agenda` and `describe` over its own state. Around that state this module keeps a
+`Stream`: which steps are owed to the outside world, which failed and wait for a person, and which mandate a command
+was given under. A process owes a step by stating `StepOwed` among its events, so an obligation is a stored fact: it
+survives every crash, and a later release owes nothing new for the past.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar
+
+from pydantic import Field, TypeAdapter
+
+from domain.charter import Charter, Office
+from domain.kernel import (
+    SERVICE,
+    Agenda,
+    Command,
+    Event,
+    Headline,
+    Map,
+    MemberId,
+    Outcome,
+    PersonId,
+    Prose,
+    Refused,
+    Step,
+    StreamId,
+    canonical,
+    digest_of,
+    mapping,
+)
+from domain.register import MandateExercised, Register
+
+AT_ONCE: Final = 32
+"""How many owed steps are shown, and so carried out, at a time: a bound on every workflow's width."""
+
+# ---------------------------------------------------------------- context
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a decision may look at besides its own state: all of it is data, as of the entry's position."""
+
+    at: datetime
+    actor: PersonId
+    stream: StreamId
+    register: Register
+    mandate: str = ""
+    """The proposal that authorises exactly this command on this stream, or empty."""
+
+    @property
+    def charter(self) -> Charter:
+        """The charter in force."""
+        return self.register.charter
+
+    def require_office(self, *offices: Office, clause: str = "roles") -> None:
+        """Refuses actors who hold none of these offices."""
+        if not self.register.holds(self.actor, *offices):
+            names = " or ".join(offices)
+            raise Refused(
+                "office_required", f"{self.actor} does not hold the office {names}",
+                remedy=f"ask a holder of {names} to give this command", clause=clause,
+            )  # fmt: skip
+
+    def require_representative(self, member: MemberId) -> None:
+        """Refuses actors who do not speak for the member."""
+        if not self.register.speaks_for(self.actor, member):
+            raise Refused(
+                "not_a_representative", f"{self.actor} does not speak for {member}",
+                remedy=f"ask a representative or alternate of {member} (`consortium who-represents {member}`)", clause="membership",
+            )  # fmt: skip
+
+    def require_active(self, member: MemberId) -> None:
+        """Refuses what only a member with all its rights may do."""
+        known = self.register.members.get(member)
+        if known is None:
+            raise Refused(
+                "unknown_member", f"{member} is not a member", clause="membership",
+                remedy="check the spelling against `consortium members`, or apply first",
+            )  # fmt: skip
+        if not self.register.active(member):
+            raise Refused(
+                "member_not_active", f"{member} is {known.standing}", clause="membership",
+                remedy="settle what is overdue; the member's page says what (`consortium show member/" + member + "`)",
+            )  # fmt: skip
+
+    def require_service(self) -> None:
+        """Refuses persons where only the system itself may speak."""
+        if self.actor != SERVICE:
+            raise Refused(
+                "service_only", f"{self.actor} cannot give this command", remedy="none is needed: the system gives it when it is due"
+            )
+
+    def require_mandate(self) -> None:
+        """Refuses what only a passed proposal can order, once."""
+        if not self.mandate:
+            raise Refused(
+                "no_mandate", "no passed proposal authorises exactly this command here", clause="decisions",
+                remedy="propose it (`consortium propose`); once passed it is carried out by itself",
+            )  # fmt: skip
+
+
+# ---------------------------------------------------------------- what every stream can be told
+
+
+class StepDone(Outcome):
+    """The step was carried out, and there is nothing else to say about it."""
+
+    kind: Literal["step_done"] = "step_done"
+
+
+class FailStep(Outcome):
+    """The step failed for good."""
+
+    kind: Literal["fail_step"] = "fail_step"
+    reason: Annotated[str, Field(max_length=1_000)]
+
+
+class RetryStep(Command):
+    """Try a failed step again. By the secretariat."""
+
+    kind: Literal["retry_step"] = "retry_step"
+    step: str
+
+
+class WaiveStep(Command):
+    """Live without a failed step: it is owed no longer. By the secretariat, with the reason."""
+
+    kind: Literal["waive_step"] = "waive_step"
+    step: str
+    reason: Prose
+
+
+class StepOwed(Event):
+    """The outside world is to be acted on."""
+
+    kind: Literal["step_owed"] = "step_owed"
+    step: Step
+
+
+class StepCarriedOut(Event):
+    """It was acted on."""
+
+    kind: Literal["step_carried_out"] = "step_carried_out"
+    step: str
+
+
+class StepFailed(Event):
+    """It could not be acted on: a person must look."""
+
+    kind: Literal["step_failed"] = "step_failed"
+    step: str
+    reason: str
+
+
+class StepRetried(Event):
+    """A person asked for another try."""
+
+    kind: Literal["step_retried"] = "step_retried"
+    step: str
+
+
+class StepWaived(Event):
+    """A person decided to live without it."""
+
+    kind: Literal["step_waived"] = "step_waived"
+    step: str
+    reason: Prose
+
+
+StepCommand = StepDone | FailStep | RetryStep | WaiveStep
+StepEvent = StepOwed | StepCarriedOut | StepFailed | StepRetried | StepWaived
+Common = StepEvent | MandateExercised
+"""Events that any stream may hold besides its process's own."""
+
+# ---------------------------------------------------------------- the process
+
+S = TypeVar("S")
+C = TypeVar("C", bound=Command)
+E = TypeVar("E", bound=Event)
+
+
+@dataclass(frozen=True)
+class Process(Generic[C, E, S]):
+    """A process: its four functions, and the messages it speaks."""
+
+    name: str
+    initial: S
+    decide: Callable[[S, C, Context], Sequence[E | StepOwed]]
+    evolve: Callable[[S, E], S]
+    agenda: Callable[[S], Agenda]
+    describe: Callable[[S], Headline]
+    commands: TypeAdapter[C]
+    events: TypeAdapter[tuple[E | Common, ...]]
+    states: TypeAdapter[S]
+    """For snapshots only: a state is derived, and crosses no other border."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream(Generic[S]):
+    """A process's state, and what it owes."""
+
+    state: S
+    version: int = 0
+    """How many events made it."""
+    owed: Map[str, Step] = field(default_factory=mapping)
+    failed: Map[str, str] = field(default_factory=mapping)
+    """Of the owed steps those that wait for a person, with the reason."""
+    tries: Map[str, int] = field(default_factory=mapping)
+    """How often a person asked for another try of a step still owed."""
+
+
+def decide(process: Process[Any, Any, S], stream: Stream[S], command: Command, context: Context) -> Sequence[Event]:
+    """The events that follow from a command, or `Refused`. An answer to a step no longer owed is old news: nothing follows."""
+    match command:
+        case Outcome(step=key):
+            context.require_service()
+            if key not in stream.owed or key in stream.failed:
+                return ()
+            match command:
+                case FailStep(reason=reason):
+                    return (StepFailed(step=key, reason=reason),)
+                case StepDone():
+                    return (StepCarriedOut(step=key),)
+                case _:
+                    return (StepCarriedOut(step=key), *process.decide(stream.state, command, context))
+        case RetryStep(step=key):
+            context.require_office(Office.SECRETARIAT)
+            _require_failed(stream, key)
+            return (StepRetried(step=key),)
+        case WaiveStep(step=key, reason=reason):
+            context.require_office(Office.SECRETARIAT)
+            _require_failed(stream, key)
+            return (StepWaived(step=key, reason=reason),)
+        case _:
+            digest = digest_of(context.stream, command.model_dump(mode="json")) if context.register.mandates else ""
+            proposal = context.register.mandates.get(digest, "")
+            if not proposal:
+                return process.decide(stream.state, command, context)
+            events = process.decide(stream.state, command, replace(context, mandate=proposal))
+            return (MandateExercised(proposal=proposal, digest=digest), *events)
+
+
+def _require_failed(stream: Stream[Any], key: str) -> None:
+    if key not in stream.failed:
+        raise Refused("step_not_failed", f"no step {key!r} waits for a person here", remedy="`consortium show` lists the steps that failed")
+
+
+def evolve(process: Process[Any, Any, S], stream: Stream[S], event: Event) -> Stream[S]:
+    """The stream after an event. Copies, and never fails on a stored event."""
+    match event:
+        case StepOwed(step=step):
+            return replace(stream, version=stream.version + 1, owed=stream.owed.set(step.key, step))
+        case StepCarriedOut(step=key) | StepWaived(step=key):
+            return replace(
+                stream, version=stream.version + 1,
+                owed=_without(stream.owed, key), failed=_without(stream.failed, key), tries=_without(stream.tries, key),
+            )  # fmt: skip
+        case StepFailed(step=key, reason=reason):
+            return replace(stream, version=stream.version + 1, failed=stream.failed.set(key, reason))
+        case StepRetried(step=key):
+            tries = stream.tries.set(key, stream.tries.get(key, 0) + 1)
+            return replace(stream, version=stream.version + 1, failed=_without(stream.failed, key), tries=tries)
+        case MandateExercised():
+            return replace(stream, version=stream.version + 1)
+        case _:
+            return replace(stream, version=stream.version + 1, state=process.evolve(stream.state, event))
+
+
+V = TypeVar("V")
+
+
+def _without(items: Map[str, V], key: str) -> Map[str, V]:
+    return items.delete(key) if key in items else items
+
+
+def agenda(process: Process[Any, Any, S], stream: Stream[S]) -> Agenda:
+    """What the process and its stream owe: at most `AT_ONCE` steps at a time, in a stable order; closed when all is done."""
+    own = process.agenda(stream.state)
+    ready = sorted(key for key in stream.owed if key not in stream.failed)[:AT_ONCE]
+    return Agenda(own.deadline, tuple(stream.owed[key] for key in ready), own.closed and not stream.owed)
+
+
+def owe(step: Step) -> StepOwed:
+    """The event by which a decision owes a step."""
+    return StepOwed(step=step)
+
+
+def command_bytes(command: Command) -> bytes:
+    """A command in its canonical form: what is signed, stored and compared when an id is repeated."""
+    return canonical(command)

@@ -1,0 +1,492 @@
+"""The register: what every process must agree on, folded from the whole log as of a position.
+
+Its facts are ordinary events that any process may state; every other event passes it by. A decision gets the
+register as of its own position, so a re-execution at that position decides the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from domain.charter import Charter, Office
+from domain.kernel import (
+    SERVICE,
+    BasisPoints,
+    CountryCode,
+    Digest,
+    Event,
+    Instant,
+    Map,
+    MemberId,
+    Message,
+    Name,
+    PersonId,
+    Refused,
+    Slug,
+    mapping,
+)
+from domain.money import Minor
+
+
+class Capacity(StrEnum):
+    """How a person speaks for a member: an alternate acts while no representative is seated or in his stead."""
+
+    REPRESENTATIVE = "representative"
+    ALTERNATE = "alternate"
+
+
+class Standing(StrEnum):
+    """A member's rights. Only an active member votes and pledges; a leaving one keeps his duties."""
+
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    LEAVING = "leaving"
+    GONE = "gone"
+
+
+class Holding(Message):
+    """Who holds how much of a company. The holder is any company's handle, a member's or not."""
+
+    holder: Slug
+    fraction: BasisPoints
+
+
+# ---------------------------------------------------------------- the facts
+
+
+class CharterAdopted(Event):
+    """A version of the charter is in force from this entry on."""
+
+    kind: Literal["charter_adopted"] = "charter_adopted"
+    version: int
+    charter: Charter
+
+
+class OfficeGranted(Event):
+    """A person holds an office."""
+
+    kind: Literal["office_granted"] = "office_granted"
+    person: PersonId
+    office: Office
+
+
+class OfficeRevoked(Event):
+    """A person no longer holds an office."""
+
+    kind: Literal["office_revoked"] = "office_revoked"
+    person: PersonId
+    office: Office
+
+
+class KeyEnrolled(Event):
+    """Signatures by this key (OpenSSH one-line form) speak for the person from this entry on."""
+
+    kind: Literal["key_enrolled"] = "key_enrolled"
+    person: PersonId
+    public_key: Annotated[str, Field(max_length=1_000)]
+
+
+class KeyRevoked(Event):
+    """The key speaks for the person no longer."""
+
+    kind: Literal["key_revoked"] = "key_revoked"
+    person: PersonId
+    public_key: str
+
+
+class RepresentativeSeated(Event):
+    """A person speaks for a member."""
+
+    kind: Literal["representative_seated"] = "representative_seated"
+    member: MemberId
+    person: PersonId
+    capacity: Capacity
+    at: Instant
+
+
+class RepresentativeUnseated(Event):
+    """A person speaks for the member no longer."""
+
+    kind: Literal["representative_unseated"] = "representative_unseated"
+    member: MemberId
+    person: PersonId
+    at: Instant
+
+
+class MemberActivated(Event):
+    """A member has all rights of his tier for the first time."""
+
+    kind: Literal["member_activated"] = "member_activated"
+    member: MemberId
+    name: Name
+    tier: Slug
+    country: CountryCode
+    at: Instant
+
+
+class MemberSuspended(Event):
+    """A member's rights rest; his duties do not."""
+
+    kind: Literal["member_suspended"] = "member_suspended"
+    member: MemberId
+    cause: Slug
+
+
+class MemberReinstated(Event):
+    """A member has exactly his former rights again."""
+
+    kind: Literal["member_reinstated"] = "member_reinstated"
+    member: MemberId
+
+
+class MemberDeparting(Event):
+    """A member gave notice, or was given it: no vote and no new duty from here on."""
+
+    kind: Literal["member_departing"] = "member_departing"
+    member: MemberId
+    leaves_at: Instant
+
+
+class MemberDeparted(Event):
+    """The membership is over."""
+
+    kind: Literal["member_departed"] = "member_departed"
+    member: MemberId
+    cause: Literal["left", "terminated", "expelled"]
+    at: Instant
+
+
+class OwnershipDeclared(Event):
+    """Who owns a member, in full; replaces what was declared before. Relations are recomputed from it."""
+
+    kind: Literal["ownership_declared"] = "ownership_declared"
+    member: MemberId
+    holdings: tuple[Holding, ...]
+
+
+class ContributionCleared(Event):
+    """Money of a member arrived, or goods were accepted: it counts for weights from here on."""
+
+    kind: Literal["contribution_cleared"] = "contribution_cleared"
+    member: MemberId
+    source: str
+    amount: Minor
+
+
+class ContributionReturned(Event):
+    """A contribution went back to the member and counts no longer."""
+
+    kind: Literal["contribution_returned"] = "contribution_returned"
+    member: MemberId
+    source: str
+    amount: Minor
+
+
+class CommitmentBound(Event):
+    """What a member has bound itself to fund on a stream, in all; 0 when nothing is left."""
+
+    kind: Literal["commitment_bound"] = "commitment_bound"
+    member: MemberId
+    source: str
+    amount: Minor
+
+
+class DebtStated(Event):
+    """What a member has been called for on a stream and not paid, in all; 0 when nothing is owed."""
+
+    kind: Literal["debt_stated"] = "debt_stated"
+    member: MemberId
+    source: str
+    amount: Minor
+
+
+class MandateGranted(Event):
+    """A passed proposal authorises one command on one stream, by its digest, once."""
+
+    kind: Literal["mandate_granted"] = "mandate_granted"
+    proposal: str
+    digest: Digest
+
+
+class MandateExercised(Event):
+    """The authorised command took effect; the mandate is spent."""
+
+    kind: Literal["mandate_exercised"] = "mandate_exercised"
+    proposal: str
+    digest: Digest
+
+
+class VoteDecided(Event):
+    """How a vote on a stream's business ended, and how each member voted: who said yes is bound by it."""
+
+    kind: Literal["vote_decided"] = "vote_decided"
+    proposal: str
+    concerns: str
+    """The stream whose command was decided, or empty."""
+    passed: bool
+    yes: frozenset[MemberId] = frozenset()
+    no: frozenset[MemberId] = frozenset()
+    effective_at: Instant
+
+
+Fact = (
+    CharterAdopted | OfficeGranted | OfficeRevoked | KeyEnrolled | KeyRevoked | RepresentativeSeated | RepresentativeUnseated
+    | MemberActivated | MemberSuspended | MemberReinstated | MemberDeparting | MemberDeparted | OwnershipDeclared
+    | ContributionCleared | ContributionReturned | CommitmentBound | DebtStated | MandateGranted | MandateExercised | VoteDecided
+)  # fmt: skip
+"""Everything the register keeps."""
+
+# ---------------------------------------------------------------- the state
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A person spoke for a member in [since, until)."""
+
+    person: PersonId
+    capacity: Capacity
+    since: datetime
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A member as all processes see it."""
+
+    id: MemberId
+    name: str
+    tier: str
+    country: str
+    since: datetime
+    standing: Standing
+    causes: frozenset[str] = frozenset()
+    """Why it is suspended; it is reinstated when the membership process says so."""
+    leaves_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A person's offices, keys and the members he speaks for."""
+
+    offices: frozenset[Office] = frozenset()
+    keys: frozenset[str] = frozenset()
+    speaks_for: Map[MemberId, Capacity] = mapping()
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """Related members together: one seat, one vote, one cap."""
+
+    id: Slug
+    """The member's id; for related ones the smallest handle of their group."""
+    members: tuple[MemberId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """How a decided vote went."""
+
+    concerns: str
+    passed: bool
+    yes: frozenset[MemberId]
+    no: frozenset[MemberId]
+    effective_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """The agreed state of the consortium as of one position of the log."""
+
+    version: int = 0
+    """Of the charter in force; 0 before the founding."""
+    charters: Map[int, Charter] = mapping()
+    people: Map[PersonId, Person] = mapping()
+    members: Map[MemberId, Member] = mapping()
+    terms: Map[MemberId, tuple[Term, ...]] = mapping()
+    holdings: Map[MemberId, tuple[Holding, ...]] = mapping()
+    groups: Map[Slug, Slug] = mapping()
+    """The seat of each company that is related to another one."""
+    cleared: Map[MemberId, int] = mapping()
+    """What each member has contributed, in minor units of the charter's currency."""
+    commitments: Map[MemberId, Map[str, int]] = mapping()
+    """What each member has bound itself to, by stream."""
+    debts: Map[MemberId, Map[str, int]] = mapping()
+    """What each member has been called for and not paid, by stream."""
+    mandates: Map[Digest, str] = mapping()
+    """The proposal that authorises the command with this digest."""
+    votes: Map[str, Vote] = mapping()
+
+    @property
+    def charter(self) -> Charter:
+        """The charter in force. Refuses everything before the founding."""
+        if self.version == 0:
+            raise Refused("not_founded", "the consortium has not been founded yet", remedy="record `found` with a charter first")
+        return self.charters[self.version]
+
+    def knows(self, person: PersonId) -> bool:
+        """Whether the log knows this person: his refused commands are kept too."""
+        return person in self.people or person == SERVICE
+
+    def holds(self, person: PersonId, *offices: Office) -> bool:
+        """Whether the person holds one of these offices now."""
+        known = self.people.get(person)
+        return known is not None and not known.offices.isdisjoint(offices)
+
+    def holders(self, office: Office) -> tuple[PersonId, ...]:
+        """Who holds an office now, in order."""
+        return tuple(sorted(person for person, known in self.people.items() if office in known.offices))
+
+    def speaks_for(self, person: PersonId, member: MemberId) -> bool:
+        """Whether the person is a representative of the member, or an alternate."""
+        known = self.people.get(person)
+        return known is not None and member in known.speaks_for
+
+    def representatives(self, member: MemberId, as_of: datetime) -> tuple[Term, ...]:
+        """Who spoke for a member at an instant, representatives first."""
+        held = (term for term in self.terms.get(member, ()) if term.since <= as_of and (term.until is None or as_of < term.until))
+        return tuple(sorted(held, key=lambda term: (term.capacity != Capacity.REPRESENTATIVE, term.person)))
+
+    def seat_of(self, member: MemberId) -> Slug:
+        """The seat of a member: shared by all that one company controls."""
+        return self.groups.get(member, member)
+
+    def seats(self) -> tuple[Seat, ...]:
+        """The seats of the active members, in order: related ones share one."""
+        grouped: dict[MemberId, list[MemberId]] = {}
+        for member in self.members.values():
+            if member.standing is Standing.ACTIVE:
+                grouped.setdefault(self.seat_of(member.id), []).append(member.id)
+        return tuple(Seat(seat, tuple(sorted(members))) for seat, members in sorted(grouped.items()))
+
+    def active(self, member: MemberId) -> bool:
+        """Whether the member has all its rights now."""
+        known = self.members.get(member)
+        return known is not None and known.standing is Standing.ACTIVE
+
+
+# ---------------------------------------------------------------- the fold
+
+
+def evolve(register: Register, fact: Fact) -> Register:
+    """The register after a fact."""
+    match fact:
+        case CommitmentBound(member=member, source=source, amount=amount):
+            return replace(register, commitments=_amount(register.commitments, member, source, amount))
+        case DebtStated(member=member, source=source, amount=amount):
+            return replace(register, debts=_amount(register.debts, member, source, amount))
+        case ContributionCleared(member=member, amount=amount):
+            return replace(register, cleared=register.cleared.set(member, register.cleared.get(member, 0) + amount))
+        case ContributionReturned(member=member, amount=amount):
+            return replace(register, cleared=register.cleared.set(member, register.cleared.get(member, 0) - amount))
+        case CharterAdopted(version=version, charter=charter):
+            return _regrouped(replace(register, version=version, charters=register.charters.set(version, charter)))
+        case OfficeGranted(person=person, office=office):
+            known = register.people.get(person, Person())
+            return _person(register, person, replace(known, offices=known.offices | {office}))
+        case OfficeRevoked(person=person, office=office):
+            known = register.people.get(person, Person())
+            return _person(register, person, replace(known, offices=known.offices - {office}))
+        case KeyEnrolled(person=person, public_key=key):
+            known = register.people.get(person, Person())
+            return _person(register, person, replace(known, keys=known.keys | {key}))
+        case KeyRevoked(person=person, public_key=key):
+            known = register.people.get(person, Person())
+            return _person(register, person, replace(known, keys=known.keys - {key}))
+        case RepresentativeSeated():
+            return _seated(register, fact)
+        case RepresentativeUnseated():
+            return _unseated(register, fact)
+        case MemberActivated(member=member, name=name, tier=tier, country=country, at=at):
+            return _member(register, Member(member, name, tier, country, at, Standing.ACTIVE))
+        case MemberSuspended(member=member, cause=cause):
+            known_member = register.members[member]
+            standing = Standing.LEAVING if known_member.standing is Standing.LEAVING else Standing.SUSPENDED
+            return _member(register, replace(known_member, standing=standing, causes=known_member.causes | {cause}))
+        case MemberReinstated(member=member):
+            return _member(register, replace(register.members[member], standing=Standing.ACTIVE, causes=frozenset()))
+        case MemberDeparting(member=member, leaves_at=leaves_at):
+            return _member(register, replace(register.members[member], standing=Standing.LEAVING, leaves_at=leaves_at))
+        case MemberDeparted(member=member):
+            return _member(register, replace(register.members[member], standing=Standing.GONE))
+        case OwnershipDeclared(member=member, holdings=holdings):
+            if not holdings and member not in register.holdings:
+                return register
+            return _regrouped(replace(register, holdings=register.holdings.set(member, holdings)))
+        case MandateGranted(proposal=proposal, digest=digest):
+            return replace(register, mandates=register.mandates.set(digest, proposal))
+        case MandateExercised(digest=digest):
+            return replace(register, mandates=register.mandates.delete(digest))
+        case VoteDecided(proposal=proposal, concerns=concerns, passed=passed, yes=yes, no=no, effective_at=effective_at):
+            return replace(register, votes=register.votes.set(proposal, Vote(concerns, passed, yes, no, effective_at)))
+
+
+def _person(register: Register, person: PersonId, known: Person) -> Register:
+    return replace(register, people=register.people.set(person, known))
+
+
+def _member(register: Register, member: Member) -> Register:
+    return replace(register, members=register.members.set(member.id, member))
+
+
+def _amount(amounts: Map[MemberId, Map[str, int]], member: MemberId, source: str, amount: int) -> Map[MemberId, Map[str, int]]:
+    mine = amounts.get(member, mapping())
+    if amount:
+        mine = mine.set(source, amount)
+    elif source in mine:
+        mine = mine.delete(source)
+    if mine:
+        return amounts.set(member, mine)
+    return amounts.delete(member) if member in amounts else amounts
+
+
+def _seated(register: Register, fact: RepresentativeSeated) -> Register:
+    known = register.people.get(fact.person, Person())
+    term = Term(fact.person, fact.capacity, fact.at, None)
+    terms = _ended(register.terms.get(fact.member, ()), fact.person, fact.at)
+    register = replace(register, terms=register.terms.set(fact.member, (*terms, term)))
+    return _person(register, fact.person, replace(known, speaks_for=known.speaks_for.set(fact.member, fact.capacity)))
+
+
+def _unseated(register: Register, fact: RepresentativeUnseated) -> Register:
+    known = register.people[fact.person]
+    terms = _ended(register.terms.get(fact.member, ()), fact.person, fact.at)
+    register = replace(register, terms=register.terms.set(fact.member, terms))
+    return _person(register, fact.person, replace(known, speaks_for=known.speaks_for.delete(fact.member)))
+
+
+def _ended(terms: Iterable[Term], person: PersonId, at: datetime) -> tuple[Term, ...]:
+    return tuple(replace(term, until=at) if term.person == person and term.until is None else term for term in terms)
+
+
+def _regrouped(register: Register) -> Register:
+    """Companies are related when more than the charter's fraction of one is held by the other's group, in sum."""
+    control = register.charter.membership.control
+    parent: dict[str, str] = {}
+
+    def root(company: str) -> str:
+        while company in parent:
+            company = parent[company]
+        return company
+
+    merged = True
+    while merged:
+        merged = False
+        for company, holdings in register.holdings.items():
+            held: dict[str, int] = {}
+            for holding in holdings:
+                held[root(holding.holder)] = held.get(root(holding.holder), 0) + holding.fraction
+            for holder, fraction in held.items():
+                if fraction > control and root(holder) != root(company):
+                    parent[root(company)] = root(holder)
+                    merged = True
+    related: dict[str, set[str]] = {}
+    for company, above in parent.items():
+        related.setdefault(root(company), {root(company)}).update((company, above))
+    groups = {company: min(companies) for companies in related.values() for company in companies}
+    return replace(register, groups=mapping(groups))
