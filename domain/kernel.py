@@ -188,7 +188,7 @@ class Refused(Exception):
     """A rule said no. `rule` is its stable name, `remedy` the way out, `clause` the place in the charter it comes from."""
 
     def __init__(self, rule: str, message: str, *, remedy: str, clause: str = "") -> None:
-        super().__init__(message)
+        super().__init__(f"{rule}: {message}")
         self.rule = rule
         self.message = message
         self.remedy = remedy

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal, cast, get_args
 
 from pydantic import Field
 
@@ -48,6 +48,10 @@ class Standing(StrEnum):
     SUSPENDED = "suspended"
     LEAVING = "leaving"
     GONE = "gone"
+
+
+BankReference = Annotated[str, Field(pattern=r"^[A-Z0-9][A-Z0-9/:.-]{0,63}$")]
+"""How a bank names one movement on an account, in upper-case ASCII without spaces."""
 
 
 class Holding(Message):
@@ -188,6 +192,14 @@ class ContributionReturned(Event):
     amount: Minor
 
 
+class BankReferenceUsed(Event):
+    """A movement on a bank account was booked under this reference; no other may be."""
+
+    kind: Literal["bank_reference_used"] = "bank_reference_used"
+    reference: BankReference
+    source: str
+
+
 class CommitmentBound(Event):
     """What a member has bound itself to fund on a stream, in all; 0 when nothing is left."""
 
@@ -238,7 +250,7 @@ class VoteDecided(Event):
 Fact = (
     CharterAdopted | OfficeGranted | OfficeRevoked | KeyEnrolled | KeyRevoked | RepresentativeSeated | RepresentativeUnseated
     | MemberActivated | MemberSuspended | MemberReinstated | MemberDeparting | MemberDeparted | OwnershipDeclared
-    | ContributionCleared | ContributionReturned | CommitmentBound | DebtStated | MandateGranted | MandateExercised | VoteDecided
+    | BankReferenceUsed | ContributionCleared | ContributionReturned | CommitmentBound | DebtStated | MandateGranted | MandateExercised | VoteDecided
 )  # fmt: skip
 """Everything the register keeps."""
 
@@ -318,6 +330,8 @@ class Register:
     """What each member has bound itself to, by stream."""
     debts: Map[MemberId, Map[str, int]] = mapping()
     """What each member has been called for and not paid, by stream."""
+    references: Map[str, str] = mapping()
+    """The stream that used each bank reference."""
     mandates: Map[Digest, str] = mapping()
     """The proposal that authorises the command with this digest."""
     votes: Map[str, Vote] = mapping()
@@ -356,6 +370,11 @@ class Register:
         """The seat of a member: shared by all that one company controls."""
         return self.groups.get(member, member)
 
+    def related(self, member: MemberId) -> tuple[Slug, ...]:
+        """The companies that share a seat with this one, itself included, in order."""
+        seat = self.groups.get(member)
+        return (member,) if seat is None else tuple(sorted(company for company, other in self.groups.items() if other == seat))
+
     def seats(self) -> tuple[Seat, ...]:
         """The seats of the active members, in order: related ones share one."""
         grouped: dict[MemberId, list[MemberId]] = {}
@@ -384,6 +403,8 @@ def evolve(register: Register, fact: Fact) -> Register:
             return replace(register, cleared=register.cleared.set(member, register.cleared.get(member, 0) + amount))
         case ContributionReturned(member=member, amount=amount):
             return replace(register, cleared=register.cleared.set(member, register.cleared.get(member, 0) - amount))
+        case BankReferenceUsed(reference=reference, source=source):
+            return replace(register, references=register.references.set(reference, source))
         case CharterAdopted(version=version, charter=charter):
             return _regrouped(replace(register, version=version, charters=register.charters.set(version, charter)))
         case OfficeGranted(person=person, office=office):
@@ -490,3 +511,11 @@ def _regrouped(register: Register) -> Register:
         related.setdefault(root(company), {root(company)}).update((company, above))
     groups = {company: min(companies) for companies in related.values() for company in companies}
     return replace(register, groups=mapping(groups))
+
+
+_FACTS: Final = frozenset(get_args(Fact))
+
+
+def note(register: Register, event: Event) -> Register:
+    """The register after any event: facts are kept, everything else passes by."""
+    return evolve(register, cast(Fact, event)) if type(event) in _FACTS else register

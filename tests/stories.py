@@ -1,0 +1,169 @@
+"""Given what happened, when somebody asks for something, then this follows: the language the process tests are told in."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Self
+
+from domain import process as kernel
+from domain.charter import Charter, Office
+from domain.kernel import SERVICE, Agenda, Command, Event, PersonId, Refused, Step, StreamId
+from domain.process import Context, Process, Stream
+from domain.register import (
+    Capacity,
+    CharterAdopted,
+    ContributionCleared,
+    KeyEnrolled,
+    MemberActivated,
+    OfficeGranted,
+    Register,
+    RepresentativeSeated,
+    note,
+)
+
+START = datetime(2026, 11, 2, 9, tzinfo=UTC)
+"""A Monday."""
+
+
+def day(number: float) -> datetime:
+    """The instant so many days after the story's start."""
+    return START + timedelta(days=number)
+
+
+def charter(**changes: Any) -> Charter:
+    """The example charter; changes are dotted paths with `__`, for example `funding__share_cap=2_000`."""
+    data = tomllib.loads(Path(__file__).parent.parent.joinpath("examples/charter.toml").read_text(encoding="utf-8"))
+    for path, value in changes.items():
+        *parents, last = path.split("__")
+        section: dict[str, Any] = data
+        for parent in parents:
+            section = section[parent]
+        section[last] = value
+    return Charter.model_validate_json(json.dumps(data, default=str))
+
+
+OFFICERS: Mapping[PersonId, tuple[Office, ...]] = {
+    "sam": (Office.SECRETARIAT,),
+    "tess": (Office.TREASURER,),
+    "theo": (Office.SECOND_SIGNATORY,),
+    "bo": (Office.BOARD,),
+    "cora": (Office.COMPLIANCE_REVIEWER,),
+    "lea": (Office.TRAINING_LEAD,),
+}
+
+
+def founded(rules: Charter | None = None) -> Register:
+    """The register after the founding: `sam` is the secretariat, `tess` the treasurer, and so on."""
+    register = note(Register(), CharterAdopted(version=1, charter=rules or charter()))
+    for person, offices in OFFICERS.items():
+        for office in offices:
+            register = note(register, OfficeGranted(person=person, office=office))
+    return register
+
+
+def with_members(register: Register, *members: str, tier: str = "founding") -> Register:
+    """The register with these active members, each spoken for by `rep-<member>`."""
+    for member in members:
+        register = note(register, MemberActivated(member=member, name=member.title(), tier=tier, country="CH", at=START))
+        register = note(register, RepresentativeSeated(member=member, person=f"rep-{member}", capacity=Capacity.REPRESENTATIVE, at=START))
+    return register
+
+
+def noted(register: Register, *events: Event) -> Register:
+    """The register after these events."""
+    for event in events:
+        register = note(register, event)
+    return register
+
+
+@dataclass(frozen=True)
+class Story:
+    """One stream's story. Every call returns the story so far; `then`, `refused` and `owes` look at its last answer."""
+
+    process: Process[Any, Any, Any]
+    stream: StreamId
+    register: Register
+    state: Stream[Any]
+    at: datetime = START
+    answer: tuple[Event, ...] = ()
+    refusal: Refused | None = None
+
+    @classmethod
+    def of(cls, process: Process[Any, Any, Any], stream: str, register: Register | None = None) -> Self:
+        """A story that begins with an empty stream."""
+        return cls(process, StreamId(stream), register or founded(), Stream(process.initial))
+
+    def given(self, *events: Event) -> Self:
+        """These events happened."""
+        return self._with(events)
+
+    def when(self, command: Command, *, by: PersonId = SERVICE, at: datetime | None = None) -> Self:
+        """Somebody gives a command; what follows is kept as the answer, and as history."""
+        now = max(at or self.at, self.at)
+        context = Context(now, by, self.stream, self.register)
+        try:
+            events = tuple(kernel.decide(self.process, self.state, command, context))
+        except Refused as refusal:
+            return replace(self, at=now, answer=(), refusal=refusal)
+        return replace(self._with(events), at=now, answer=events, refusal=None)
+
+    def due(self) -> Self:
+        """The next deadline comes."""
+        deadline = self.agenda.deadline
+        assert deadline is not None, "nothing is due"
+        return self.when(deadline.command, at=deadline.at)
+
+    def then(self, *events: Event) -> Self:
+        """Exactly these events followed (owed steps aside)."""
+        assert self.refusal is None, f"refused: {self.refusal!r}"
+        assert tuple(event for event in self.answer if event.kind != "step_owed") == events
+        return self
+
+    def followed_by(self, *kinds: str) -> Self:
+        """Events of these kinds followed, in this order (owed steps aside)."""
+        assert self.refusal is None, f"refused: {self.refusal!r}"
+        assert tuple(event.kind for event in self.answer if event.kind != "step_owed") == kinds
+        return self
+
+    def refused(self, rule: str) -> Self:
+        """The rule said no, and told the way out."""
+        assert self.refusal is not None, f"not refused: {[event.kind for event in self.answer]}"
+        assert self.refusal.rule == rule, f"refused by {self.refusal.rule}: {self.refusal}"
+        assert self.refusal.remedy
+        return self
+
+    def owes(self, kind: str, key: str | None = None) -> Self:
+        """A step of this kind (and key) is owed now."""
+        assert any(step.kind == kind and key in {None, step.key} for step in self.steps), [step.key for step in self.steps]
+        return self
+
+    @property
+    def agenda(self) -> Agenda:
+        """What is owed next."""
+        return kernel.agenda(self.process, self.state)
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """Every owed step."""
+        return tuple(self.state.owed.values())
+
+    @property
+    def phase(self) -> str:
+        """The phase's name as people see it."""
+        return self.process.describe(self.state.state).phase
+
+    def _with(self, events: tuple[Event, ...]) -> Self:
+        state, register = self.state, self.register
+        for event in events:
+            state, register = kernel.evolve(self.process, state, event), note(register, event)
+        return replace(self, state=state, register=register)
+
+
+__all__ = [
+    "OFFICERS", "START", "Capacity", "ContributionCleared", "KeyEnrolled", "Story", "charter", "day", "founded", "noted", "with_members",
+]  # fmt: skip
