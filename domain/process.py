@@ -8,7 +8,7 @@ survives every crash, and a later release owes nothing new for the past.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Annotated, Any, Final, Generic, Literal, TypeVar
@@ -30,7 +30,6 @@ from domain.kernel import (
     Refused,
     Step,
     StreamId,
-    canonical,
     digest_of,
     mapping,
 )
@@ -43,6 +42,23 @@ AT_ONCE: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
+class Mandate:
+    """A passed proposal that authorises the command with this digest."""
+
+    proposal: str
+    digest: str
+
+
+def mandate_for(register: Register, stream: str, command: Mapping[str, Any]) -> Mandate | None:
+    """The mandate under which this command, exactly as it was given, stands on this stream; spent ones are gone."""
+    if not register.mandates:
+        return None
+    digest = digest_of(stream, command)
+    proposal = register.mandates.get(digest)
+    return None if proposal is None else Mandate(proposal, digest)
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """What a decision may look at besides its own state: all of it is data, as of the entry's position."""
 
@@ -50,8 +66,8 @@ class Context:
     actor: PersonId
     stream: StreamId
     register: Register
-    mandate: str = ""
-    """The proposal that authorises exactly this command on this stream, or empty."""
+    mandate: Mandate | None = None
+    """The vote that authorises exactly this command on this stream."""
 
     @property
     def charter(self) -> Charter:
@@ -98,7 +114,7 @@ class Context:
 
     def require_mandate(self) -> None:
         """Refuses what only a passed proposal can order, once."""
-        if not self.mandate:
+        if self.mandate is None:
             raise Refused(
                 "no_mandate", "no passed proposal authorises exactly this command here", clause="decisions",
                 remedy="propose it (`consortium propose`); once passed it is carried out by itself",
@@ -238,12 +254,10 @@ def decide(process: Process[Any, Any, S], stream: Stream[S], command: Command, c
             _require_failed(stream, key)
             return (StepWaived(step=key, reason=reason),)
         case _:
-            digest = digest_of(context.stream, command.model_dump(mode="json")) if context.register.mandates else ""
-            proposal = context.register.mandates.get(digest, "")
-            if not proposal:
-                return process.decide(stream.state, command, context)
-            events = process.decide(stream.state, command, replace(context, mandate=proposal))
-            return (MandateExercised(proposal=proposal, digest=digest), *events)
+            events = process.decide(stream.state, command, context)
+            if context.mandate is None:
+                return events
+            return (MandateExercised(proposal=context.mandate.proposal, digest=context.mandate.digest), *events)
 
 
 def _require_failed(stream: Stream[Any], key: str) -> None:
@@ -289,8 +303,3 @@ def agenda(process: Process[Any, Any, S], stream: Stream[S]) -> Agenda:
 def owe(step: Step) -> StepOwed:
     """The event by which a decision owes a step."""
     return StepOwed(step=step)
-
-
-def command_bytes(command: Command) -> bytes:
-    """A command in its canonical form: what is signed, stored and compared when an id is repeated."""
-    return canonical(command)

@@ -13,7 +13,7 @@ from typing import Any, Self
 from domain import process as kernel
 from domain.charter import Charter, Office
 from domain.kernel import SERVICE, Agenda, Command, Event, PersonId, Refused, Step, StreamId
-from domain.process import Context, Process, Stream
+from domain.process import Context, Process, Stream, mandate_for
 from domain.register import (
     Capacity,
     CharterAdopted,
@@ -105,7 +105,7 @@ class Story:
     def when(self, command: Command, *, by: PersonId = SERVICE, at: datetime | None = None) -> Self:
         """Somebody gives a command; what follows is kept as the answer, and as history."""
         now = max(at or self.at, self.at)
-        context = Context(now, by, self.stream, self.register)
+        context = Context(now, by, self.stream, self.register, mandate_for(self.register, self.stream, command.model_dump(mode="json")))
         try:
             events = tuple(kernel.decide(self.process, self.state, command, context))
         except Refused as refusal:
