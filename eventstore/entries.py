@@ -1,0 +1,154 @@
+"""What the log holds: entries, their one byte form, and the hash chain over them.
+
+An entry is one command and its outcome. Its hash covers every stored column; bodies enter by digest, so that a body can
+be erased or archived and the chain still verifies. The form is written down in docs/log-format.md.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from domain.kernel import Event, Refused
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND: Final = timedelta(microseconds=1)
+GENESIS: Final = bytes(32)
+"""What the first entry names as the hash before it."""
+
+ACCEPTED: Final = "accepted"
+REFUSED: Final = "refused"
+
+_FRAME: Final = struct.Struct(">32sQqHHHHHH32s32s")
+_LENGTHS: Final = struct.Struct(">III")
+_encode: Final = msgspec.json.Encoder(order="sorted").encode
+
+
+class Entry(NamedTuple):
+    """One command and its outcome, at its place in the order of everything. Field by field as stored."""
+
+    position: int
+    """1, 2, 3 … without gaps."""
+    stream: str
+    command_id: str
+    kind: str
+    """Of the command."""
+    actor: str
+    at: int
+    """Microseconds since 1970-01-01T00:00Z; never earlier than the entry before."""
+    rules: str
+    """The version of the rules that decided."""
+    command: bytes
+    """Canonical JSON (RFC 8785), as it was given."""
+    signed: bytes
+    """What the person signed; empty without a signature."""
+    signature: bytes
+    outcome: str
+    """`accepted` or `refused`."""
+    body: bytes
+    """The events as a canonical JSON array, or the refusal as an object."""
+    previous: bytes
+    hash: bytes
+
+
+class Head(NamedTuple):
+    """The last entry of a log, as far as the next one needs it."""
+
+    position: int
+    at: int
+    hash: bytes
+
+
+EMPTY: Final = Head(0, 0, GENESIS)
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """A refusal as stored and as told."""
+
+    rule: str
+    message: str
+    remedy: str
+    clause: str = ""
+
+    @classmethod
+    def of(cls, refused: Refused) -> Refusal:
+        """The refusal that a rule raised."""
+        return cls(refused.rule, refused.message, refused.remedy, refused.clause)
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A command on its way to the log. `command` is canonical JSON (see `eventstore.wire`); `at` is when it was received."""
+
+    stream: str
+    command_id: str
+    actor: str
+    command: bytes
+    at: datetime
+    signed: bytes = b""
+    signature: bytes = b""
+
+
+def hash_of(entry: Entry) -> bytes:
+    """The SHA-256 over every column but the hash itself. Lengths frame the fields, so none can borrow from its neighbour."""
+    position, stream, command_id, kind, actor, at, rules, command, signed, signature, outcome, body, previous, _ = entry
+    texts = (stream.encode(), command_id.encode(), kind.encode(), actor.encode(), rules.encode(), outcome.encode())
+    request = sha256(b"".join((_LENGTHS.pack(len(command), len(signed), len(signature)), command, signed, signature))).digest()
+    frame = _FRAME.pack(previous, position, at, *map(len, texts), request, sha256(body).digest())
+    return sha256(frame + b"".join(texts)).digest()
+
+
+def microseconds(at: datetime) -> int:
+    """An instant as entries store it."""
+    return (at - EPOCH) // MICROSECOND
+
+
+def instant(at: int) -> datetime:
+    """A stored instant."""
+    return EPOCH + timedelta(microseconds=at)
+
+
+def encode_events(events: Iterable[Event]) -> bytes:
+    """Events in their stored form: a canonical JSON array."""
+    return _encode([event.model_dump() for event in events])
+
+
+def encode_json(value: Any) -> bytes:
+    """Any message part or JSON value in canonical form."""
+    return _encode(value)
+
+
+class Broken(NamedTuple):
+    """Where a chain does not hold, and why."""
+
+    position: int
+    reason: str
+
+
+def verify(entries: Iterable[Entry], head: Head = EMPTY) -> Head | Broken:
+    """Checks that entries follow `head` without gap, in time, and unchanged; the new head, or the first position that is not so."""
+    position, at, previous = head
+    for entry in entries:
+        position += 1
+        if entry.position != position:
+            return Broken(position, f"expected position {position}, found {entry.position}")
+        if entry.previous != previous:
+            return Broken(position, "does not follow the entry before it")
+        if entry.at < at:
+            return Broken(position, "is earlier than the entry before it")
+        previous = hash_of(entry)
+        if entry.hash != previous:
+            return Broken(position, "was changed after it was recorded")
+        at = entry.at
+    return Head(position, at, previous)
+
+
+def head_of(entries: Sequence[Entry], before: Head) -> Head:
+    """The head after these entries."""
+    return Head(entries[-1].position, entries[-1].at, entries[-1].hash) if entries else before

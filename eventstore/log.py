@@ -1,0 +1,82 @@
+"""The port to a log, and what it promises; every adapter keeps the same contract (tests/test_log.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from enum import Enum, auto
+from typing import NamedTuple, Protocol
+
+from eventstore.entries import Entry, Head
+
+
+class Appended(Enum):
+    """How an append ended. Only `DONE` changed anything."""
+
+    DONE = auto()
+    """All entries are durable."""
+    BEHIND = auto()
+    """The log has entries after the one that the first of these follows."""
+    REPEATED = auto()
+    """A command id among these is on the log already."""
+
+
+class Row(NamedTuple):
+    """One row of a read model: `body` is a JSON object, or empty when the row is gone."""
+
+    model: str
+    key: str
+    body: bytes
+
+
+class LogUnavailable(Exception):
+    """The log cannot be reached or written now (connection lost, disk full); nothing was half done. Try again."""
+
+
+class Log(Protocol):
+    """One consortium's log, and the derived tables beside it. Safe to use from several tasks and processes."""
+
+    async def head(self) -> Head:
+        """The last entry."""
+
+    async def read(self, after: int, limit: int = 1_000) -> Sequence[Entry]:
+        """Entries after a position, in order."""
+
+    async def read_stream(self, stream: str, after: int, limit: int = 1_000) -> Sequence[Entry]:
+        """Entries of one stream after a position, in order."""
+
+    async def find(self, command_ids: Sequence[str]) -> Sequence[Entry]:
+        """Those of these commands that are on the log, in order."""
+
+    async def append(self, entries: Sequence[Entry]) -> Appended:
+        """Makes entries durable that follow one another, all or none. Compares `previous` of the first with the head."""
+
+    def exclusive(self) -> AbstractAsyncContextManager[None]:
+        """Holds the log's write lock: inside, `append` on this object cannot be `BEHIND` what `read` showed."""
+
+    async def changed(self, after: int, timeout: float) -> bool:  # noqa: ASYNC109
+        """Waits until there are entries after a position, at most `timeout` seconds; whether there are."""
+
+    async def checkpoint(self, generation: int) -> int:
+        """How far the read models of a generation follow the log; 0 for a new one."""
+
+    async def generation(self) -> int:
+        """The generation of read models that readers see; 0 before the first."""
+
+    async def project(self, generation: int, after: int, upto: int, rows: Sequence[Row]) -> bool:
+        """Writes rows and moves the checkpoint from `after` to `upto` in one transaction; false when it is not at `after`."""
+
+    async def promote(self, generation: int, at: int) -> bool:
+        """Shows readers this generation and drops the others; false when its checkpoint is behind `at`."""
+
+    async def rows(self, model: str, *, key: str | None = None) -> Sequence[Row]:
+        """The rows of a read model of the generation in force, by key."""
+
+    async def load_snapshots(self, names: Sequence[str], shape: str) -> Mapping[str, tuple[int, bytes]]:
+        """Snapshots of this shape by name, each with the position it was taken at."""
+
+    async def save_snapshot(self, name: str, shape: str, position: int, body: bytes) -> None:
+        """Keeps a snapshot; the one before it by that name is gone."""
+
+    async def close(self) -> None:
+        """Lets go of connections and threads."""

@@ -1,0 +1,132 @@
+"""The log in memory: for the simulator and for tests. Nothing is durable; every other promise holds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+from eventstore.entries import EMPTY, Entry, Head, head_of
+from eventstore.log import Appended, Row
+
+
+class MemoryLog:
+    """A log in one process's memory."""
+
+    def __init__(self) -> None:
+        self._entries: list[Entry] = []
+        self._ids: dict[str, int] = {}
+        self._streams: dict[str, list[int]] = {}
+        self._lock = asyncio.Lock()
+        self._grown = asyncio.Condition()
+        self._holder: asyncio.Task[object] | None = None
+        self._checkpoints: dict[int, int] = {}
+        self._live = 0
+        self._rows: dict[tuple[int, str, str], bytes] = {}
+        self._snapshots: dict[str, tuple[str, int, bytes]] = {}
+
+    async def head(self) -> Head:
+        """See `Log.head`."""
+        return head_of(self._entries, EMPTY)
+
+    async def read(self, after: int, limit: int = 1_000) -> Sequence[Entry]:
+        """See `Log.read`."""
+        return self._entries[after : after + limit]
+
+    async def read_stream(self, stream: str, after: int, limit: int = 1_000) -> Sequence[Entry]:
+        """See `Log.read_stream`."""
+        positions = (position for position in self._streams.get(stream, ()) if position > after)
+        return [self._entries[position - 1] for _, position in zip(range(limit), positions, strict=False)]
+
+    async def find(self, command_ids: Sequence[str]) -> Sequence[Entry]:
+        """See `Log.find`."""
+        found = sorted({self._ids[command_id] for command_id in command_ids if command_id in self._ids})
+        return [self._entries[position - 1] for position in found]
+
+    async def append(self, entries: Sequence[Entry]) -> Appended:
+        """See `Log.append`."""
+        if self._holder is asyncio.current_task():
+            return await self._append(entries)
+        async with self._lock:
+            return await self._append(entries)
+
+    async def _append(self, entries: Sequence[Entry]) -> Appended:
+        if not entries:
+            return Appended.DONE
+        if entries[0].previous != head_of(self._entries, EMPTY).hash:
+            return Appended.BEHIND
+        ids = {entry.command_id for entry in entries}
+        if len(ids) < len(entries) or not ids.isdisjoint(self._ids):
+            return Appended.REPEATED
+        for entry in entries:
+            self._ids[entry.command_id] = entry.position
+            self._streams.setdefault(entry.stream, []).append(entry.position)
+        self._entries.extend(entries)
+        async with self._grown:
+            self._grown.notify_all()
+        return Appended.DONE
+
+    @asynccontextmanager
+    async def exclusive(self) -> AsyncIterator[None]:
+        """See `Log.exclusive`."""
+        async with self._lock:
+            self._holder = asyncio.current_task()
+            try:
+                yield
+            finally:
+                self._holder = None
+
+    async def changed(self, after: int, timeout: float) -> bool:  # noqa: ASYNC109
+        """See `Log.changed`."""
+        try:
+            async with asyncio.timeout(timeout), self._grown:
+                await self._grown.wait_for(lambda: len(self._entries) > after)
+        except TimeoutError:
+            return False
+        return True
+
+    async def checkpoint(self, generation: int) -> int:
+        """See `Log.checkpoint`."""
+        return self._checkpoints.get(generation, 0)
+
+    async def generation(self) -> int:
+        """See `Log.generation`."""
+        return self._live
+
+    async def project(self, generation: int, after: int, upto: int, rows: Sequence[Row]) -> bool:
+        """See `Log.project`."""
+        if self._checkpoints.get(generation, 0) != after:
+            return False
+        for row in rows:
+            if row.body:
+                self._rows[generation, row.model, row.key] = row.body
+            else:
+                self._rows.pop((generation, row.model, row.key), None)
+        self._checkpoints[generation] = upto
+        return True
+
+    async def promote(self, generation: int, at: int) -> bool:
+        """See `Log.promote`."""
+        if self._checkpoints.get(generation, 0) < at:
+            return False
+        self._live = generation
+        self._checkpoints = {generation: self._checkpoints.get(generation, 0)}
+        self._rows = {key: body for key, body in self._rows.items() if key[0] == generation}
+        return True
+
+    async def rows(self, model: str, *, key: str | None = None) -> Sequence[Row]:
+        """See `Log.rows`."""
+        wanted = ((name, body) for (generation, kind, name), body in self._rows.items() if generation == self._live and kind == model)
+        return [Row(model, name, body) for name, body in sorted(wanted) if key in {None, name}]
+
+    async def load_snapshots(self, names: Sequence[str], shape: str) -> Mapping[str, tuple[int, bytes]]:
+        """See `Log.load_snapshots`."""
+        kept = ((name, self._snapshots[name]) for name in names if name in self._snapshots)
+        return {name: (position, body) for name, (made, position, body) in kept if made == shape}
+
+    async def save_snapshot(self, name: str, shape: str, position: int, body: bytes) -> None:
+        """See `Log.save_snapshot`."""
+        self._snapshots[name] = (shape, position, body)
+
+    async def close(self) -> None:
+        """See `Log.close`."""

@@ -1,0 +1,186 @@
+"""The log folded in memory: the register, the states of streams in use, and the next decision on top of them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from pydantic import ValidationError
+
+from domain import process as kernel
+from domain.catalog import CATALOG, RULES
+from domain.kernel import Event, Refused, StreamId, process_of
+from domain.process import Context, Process, Stream, mandate_for
+from domain.register import Register, note
+from eventstore.entries import (
+    ACCEPTED,
+    EMPTY,
+    EPOCH,
+    REFUSED,
+    Entry,
+    Head,
+    Refusal,
+    Submission,
+    encode_events,
+    encode_json,
+    hash_of,
+    microseconds,
+)
+from eventstore.upcasters import upcast
+from eventstore.wire import Malformed, parse
+
+KEPT: Final = 4_096
+"""How many streams' states stay in memory."""
+
+
+class UnreadableEntry(Exception):
+    """A stored entry cannot be understood by this release: it was written by a newer one, or damaged."""
+
+
+class Decision(NamedTuple):
+    """What follows from a submission at the replica's head: the entry to append, and its events."""
+
+    entry: Entry
+    events: Sequence[Event]
+    refusal: Refusal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Where a replica can be taken back to."""
+
+    head: Head
+    register: Register
+
+
+class Replica:
+    """A fold of the log up to `head`. Holds states of streams it was given or has seen begin; the rest must be loaded.
+
+    Everything it holds is persistent data, so going back to a mark costs nothing: a batch that could not be appended
+    leaves no trace.
+    """
+
+    def __init__(self, processes: Mapping[str, Process[Any, Any, Any]] = CATALOG) -> None:
+        self.head: Head = EMPTY
+        self.register: Register = Register()
+        self._processes = processes
+        self._streams: OrderedDict[str, Stream[Any]] = OrderedDict()
+        self._before: dict[str, Stream[Any]] = {}
+
+    # ------------------------------------------------------------ streams
+
+    def process_of(self, stream: str) -> Process[Any, Any, Any]:
+        """The process of a stream. Raises `Malformed` for a name that no process has."""
+        try:
+            name = process_of(stream)
+        except ValueError as error:
+            raise Malformed(str(error)) from error
+        if name not in self._processes:
+            raise Malformed(f"there is no process {name!r}; there are {', '.join(self._processes)}")
+        return self._processes[name]
+
+    def missing(self, streams: Iterable[str]) -> Sequence[str]:
+        """Those of these streams whose state must be loaded before they can be decided on."""
+        return [stream for stream in dict.fromkeys(streams) if stream not in self._streams]
+
+    def put(self, stream: str, state: Stream[Any]) -> None:
+        """Gives the replica a stream's state as of its head."""
+        self._streams[stream] = state
+        self._streams.move_to_end(stream)
+
+    def get(self, stream: str) -> Stream[Any]:
+        """A stream's state as of the head. `KeyError` when it is not held."""
+        return self._streams[stream]
+
+    def trim(self) -> None:
+        """Forgets the streams longest unused beyond `KEPT`; only between batches."""
+        while len(self._streams) > KEPT:
+            self._streams.popitem(last=False)
+
+    def fold(self, stream: str, entries: Iterable[Entry], state: Stream[Any] | None = None) -> Stream[Any]:
+        """The state of a stream after more of its entries. Raises `UnreadableEntry`."""
+        process = self.process_of(stream)
+        state = state or Stream(process.initial)
+        for entry in entries:
+            for event in self.events_of(process, entry):
+                state = kernel.evolve(process, state, event)
+        return state
+
+    @staticmethod
+    def events_of(process: Process[Any, Any, Any], entry: Entry) -> Sequence[Event]:
+        """The events of an entry, of whatever age. Raises `UnreadableEntry`."""
+        if entry.outcome != ACCEPTED:
+            return ()
+        try:
+            events: Sequence[Event] = process.events.validate_json(entry.body)
+        except ValidationError as first:
+            try:
+                events = process.events.validate_json(upcast(entry.body))
+            except ValueError:
+                raise UnreadableEntry(f"entry {entry.position} ({entry.kind} on {entry.stream}): {first}") from first
+        return events
+
+    # ------------------------------------------------------------ following the log
+
+    def follow(self, entries: Iterable[Entry]) -> None:
+        """Takes in entries that others appended right after the head. Raises `UnreadableEntry`."""
+        for entry in entries:
+            assert entry.position == self.head.position + 1, "a follower must not skip an entry"
+            process = self.process_of(entry.stream)
+            self._take(entry, process, self.events_of(process, entry))
+
+    def mark(self) -> Mark:
+        """Where the replica stands, to come back to with `back`; one mark at a time."""
+        self._before = {}
+        return Mark(self.head, self.register)
+
+    def back(self, mark: Mark) -> None:
+        """Undoes everything decided since the mark."""
+        self.head, self.register = mark.head, mark.register
+        self._streams.update(self._before)
+        self._before = {}
+
+    # ------------------------------------------------------------ deciding
+
+    def decide(self, submission: Submission) -> Decision:
+        """The entry that records this submission next, already taken in. Raises `Malformed` for what is no command here."""
+        process = self.process_of(submission.stream)
+        command = parse(process, submission.command)
+        at = max(microseconds(submission.at), self.head.at)
+        refusal: Refusal | None = None
+        events: Sequence[Event] = ()
+        try:
+            events = kernel.decide(process, self._streams[submission.stream], command, self._context(submission, at))
+        except Refused as refused:
+            refusal = Refusal.of(refused)
+        entry = Entry(
+            self.head.position + 1, submission.stream, submission.command_id, command.kind, submission.actor, at, RULES,
+            submission.command, submission.signed, submission.signature,
+            ACCEPTED if refusal is None else REFUSED,
+            encode_events(events) if refusal is None else encode_json(refusal),
+            self.head.hash, b"",
+        )  # fmt: skip
+        entry = entry._replace(hash=hash_of(entry))
+        if refusal is None or self.register.knows(submission.actor):
+            self._take(entry, process, events)
+        return Decision(entry, events, refusal)
+
+    def _context(self, submission: Submission, at: int) -> Context:
+        register = self.register
+        mandate = mandate_for(register, submission.stream, msgspec.json.decode(submission.command)) if register.mandates else None
+        return Context(EPOCH + timedelta(microseconds=at), submission.actor, StreamId(submission.stream), register, mandate)
+
+    def _take(self, entry: Entry, process: Process[Any, Any, Any], events: Sequence[Event]) -> None:
+        state = self._streams.get(entry.stream)
+        if state is not None:
+            self._before.setdefault(entry.stream, state)
+            for event in events:
+                state = kernel.evolve(process, state, event)
+            self._streams[entry.stream] = state
+        for event in events:
+            self.register = note(self.register, event)
+        self.head = Head(entry.position, entry.at, entry.hash)

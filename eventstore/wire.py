@@ -1,0 +1,94 @@
+"""Commands as they arrive from outside: strictly read, or refused with what to change."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final, NoReturn
+
+import msgspec
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from domain.kernel import Command
+from domain.process import Process, StepCommand
+from eventstore.entries import encode_json
+
+LIMIT: Final = 64 * 1024
+"""The largest command, in bytes: larger ones would block their workflow."""
+
+DEPTH: Final = 32
+
+_STEP_COMMANDS: Final[TypeAdapter[StepCommand]] = TypeAdapter(StepCommand)
+_STEP_KINDS: Final = frozenset({"step_done", "fail_step", "retry_step", "waive_step"})
+
+
+class Malformed(Exception):
+    """Input that is no command at all; never on the log. The message names what to change."""
+
+
+def canonical_command(raw: bytes | str) -> bytes:
+    """The canonical form of a JSON object given as a command.
+
+    Raises `Malformed` for what is too large or too deep, is no JSON object with a `kind`, repeats a key, or holds a
+    float or a NaN.
+    """
+    size = len(raw) if isinstance(raw, bytes) else len(raw.encode())
+    if size > LIMIT:
+        raise Malformed(f"the command is {size} bytes long; at most {LIMIT} are taken: put large content into a file and name its digest")
+    try:
+        value = json.loads(raw, object_pairs_hook=_unique, parse_float=_no_float, parse_constant=_no_float)
+    except (ValueError, RecursionError) as error:
+        raise Malformed(f"the command is not readable JSON: {error}") from error
+    if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
+        raise Malformed('the command must be a JSON object with a "kind"')
+    if _depth(value) > DEPTH:
+        raise Malformed(f"the command is nested deeper than {DEPTH} levels")
+    return encode_json(value)
+
+
+class _Kind(msgspec.Struct):
+    kind: str
+
+
+def parse(process: Process[Any, Any, Any], command: bytes) -> Command:
+    """The command of a process in these bytes. Raises `Malformed` naming each wrong field."""
+    try:
+        if msgspec.json.decode(command, type=_Kind).kind in _STEP_KINDS:
+            return _STEP_COMMANDS.validate_json(command)
+        parsed: Command = process.commands.validate_json(command)
+    except ValidationError as error:
+        raise Malformed("; ".join(_told(problem) for problem in error.errors(include_url=False, include_input=False)[:5])) from error
+    return parsed
+
+
+def _told(problem: ErrorDetails) -> str:
+    if problem["type"] == "union_tag_invalid":
+        context = problem.get("ctx", {})
+        return f"there is no command {context.get('tag')!r} here; there are {context.get('expected_tags')}"
+    place = ".".join(str(part) for part in problem["loc"][1:]) or "command"
+    return f"{place}: {problem['msg'].removeprefix('Value error, ')}"
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError("a key is named twice")
+    if not all(key.isascii() for key in result):
+        raise ValueError("keys are ASCII")
+    return result
+
+
+def _no_float(text: str) -> NoReturn:
+    raise ValueError(f"{text[:20]} is not an integer; amounts are whole minor units")
+
+
+def _depth(value: Any) -> int:
+    deepest, stack = 0, [(value, 1)]
+    while stack:
+        item, level = stack.pop()
+        deepest = max(deepest, level)
+        if isinstance(item, dict):
+            stack += [(child, level + 1) for child in item.values()]
+        elif isinstance(item, list):
+            stack += [(child, level + 1) for child in item]
+    return deepest
