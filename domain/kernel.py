@@ -7,7 +7,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, NewType, TypeVar
 from uuid import UUID, uuid5
@@ -244,6 +244,8 @@ class Headline:
     text: str = ""
     waits_for: tuple[str, ...] = ()
     """Who is waited for: persons, `member:<id>` or `office:<name>`."""
+    values: Mapping[str, str | int] = field(default_factory=dict)
+    """What lists show and search by; amounts in minor units, their names ending in `_minor`."""
 
 
 def escaped(text: str, limit: int = 80) -> str:

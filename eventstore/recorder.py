@@ -180,7 +180,7 @@ class Recorder:
             except Malformed as error:
                 waiting.answer.set_exception(error)
                 continue
-            except Exception as error:  # a bug in a rule: this command's caller learns of it, the others go on
+            except Exception as error:  # noqa: BLE001  a bug in a rule: this command's caller learns of it, the others go on
                 _log.exception("decision.failed", stream=waiting.submission.stream, command_id=waiting.submission.command_id)
                 waiting.answer.set_exception(error)
                 continue

@@ -1,0 +1,123 @@
+"""What passes between clients, workflows and activities. Small, and free of the domain: workflows load this module."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Envelope(_Wire):
+    """A command as a person sends it: the argument of the Update that bears the command's kind as its name."""
+
+    actor: str
+    command: dict[str, Any]
+    signed: str = ""
+    """Base64 of what was signed; empty without a signature."""
+    signature: str = ""
+
+
+class RecordRequest(_Wire):
+    """A command for the log. `at` is Temporal's time; the log's time is made of it by the worker's clock."""
+
+    stream: str
+    command_id: str
+    actor: str
+    command: dict[str, Any]
+    at: datetime
+    not_before: datetime | None = None
+    """For deadlines: the log's time is this or later, whatever was lost in converting."""
+    signed: str = ""
+    signature: str = ""
+
+
+class Due(_Wire):
+    """The next deadline: what the system will say, and when by Temporal's clock and by the log's."""
+
+    command_id: str
+    command: dict[str, Any]
+    wake_at: datetime
+    at: datetime
+
+    @property
+    def kind(self) -> str:
+        """The deadline's name."""
+        return str(self.command["kind"])
+
+
+class Owed(_Wire):
+    """A step to carry out; its data stays on the log. `attempt` changes when a person asks for another try."""
+
+    kind: str
+    key: str
+    attempt: int
+    outcome_id: str
+    failure_id: str
+    """Of the command that says that the outcome itself was not taken."""
+    start_to_close_seconds: int
+    heartbeat_seconds: int
+    attempts: int
+
+
+class StepRef(_Wire):
+    """Where an activity finds the step it carries out."""
+
+    stream: str
+    key: str
+
+
+class Standing(_Wire):
+    """A stream as its workflow sees it. `version` orders two of them."""
+
+    stream: str
+    version: int
+    phase: str
+    line: str
+    details: str
+    waits_for: list[str]
+    attention: bool
+    due: Due | None
+    steps: list[Owed]
+    closed: bool
+
+
+class Refusal(_Wire):
+    """Which rule said no, and the way out."""
+
+    rule: str
+    message: str
+    remedy: str
+    clause: str
+
+
+class Receipt(_Wire):
+    """Where a command stands on the log, and what followed. `hash` lets its holder check that it is still there."""
+
+    position: int
+    stream: str
+    command_id: str
+    at: datetime
+    events: list[str]
+    hash: str
+
+
+class Recorded(_Wire):
+    """A command's answer and the standing since."""
+
+    receipt: Receipt
+    refusal: Refusal | None
+    standing: Standing
+
+
+REFUSED = "Refused"
+MALFORMED = "Malformed"
+ID_REUSED = "IdReused"
+BUG = "Bug"
+UNAVAILABLE = "LogUnavailable"
+BUSY = "Busy"
+"""The types of errors that a client may see; `Refused` carries a `Refusal` as its detail."""

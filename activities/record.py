@@ -1,0 +1,148 @@
+"""The activities that touch the log: recording a command, and looking at a stream."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities.clock import TRUE, Clock
+from activities.messages import (
+    BUG,
+    ID_REUSED,
+    MALFORMED,
+    UNAVAILABLE,
+    Due,
+    Owed,
+    Receipt,
+    Recorded,
+    RecordRequest,
+    Refusal,
+    Standing,
+    StepRef,
+)
+from domain.kernel import Step, derived_id
+from eventstore import recorder as store
+from eventstore.entries import Submission, instant
+from eventstore.log import LogUnavailable
+from eventstore.recorder import Recorder, SameIdOtherCommand
+from eventstore.wire import Malformed, canonical_command
+
+DETAILS: Final = 4_000
+"""The most characters of Markdown shown for a process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How an activity is tried: for how long at a time, how often it must show life (0: never), and how many times."""
+
+    start_to_close: timedelta = timedelta(minutes=1)
+    heartbeat: timedelta = timedelta()
+    attempts: int = 10
+
+
+class Recording:
+    """Recording on one log, as activities."""
+
+    def __init__(self, recorder: Recorder, clock: Clock = TRUE, policies: Mapping[str, Policy] | None = None) -> None:
+        self._recorder = recorder
+        self._clock = clock
+        self._policies = policies or {}
+
+    def activities(self) -> Sequence[Callable[..., Any]]:
+        """What a worker registers."""
+        return (self.record, self.standing)
+
+    @activity.defn(name="record")
+    async def record(self, request: RecordRequest) -> Recorded:
+        """Records a command once and gives its answer, a refusal included. Only faults are raised; those may be tried again."""
+        try:
+            at = self._clock.log_time(request.at)
+            submission = Submission(
+                request.stream, request.command_id, request.actor, canonical_command(json.dumps(request.command)),
+                max(at, request.not_before) if request.not_before else at,
+                base64.b64decode(request.signed, validate=True), base64.b64decode(request.signature, validate=True),
+            )  # fmt: skip
+            recorded = await self._recorder.record(submission)
+        except binascii.Error as error:
+            raise ApplicationError(f"signature: {error}", type=MALFORMED, non_retryable=True) from error
+        except Exception as error:
+            raise _told(error) from error
+        entry, refusal = recorded.entry, recorded.refusal
+        return Recorded(
+            receipt=Receipt(
+                position=entry.position, stream=entry.stream, command_id=entry.command_id, at=instant(entry.at),
+                events=list(recorded.kinds), hash=entry.hash.hex(),
+            ),
+            refusal=refusal and Refusal(rule=refusal.rule, message=refusal.message, remedy=refusal.remedy, clause=refusal.clause),
+            standing=self._shown(entry.stream, self._recorder.view(entry.stream, recorded.position, recorded.stream)),
+        )  # fmt: skip
+
+    @activity.defn(name="standing")
+    async def standing(self, stream: str) -> Standing:
+        """What is true and owed on a stream now."""
+        try:
+            return self._shown(stream, await self._recorder.standing(stream))
+        except Exception as error:
+            raise _told(error) from error
+
+    async def step(self, stream: str, key: str) -> Step | None:
+        """An owed step with its data, or `None` when it is owed no longer."""
+        return (await self._recorder.standing(stream)).stream.owed.get(key)
+
+    def carrying_out(self, kind: str, carry_out: Callable[[Step], Awaitable[dict[str, Any]]]) -> Callable[..., Any]:
+        """The activity for steps of a kind. It reads the step from the log, and does nothing for one no longer owed."""
+
+        @activity.defn(name=kind)
+        async def carried_out(ref: StepRef) -> dict[str, Any]:
+            step = await self.step(ref.stream, ref.key)
+            return {"kind": "step_done", "step": ref.key} if step is None else await carry_out(step)
+
+        return carried_out
+
+    def _shown(self, stream: str, standing: store.Standing) -> Standing:
+        agenda, headline, state = standing.agenda, standing.headline, standing.stream
+        failed = "".join(f"\n- `{key}` failed: {reason[:200]}" for key, reason in sorted(state.failed.items())[:5])
+        due = None
+        if agenda.deadline is not None:
+            command = agenda.deadline.command.model_dump(mode="json")
+            due = Due(
+                command_id=derived_id(stream, "deadline", command["kind"], agenda.deadline.at.isoformat()),
+                command=command, at=agenda.deadline.at, wake_at=self._clock.real_time(agenda.deadline.at),
+            )  # fmt: skip
+        return Standing(
+            stream=stream, version=state.version, phase=headline.phase, line=headline.line,
+            details=(headline.text + (f"\n\n**Needs attention**\n{failed}" if failed else ""))[:DETAILS],
+            waits_for=list(headline.waits_for[:20]), attention=bool(state.failed), due=due,
+            steps=[self._owed(stream, step, state.tries.get(step.key, 0)) for step in agenda.steps],
+            closed=agenda.closed,
+        )  # fmt: skip
+
+    def _owed(self, stream: str, step: Step, attempt: int) -> Owed:
+        policy = self._policies.get(step.kind, Policy())
+        return Owed(
+            kind=step.kind, key=step.key, attempt=attempt, outcome_id=derived_id(stream, "outcome", step.key, str(attempt)),
+            failure_id=derived_id(stream, "failure", step.key, str(attempt)),
+            start_to_close_seconds=int(policy.start_to_close.total_seconds()), heartbeat_seconds=int(policy.heartbeat.total_seconds()),
+            attempts=policy.attempts,
+        )  # fmt: skip
+
+
+def _told(error: Exception) -> ApplicationError:
+    """The error as workflows and clients see it: what is bad input stays so however often it is tried."""
+    match error:
+        case Malformed():
+            return ApplicationError(str(error), type=MALFORMED, non_retryable=True)
+        case SameIdOtherCommand():
+            return ApplicationError(str(error), type=ID_REUSED, non_retryable=True)
+        case LogUnavailable():
+            return ApplicationError(str(error), type=UNAVAILABLE)
+        case _:
+            return ApplicationError(f"{type(error).__name__} while deciding", type=BUG)

@@ -1,0 +1,112 @@
+"""Sending a command to the workflow that drives its stream, which is started when it is not running."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Final
+
+from temporalio.client import (
+    Client,
+    WithStartWorkflowOperation,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
+from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
+
+from activities.messages import BUSY, ID_REUSED, MALFORMED, REFUSED, Envelope, Receipt, Refusal
+
+TASK_QUEUE: Final = "consortium"
+PATIENCE: Final = timedelta(seconds=30)
+"""How long an answer is waited for before the caller is told to ask again."""
+TASK_TIMEOUT: Final = timedelta(seconds=5)
+"""How soon another worker takes over from one that died."""
+
+_PASSING: Final = (RPCStatusCode.NOT_FOUND, RPCStatusCode.ABORTED, RPCStatusCode.UNAVAILABLE, RPCStatusCode.RESOURCE_EXHAUSTED)
+
+
+class NotAnswered(Exception):
+    """No answer came in time. The command may still be recorded: asking again with the same id is safe and tells."""
+
+
+class NotTaken(Exception):
+    """The command was bad input; nothing was recorded."""
+
+
+class TurnedDown(Exception):
+    """A rule said no."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(f"{refusal.rule}: {refusal.message}")
+        self.refusal = refusal
+
+
+class Sender:
+    """Sends commands through one Temporal client."""
+
+    def __init__(self, client: Client, task_queue: str = TASK_QUEUE, patience: timedelta = PATIENCE) -> None:
+        self._client = client
+        self._task_queue = task_queue
+        self._patience = patience
+
+    async def send(
+        self, stream: str, command_id: str, actor: str, command: Mapping[str, Any], *, signed: str = "", signature: str = ""
+    ) -> Receipt:
+        """Sends a command until it is answered. Raises `TurnedDown`, `NotTaken` or `NotAnswered`."""
+        envelope = Envelope(actor=actor, command=dict(command), signed=signed, signature=signature)
+        try:
+            async with asyncio.timeout(self._patience.total_seconds()):
+                wait = 0.05
+                while True:
+                    receipt = await self._try(stream, command_id, envelope)
+                    if receipt is not None:
+                        return receipt
+                    await asyncio.sleep(wait)
+                    wait = min(wait * 2, 1.0)
+        except TimeoutError as error:
+            raise NotAnswered(
+                f"no answer within {self._patience.total_seconds():.0f} s: is a worker running? Ask again with id {command_id}"
+            ) from error
+
+    async def start(self, stream: str) -> None:
+        """Makes sure that the stream's workflow runs."""
+        await self._client.start_workflow(
+            stream.partition("/")[0], id=stream, task_queue=self._task_queue, task_timeout=TASK_TIMEOUT,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING, static_summary=stream,
+        )  # fmt: skip
+
+    async def _try(self, stream: str, command_id: str, envelope: Envelope) -> Receipt | None:
+        """One try; `None` when it is worth another."""
+        start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
+            stream.partition("/")[0], id=stream, task_queue=self._task_queue, task_timeout=TASK_TIMEOUT,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING, static_summary=stream, result_type=type(None),
+        )  # fmt: skip
+        try:
+            receipt: Receipt = await self._client.execute_update_with_start_workflow(
+                str(envelope.command["kind"]), envelope, start_workflow_operation=start, id=command_id, result_type=Receipt
+            )
+        except WorkflowUpdateFailedError as error:
+            _raise_unless_passing(error)
+            return None
+        except (WorkflowUpdateRPCTimeoutOrCancelledError, RPCError) as error:
+            if isinstance(error, RPCError) and error.status not in _PASSING:
+                raise NotAnswered(f"Temporal answered: {error.message}") from error
+            await asyncio.gather(start.workflow_handle(), return_exceptions=True)
+            return None
+        return receipt
+
+
+def _raise_unless_passing(error: WorkflowUpdateFailedError) -> None:
+    """Raises what the failed Update means; returns when it is worth another try."""
+    cause = error.cause
+    if not isinstance(cause, ApplicationError):
+        raise NotAnswered(f"the command was not answered: {cause}") from error
+    if cause.type == REFUSED:
+        raise TurnedDown(Refusal.model_validate(cause.details[0])) from error
+    if cause.type in {MALFORMED, ID_REUSED}:
+        raise NotTaken(cause.message) from error
+    if cause.type not in {BUSY, "AcceptedUpdateCompletedWorkflow"}:
+        raise NotAnswered(f"the command was not answered: {cause.message}") from error

@@ -1,0 +1,146 @@
+"""The composition root: which log, which Temporal, which outside world; and the worker process.
+
+`consortium worker` and `python worker.py` run it. Everything is configured by the environment: the connection to
+Temporal by its own profiles (`temporalio.envconfig`), the rest by variables that begin with `CONSORTIUM_`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.envconfig import ClientConfig
+from temporalio.worker import Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from activities.clock import TRUE, Clock
+from activities.record import Policy, Recording
+from activities.sending import TASK_QUEUE, Sender
+from activities.tell import Tell
+from eventstore.log import Log
+from eventstore.recorder import Recorder
+from workflows.catalog import WORKFLOWS
+
+POLICIES: Final[Mapping[str, Policy]] = {
+    "tell": Policy(timedelta(seconds=45), attempts=0),
+    "screen": Policy(timedelta(minutes=5), timedelta(seconds=30), attempts=5),
+    "notify": Policy(timedelta(minutes=10), timedelta(seconds=60), attempts=8),
+}
+"""How each kind of step is tried; `attempts=0` is for ever."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Settings(BaseSettings):
+    """What the environment says. A misspelt variable is an error, not a default."""
+
+    model_config = SettingsConfigDict(env_prefix="CONSORTIUM_", extra="forbid")
+
+    folder: Path = Path("state")
+    """Where the embedded default keeps its log, its notices and its address book."""
+    log: str = ""
+    """`postgresql://…`, or the path of an SQLite file; by default `log.db` in the folder."""
+    task_queue: str = TASK_QUEUE
+    address: str = "localhost:7233"
+    """Temporal, when no profile names one."""
+    metrics: str = ""
+    """Where Prometheus finds the worker's metrics, like `127.0.0.1:9464`."""
+    real_anchor: str = ""
+    log_anchor: str = ""
+    pace: int = Field(default=1, ge=1, le=10_000_000)
+    """How many times faster than Temporal's the log's clock runs: for rehearsals."""
+
+    @property
+    def log_url(self) -> str:
+        """Where the log is."""
+        return self.log or str(self.folder / "log.db")
+
+
+def settings() -> Settings:
+    """The settings in force. Raises `ValueError` for a variable that none of them reads."""
+    known = {f"CONSORTIUM_{name.upper()}" for name in Settings.model_fields}
+    unknown = sorted(name for name in os.environ if name.startswith("CONSORTIUM_") and name not in known)
+    if unknown:
+        raise ValueError(f"{', '.join(unknown)} is no setting; there are {', '.join(sorted(known))}")
+    return Settings()
+
+
+async def open_log(url: str) -> Log:
+    """The log at this place: PostgreSQL for `postgresql://…`, else an SQLite file."""
+    if url.startswith(("postgresql://", "postgres://")):
+        from eventstore.postgres import PostgresLog
+
+        return await PostgresLog.open(url)
+    from eventstore.sqlite import SqliteLog
+
+    path = Path(url.removeprefix("sqlite:"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return await SqliteLog.open(path)
+
+
+async def connect(address: str) -> Client:
+    """A client by the profile in force, else at this address."""
+    config: dict[str, Any] = dict(ClientConfig.load_client_connect_config())
+    return await Client.connect(**({"target_host": address} | config), data_converter=pydantic_data_converter)
+
+
+def sandbox() -> SandboxedWorkflowRunner:
+    """Workflows see our messages as they are; everything else is kept out of reach of clocks and chance."""
+    passed = SandboxRestrictions.default.with_passthrough_modules("activities.messages", "pydantic", "structlog")
+    return SandboxedWorkflowRunner(restrictions=passed)
+
+
+def compose(client: Client, recorder: Recorder, *, task_queue: str = TASK_QUEUE, clock: Clock = TRUE) -> Worker:
+    """A worker for every process, recording with this recorder."""
+    recording = Recording(recorder, clock, POLICIES)
+    carried: Sequence[Callable[..., Any]] = [
+        recording.carrying_out("tell", Tell(Sender(client, task_queue))),
+    ]
+    return Worker(
+        client,
+        task_queue=task_queue,
+        workflows=WORKFLOWS,
+        activities=[*recording.activities(), *carried],
+        workflow_runner=sandbox(),
+        sticky_queue_schedule_to_start_timeout=timedelta(seconds=3),
+        graceful_shutdown_timeout=timedelta(seconds=5),
+    )
+
+
+@asynccontextmanager
+async def recording(url: str) -> AsyncIterator[Recorder]:
+    """A recorder on the log at this place, closed in the end."""
+    log = await open_log(url)
+    recorder = Recorder(log)
+    try:
+        yield recorder
+    finally:
+        await recorder.close()
+        await log.close()
+
+
+async def serve(chosen: Settings) -> None:
+    """Works until the process is told to stop."""
+    stop = asyncio.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    client = await connect(chosen.address)
+    async with recording(chosen.log_url) as recorder, compose(client, recorder, task_queue=chosen.task_queue):
+        _log.info("worker.started", task_queue=chosen.task_queue, namespace=client.namespace)
+        await stop.wait()
+        _log.info("worker.stopping")
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(settings()))

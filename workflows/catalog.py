@@ -1,0 +1,14 @@
+"""Every workflow that a worker registers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from workflows.consortium import Consortium
+from workflows.funding import Round
+from workflows.membership import Member
+from workflows.process import ProcessWorkflow
+from workflows.proposal import Proposal
+
+WORKFLOWS: Final[Sequence[type[ProcessWorkflow]]] = (Consortium, Member, Proposal, Round)

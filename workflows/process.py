@@ -1,0 +1,228 @@
+"""The loop that drives a stream: it waits for people and deadlines, carries out what is owed, and knows no rule.
+
+What is true and owed comes back with every recorded command as the stream's standing. The workflow remembers nothing
+that the log does not say: terminate it anywhere, start it again, and it goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from temporalio import workflow
+from temporalio.common import RawValue, RetryPolicy, SearchAttributeKey
+from temporalio.exceptions import ActivityError, ApplicationError
+
+with workflow.unsafe.imports_passed_through():
+    from activities.messages import BUG, BUSY, MALFORMED, REFUSED, Due, Envelope, Owed, Receipt, Recorded, RecordRequest, Standing, StepRef
+
+SERVICE = "service"
+LARGEST_UPDATE = 80 * 1024
+"""Bytes of an envelope: a command of 64 KiB and its signature."""
+
+PHASE = SearchAttributeKey.for_keyword("Phase")
+WAITS_FOR = SearchAttributeKey.for_keyword_list("WaitsFor")
+DUE = SearchAttributeKey.for_datetime("Due")
+ATTENTION = SearchAttributeKey.for_bool("Attention")
+
+_LOCAL = timedelta(seconds=30)
+_UNTIL_DONE = RetryPolicy(initial_interval=timedelta(milliseconds=100), maximum_interval=timedelta(seconds=5))
+_UNLESS_BUG = RetryPolicy(
+    initial_interval=timedelta(milliseconds=100), maximum_interval=timedelta(seconds=5), non_retryable_error_types=[BUG]
+)
+_UNKNOWN = Standing(
+    stream="", version=0, phase="", line="", details="", waits_for=[], attention=False, due=None, steps=[], closed=False
+)  # fmt: skip
+
+
+class ProcessWorkflow:
+    """Drives one stream, whatever its process. A workflow class adds its name and a `run` that calls `drive`."""
+
+    def __init__(self) -> None:
+        self._stream = workflow.info().workflow_id
+        self._standing = _UNKNOWN
+        self._seen = False
+        self._under_way: dict[tuple[str, int], asyncio.Task[None]] = {}
+        self._timer: asyncio.Task[None] | None = None
+        self._timer_for = ""
+        self._given: set[str] = set()
+        self._giving = False
+        self._draining = False
+        self._shown: tuple[object, ...] = ()
+
+    async def drive(self) -> None:
+        """Runs until the process is closed and nothing is owed, through as many runs as its history needs."""
+        self._see(await self._look())
+        while True:
+            self._seen = False
+            self._show()
+            self._start_steps()
+            self._set_timer()
+            if self._over():
+                await workflow.wait_condition(lambda: self._seen or workflow.all_handlers_finished())
+                if not self._seen:
+                    return
+            elif workflow.info().is_continue_as_new_suggested():
+                await self._continue_as_new()
+            else:
+                await workflow.wait_condition(lambda: self._seen or self._over() or workflow.info().is_continue_as_new_suggested())
+
+    @workflow.update(dynamic=True)
+    async def command(self, name: str, args: Sequence[RawValue]) -> Receipt:
+        """Records the command of this name; answers with its receipt, or fails with the refusal."""
+        envelope = self._envelope(args)
+        info = workflow.current_update_info()
+        assert info is not None
+        request = RecordRequest(
+            stream=self._stream, command_id=info.id, actor=envelope.actor, command=envelope.command, at=workflow.now(),
+            signed=envelope.signed, signature=envelope.signature,
+        )  # fmt: skip
+        recorded = await self._record(request, retry=_UNLESS_BUG)
+        if recorded.refusal is not None:
+            refusal = recorded.refusal
+            raise ApplicationError(refusal.message, refusal.model_dump(), recorded.receipt.position, type=REFUSED, non_retryable=True)
+        return recorded.receipt
+
+    @command.validator
+    def _accept(self, name: str, args: Sequence[RawValue]) -> None:
+        if self._draining:
+            raise ApplicationError("the workflow is starting a new run; ask again", type=BUSY)
+        if len(args) != 1 or len(args[0].payload.data) > LARGEST_UPDATE:
+            raise ApplicationError(f"one envelope of at most {LARGEST_UPDATE} bytes is taken", type=MALFORMED)
+        try:
+            envelope = self._envelope(args)
+        except Exception as error:
+            raise ApplicationError(f"the argument is no envelope: {error}"[:500], type=MALFORMED) from error
+        if envelope.command.get("kind") != name:
+            raise ApplicationError(f"the Update {name!r} must carry a command of that kind", type=MALFORMED)
+
+    # ------------------------------------------------------------ what is true
+
+    def _see(self, standing: Standing) -> None:
+        if standing.version >= self._standing.version:
+            self._standing = standing
+            self._seen = True
+
+    async def _look(self) -> Standing:
+        standing: Standing = await workflow.execute_local_activity(
+            "standing", self._stream, result_type=Standing, start_to_close_timeout=_LOCAL, retry_policy=_UNTIL_DONE
+        )
+        return standing
+
+    async def _record(self, request: RecordRequest, *, retry: RetryPolicy) -> Recorded:
+        recorded: Recorded = await workflow.execute_local_activity(
+            "record", request, result_type=Recorded, start_to_close_timeout=_LOCAL, retry_policy=retry
+        )
+        self._see(recorded.standing)
+        return recorded
+
+    async def _record_own(self, command_id: str, command: dict[str, Any], not_before: datetime | None = None) -> Recorded:
+        """Records what the system itself says. A bug in a rule is waited out: a mended release takes up where this one stood."""
+        request = RecordRequest(
+            stream=self._stream, command_id=command_id, actor=SERVICE, command=command, at=workflow.now(), not_before=not_before
+        )  # fmt: skip
+        return await self._record(request, retry=_UNTIL_DONE)
+
+    # ------------------------------------------------------------ what is owed
+
+    def _start_steps(self) -> None:
+        self._under_way = {key: task for key, task in self._under_way.items() if not task.done()}
+        for step in self._standing.steps:
+            if (step.key, step.attempt) not in self._under_way and not self._draining:
+                self._under_way[step.key, step.attempt] = asyncio.create_task(self._carry_out(step))
+
+    async def _carry_out(self, step: Owed) -> None:
+        try:
+            outcome: dict[str, Any] = await workflow.execute_activity(
+                step.kind,
+                StepRef(stream=self._stream, key=step.key),
+                result_type=dict[str, Any],
+                start_to_close_timeout=timedelta(seconds=step.start_to_close_seconds),
+                heartbeat_timeout=timedelta(seconds=step.heartbeat_seconds) if step.heartbeat_seconds else None,
+                retry_policy=RetryPolicy(maximum_attempts=step.attempts, maximum_interval=timedelta(minutes=1)),
+                summary=step.key,
+            )
+        except ActivityError as error:
+            outcome = _failed(step, str(error.cause or error))
+        await self._answer(step, outcome)
+
+    async def _answer(self, step: Owed, outcome: dict[str, Any]) -> None:
+        """Records an outcome. One that is refused or no command at all becomes the failure of its step, for a person to see."""
+        try:
+            refusal = (await self._record_own(step.outcome_id, outcome)).refusal
+            reason = f"{refusal.rule}: {refusal.message}" if refusal else ""
+        except ApplicationError as error:
+            reason = error.message
+        if reason:
+            await self._record_own(step.failure_id, _failed(step, reason))
+
+    # ------------------------------------------------------------ what is due
+
+    def _set_timer(self) -> None:
+        """Keeps one timer, for the deadline that stands. One that was given and still stands is not given twice in a run."""
+        due = self._standing.due
+        wanted = due.command_id if due is not None and due.command_id not in self._given else ""
+        if wanted == self._timer_for or self._giving:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_for = wanted
+        self._timer = asyncio.create_task(self._give(due)) if due is not None and wanted else None
+
+    async def _give(self, due: Due) -> None:
+        wait = due.wake_at - workflow.now()
+        if wait > timedelta():
+            await workflow.sleep(wait, summary=due.kind)
+        self._giving = True
+        try:
+            await self._record_own(due.command_id, due.command, not_before=due.at)
+        finally:
+            self._given.add(due.command_id)
+            self._giving = False
+            self._seen = True
+
+    # ------------------------------------------------------------ the end
+
+    def _over(self) -> bool:
+        standing = self._standing
+        if standing.version == 0:
+            return True
+        return standing.closed and standing.due is None and not standing.steps and not self._working()
+
+    def _working(self) -> bool:
+        return self._giving or any(not task.done() for task in self._under_way.values())
+
+    async def _continue_as_new(self) -> None:
+        """Starts a new run when nobody is in the middle of something; a timer is set again from the log."""
+        self._draining = True
+        await workflow.wait_condition(lambda: workflow.all_handlers_finished() and not self._working())
+        workflow.continue_as_new()
+
+    # ------------------------------------------------------------ what people see
+
+    def _show(self) -> None:
+        standing = self._standing
+        workflow.set_current_details(f"**{standing.line}**\n\n{standing.details}")
+        due = standing.due.at if standing.due else None
+        shown = (standing.phase, tuple(standing.waits_for), due, standing.attention)
+        if shown == self._shown or standing.version == 0:
+            return
+        self._shown = shown
+        workflow.upsert_search_attributes(
+            [
+                PHASE.value_set(standing.phase),
+                ATTENTION.value_set(standing.attention),
+                WAITS_FOR.value_set(standing.waits_for) if standing.waits_for else WAITS_FOR.value_unset(),
+                DUE.value_set(due) if due else DUE.value_unset(),
+            ]
+        )
+
+    @staticmethod
+    def _envelope(args: Sequence[RawValue]) -> Envelope:
+        return workflow.payload_converter().from_payload(args[0].payload, Envelope)
+
+
+def _failed(step: Owed, reason: str) -> dict[str, Any]:
+    return {"kind": "fail_step", "step": step.key, "reason": reason[:1_000]}
