@@ -254,7 +254,7 @@ class Recorder:
     async def _load(self, streams: Iterable[str]) -> None:
         for stream in self._replica.missing(streams):
             try:
-                self._replica.put(stream, await self._snapshots.load(self._replica, stream))
+                self._replica.put(stream, await self._snapshots.load(self._replica, stream, self._replica.head.position))
             except Malformed:
                 continue
 

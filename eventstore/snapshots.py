@@ -66,13 +66,13 @@ class Snapshots:
             self._kept = replica.head.position
             await self._keep(REGISTER, replica.head.position, (replica.head, replica.register))
 
-    async def load(self, replica: Replica, stream: str) -> Stream[Any]:
-        """The state of a stream as of the replica's head. Raises `UnreadableEntry`."""
+    async def load(self, replica: Replica, stream: str, upto: int) -> Stream[Any]:
+        """The state of a stream as of a position of the log. Raises `UnreadableEntry`."""
         process = replica.process_of(stream)
         found = await self._find(stream)
-        position, state = found if found and found[0] <= replica.head.position else (0, Stream(process.initial))
+        position, state = found if found and found[0] <= upto else (0, Stream(process.initial))
         folded = 0
-        while entries := [entry for entry in await self._log.read_stream(stream, position) if entry.position <= replica.head.position]:
+        while entries := [entry for entry in await self._log.read_stream(stream, position) if entry.position <= upto]:
             state = replica.fold(stream, entries, state)
             position = entries[-1].position
             folded += len(entries)

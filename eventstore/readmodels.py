@@ -1,0 +1,101 @@
+"""Read models: what lists show, following the log with their checkpoint in the same transaction.
+
+One row a stream, in the same shape for every process; the SQL views `agenda`, `members`, `proposals` and `rounds` show
+them as columns. They are derived: dropped and rebuilt at any time, while the system runs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from domain import process as kernel
+from domain.catalog import CATALOG
+from domain.process import Process
+from eventstore.entries import Entry, encode_json
+from eventstore.log import Log, Row
+from eventstore.replica import Replica
+from eventstore.snapshots import Snapshots
+
+STANDINGS: Final = "standings"
+"""The model that holds a row for each stream, by its name."""
+
+_BATCH: Final = 500
+
+
+class Projector:
+    """Keeps the read models of one log. Several may run at once: each batch is taken by one of them."""
+
+    def __init__(self, log: Log, processes: Mapping[str, Process[Any, Any, Any]] = CATALOG) -> None:
+        self._log = log
+        self._processes = processes
+        self._snapshots = Snapshots(log)
+        self._replica = Replica(processes)
+        self._at = (0, 0)
+        """The generation and checkpoint that the states in the replica belong to."""
+
+    async def catch_up(self) -> int:
+        """Brings the read models to the head; the position reached."""
+        generation = await self._log.generation()
+        if generation == 0:
+            return await self.rebuild()
+        return await self._follow(generation)
+
+    async def follow(self) -> None:
+        """Keeps the read models at the head until cancelled."""
+        while True:
+            position = await self.catch_up()
+            await self._log.changed(position, 5.0)
+
+    async def rebuild(self) -> int:
+        """Makes the read models anew from the first entry, and shows them when they have caught up; readers see the old ones until then."""
+        generation = await self._log.generation() + 1
+        while True:
+            position = await self._follow(generation)
+            if await self._log.promote(generation, position):
+                return position
+
+    async def _follow(self, generation: int) -> int:
+        position = await self._log.checkpoint(generation)
+        while entries := await self._log.read(position, _BATCH):
+            if (generation, position) != self._at:
+                self._replica = Replica(self._processes)
+            touched = await self._fold(entries, position)
+            upto = entries[-1].position
+            if await self._log.project(generation, position, upto, [self._row(stream, upto) for stream in touched]):
+                position, self._at = upto, (generation, upto)
+                self._replica.trim()
+            else:  # another projector took this batch
+                position = await self._log.checkpoint(generation)
+        return position
+
+    async def _fold(self, entries: Sequence[Entry], before: int) -> Sequence[str]:
+        """Takes entries into the states of their streams; the streams they touched."""
+        touched: dict[str, list[Entry]] = {}
+        for entry in entries:
+            touched.setdefault(entry.stream, []).append(entry)
+        for stream in self._replica.missing(touched):
+            self._replica.put(stream, await self._snapshots.load(self._replica, stream, before))
+        for stream, mine in touched.items():
+            self._replica.put(stream, self._replica.fold(stream, mine, self._replica.get(stream)))
+        return list(touched)
+
+    def _row(self, stream: str, position: int) -> Row:
+        process, state = self._replica.process_of(stream), self._replica.get(stream)
+        agenda, headline = kernel.agenda(process, state), process.describe(state.state)
+        body = {
+            "stream": stream, "process": process.name, "phase": headline.phase, "line": headline.line, "details": headline.text,
+            "waits_for": list(headline.waits_for), "values": dict(headline.values),
+            "due": agenda.deadline.at.isoformat() if agenda.deadline else None,
+            "deadline": agenda.deadline.command.kind if agenda.deadline else None,
+            "closed": agenda.closed, "attention": bool(state.failed), "failed": dict(state.failed),
+            "version": state.version, "position": position,
+        }  # fmt: skip
+        return Row(STANDINGS, stream, encode_json(body))
+
+
+async def standings(log: Log, process: str | None = None) -> Sequence[dict[str, Any]]:
+    """The row of every stream, by name; of one process when it is given."""
+    rows = (json.loads(row.body) for row in await log.rows(STANDINGS))
+    return [row for row in rows if process in {None, row["process"]}]
