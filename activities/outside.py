@@ -1,0 +1,78 @@
+"""What the activities that touch the outside world have in common.
+
+An activity takes an owed step and brings back its outcome: a command for the stream that owes it, as JSON. A fault is an
+exception, and Temporal tries again; what no further try can mend is the outcome `fail_step`, and waits for a person.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from itertools import pairwise
+from typing import Any, Final
+
+from temporalio import activity
+
+from domain.kernel import Step
+
+Outcome = dict[str, Any]
+"""A command as JSON; its `step` is the key of the step it answers."""
+
+CarryOut = Callable[[Step], Awaitable[Outcome]]
+"""What every outside activity is: called again with the same step, it does the same thing again, recognisably."""
+
+Clock = Callable[[], datetime]
+"""Tells the time in UTC."""
+
+
+def as_activity(kind: str, carry_out: CarryOut) -> CarryOut:
+    """The Temporal activity that carries out steps of this kind."""
+
+    @activity.defn(name=kind)
+    async def carried_out(step: Step) -> dict[str, Any]:
+        return await carry_out(step)
+
+    return carried_out
+
+
+def done(step: Step) -> Outcome:
+    """The step was carried out, and there is nothing else to say."""
+    return {"kind": "step_done", "step": step.key}
+
+
+def failed(step: Step, reason: str) -> Outcome:
+    """The step failed for good: a person reads the reason and does what it says."""
+    return {"kind": "fail_step", "step": step.key, "reason": plain(reason, 1_000)}
+
+
+def stream() -> str:
+    """The stream that owes the step: the id of the workflow that drives it. Empty outside Temporal."""
+    return activity.info().workflow_id or "" if activity.in_activity() else ""
+
+
+def told_before() -> dict[str, str]:
+    """The progress that an earlier try of this step told last; empty on the first."""
+    details = activity.info().heartbeat_details if activity.in_activity() else ()
+    return dict(details[0]) if details else {}
+
+
+def tell_progress(progress: Mapping[str, str]) -> None:
+    """Keeps the activity alive, and its progress for the next try. Temporal may keep a slightly older one."""
+    if activity.in_activity():
+        activity.heartbeat(dict(progress))
+
+
+def plain(text: str, limit: int) -> str:
+    """Foreign text as one line that a `Name` may hold: nothing invisible or steering a display, at most `limit` characters."""
+    flat = " ".join(unicodedata.normalize("NFC", text).split())
+    visible = "".join(character for before, character in pairwise(f" {flat}") if _shows(before, character)).strip(f" {_JOINERS}")
+    return visible if len(visible) <= limit else visible[: limit - 1] + "…"
+
+
+_JOINERS: Final = "\u200c\u200d"
+
+
+def _shows(before: str, character: str) -> bool:
+    """Zero-width joiners belong to words of Persian and the Indic scripts."""
+    return unicodedata.category(character)[0] != "C" or (character in _JOINERS and before.isalpha())
