@@ -1,0 +1,117 @@
+"""Every process on a virtual clock: years in moments, for laws, rehearsals and what-ifs.
+
+The simulation does what the durable shell does, in one fixed order: it carries out owed steps, gives deadlines when they
+come, and records every outcome. What the outside world answers is scripted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from itertools import count
+from typing import Any, Final
+
+from domain.kernel import SERVICE, Deadline, Step, derived_id
+from eventstore.entries import Submission
+from eventstore.log import Log
+from eventstore.memory import MemoryLog
+from eventstore.recorder import Recorded, Recorder, Standing
+from eventstore.wire import canonical_command
+
+Outside = Callable[[Step], Awaitable[dict[str, Any]]]
+"""What the outside world answers to a step: its outcome as a command."""
+
+PATIENCE: Final = 10_000
+"""Steps or deadlines in a row after which a simulation that does not come to rest is a bug."""
+
+
+async def agreeable(step: Step) -> dict[str, Any]:
+    """An outside world in which everything works and nobody is on a sanctions list."""
+    if step.kind == "screen":
+        return {
+            "kind": "screening_completed", "step": step.key, "list": "simulated", "list_digest": "0" * 64,
+            "list_date": "2026-11-01", "entries": 10_000, "score": 0, "match": "",
+        }  # fmt: skip
+    return {"kind": "step_done", "step": step.key}
+
+
+class Simulation:
+    """A consortium on a virtual clock, used by one task at a time."""
+
+    def __init__(self, start: datetime, outside: Outside = agreeable, log: Log | None = None) -> None:
+        self.now = start
+        self.recorder = Recorder(log or MemoryLog())
+        self._outside = outside
+        self._standings: dict[str, Standing] = {}
+        self._numbers = count(1)
+
+    async def give(self, stream: str, command: Mapping[str, Any], by: str, command_id: str = "") -> Recorded:
+        """A person gives a command now; whatever it brings about at once is carried out."""
+        recorded = await self._record(stream, command, by, command_id or derived_id(stream, "simulated", str(next(self._numbers))))
+        await self.settle()
+        return recorded
+
+    async def settle(self) -> None:
+        """Carries out every owed step, and those that follow from them."""
+        for _ in range(PATIENCE):
+            owed = [(stream, standing) for stream, standing in sorted(self._standings.items()) if standing.agenda.steps]
+            if not owed:
+                return
+            for stream, standing in owed:
+                for step in standing.agenda.steps:
+                    await self._carry_out(stream, step, standing.stream.tries.get(step.key, 0))
+        raise AssertionError("the simulation does not come to rest: steps are owed again and again")
+
+    async def advance(self, to: datetime) -> None:
+        """Lets time pass: every deadline on the way comes at its instant, and what follows is carried out."""
+        for _ in range(PATIENCE):
+            await self.settle()
+            at, stream = min(self._due(), default=(None, ""))
+            if at is None or at > to:
+                self.now = max(self.now, to)
+                return
+            self.now = max(self.now, at)
+            await self._deadline(stream)
+        raise AssertionError("the simulation does not come to rest: deadlines come again and again")
+
+    def standing(self, stream: str) -> Standing:
+        """What is true and owed on a stream. `KeyError` for one that nothing happened on."""
+        return self._standings[stream]
+
+    def streams(self) -> tuple[str, ...]:
+        """Every stream on which something happened, by name."""
+        return tuple(sorted(self._standings))
+
+    def _due(self) -> list[tuple[datetime, str]]:
+        return [(standing.agenda.deadline.at, stream) for stream, standing in self._standings.items() if standing.agenda.deadline]
+
+    async def _deadline(self, stream: str) -> None:
+        deadline = self._standings[stream].agenda.deadline
+        assert isinstance(deadline, Deadline)
+        command = deadline.command.model_dump(mode="json")
+        await self._record(stream, command, SERVICE, derived_id(stream, "deadline", deadline.command.kind, deadline.at.isoformat()))
+        assert self._standings[stream].agenda.deadline != deadline, f"{deadline.command.kind} on {stream} came, and still stands"
+
+    async def _carry_out(self, stream: str, step: Step, attempt: int) -> None:
+        outcome = await (self._tell(stream, step) if step.kind == "tell" else self._outside(step))
+        recorded = await self._record(stream, outcome, SERVICE, derived_id(stream, "outcome", step.key, str(attempt)))
+        if recorded.refusal is not None:
+            failure = {"kind": "fail_step", "step": step.key, "reason": f"{recorded.refusal.rule}: {recorded.refusal.message}"}
+            await self._record(stream, failure, SERVICE, derived_id(stream, "failure", step.key, str(attempt)))
+
+    async def _tell(self, stream: str, step: Step) -> dict[str, Any]:
+        told = await self._record(step.data["stream"], step.data["command"], SERVICE, derived_id(stream, "tell", step.key))
+        if told.refusal is None:
+            return {"kind": "step_done", "step": step.key}
+        return {
+            "kind": "fail_step",
+            "step": step.key,
+            "reason": f"{step.data['stream']} refused: {told.refusal.rule}: {told.refusal.message}",
+        }
+
+    async def _record(self, stream: str, command: Mapping[str, Any], by: str, command_id: str) -> Recorded:
+        submission = Submission(stream, command_id, by, canonical_command(json.dumps(command)), self.now)
+        recorded = await self.recorder.record(submission)
+        self._standings[stream] = self.recorder.view(stream, recorded.position, recorded.stream)
+        return recorded
