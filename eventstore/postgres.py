@@ -1,0 +1,303 @@
+"""The log in a PostgreSQL schema, for any number of workers. asyncpg, one connection that writes, a few that read.
+
+Order without gaps comes from one advisory lock, taken by the same SQL function that looks at the tail and inserts: a
+worker that stops between two round trips holds nothing. It is kept until the commit is durable and visible, so a
+reader who follows positions misses none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any, Final
+
+import asyncpg
+
+from eventstore.entries import EMPTY, Entry, Head
+from eventstore.log import Appended, LogUnavailable, Row
+from eventstore.migrations import SchemaMismatch, migrations, pending
+
+_COLUMNS: Final = ", ".join(Entry._fields)
+_APPEND: Final = f"SELECT append_entries({', '.join(f'${number}' for number in range(1, len(Entry._fields) + 1))})"
+_TAIL: Final = "SELECT position, at, hash FROM entries ORDER BY position DESC LIMIT 1"
+_DURABLE: Final = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+_MIGRATION_LOCK: Final = 0x6C6F67
+_CHANNEL: Final = "entries"
+
+_READERS: Final = 4
+_STATEMENT_SECONDS: Final = 30
+_LOCK_SECONDS: Final = 10
+"""How long an append waits for its turn; a batch takes milliseconds."""
+_HOLD_SECONDS: Final = 3
+"""Who holds the log's lock and is silent for so long is thrown out, and the others go on."""
+_CLOSE_SECONDS: Final = 5
+_COALESCE_SECONDS: Final = 0.01
+"""Commits within so long are announced together: every NOTIFY takes a lock that all databases of the server share."""
+_POLL_SECONDS: Final = 0.5
+"""An announcement can be lost with the worker that owed it; a look at the head finds what it was about."""
+
+_SETTINGS: Final = {
+    "application_name": "consortium",
+    "default_transaction_isolation": "read committed",
+    "statement_timeout": f"{_STATEMENT_SECONDS}s",
+    "lock_timeout": f"{_LOCK_SECONDS}s",
+    "jit": "off",
+}
+_UNAVAILABLE: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.PostgresSystemError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.TransactionRollbackError,
+)
+"""What passes by itself or when an operator acts: lost connections, a server that stops or starts, a full disk, a standby."""
+
+
+class PostgresLog:
+    """A log in a database. Several processes may use it; make one object a process, inside a running event loop."""
+
+    def __init__(self, url: str) -> None:
+        """Of the schema that the URL leads to (`?search_path=` names another than `public`)."""
+        self._url = url
+        self._pool: asyncpg.Pool | None = None
+        self._writer: asyncpg.Connection | None = None
+        self._listener: asyncpg.Connection | None = None
+        self._turn = asyncio.Lock()
+        self._holder: asyncio.Task[object] | None = None
+        self._news = asyncio.Event()
+        self._listening = asyncio.Lock()
+        self._announcing: asyncio.Task[None] | None = None
+        self._unannounced = False
+
+    @classmethod
+    async def open(cls, url: str) -> PostgresLog:
+        """The log in this database; made, or migrated to this release, when needed. Raises `SchemaMismatch`, `LogUnavailable`."""
+        log = cls(url)
+        try:
+            with _translated():
+                await _migrate(await log._write_connection())
+        except BaseException:
+            await log.close()
+            raise
+        return log
+
+    async def head(self) -> Head:
+        """See `Log.head`."""
+        async with self._connection() as connection:
+            row = await connection.fetchrow(_TAIL)
+        return Head._make(row) if row else EMPTY
+
+    async def read(self, after: int, limit: int = 1_000) -> Sequence[Entry]:
+        """See `Log.read`."""
+        return await self._entries(f"SELECT {_COLUMNS} FROM entries WHERE position > $1 ORDER BY position LIMIT $2", after, limit)
+
+    async def read_stream(self, stream: str, after: int, limit: int = 1_000) -> Sequence[Entry]:
+        """See `Log.read_stream`."""
+        sql = f"SELECT {_COLUMNS} FROM entries WHERE stream = $1 AND position > $2 ORDER BY position LIMIT $3"
+        return await self._entries(sql, stream, after, limit)
+
+    async def find(self, command_ids: Sequence[str]) -> Sequence[Entry]:
+        """See `Log.find`."""
+        return await self._entries(f"SELECT {_COLUMNS} FROM entries WHERE command_id = ANY($1) ORDER BY position", command_ids)
+
+    async def append(self, entries: Sequence[Entry]) -> Appended:
+        """See `Log.append`."""
+        if not entries:
+            return Appended.DONE
+        if self._holder is asyncio.current_task():
+            return await self._append(entries)
+        async with self._turn:
+            return await self._append(entries)
+
+    @asynccontextmanager
+    async def exclusive(self) -> AsyncIterator[None]:
+        """See `Log.exclusive`. A lock of the session, not of a transaction: each append inside is durable when it answers."""
+        async with self._turn:
+            with _translated():
+                connection = await self._write_connection()
+                await connection.execute(f"SET idle_session_timeout = '{_HOLD_SECONDS}s'; SELECT pg_advisory_lock(entries_lock())")
+            self._holder = asyncio.current_task()
+            try:
+                yield
+            finally:
+                self._holder = None
+                await _release(connection)
+
+    async def changed(self, after: int, timeout: float) -> bool:  # noqa: ASYNC109
+        """See `Log.changed`."""
+        end = asyncio.get_running_loop().time() + timeout
+        await self._listen()
+        while True:
+            news = self._news
+            if (await self.head()).position > after:
+                return True
+            left = end - asyncio.get_running_loop().time()
+            if left <= 0:
+                return False
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(left, _POLL_SECONDS)):
+                    await news.wait()
+
+    async def checkpoint(self, generation: int) -> int:
+        """See `Log.checkpoint`."""
+        return int(await self._value("SELECT checkpoint FROM read_generations WHERE generation = $1", generation) or 0)
+
+    async def generation(self) -> int:
+        """See `Log.generation`."""
+        return int(await self._value("SELECT generation FROM read_generations WHERE live") or 0)
+
+    async def project(self, generation: int, after: int, upto: int, rows: Sequence[Row]) -> bool:
+        """See `Log.project`."""
+        last = {(row.model, row.key): row for row in rows}.values()
+        columns = [[row.model for row in last], [row.key for row in last], [row.body for row in last]]
+        return bool(await self._value("SELECT project_rows($1, $2, $3, $4, $5, $6)", generation, after, upto, *columns))
+
+    async def promote(self, generation: int, at: int) -> bool:
+        """See `Log.promote`."""
+        return bool(await self._value("SELECT promote_generation($1, $2)", generation, at))
+
+    async def rows(self, model: str, *, key: str | None = None) -> Sequence[Row]:
+        """See `Log.rows`."""
+        sql = (
+            "SELECT model, key, body FROM read_rows JOIN read_generations USING (generation)"
+            " WHERE live AND model = $1 AND ($2::text IS NULL OR key = $2) ORDER BY key"
+        )
+        async with self._connection() as connection:
+            return [Row._make(row) for row in await connection.fetch(sql, model, key)]
+
+    async def load_snapshots(self, names: Sequence[str], shape: str) -> Mapping[str, tuple[int, bytes]]:
+        """See `Log.load_snapshots`."""
+        sql = "SELECT name, position, body FROM snapshots WHERE name = ANY($1) AND shape = $2"
+        async with self._connection() as connection:
+            return {name: (position, body) for name, position, body in await connection.fetch(sql, names, shape)}
+
+    async def save_snapshot(self, name: str, shape: str, position: int, body: bytes) -> None:
+        """See `Log.save_snapshot`."""
+        sql = (
+            "INSERT INTO snapshots (name, shape, position, body) VALUES ($1, $2, $3, $4)"
+            " ON CONFLICT (name) DO UPDATE SET shape = excluded.shape, position = excluded.position, body = excluded.body"
+        )
+        await self._value(sql, name, shape, position, body)
+
+    async def close(self) -> None:
+        """See `Log.close`."""
+        if self._announcing is not None:
+            await self._announcing
+        for connected in (self._listener, self._writer, self._pool):
+            if connected is not None:
+                with suppress(*_UNAVAILABLE):
+                    await asyncio.wait_for(connected.close(), _CLOSE_SECONDS)
+
+    # ------------------------------------------------------------ inside
+
+    async def _append(self, entries: Sequence[Entry]) -> Appended:
+        try:
+            with _translated():
+                done = await (await self._write_connection()).fetchval(_APPEND, *zip(*entries, strict=True))
+        except asyncpg.UniqueViolationError:
+            return Appended.REPEATED
+        if not done:
+            return Appended.BEHIND
+        self._announce()
+        return Appended.DONE
+
+    async def _entries(self, sql: str, *arguments: Any) -> Sequence[Entry]:
+        async with self._connection() as connection:
+            return list(map(Entry._make, await connection.fetch(sql, *arguments)))
+
+    async def _value(self, sql: str, *arguments: Any) -> Any:
+        async with self._connection() as connection:
+            return await connection.fetchval(sql, *arguments)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
+        """One of the pool's, or the writer's for who holds the log's lock."""
+        with _translated():
+            if self._holder is asyncio.current_task():
+                yield await self._write_connection()
+                return
+            if self._pool is None:
+                self._pool = await asyncpg.create_pool(self._url, min_size=0, max_size=_READERS, reset=_nothing, **_CONNECT)
+            async with self._pool.acquire(timeout=_STATEMENT_SECONDS) as connection:
+                yield connection
+
+    async def _write_connection(self) -> asyncpg.Connection:
+        """The connection that writes; a new one when the last was lost, but never while the lock is held on it."""
+        if self._writer is None or (self._writer.is_closed() and self._holder is None):
+            self._writer = await asyncpg.connect(self._url, **_CONNECT)
+            await self._writer.execute(_DURABLE)
+        return self._writer
+
+    # ------------------------------------------------------------ news
+
+    async def _listen(self) -> None:
+        """Asks to be told of other workers' appends. Without an answer the polling of `changed` does."""
+        async with self._listening:
+            if self._listener is not None and not self._listener.is_closed():
+                return
+            with suppress(*_UNAVAILABLE):
+                self._listener = await asyncpg.connect(self._url, **_CONNECT)
+                await self._listener.add_listener(_CHANNEL, self._told)
+
+    def _told(self, *_: object) -> None:
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+
+    def _announce(self) -> None:
+        self._told()
+        self._unannounced = True
+        if self._announcing is None or self._announcing.done():
+            self._announcing = asyncio.create_task(self._announce_soon(), name="log-announcements")
+
+    async def _announce_soon(self) -> None:
+        while self._unannounced:
+            await asyncio.sleep(_COALESCE_SECONDS)
+            self._unannounced = False
+            with suppress(LogUnavailable):
+                await self._value("SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, '')", _CHANNEL)
+
+
+_CONNECT: Final[Mapping[str, Any]] = {"server_settings": _SETTINGS, "timeout": _LOCK_SECONDS, "command_timeout": _STATEMENT_SECONDS + 5}
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except _UNAVAILABLE as error:
+        raise LogUnavailable(f"PostgreSQL: {error or type(error).__name__}") from error
+
+
+async def _nothing(_: object) -> None:
+    """Connections of the pool are never left in a state that needs resetting; asking for it is a round trip a read."""
+
+
+async def _release(connection: asyncpg.Connection) -> None:
+    """Lets the log's lock go; with the connection, when it cannot be told to."""
+    try:
+        await connection.execute("SELECT pg_advisory_unlock(entries_lock()); RESET idle_session_timeout")
+    except BaseException as error:
+        connection.terminate()
+        if not isinstance(error, _UNAVAILABLE):
+            raise
+
+
+async def _migrate(connection: asyncpg.Connection) -> None:
+    """Applies what is new, one worker at a time. Needs no more than SELECT when nothing is."""
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _MIGRATION_LOCK)
+        if await connection.fetchval("SELECT to_regclass('migrations') IS NULL"):
+            await connection.execute("CREATE TABLE migrations (name text PRIMARY KEY, digest text NOT NULL)")
+        applied = [tuple(row) for row in await connection.fetch("SELECT name, digest FROM migrations ORDER BY name")]
+        for migration in pending(migrations("postgres"), applied):
+            try:
+                await connection.execute(migration.sql)
+            except asyncpg.InsufficientPrivilegeError as error:
+                raise SchemaMismatch(f"the database lacks migration {migration.name}; connect once as its owner") from error
+            await connection.execute("INSERT INTO migrations (name, digest) VALUES ($1, $2)", migration.name, migration.digest)

