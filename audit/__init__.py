@@ -1,0 +1,1 @@
+"""Checking a log without trusting anybody: no worker, no Temporal."""

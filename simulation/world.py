@@ -15,7 +15,6 @@ from typing import Any, Final
 from domain.kernel import SERVICE, Deadline, Step, derived_id
 from eventstore.entries import Submission
 from eventstore.log import Log
-from eventstore.memory import MemoryLog
 from eventstore.recorder import Recorded, Recorder, Standing
 from eventstore.wire import canonical_command
 
@@ -39,9 +38,9 @@ async def agreeable(step: Step) -> dict[str, Any]:
 class Simulation:
     """A consortium on a virtual clock, used by one task at a time."""
 
-    def __init__(self, start: datetime, outside: Outside = agreeable, log: Log | None = None) -> None:
+    def __init__(self, start: datetime, log: Log, outside: Outside = agreeable) -> None:
         self.now = start
-        self.recorder = Recorder(log or MemoryLog())
+        self.recorder = Recorder(log)
         self._outside = outside
         self._standings: dict[str, Standing] = {}
         self._numbers = count(1)

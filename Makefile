@@ -1,0 +1,42 @@
+# Two commands do everything: `make demo` and `make test`. The rest is for people who change the system.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test check check-deploy bench long chaos clean
+
+demo: $(READY)
+	@$(BIN)/consortium demo
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+long: $(READY)
+	$(BIN)/python -m pytest --long
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy activities audit bench cli domain eventstore simulation tests workflows worker.py
+	$(BIN)/lint-imports
+
+check-deploy: $(READY)
+	PATH="$(CURDIR)/$(BIN):$$PATH" deploy/check
+
+bench: $(VENV)/.ready-bench
+	$(BIN)/python -m bench
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; say which by make PYTHON=…")'
+	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.ready-bench: $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench,dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) state

@@ -1,0 +1,49 @@
+"""The core asks nobody for the time, for luck or for anything outside: its imports are a short list."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+DOMAIN = Path(__file__).parent.parent / "domain"
+
+ALLOWED = frozenset(
+    {"__future__", "bisect", "collections", "collections.abc", "dataclasses", "datetime", "enum", "fractions", "functools", "hashlib", "heapq", "immutables",
+     "itertools", "json", "math", "operator", "pydantic", "pydantic_core", "re", "typing", "unicodedata", "uuid"}
+)  # fmt: skip
+CLOCKS_AND_CHANCE = frozenset({"now", "utcnow", "today", "uuid1", "uuid4", "fromtimestamp"})
+INPUT_AND_OUTPUT = frozenset({"open", "print", "input", "exec", "eval", "__import__"})
+
+
+def impurities(source: str) -> list[str]:
+    """What in this source reaches outside: imports beyond the list, clocks, chance, input and output."""
+    found: list[str] = []
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Import(names=names):
+                found += [alias.name for alias in names if alias.name not in ALLOWED]
+            case ast.ImportFrom(module=module) if module not in ALLOWED and not (module or "").startswith("domain"):
+                found.append(str(module))
+            case ast.Attribute(attr=name) if name in CLOCKS_AND_CHANCE:
+                found.append(name)
+            case ast.Call(func=ast.Name(id=name)) if name in INPUT_AND_OUTPUT:
+                found.append(name)
+            case _:
+                pass
+    return found
+
+
+@pytest.mark.parametrize("path", sorted(DOMAIN.glob("*.py")), ids=lambda path: path.stem)
+def test_the_domain_reaches_nothing_outside(path: Path) -> None:
+    assert impurities(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["import time", "from datetime import datetime\ndatetime.now()", "import random", "from uuid import uuid4\nx = uuid.uuid4()", "open('x')",
+     "import os", "from temporalio import workflow", "from eventstore import log"],
+)  # fmt: skip
+def test_a_clock_chance_or_a_file_in_the_domain_is_noticed(source: str) -> None:
+    assert impurities(source)
