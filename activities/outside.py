@@ -20,20 +20,10 @@ Outcome = dict[str, Any]
 """A command as JSON; its `step` is the key of the step it answers."""
 
 CarryOut = Callable[[Step], Awaitable[Outcome]]
-"""What every outside activity is: called again with the same step, it does the same thing again, recognisably."""
+"""What every outside activity is: called again with the same step, it does the same again, and others can tell."""
 
-Clock = Callable[[], datetime]
+Now = Callable[[], datetime]
 """Tells the time in UTC."""
-
-
-def as_activity(kind: str, carry_out: CarryOut) -> CarryOut:
-    """The Temporal activity that carries out steps of this kind."""
-
-    @activity.defn(name=kind)
-    async def carried_out(step: Step) -> dict[str, Any]:
-        return await carry_out(step)
-
-    return carried_out
 
 
 def done(step: Step) -> Outcome:

@@ -27,7 +27,7 @@ from anyascii import anyascii
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rapidfuzz import fuzz, process
 
-from activities.outside import Clock, Outcome, failed, plain
+from activities.outside import Now, Outcome, failed, plain
 from domain.kernel import Step
 
 LIMIT: Final = 64 * 1024 * 1024
@@ -102,7 +102,7 @@ class SanctionsList:
 class Screening:
     """The activity `screen`: names in, the nearest entry of the list and its score (0 to 100) out."""
 
-    def __init__(self, files: ListFiles, *, now: Clock) -> None:
+    def __init__(self, files: ListFiles, *, now: Now) -> None:
         self._files = files
         self._now = now
         self._lock = threading.Lock()
