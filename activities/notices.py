@@ -16,7 +16,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, parseaddr
@@ -264,7 +264,7 @@ class Webhooks:
 
     async def send(self, hook: Webhook, delivery: str, body: str) -> Verdict:
         """Refused is what the receiver will never take: any answer but success, 408, 425, 429 and server errors."""
-        at = self.now()
+        at = self.now().astimezone(UTC)
         headers = {
             "content-type": "application/json; charset=utf-8",
             "webhook-id": delivery,

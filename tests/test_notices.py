@@ -256,6 +256,13 @@ def test_mail_leaves_this_machine_encrypted_only() -> None:
         Smtp("mail.example.org", 25, security="none")
 
 
+async def test_a_mail_server_that_offers_no_encryption_gets_nothing() -> None:
+    async with mail_server(mailbox := Mailbox()) as mail:
+        with pytest.raises(Undelivered):
+            await carried(notices(mailed("ada"), replace(mail, security="starttls")), call_for("ada"))
+    assert mailbox.taken == []
+
+
 # ---------------------------------------------------------------- without a mail server
 
 
