@@ -1,0 +1,276 @@
+"""Funding rounds, `round/<id>`: from the announcement of a goal to the last refund.
+
+draft → pledging (→ short → pledging, once) → committed → calling, tranche by tranche (⇄ endangered) → refunding → settled
+| withdrawn | failed (pledges released) | cancelled (refunds)
+
+`decide` is the table of commands; each row's rule stands in the file that it names: `funding_pledging` up to the close,
+`funding_calls` for calls and the default ladder, `funding_changes` for who carries the round, `funding_ending` for spending
+and giving back, `funding_rules` for what they share. What is stored is in `funding_messages`, what is true in `funding_state`.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Annotated, Final
+
+from pydantic import Field, TypeAdapter
+
+from domain import funding_calls as calls
+from domain import funding_changes as changes
+from domain import funding_ending as ending
+from domain import funding_pledging as pledging
+from domain.funding_messages import (
+    AcceptInKind,
+    AmendRound,
+    ApproveSpending,
+    CallTranche,
+    CancelRound,
+    ClosePledging,
+    DeclareDefault,
+    DeliverInKind,
+    ExitRound,
+    ExtendRound,
+    FailRound,
+    FundingCommand,
+    FundingEvent,
+    JoinLate,
+    MarkOverdue,
+    OpenRound,
+    Pledge,
+    ProposeSpending,
+    RecordPayment,
+    RecordRefund,
+    RecordSpending,
+    ReduceGoal,
+    RejectInKind,
+    ReleaseLeaver,
+    ReleaseTranche,
+    RemindBeforeDue,
+    RemindOverdue,
+    SettleRound,
+    StartPledging,
+    TakeOver,
+    WithdrawPledge,
+    WithdrawRound,
+    WithdrawSpending,
+)
+from domain.funding_rules import Events, shown
+from domain.funding_state import (
+    Books,
+    Call,
+    Calling,
+    Cancelled,
+    Committed,
+    Draft,
+    Endangered,
+    Failed,
+    FundingState,
+    Pledging,
+    Refunding,
+    Settled,
+    Short,
+    Stage,
+    Unopened,
+    Withdrawn,
+    books,
+    evolve,
+    money_by_state,
+)
+from domain.kernel import Agenda, Command, Deadline, Headline, escaped
+from domain.money import display
+from domain.process import Common, Context, Process
+
+NAMED: Final = 20
+"""How many members who owe are named in the headline."""
+
+# ---------------------------------------------------------------- decide
+
+
+def decide(state: FundingState, command: FundingCommand, context: Context) -> Events:
+    """The facts that follow, or `Refused`."""
+    match command:
+        case OpenRound():
+            return pledging.open_round(state, command, context)
+        case AmendRound():
+            return pledging.amend_round(state, command, context)
+        case WithdrawRound():
+            return pledging.withdraw_round(state, command, context)
+        case StartPledging():
+            return pledging.start_pledging(state, command, context)
+        case Pledge():
+            return pledging.pledge(state, command, context)
+        case WithdrawPledge():
+            return pledging.withdraw_pledge(state, command, context)
+        case ClosePledging():
+            return pledging.close_pledging(state, command, context)
+        case ExtendRound():
+            return pledging.extend_round(state, command, context)
+        case FailRound():
+            return pledging.fail_round(state, command, context)
+        case ReleaseTranche():
+            return calls.release_tranche(state, command, context)
+        case CallTranche():
+            return calls.call_tranche(state, command, context)
+        case RecordPayment():
+            return calls.record_payment(state, command, context)
+        case RemindBeforeDue():
+            return calls.remind_before_due(state, command, context)
+        case MarkOverdue():
+            return calls.mark_overdue(state, command, context)
+        case RemindOverdue():
+            return calls.remind_overdue(state, command, context)
+        case DeclareDefault():
+            return calls.declare_default(state, command, context)
+        case DeliverInKind():
+            return changes.deliver_in_kind(state, command, context)
+        case AcceptInKind():
+            return changes.accept_in_kind(state, command, context)
+        case RejectInKind():
+            return changes.reject_in_kind(state, command, context)
+        case JoinLate():
+            return changes.join_late(state, command, context)
+        case TakeOver():
+            return changes.take_over(state, command, context)
+        case ExitRound():
+            return changes.exit_round(state, command, context)
+        case ReleaseLeaver():
+            return changes.release_leaver(state, command, context)
+        case ReduceGoal():
+            return changes.reduce_goal(state, command, context)
+        case ProposeSpending():
+            return ending.propose_spending(state, command, context)
+        case ApproveSpending():
+            return ending.approve_spending(state, command, context)
+        case WithdrawSpending():
+            return ending.withdraw_spending(state, command, context)
+        case RecordSpending():
+            return ending.record_spending(state, command, context)
+        case SettleRound():
+            return ending.settle_round(state, command, context)
+        case CancelRound():
+            return ending.cancel_round(state, command, context)
+        case RecordRefund():
+            return ending.record_refund(state, command, context)
+
+
+# ---------------------------------------------------------------- agenda
+
+
+def agenda(state: FundingState) -> Agenda:
+    """The next deadline: of pledging, of a vote that is waited for, or of the calls that run."""
+    match state:
+        case Draft(terms=terms):
+            return Agenda(Deadline(terms.opens_at, StartPledging()))
+        case Pledging(closes_at=closes_at):
+            return Agenda(Deadline(closes_at, ClosePledging()))
+        case Short(vote_ends_at=vote_ends_at):
+            return Agenda(Deadline(vote_ends_at, FailRound()))
+        case Committed() | Calling():
+            return Agenda(_next_rung(state.books))
+        case Endangered(decide_by=decide_by):
+            end, rung = Deadline(decide_by, CancelRound(cause="shortfall")), _next_rung(state.books)
+            return Agenda(rung if rung and rung.at < end.at else end)
+        case Refunding():
+            return Agenda()
+        case Unopened() | Withdrawn() | Failed() | Settled() | Cancelled():
+            return Agenda(closed=True)
+
+
+def _next_rung(kept: Books) -> Deadline | None:
+    running = (kept.calls[number] for number in kept.running)
+    call = min(running, key=lambda call: (call.ends(call.stage), call.number), default=None)
+    return Deadline(call.ends(call.stage), _rung(call)) if call else None
+
+
+def _rung(call: Call) -> Command:
+    match call.stage:
+        case Stage.NOTIFIED:
+            return RemindBeforeDue(call=call.number)
+        case Stage.REMINDED:
+            return MarkOverdue(call=call.number)
+        case Stage.OVERDUE:
+            return RemindOverdue(call=call.number)
+        case Stage.WARNED | Stage.DEFAULTED | Stage.CLEARED:
+            return DeclareDefault(call=call.number)
+
+
+# ---------------------------------------------------------------- describe
+
+
+def describe(state: FundingState) -> Headline:
+    """The round in one line, its money by state, and who is waited for."""
+    match state:
+        case Unopened():
+            return Headline("unopened", "not opened yet")
+        case Draft(terms=terms):
+            return Headline(
+                "draft", f"{escaped(terms.title)}: pledging starts at {terms.opens_at.isoformat()}", waits_for=("office:secretariat",)
+            )
+        case Withdrawn(terms=terms):
+            return Headline("withdrawn", f"{escaped(terms.title)}: withdrawn")
+        case Pledging(terms=terms, total=total, pledges=pledges, closes_at=closes_at):
+            goal, promised = display(terms.goal, terms.currency), display(total, terms.currency)
+            line = f"{escaped(terms.title)}: {promised} of {goal} pledged by {len(pledges)} until {closes_at.isoformat()}"
+            return Headline(
+                "pledging",
+                line,
+                f"| goal | minimum | pledged |\n| --- | --- | --- |\n| {goal} | {display(terms.minimum, terms.currency)} | {promised} |",
+            )
+        case Short(pledging=Pledging(terms=terms), counted=counted, vote_ends_at=vote_ends_at):
+            line = f"{escaped(terms.title)}: {display(counted, terms.currency)} missed the minimum; a vote may extend it until {vote_ends_at.isoformat()}"
+            return Headline("short", line, waits_for=("office:board",))
+        case Failed(terms=terms):
+            return Headline("failed", f"{escaped(terms.title)}: the minimum was missed, the pledges are released")
+        case Committed(books=kept):
+            return _of_books("committed", kept, "to be called", ("office:treasurer",))
+        case Calling(books=kept):
+            return _of_books("calling", kept, f"{len(kept.tranches)} of {len(kept.terms.tranches)} tranches called", _owing(kept))
+        case Endangered(books=kept, decide_by=decide_by):
+            return _of_books(
+                "endangered",
+                kept,
+                f"below the minimum; cancelled at {decide_by.isoformat()} unless a vote makes it smaller",
+                ("office:board",),
+            )
+        case Refunding(books=kept):
+            return _of_books("refunding", kept, f"{shown(kept, kept.totals.credit)} to give back", ("office:treasurer",))
+        case Settled(books=kept):
+            return _of_books("settled", kept, "settled", ())
+        case Cancelled(books=kept):
+            return _of_books("cancelled", kept, "cancelled", ())
+
+
+def _owing(kept: Books) -> tuple[str, ...]:
+    """Who owes on the calls that run, when they are few; else the treasurer follows them up."""
+    owing: set[str] = set()
+    for number in kept.running:
+        owing.update(islice(kept.calls[number].owing, NAMED + 1))
+    if 0 < len(owing) <= NAMED:
+        return tuple(f"member:{member}" for member in sorted(owing))
+    return ("office:treasurer",)
+
+
+def _of_books(phase: str, kept: Books, note: str, waits_for: tuple[str, ...]) -> Headline:
+    money, gauge = kept.totals, f"{kept.concentration} basis points"
+    rows = {
+        "goal": kept.goal, "minimum": kept.minimum, "committed": money.committed, "called": money.called, "cleared": money.cleared,
+        "overdue": kept.overdue, "in default": money.defaulted_owed + money.defaulted_uncalled, "reserved": kept.reserved, "spent": kept.spent,
+        "refunded": money.refunded, "held": kept.held,
+    }  # fmt: skip
+    table = "\n".join(f"| {name} | {shown(kept, amount)} |" for name, amount in rows.items())
+    line = f"{escaped(kept.terms.title)}: {shown(kept, money.cleared)} of {shown(kept, money.committed)} cleared; {note}"
+    return Headline(phase, line, f"| money | {kept.terms.currency} |\n| --- | --- |\n{table}\n\nConcentration (HHI): {gauge}", waits_for)
+
+
+FUNDING: Final[Process[FundingCommand, FundingEvent, FundingState]] = Process(
+    name="round",
+    initial=Unopened(),
+    decide=decide,
+    evolve=evolve,
+    agenda=agenda,
+    describe=describe,
+    commands=TypeAdapter(Annotated[FundingCommand, Field(discriminator="kind")]),
+    events=TypeAdapter(tuple[Annotated[FundingEvent | Common, Field(discriminator="kind")], ...]),
+)
+
+__all__ = ["FUNDING", "books", "money_by_state"]

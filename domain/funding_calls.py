@@ -1,0 +1,243 @@
+"""The rules of calling and paying: tranches, payments, and the ladder of who does not pay."""
+
+from __future__ import annotations
+
+from domain.allocation import make_up, tranche
+from domain.charter import Office
+from domain.funding_messages import (
+    CallDefaulted,
+    CallOverdue,
+    CallReminded,
+    CallTranche,
+    CallWarned,
+    DeclareDefault,
+    InterestShared,
+    MakeUpCalled,
+    MarkOverdue,
+    MemberDefaulted,
+    PaymentRecorded,
+    Purpose,
+    RecordPayment,
+    ReleaseTranche,
+    RemindBeforeDue,
+    RemindOverdue,
+    Tranche,
+    TrancheCalled,
+    TrancheReleased,
+)
+from domain.funding_rules import (
+    STAFF,
+    Events,
+    account_of,
+    concluded,
+    live,
+    notices,
+    repeated,
+    require_currency,
+    require_due,
+    require_few_running,
+    running,
+    schedule,
+    settle,
+    shown,
+    terms_of,
+    with_credits,
+)
+from domain.funding_state import Books, Call, Endangered, FundingState, Movement, Stage
+from domain.kernel import SERVICE, MemberId, Refused, notify, tell
+from domain.money import share
+from domain.process import Context, StepOwed, owe
+from domain.register import BankReferenceUsed
+
+# ---------------------------------------------------------------- tranches
+
+
+def release_tranche(state: FundingState, command: ReleaseTranche, context: Context) -> Events:
+    """The milestone was accepted: the tranche may be called. Told again it is old news."""
+    if context.actor != SERVICE:
+        context.require_office(Office.BOARD)
+    current = running(state) if context.actor == SERVICE else live(state)
+    if current is None or command.tranche in current.books.released:
+        return ()
+    expected = _tranche(current.books, command.tranche).milestone
+    if command.milestone not in {None, expected}:
+        raise Refused("other_milestone", f"tranche {command.tranche} is released by {expected}", remedy="name that milestone, or none")
+    treasurer = notify("tranche_released", STAFF, key=f"notice:released:{command.tranche}", round=context.stream, tranche=command.tranche)
+    return (TrancheReleased(tranche=command.tranche, evidence=command.evidence), owe(treasurer))
+
+
+def call_tranche(state: FundingState, command: CallTranche, context: Context) -> Events:
+    """Call the next tranche on every member that is not in default, in proportion to what it has still to be called for.
+
+    No more is called than the goal needs: what late joiners and make-up calls brought lowers everybody's later calls.
+    """
+    current = live(state)
+    context.require_office(Office.TREASURER)
+    books = current.books
+    planned = _tranche(books, command.tranche)
+    if command.tranche <= len(books.tranches):
+        return ()
+    if command.tranche != len(books.tranches) + 1:
+        raise Refused("tranche_out_of_order", f"tranche {len(books.tranches) + 1} is next", remedy="call the tranches in their order")
+    if planned.milestone is not None and command.tranche not in books.released:
+        raise Refused(
+            "tranche_not_released", f"the milestone {planned.milestone} has not been accepted",
+            remedy="wait for its acceptance; without a run the board releases it (`release_tranche`)",
+        )  # fmt: skip
+    if isinstance(current, Endangered):
+        raise Refused("minimum_lost", "the round is below its minimum", remedy="wait for the vote on a smaller run, or for a replacement")
+    require_few_running(books)
+    plan = schedule(context, books, terms_of(context, books).call_notice_business_days, command.due)
+    shares = shared_interest(books)
+    called = TrancheCalled(call=len(books.calls) + 1, tranche=command.tranche, amounts=_amounts(books, command.tranche), schedule=plan)
+    earning = {member for shared in shares for member in shared.credits}
+    paying = called.amounts.keys() | {member for member in earning if books.accounts[member].dues}
+    events = with_credits(current, (*shares, called), paying, context)
+    asked = notices(
+        "capital_called", called.amounts, f"call:{called.call}", round=context.stream, call=called.call, due_on=plan.due_on.isoformat()
+    )
+    return (*concluded(current, events, paying, context), *asked)
+
+
+def _tranche(books: Books, number: int) -> Tranche:
+    if number > len(books.terms.tranches):
+        raise Refused("no_such_tranche", f"the round has {len(books.terms.tranches)} tranches", remedy="name one of them")
+    return books.terms.tranches[number - 1]
+
+
+def _amounts(books: Books, number: int) -> dict[MemberId, int]:
+    uncalled = {member: account.figures.uncalled for member, account in sorted(books.accounts.items()) if not account.in_default}
+    fractions = [planned.fraction for planned in books.terms.tranches[number - 1 :]]
+    need = books.goal - (books.totals.called - books.totals.defaulted_owed)
+    return tranche(uncalled, need, fractions[0], sum(fractions))
+
+
+def shared_interest(books: Books) -> tuple[InterestShared, ...]:
+    """What came in as interest since the last time, to those who paid the same tranche in time; if nobody did, to all."""
+    shares: list[InterestShared] = []
+    for number in books.tranches:
+        call = books.calls[number]
+        if call.interest:
+            punctual = call.in_time or {member: account.figures.pledged for member, account in books.accounts.items()}
+            earned = {member: amount for member, amount in sorted(share(call.interest, punctual).items()) if amount}
+            shares.append(InterestShared(call=number, credits=earned))
+    return tuple(shares)
+
+
+# ---------------------------------------------------------------- payments
+
+
+def record_payment(state: FundingState, command: RecordPayment, context: Context) -> Events:
+    """Cleared money settles the oldest call first, of each the principal and then its interest; the rest is credit."""
+    current = live(state)
+    context.require_office(Office.TREASURER)
+    require_currency(context, command.currency)
+    books, member = current.books, command.member
+    account = account_of(books, member)
+    if repeated(context, books, command.reference, Movement("payment", member, command.amount)):
+        return ()
+    if command.value_date > context.at.date():
+        raise Refused("value_date_in_the_future", f"{command.value_date} has not come", remedy="record it once the money is there")
+    settled, dues = settle(books, account.dues, command.amount, command.value_date, terms_of(context, books).default_interest)
+    paid = PaymentRecorded(
+        member=member, amount=command.amount, reference=command.reference, value_date=command.value_date,
+        settled=settled, dues=dues, credited=command.amount - sum(part.principal + part.interest for part in settled),
+    )  # fmt: skip
+    booked = BankReferenceUsed(reference=command.reference, source=context.stream)
+    return concluded(current, (paid, booked), (member,), context)
+
+
+# ---------------------------------------------------------------- the ladder
+
+
+def remind_before_due(state: FundingState, command: RemindBeforeDue, context: Context) -> Events:
+    """Remind everybody who has not paid."""
+    call = _rung(state, command.call, Stage.NOTIFIED, context)
+    return (CallReminded(call=call.number), *_notices(call, "capital_call_due", context)) if call else ()
+
+
+def mark_overdue(state: FundingState, command: MarkOverdue, context: Context) -> Events:
+    """The due day is over: from here on interest runs."""
+    call = _rung(state, command.call, Stage.REMINDED, context)
+    return (CallOverdue(call=call.number, unpaid=call.unpaid), *_notices(call, "capital_call_overdue", context)) if call else ()
+
+
+def remind_overdue(state: FundingState, command: RemindOverdue, context: Context) -> Events:
+    """Warn everybody who is overdue that the cure period is running out."""
+    call = _rung(state, command.call, Stage.OVERDUE, context)
+    return (CallWarned(call=call.number), *_notices(call, "capital_call_cure_ends", context)) if call else ()
+
+
+def declare_default(state: FundingState, command: DeclareDefault, context: Context) -> Events:
+    """Who still owes after the cure period loses its votes; the others are called for the gap, each up to the charter's cap.
+
+    What a defaulter owes stays owed, and its whole commitment can be taken over. Paying it, with the interest, cures the default.
+    """
+    call = _rung(state, command.call, Stage.WARNED, context)
+    if call is None:
+        return ()
+    current = live(state)
+    books = current.books
+    late = sorted(call.owing)
+    fallen = [member for member in late if not books.accounts[member].in_default]
+    events: Events = (
+        CallDefaulted(call=call.number, unpaid=call.unpaid),
+        *(MemberDefaulted(member=member, call=call.number) for member in fallen),
+    )
+    extra = _made_up(books, call, context)
+    if extra is not None:
+        events = with_credits(current, (*events, extra), extra.amounts, context)
+    return (
+        *concluded(current, events, {*late, *(extra.amounts if extra else ())}, context),
+        *(_suspended(books, member, context) for member in fallen),
+        *_told_of_default(books, call, extra, context),
+    )
+
+
+def _rung(state: FundingState, number: int, stage: Stage, context: Context) -> Call | None:
+    """The call whose ladder goes on from this stage now; none when it is past it."""
+    context.require_service()
+    current = running(state)
+    call = current.books.calls.get(number) if current else None
+    if call is None or call.past(stage):
+        return None
+    require_due(context, call.ends(stage))
+    return call
+
+
+def _made_up(books: Books, call: Call, context: Context) -> MakeUpCalled | None:
+    """A make-up call on the active members that paid: for a tranche only, so that no gap is called for twice."""
+    terms = terms_of(context, books)
+    paid = {
+        member: amount
+        for member, amount in sorted(call.amounts.items())
+        if member not in call.owing and not books.accounts[member].in_default and context.register.active(member)
+    }
+    amounts = make_up(call.unpaid, paid, terms.makeup_cap) if call.purpose is Purpose.TRANCHE else {}
+    if not amounts:
+        return None
+    plan = schedule(context, books, terms.makeup_notice_business_days)
+    return MakeUpCalled(call=len(books.calls) + 1, pool=call.number, amounts=amounts, schedule=plan)
+
+
+def _suspended(books: Books, member: MemberId, context: Context) -> StepOwed:
+    key = f"tell:default:{member}:{books.accounts[member].defaults + 1}"
+    return owe(tell(f"member/{member}", {"kind": "suspend_for_default", "source": context.stream}, key=key))
+
+
+def _told_of_default(books: Books, call: Call, extra: MakeUpCalled | None, context: Context) -> Events:
+    missing = shown(books, call.unpaid)
+    staff = notify("call_defaulted", (*STAFF, "office:board"), key=f"notice:default:{call.number}", round=context.stream, unpaid=missing)
+    if extra is None:
+        return (owe(staff),)
+    due_on = extra.schedule.due_on.isoformat()
+    asked = notices("make_up_called", extra.amounts, f"call:{extra.call}", round=context.stream, call=extra.call, due_on=due_on)
+    return (owe(staff), *asked)
+
+
+def _notices(call: Call, template: str, context: Context) -> Events:
+    plan = call.schedule
+    dates = {"due_on": plan.due_on.isoformat(), "cure_ends_at": plan.cure_ends_at.isoformat()}
+    return tuple(
+        notices(template, call.owing, f"{template.replace('_', '-')}:{call.number}", round=context.stream, call=call.number, **dates)
+    )

@@ -1,0 +1,316 @@
+"""The rules of who carries the round after the close: deliveries in kind, late joiners, replacements, leavers, a smaller run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from domain.allocation import by_tranche, interest, part
+from domain.charter import Office
+from domain.funding_messages import (
+    AcceptInKind,
+    BudgetLine,
+    CatchUpCalled,
+    CommitmentReleased,
+    CommitmentTakenOver,
+    DeliverInKind,
+    Due,
+    ExitRound,
+    GoalReduced,
+    InKindAccepted,
+    InKindDelivered,
+    InKindRejected,
+    JoinLate,
+    LateJoinerCommitted,
+    ReduceGoal,
+    RejectInKind,
+    ReleaseLeaver,
+    Settlement,
+    TakeOver,
+)
+from domain.funding_pledging import withdrawn
+from domain.funding_rules import (
+    STAFF,
+    Events,
+    account_of,
+    charter_of,
+    concluded,
+    live,
+    notices,
+    require_cap,
+    require_few_running,
+    running,
+    schedule,
+    settle,
+    shown,
+    terms_of,
+    with_credits,
+)
+from domain.funding_state import Account, Books, FundingState, Live, Pledging
+from domain.kernel import MemberId, Refused, Slug, notify
+from domain.money import share
+from domain.process import Context, owe
+
+# ---------------------------------------------------------------- in kind
+
+
+def deliver_in_kind(state: FundingState, command: DeliverInKind, context: Context) -> Events:
+    """Say what was delivered; it counts once accepted. The same evidence again is old news."""
+    current = live(state)
+    context.require_representative(command.member)
+    books = current.books
+    account = account_of(books, command.member)
+    known = books.deliveries.get(command.evidence)
+    if known is not None:
+        if known.member == command.member:
+            return ()
+        raise Refused("evidence_used", f"{known.member} delivered on this evidence", remedy="name the evidence of your own delivery")
+    card = charter_of(context, books.charter_version).rate_card
+    value = command.quantity * _rate(card.rates.get(command.item), command.item)
+    if value + account.offered > account.figures.outstanding:
+        raise Refused(
+            "delivery_above_commitment", f"it is worth {shown(books, value)} and {shown(books, account.figures.outstanding - account.offered)} is open",
+            remedy="deliver less, or take over more of the round first", clause="rate_card",
+        )  # fmt: skip
+    said = InKindDelivered(
+        member=command.member, item=command.item, quantity=command.quantity, evidence=command.evidence,
+        rate=card.rates[command.item], rate_card=card.version, value=value, delivered_on=context.at.date(),
+    )  # fmt: skip
+    key = f"notice:delivery:{command.evidence}"
+    return (said, owe(notify("delivery_to_judge", STAFF, key=key, round=context.stream, member=command.member, value=shown(books, value))))
+
+
+def accept_in_kind(state: FundingState, command: AcceptInKind, context: Context) -> Events:
+    """The delivery counts from here on: for what is owed first, then for what is not called yet; never above the commitment."""
+    current = live(state)
+    delivery = _delivery(current.books, command.evidence, context)
+    match delivery:
+        case InKindAccepted():
+            return ()
+        case InKindRejected():
+            raise Refused("delivery_rejected", "a rejection is final for its evidence", remedy="deliver again, with other evidence")
+        case InKindDelivered(member=member):
+            books, account = current.books, current.books.accounts[member]
+            value = min(delivery.value, account.figures.outstanding)
+            settled, dues = settle(
+                books, account.dues, value, delivery.delivered_on, terms_of(context, books).default_interest, with_interest=False
+            )
+            accepted = InKindAccepted(member=member, evidence=command.evidence, by=context.actor, value=value, settled=settled, dues=dues)
+            return concluded(current, (accepted,), (member,), context)
+
+
+def reject_in_kind(state: FundingState, command: RejectInKind, context: Context) -> Events:
+    """The delivery does not count, for good."""
+    current = live(state)
+    delivery = _delivery(current.books, command.evidence, context)
+    match delivery:
+        case InKindRejected():
+            return ()
+        case InKindAccepted():
+            raise Refused("delivery_accepted", "this delivery has been accepted", remedy="none: what was accepted counts")
+        case InKindDelivered(member=member):
+            return (
+                InKindRejected(member=member, evidence=command.evidence, by=context.actor, reason=command.reason),
+                *notices("delivery_rejected", (member,), f"rejected:{command.evidence}", round=context.stream),
+            )
+
+
+def _rate(rate: int | None, item: Slug) -> int:
+    if rate is None:
+        raise Refused(
+            "not_on_rate_card",
+            f"the rate card knows no {item}",
+            remedy="deliver a kind that it lists (`consortium charter show`)",
+            clause="rate_card",
+        )
+    return rate
+
+
+def _delivery(books: Books, evidence: str, context: Context) -> InKindDelivered | InKindAccepted | InKindRejected:
+    context.require_office(Office.SECRETARIAT, Office.TREASURER)
+    delivery = books.deliveries.get(evidence)
+    if delivery is None:
+        raise Refused("no_such_delivery", "nobody delivered on this evidence", remedy="check the digest")
+    if context.register.speaks_for(context.actor, delivery.member):
+        raise Refused(
+            "own_delivery", f"{context.actor} speaks for {delivery.member}", remedy="ask another officer to judge it", clause="roles"
+        )
+    return delivery
+
+
+# ---------------------------------------------------------------- late joiners and replacements
+
+
+def join_late(state: FundingState, command: JoinLate, context: Context) -> Events:
+    """Commit after the close, pay at once what the others were called for, and interest to those who paid it in time.
+
+    It fills what of the goal nobody stands for. Beyond that it lowers everybody's later calls, and the surplus at the end, in proportion:
+    all end up as if the joiner had been there from the start.
+    """
+    current, member = live(state), command.member
+    context.require_representative(member)
+    context.require_active(member)
+    books = current.books
+    former = books.accounts.get(member)
+    if former is not None:
+        raise Refused(
+            "already_committed", f"{member} is in this round", remedy="take over a defaulted commitment, or wait for another round"
+        )
+    _require_share(context, books, command)
+    require_cap(context, books, member, command.amount)
+    require_few_running(books)
+    joined = LateJoinerCommitted(member=member, amount=command.amount)
+    return _caught_up(current, (joined,), member, tuple(_missed(books, command.amount, context)), context)
+
+
+def take_over(state: FundingState, command: TakeOver, context: Context) -> Events:
+    """Stand in for a defaulted commitment: what was called of it first, then what was not. Once for each defaulter."""
+    current, member = live(state), command.member
+    context.require_representative(member)
+    context.require_active(member)
+    books = current.books
+    defaulter = account_of(books, command.defaulter)
+    own = books.accounts.get(member, Account())
+    if own.taken_over.get(command.defaulter) == command.amount:
+        return ()
+    if command.defaulter in own.taken_over:
+        raise Refused(
+            "taken_over_before", f"{member} took over of {command.defaulter} before", remedy="let another member take over the rest"
+        )
+    if not defaulter.in_default or own.in_default:
+        raise Refused(
+            "not_in_default",
+            "only a member that is not in default takes over of one that is",
+            remedy="join late, or settle what is owed first",
+        )
+    open_ = defaulter.figures.outstanding
+    if command.amount > open_:
+        raise Refused("more_than_defaulted", f"{shown(books, open_)} of it is open", remedy="take over at most that")
+    require_cap(context, books, member, command.amount)
+    require_few_running(books)
+    today, rate = context.at.date(), terms_of(context, books).default_interest
+    settled, dues = settle(books, defaulter.dues, command.amount, today, rate, with_interest=False)
+    taken = CommitmentTakenOver(member=member, defaulter=command.defaulter, amount=command.amount, settled=settled, dues=dues)
+    owed = tuple((piece.pool, piece.principal, 0) for piece in settled)
+    return _caught_up(current, (taken,), member, owed, context, also=command.defaulter)
+
+
+def _require_share(context: Context, books: Books, command: JoinLate) -> None:
+    floor = part(books.goal, terms_of(context, books).share_floor)
+    least = min(floor, books.room) if books.room else floor
+    if command.amount < least:
+        raise Refused(
+            "commitment_below_floor", f"it is less than {shown(books, least)}", remedy="commit at least that", clause="funding.share_floor"
+        )
+
+
+def _missed(books: Books, amount: int, context: Context) -> Iterator[tuple[int, int, int]]:
+    """What the joiner missed: of each tranche's call its part, and the interest since that call was due."""
+    rate = terms_of(context, books).equalisation_interest
+    pieces = by_tranche(amount, [planned.fraction for planned in books.terms.tranches])
+    for number, piece in zip(books.tranches, pieces, strict=False):
+        waited = context.at.date() - books.calls[number].schedule.due_on
+        if piece:
+            yield number, piece, interest(piece, rate, waited.days)
+
+
+def _caught_up(
+    current: Live,
+    events: Events,
+    member: MemberId,
+    owed: tuple[tuple[int, int, int], ...],
+    context: Context,
+    *,
+    also: MemberId | None = None,
+) -> Events:
+    touched = {member} if also is None else {member, also}
+    if not owed:
+        return concluded(current, events, touched, context)
+    books = current.books
+    plan = schedule(context, books, terms_of(context, books).call_notice_business_days)
+    number = len(books.calls) + 1
+    dues = tuple(
+        Due(call=number, pool=pool, principal=principal, interest=extra, accrued_to=plan.due_on) for pool, principal, extra in owed
+    )
+    called = CatchUpCalled(call=number, member=member, dues=dues, schedule=plan)
+    asked = notices("catch_up_called", (member,), f"call:{number}", round=context.stream, call=number, due_on=plan.due_on.isoformat())
+    return (*concluded(current, with_credits(current, (*events, called), (member,), context), touched, context), *asked)
+
+
+# ---------------------------------------------------------------- leaving
+
+
+def exit_round(state: FundingState, command: ExitRound, context: Context) -> Events:
+    """A member may leave before a decision that it opposed takes effect, not after it voted for it. What was called stays owed."""
+    current, member = live(state), command.member
+    context.require_representative(member)
+    account = account_of(current.books, member)
+    vote = context.register.votes.get(command.proposal)
+    if vote is None or not vote.passed or vote.concerns != context.stream:
+        raise Refused(
+            "no_such_decision", f"{command.proposal} decided nothing about this round", remedy="name the passed proposal that you opposed"
+        )
+    if member in vote.yes:
+        raise Refused(
+            "bound_by_yes", f"{member} voted for it", remedy="leave by the consortium's notice (`consortium leave`)", clause="decisions"
+        )
+    if member not in vote.no:
+        raise Refused("did_not_oppose", f"{member} did not vote against it", remedy="leave by the consortium's notice", clause="decisions")
+    if context.at >= vote.effective_at:
+        raise Refused(
+            "decision_in_effect",
+            f"it took effect at {vote.effective_at.isoformat()}",
+            remedy="leave by the consortium's notice",
+            clause="decisions",
+        )
+    if account.in_default:
+        raise Refused("in_default", f"{member} is in default", remedy="settle what is owed first")
+    return _released(
+        current, CommitmentReleased(member=member, cause="exit", uncalled=account.figures.uncalled, dues=account.dues), context
+    )
+
+
+def release_leaver(state: FundingState, command: ReleaseLeaver, context: Context) -> Events:
+    """A member left the consortium: its uncalled commitment ends; what was called stays owed unless the charter forgives it."""
+    context.require_service()
+    if isinstance(state, Pledging):
+        return withdrawn(state, command.member)
+    current = running(state)
+    account = current.books.accounts.get(command.member) if current else None
+    if current is None or account is None:
+        return ()
+    forgiven: tuple[Settlement, ...] = ()
+    dues = account.dues
+    if not terms_of(context, current.books).leaver_funds_called:
+        forgiven, dues = tuple(Settlement(call=due.call, pool=due.pool, principal=due.principal) for due in dues), ()
+    left = CommitmentReleased(member=command.member, cause="leaving", uncalled=account.figures.uncalled, settled=forgiven, dues=dues)
+    return _released(current, left, context)
+
+
+def _released(current: Live, released: CommitmentReleased, context: Context) -> Events:
+    if not released.uncalled and not released.settled:
+        return ()
+    books, key = current.books, f"notice:released:{released.member}"
+    lost = sum((piece.principal for piece in released.settled), released.uncalled)
+    staff = notify("commitment_released", STAFF, key=key, round=context.stream, member=released.member, amount=shown(books, lost))
+    return (*concluded(current, (released,), (released.member,), context), owe(staff))
+
+
+# ---------------------------------------------------------------- a smaller run
+
+
+def reduce_goal(state: FundingState, command: ReduceGoal, context: Context) -> Events:
+    """A vote makes the run smaller; every budget line shrinks in proportion, and the minimum is tested again."""
+    context.require_mandate()
+    current = live(state)
+    books = current.books
+    bound = books.spent + books.reserved
+    if not max(bound, command.minimum) <= command.goal < books.goal:
+        raise Refused(
+            "goal_out_of_range", f"the goal can fall from {shown(books, books.goal)}, to its minimum and to what is spent at the least",
+            remedy=f"propose a goal of at least {shown(books, max(bound, command.minimum))}",
+        )  # fmt: skip
+    lines = share(command.goal, books.budget)
+    budget = tuple(BudgetLine(name=line.name, amount=lines[line.name]) for line in books.terms.budget)
+    reduced = GoalReduced(goal=command.goal, minimum=command.minimum, budget=budget)
+    told = notices("goal_reduced", books.accounts, f"goal:{command.goal}", round=context.stream, goal=shown(books, command.goal))
+    return (*concluded(current, (reduced,), (), context), *told)

@@ -1,0 +1,241 @@
+"""The rules of spending what cleared, and of giving back the rest."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from domain.charter import Office
+from domain.funding_calls import shared_interest
+from domain.funding_messages import (
+    ApproveSpending,
+    CancelRound,
+    ProposeSpending,
+    RecordRefund,
+    RecordSpending,
+    RefundMade,
+    RoundCancelled,
+    RoundClosed,
+    RoundSettled,
+    SettleRound,
+    SpendingApproved,
+    SpendingPaid,
+    SpendingProposed,
+    SpendingWithdrawn,
+    WithdrawSpending,
+)
+from domain.funding_rules import STAFF, Events, account_of, closed_round, facts, folded, lifted, live, notices, repeated, require_due, shown
+from domain.funding_state import (
+    Books,
+    Calling,
+    Cancelled,
+    Committed,
+    Draft,
+    Endangered,
+    Failed,
+    FundingState,
+    Live,
+    Movement,
+    Pledging,
+    Refunding,
+    Settled,
+    Short,
+    Spending,
+    Unopened,
+    Withdrawn,
+    evolve,
+)
+from domain.kernel import Refused, Slug, notify
+from domain.money import share
+from domain.process import Context, owe
+from domain.register import BankReferenceUsed
+
+# ---------------------------------------------------------------- spending
+
+
+def propose_spending(state: FundingState, command: ProposeSpending, context: Context) -> Events:
+    """Reserve cleared money under a budget line: never is more committed to spending than has cleared."""
+    current = live(state)
+    context.require_office(Office.TREASURER)
+    books = current.books
+    known = books.spendings.get(command.spending)
+    if known is not None:
+        if (known.line, known.amount, known.payee) == (command.line, command.amount, command.payee):
+            return ()
+        raise Refused("spending_exists", f"{command.spending} names another spending", remedy="choose another name")
+    if isinstance(current, Endangered):
+        raise Refused("minimum_lost", "the round is below its minimum", remedy="wait for the vote on a smaller run, or for a replacement")
+    if command.line not in books.budget:
+        raise Refused("no_such_line", "the budget has no such line", remedy=f"name one of: {', '.join(sorted(books.budget))}")
+    free = books.budget[command.line] - books.lines.get(command.line, 0)
+    if command.amount > free:
+        raise Refused("line_exceeded", f"{shown(books, free)} of the line is free", remedy="spend less, or under another line")
+    if command.amount > books.spendable:
+        raise Refused(
+            "more_than_cleared",
+            f"{shown(books, books.spendable)} has cleared and is free",
+            remedy="wait until more has cleared",
+            clause="funding",
+        )
+    proposed = SpendingProposed(spending=command.spending, line=command.line, amount=command.amount, payee=command.payee, by=context.actor)
+    asked = notify("spending_to_approve", ("office:second-signatory",), key=f"notice:spending:{command.spending}", round=context.stream)
+    return (proposed, owe(asked))
+
+
+def approve_spending(state: FundingState, command: ApproveSpending, context: Context) -> Events:
+    """The second signature, of another person."""
+    current = live(state)
+    context.require_office(Office.SECOND_SIGNATORY)
+    spending = _spending(current.books, command.spending)
+    if context.actor == spending.proposed_by:
+        raise Refused("same_person", f"{context.actor} proposed it", remedy="ask another second signatory", clause="roles")
+    match spending.stage:
+        case "approved" | "paid":
+            return ()
+        case "withdrawn":
+            raise _spending_withdrawn()
+        case "proposed":
+            return (SpendingApproved(spending=command.spending, by=context.actor),)
+
+
+def withdraw_spending(state: FundingState, command: WithdrawSpending, context: Context) -> Events:
+    """Free what was reserved, as long as it was not paid."""
+    current = live(state)
+    context.require_office(Office.TREASURER)
+    match _spending(current.books, command.spending).stage:
+        case "withdrawn":
+            return ()
+        case "paid":
+            raise Refused("spending_paid", "the money has left the account", remedy="none here: ask the payee for it")
+        case "proposed" | "approved":
+            return (SpendingWithdrawn(spending=command.spending),)
+
+
+def record_spending(state: FundingState, command: RecordSpending, context: Context) -> Events:
+    """What was approved was paid: this amount, to this payee, once."""
+    current = live(state)
+    context.require_office(Office.TREASURER)
+    books = current.books
+    spending = _spending(books, command.spending)
+    if repeated(context, books, command.reference, Movement("spending", command.spending, spending.amount)):
+        return ()
+    match spending.stage:
+        case "proposed":
+            raise Refused(
+                "not_approved", "the second signature is missing", remedy="ask a second signatory (`approve_spending`)", clause="roles"
+            )
+        case "withdrawn":
+            raise _spending_withdrawn()
+        case "paid":
+            raise Refused(
+                "spending_paid", "it was paid under another reference", remedy="propose the second payment as a spending of its own"
+            )
+        case "approved":
+            used = BankReferenceUsed(reference=command.reference, source=context.stream)
+            return (SpendingPaid(spending=command.spending, reference=command.reference), used)
+
+
+def _spending(books: Books, name: Slug) -> Spending:
+    spending = books.spendings.get(name)
+    if spending is None:
+        raise Refused("no_such_spending", f"nobody proposed {name}", remedy="propose it first (`propose_spending`)")
+    return spending
+
+
+def _spending_withdrawn() -> Refused:
+    return Refused("spending_withdrawn", "it was withdrawn", remedy="propose it anew under another name")
+
+
+# ---------------------------------------------------------------- the end
+
+
+def settle_round(state: FundingState, command: SettleRound, context: Context) -> Events:
+    """End a round in which all is called and paid: the surplus goes back in proportion to the cash that each paid in."""
+    context.require_office(Office.TREASURER)
+    if isinstance(state, Refunding | Settled) and (isinstance(state, Settled) or state.end == "settled"):
+        return ()
+    current = live(state)
+    books = current.books
+    complete = len(books.tranches) == len(books.terms.tranches) or books.totals.called - books.totals.defaulted_owed >= books.goal
+    if isinstance(current, Endangered) or not complete:
+        raise Refused("not_all_called", "tranches are still to be called", remedy="call them, or have the goal reduced to what is called")
+    if books.running:
+        raise Refused(
+            "calls_running", f"call {books.running[0]} has not cleared", remedy="wait until it has cleared, or its default is declared"
+        )
+    if books.reserved:
+        raise Refused("spending_open", f"{shown(books, books.reserved)} is reserved", remedy="pay or withdraw what was proposed")
+    return _end(current, "settled", "decision", context)
+
+
+def cancel_round(state: FundingState, command: CancelRound, context: Context) -> Events:
+    """Give the round up: by a vote, or for a shortfall that no vote mended in time. A shortfall that is over cancels nothing."""
+    if not (context.mandate or command.cause == "shortfall"):
+        context.require_mandate()
+    if not context.mandate:
+        context.require_service()
+    match state:
+        case Endangered():
+            if not context.mandate:
+                require_due(context, state.decide_by)
+            return _end(state, "cancelled", command.cause, context)
+        case Committed() | Calling():
+            return () if command.cause == "shortfall" else _end(state, "cancelled", command.cause, context)
+        case Pledging(pledges=pledges) | Short(pledging=Pledging(pledges=pledges)):
+            if command.cause == "shortfall":
+                return ()
+            told = notices("round_cancelled", pledges, "cancelled", round=context.stream)
+            return (RoundCancelled(cause=command.cause, returns={}), RoundClosed(), *told)
+        case Refunding() | Settled() | Cancelled() | Failed() | Withdrawn():
+            return ()
+        case Unopened() | Draft():
+            raise Refused("not_pledging", "nobody has pledged yet", remedy="withdraw the draft (`withdraw_round`)")
+
+
+def _end(current: Live, end: Literal["settled", "cancelled"], cause: Literal["decision", "shortfall"], context: Context) -> Events:
+    """All unspent money becomes the members' credit: cash in proportion to the cash paid in, interest to those who earned it."""
+    books = current.books
+    shares = shared_interest(books)
+    paid = {member: account.figures.cash for member, account in books.accounts.items() if account.figures.cash}
+    returns = {member: amount for member, amount in sorted(share(books.totals.cash - books.spent, paid).items()) if amount}
+    over = RoundSettled(returns=returns) if end == "settled" else RoundCancelled(cause=cause, returns=returns)
+    after = evolve(folded(current, shares), over)
+    assert isinstance(after, Refunding)
+    members = sorted(books.accounts)
+    defaulters = (member for member in members if books.accounts[member].in_default)
+    closing = () if after.books.totals.credit else (RoundClosed(),)
+    return (
+        *shares, over, *closing,
+        *facts(books, after.books, members, context, over=True),
+        *(lifted(context, member, books) for member in defaulters),
+        *notices(f"round_{end}", members, end, round=context.stream),
+        owe(notify("refunds_due", STAFF, key="notice:refunds-due", round=context.stream, credit=shown(books, after.books.totals.credit))),
+    )  # fmt: skip
+
+
+def record_refund(state: FundingState, command: RecordRefund, context: Context) -> Events:
+    """Give a member's credit back; the round closes with the last one."""
+    context.require_office(Office.TREASURER)
+    books = _refundable(state)
+    account = account_of(books, command.member)
+    if repeated(context, books, command.reference, Movement("refund", command.member, command.amount)):
+        return ()
+    if account.dues:
+        raise Refused("member_owes", f"{command.member} owes {shown(books, account.debt)}", remedy="wait until that is paid")
+    if command.amount > account.figures.credit:
+        raise Refused("refund_above_credit", f"the credit is {shown(books, account.figures.credit)}", remedy="refund at most that")
+    closing = (RoundClosed(),) if isinstance(state, Refunding) and command.amount == books.totals.credit else ()
+    return (
+        RefundMade(member=command.member, amount=command.amount, reference=command.reference),
+        BankReferenceUsed(reference=command.reference, source=context.stream),
+        *closing,
+    )
+
+
+def _refundable(state: FundingState) -> Books:
+    match state:
+        case Committed() | Calling() | Endangered() | Refunding():
+            return state.books
+        case Settled() | Cancelled() | Failed() | Withdrawn():
+            raise closed_round()
+        case Unopened() | Draft() | Pledging() | Short():
+            return live(state).books

@@ -1,0 +1,351 @@
+"""What the rules of a funding round share: who may speak, which phase it takes, and what follows from any change of the books.
+
+`concluded` is the one place that draws the consequences: a decision states what happened, and the register's facts, the
+cleared calls, the cured defaults and the test of the minimum follow from the difference that it makes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Final
+
+from domain.allocation import interest
+from domain.calendar import Calendar
+from domain.charter import Charter, FundingTerms, days
+from domain.funding_messages import (
+    CallCleared,
+    CancelRound,
+    CreditApplied,
+    DefaultCured,
+    Due,
+    FundingEvent,
+    GoalReduced,
+    MinimumLost,
+    MinimumRestored,
+    ReduceGoal,
+    Schedule,
+    Settlement,
+)
+from domain.funding_state import (
+    Account,
+    Books,
+    Calling,
+    Cancelled,
+    Committed,
+    Draft,
+    Endangered,
+    Failed,
+    FundingState,
+    Live,
+    Movement,
+    Pledging,
+    Refunding,
+    Settled,
+    Short,
+    Stage,
+    Unopened,
+    Withdrawn,
+    evolve,
+)
+from domain.kernel import Command, MemberId, Refused, Step, notify, slug_of, tell
+from domain.money import display
+from domain.process import Context, StepOwed, owe
+from domain.register import CommitmentBound, ContributionCleared, ContributionReturned, DebtStated
+
+Events = Sequence[FundingEvent | StepOwed]
+
+AT_A_TIME: Final = 100
+"""The recipients of one notice."""
+
+RUNNING: Final = 64
+"""Calls whose ladder may run at the same time, so that the next deadline is found at once."""
+
+STAFF: Final = ("office:treasurer", "office:secretariat")
+
+# ---------------------------------------------------------------- the charter of the round
+
+
+def charter_of(context: Context, version: int) -> Charter:
+    """The charter that the round was opened under."""
+    return context.register.charters[version]
+
+
+def terms_of(context: Context, books: Books) -> FundingTerms:
+    """The clause `funding` that the round was opened under."""
+    return charter_of(context, books.charter_version).funding
+
+
+def calendar_of(context: Context, books: Books) -> Calendar:
+    """The business days that the round was opened under."""
+    return charter_of(context, books.charter_version).calendar
+
+
+# ---------------------------------------------------------------- phases
+
+
+def closed_round() -> Refused:
+    """What a round that is over says to everything."""
+    return Refused("round_closed", "this round is over", remedy="a new round is opened by the secretariat or the treasurer")
+
+
+def live(state: FundingState) -> Live:
+    """The phases in which commitments stand."""
+    match state:
+        case Committed() | Calling() | Endangered():
+            return state
+        case Unopened() | Draft() | Pledging() | Short():
+            raise Refused(
+                "not_committed", "nothing is committed in this round yet", remedy="wait for the close of pledging (`consortium show`)"
+            )
+        case Withdrawn() | Failed() | Refunding() | Settled() | Cancelled():
+            raise closed_round()
+
+
+def running(state: FundingState) -> Live | None:
+    """The same for what the system says itself: told too late it is old news."""
+    match state:
+        case Committed() | Calling() | Endangered():
+            return state
+        case Unopened() | Draft() | Pledging() | Short() | Withdrawn() | Failed() | Refunding() | Settled() | Cancelled():
+            return None
+
+
+def require_due(context: Context, at: datetime) -> None:
+    """Refuses a deadline that has not come."""
+    if context.at < at:
+        raise Refused("not_due", f"this is due at {at.isoformat()}", remedy="none is needed: the system gives it when it is due")
+
+
+def require_currency(context: Context, currency: str | None) -> None:
+    """Refuses amounts in any money but the charter's."""
+    kept = context.charter.currency
+    if currency not in {None, kept}:
+        raise Refused(
+            "wrong_currency", f"the books are kept in {kept}, not in {currency}", remedy=f"name the amount in {kept}", clause="currency"
+        )
+
+
+def account_of(books: Books, member: MemberId) -> Account:
+    """The member's account; refuses who has none."""
+    account = books.accounts.get(member)
+    if account is None:
+        raise Refused(
+            "not_in_round", f"{member} has no commitment in this round", remedy="check the member's handle, or join late (`join_late`)"
+        )
+    return account
+
+
+def require_cap(context: Context, books: Books, member: MemberId, amount: int) -> None:
+    """Refuses a commitment by which related companies together would stand for more than the charter's share of the goal."""
+    cap = books.goal * terms_of(context, books).share_cap // 10_000
+    others = (books.accounts.get(company) for company in context.register.related(member))
+    standing = sum(account.figures.committed for account in others if account is not None)
+    if standing + amount > cap:
+        raise Refused(
+            "commitment_above_cap", f"{member} and related companies would carry {standing + amount} of at most {cap}",
+            remedy=f"name at most {max(cap - standing, 0)}", clause="funding.share_cap",
+        )  # fmt: skip
+
+
+def require_few_running(books: Books) -> None:
+    """Refuses a further call while very many run."""
+    if len(books.running) >= RUNNING:
+        raise Refused("too_many_calls", f"{RUNNING} calls are running", remedy="wait until earlier calls have cleared")
+
+
+def repeated(context: Context, books: Books, reference: str, movement: Movement) -> bool:
+    """Whether this movement is booked already; refuses a bank reference that stands for another one anywhere on the log."""
+    if books.movements.get(reference) == movement:
+        return True
+    if reference in books.movements or reference in context.register.references:
+        raise Refused(
+            "reference_used", f"the bank reference {reference} is booked already",
+            remedy="look it up (`consortium log`); each movement on the account has its own reference",
+        )  # fmt: skip
+    return False
+
+
+# ---------------------------------------------------------------- notices and schedules
+
+
+def notices(template: str, members: Iterable[MemberId], key: str, **facts: str | int) -> Iterator[StepOwed]:
+    """The steps that tell members something, so many at a time."""
+    to = [f"member:{member}" for member in sorted(members)]
+    for start in range(0, len(to), AT_A_TIME):
+        yield owe(notify(template, tuple(to[start : start + AT_A_TIME]), key=f"notice:{key}:{start // AT_A_TIME + 1}", **facts))
+
+
+def schedule(context: Context, books: Books, business_days: int, due: date | None = None) -> Schedule:
+    """When a call made now falls due, and its ladder after that; refuses a day without business or with too little notice."""
+    calendar, terms = calendar_of(context, books), terms_of(context, books)
+    earliest = calendar.add(context.at, business_days) - timedelta(days=1)
+    due_on = due or earliest.date()
+    if not calendar.is_business_day(due_on):
+        raise Refused("not_a_business_day", f"no money moves on {due_on}", remedy="name a business day", clause="calendar")
+    if due_on < earliest.date():
+        raise Refused(
+            "notice_too_short", f"a call needs {business_days} business days of notice",
+            remedy=f"name {earliest.date()} or later", clause="funding.call_notice_business_days",
+        )  # fmt: skip
+    due_at = datetime.combine(due_on + timedelta(days=1), time(), UTC)
+    cure_ends_at = calendar.add(due_at - timedelta(days=1), terms.cure_business_days)
+    return Schedule(
+        due_on=due_on,
+        remind_at=max(context.at, due_at - days(terms.reminder_days)),
+        due_at=due_at,
+        warn_at=min(due_at + days(terms.reminder_days), cure_ends_at),
+        cure_ends_at=cure_ends_at,
+    )
+
+
+# ---------------------------------------------------------------- paying what is owed
+
+
+def settle(
+    books: Books, dues: Sequence[Due], amount: int, on: date, rate: int, *, with_interest: bool = True
+) -> tuple[tuple[Settlement, ...], tuple[Due, ...]]:
+    """What an amount of this value date pays: the oldest due first, of each the principal and then the interest it has run up.
+
+    Answers with the settlements and what is owed afterwards. Deliveries pay no interest.
+    """
+    settled: list[Settlement] = []
+    left: list[Due] = []
+    for due in dues:
+        run_up = due.interest + interest(due.principal, rate, (on - due.accrued_to).days)
+        principal = min(amount, due.principal)
+        paid = min(amount - principal, run_up) if with_interest else 0
+        amount -= principal + paid
+        if principal or paid:
+            in_time = on <= books.calls[due.call].schedule.due_on
+            settled.append(Settlement(call=due.call, pool=due.pool, principal=principal, interest=paid, in_time=in_time))
+        if due.principal > principal or run_up > paid:
+            left.append(
+                due.model_copy(
+                    update={"principal": due.principal - principal, "interest": run_up - paid, "accrued_to": max(on, due.accrued_to)}
+                )
+            )
+    return tuple(settled), tuple(left)
+
+
+def with_credits(state: Live, events: Events, members: Iterable[MemberId], context: Context) -> Events:
+    """The events, and the credits of these members that pay what they are called for by them."""
+    books = folded(state, events).books
+    rate, today = terms_of(context, books).default_interest, context.at.date()
+    applied: list[FundingEvent] = []
+    for member in sorted(members):
+        account = books.accounts[member]
+        if account.figures.credit and account.dues:
+            settled, dues = settle(books, account.dues, account.figures.credit, today, rate)
+            applied.append(CreditApplied(member=member, settled=settled, dues=dues))
+    return (*events, *applied)
+
+
+# ---------------------------------------------------------------- consequences
+
+
+def folded(state: Live, events: Events) -> Live:
+    """The phase after these events, none of which ends the round."""
+    after: FundingState = state
+    for event in events:
+        if not isinstance(event, StepOwed):
+            after = evolve(after, event)
+    assert isinstance(after, Committed | Calling | Endangered)
+    return after
+
+
+def concluded(state: Live, events: Events, members: Iterable[MemberId], context: Context) -> Events:
+    """The events and their consequences, for these members and for the round."""
+    touched = sorted(set(members))
+    after = folded(state, events)
+    consequences: list[FundingEvent | StepOwed] = [*_cleared(state.books, after.books, touched)]
+    for member in touched:
+        account = after.books.accounts[member]
+        if account.in_default and not account.dues:
+            consequences += (DefaultCured(member=member), lifted(context, member, after.books))
+    after = folded(after, consequences)
+    consequences += _tested(after, context, renewed=any(isinstance(event, GoalReduced) for event in events))
+    return (*events, *consequences, *facts(state.books, after.books, touched, context))
+
+
+def lifted(context: Context, member: MemberId, books: Books) -> StepOwed:
+    """The step that gives a member its votes back; told once for each default, which a call of its own made."""
+    key = f"tell:lift-default:{member}:{books.accounts[member].defaults}"
+    return owe(tell(f"member/{member}", {"kind": "lift_default", "source": context.stream}, key=key))
+
+
+def _cleared(before: Books, after: Books, members: Iterable[MemberId]) -> Iterator[FundingEvent]:
+    paid = {due.call for member in members if member in before.accounts for due in before.accounts[member].dues}
+    for number in sorted(paid | set(after.running)):
+        call = after.calls[number]
+        if not call.owing and call.stage is not Stage.CLEARED:
+            yield CallCleared(call=number)
+
+
+def _tested(after: Live, context: Context, *, renewed: bool) -> Events:
+    """The minimum is tested after every loss of money: a round never stays funded on promises."""
+    books = after.books
+    sound = books.totals.sound
+    match after:
+        case Endangered() if sound >= books.minimum:
+            return (MinimumRestored(sound=sound),)
+        case Endangered() if not renewed:
+            return ()
+        case Committed() | Calling() if sound >= books.minimum:
+            return ()
+        case Committed() | Calling() | Endangered():
+            decide_by = context.at + days(terms_of(context, books).extension_vote_days)
+            return (
+                MinimumLost(sound=sound, minimum=books.minimum, decide_by=decide_by),
+                owe(_vote_on_shortfall(context, books, sound)),
+                owe(
+                    notify(
+                        "minimum_lost", (*STAFF, "office:board"), key=f"notice:minimum-lost:{books.shortfalls + 1}",
+                        round=context.stream, sound=shown(books, sound), minimum=shown(books, books.minimum), decide_by=decide_by.isoformat(),
+                    )
+                ),
+            )  # fmt: skip
+
+
+def _vote_on_shortfall(context: Context, books: Books, sound: int) -> Step:
+    """A smaller run that fits what is left, or else the end; when nothing is left, the end."""
+    number = books.shortfalls + 1
+    end = CancelRound(cause="shortfall")
+    smaller = ReduceGoal(goal=sound, minimum=sound) if sound else end
+    return proposed(
+        context, f"shortfall-{slug_of(context.stream)}-{number}", f"Go on with {shown(books, sound)}",
+        f"The round lost money and its minimum of {shown(books, books.minimum)}. Yes: a smaller run. No: everything held is refunded.",
+        smaller, end if sound else None,
+    )  # fmt: skip
+
+
+def proposed(context: Context, slug: str, title: str, text: str, command: Command, otherwise: Command | None) -> Step:
+    """The step that puts a motion on this round to the vote."""
+    motion = {
+        "stream": context.stream,
+        "command": command.model_dump(mode="json"),
+        "otherwise": otherwise and otherwise.model_dump(mode="json"),
+    }
+    propose = {"kind": "propose", "title": title, "text": text, "motion": motion}
+    return tell(f"proposal/{slug}", propose, key=f"tell:proposal:{slug}")
+
+
+def facts(before: Books, after: Books, members: Iterable[MemberId], context: Context, *, over: bool = False) -> Iterator[FundingEvent]:
+    """What the register must know of the difference between two books; when the round is over, nothing is bound or owed."""
+    for member in members:
+        old, new = before.accounts.get(member, Account()), after.accounts[member]
+        bound = 0 if over else new.figures.committed
+        if bound != old.figures.committed:
+            yield CommitmentBound(member=member, source=context.stream, amount=bound)
+        if new.debt != old.debt:
+            yield DebtStated(member=member, source=context.stream, amount=new.debt)
+        cleared, returned = new.figures.cleared - old.figures.cleared, new.figures.returned - old.figures.returned
+        if cleared:
+            yield ContributionCleared(member=member, source=context.stream, amount=cleared)
+        if returned:
+            yield ContributionReturned(member=member, source=context.stream, amount=returned)
+
+
+def shown(books: Books, amount: int) -> str:
+    """An amount for people."""
+    return display(amount, books.terms.currency)
