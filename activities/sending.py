@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final
 
@@ -57,19 +58,17 @@ class Sender:
     ) -> Receipt:
         """Sends a command until it is answered. Raises `TurnedDown`, `NotTaken` or `NotAnswered`."""
         envelope = Envelope(actor=actor, command=dict(command), signed=signed, signature=signature)
-        try:
-            async with asyncio.timeout(self._patience.total_seconds()):
-                wait = 0.05
-                while True:
-                    receipt = await self._try(stream, command_id, envelope)
-                    if receipt is not None:
-                        return receipt
-                    await asyncio.sleep(wait)
-                    wait = min(wait * 2, 1.0)
-        except TimeoutError as error:
-            raise NotAnswered(
-                f"no answer within {self._patience.total_seconds():.0f} s: is a worker running? Ask again with id {command_id}"
-            ) from error
+        clock = asyncio.get_running_loop().time
+        end, wait = clock() + self._patience.total_seconds(), 0.05
+        while (left := end - clock()) > 0:
+            receipt = await self._try(stream, command_id, envelope, timedelta(seconds=left))
+            if receipt is not None:
+                return receipt
+            await asyncio.sleep(min(wait, left))
+            wait = min(wait * 2, 1.0)
+        raise NotAnswered(
+            f"no answer within {self._patience.total_seconds():.0f} s: is a worker running? Ask again with id {command_id}"
+        )  # fmt: skip
 
     async def start(self, stream: str) -> None:
         """Makes sure that the stream's workflow runs."""
@@ -78,7 +77,7 @@ class Sender:
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING, static_summary=stream,
         )  # fmt: skip
 
-    async def _try(self, stream: str, command_id: str, envelope: Envelope) -> Receipt | None:
+    async def _try(self, stream: str, command_id: str, envelope: Envelope, patience: timedelta) -> Receipt | None:
         """One try; `None` when it is worth another."""
         start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
             stream.partition("/")[0], id=stream, task_queue=self._task_queue, task_timeout=TASK_TIMEOUT,
@@ -86,7 +85,12 @@ class Sender:
         )  # fmt: skip
         try:
             receipt: Receipt = await self._client.execute_update_with_start_workflow(
-                str(envelope.command["kind"]), envelope, start_workflow_operation=start, id=command_id, result_type=Receipt
+                str(envelope.command["kind"]),
+                envelope,
+                start_workflow_operation=start,
+                id=command_id,
+                result_type=Receipt,
+                rpc_timeout=patience,
             )
         except WorkflowUpdateFailedError as error:
             _raise_unless_passing(error)
@@ -94,7 +98,8 @@ class Sender:
         except (WorkflowUpdateRPCTimeoutOrCancelledError, RPCError) as error:
             if isinstance(error, RPCError) and error.status not in _PASSING:
                 raise NotAnswered(f"Temporal answered: {error.message}") from error
-            await asyncio.gather(start.workflow_handle(), return_exceptions=True)
+            with suppress(Exception):  # the handle fails as the Update did; unasked for, it would complain when it is collected
+                await asyncio.wait_for(start.workflow_handle(), 0.1)
             return None
         return receipt
 

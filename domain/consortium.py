@@ -252,5 +252,4 @@ CONSORTIUM: Process[ConsortiumCommand, ConsortiumEvent, ConsortiumState] = Proce
     describe=describe,
     commands=TypeAdapter(Annotated[ConsortiumCommand, Field(discriminator="kind")]),
     events=TypeAdapter(tuple[Annotated[ConsortiumEvent | Common, Field(discriminator="kind")], ...]),
-    states=TypeAdapter(ConsortiumState),
 )

@@ -213,8 +213,6 @@ class Process(Generic[C, E, S]):
     describe: Callable[[S], Headline]
     commands: TypeAdapter[C]
     events: TypeAdapter[tuple[E | Common, ...]]
-    states: TypeAdapter[S]
-    """For snapshots only: a state is derived, and crosses no other border."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,59 +1,260 @@
-"""The durable shell on the real Temporal servers."""
+"""The durable shell on the real Temporal server: whatever is killed goes on, whatever is asked twice happens once.
+
+The probe (tests/probe.py) owes steps, tells its neighbour, waits for a deadline and closes; it stands for every process,
+because the shell treats all alike.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import shutil
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
+from temporalio.common import SearchAttributeKey
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
 
 import worker
-from activities.sending import Sender, TurnedDown
-from domain.charter import Office
-from domain.consortium import Found, Officer
-from tests.stories import charter
+from activities.messages import Receipt
+from activities.record import Policy, Recording
+from activities.sending import NotAnswered, NotTaken, Sender, TurnedDown
+from activities.tell import Tell
+from domain.kernel import Step
+from eventstore.recorder import Recorder
+from eventstore.sqlite import SqliteLog
+from tests.probe import PROBE, Probe, ProbeWorkflow
 
-SEARCH_ATTRIBUTES = ("Phase=Keyword", "WaitsFor=KeywordList", "Due=Datetime", "Attention=Bool")
+FAST = {"work": Policy(attempts=2), "tell": Policy(attempts=0)}
 
 
-@pytest_asyncio.fixture
+@pytest_asyncio.fixture(scope="module")
 async def temporal() -> AsyncIterator[Client]:
-    extra = [text for name in SEARCH_ATTRIBUTES for text in ("--search-attribute", name)]
-    extra += [
-        "--dynamic-config-value",
-        "history.transferProcessorMaxPollRPS=1000",
-        "--dynamic-config-value",
-        "history.maxInFlightUpdates=0",
-    ]
+    attributes = [text for name in worker.SEARCH_ATTRIBUTES for text in ("--search-attribute", name)]
+    dynamic = [text for name in worker.DEV_SERVER for text in ("--dynamic-config-value", name)]
     async with await WorkflowEnvironment.start_local(
-        dev_server_existing_path=shutil.which("temporal"), data_converter=pydantic_data_converter, dev_server_extra_args=extra
+        dev_server_existing_path=worker.binary("temporal"),
+        data_converter=pydantic_data_converter,
+        dev_server_extra_args=attributes + dynamic,
     ) as environment:
         yield environment.client
 
 
-def founding() -> Found:
-    officers = (
-        Officer(person="sam", offices=frozenset({Office.SECRETARIAT})),
-        Officer(person="tess", offices=frozenset({Office.TREASURER})),
-    )
-    return Found(charter=charter(), officers=officers)
+async def works(step: Step) -> dict[str, Any]:
+    return {"kind": "worked", "step": step.key, "result": step.key}
 
 
-async def test_a_command_is_recorded_through_its_workflow(temporal: Client, tmp_path: Path) -> None:
-    async with worker.recording(str(tmp_path / "log.db")) as recorder, worker.compose(temporal, recorder):
-        sender = Sender(temporal)
-        command_id = str(uuid.uuid4())
-        receipt = await sender.send("consortium/atlas", command_id, "sam", founding().model_dump(mode="json"))
-        assert receipt.events == ["charter_adopted", "office_granted", "office_granted"]
-        assert await sender.send("consortium/atlas", command_id, "sam", founding().model_dump(mode="json")) == receipt
+class Site:
+    """A log and a task queue of its own on the shared server, with as many workers as a test likes."""
+
+    def __init__(self, client: Client, path: Path) -> None:
+        self.client, self.path, self.queue = client, path, f"queue-{uuid.uuid4()}"
+        self.sender = Sender(client, self.queue)
+        self.log: SqliteLog
+        self.recorder: Recorder
+
+    async def __aenter__(self) -> Site:
+        self.log = await SqliteLog.open(self.path / "log.db")
+        self.recorder = Recorder(self.log, {"probe": PROBE})
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.recorder.close()
+        await self.log.close()
+
+    @asynccontextmanager
+    async def worker(self, work: Callable[[Step], Any] = works) -> AsyncIterator[None]:
+        recording = Recording(self.recorder, policies=FAST)
+        activities = [*recording.activities(), recording.carrying_out("work", work)]
+        activities.append(recording.carrying_out("tell", Tell(self.sender)))
+        async with Worker(
+            self.client, task_queue=self.queue, workflows=[ProbeWorkflow], activities=activities, workflow_runner=worker.sandbox()
+        ):  # fmt: skip
+            yield
+
+    def name(self) -> str:
+        return f"probe/{uuid.uuid4()}"
+
+    async def give(self, stream: str, kind: str, command_id: str = "", **fields: Any) -> Receipt:
+        return await self.sender.send(stream, command_id or str(uuid.uuid4()), "sam", {"kind": kind, **fields})
+
+    async def state(self, stream: str) -> Probe:
+        state: Probe = (await self.recorder.standing(stream)).stream.state
+        return state
+
+    async def until(self, stream: str, holds: Callable[[Any], bool]) -> Probe:
+        """Waits until the stream's state is as wished."""
+        async with asyncio.timeout(30):
+            while not holds((await self.recorder.standing(stream)).stream):
+                await asyncio.sleep(0.02)
+        return await self.state(stream)
+
+    def handle(self, stream: str) -> WorkflowHandle[Any, Any]:
+        return self.client.get_workflow_handle(stream)
+
+
+@pytest_asyncio.fixture
+async def site(temporal: Client, tmp_path: Path) -> AsyncIterator[Site]:
+    async with Site(temporal, tmp_path) as site:
+        yield site
+
+
+async def test_a_command_starts_its_workflow_and_a_repeat_gets_the_same_receipt(site: Site) -> None:
+    async with site.worker():
+        stream, command_id = site.name(), str(uuid.uuid4())
+        receipt = await site.give(stream, "begin", command_id)
+        assert (receipt.position, receipt.events) == (1, ["begun"])
+        assert await site.give(stream, "begin", command_id) == receipt
+        assert (await site.log.head()).position == 1
+
+
+async def test_a_refusal_reaches_its_sender_with_the_way_out(site: Site) -> None:
+    async with site.worker():
+        stream = site.name()
+        await site.give(stream, "begin")
+        await site.give(stream, "finish")
         with pytest.raises(TurnedDown) as refused:
-            await sender.send("consortium/atlas", str(uuid.uuid4()), "sam", founding().model_dump(mode="json"))
-        assert refused.value.refusal.rule == "already_founded"
-        await asyncio.sleep(0)
+            await site.give(stream, "poke")
+        assert (refused.value.refusal.rule, refused.value.refusal.remedy) == ("finished", "take another")
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [({"kind": "poke", "extra": 1}, "extra"), ({"kind": "pook"}, "no command 'pook'"), ({"kind": "poke", "text": "x" * 90_000}, "bytes")],
+)
+async def test_bad_input_is_told_and_leaves_the_workflow_well(site: Site, fields: dict[str, Any], said: str) -> None:
+    async with site.worker():
+        stream = site.name()
+        await site.give(stream, "begin")
+        with pytest.raises(NotTaken, match=said):
+            await site.sender.send(stream, str(uuid.uuid4()), "sam", fields)
+        await site.give(stream, "poke")
+
+
+async def test_owed_steps_are_carried_out_and_what_a_step_tells_arrives_once(site: Site) -> None:
+    async with site.worker():
+        stream, neighbour = site.name(), site.name()
+        await site.give(neighbour, "begin")
+        await site.give(stream, "begin", work=40, tell=neighbour)
+        state = await site.until(stream, lambda stream: len(stream.state.results) == 40 and not stream.owed)
+        assert sorted(state.results) == [f"work:{number:03}" for number in range(40)]
+        assert (await site.state(neighbour)).pokes == 1
+
+
+async def test_a_step_that_fails_for_good_waits_for_a_person_who_asks_for_another_try(site: Site) -> None:
+    broken = True
+
+    async def breaks(step: Step) -> dict[str, Any]:
+        if broken:
+            raise ConnectionError("the outside world is down")
+        return await works(step)
+
+    async with site.worker(breaks):
+        stream = site.name()
+        await site.give(stream, "begin", work=1)
+        await site.until(stream, lambda stream: "work:000" in stream.failed)
+        assert "the outside world is down" in (await site.recorder.standing(stream)).stream.failed["work:000"]
+        broken = False
+        with pytest.raises(TurnedDown, match="not_founded|office_required"):
+            await site.give(stream, "retry_step", step="work:000")
+
+
+async def test_an_outcome_that_is_no_command_becomes_the_failure_of_its_step(site: Site) -> None:
+    async def babbles(step: Step) -> dict[str, Any]:
+        return {"kind": "worked", "step": step.key, "result": 7}
+
+    async with site.worker(babbles):
+        stream = site.name()
+        await site.give(stream, "begin", work=1)
+        stream_state = await site.until(stream, lambda stream: "work:000" in stream.failed)
+        assert stream_state.results == ()
+
+
+async def test_a_deadline_comes_by_itself_and_by_name(site: Site) -> None:
+    async with site.worker():
+        stream = site.name()
+        await site.give(stream, "begin", ring_seconds=1)
+        await site.until(stream, lambda stream: stream.state.rung)
+        history = await site.handle(stream).fetch_history()
+        assert '"ring"' in history.to_json() or "InJpbmci" in history.to_json()
+
+
+async def test_a_terminated_workflow_goes_on_when_it_is_started_again(site: Site) -> None:
+    async with site.worker():
+        stream = site.name()
+        await site.give(stream, "begin", work=3, ring_seconds=2)
+        await site.handle(stream).terminate()
+        await site.sender.start(stream)
+        state = await site.until(stream, lambda stream: stream.state.rung and len(stream.state.results) == 3)
+        assert sorted(state.results) == ["work:000", "work:001", "work:002"]
+
+
+async def test_a_closed_process_ends_its_workflow_and_a_later_command_opens_it_again(site: Site) -> None:
+    async with site.worker():
+        stream = site.name()
+        await site.give(stream, "begin")
+        await site.give(stream, "finish")
+        async with asyncio.timeout(20):
+            await site.handle(stream).result()
+        with pytest.raises(TurnedDown):
+            await site.give(stream, "poke")
+
+
+async def test_a_refused_first_command_leaves_no_workflow_running(site: Site) -> None:
+    async with site.worker():
+        stream = site.name()
+        with pytest.raises(TurnedDown):
+            await site.give(stream, "waive_step", step="x", reason="y")
+        async with asyncio.timeout(20):
+            await site.handle(stream).result()
+
+
+async def test_history_stays_bounded_while_commands_keep_coming(site: Site) -> None:
+    async with site.worker():
+        stream = site.name()
+        await site.give(stream, "begin", work=1)
+        calls = iter(range(900))
+
+        async def poke() -> None:
+            for _ in calls:
+                await site.give(stream, "poke")
+
+        await asyncio.gather(*(poke() for _ in range(8)))
+        assert (await site.state(stream)).pokes == 900
+        description = await site.handle(stream).describe()
+        assert description.status == WorkflowExecutionStatus.RUNNING
+        assert description.history_length < 5_000
+
+
+async def test_commands_sent_while_no_worker_runs_are_answered_when_one_comes(site: Site) -> None:
+    stream = site.name()
+    impatient = asyncio.create_task(site.give(stream, "begin"))
+    await asyncio.sleep(1)
+    async with site.worker():
+        assert (await impatient).events == ["begun"]
+
+
+async def test_a_caller_is_told_to_ask_again_when_no_answer_comes(site: Site) -> None:
+    from datetime import timedelta
+
+    sender = Sender(site.client, site.queue, patience=timedelta(seconds=1))
+    with pytest.raises(NotAnswered, match="Ask again"):
+        await sender.send(site.name(), str(uuid.uuid4()), "sam", {"kind": "begin"})
+
+
+async def test_phase_and_who_is_waited_for_can_be_searched(site: Site) -> None:
+    async with site.worker():
+        stream = site.name()
+        await site.give(stream, "begin")
+        query = f"WorkflowId = '{stream}' AND Phase = 'running' AND WaitsFor = 'member:helio'"
+        async with asyncio.timeout(20):
+            while not [found async for found in site.client.list_workflows(query)]:
+                await asyncio.sleep(0.1)
+        attributes = (await site.handle(stream).describe()).typed_search_attributes
+        assert attributes.get(SearchAttributeKey.for_bool("Attention")) is False

@@ -1,0 +1,164 @@
+"""A process made for looking at the shell: it owes steps, tells its neighbour, waits for a deadline, and closes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field, TypeAdapter
+from temporalio import workflow
+
+from domain.kernel import Agenda, Command, Deadline, Event, Headline, Instant, Outcome, Refused, Step, tell
+from domain.process import Common, Context, Process, StepOwed, owe
+
+with workflow.unsafe.imports_passed_through():
+    from workflows.process import ProcessWorkflow
+
+
+class Begin(Command):
+    """Owe `work` steps and ring after so many seconds."""
+
+    kind: Literal["begin"] = "begin"
+    work: int = 0
+    ring_seconds: int = 3_600
+    tell: str = ""
+
+
+class Poke(Command):
+    """Count."""
+
+    kind: Literal["poke"] = "poke"
+
+
+class Finish(Command):
+    """Close."""
+
+    kind: Literal["finish"] = "finish"
+
+
+class Ring(Command):
+    """By the system, when it is due."""
+
+    kind: Literal["ring"] = "ring"
+
+
+class Worked(Outcome):
+    """A step was carried out."""
+
+    kind: Literal["worked"] = "worked"
+    result: str
+
+
+ProbeCommand = Begin | Poke | Finish | Ring | Worked
+
+
+class Begun(Event):
+    """The probe runs."""
+
+    kind: Literal["begun"] = "begun"
+    rings_at: Instant
+
+
+class Poked(Event):
+    """One more."""
+
+    kind: Literal["poked"] = "poked"
+
+
+class Rung(Event):
+    """The deadline came."""
+
+    kind: Literal["rung"] = "rung"
+
+
+class WorkDone(Event):
+    """One more result."""
+
+    kind: Literal["work_done"] = "work_done"
+    result: str
+
+
+class Finished(Event):
+    """The end."""
+
+    kind: Literal["finished"] = "finished"
+
+
+ProbeEvent = Begun | Poked | Rung | WorkDone | Finished
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What happened so far."""
+
+    begun: bool = False
+    pokes: int = 0
+    results: tuple[str, ...] = ()
+    rings_at: datetime | None = None
+    rung: bool = False
+    finished: bool = False
+
+
+def decide(state: Probe, command: ProbeCommand, context: Context) -> Sequence[ProbeEvent | StepOwed]:
+    if state.finished:
+        raise Refused("finished", "the probe is finished", remedy="take another")
+    match command:
+        case Begin(work=work, ring_seconds=seconds, tell=target):
+            told = [owe(tell(target, {"kind": "poke"}, key=f"tell:{target}"))] if target else []
+            steps = [owe(Step(kind="work", key=f"work:{number:03}")) for number in range(work)]
+            return (Begun(rings_at=context.at + timedelta(seconds=seconds)), *steps, *told)
+        case Poke():
+            return (Poked(),)
+        case Finish():
+            return (Finished(),)
+        case Ring():
+            context.require_service()
+            return () if state.rung else (Rung(),)
+        case Worked(result=result):
+            return (WorkDone(result=result),)
+
+
+def evolve(state: Probe, event: ProbeEvent) -> Probe:
+    match event:
+        case Begun(rings_at=at):
+            return replace(state, begun=True, rings_at=at)
+        case Poked():
+            return replace(state, pokes=state.pokes + 1)
+        case Rung():
+            return replace(state, rung=True, rings_at=None)
+        case WorkDone(result=result):
+            return replace(state, results=(*state.results, result))
+        case Finished():
+            return replace(state, finished=True, rings_at=None)
+
+
+def agenda(state: Probe) -> Agenda:
+    return Agenda(Deadline(state.rings_at, Ring()) if state.rings_at else None, closed=state.finished)
+
+
+def describe(state: Probe) -> Headline:
+    phase = "finished" if state.finished else "running" if state.begun else "new"
+    return Headline(phase, f"{state.pokes} pokes, {len(state.results)} results", waits_for=() if state.finished else ("member:helio",))
+
+
+PROBE: Final[Process[Any, Any, Any]] = Process(
+    name="probe",
+    initial=Probe(),
+    decide=decide,
+    evolve=evolve,
+    agenda=agenda,
+    describe=describe,
+    commands=TypeAdapter(Annotated[ProbeCommand, Field(discriminator="kind")]),
+    events=TypeAdapter(tuple[Annotated[ProbeEvent | Common, Field(discriminator="kind")], ...]),
+)
+
+
+@workflow.defn(name="probe")
+class ProbeWorkflow(ProcessWorkflow):
+    """Drives a probe."""
+
+    @workflow.run
+    async def run(self) -> None:
+        await self.drive()
