@@ -11,14 +11,14 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import structlog
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
@@ -26,8 +26,12 @@ from temporalio.envconfig import ClientConfig
 from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from activities.addresses import TomlBook
 from activities.clock import TRUE, Clock
+from activities.notices import Mail, Notices, Outbox, Smtp, Webhooks, standing_for
+from activities.outside import CarryOut
 from activities.record import Policy, Recording
+from activities.screening import ListFiles, Screening
 from activities.sending import TASK_QUEUE, Sender
 from activities.tell import Tell
 from eventstore.log import Log
@@ -63,10 +67,20 @@ class Settings(BaseSettings):
     """Temporal, when no profile names one."""
     metrics: str = ""
     """Where Prometheus finds the worker's metrics, like `127.0.0.1:9464`."""
-    real_anchor: str = ""
-    log_anchor: str = ""
-    pace: int = Field(default=1, ge=1, le=10_000_000)
-    """How many times faster than Temporal's the log's clock runs: for rehearsals."""
+    sanctions_list: Path | None = None
+    """OFAC's `sdn.csv`, or a file with a name a line; by default `sanctions.txt` in the folder."""
+    sanctions_aliases: Path | None = None
+    """OFAC's `alt.csv`."""
+    address_book: Path | None = None
+    """Where people are reached; by default `addresses.toml` in the folder."""
+    sender: str = "Open-model consortium <notices@consortium.invalid>"
+    """Whom notices come from."""
+    smtp_host: str = ""
+    """The mail server; without one notices are written to `outbox` in the folder."""
+    smtp_port: int = Field(default=465, ge=1, le=65_535)
+    smtp_security: Literal["tls", "starttls", "none"] = "tls"
+    smtp_username: str | None = None
+    smtp_password: SecretStr | None = None
 
     @property
     def log_url(self) -> str:
@@ -117,17 +131,39 @@ def sandbox() -> SandboxedWorkflowRunner:
     return SandboxedWorkflowRunner(restrictions=passed)
 
 
-def compose(client: Client, recorder: Recorder, *, task_queue: str = TASK_QUEUE, clock: Clock = TRUE) -> Worker:
+def outside(chosen: Settings, recorder: Recorder) -> Mapping[str, CarryOut]:
+    """Who carries out each kind of step, as the settings say."""
+
+    async def persons(recipient: str) -> tuple[str, ...]:
+        return standing_for((await recorder.replica()).register, recipient, now())
+
+    folder = chosen.folder
+    sanctions = ListFiles("sanctions", chosen.sanctions_list or folder / "sanctions.txt", chosen.sanctions_aliases)
+    password = chosen.smtp_password.get_secret_value() if chosen.smtp_password else None
+    mail: Mail = Outbox(folder / "outbox")
+    if chosen.smtp_host:
+        mail = Smtp(chosen.smtp_host, chosen.smtp_port, chosen.smtp_security, chosen.smtp_username, password)
+    book = TomlBook(chosen.address_book or folder / "addresses.toml")
+    return {
+        "screen": Screening(sanctions, now=now),
+        "notify": Notices(chosen.sender, book, persons, mail, Webhooks(now), now=now),
+    }
+
+
+def now() -> datetime:
+    """The time, for what is dated outside the log."""
+    return datetime.now(UTC)
+
+
+def compose(client: Client, recorder: Recorder, chosen: Settings, *, clock: Clock = TRUE) -> Worker:
     """A worker for every process, recording with this recorder."""
     recording = Recording(recorder, clock, POLICIES)
-    carried: Sequence[Callable[..., Any]] = [
-        recording.carrying_out("tell", Tell(Sender(client, task_queue))),
-    ]
+    steps: Mapping[str, CarryOut] = {"tell": Tell(Sender(client, chosen.task_queue)), **outside(chosen, recorder)}
     return Worker(
         client,
-        task_queue=task_queue,
+        task_queue=chosen.task_queue,
         workflows=WORKFLOWS,
-        activities=[*recording.activities(), *carried],
+        activities=[*recording.activities(), *(recording.carrying_out(kind, carry_out) for kind, carry_out in steps.items())],
         workflow_runner=sandbox(),
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=3),
         graceful_shutdown_timeout=timedelta(seconds=5),
@@ -152,7 +188,7 @@ async def serve(chosen: Settings) -> None:
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     client = await connect(chosen.address)
-    async with recording(chosen.log_url) as recorder, compose(client, recorder, task_queue=chosen.task_queue):
+    async with recording(chosen.log_url) as recorder, compose(client, recorder, chosen):
         _log.info("worker.started", task_queue=chosen.task_queue, namespace=client.namespace)
         await stop.wait()
         _log.info("worker.stopping")
