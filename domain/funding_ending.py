@@ -219,8 +219,6 @@ def record_refund(state: FundingState, command: RecordRefund, context: Context) 
     account = account_of(books, command.member)
     if repeated(context, books, command.reference, Movement("refund", command.member, command.amount)):
         return ()
-    if account.dues:
-        raise Refused("member_owes", f"{command.member} owes {shown(books, account.debt)}", remedy="wait until that is paid")
     if command.amount > account.figures.credit:
         raise Refused("refund_above_credit", f"the credit is {shown(books, account.figures.credit)}", remedy="refund at most that")
     closing = (RoundClosed(),) if isinstance(state, Refunding) and command.amount == books.totals.credit else ()

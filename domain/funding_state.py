@@ -178,8 +178,6 @@ class Call:
 
     number: int
     purpose: Purpose
-    pool: int
-    """The tranche's call that it belongs to: itself, the call made up for, or the first one caught up with."""
     schedule: Schedule
     amounts: Map[MemberId, int]
     owing: Map[MemberId, int]
@@ -213,7 +211,7 @@ _LADDER = tuple(Stage)
 
 @dataclass(frozen=True, slots=True)
 class Spending:
-    """Money reserved for a payee; `signed` by a second person, then paid under a bank reference."""
+    """Money reserved for a payee: proposed by one person, approved by another, then paid."""
 
     line: str
     amount: int
@@ -224,7 +222,7 @@ class Spending:
 
 @dataclass(frozen=True, slots=True)
 class Movement:
-    """What a bank reference of this round stands for: (payment, refund or spending; whose; how much)."""
+    """What a bank reference of this round stands for: whose money moved, or for which spending, and how much."""
 
     purpose: Literal["payment", "refund", "spending"]
     whose: str
@@ -587,26 +585,36 @@ def _settled(books: Books, member: MemberId, settled: Sequence[Settlement], dues
 
 
 def _called(books: Books, event: TrancheCalled | MakeUpCalled | CatchUpCalled) -> Books:
-    number, schedule = event.call, event.schedule
-    match event:
-        case TrancheCalled(amounts=amounts):
-            books = replace(books, tranches=(*books.tranches, number))
-            purpose, pool = Purpose.TRANCHE, number
-            dues = {member: (_due(number, number, amount, schedule),) for member, amount in amounts.items()}
-        case MakeUpCalled(amounts=amounts, pool=made_up):
-            purpose, pool = Purpose.MAKE_UP, made_up
-            dues = {member: (_due(number, made_up, amount, schedule),) for member, amount in amounts.items()}
-        case CatchUpCalled(member=joiner, dues=caught_up):
-            purpose, pool = Purpose.CATCH_UP, caught_up[0].pool
-            dues = {joiner: caught_up}
+    dues = _charged(event)
     owing = {member: sum(due.principal for due in mine) for member, mine in dues.items()}
-    added = {member: amount if purpose is Purpose.MAKE_UP else 0 for member, amount in owing.items()}
     for member, mine in dues.items():
         account = books.accounts[member]
-        figures = account.figures + Figures(pledged=added[member], called=owing[member])
+        added = owing[member] if isinstance(event, MakeUpCalled) else 0
+        figures = account.figures + Figures(pledged=added, called=owing[member])
         books = put(books, member, replace(account, figures=figures, dues=(*account.dues, *mine)))
-    call = Call(number, purpose, pool, schedule, mapping(owing), mapping(owing), sum(owing.values()))
-    return replace(_kept(books, call), running=(*books.running, number))
+    call = Call(event.call, _purpose(event), event.schedule, mapping(owing), mapping(owing), sum(owing.values()))
+    tranches = (*books.tranches, event.call) if isinstance(event, TrancheCalled) else books.tranches
+    return replace(_kept(books, call), running=(*books.running, event.call), tranches=tranches)
+
+
+def _charged(event: TrancheCalled | MakeUpCalled | CatchUpCalled) -> Mapping[MemberId, tuple[Due, ...]]:
+    match event:
+        case TrancheCalled(call=number, amounts=amounts, schedule=plan):
+            return {member: (_due(number, number, amount, plan),) for member, amount in amounts.items()}
+        case MakeUpCalled(call=number, pool=pool, amounts=amounts, schedule=plan):
+            return {member: (_due(number, pool, amount, plan),) for member, amount in amounts.items()}
+        case CatchUpCalled(member=member, dues=dues):
+            return {member: dues}
+
+
+def _purpose(event: TrancheCalled | MakeUpCalled | CatchUpCalled) -> Purpose:
+    match event:
+        case TrancheCalled():
+            return Purpose.TRANCHE
+        case MakeUpCalled():
+            return Purpose.MAKE_UP
+        case CatchUpCalled():
+            return Purpose.CATCH_UP
 
 
 def _due(number: int, pool: int, amount: int, schedule: Schedule) -> Due:

@@ -1,0 +1,996 @@
+"""Funding rounds: pledges, calls, the default ladder, late joiners, leavers, spending and refunds.
+
+| command | by whom | events | refusals (clause) |
+| --- | --- | --- | --- |
+| open_round, amend_round | secretariat, treasurer | round_opened | office_required, round_exists, name_too_long, wrong_currency (currency), opens_in_the_past, closes_before_opening, minimum_above_goal, budget_does_not_sum, tranches_do_not_sum, tranche_without_milestone, milestone_named_twice, pledging_started |
+| withdraw_round | secretariat, treasurer | round_withdrawn | pledging_started, round_closed |
+| pledge | representative of an active member | pledge_made | pledging_not_started, pledging_closed, not_a_representative, member_not_active, unknown_member, wrong_currency, pledge_below_floor (funding.share_floor), pledge_above_cap (funding.share_cap) |
+| withdraw_pledge | representative | pledge_withdrawn | pledging_closed |
+| extend_round, reduce_goal, cancel_round | a passed proposal | round_extended; goal_reduced; round_cancelled | no_mandate, goal_out_of_range, not_pledging |
+| fail_round | the proposal's rejection, the service when the vote's time is over | round_failed | service_only, not_due |
+| release_tranche | the run, the board | tranche_released | office_required, other_milestone, no_such_tranche |
+| call_tranche | treasurer | interest_shared…, tranche_called, credit_applied… | tranche_out_of_order, tranche_not_released, minimum_lost, not_a_business_day (calendar), notice_too_short (funding.call_notice_business_days), too_many_calls |
+| record_payment | treasurer | payment_recorded, call_cleared, default_cured | not_in_round, reference_used, value_date_in_the_future, wrong_currency |
+| deliver_in_kind | representative | in_kind_delivered | not_on_rate_card (rate_card), delivery_above_commitment (rate_card), evidence_used |
+| accept_in_kind, reject_in_kind | secretariat, treasurer, not of that member | in_kind_accepted, in_kind_rejected | own_delivery, no_such_delivery, delivery_rejected, delivery_accepted |
+| join_late | representative of an active member outside the round | late_joiner_committed, catch_up_called | already_committed, commitment_below_floor, commitment_above_cap (funding.share_cap) |
+| take_over | representative of an active member | commitment_taken_over, catch_up_called | not_in_default, more_than_defaulted, taken_over_before, commitment_above_cap |
+| exit_round | representative | commitment_released | no_such_decision, bound_by_yes, did_not_oppose, decision_in_effect, in_default |
+| release_leaver | the membership process | commitment_released, pledge_withdrawn | service_only |
+| propose_, approve_, withdraw_, record_spending | treasurer; second signatory | spending_… | more_than_cleared, line_exceeded, no_such_line, spending_exists, same_person, not_approved, spending_paid, spending_withdrawn |
+| settle_round | treasurer | round_settled | not_all_called, calls_running, spending_open |
+| record_refund | treasurer | refund_made, round_closed | refund_above_credit, reference_used |
+
+| state | deadline | its command |
+| --- | --- | --- |
+| draft | opens_at | start_pledging |
+| pledging | closes_at | close_pledging |
+| short | vote_ends_at | fail_round |
+| committed, calling, endangered | the next rung of a call that runs | remind_before_due, mark_overdue, remind_overdue, declare_default |
+| endangered | decide_by | cancel_round (shortfall) |
+| refunding | none: the treasurer pays back | |
+| withdrawn, failed, settled, cancelled | closed | |
+
+Steps: `notify` (treasurer, secretariat, board, members by the hundred) and `tell` to `proposal/extend-<round>`,
+`proposal/shortfall-<round>-<n>` and `member/<slug>` (suspend_for_default, lift_default).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+
+from domain.charter import Charter, Office
+from domain.funding import FUNDING, books, money_by_state
+from domain.funding_messages import (
+    AcceptInKind,
+    AmendRound,
+    ApproveSpending,
+    BudgetLine,
+    CallTranche,
+    CancelRound,
+    DeclareDefault,
+    DeliverInKind,
+    ExitRound,
+    ExtendRound,
+    FailRound,
+    JoinLate,
+    MarkOverdue,
+    OpenRound,
+    Pledge,
+    PledgeMade,
+    PledgesAllocated,
+    ProposeSpending,
+    RecordPayment,
+    RecordRefund,
+    RecordSpending,
+    ReduceGoal,
+    RejectInKind,
+    ReleaseLeaver,
+    ReleaseTranche,
+    RoundFailed,
+    SettleRound,
+    StartPledging,
+    TakeOver,
+    Tranche,
+    WithdrawPledge,
+    WithdrawRound,
+    WithdrawSpending,
+)
+from domain.kernel import Command, Event, digest_of
+from domain.register import (
+    BankReferenceUsed,
+    Capacity,
+    CharterAdopted,
+    CommitmentBound,
+    Holding,
+    MandateGranted,
+    MemberSuspended,
+    OfficeGranted,
+    OwnershipDeclared,
+    RepresentativeSeated,
+    VoteDecided,
+)
+from tests.stories import Story, charter, day, founded, noted, with_members
+
+GOAL = 1_000_000
+MEMBERS = ("ada", "bel", "cyd", "dov")
+ALL = (*MEMBERS, "eli", "fay")
+
+
+def rules(**changes: Any) -> Charter:
+    """Few members carry much each, so that stories stay short."""
+    return charter(**{"funding__share_cap": 4_000, "funding__default_interest": 3_600, "funding__equalisation_interest": 3_600, **changes})
+
+
+def terms(**changes: Any) -> dict[str, Any]:
+    return {
+        "title": "Atlas 1",
+        "currency": "USD",
+        "goal": GOAL,
+        "minimum": 700_000,
+        "opens_at": day(1),
+        "closes_at": day(10),
+        "run": "atlas-1",
+        "budget": (BudgetLine(name="compute", amount=800_000), BudgetLine(name="data", amount=200_000)),
+        "tranches": (Tranche(name="start", fraction=4_000), Tranche(name="half", fraction=6_000, milestone="half-way")),
+        **changes,
+    }
+
+
+def unopened(charter: Charter | None = None) -> Story:
+    return Story.of(FUNDING, "round/atlas-1", with_members(founded(charter or rules()), *ALL))
+
+
+def opened(charter: Charter | None = None, **changes: Any) -> Story:
+    return unopened(charter).when(OpenRound(**terms(**changes)), by="sam")
+
+
+def pledging(charter: Charter | None = None, **changes: Any) -> Story:
+    return opened(charter, **changes).due()
+
+
+def pledged(story: Story, **pledges: int) -> Story:
+    for member, amount in pledges.items():
+        story = story.when(Pledge(member=member, amount=amount), by=f"rep-{member}")
+        assert story.refusal is None, story.refusal
+    return story
+
+
+def committed(charter: Charter | None = None, **changes: Any) -> Story:
+    """Four members carry a quarter each."""
+    return pledged(pledging(charter, **changes), **dict.fromkeys(MEMBERS, 250_000)).due()
+
+
+def called(charter: Charter | None = None, **changes: Any) -> Story:
+    """The first tranche is called: 100,000 of each."""
+    return committed(charter, **changes).when(CallTranche(tranche=1), by="tess")
+
+
+def paid(story: Story, member: str, amount: int, *, reference: str = "", on: date | None = None) -> Story:
+    reference = reference or f"{member.upper()}-{len(story.register.references)}"
+    return story.when(RecordPayment(member=member, amount=amount, reference=reference, value_date=on or story.at.date()), by="tess")
+
+
+def all_paid(story: Story, amount: int, *members: str) -> Story:
+    for member in members or MEMBERS:
+        story = paid(story, member, amount)
+        assert story.refusal is None, story.refusal
+    return story
+
+
+def mandated(story: Story, command: Command) -> Story:
+    digest = digest_of(story.stream, command.model_dump(mode="json"))
+    return knowing(story, MandateGranted(proposal="proposal/p", digest=digest)).when(command)
+
+
+def knowing(story: Story, *events: Event) -> Story:
+    return replace(story, register=noted(story.register, *events))
+
+
+def until(story: Story, kind: str) -> Story:
+    """Deadlines come until one of this kind has come."""
+    for _ in range(20):
+        deadline = story.agenda.deadline
+        assert deadline is not None
+        story = story.due()
+        if deadline.command.kind == kind:
+            return story
+    raise AssertionError(f"no {kind} came")
+
+
+def money(story: Story, name: str, member: str = "") -> int:
+    return (books(story.state.state)[member] if member else money_by_state(story.state.state))[name]
+
+
+# ---------------------------------------------------------------- the announcement
+
+
+def test_a_round_is_announced_pledged_called_paid_spent_and_settled_with_the_surplus_back() -> None:
+    story = all_paid(called(), 100_000)
+    story = story.when(ReleaseTranche(tranche=2, milestone="half-way")).when(CallTranche(tranche=2), by="tess")
+    story = all_paid(story, 150_000)
+    assert money(story, "cleared") == GOAL
+    story = story.when(ProposeSpending(spending="gpu-1", line="compute", amount=600_000, payee="Cloud"), by="tess")
+    story = story.when(ApproveSpending(spending="gpu-1"), by="theo").when(RecordSpending(spending="gpu-1", reference="OUT-1"), by="tess")
+    story = story.when(SettleRound(), by="tess")
+    assert story.phase == "refunding"
+    for member in MEMBERS:
+        story = story.when(RecordRefund(member=member, amount=100_000, reference=f"BACK-{member.upper()}"), by="tess")
+    assert story.phase == "settled"
+    assert FUNDING.agenda(story.state.state).closed
+    assert money(story, "held") == 0
+    assert money(story, "refunded") == 400_000
+    assert story.register.commitments.get("ada") is None
+    assert story.register.cleared["ada"] == 150_000
+
+
+def test_pledging_starts_by_itself_at_the_announced_instant_and_is_told_to_every_active_member() -> None:
+    story = opened()
+    assert story.phase == "draft"
+    assert story.agenda.deadline is not None
+    assert story.agenda.deadline.at == day(1)
+    story.when(StartPledging(), at=day(0.5)).refused("not_due")
+    story = story.due().followed_by("pledging_started").owes("notify", "notice:pledging:1")
+    assert story.steps[0].data["to"] == [f"member:{member}" for member in ALL]
+    story.when(StartPledging()).then()
+
+
+def test_only_the_secretariat_or_the_treasurer_opens_a_round_and_only_once() -> None:
+    unopened().when(OpenRound(**terms()), by="rep-ada").refused("office_required")
+    story = opened()
+    story.when(OpenRound(**terms()), by="sam").then()
+    story.when(OpenRound(**terms(goal=2 * GOAL)), by="sam").refused("round_exists")
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"currency": "EUR"}, "wrong_currency"),
+        ({"opens_at": day(-1)}, "opens_in_the_past"),
+        ({"closes_at": day(1)}, "closes_before_opening"),
+        ({"minimum": GOAL + 1}, "minimum_above_goal"),
+        ({"budget": (BudgetLine(name="compute", amount=GOAL - 1),)}, "budget_does_not_sum"),
+        ({"budget": (BudgetLine(name="a", amount=GOAL // 2), BudgetLine(name="a", amount=GOAL // 2))}, "budget_does_not_sum"),
+        ({"tranches": (Tranche(name="a", fraction=9_999),)}, "tranches_do_not_sum"),
+        ({"tranches": (Tranche(name="a", fraction=5_000), Tranche(name="b", fraction=5_000))}, "tranche_without_milestone"),
+        ({"run": None}, "tranche_without_milestone"),
+        (
+            {"tranches": (Tranche(name="a", fraction=5_000, milestone="m"), Tranche(name="b", fraction=5_000, milestone="m"))},
+            "milestone_named_twice",
+        ),
+    ],
+)
+def test_terms_that_do_not_add_up_are_refused(changes: dict[str, Any], rule: str) -> None:
+    unopened().when(OpenRound(**terms(**changes)), by="sam").refused(rule)
+    opened().when(AmendRound(**terms(**changes)), by="sam").refused(rule)
+
+
+def test_a_name_too_long_to_name_proposals_by_is_refused() -> None:
+    story = Story.of(FUNDING, "round/" + "a" * 60, unopened().register)
+    story.when(OpenRound(**terms()), by="sam").refused("name_too_long")
+
+
+def test_a_draft_is_amended_or_withdrawn_until_pledging_starts() -> None:
+    story = opened().when(AmendRound(**terms(title="Atlas One")), by="tess").followed_by("round_opened")
+    story.when(AmendRound(**terms(title="Atlas One")), by="tess").then()
+    gone = story.when(WithdrawRound(), by="sam").followed_by("round_withdrawn")
+    assert gone.phase == "withdrawn"
+    assert gone.agenda.closed
+    gone.when(WithdrawRound(), by="sam").then()
+    gone.when(AmendRound(**terms()), by="sam").refused("round_closed")
+    story.when(WithdrawRound(), by="rep-ada").refused("office_required")
+    pledging().when(WithdrawRound(), by="sam").refused("pledging_started")
+    unopened().when(WithdrawRound(), by="sam").refused("round_not_opened")
+
+
+# ---------------------------------------------------------------- pledges
+
+
+def test_a_new_pledge_replaces_the_former_and_the_same_again_is_old_news() -> None:
+    story = pledging().when(Pledge(member="ada", amount=100_000), by="rep-ada").then(PledgeMade(member="ada", amount=100_000))
+    story.when(Pledge(member="ada", amount=100_000), by="rep-ada").then()
+    story = story.when(Pledge(member="ada", amount=300_000, condition="if the data is open"), by="rep-ada").followed_by("pledge_made")
+    assert money(story, "pledged") == 300_000
+
+
+def test_a_pledge_is_conditional_until_the_close_and_can_be_withdrawn() -> None:
+    story = pledged(pledging(), ada=100_000)
+    story.when(WithdrawPledge(member="ada"), by="rep-bel").refused("not_a_representative")
+    story = story.when(WithdrawPledge(member="ada"), by="rep-ada").followed_by("pledge_withdrawn")
+    story.when(WithdrawPledge(member="ada"), by="rep-ada").then()
+    story.when(WithdrawPledge(member="ada"), by="rep-ada", at=day(10)).refused("pledging_closed")
+
+
+def test_pledges_are_taken_from_the_opening_to_the_close_only() -> None:
+    ask = Pledge(member="ada", amount=100_000)
+    unopened().when(ask, by="rep-ada").refused("round_not_opened")
+    opened().when(ask, by="rep-ada").refused("pledging_not_started")
+    pledging().when(ask, by="rep-ada", at=day(10)).refused("pledging_closed")
+    committed().when(ask, by="rep-ada").refused("pledging_closed")
+
+
+def test_only_representatives_of_active_members_pledge() -> None:
+    story = pledging()
+    story.when(Pledge(member="ada", amount=100_000), by="rep-bel").refused("not_a_representative")
+    story.when(Pledge(member="zoe", amount=100_000), by="rep-zoe").refused("not_a_representative")
+    resting = knowing(story, MemberSuspended(member="ada", cause="dues"))
+    resting.when(Pledge(member="ada", amount=100_000), by="rep-ada").refused("member_not_active")
+
+
+def test_a_pledge_keeps_to_the_floor_unless_it_is_the_last_remainder() -> None:
+    story = pledging()
+    story.when(Pledge(member="ada", amount=19_999), by="rep-ada").refused("pledge_below_floor")
+    story = pledged(story, ada=400_000, bel=400_000, cyd=199_000)
+    story.when(Pledge(member="dov", amount=999), by="rep-dov").refused("pledge_below_floor")
+    pledged(story, dov=1_000)
+
+
+def test_a_pledge_keeps_to_the_cap_with_related_companies_together_and_to_the_charters_currency() -> None:
+    story = pledging()
+    story.when(Pledge(member="ada", amount=400_001), by="rep-ada").refused("pledge_above_cap")
+    story.when(Pledge(member="ada", amount=100_000, currency="EUR"), by="rep-ada").refused("wrong_currency")
+    story = knowing(pledged(story, ada=300_000), OwnershipDeclared(member="bel", holdings=(Holding(holder="ada", fraction=5_001),)))
+    story.when(Pledge(member="bel", amount=100_001), by="rep-bel").refused("pledge_above_cap")
+    pledged(story, bel=100_000)
+
+
+# ---------------------------------------------------------------- the close
+
+
+def test_at_the_close_pledges_become_commitments_and_everybody_knows() -> None:
+    story = committed()
+    story.then(
+        PledgesAllocated(allocation=dict.fromkeys(MEMBERS, 250_000), counted=GOAL, concentration=2_500, charter_version=1),
+        *(CommitmentBound(member=member, source="round/atlas-1", amount=250_000) for member in MEMBERS),
+    )
+    assert story.phase == "committed"
+    assert dict(story.register.commitments["ada"]) == {"round/atlas-1": 250_000}
+    assert "2500 basis points" in FUNDING.describe(story.state.state).text
+
+
+def test_over_subscription_is_scaled_back_to_the_goal_to_the_last_cent() -> None:
+    story = pledged(pledging(), ada=400_000, bel=400_000, cyd=399_999).due()
+    assert {member: figures["committed"] for member, figures in books(story.state.state).items()} == {
+        "ada": 333_334, "bel": 333_333, "cyd": 333_333,
+    }  # fmt: skip
+    assert money(story, "committed") == GOAL
+    assert money(story, "pledged") == GOAL + money(story, "released") == 1_199_999
+
+
+def test_members_that_are_no_longer_active_at_the_close_do_not_count() -> None:
+    story = pledged(pledging(), ada=400_000, bel=400_000, cyd=300_000)
+    story = knowing(story, MemberSuspended(member="cyd", cause="dues")).due()
+    assert sorted(books(story.state.state)) == ["ada", "bel"]
+    assert money(story, "committed") == 800_000
+
+
+def test_companies_that_became_related_share_one_cap_at_the_close() -> None:
+    story = pledged(pledging(), ada=300_000, bel=300_000, cyd=400_000)
+    story = knowing(story, OwnershipDeclared(member="bel", holdings=(Holding(holder="ada", fraction=6_000),))).due()
+    assert money(story, "committed", "ada") == money(story, "committed", "bel") == 200_000
+    assert money(story, "committed") == 800_000
+
+
+def test_a_conditional_pledge_counts_only_if_the_counted_pledges_reach_its_total() -> None:
+    story = pledged(pledging(), ada=400_000, bel=400_000)
+    met = story.when(Pledge(member="cyd", amount=100_000, if_total_at_least=900_000), by="rep-cyd").due()
+    assert money(met, "committed") == 900_000
+    missed = story.when(Pledge(member="cyd", amount=100_000, if_total_at_least=900_001), by="rep-cyd").due()
+    assert money(missed, "committed") == 800_000
+
+
+def test_conditions_that_lean_on_each_other_hold_together_or_fall_together() -> None:
+    story = pledged(pledging(minimum=400_000), ada=400_000)
+    story = story.when(Pledge(member="bel", amount=200_000, if_total_at_least=800_000), by="rep-bel")
+    both = story.when(Pledge(member="cyd", amount=200_000, if_total_at_least=800_000), by="rep-cyd").due()
+    assert money(both, "committed") == 800_000
+    one = story.when(Pledge(member="cyd", amount=200_000, if_total_at_least=800_001), by="rep-cyd").due()
+    assert money(one, "committed") == 400_000
+
+
+def test_below_the_minimum_a_vote_is_asked_for() -> None:
+    story = pledged(pledging(), ada=400_000).due().followed_by("minimum_missed").owes("tell", "tell:proposal:extend-atlas-1")
+    assert story.phase == "short"
+    step = next(step for step in story.steps if step.kind == "tell")
+    assert step.data["stream"] == "proposal/extend-atlas-1"
+    assert step.data["command"]["motion"] == {
+        "stream": "round/atlas-1", "command": {"kind": "extend_round"}, "otherwise": {"kind": "fail_round"},
+    }  # fmt: skip
+    story.when(ExtendRound(), by="sam").refused("no_mandate")
+    story.when(FailRound(), by="sam").refused("service_only")
+    story.when(FailRound()).refused("not_due")
+    story.when(Pledge(member="bel", amount=100_000), by="rep-bel").refused("pledging_closed")
+
+
+def test_a_vote_extends_the_round_once_and_the_pledges_stand() -> None:
+    story = mandated(pledged(pledging(), ada=400_000).due(), ExtendRound()).followed_by("mandate_exercised", "round_extended")
+    assert story.phase == "pledging"
+    assert story.agenda.deadline is not None
+    assert story.agenda.deadline.at == day(10) + timedelta(days=30)
+    assert pledged(story, bel=400_000).due().phase == "committed"
+    failed = story.due().then(RoundFailed())
+    assert failed.phase == "failed"
+    assert failed.agenda.deadline is None
+
+
+def test_without_an_extension_the_round_fails_by_the_vote_or_when_its_time_is_over() -> None:
+    story = pledged(pledging(), ada=400_000).due()
+    assert mandated(story, FailRound()).phase == "failed"
+    failed = story.due().then(RoundFailed())
+    failed.when(FailRound()).then()
+    failed.when(Pledge(member="ada", amount=100_000), by="rep-ada").refused("round_closed")
+    mandated(failed, ExtendRound()).followed_by("mandate_exercised")
+
+
+def test_a_round_keeps_the_charter_version_it_was_opened_under() -> None:
+    story = knowing(pledging(), CharterAdopted(version=2, charter=rules(funding__share_cap=1_000)))
+    pledged(story, ada=400_000)
+
+
+# ---------------------------------------------------------------- calls
+
+
+def test_a_call_gives_the_charters_notice_and_falls_due_at_the_end_of_a_business_day() -> None:
+    story = called().followed_by("tranche_called", *["debt_stated"] * 4).owes("notify", "notice:call:1:1")
+    assert story.phase == "calling"
+    call = story.state.state.books.calls[1]
+    assert call.schedule.due_on == date(2026, 11, 26)
+    assert call.schedule.due_at.isoformat() == "2026-11-27T00:00:00+00:00"
+    assert dict(story.register.debts["ada"]) == {"round/atlas-1": 100_000}
+    assert FUNDING.describe(story.state.state).waits_for == tuple(f"member:{member}" for member in MEMBERS)
+    story.when(CallTranche(tranche=1), by="tess").then()
+
+
+def test_a_due_day_without_business_or_with_too_little_notice_is_refused() -> None:
+    story = committed()
+    story.when(CallTranche(tranche=1, due=date(2026, 11, 28)), by="tess").refused("not_a_business_day")
+    story.when(CallTranche(tranche=1, due=date(2026, 12, 25)), by="tess").refused("not_a_business_day")
+    story.when(CallTranche(tranche=1, due=date(2026, 11, 25)), by="tess").refused("notice_too_short")
+    story.when(CallTranche(tranche=1, due=date(2026, 11, 26)), by="tess").followed_by("tranche_called", *["debt_stated"] * 4)
+
+
+def test_tranches_are_called_by_the_treasurer_in_order_and_after_their_milestone() -> None:
+    story = committed()
+    story.when(CallTranche(tranche=1), by="sam").refused("office_required")
+    story.when(CallTranche(tranche=2), by="tess").refused("tranche_out_of_order")
+    story.when(CallTranche(tranche=3), by="tess").refused("no_such_tranche")
+    story = story.when(CallTranche(tranche=1), by="tess")
+    story.when(CallTranche(tranche=2), by="tess").refused("tranche_not_released")
+    story.when(ReleaseTranche(tranche=2), by="tess").refused("office_required")
+    story.when(ReleaseTranche(tranche=2, milestone="end")).refused("other_milestone")
+    story = story.when(ReleaseTranche(tranche=2), by="bo").followed_by("tranche_released")
+    story.when(ReleaseTranche(tranche=2, milestone="half-way")).then()
+    story = story.when(CallTranche(tranche=2), by="tess")
+    assert money(story, "called") == GOAL
+    assert money(story, "uncalled") == 0
+
+
+def test_nothing_is_called_before_the_commitment() -> None:
+    pledging().when(CallTranche(tranche=1), by="tess").refused("not_committed")
+    opened().when(ReleaseTranche(tranche=2)).then()
+
+
+def test_uneven_tranches_call_every_cent_in_the_end() -> None:
+    thirds = (
+        Tranche(name="a", fraction=3_333),
+        Tranche(name="b", fraction=3_333, milestone="b"),
+        Tranche(name="c", fraction=3_334, milestone="c"),
+    )
+    story = pledged(pledging(tranches=thirds), ada=333_331, bel=333_337, cyd=333_332).due()
+    for number in (1, 2, 3):
+        story = story.when(ReleaseTranche(tranche=number)).when(CallTranche(tranche=number), by="tess")
+    assert money(story, "called") == GOAL
+    assert {member: figures["uncalled"] for member, figures in books(story.state.state).items()} == {"ada": 0, "bel": 0, "cyd": 0}
+
+
+def test_notices_go_out_by_the_hundred() -> None:
+    many = [f"m{number:03}" for number in range(250)]
+    register = with_members(founded(rules(funding__share_floor=0, tiers__founding__seats=1_000)), *many)
+    story = Story.of(FUNDING, "round/atlas-1", register).when(OpenRound(**terms()), by="sam").due()
+    story = pledged(story, **dict.fromkeys(many, 4_000)).due().when(CallTranche(tranche=1), by="tess")
+    assert sorted(len(step.data["to"]) for step in story.state.owed.values() if step.key.startswith("notice:call:1")) == [50, 100, 100]
+    assert FUNDING.describe(story.state.state).waits_for == ("office:treasurer",)
+
+
+# ---------------------------------------------------------------- payments
+
+
+def test_partial_payments_clear_the_call_when_the_last_cent_is_there() -> None:
+    story = paid(called(), "ada", 40_000).followed_by("payment_recorded", "bank_reference_used", "debt_stated", "contribution_cleared")
+    assert story.register.cleared["ada"] == 40_000
+    assert dict(story.register.debts["ada"]) == {"round/atlas-1": 60_000}
+    story = all_paid(paid(story, "ada", 60_000), 100_000, "bel", "cyd")
+    story = paid(story, "dov", 100_000).followed_by(
+        "payment_recorded", "bank_reference_used", "call_cleared", "debt_stated", "contribution_cleared"
+    )
+    assert story.agenda.deadline is None
+    assert not story.register.debts
+
+
+def test_an_over_payment_is_credit_that_pays_the_next_call_or_goes_back() -> None:
+    story = paid(called(), "ada", 130_000)
+    assert money(story, "credit", "ada") == 30_000
+    assert story.register.cleared["ada"] == 100_000
+    story.when(RecordRefund(member="ada", amount=30_001, reference="BACK"), by="tess").refused("refund_above_credit")
+    story.when(RecordRefund(member="ada", amount=30_000, reference="BACK"), by="rep-ada").refused("office_required")
+    back = story.when(RecordRefund(member="ada", amount=30_000, reference="BACK"), by="tess").followed_by(
+        "refund_made", "bank_reference_used"
+    )
+    back.when(RecordRefund(member="ada", amount=30_000, reference="BACK"), by="tess").then()
+    assert money(back, "held") == 100_000
+    story = all_paid(story, 100_000, "bel", "cyd", "dov").when(ReleaseTranche(tranche=2)).when(CallTranche(tranche=2), by="tess")
+    assert money(story, "credit", "ada") == 0
+    assert money(story, "debt", "ada") == 120_000
+    assert story.register.cleared["ada"] == 130_000
+
+
+def test_each_bank_reference_is_booked_once_and_the_same_movement_again_is_old_news() -> None:
+    story = paid(called(), "ada", 100_000, reference="IN-1")
+    paid(story, "ada", 100_000, reference="IN-1").then()
+    paid(story, "ada", 99_999, reference="IN-1").refused("reference_used")
+    paid(story, "bel", 100_000, reference="IN-1").refused("reference_used")
+    elsewhere = knowing(story, BankReferenceUsed(reference="IN-2", source="member/bel"))
+    paid(elsewhere, "bel", 100_000, reference="IN-2").refused("reference_used")
+
+
+def test_a_payment_is_of_a_member_in_the_round_recorded_by_the_treasurer_and_not_of_the_future() -> None:
+    story = called()
+    paid(story, "eli", 100_000).refused("not_in_round")
+    paid(story, "ada", 100_000, on=story.at.date() + timedelta(days=1)).refused("value_date_in_the_future")
+    ask = RecordPayment(member="ada", amount=100_000, reference="IN-1", value_date=story.at.date())
+    story.when(ask, by="sam").refused("office_required")
+    story.when(ask.model_copy(update={"currency": "EUR"}), by="tess").refused("wrong_currency")
+    pledging().when(ask, by="tess").refused("not_committed")
+
+
+# ---------------------------------------------------------------- the default ladder
+
+
+def test_the_ladder_reminds_marks_overdue_warns_and_declares_the_default() -> None:
+    story = all_paid(called(), 100_000, "ada", "bel", "cyd")
+    story = story.due().followed_by("call_reminded").owes("notify", "notice:capital-call-due:1:1")
+    story.when(MarkOverdue(call=1)).refused("not_due")
+    story = story.due().followed_by("call_overdue").owes("notify", "notice:capital-call-overdue:1:1")
+    assert money(story, "overdue") == 100_000
+    story = story.due().followed_by("call_warned").owes("notify", "notice:capital-call-cure-ends:1:1")
+    story.when(DeclareDefault(call=1)).refused("not_due")
+    story.when(DeclareDefault(call=1), by="tess").refused("service_only")
+    story = story.due().owes("tell", "tell:default:dov:1").owes("notify", "notice:default:1")
+    assert {"call_defaulted", "member_defaulted", "make_up_called"} <= {event.kind for event in story.answer}
+    tell = next(step for step in story.steps if step.key == "tell:default:dov:1")
+    assert tell.data == {"stream": "member/dov", "command": {"kind": "suspend_for_default", "source": "round/atlas-1"}}
+    story.when(DeclareDefault(call=1)).then()
+    story.when(MarkOverdue(call=1)).then()
+    story.when(DeclareDefault(call=9)).then()
+
+
+def test_paying_within_the_cure_period_cures_only_with_the_interest() -> None:
+    story = until(all_paid(called(), 100_000, "ada", "bel", "cyd"), "mark_overdue")
+    late = paid(story, "dov", 100_000, on=story.at.date())
+    assert money(late, "debt", "dov") == 100, "36 % a year on 100,000 for one day"
+    cured = paid(late, "dov", 100)
+    assert cured.agenda.deadline is None
+    assert money(cured, "credit") == 0
+    defaulted = until(late, "declare_default")
+    assert money(defaulted, "in_default") == 150_000
+    assert (
+        paid(defaulted, "dov", 100)
+        .followed_by("payment_recorded", "bank_reference_used", "call_cleared", "default_cured", "debt_stated")
+        .phase
+        == "calling"
+    )
+
+
+def test_money_with_a_value_date_in_time_bears_no_interest_however_late_it_is_booked() -> None:
+    story = until(all_paid(called(), 100_000, "ada", "bel", "cyd"), "remind_overdue")
+    story = paid(story, "dov", 100_000, on=date(2026, 11, 26))
+    assert money(story, "debt", "dov") == 0
+    assert story.agenda.deadline is None
+
+
+def test_default_interest_goes_to_those_who_paid_the_tranche_in_time() -> None:
+    story = until(all_paid(called(), 100_000, "ada", "bel", "cyd"), "remind_overdue")
+    story = paid(story, "dov", 100_400, on=date(2026, 11, 30))
+    assert money(story, "credit") == 0
+    story = story.when(ReleaseTranche(tranche=2)).when(CallTranche(tranche=2), by="tess")
+    assert money(story, "debt", "ada") == 150_000 - 134
+    assert money(story, "debt", "bel") == money(story, "debt", "cyd") == 150_000 - 133
+    assert money(story, "debt", "dov") == 150_000
+
+
+def test_the_others_make_up_for_a_default_each_up_to_the_charters_fraction_of_his_own_call() -> None:
+    story = until(all_paid(called(), 100_000, "ada", "bel", "cyd"), "declare_default")
+    assert {member: figures["debt"] for member, figures in books(story.state.state).items()} == {
+        "ada": 25_000, "bel": 25_000, "cyd": 25_000, "dov": 100_000,
+    }  # fmt: skip
+    assert money(story, "in_default") == 250_000
+    assert money(story, "committed", "ada") == 275_000
+    story = all_paid(story, 25_000, "ada", "bel", "cyd")
+    assert money(story, "cleared") == 375_000
+    assert story.agenda.deadline is None
+
+
+def test_a_member_that_is_suspended_or_late_itself_makes_up_for_nobody() -> None:
+    story = all_paid(called(), 100_000, "ada", "bel")
+    story = until(knowing(story, MemberSuspended(member="bel", cause="dues")), "declare_default")
+    assert money(story, "debt", "ada") == 25_000
+    assert money(story, "debt", "bel") == 0
+
+
+def test_a_make_up_call_that_is_not_paid_is_a_default_but_makes_up_for_no_further_one() -> None:
+    story = until(all_paid(called(), 100_000, "ada", "bel", "cyd"), "declare_default")
+    story = until(all_paid(story, 25_000, "ada", "bel"), "declare_default")
+    assert "make_up_called" not in {event.kind for event in story.answer}
+    assert story.steps
+    assert money(story, "in_default") == 250_000 + 175_000
+    assert story.phase == "endangered"
+
+
+def test_a_defaulter_that_pays_with_interest_has_its_votes_and_its_commitment_back() -> None:
+    story = until(all_paid(called(), 100_000, "ada", "bel", "cyd"), "declare_default")
+    days = (story.at.date() - date(2026, 11, 26)).days
+    story = paid(story, "dov", 100_000 + 100 * days).owes("tell", "tell:lift-default:dov:1")
+    assert "default_cured" in {event.kind for event in story.answer}
+    assert money(story, "in_default") == 0
+    story = all_paid(story, 25_000, "ada", "bel", "cyd").when(ReleaseTranche(tranche=2)).when(CallTranche(tranche=2), by="tess")
+    assert money(story, "called") == GOAL, "what the make-up brought lowers the later calls of all"
+
+
+def test_a_member_in_default_is_called_for_nothing_more() -> None:
+    story = until(all_paid(called(minimum=600_000), 100_000, "ada", "bel", "cyd"), "declare_default")
+    story = story.when(ReleaseTranche(tranche=2)).when(CallTranche(tranche=2), by="tess")
+    assert money(story, "uncalled", "dov") == 150_000
+    assert money(story, "uncalled", "ada") == 0
+
+
+# ---------------------------------------------------------------- the minimum, again
+
+
+def endangered() -> Story:
+    """Two of four are in default: 500,000 of at least 700,000 are left, and 50,000 made up."""
+    return until(all_paid(called(), 100_000, "ada", "bel"), "declare_default")
+
+
+def test_the_minimum_is_tested_after_every_loss_of_money() -> None:
+    story = endangered().owes("tell", "tell:proposal:shortfall-atlas-1-1")
+    assert story.phase == "endangered"
+    motion = next(step for step in story.steps if step.kind == "tell" and step.key.startswith("tell:proposal")).data["command"]["motion"]
+    assert motion["command"] == {"kind": "reduce_goal", "goal": 550_000, "minimum": 550_000}
+    assert motion["otherwise"] == {"kind": "cancel_round", "cause": "shortfall"}
+    story = all_paid(story, 25_000, "ada", "bel")
+    story = story.when(ReleaseTranche(tranche=2))
+    story.when(CallTranche(tranche=2), by="tess").refused("minimum_lost")
+    story.when(ProposeSpending(spending="x", line="compute", amount=1, payee="P"), by="tess").refused("minimum_lost")
+
+
+def test_a_vote_makes_the_run_smaller_and_the_round_goes_on() -> None:
+    story = endangered()
+    story.when(ReduceGoal(goal=550_000, minimum=550_000), by="sam").refused("no_mandate")
+    story = mandated(story, ReduceGoal(goal=550_000, minimum=550_000)).followed_by("mandate_exercised", "goal_reduced", "minimum_restored")
+    assert story.phase == "calling"
+    assert dict(story.state.state.books.budget) == {"compute": 440_000, "data": 110_000}
+
+
+def test_the_goal_falls_neither_below_what_is_spent_nor_below_its_minimum_and_never_rises() -> None:
+    story = all_paid(called(), 100_000).when(ProposeSpending(spending="x", line="compute", amount=300_000, payee="P"), by="tess")
+    for goal, minimum in ((GOAL, 1), (299_999, 1), (500_000, 500_001)):
+        mandated(story, ReduceGoal(goal=goal, minimum=minimum)).refused("goal_out_of_range")
+
+
+def test_a_reduction_that_came_too_late_for_a_further_loss_is_followed_by_another_vote() -> None:
+    story = endangered().when(ReleaseLeaver(member="ada"))
+    story = mandated(story, ReduceGoal(goal=550_000, minimum=550_000)).owes("tell", "tell:proposal:shortfall-atlas-1-2")
+    assert story.phase == "endangered"
+
+
+def test_without_a_decision_in_time_the_round_is_cancelled_and_what_is_held_goes_back() -> None:
+    story = until(all_paid(endangered(), 25_000, "ada", "bel"), "cancel_round")
+    assert story.phase == "refunding"
+    assert money(story, "credit", "ada") == money(story, "credit", "bel") == 125_000
+    assert story.register.cleared["ada"] == 0
+    assert not story.register.commitments
+    assert not story.register.debts
+    story.owes("tell", "tell:lift-default:cyd:1")
+    for member in ("ada", "bel"):
+        story = story.when(RecordRefund(member=member, amount=125_000, reference=f"BACK-{member.upper()}"), by="tess")
+    story.followed_by("refund_made", "bank_reference_used", "round_closed")
+    assert story.phase == "cancelled"
+    paid(story, "ada", 1).refused("round_closed")
+    story.when(RecordRefund(member="ada", amount=1, reference="BACK"), by="tess").refused("round_closed")
+    story.when(CancelRound(cause="shortfall")).then()
+
+
+def test_a_shortfall_that_is_mended_cancels_nothing_any_more() -> None:
+    story = endangered().when(JoinLate(member="eli", amount=200_000), by="rep-eli")
+    assert "minimum_restored" in {event.kind for event in story.answer}
+    assert story.phase == "calling"
+    mandated(story, CancelRound(cause="shortfall")).followed_by("mandate_exercised")
+    story.when(CancelRound(), by="tess").refused("no_mandate")
+    story.when(CancelRound(cause="shortfall"), by="tess").refused("service_only")
+    endangered().when(CancelRound(cause="shortfall")).refused("not_due")
+
+
+def test_a_vote_cancels_a_round_in_any_phase_after_the_draft() -> None:
+    mandated(opened(), CancelRound()).refused("not_pledging")
+    released = mandated(pledged(pledging(), ada=100_000), CancelRound()).followed_by("mandate_exercised", "round_cancelled", "round_closed")
+    assert released.phase == "cancelled"
+    assert mandated(committed(), CancelRound()).phase == "cancelled"
+    assert mandated(paid(called(), "ada", 100_000), CancelRound()).phase == "refunding"
+    mandated(pledged(pledging(), ada=400_000).due(), CancelRound(cause="shortfall")).followed_by("mandate_exercised")
+
+
+# ---------------------------------------------------------------- in kind
+
+PROOF, OTHER_PROOF = "a" * 64, "b" * 64
+
+
+def delivery(member: str = "ada", quantity: int = 400, evidence: str = PROOF, item: str = "h100-hour") -> DeliverInKind:
+    return DeliverInKind(member=member, item=item, quantity=quantity, evidence=evidence)
+
+
+def test_a_delivery_counts_by_the_rate_card_once_accepted_for_what_is_owed_first() -> None:
+    story = called().when(delivery(quantity=600), by="rep-ada").followed_by("in_kind_delivered").owes("notify", f"notice:delivery:{PROOF}")
+    assert money(story, "cleared") == 0
+    story.when(delivery(quantity=600), by="rep-ada").then()
+    story = story.when(AcceptInKind(evidence=PROOF), by="sam").followed_by("in_kind_accepted", "debt_stated", "contribution_cleared")
+    assert money(story, "debt", "ada") == 0
+    assert money(story, "cleared", "ada") == money(story, "called", "ada") == 150_000, "beyond the call it is called and paid at once"
+    assert money(story, "held") == 0
+    story.when(AcceptInKind(evidence=PROOF), by="tess").then()
+    story.when(RejectInKind(evidence=PROOF, reason="no"), by="tess").refused("delivery_accepted")
+    story = all_paid(story, 100_000, "bel", "cyd", "dov").when(ReleaseTranche(tranche=2)).when(CallTranche(tranche=2), by="tess")
+    assert money(story, "debt", "ada") == 100_000
+
+
+def test_deliveries_cannot_be_worth_more_than_the_commitment_or_be_of_unknown_kinds() -> None:
+    story = called()
+    story.when(delivery(quantity=1_001), by="rep-ada").refused("delivery_above_commitment")
+    story.when(delivery(item="banana"), by="rep-ada").refused("not_on_rate_card")
+    story.when(delivery(), by="rep-bel").refused("not_a_representative")
+    story.when(delivery(member="eli"), by="rep-eli").refused("not_in_round")
+    story = story.when(delivery(), by="rep-ada")
+    story.when(delivery(member="bel"), by="rep-bel").refused("evidence_used")
+    story.when(delivery(quantity=601, evidence=OTHER_PROOF), by="rep-ada").refused("delivery_above_commitment")
+
+
+def test_an_accepted_delivery_counts_no_more_than_is_still_open() -> None:
+    story = called().when(delivery(quantity=1_000), by="rep-ada")
+    story = paid(story, "ada", 100_000).when(AcceptInKind(evidence=PROOF), by="sam")
+    assert money(story, "cleared", "ada") == 250_000
+    assert money(story, "in_kind", "ada") == 150_000
+
+
+def test_a_rejection_is_final_for_its_evidence_and_nobody_judges_his_own_delivery() -> None:
+    story = called().when(delivery(), by="rep-ada")
+    own = knowing(story, RepresentativeSeated(member="ada", person="tess", capacity=Capacity.ALTERNATE, at=day(0)))
+    own.when(AcceptInKind(evidence=PROOF), by="tess").refused("own_delivery")
+    own.when(RejectInKind(evidence=PROOF, reason="no"), by="tess").refused("own_delivery")
+    story.when(AcceptInKind(evidence=PROOF), by="rep-bel").refused("office_required")
+    story.when(AcceptInKind(evidence=OTHER_PROOF), by="sam").refused("no_such_delivery")
+    story = story.when(RejectInKind(evidence=PROOF, reason="the logs show 300 hours"), by="sam").followed_by("in_kind_rejected")
+    story.when(RejectInKind(evidence=PROOF, reason="again"), by="sam").then()
+    story.when(AcceptInKind(evidence=PROOF), by="sam").refused("delivery_rejected")
+    story.when(delivery(quantity=1_000, evidence=OTHER_PROOF), by="rep-ada").followed_by("in_kind_delivered")
+
+
+# ---------------------------------------------------------------- late joiners and replacements
+
+
+def test_a_late_joiner_pays_in_as_if_early_with_interest_to_those_who_paid_in_time() -> None:
+    story = until(all_paid(called(), 100_000, "ada", "bel", "cyd"), "mark_overdue")
+    story = paid(story, "dov", 100_100).when(JoinLate(member="eli", amount=250_000), by="rep-eli", at=day(54))
+    assert [event.kind for event in story.answer if event.kind.startswith(("late", "catch"))] == [
+        "late_joiner_committed",
+        "catch_up_called",
+    ]
+    waited = (story.at.date() - date(2026, 11, 26)).days
+    assert money(story, "debt", "eli") == 100_000 + 100 * waited
+    story = paid(story, "eli", 100_000 + 100 * waited)
+    story = story.when(ReleaseTranche(tranche=2)).when(CallTranche(tranche=2), by="tess")
+    assert {member: figures["called"] for member, figures in books(story.state.state).items()} == dict.fromkeys((*MEMBERS, "eli"), 200_000)
+    interest = 100 + 100 * waited
+    assert money(story, "debt", "ada") == 100_000 - interest // 3 - (interest % 3 > 0)
+    assert money(story, "debt", "dov") == 100_000
+    assert money(story, "debt", "eli") == 100_000
+
+
+def test_joining_after_the_last_call_brings_a_surplus_that_goes_back_in_proportion() -> None:
+    story = all_paid(called(tranches=(Tranche(name="all", fraction=10_000),)), 250_000)
+    story = story.when(JoinLate(member="eli", amount=250_000), by="rep-eli")
+    story = paid(story, "eli", money(story, "debt", "eli")).when(SettleRound(), by="tess")
+    assert {member: figures["credit"] for member, figures in books(story.state.state).items()} == dict.fromkeys((*MEMBERS, "eli"), 250_000)
+    assert money(story, "held") == 1_250_000
+
+
+def test_joining_before_the_first_call_needs_no_catching_up() -> None:
+    story = committed().when(JoinLate(member="eli", amount=100_000), by="rep-eli")
+    story.followed_by("late_joiner_committed", "commitment_bound")
+    assert story.phase == "committed"
+
+
+def test_only_an_active_member_outside_the_round_joins_late_within_floor_and_cap() -> None:
+    story = called()
+    story.when(JoinLate(member="ada", amount=100_000), by="rep-ada").refused("already_committed")
+    story.when(JoinLate(member="eli", amount=100_000), by="rep-fay").refused("not_a_representative")
+    story.when(JoinLate(member="eli", amount=19_999), by="rep-eli").refused("commitment_below_floor")
+    story.when(JoinLate(member="eli", amount=400_001), by="rep-eli").refused("commitment_above_cap")
+    related = knowing(story, OwnershipDeclared(member="eli", holdings=(Holding(holder="ada", fraction=9_000),)))
+    related.when(JoinLate(member="eli", amount=150_001), by="rep-eli").refused("commitment_above_cap")
+    resting = knowing(story, MemberSuspended(member="eli", cause="dues"))
+    resting.when(JoinLate(member="eli", amount=100_000), by="rep-eli").refused("member_not_active")
+    pledging().when(JoinLate(member="eli", amount=100_000), by="rep-eli").refused("not_committed")
+
+
+def test_another_member_stands_in_for_a_defaulted_commitment_called_or_not() -> None:
+    story = until(all_paid(called(), 100_000, "ada", "bel", "cyd"), "declare_default")
+    story = story.when(TakeOver(member="eli", defaulter="dov", amount=200_000), by="rep-eli")
+    assert {"commitment_taken_over", "catch_up_called"} <= {event.kind for event in story.answer}
+    assert money(story, "debt", "eli") == 100_000
+    assert money(story, "uncalled", "eli") == 100_000
+    assert money(story, "in_default") == 50_000
+    story.when(TakeOver(member="eli", defaulter="dov", amount=200_000), by="rep-eli").then()
+    story.when(TakeOver(member="eli", defaulter="dov", amount=50_000), by="rep-eli").refused("taken_over_before")
+    story.when(TakeOver(member="fay", defaulter="dov", amount=50_001), by="rep-fay").refused("more_than_defaulted")
+    story = story.when(TakeOver(member="ada", defaulter="dov", amount=50_000), by="rep-ada")
+    assert money(story, "in_default") == 0
+    assert story.register.commitments.get("dov") is None
+    assert money(story, "debt", "dov") == 100 * (story.at.date() - date(2026, 11, 26)).days, "the interest stays the defaulter's"
+
+
+def test_only_defaulted_commitments_are_taken_over_and_by_members_in_good_order() -> None:
+    story = called()
+    story.when(TakeOver(member="eli", defaulter="ada", amount=100), by="rep-eli").refused("not_in_default")
+    story.when(TakeOver(member="eli", defaulter="fay", amount=100), by="rep-eli").refused("not_in_round")
+    story = until(all_paid(story, 100_000, "ada", "bel"), "declare_default")
+    story.when(TakeOver(member="cyd", defaulter="dov", amount=100), by="rep-cyd").refused("not_in_default")
+    story.when(TakeOver(member="ada", defaulter="dov", amount=100_000), by="rep-bel").refused("not_a_representative")
+    story.when(TakeOver(member="ada", defaulter="dov", amount=150_000), by="rep-ada").refused("commitment_above_cap")
+
+
+# ---------------------------------------------------------------- leaving
+
+
+def opposed(
+    story: Story, *, yes: tuple[str, ...] = (), no: tuple[str, ...] = (), passed: bool = True, concerns: str = "round/atlas-1"
+) -> Story:
+    return knowing(
+        story,
+        VoteDecided(
+            proposal="proposal/smaller", concerns=concerns, passed=passed, yes=frozenset(yes), no=frozenset(no),
+            effective_at=story.at + timedelta(days=2),
+        ),
+    )  # fmt: skip
+
+
+EXIT = ExitRound(member="ada", proposal="proposal/smaller")
+
+
+def test_a_member_leaves_before_a_decision_that_it_opposed_takes_effect() -> None:
+    story = opposed(called(), yes=("bel",), no=("ada",)).when(EXIT, by="rep-ada")
+    story.followed_by("commitment_released", "commitment_bound")
+    assert money(story, "uncalled", "ada") == 0
+    assert money(story, "debt", "ada") == 100_000, "what was called stays owed"
+    story.when(EXIT, by="rep-ada").then()
+
+
+def test_a_member_does_not_leave_after_it_voted_yes_or_not_at_all_or_too_late() -> None:
+    story = called()
+    story.when(EXIT, by="rep-ada").refused("no_such_decision")
+    opposed(story, no=("ada",), passed=False).when(EXIT, by="rep-ada").refused("no_such_decision")
+    opposed(story, no=("ada",), concerns="round/other").when(EXIT, by="rep-ada").refused("no_such_decision")
+    opposed(story, yes=("ada",)).when(EXIT, by="rep-ada").refused("bound_by_yes")
+    opposed(story, yes=("bel",)).when(EXIT, by="rep-ada").refused("did_not_oppose")
+    opposed(story, no=("ada",)).when(EXIT, by="rep-ada", at=story.at + timedelta(days=2)).refused("decision_in_effect")
+    opposed(story, no=("ada",)).when(EXIT, by="rep-bel").refused("not_a_representative")
+    opposed(endangered(), no=("cyd",)).when(ExitRound(member="cyd", proposal="proposal/smaller"), by="rep-cyd").refused("in_default")
+
+
+def test_a_leaver_of_the_consortium_owes_what_was_called_and_nothing_more() -> None:
+    story = called()
+    story.when(ReleaseLeaver(member="ada"), by="sam").refused("service_only")
+    left = story.when(ReleaseLeaver(member="ada")).followed_by("commitment_released", "commitment_bound")
+    assert money(left, "debt", "ada") == 100_000
+    assert money(left, "committed", "ada") == 100_000
+    left.when(ReleaseLeaver(member="ada")).then()
+    story.when(ReleaseLeaver(member="eli")).then()
+    pledged(pledging(), ada=100_000).when(ReleaseLeaver(member="ada")).followed_by("pledge_withdrawn")
+
+
+def test_a_charter_may_forgive_a_leaver_what_was_called() -> None:
+    story = called(rules(funding__leaver_funds_called=False)).when(ReleaseLeaver(member="ada"))
+    assert money(story, "debt", "ada") == money(story, "committed", "ada") == 0
+    assert money(story, "called") == 300_000
+
+
+def test_leavers_that_take_the_minimum_along_endanger_the_round() -> None:
+    story = called()
+    for member in ("ada", "bel"):
+        story = story.when(ReleaseLeaver(member=member))
+    assert story.phase == "calling"
+    assert story.when(ReleaseLeaver(member="cyd")).phase == "endangered"
+
+
+# ---------------------------------------------------------------- spending and the end
+
+
+def spending(story: Story, name: str = "gpu-1", amount: int = 100_000, line: str = "compute") -> Story:
+    return story.when(ProposeSpending(spending=name, line=line, amount=amount, payee="Cloud"), by="tess")
+
+
+def test_never_is_more_committed_to_spending_than_has_cleared() -> None:
+    story = paid(called(), "ada", 100_000)
+    spending(story, amount=100_001).refused("more_than_cleared")
+    story = spending(story, amount=60_000).followed_by("spending_proposed").owes("notify", "notice:spending:gpu-1")
+    spending(story, amount=60_000).then()
+    spending(story, amount=60_001).refused("spending_exists")
+    spending(story, "gpu-2", amount=40_001).refused("more_than_cleared")
+    freed = story.when(WithdrawSpending(spending="gpu-1"), by="tess").followed_by("spending_withdrawn")
+    freed.when(WithdrawSpending(spending="gpu-1"), by="tess").then()
+    freed.when(ApproveSpending(spending="gpu-1"), by="theo").refused("spending_withdrawn")
+    freed.when(RecordSpending(spending="gpu-1", reference="OUT-1"), by="tess").refused("spending_withdrawn")
+    spending(freed, "gpu-2", amount=100_000).followed_by("spending_proposed")
+
+
+def test_credit_and_deliveries_are_no_money_to_spend() -> None:
+    story = called().when(delivery(), by="rep-ada").when(AcceptInKind(evidence=PROOF), by="sam")
+    story = paid(story, "bel", 150_000)
+    spending(story, amount=100_001).refused("more_than_cleared")
+    spending(story, amount=100_000).followed_by("spending_proposed")
+
+
+def test_no_budget_line_is_exceeded() -> None:
+    story = all_paid(called(), 100_000)
+    spending(story, line="travel").refused("no_such_line")
+    spending(story, line="data", amount=200_001).refused("line_exceeded")
+    story = spending(story, line="data", amount=150_000)
+    spending(story, "more", line="data", amount=50_001).refused("line_exceeded")
+    story.when(ProposeSpending(spending="x", line="data", amount=1, payee="P"), by="sam").refused("office_required")
+
+
+def test_spending_needs_the_signature_of_a_second_person_and_is_paid_once() -> None:
+    story = spending(paid(called(), "ada", 100_000))
+    pay = RecordSpending(spending="gpu-1", reference="OUT-1")
+    story.when(pay, by="tess").refused("not_approved")
+    story.when(ApproveSpending(spending="gpu-1"), by="tess").refused("office_required")
+    both = knowing(story, OfficeGranted(person="tess", office=Office.SECOND_SIGNATORY))
+    both.when(ApproveSpending(spending="gpu-1"), by="tess").refused("same_person")
+    story.when(ApproveSpending(spending="gpu-9"), by="theo").refused("no_such_spending")
+    story = story.when(ApproveSpending(spending="gpu-1"), by="theo").followed_by("spending_approved")
+    story.when(ApproveSpending(spending="gpu-1"), by="theo").then()
+    story = story.when(pay, by="tess").followed_by("spending_paid", "bank_reference_used")
+    story.when(pay, by="tess").then()
+    story.when(RecordSpending(spending="gpu-1", reference="OUT-2"), by="tess").refused("spending_paid")
+    story.when(WithdrawSpending(spending="gpu-1"), by="tess").refused("spending_paid")
+    assert money(story, "held") == 0
+    assert money(story, "spent") == 100_000
+
+
+def test_a_round_settles_only_when_all_is_called_and_cleared_and_nothing_is_reserved() -> None:
+    story = all_paid(called(), 100_000)
+    story.when(SettleRound(), by="sam").refused("office_required")
+    story.when(SettleRound(), by="tess").refused("not_all_called")
+    story = story.when(ReleaseTranche(tranche=2)).when(CallTranche(tranche=2), by="tess")
+    story.when(SettleRound(), by="tess").refused("calls_running")
+    story = spending(all_paid(story, 150_000))
+    story.when(SettleRound(), by="tess").refused("spending_open")
+    story = story.when(WithdrawSpending(spending="gpu-1"), by="tess").when(SettleRound(), by="tess")
+    assert story.phase == "refunding"
+    assert FUNDING.describe(story.state.state).waits_for == ("office:treasurer",)
+    story.when(SettleRound(), by="tess").then()
+    paid(story, "ada", 1).refused("round_closed")
+
+
+def test_a_round_that_spent_everything_closes_at_once() -> None:
+    story = all_paid(called(tranches=(Tranche(name="all", fraction=10_000),), budget=(BudgetLine(name="compute", amount=GOAL),)), 250_000)
+    story = spending(story, amount=GOAL).when(ApproveSpending(spending="gpu-1"), by="theo")
+    story = story.when(RecordSpending(spending="gpu-1", reference="OUT"), by="tess").when(SettleRound(), by="tess")
+    assert story.phase == "settled"
+    story.when(SettleRound(), by="tess").then()
+
+
+def test_nothing_happens_after_the_end() -> None:
+    story = mandated(committed(), CancelRound())
+    assert story.phase == "cancelled"
+    for command, by in (
+        (CallTranche(tranche=1), "tess"), (JoinLate(member="eli", amount=100_000), "rep-eli"), (EXIT, "rep-ada"), (delivery(), "rep-ada"),
+        (SettleRound(), "tess"), (Pledge(member="ada", amount=100_000), "rep-ada"), (OpenRound(**terms(title="x")), "sam"),
+    ):  # fmt: skip
+        assert story.when(command, by=by).refusal is not None
+    told = (ReleaseTranche(tranche=2), ReleaseLeaver(member="ada"), MarkOverdue(call=1), StartPledging(), CancelRound(cause="shortfall"))
+    for news in told:
+        story.when(news).then()
+
+
+def test_the_ladders_that_run_at_the_same_time_are_bounded() -> None:
+    many = [f"m{number:02}" for number in range(66)]
+    story = called(rules(funding__share_floor=0))
+    story = replace(story, register=with_members(story.register, *many))
+    for member in many[:63]:
+        story = story.when(JoinLate(member=member, amount=1_000), by=f"rep-{member}").followed_by(
+            "late_joiner_committed", "catch_up_called", "commitment_bound", "debt_stated"
+        )
+    story.when(JoinLate(member="m65", amount=1_000), by="rep-m65").refused("too_many_calls")
