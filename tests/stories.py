@@ -25,6 +25,7 @@ from domain.register import (
     RepresentativeSeated,
     note,
 )
+from tests import golden
 
 START = datetime(2026, 11, 2, 9, tzinfo=UTC)
 """A Monday."""
@@ -160,6 +161,7 @@ class Story:
     def _with(self, events: tuple[Event, ...]) -> Self:
         state, register = self.state, self.register
         for event in events:
+            golden.note(self.process.name, event)
             state, register = kernel.evolve(self.process, state, event), note(register, event)
         return replace(self, state=state, register=register)
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from domain.charter import Office
-from domain.consortium import CONSORTIUM, AmendCharter, EnrolKey, Found, GrantOffice, Officer, RevokeOffice
+from domain.consortium import CONSORTIUM, AmendCharter, EnrolKey, Found, GrantOffice, Officer, RevokeKey, RevokeOffice
 from domain.kernel import digest_of
 from domain.register import MandateGranted, OfficeGranted, OfficeRevoked, Register
 from tests.stories import Story, charter, noted
@@ -86,3 +86,11 @@ def test_a_person_enrols_his_own_key_and_a_stranger_does_not() -> None:
     key = "ssh-ed25519 " + "A" * 68
     founded().when(EnrolKey(person="tess", public_key=key), by="tess").followed_by("key_enrolled")
     founded().when(EnrolKey(person="tess", public_key=key), by="eve").refused("office_required")
+
+
+def test_a_revoked_key_speaks_for_nobody_and_a_repeat_changes_nothing() -> None:
+    key = "ssh-ed25519 " + "A" * 68
+    story = founded().when(EnrolKey(person="tess", public_key=key), by="tess")
+    story = story.when(RevokeKey(person="tess", public_key=key), by="sam").followed_by("key_revoked")
+    assert story.register.people["tess"].keys == frozenset()
+    story.when(RevokeKey(person="tess", public_key=key), by="sam").then()

@@ -1,0 +1,99 @@
+"""What every process has in common: owed steps and mandates, told with the probe.
+
+| command | by whom | events | refusals |
+| --- | --- | --- | --- |
+| step_done, or an outcome of the step's own | the service | step_carried_out, and what the outcome brings about | service_only |
+| fail_step | the service | step_failed | service_only |
+| retry_step, waive_step | the secretariat | step_retried, step_waived | office_required, step_not_failed |
+
+An answer to a step that is owed no longer is old news: nothing follows, and it is no error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from domain.kernel import digest_of
+from domain.process import AT_ONCE, FailStep, RetryStep, StepDone, WaiveStep
+from domain.register import MandateGranted
+from tests.probe import PROBE, Begin, Finish, Poke, Worked
+from tests.stories import Story, noted
+
+FIRST = "work:000"
+
+
+def begun(work: int = 1) -> Story:
+    return Story.of(PROBE, "probe/one").when(Begin(work=work), by="sam").owes("work", FIRST)
+
+
+def failed() -> Story:
+    return begun().when(FailStep(step=FIRST, reason="the bank is closed")).followed_by("step_failed")
+
+
+def test_an_outcome_answers_its_step_and_says_what_came_of_it() -> None:
+    story = begun().when(Worked(step=FIRST, result="42")).followed_by("step_carried_out", "work_done")
+    assert not story.steps
+
+
+def test_an_outcome_told_twice_is_old_news() -> None:
+    begun().when(Worked(step=FIRST, result="42")).when(Worked(step=FIRST, result="43")).then()
+
+
+def test_an_outcome_of_a_step_never_owed_changes_nothing() -> None:
+    begun().when(Worked(step="work:999", result="42")).then()
+
+
+def test_nobody_but_the_service_brings_outcomes() -> None:
+    begun().when(Worked(step=FIRST, result="42"), by="sam").refused("service_only")
+    begun().when(StepDone(step=FIRST), by="sam").refused("service_only")
+    begun().when(FailStep(step=FIRST, reason="no"), by="sam").refused("service_only")
+
+
+def test_a_failed_step_waits_for_a_person_and_is_not_on_the_agenda() -> None:
+    story = failed()
+    assert story.agenda.steps == ()
+    assert story.state.failed[FIRST] == "the bank is closed"
+
+
+def test_a_late_outcome_of_a_failed_step_changes_nothing() -> None:
+    failed().when(Worked(step=FIRST, result="42")).then()
+
+
+def test_the_secretariat_asks_for_another_try_and_the_step_is_owed_again() -> None:
+    story = failed().when(RetryStep(step=FIRST), by="sam").followed_by("step_retried")
+    assert [step.key for step in story.agenda.steps] == [FIRST]
+    assert story.state.tries[FIRST] == 1
+
+
+def test_the_secretariat_waives_a_failed_step_with_a_reason() -> None:
+    story = failed().when(WaiveStep(step=FIRST, reason="told them by phone"), by="sam").followed_by("step_waived")
+    assert not story.steps
+
+
+def test_only_a_failed_step_is_retried_or_waived() -> None:
+    begun().when(RetryStep(step=FIRST), by="sam").refused("step_not_failed")
+    begun().when(WaiveStep(step=FIRST, reason="no"), by="sam").refused("step_not_failed")
+
+
+def test_only_the_secretariat_retries_or_waives() -> None:
+    failed().when(RetryStep(step=FIRST), by="tess").refused("office_required")
+    failed().when(WaiveStep(step=FIRST, reason="no"), by="tess").refused("office_required")
+
+
+def test_so_many_steps_are_shown_at_once_and_no_more() -> None:
+    assert len(begun(AT_ONCE + 10).agenda.steps) == AT_ONCE
+
+
+def test_a_closed_process_is_over_when_it_owes_nothing() -> None:
+    story = begun().when(Finish(), by="sam")
+    assert not story.agenda.closed
+    assert story.when(StepDone(step=FIRST)).agenda.closed
+
+
+def test_a_mandate_is_spent_by_the_command_it_authorises_and_by_no_other() -> None:
+    story = begun()
+    digest = digest_of("probe/one", Poke().model_dump(mode="json"))
+    story = replace(story, register=noted(story.register, MandateGranted(proposal="poking", digest=digest)))
+    story = story.when(Finish(), by="sam").followed_by("finished")
+    story = replace(begun(), register=story.register).when(Poke(), by="sam").followed_by("mandate_exercised", "poked")
+    story.when(Poke(), by="sam").followed_by("poked")
