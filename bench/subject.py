@@ -19,7 +19,7 @@ from domain.process import Common, Context, Process
 from eventstore.entries import ACCEPTED, EMPTY, Entry, Head, Submission, encode_events, encode_json, hash_of, microseconds
 
 STREAMS: Final = 200
-_MEMO: Final = "Paid in under tranche two of the first round, cleared by the treasurer against the bank statement of the day. " * 2
+_MEMO: Final = "Paid in under tranche two of the first round, cleared by the treasurer against the bank statement of the day. " * 3
 _BEGAN: Final = datetime.now(UTC)
 
 
