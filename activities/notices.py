@@ -33,9 +33,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from activities.addresses import LOOPBACK, AddressBook, Recipient, Webhook
 from activities.outside import Now, Outcome, done, failed, stream, tell_progress, told_before
-from activities.templates import Facts, Letter, written
+from activities.templates import Facts, Letter, TemplateName, written
 from domain.charter import Office
-from domain.kernel import PersonId, Slug, Step
+from domain.kernel import PersonId, Step
 from domain.register import Register
 
 Persons = Callable[[str], Awaitable[tuple[PersonId, ...]]]
@@ -72,7 +72,7 @@ class Notice(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    template: Slug
+    template: TemplateName
     to: Annotated[list[Recipient], Field(min_length=1, max_length=100)]
     facts: Facts = Field(default_factory=dict)
 

@@ -14,7 +14,9 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from activities.outside import plain
-from domain.kernel import Slug
+
+TemplateName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
+"""How processes name a template: lower-case words, joined by underscores or hyphens."""
 
 Facts = Annotated[dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")], str | int], Field(max_length=40)]
 
@@ -27,12 +29,84 @@ class Letter:
     text: str
 
 
-TEMPLATES: Final[Mapping[Slug, Letter]] = {}
+TEMPLATES: Final[Mapping[str, Letter]] = {
+    # Members, about a funding round.
+    "pledging_started": Letter(
+        "{round} takes pledges",
+        "{round} is open. Your organisation can pledge until {closes_at}, and change or withdraw its pledge until then.",
+    ),
+    "round_extended": Letter("{round} stays open longer", "By vote, {round} takes pledges until {closes_at}. Pledges already made stand."),
+    "pledges_allocated": Letter(
+        "{round} is funded: see your share",
+        "The minimum of {round} was met and the pledges are binding now. `consortium show {round}` lists what each member was allocated.",
+    ),
+    "round_failed": Letter("{round} missed its minimum", "{round} has failed. Every pledge is released; you owe nothing for it."),
+    "round_cancelled": Letter("{round} is cancelled", "{round} is cancelled. What you paid and was not spent will be refunded."),
+    "round_settled": Letter(
+        "{round} is settled", "{round} has ended as planned. What was not spent is shared out again by what each member paid."
+    ),
+    "goal_reduced": Letter("{round} has a smaller goal", "By vote, the goal of {round} is {goal} now. Commitments shrink in proportion."),
+    "capital_called": Letter(
+        "Capital call {call} of {round}: due on {due_on}",
+        "Your organisation is called for a payment to {round} (call {call}), due on {due_on}. `consortium show {round}` says how much.\n"
+        "Only money that has cleared by then counts. Pay with the reference that the treasurer gave you.",
+    ),
+    "catch_up_called": Letter(
+        "You joined {round}: first call due on {due_on}",
+        "Having joined {round} after its first call, your organisation pays in as if it had been there from the start: call {call}, due on "
+        "{due_on}. `consortium show {round}` says how much, and how much of it is interest to those who paid earlier.",
+    ),
+    "capital_call_due": Letter(
+        "Capital call {call} of {round} is due on {due_on}",
+        "Call {call} of {round} is not paid yet. It is due on {due_on}; the time to cure a late payment ends at {cure_ends_at}.",
+    ),
+    "capital_call_overdue": Letter(
+        "Capital call {call} of {round} is overdue",
+        "Call {call} of {round} was due on {due_on}. Interest runs from then on, and goes to the members who paid in time.\n"
+        "If it is not paid by {cure_ends_at}, your organisation is in default: its votes rest and its commitment can be taken over.",
+    ),
+    "capital_call_cure_ends": Letter(
+        "Last reminder: call {call} of {round}, until {cure_ends_at}",
+        "Call {call} of {round} was due on {due_on} and is still unpaid. The time to cure ends at {cure_ends_at}.\n"
+        "After that your organisation is in default: its votes rest and its commitment can be taken over.",
+    ),
+    "make_up_called": Letter(
+        "Make-up call {call} of {round}: due on {due_on}",
+        "A member did not pay. The others are called for the gap in {round} (call {call}), each up to the charter's cap, due on {due_on}.\n"
+        "`consortium show {round}` says how much is yours.",
+    ),
+    "delivery_rejected": Letter(
+        "A delivery to {round} was not accepted", "What your organisation delivered to {round} does not count yet."
+    ),
+    # Officers, about a funding round.
+    "minimum_missed": Letter(
+        "{round} missed its minimum: a vote decides",
+        "The pledges to {round} stay below its minimum. Until {vote_ends_at} a vote can extend it, once; if none does, it fails.",
+    ),
+    "minimum_lost": Letter(
+        "{round} fell below its minimum",
+        "{round} can count on {sound}, and its minimum is {minimum}. A vote decides until {decide_by}: a smaller run, or refunds.",
+    ),
+    "call_defaulted": Letter("A default in {round}", "The time to cure is over and {unpaid} is still unpaid in {round}."),
+    "tranche_released": Letter(
+        "Tranche {tranche} of {round} is released", "The milestone of tranche {tranche} of {round} was accepted: call it."
+    ),
+    "delivery_to_judge": Letter(
+        "A delivery to {round} waits for you", "{member} delivered to {round} in kind, worth {value}. Accept or reject it."
+    ),
+    "commitment_released": Letter(
+        "A commitment to {round} is released", "{member} is released from {amount} of its commitment to {round}."
+    ),
+    "spending_to_approve": Letter("Spending in {round} waits for you", "A payment from {round} needs the second signature."),
+    "refunds_due": Letter(
+        "Refunds of {round} are due", "{round} has ended, and {credit} goes back to members. Record each refund with its bank reference."
+    ),
+}
 
 
 def written(template: str, facts: Mapping[str, str | int], stream: str) -> Letter:
     """The notice in words. Facts may be anybody's text: each is one line, shows nothing invisible, and links nowhere."""
-    letter = TEMPLATES.get(template, Letter(template.replace("-", " ").capitalize(), ""))
+    letter = TEMPLATES.get(template, Letter(re.sub("[_-]", " ", template).capitalize(), ""))
     values = {name: _shown(value) for name, value in facts.items()}
     unsaid = "\n".join(f"{name.replace('_', ' ')}: {value}" for name, value in values.items() if f"{{{name}}}" not in letter.text)
     paragraphs = (_filled(letter.text, values), unsaid, f"This is about {stream}." if stream else "")

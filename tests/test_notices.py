@@ -42,6 +42,7 @@ from temporalio.worker import Worker
 from activities.addresses import AddressBookUnreadable, Addresses, MemoryBook, TomlBook, Webhook
 from activities.notices import Notices, Outbox, Smtp, Undelivered, Webhooks, standing_for
 from activities.outside import Outcome
+from activities.templates import written
 from domain.kernel import Step, notify
 from tests.stories import day, founded, with_members
 
@@ -215,6 +216,14 @@ async def test_facts_bend_no_header_and_no_line() -> None:
         "link: see https[:]//evil.example/login",
         "name: نامه\u200cها",
     ]
+
+
+def test_a_text_says_every_fact_it_is_given_once_and_knows_no_other_braces() -> None:
+    letter = written("capital_called", {"round": "round/{call}", "call": 2, "due_on": "2026-11-20", "memo": "for the cluster"}, "round/a")
+    assert letter.subject == "Capital call 2 of round/{call}: due on 2026-11-20"
+    assert letter.text.count("for the cluster") == 1
+    assert "memo: for the cluster" in letter.text
+    assert written("capital_called", {}, "").subject == "Capital call — of —: due on —"
 
 
 async def test_an_address_that_is_refused_for_good_holds_up_no_other() -> None:
@@ -416,14 +425,14 @@ webhooks = [{{ url = "https://helio.example/hook", secret = "{SECRET}" }}]
 async def test_an_address_book_is_a_file_that_may_change(tmp_path: Path) -> None:
     book = TomlBook(file := tmp_path / "addresses.toml")
     assert await book.find("ada") is None
-    written(file, BOOK)
+    put(file, BOOK)
     ada, helio = await book.find("ada"), await book.find("member:helio")
     assert ada is not None
     assert helio is not None
     assert ada.emails == ("ada@helio.example", "ada@private.example")
     assert helio.webhooks[0].url == "https://helio.example/hook"
     assert await book.find("ben") is None
-    written(file, "")
+    put(file, "")
     assert await book.find("ada") is None
 
 
@@ -439,13 +448,13 @@ async def test_an_address_book_is_a_file_that_may_change(tmp_path: Path) -> None
     ],
 )
 async def test_a_spoilt_address_book_says_where_and_shows_nobodys_address(tmp_path: Path, text: str, says: str) -> None:
-    written(file := tmp_path / "addresses.toml", text)
+    put(file := tmp_path / "addresses.toml", text)
     with pytest.raises(AddressBookUnreadable, match=says) as fault:
         await TomlBook(file).find("ada")
     assert "helio.example" not in repr(fault.value)
 
 
-def written(path: Path, text: str) -> None:
+def put(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
