@@ -25,6 +25,8 @@ PATIENCE: Final = timedelta(seconds=30)
 """How long an answer is waited for before the caller is told to ask again."""
 TASK_TIMEOUT: Final = timedelta(seconds=5)
 """How soon another worker takes over from one that died."""
+REMEMBERED: Final = 10_000
+"""How many streams a sender remembers to be running."""
 
 _PASSING: Final = (RPCStatusCode.NOT_FOUND, RPCStatusCode.ABORTED, RPCStatusCode.UNAVAILABLE, RPCStatusCode.RESOURCE_EXHAUSTED)
 
@@ -52,6 +54,8 @@ class Sender:
         self._client = client
         self._task_queue = task_queue
         self._patience = patience
+        self._running: set[str] = set()
+        """Streams whose workflow answered before: it most likely still runs, and need not be started."""
 
     async def send(
         self, stream: str, command_id: str, actor: str, command: Mapping[str, Any], *, signed: str = "", signature: str = ""
@@ -79,28 +83,38 @@ class Sender:
 
     async def _try(self, stream: str, command_id: str, envelope: Envelope, patience: timedelta) -> Receipt | None:
         """One try; `None` when it is worth another."""
-        start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
-            stream.partition("/")[0], id=stream, task_queue=self._task_queue, task_timeout=TASK_TIMEOUT,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING, static_summary=stream, result_type=type(None),
-        )  # fmt: skip
+        kind, running = str(envelope.command["kind"]), stream in self._running
+        self._running.discard(stream)
         try:
-            receipt: Receipt = await self._client.execute_update_with_start_workflow(
-                str(envelope.command["kind"]),
-                envelope,
-                start_workflow_operation=start,
-                id=command_id,
-                result_type=Receipt,
-                rpc_timeout=patience,
-            )
+            if running:
+                handle = self._client.get_workflow_handle(stream)
+                receipt: Receipt = await handle.execute_update(kind, envelope, id=command_id, result_type=Receipt, rpc_timeout=patience)
+            else:
+                receipt = await self._start_and_update(stream, command_id, kind, envelope, patience)
         except WorkflowUpdateFailedError as error:
             _raise_unless_passing(error)
             return None
         except (WorkflowUpdateRPCTimeoutOrCancelledError, RPCError) as error:
             if isinstance(error, RPCError) and error.status not in _PASSING:
                 raise NotAnswered(f"Temporal answered: {error.message}") from error
+            return None
+        if len(self._running) < REMEMBERED:
+            self._running.add(stream)
+        return receipt
+
+    async def _start_and_update(self, stream: str, command_id: str, kind: str, envelope: Envelope, patience: timedelta) -> Receipt:
+        start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
+            stream.partition("/")[0], id=stream, task_queue=self._task_queue, task_timeout=TASK_TIMEOUT,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING, static_summary=stream, result_type=type(None),
+        )  # fmt: skip
+        try:
+            receipt: Receipt = await self._client.execute_update_with_start_workflow(
+                kind, envelope, start_workflow_operation=start, id=command_id, result_type=Receipt, rpc_timeout=patience
+            )
+        except BaseException:
             with suppress(Exception):  # the handle fails as the Update did; unasked for, it would complain when it is collected
                 await asyncio.wait_for(start.workflow_handle(), 0.1)
-            return None
+            raise
         return receipt
 
 
