@@ -8,7 +8,6 @@ from domain.allocation import by_tranche, interest, part
 from domain.charter import Office
 from domain.funding_messages import (
     AcceptInKind,
-    BudgetLine,
     CatchUpCalled,
     CommitmentReleased,
     CommitmentTakenOver,
@@ -310,7 +309,7 @@ def reduce_goal(state: FundingState, command: ReduceGoal, context: Context) -> E
             remedy=f"propose a goal of at least {shown(books, max(bound, command.minimum))}",
         )  # fmt: skip
     lines = share(command.goal, books.budget)
-    budget = tuple(BudgetLine(name=line.name, amount=lines[line.name]) for line in books.terms.budget)
+    budget = tuple(lines[line.name] for line in books.terms.budget)
     reduced = GoalReduced(goal=command.goal, minimum=command.minimum, budget=budget)
     told = notices("goal_reduced", books.accounts, f"goal:{command.goal}", round=context.stream, goal=shown(books, command.goal))
     return (*concluded(current, (reduced,), (), context), *told)

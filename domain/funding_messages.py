@@ -655,7 +655,8 @@ class GoalReduced(Event):
     kind: Literal["goal_reduced"] = "goal_reduced"
     goal: Minor
     minimum: Minor
-    budget: tuple[BudgetLine, ...]
+    budget: tuple[Minor, ...]
+    """What each line may cost, in the order of the terms."""
 
 
 class SpendingProposed(Event):

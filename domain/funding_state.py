@@ -526,7 +526,8 @@ def booked(books: Books, event: Booked) -> Books:
             books = _settled(books, member, settled, dues)
             return _add(books, member, Figures(called=-forgiven, cancelled=uncalled + forgiven))
         case GoalReduced(goal=goal, minimum=minimum, budget=budget):
-            return replace(books, goal=goal, minimum=minimum, budget=mapping({line.name: line.amount for line in budget}))
+            lines = {line.name: amount for line, amount in zip(books.terms.budget, budget, strict=True)}
+            return replace(books, goal=goal, minimum=minimum, budget=mapping(lines))
         case SpendingProposed(spending=spending, line=line, amount=amount, payee=payee, by=by):
             return _reserved(books, spending, Spending(line, amount, payee, by), amount)
         case SpendingApproved(spending=spending):

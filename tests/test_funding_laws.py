@@ -1,0 +1,589 @@
+"""The laws of a round's money: they hold after every command of any history.
+
+A ledger of its own is folded from the events, never from the round's counters, and compared with them. Members, the treasurer
+and the clock act at random, guided towards what matters: everything that is accepted is told again, payments and refunds are
+booked twice, and a floor on how often each command was accepted keeps the machine honest.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+
+from domain.allocation import Promise, allocate, by_tranche, counted, interest, make_up, summed, tranche
+from domain.funding import FUNDING, books, money_by_state
+from domain.funding_messages import (
+    AcceptInKind,
+    AmendRound,
+    ApproveSpending,
+    BudgetLine,
+    CallTranche,
+    CancelRound,
+    CatchUpCalled,
+    CommitmentReleased,
+    CommitmentTakenOver,
+    CreditApplied,
+    DeliverInKind,
+    ExitRound,
+    ExtendRound,
+    FailRound,
+    InKindAccepted,
+    InterestShared,
+    JoinLate,
+    LateJoinerCommitted,
+    MakeUpCalled,
+    OpenRound,
+    PaymentRecorded,
+    Pledge,
+    PledgeMade,
+    PledgesAllocated,
+    PledgeWithdrawn,
+    ProposeSpending,
+    RecordPayment,
+    RecordRefund,
+    RecordSpending,
+    ReduceGoal,
+    RefundMade,
+    RejectInKind,
+    ReleaseLeaver,
+    ReleaseTranche,
+    RoundCancelled,
+    RoundSettled,
+    Settlement,
+    SettleRound,
+    SpendingPaid,
+    SpendingProposed,
+    SpendingWithdrawn,
+    TakeOver,
+    Tranche,
+    TrancheCalled,
+    WithdrawPledge,
+    WithdrawSpending,
+)
+from domain.funding_state import Books, books_of
+from domain.kernel import SERVICE, Command, Event, digest_of
+from domain.register import BankReferenceUsed, MandateGranted, MemberReinstated, MemberSuspended, VoteDecided
+from tests.stories import Story, charter, day, founded, noted, with_members
+
+MEMBERS = ("ada", "bel", "cyd", "dov", "eli", "fay")
+OVER = {"settled", "cancelled", "failed", "withdrawn"}
+
+# ---------------------------------------------------------------- the ledger
+
+
+@dataclass
+class Ledger:
+    """What the events say about the money, and nothing else."""
+
+    promised: Counter[str] = field(default_factory=Counter)
+    pledged: Counter[str] = field(default_factory=Counter)
+    cancelled: Counter[str] = field(default_factory=Counter)
+    called: Counter[str] = field(default_factory=Counter)
+    cash: Counter[str] = field(default_factory=Counter)
+    in_kind: Counter[str] = field(default_factory=Counter)
+    received: Counter[str] = field(default_factory=Counter)
+    refunded: Counter[str] = field(default_factory=Counter)
+    credit: Counter[str] = field(default_factory=Counter)
+    earned: Counter[str] = field(default_factory=Counter)
+    returned: Counter[str] = field(default_factory=Counter)
+    pools: Counter[int] = field(default_factory=Counter)
+    spendings: dict[str, int] = field(default_factory=dict)
+    spent: int = 0
+    references: set[str] = field(default_factory=set)
+    over: bool = False
+
+    def note(self, event: Event) -> None:
+        """Book one event; complain about one that splits or repeats wrongly."""
+        match event:  # type: ignore[exhaustive-match]  # the other facts move no money
+            case PledgeMade(member=member, amount=amount):
+                self.promised[member] = amount
+            case PledgeWithdrawn(member=member):
+                del self.promised[member]
+            case PledgesAllocated(allocation=allocation, counted=total):
+                assert 0 < sum(allocation.values()) <= total
+                for member, amount in allocation.items():
+                    assert 0 < amount <= self.promised[member]
+                    self.pledged[member], self.cancelled[member] = self.promised[member], self.promised[member] - amount
+            case TrancheCalled(amounts=amounts):
+                self.called.update(amounts)
+            case MakeUpCalled(amounts=amounts):
+                self.pledged.update(amounts)
+                self.called.update(amounts)
+            case CatchUpCalled(member=member, dues=dues):
+                self.called[member] += sum(due.principal for due in dues)
+            case LateJoinerCommitted(member=member, amount=amount):
+                self.pledged[member] += amount
+            case CommitmentTakenOver(member=member, defaulter=defaulter, amount=amount, settled=settled):
+                self.pledged[member] += amount
+                self.cancelled[defaulter] += amount
+                self.called[defaulter] -= sum(part.principal for part in settled)
+            case CommitmentReleased(member=member, uncalled=uncalled, settled=settled):
+                forgiven = sum(part.principal for part in settled)
+                self.cancelled[member] += uncalled + forgiven
+                self.called[member] -= forgiven
+            case PaymentRecorded(member=member, amount=amount, settled=settled, credited=credited):
+                self.received[member] += amount
+                assert self._cleared(member, settled) + credited == amount
+                self.credit[member] += credited
+            case CreditApplied(member=member, settled=settled):
+                self.credit[member] -= self._cleared(member, settled)
+            case InKindAccepted(member=member, value=value, settled=settled):
+                self.in_kind[member] += value
+                self.called[member] += value - sum(part.principal for part in settled)
+            case InterestShared(call=call, credits=credits):
+                assert sum(credits.values()) == self.pools[call]
+                self.pools[call] = 0
+                self.credit.update(credits)
+                self.earned.update(credits)
+            case SpendingProposed(spending=name, amount=amount):
+                assert name not in self.spendings
+                self.spendings[name] = amount
+            case SpendingWithdrawn(spending=name):
+                del self.spendings[name]
+            case SpendingPaid(spending=name):
+                self.spent += self.spendings.pop(name)
+            case RefundMade(member=member, amount=amount):
+                self.refunded[member] += amount
+                self.credit[member] -= amount
+            case RoundSettled(returns=returns) | RoundCancelled(returns=returns):
+                assert sum(returns.values()) == self.cash.total() - self.spent
+                assert all(amount <= self.cash[member] for member, amount in returns.items())
+                self._end(returns)
+            case BankReferenceUsed(reference=reference):
+                assert reference not in self.references
+                self.references.add(reference)
+
+    def _cleared(self, member: str, settled: tuple[Settlement, ...]) -> int:
+        for part in settled:
+            self.cash[member] += part.principal
+            self.pools[part.pool] += part.interest
+        return sum(part.principal + part.interest for part in settled)
+
+    def _end(self, returns: Any) -> None:
+        for member in self.pledged:
+            paid = self.cash[member] + self.in_kind[member]
+            self.cancelled[member], self.called[member] = self.pledged[member] - paid, paid
+        self.credit.update(returns)
+        self.returned.update(returns)
+        self.spendings.clear()
+        self.over = True
+
+    def conserves(self) -> None:
+        """No cent is lost, invented, or in two places."""
+        for member in self.pledged:
+            paid = self.cash[member] + self.in_kind[member]
+            uncalled = self.pledged[member] - self.called[member] - self.cancelled[member]
+            assert min(uncalled, self.cancelled[member], self.credit[member]) >= 0
+            assert 0 <= paid <= self.called[member] <= self.pledged[member] - self.cancelled[member]
+            assert self.refunded[member] <= self.received[member] + self.earned[member]
+        held = self.received.total() - self.refunded.total() - self.spent
+        unspent = self.cash.total() - self.returned.total() - self.spent
+        assert held == unspent + self.credit.total() + self.pools.total() >= 0
+        assert self.spent + sum(self.spendings.values()) <= self.cash.total()
+        if self.over:
+            assert unspent == self.pools.total() == 0
+
+    def agrees(self, story: Story) -> None:
+        """The round's own counters, and what it told the register, say the same."""
+        kept = books_of(story.state.state)
+        if kept is None:
+            assert money_by_state(story.state.state)["pledged"] in {self.promised.total(), 0}
+            return
+        money = money_by_state(story.state.state)
+        assert money["held"] == self.received.total() - self.refunded.total() - self.spent
+        assert money["reserved"] == sum(self.spendings.values())
+        for member, mine in books(story.state.state).items():
+            own = (mine["pledged"], mine["released"], mine["called"], mine["cleared"], mine["credit"], mine["received"], mine["refunded"])
+            paid = self.cash[member] + self.in_kind[member]
+            assert own == (
+                self.pledged[member], self.cancelled[member], self.called[member], paid,
+                self.credit[member], self.received[member], self.refunded[member],
+            )  # fmt: skip
+            assert told(story.register.commitments, member) == (0 if self.over else mine["committed"])
+            assert told(story.register.debts, member) == mine["debt"]
+            assert story.register.cleared.get(member, 0) == paid - self.returned[member]
+        for name in ("pledged", "released", "committed", "called", "cleared", "in_default", "credit", "received", "refunded"):
+            assert money[name] == sum(mine[name] for mine in books(story.state.state).values())
+        self._ladders(kept)
+
+    def _ladders(self, kept: Books) -> None:
+        for member, account in kept.accounts.items():
+            assert account.figures.owed == (0 if self.over else sum(due.principal for due in account.dues))
+            assert not (account.figures.credit and account.dues), f"{member} owes, and has credit"
+        for call in kept.calls.values() if not self.over else ():
+            assert call.unpaid == sum(call.owing.values())
+            assert (call.number in kept.running) <= bool(call.owing)
+
+
+def told(amounts: Mapping[str, Mapping[str, int]], member: str) -> int:
+    """What the register keeps of the member's money in the only round."""
+    return sum(amounts[member].values()) if member in amounts else 0
+
+
+# ---------------------------------------------------------------- the machine
+
+accepted: Counter[str] = Counter()
+
+
+class Rounds(RuleBasedStateMachine):
+    """Everybody does what he may, in any order; the clock goes on."""
+
+    @initialize(
+        weights=st.lists(st.integers(8, 30), min_size=4, max_size=4),
+        goal=st.integers(1_000, 9_999),
+        minimum=st.integers(1, 6),
+        forgiving=st.booleans(),
+        begun=st.sampled_from(("defaulted", "calling", "calling", "short", "pledging", "pledging")),
+    )
+    def open(self, weights: list[int], goal: int, minimum: int, forgiving: bool, begun: str) -> None:  # noqa: FBT001
+        self.ledger = Ledger()
+        self.count = 0
+        self.last: tuple[Command, str] | None = None
+        rules = charter(
+            funding__share_cap=6_000, funding__share_floor=0, funding__default_interest=9_000, funding__equalisation_interest=9_000,
+            funding__makeup_cap=9_000, funding__leaver_funds_called=not forgiving, rate_card__rates={"hour": 7},
+        )  # fmt: skip
+        register = with_members(founded(rules), *MEMBERS)
+        self.story = Story.of(FUNDING, "round/atlas-1", register)
+        tranches = (
+            Tranche(name="a", fraction=3_333),
+            Tranche(name="b", fraction=3_333, milestone="b"),
+            Tranche(name="c", fraction=3_334, milestone="c"),
+        )
+        terms: dict[str, Any] = {
+            "title": "A", "currency": "USD", "goal": goal, "minimum": goal * minimum // 10 or 1, "opens_at": day(1), "closes_at": day(5), "run": "r",
+            "budget": (BudgetLine(name="x", amount=goal - 1), BudgetLine(name="y", amount=1)), "tranches": tranches,
+        }  # fmt: skip
+        self.give(OpenRound(**terms), "sam")
+        self.give(AmendRound(**{**terms, "title": "B"}), "sam")
+        self.tick()
+        for member, weight in list(zip(MEMBERS, weights, strict=False))[: 1 if begun == "short" else 4]:
+            self.give(Pledge(member=member, amount=min(goal * weight // 50 or 1, goal * 6_000 // 10_000)), f"rep-{member}")
+        if begun != "pledging":
+            self.tick()
+        if begun in {"calling", "defaulted"}:
+            self.call()
+        if begun == "defaulted":
+            self.nearly_all_pay(but=goal % 4)
+            for _ in range(4):
+                self.tick()
+
+    def give(self, command: Command, by: str = SERVICE, *, at: Any = None) -> bool:
+        """Give a command, book what follows, and give it again: the second time nothing may follow."""
+        was_over = self.story.phase in OVER
+        after = self.story.when(command, by=by, at=at)
+        if after.refusal is not None:
+            assert after.refusal.remedy
+            return False
+        news = [event for event in after.answer if event.kind != "mandate_exercised"]
+        assert not (was_over and news), "nothing happens after the end"
+        for event in after.answer:
+            self.ledger.note(event)
+        accepted[command.kind] += bool(news)
+        again = after.when(command, by=by)
+        assert again.state.state == after.state.state, f"{command!r} told twice"
+        self.story, self.last = after, (command, by)
+        return True
+
+    def mandated(self, command: Command) -> bool:
+        digest = digest_of(self.story.stream, command.model_dump(mode="json"))
+        self.learn(MandateGranted(proposal="proposal/p", digest=digest))
+        return self.give(command)
+
+    def learn(self, *events: Event) -> None:
+        self.story = replace(self.story, register=noted(self.story.register, *events))
+
+    def fresh(self, prefix: str) -> str:
+        self.count += 1
+        return f"{prefix}{self.count}"
+
+    def pick(self, members: list[str], choice: int) -> str | None:
+        return sorted(members)[choice % len(members)] if members else None
+
+    @property
+    def kept(self) -> Books | None:
+        return books_of(self.story.state.state)
+
+    def who(self, test: Callable[[Any], bool]) -> list[str]:
+        return [member for member, account in self.kept.accounts.items() if test(account)] if self.kept else []
+
+    # ---- the clock
+
+    @rule()
+    def tick(self) -> None:
+        deadline = self.story.agenda.deadline
+        if deadline is not None:
+            assert self.give(deadline.command, at=max(deadline.at, self.story.at))
+
+    @precondition(lambda self: self.story.phase in {"calling", "endangered"})
+    @rule(days=st.integers(1, 12))
+    def time_goes_on(self, days: int) -> None:
+        until = self.story.at + timedelta(days=days)
+        while (deadline := self.story.agenda.deadline) is not None and deadline.at <= until:
+            self.tick()
+
+    @precondition(lambda self: self.last is not None)
+    @rule()
+    def tell_again(self) -> None:
+        assert self.last is not None
+        before = self.story.state.state
+        self.give(*self.last)
+        assert self.story.state.state == before
+
+    # ---- pledging
+
+    @precondition(lambda self: self.story.phase == "pledging")
+    @rule(choice=st.integers(0, 5), amount=st.integers(1, 5_000), threshold=st.none() | st.integers(1, 12_000))
+    def pledge(self, choice: int, amount: int, threshold: int | None) -> None:
+        member = MEMBERS[choice]
+        self.give(Pledge(member=member, amount=amount, if_total_at_least=threshold), f"rep-{member}")
+
+    @precondition(lambda self: self.story.phase == "pledging")
+    @rule(choice=st.integers(0, 5))
+    def withdraw_pledge(self, choice: int) -> None:
+        self.give(WithdrawPledge(member=MEMBERS[choice]), f"rep-{MEMBERS[choice]}")
+
+    @precondition(lambda self: self.story.phase == "short")
+    @rule()
+    def decide_on_the_extension(self) -> None:
+        self.mandated(ExtendRound() if self.ledger.promised.total() % 3 else FailRound())
+
+    # ---- calls
+
+    @precondition(lambda self: self.story.phase in {"committed", "calling"})
+    @rule()
+    def call(self) -> None:
+        assert self.kept is not None
+        number = len(self.kept.tranches) + 1
+        if number <= 3:
+            self.give(ReleaseTranche(tranche=number))
+            self.give(CallTranche(tranche=number), "tess")
+
+    @rule(choice=st.integers(0, 5), late=st.integers(0, 20), part=st.sampled_from((1, 1, 1, 2, 3)), extra=st.sampled_from((0, 0, 0, 50)))
+    def pay(self, choice: int, late: int, part: int, extra: int) -> None:
+        member = self.pick(self.who(lambda account: account.dues), choice)
+        if member and self.kept:
+            amount = self.kept.accounts[member].debt // part + late + extra
+            self.settle(member, max(amount, 1), late)
+
+    def settle(self, member: str, amount: int, late: int) -> None:
+        reference, value_date = self.fresh("IN"), (self.story.at - timedelta(days=late)).date()
+        ask = RecordPayment(member=member, amount=amount, reference=reference, value_date=value_date)
+        if self.give(ask, "tess"):
+            before = self.story.state.state
+            self.give(ask.model_copy(update={"amount": amount + 1}), "tess")
+            assert self.story.state.state == before, "one movement of the bank, one payment"
+
+    @rule(but=st.integers(0, 5))
+    def nearly_all_pay(self, but: int) -> None:
+        for member in sorted(self.who(lambda account: account.dues)):
+            assert self.kept is not None
+            if member != MEMBERS[but]:
+                self.settle(member, self.kept.accounts[member].debt + 40, 0)
+
+    @rule(choice=st.integers(0, 5), amount=st.integers(1, 60))
+    def refund(self, choice: int, amount: int) -> None:
+        member = self.pick(self.who(lambda account: account.figures.credit), choice)
+        if member and self.kept:
+            credit = self.kept.accounts[member].figures.credit
+            ask = RecordRefund(member=member, amount=min(amount, credit), reference=self.fresh("BACK"))
+            self.give(ask, "tess")
+            self.give(ask.model_copy(update={"amount": credit + 1, "reference": self.fresh("BACK")}), "tess")
+
+    # ---- who carries it
+
+    @rule(choice=st.integers(0, 5), quantity=st.integers(1, 300), pay=st.booleans())
+    def deliver(self, choice: int, quantity: int, pay: bool) -> None:  # noqa: FBT001
+        member = self.pick(self.who(lambda account: account.figures.outstanding), choice)
+        self.count += 1
+        evidence = f"{self.count:064x}"
+        if member and self.give(DeliverInKind(member=member, item="hour", quantity=quantity, evidence=evidence), f"rep-{member}"):
+            if pay:
+                self.settle(member, 30, 0)
+            if self.count % 3:
+                self.give(AcceptInKind(evidence=evidence), "sam")
+            elif self.count % 2:
+                self.give(RejectInKind(evidence=evidence, reason="no"), "sam")
+
+    @rule(choice=st.integers(0, 5), amount=st.integers(1, 4_000))
+    def join(self, choice: int, amount: int) -> None:
+        member = MEMBERS[choice]
+        self.give(JoinLate(member=member, amount=amount), f"rep-{member}")
+
+    @rule(choice=st.integers(0, 5), of=st.integers(0, 5), amount=st.integers(1, 2_000), whole=st.booleans())
+    def take_over(self, choice: int, of: int, amount: int, whole: bool) -> None:  # noqa: FBT001
+        defaulter = self.pick(self.who(lambda account: account.in_default), of)
+        if defaulter and self.kept:
+            open_ = self.kept.accounts[defaulter].figures.outstanding
+            amount = open_ if whole else min(amount, open_)
+            member = MEMBERS[choice]
+            if amount:
+                self.give(TakeOver(member=member, defaulter=defaulter, amount=amount), f"rep-{member}")
+
+    @rule(choice=st.integers(0, 5), back=st.booleans())
+    def suspend(self, choice: int, back: bool) -> None:  # noqa: FBT001
+        self.learn(MemberReinstated(member=MEMBERS[choice]) if back else MemberSuspended(member=MEMBERS[choice], cause="dues"))
+
+    @rule(choice=st.integers(0, 20))
+    def leave(self, choice: int) -> None:
+        if choice < len(MEMBERS):
+            self.give(ReleaseLeaver(member=MEMBERS[choice]))
+
+    @rule(choice=st.integers(0, 20))
+    def leave_in_opposition(self, choice: int) -> None:
+        if choice >= len(MEMBERS):
+            return
+        member, at = MEMBERS[choice], self.story.at + timedelta(days=1)
+        self.learn(VoteDecided(proposal="proposal/v", concerns=self.story.stream, passed=True, no=frozenset({member}), effective_at=at))
+        self.give(ExitRound(member=member, proposal="proposal/v"), f"rep-{member}")
+
+    @precondition(lambda self: self.story.phase in {"calling", "endangered"})
+    @rule(goal=st.integers(1, 9_000), minimum=st.integers(1, 9), really=st.integers(0, 5))
+    def reduce(self, goal: int, minimum: int, really: int) -> None:
+        if really == 5 or self.story.phase == "endangered":
+            self.mandated(ReduceGoal(goal=goal, minimum=goal * minimum // 10 or 1))
+
+    @rule(really=st.integers(0, 40))
+    def cancel(self, really: int) -> None:
+        if really == 40:
+            self.mandated(CancelRound())
+
+    # ---- spending and the end
+
+    @rule(percent=st.integers(1, 120), line=st.sampled_from("xxxy"))
+    def spend(self, percent: int, line: str) -> None:
+        upto = percent % 5
+        name, amount = self.fresh("s"), (self.kept.spendable if self.kept else 0) * percent // 100 + 1
+        if not self.give(ProposeSpending(spending=name, line=line, amount=amount, payee="P"), "tess"):
+            return
+        if upto == 0:
+            self.give(WithdrawSpending(spending=name), "tess")
+        if upto > 1:
+            self.give(ApproveSpending(spending=name), "theo")
+        if upto > 2:
+            self.give(RecordSpending(spending=name, reference=self.fresh("OUT")), "tess")
+            before = self.story.state.state
+            self.give(RecordSpending(spending=name, reference=self.fresh("OUT")), "tess")
+            assert self.story.state.state == before, "one spending is paid once"
+
+    @precondition(lambda self: self.kept is not None and len(self.kept.tranches) == 3 and not self.kept.running)
+    @rule()
+    def end(self) -> None:
+        for name, spending in sorted(self.kept.spendings.items()) if self.kept else ():
+            if spending.stage in {"proposed", "approved"}:
+                self.give(WithdrawSpending(spending=name), "tess")
+        self.give(SettleRound(), "tess")
+
+    # ---- the laws
+
+    @invariant()
+    def money_is_conserved(self) -> None:
+        if hasattr(self, "ledger"):
+            self.ledger.conserves()
+            self.ledger.agrees(self.story)
+
+    @invariant()
+    def a_round_is_never_funded_on_promises(self) -> None:
+        if hasattr(self, "story") and self.kept and self.story.phase in {"committed", "calling"}:
+            assert self.kept.totals.sound >= self.kept.minimum
+
+
+FLOOR = {
+    "pledge": 100, "withdraw_pledge": 5, "close_pledging": 20, "extend_round": 2, "fail_round": 1, "call_tranche": 40, "record_payment": 100,
+    "declare_default": 10, "deliver_in_kind": 20, "accept_in_kind": 10, "reject_in_kind": 5, "join_late": 10, "take_over": 5,
+    "release_leaver": 10, "exit_round": 10, "reduce_goal": 10, "cancel_round": 5, "propose_spending": 20, "record_spending": 5,
+    "withdraw_spending": 5, "settle_round": 2, "record_refund": 20,
+}  # fmt: skip
+"""How often each command must have been accepted, so that the laws were tried on it."""
+
+
+def test_money_is_conserved_whatever_happens_and_everything_told_twice_is_old_news() -> None:
+    accepted.clear()
+    run_state_machine_as_test(
+        Rounds,
+        settings=settings(
+            max_examples=250,
+            stateful_step_count=60,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+    rare = {kind: accepted[kind] for kind, least in FLOOR.items() if accepted[kind] < least}
+    assert not rare, f"accepted too rarely: {rare}, of {dict(accepted)}"
+
+
+# ---------------------------------------------------------------- the arithmetic
+
+amounts = st.dictionaries(st.sampled_from([f"m{number}" for number in range(12)]), st.integers(1, 10**15), min_size=1)
+
+
+@given(pledges=amounts, goal=st.integers(1, 10**15), cap=st.integers(1, 10**15), groups=st.integers(1, 12))
+def test_the_goal_is_shared_out_to_the_last_unit_under_the_caps_whatever_the_order(
+    pledges: dict[str, int], goal: int, cap: int, groups: int
+) -> None:
+    seats = {member: f"g{int(member[1:]) % groups}" for member in pledges}
+    allocation = allocate(goal, pledges, seats, cap)
+    by_seat = summed(pledges, seats)
+    assert sum(allocation.values()) == min(goal, sum(min(amount, cap) for amount in by_seat.values()))
+    assert all(amount <= pledges[member] for member, amount in allocation.items())
+    assert all(amount <= cap for amount in summed(allocation, seats).values())
+    assert allocation == allocate(goal, dict(reversed(pledges.items())), seats, cap)
+
+
+@given(
+    data=st.lists(st.tuples(st.integers(1, 50), st.integers(0, 300)), min_size=1, max_size=8),
+    cap=st.integers(1, 60),
+    groups=st.integers(1, 8),
+)
+def test_the_counted_pledges_are_the_largest_set_that_holds(data: list[tuple[int, int]], cap: int, groups: int) -> None:
+    promises = {f"m{number}": Promise(amount, threshold) for number, (amount, threshold) in enumerate(data)}
+    seats = {member: f"g{int(member[1:]) % groups}" for member in promises}
+
+    def holds(chosen: set[str]) -> bool:
+        total = sum(min(cap, amount) for amount in summed({member: promises[member].amount for member in chosen}, seats).values())
+        return all(promises[member].if_total_at_least <= total for member in chosen)
+
+    found = set(counted(promises, seats, cap))
+    assert holds(found)
+    sets = ({f"m{bit}" for bit in range(len(data)) if mask >> bit & 1} for mask in range(1 << len(data)))
+    assert all(chosen <= found for chosen in sets if holds(chosen))
+
+
+@given(uncalled=amounts, fractions=st.lists(st.integers(1, 5_000), min_size=1, max_size=6), need=st.integers(0, 10**16))
+def test_the_tranches_call_what_is_needed_and_nobody_for_more_than_is_uncalled(
+    uncalled: dict[str, int], fractions: list[int], need: int
+) -> None:
+    total, left = 0, dict(uncalled)
+    for number, fraction in enumerate(fractions):
+        asked = tranche(left, need - total, fraction, sum(fractions[number:]))
+        assert all(amount <= left[member] for member, amount in asked.items())
+        left = {member: amount - asked.get(member, 0) for member, amount in left.items()}
+        total += sum(asked.values())
+    assert total == min(need, sum(uncalled.values()))
+
+
+@given(own=amounts, gap=st.integers(0, 10**15), cap=st.integers(0, 10_000))
+def test_a_make_up_call_covers_the_gap_as_far_as_the_caps_allow(own: dict[str, int], gap: int, cap: int) -> None:
+    asked = make_up(gap, own, cap)
+    assert all(amount <= own[member] * cap // 10_000 for member, amount in asked.items())
+    assert sum(asked.values()) == min(gap, sum(amount * cap // 10_000 for amount in own.values()))
+
+
+@given(amount=st.integers(0, 10**15), fractions=st.lists(st.integers(1, 5_000), min_size=1, max_size=50))
+def test_a_commitment_splits_over_the_tranches_exactly(amount: int, fractions: list[int]) -> None:
+    assert sum(by_tranche(amount, fractions)) == amount
+
+
+@pytest.mark.parametrize(("days", "owed"), [(-5, 0), (0, 0), (1, 22), (360, 8_000)])
+def test_interest_is_simple_on_actual_days_of_a_year_of_360(days: int, owed: int) -> None:
+    assert interest(100_000, 800, days) == owed
