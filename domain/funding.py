@@ -5,7 +5,7 @@ draft → pledging (→ short → pledging, once) → committed → calling, tra
 
 `decide` is the table of commands; each row's rule stands in the file that it names: `funding_pledging` up to the close,
 `funding_calls` for calls and the default ladder, `funding_changes` for who carries the round, `funding_ending` for spending
-and giving back, `funding_rules` for what they share. What is stored is in `funding_messages`, what is true in `funding_state`.
+and giving back, `funding_rules` for what they share. What is stored is in `funding_messages`, what is true in `funding_state` and `funding_books`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from domain import funding_calls as calls
 from domain import funding_changes as changes
 from domain import funding_ending as ending
 from domain import funding_pledging as pledging
+from domain.funding_books import Books, Call, Stage
 from domain.funding_messages import (
     AcceptInKind,
     AmendRound,
@@ -56,8 +57,6 @@ from domain.funding_messages import (
 )
 from domain.funding_rules import Events, shown
 from domain.funding_state import (
-    Books,
-    Call,
     Calling,
     Cancelled,
     Committed,
@@ -69,7 +68,6 @@ from domain.funding_state import (
     Refunding,
     Settled,
     Short,
-    Stage,
     Unopened,
     Withdrawn,
     books,
@@ -251,7 +249,11 @@ def _owing(kept: Books) -> tuple[str, ...]:
 
 
 def _of_books(phase: str, kept: Books, note: str, waits_for: tuple[str, ...]) -> Headline:
-    money, gauge = kept.totals, f"{kept.concentration} basis points"
+    money = kept.totals
+    gauge = f"{kept.concentration} of at most {kept.gauge} basis points" + (
+        ": **too concentrated**" if kept.concentration > kept.gauge else ""
+    )
+    values = {"goal_minor": kept.goal, "committed_minor": money.committed, "cleared_minor": money.cleared, "held_minor": kept.held}
     rows = {
         "goal": kept.goal, "minimum": kept.minimum, "committed": money.committed, "called": money.called, "cleared": money.cleared,
         "overdue": kept.overdue, "in default": money.defaulted_owed + money.defaulted_uncalled, "reserved": kept.reserved, "spent": kept.spent,
@@ -259,7 +261,9 @@ def _of_books(phase: str, kept: Books, note: str, waits_for: tuple[str, ...]) ->
     }  # fmt: skip
     table = "\n".join(f"| {name} | {shown(kept, amount)} |" for name, amount in rows.items())
     line = f"{escaped(kept.terms.title)}: {shown(kept, money.cleared)} of {shown(kept, money.committed)} cleared; {note}"
-    return Headline(phase, line, f"| money | {kept.terms.currency} |\n| --- | --- |\n{table}\n\nConcentration (HHI): {gauge}", waits_for)
+    return Headline(
+        phase, line, f"| money | {kept.terms.currency} |\n| --- | --- |\n{table}\n\nConcentration (HHI): {gauge}", waits_for, values
+    )
 
 
 FUNDING: Final[Process[FundingCommand, FundingEvent, FundingState]] = Process(

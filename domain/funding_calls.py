@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from domain.allocation import make_up, tranche
 from domain.charter import Office
+from domain.funding_books import Books, Call, Movement, Stage
 from domain.funding_messages import (
     CallDefaulted,
     CallOverdue,
@@ -43,7 +44,7 @@ from domain.funding_rules import (
     terms_of,
     with_credits,
 )
-from domain.funding_state import Books, Call, Endangered, FundingState, Movement, Stage
+from domain.funding_state import Endangered, FundingState
 from domain.kernel import SERVICE, MemberId, Refused, notify, tell
 from domain.money import share
 from domain.process import Context, StepOwed, owe

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from domain.allocation import by_tranche, interest, part
 from domain.charter import Office
+from domain.funding_books import Account, Books
 from domain.funding_messages import (
     AcceptInKind,
     CatchUpCalled,
@@ -44,7 +45,7 @@ from domain.funding_rules import (
     terms_of,
     with_credits,
 )
-from domain.funding_state import Account, Books, FundingState, Live, Pledging
+from domain.funding_state import FundingState, Live, Pledging
 from domain.kernel import MemberId, Refused, Slug, notify
 from domain.money import share
 from domain.process import Context, owe

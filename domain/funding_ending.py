@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from domain.charter import Office
+from domain.funding_books import Books, Movement, Spending
 from domain.funding_calls import shared_interest
 from domain.funding_messages import (
     ApproveSpending,
@@ -25,7 +26,6 @@ from domain.funding_messages import (
 )
 from domain.funding_rules import STAFF, Events, account_of, closed_round, facts, folded, lifted, live, notices, repeated, require_due, shown
 from domain.funding_state import (
-    Books,
     Calling,
     Cancelled,
     Committed,
@@ -34,12 +34,10 @@ from domain.funding_state import (
     Failed,
     FundingState,
     Live,
-    Movement,
     Pledging,
     Refunding,
     Settled,
     Short,
-    Spending,
     Unopened,
     Withdrawn,
     evolve,

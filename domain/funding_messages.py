@@ -438,6 +438,9 @@ class PledgesAllocated(Event):
     counted: Minor
     """The pledges that counted, before they were scaled back."""
     concentration: BasisPoints
+    """The Herfindahl-Hirschman index of the seats."""
+    gauge: BasisPoints
+    """Above which the charter calls it too concentrated."""
     charter_version: int
 
 

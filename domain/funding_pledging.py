@@ -266,6 +266,7 @@ def close_pledging(state: FundingState, command: ClosePledging, context: Context
             allocation=allocation,
             counted=total,
             concentration=concentration(summed(allocation, seats)),
+            gauge=charter_of(context, state.charter_version).funding.concentration_gauge,
             charter_version=state.charter_version,
         ),
         *(CommitmentBound(member=member, source=context.stream, amount=amount) for member, amount in sorted(allocation.items())),

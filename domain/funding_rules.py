@@ -13,6 +13,7 @@ from typing import Final
 from domain.allocation import interest
 from domain.calendar import Calendar
 from domain.charter import Charter, FundingTerms, days
+from domain.funding_books import Account, Books, Movement, Stage
 from domain.funding_messages import (
     CallCleared,
     CancelRound,
@@ -28,8 +29,6 @@ from domain.funding_messages import (
     Settlement,
 )
 from domain.funding_state import (
-    Account,
-    Books,
     Calling,
     Cancelled,
     Committed,
@@ -38,12 +37,10 @@ from domain.funding_state import (
     Failed,
     FundingState,
     Live,
-    Movement,
     Pledging,
     Refunding,
     Settled,
     Short,
-    Stage,
     Unopened,
     Withdrawn,
     evolve,

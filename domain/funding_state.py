@@ -1,18 +1,14 @@
-"""What is true of a funding round: its phases, its books, and how each fact changes them.
-
-The books keep every member's account, and the totals of all accounts beside them: `put` is the only way to change an
-account, so the totals are always the sum and no command has to add up ten thousand members.
-"""
+"""The phases of a funding round, how each fact changes them, and what people ask of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import StrEnum
 from typing import Literal
 
 from domain.allocation import Promise
+from domain.funding_books import Books, Figures, add, booked, by_state, called, ended
 from domain.funding_messages import (
     CallCleared,
     CallDefaulted,
@@ -24,7 +20,6 @@ from domain.funding_messages import (
     CommitmentTakenOver,
     CreditApplied,
     DefaultCured,
-    Due,
     FundingEvent,
     GoalReduced,
     InKindAccepted,
@@ -42,7 +37,6 @@ from domain.funding_messages import (
     PledgesAllocated,
     PledgeWithdrawn,
     PledgingStarted,
-    Purpose,
     RefundMade,
     RoundCancelled,
     RoundClosed,
@@ -51,8 +45,6 @@ from domain.funding_messages import (
     RoundOpened,
     RoundSettled,
     RoundWithdrawn,
-    Schedule,
-    Settlement,
     SpendingApproved,
     SpendingPaid,
     SpendingProposed,
@@ -61,235 +53,8 @@ from domain.funding_messages import (
     TrancheCalled,
     TrancheReleased,
 )
-from domain.kernel import Digest, Map, MemberId, PersonId, Slug, mapping
+from domain.kernel import Map, MemberId, mapping
 from domain.register import BankReferenceUsed, CommitmentBound, ContributionCleared, ContributionReturned, DebtStated
-
-# ---------------------------------------------------------------- the books
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """One member's money in the round, or everybody's together. Each line only grows, but for those that say so.
-
-    pledged = called + uncalled + cancelled; called = cleared + owed;
-    received + earned + returned = cash + interest + credit + refunded.
-    """
-
-    pledged: int = 0
-    """What the member bound itself to, and what make-up calls added."""
-    cancelled: int = 0
-    """What of it ended: scaled back, released, taken over."""
-    called: int = 0
-    """Falls when a called amount is taken over or forgiven."""
-    cash: int = 0
-    """Money that settled calls."""
-    in_kind: int = 0
-    """Deliveries that settled calls."""
-    interest: int = 0
-    """Interest that the member paid."""
-    earned: int = 0
-    """Interest that others paid to the member."""
-    credit: int = 0
-    """The member's money that settled nothing: it pays the next call, or goes back. Falls by both."""
-    returned: int = 0
-    """Cash that became credit when the round ended."""
-    received: int = 0
-    refunded: int = 0
-    defaulted_owed: int = 0
-    """While the member is in default: what is called and not paid; else nothing."""
-    defaulted_uncalled: int = 0
-    """While the member is in default: what is not called; else nothing."""
-
-    @property
-    def committed(self) -> int:
-        """What the members are bound to."""
-        return self.pledged - self.cancelled
-
-    @property
-    def uncalled(self) -> int:
-        """What of it is still to be called."""
-        return self.committed - self.called
-
-    @property
-    def cleared(self) -> int:
-        """What has been paid of it, in money or in kind."""
-        return self.cash + self.in_kind
-
-    @property
-    def owed(self) -> int:
-        """What has been called and not paid, without interest."""
-        return self.called - self.cleared
-
-    @property
-    def outstanding(self) -> int:
-        """What is still to be brought, called or not."""
-        return self.committed - self.cleared
-
-    @property
-    def sound(self) -> int:
-        """Cleared, or still expected of members that are not in default."""
-        return self.committed - self.defaulted_owed - self.defaulted_uncalled
-
-    def __add__(self, other: Figures) -> Figures:
-        return Figures(*(getattr(self, name) + getattr(other, name) for name in _FIGURES))
-
-    def __sub__(self, other: Figures) -> Figures:
-        return Figures(*(getattr(self, name) - getattr(other, name) for name in _FIGURES))
-
-
-_FIGURES = tuple(item.name for item in fields(Figures))
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """A member in the round."""
-
-    figures: Figures = Figures()
-    dues: tuple[Due, ...] = ()
-    """What it owes, the oldest call first."""
-    in_default: bool = False
-    defaults: int = 0
-    """How often it was in default."""
-    offered: int = 0
-    """The value of deliveries that nobody judged yet."""
-    taken_over: Map[MemberId, int] = mapping()
-    """What it took over of whom."""
-
-    @property
-    def debt(self) -> int:
-        """What the member owes, with the interest reckoned so far."""
-        return sum(due.principal + due.interest for due in self.dues)
-
-
-class Stage(StrEnum):
-    """How far a call's ladder has come; each stage waits for the next instant of the schedule."""
-
-    NOTIFIED = "notified"
-    REMINDED = "reminded"
-    OVERDUE = "overdue"
-    WARNED = "warned"
-    DEFAULTED = "defaulted"
-    CLEARED = "cleared"
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """Members were asked to pay by a day."""
-
-    number: int
-    purpose: Purpose
-    schedule: Schedule
-    amounts: Map[MemberId, int]
-    owing: Map[MemberId, int]
-    """Who still owes on it, and the principal of it."""
-    unpaid: int
-    in_time: Map[MemberId, int] = mapping()
-    """Who paid how much of it by the due day: these share the interest."""
-    interest: int = 0
-    """Interest that came in for them and is not shared yet."""
-    stage: Stage = Stage.NOTIFIED
-
-    def past(self, stage: Stage) -> bool:
-        """Whether the ladder has gone on from this stage."""
-        return _LADDER.index(self.stage) > _LADDER.index(stage)
-
-    def ends(self, stage: Stage) -> datetime:
-        """When the ladder goes on from this stage by itself; the last two end with the cure period."""
-        match stage:
-            case Stage.NOTIFIED:
-                return self.schedule.remind_at
-            case Stage.REMINDED:
-                return self.schedule.due_at
-            case Stage.OVERDUE:
-                return self.schedule.warn_at
-            case Stage.WARNED | Stage.DEFAULTED | Stage.CLEARED:
-                return self.schedule.cure_ends_at
-
-
-_LADDER = tuple(Stage)
-
-
-@dataclass(frozen=True, slots=True)
-class Spending:
-    """Money reserved for a payee: proposed by one person, approved by another, then paid."""
-
-    line: str
-    amount: int
-    payee: str
-    proposed_by: PersonId
-    stage: Literal["proposed", "approved", "paid", "withdrawn"] = "proposed"
-
-
-@dataclass(frozen=True, slots=True)
-class Movement:
-    """What a bank reference of this round stands for: whose money moved, or for which spending, and how much."""
-
-    purpose: Literal["payment", "refund", "spending"]
-    whose: str
-    amount: int
-
-
-Delivery = InKindDelivered | InKindAccepted | InKindRejected
-
-
-@dataclass(frozen=True, slots=True)
-class Books:
-    """A round's money."""
-
-    terms: Terms
-    charter_version: int
-    goal: int
-    minimum: int
-    budget: Map[str, int]
-    """What each line may cost."""
-    concentration: int = 0
-    accounts: Map[MemberId, Account] = mapping()
-    totals: Figures = Figures()
-    released: frozenset[int] = frozenset()
-    """The tranches whose milestone was accepted."""
-    tranches: tuple[int, ...] = ()
-    """The calls of the tranches called so far, in order."""
-    calls: Map[int, Call] = mapping()
-    running: tuple[int, ...] = ()
-    """The calls whose ladder goes on by itself."""
-    deliveries: Map[Digest, Delivery] = mapping()
-    """By the evidence: what was said to be delivered, or how it was judged."""
-    spendings: Map[Slug, Spending] = mapping()
-    lines: Map[str, int] = mapping()
-    """What each budget line has reserved and spent."""
-    reserved: int = 0
-    spent: int = 0
-    movements: Map[str, Movement] = mapping()
-    shortfalls: int = 0
-    """How often the minimum was lost."""
-
-    @classmethod
-    def of(cls, terms: Terms, charter_version: int) -> Books:
-        """The books of a round before anything was committed."""
-        budget = mapping({line.name: line.amount for line in terms.budget})
-        return cls(terms, charter_version, terms.goal, terms.minimum, budget)
-
-    @property
-    def held(self) -> int:
-        """What is on the account for this round."""
-        return self.totals.received - self.totals.refunded - self.spent
-
-    @property
-    def spendable(self) -> int:
-        """Cleared money that is neither spent nor reserved nor given back."""
-        return self.totals.cash - self.totals.returned - self.spent - self.reserved
-
-    @property
-    def room(self) -> int:
-        """What of the goal nobody soundly stands for."""
-        return max(self.goal - self.totals.sound, 0)
-
-    @property
-    def overdue(self) -> int:
-        """What is called, not paid, and past its due day."""
-        late = (call.unpaid for call in map(self.calls.__getitem__, self.running) if call.stage in {Stage.OVERDUE, Stage.WARNED})
-        return sum(late) + self.totals.defaulted_owed
-
 
 # ---------------------------------------------------------------- the phases
 
@@ -430,17 +195,17 @@ def evolve(state: FundingState, event: FundingEvent) -> FundingState:
             books = _books(state)
             return Calling(books) if books.calls else Committed(books)
         case RoundSettled(returns=returns):
-            return Refunding(_ended(_books(state), returns), "settled")
+            return Refunding(ended(_books(state), returns), "settled")
         case RoundCancelled(returns=returns):
             if isinstance(state, Pledging | Short):
                 pledging = _pledging(state)
                 return Refunding(Books.of(pledging.terms, pledging.charter_version), "cancelled")
-            return Refunding(_ended(_books(state), returns), "cancelled")
+            return Refunding(ended(_books(state), returns), "cancelled")
         case RoundClosed():
             assert isinstance(state, Refunding)
             return Settled(state.books) if state.end == "settled" else Cancelled(state.books)
         case TrancheCalled() | MakeUpCalled() | CatchUpCalled():
-            books = _called(_books(state), event)
+            books = called(_books(state), event)
             return replace(state, books=books) if isinstance(state, Endangered) else Calling(books)
         case (
             TrancheReleased() | CreditApplied() | PaymentRecorded() | CallReminded() | CallOverdue() | CallWarned() | CallDefaulted()
@@ -463,215 +228,12 @@ def _pledging(state: Pledging | Short) -> Pledging:
     return state if isinstance(state, Pledging) else state.pledging
 
 
-Booked = (
-    TrancheReleased | CreditApplied | PaymentRecorded | CallReminded | CallOverdue | CallWarned | CallDefaulted | CallCleared
-    | MemberDefaulted | DefaultCured | InterestShared | InKindDelivered | InKindAccepted | InKindRejected | LateJoinerCommitted
-    | CommitmentTakenOver | CommitmentReleased | GoalReduced | SpendingProposed | SpendingApproved | SpendingWithdrawn | SpendingPaid
-    | RefundMade
-)  # fmt: skip
-"""Facts that change the books and not the phase."""
-
-
-def booked(books: Books, event: Booked) -> Books:
-    """The books after a fact."""
-    match event:
-        case TrancheReleased(tranche=tranche):
-            return replace(books, released=books.released | {tranche})
-        case CreditApplied(member=member, settled=settled, dues=dues):
-            principal, interest = _sums(settled)
-            books = _settled(books, member, settled, dues)
-            return _add(books, member, Figures(cash=principal, interest=interest, credit=-principal - interest))
-        case PaymentRecorded(member=member, amount=amount, reference=reference, settled=settled, dues=dues, credited=credited):
-            principal, interest = _sums(settled)
-            books = _settled(books, member, settled, dues)
-            books = _add(books, member, Figures(cash=principal, interest=interest, credit=credited, received=amount))
-            return _moved(books, reference, Movement("payment", member, amount))
-        case CallReminded(call=number):
-            return _staged(books, number, Stage.REMINDED)
-        case CallOverdue(call=number):
-            return _staged(books, number, Stage.OVERDUE)
-        case CallWarned(call=number):
-            return _staged(books, number, Stage.WARNED)
-        case CallDefaulted(call=number):
-            return _staged(books, number, Stage.DEFAULTED)
-        case CallCleared(call=number):
-            return _staged(books, number, Stage.CLEARED)
-        case MemberDefaulted(member=member):
-            return put(books, member, replace(books.accounts[member], in_default=True, defaults=books.accounts[member].defaults + 1))
-        case DefaultCured(member=member):
-            return put(books, member, replace(books.accounts[member], in_default=False))
-        case InterestShared(call=number, credits=credits):
-            for member, amount in credits.items():
-                books = _add(books, member, Figures(earned=amount, credit=amount))
-            call = books.calls[number]
-            return _kept(books, replace(call, interest=call.interest - sum(credits.values())))
-        case InKindDelivered(member=member, value=value):
-            return _delivered(_offered(books, member, value), event)
-        case InKindAccepted(member=member, evidence=evidence, value=value, settled=settled, dues=dues):
-            books = _offered(books, member, -_offer(books, evidence))
-            books = _settled(_delivered(books, event), member, settled, dues)
-            return _add(books, member, Figures(called=value - _sums(settled)[0], in_kind=value))
-        case InKindRejected(member=member, evidence=evidence):
-            return _delivered(_offered(books, member, -_offer(books, evidence)), event)
-        case LateJoinerCommitted(member=member, amount=amount):
-            return _add(books, member, Figures(pledged=amount))
-        case CommitmentTakenOver(member=member, defaulter=defaulter, amount=amount, settled=settled, dues=dues):
-            books = _settled(books, defaulter, settled, dues)
-            books = _add(books, defaulter, Figures(called=-_sums(settled)[0], cancelled=amount))
-            books = _add(books, member, Figures(pledged=amount))
-            account = books.accounts[member]
-            return put(books, member, replace(account, taken_over=account.taken_over.set(defaulter, amount)))
-        case CommitmentReleased(member=member, uncalled=uncalled, settled=settled, dues=dues):
-            forgiven = _sums(settled)[0]
-            books = _settled(books, member, settled, dues)
-            return _add(books, member, Figures(called=-forgiven, cancelled=uncalled + forgiven))
-        case GoalReduced(goal=goal, minimum=minimum, budget=budget):
-            lines = {line.name: amount for line, amount in zip(books.terms.budget, budget, strict=True)}
-            return replace(books, goal=goal, minimum=minimum, budget=mapping(lines))
-        case SpendingProposed(spending=spending, line=line, amount=amount, payee=payee, by=by):
-            return _reserved(books, spending, Spending(line, amount, payee, by), amount)
-        case SpendingApproved(spending=spending):
-            return replace(books, spendings=books.spendings.set(spending, replace(books.spendings[spending], stage="approved")))
-        case SpendingWithdrawn(spending=spending):
-            known = books.spendings[spending]
-            return _reserved(books, spending, replace(known, stage="withdrawn"), -known.amount)
-        case SpendingPaid(spending=spending, reference=reference):
-            known = books.spendings[spending]
-            books = replace(books, reserved=books.reserved - known.amount, spent=books.spent + known.amount)
-            books = replace(books, spendings=books.spendings.set(spending, replace(known, stage="paid")))
-            return _moved(books, reference, Movement("spending", spending, known.amount))
-        case RefundMade(member=member, amount=amount, reference=reference):
-            books = _add(books, member, Figures(credit=-amount, refunded=amount))
-            return _moved(books, reference, Movement("refund", member, amount))
-
-
-def put(books: Books, member: MemberId, account: Account) -> Books:
-    """The books with this account; the totals change by exactly what the account changed."""
-    mine = account.figures
-    if account.in_default:
-        mine = replace(mine, defaulted_owed=mine.owed, defaulted_uncalled=mine.uncalled)
-    elif mine.defaulted_owed or mine.defaulted_uncalled:
-        mine = replace(mine, defaulted_owed=0, defaulted_uncalled=0)
-    former = books.accounts.get(member)
-    totals = books.totals + mine if former is None else books.totals + (mine - former.figures)
-    return replace(books, accounts=books.accounts.set(member, replace(account, figures=mine)), totals=totals)
-
-
-def _add(books: Books, member: MemberId, change: Figures) -> Books:
-    account = books.accounts.get(member, Account())
-    return put(books, member, replace(account, figures=account.figures + change))
-
-
-def _sums(settled: Iterable[Settlement]) -> tuple[int, int]:
-    settled = tuple(settled)
-    return sum(part.principal for part in settled), sum(part.interest for part in settled)
-
-
-def _settled(books: Books, member: MemberId, settled: Sequence[Settlement], dues: tuple[Due, ...]) -> Books:
-    """Dues got smaller: so does what their calls miss; interest goes to the pool of who paid in time."""
-    for part in settled:
-        call = books.calls[part.call]
-        owing = call.owing.set(member, call.owing[member] - part.principal)
-        in_time = call.in_time
-        if part.in_time and part.pool == part.call:
-            in_time = in_time.set(member, in_time.get(member, 0) + part.principal)
-        books = _kept(books, replace(call, owing=owing, unpaid=call.unpaid - part.principal, in_time=in_time))
-        pool = books.calls[part.pool]
-        books = _kept(books, replace(pool, interest=pool.interest + part.interest))
-    left = {due.call for due in dues}
-    for number in {part.call for part in settled} - left:
-        call = books.calls[number]
-        books = _kept(books, replace(call, owing=call.owing.delete(member)))
-    return put(books, member, replace(books.accounts[member], dues=dues))
-
-
-def _called(books: Books, event: TrancheCalled | MakeUpCalled | CatchUpCalled) -> Books:
-    dues = _charged(event)
-    owing = {member: sum(due.principal for due in mine) for member, mine in dues.items()}
-    for member, mine in dues.items():
-        account = books.accounts[member]
-        added = owing[member] if isinstance(event, MakeUpCalled) else 0
-        figures = account.figures + Figures(pledged=added, called=owing[member])
-        books = put(books, member, replace(account, figures=figures, dues=(*account.dues, *mine)))
-    call = Call(event.call, _purpose(event), event.schedule, mapping(owing), mapping(owing), sum(owing.values()))
-    tranches = (*books.tranches, event.call) if isinstance(event, TrancheCalled) else books.tranches
-    return replace(_kept(books, call), running=(*books.running, event.call), tranches=tranches)
-
-
-def _charged(event: TrancheCalled | MakeUpCalled | CatchUpCalled) -> Mapping[MemberId, tuple[Due, ...]]:
-    match event:
-        case TrancheCalled(call=number, amounts=amounts, schedule=plan):
-            return {member: (_due(number, number, amount, plan),) for member, amount in amounts.items()}
-        case MakeUpCalled(call=number, pool=pool, amounts=amounts, schedule=plan):
-            return {member: (_due(number, pool, amount, plan),) for member, amount in amounts.items()}
-        case CatchUpCalled(member=member, dues=dues):
-            return {member: dues}
-
-
-def _purpose(event: TrancheCalled | MakeUpCalled | CatchUpCalled) -> Purpose:
-    match event:
-        case TrancheCalled():
-            return Purpose.TRANCHE
-        case MakeUpCalled():
-            return Purpose.MAKE_UP
-        case CatchUpCalled():
-            return Purpose.CATCH_UP
-
-
-def _due(number: int, pool: int, amount: int, schedule: Schedule) -> Due:
-    return Due(call=number, pool=pool, principal=amount, interest=0, accrued_to=schedule.due_on)
-
-
-def _kept(books: Books, call: Call) -> Books:
-    return replace(books, calls=books.calls.set(call.number, call))
-
-
-def _staged(books: Books, number: int, stage: Stage) -> Books:
-    books = _kept(books, replace(books.calls[number], stage=stage))
-    if stage in {Stage.DEFAULTED, Stage.CLEARED}:
-        return replace(books, running=tuple(call for call in books.running if call != number))
-    return books
-
-
-def _offer(books: Books, evidence: str) -> int:
-    delivery = books.deliveries[evidence]
-    assert isinstance(delivery, InKindDelivered)
-    return delivery.value
-
-
-def _offered(books: Books, member: MemberId, change: int) -> Books:
-    account = books.accounts[member]
-    return put(books, member, replace(account, offered=account.offered + change))
-
-
-def _delivered(books: Books, delivery: Delivery) -> Books:
-    return replace(books, deliveries=books.deliveries.set(delivery.evidence, delivery))
-
-
-def _reserved(books: Books, name: Slug, spending: Spending, amount: int) -> Books:
-    lines = books.lines.set(spending.line, books.lines.get(spending.line, 0) + amount)
-    return replace(books, spendings=books.spendings.set(name, spending), lines=lines, reserved=books.reserved + amount)
-
-
-def _moved(books: Books, reference: str, movement: Movement) -> Books:
-    return replace(books, movements=books.movements.set(reference, movement))
-
-
 def _allocated(state: Pledging, event: PledgesAllocated) -> Books:
-    books = replace(Books.of(state.terms, state.charter_version), concentration=event.concentration)
+    books = replace(Books.of(state.terms, state.charter_version), concentration=event.concentration, gauge=event.gauge)
     for member, amount in event.allocation.items():
         pledged = state.pledges[member].amount
-        books = _add(books, member, Figures(pledged=pledged, cancelled=pledged - amount))
+        books = add(books, member, Figures(pledged=pledged, cancelled=pledged - amount))
     return books
-
-
-def _ended(books: Books, returns: Mapping[MemberId, int]) -> Books:
-    """Nothing is owed and nothing will be called any more; what is not spent is the members' credit."""
-    for member, account in books.accounts.items():
-        mine, back = account.figures, returns.get(member, 0)
-        released = Figures(cancelled=mine.outstanding, called=-mine.owed, credit=back, returned=back)
-        books = put(books, member, replace(account, figures=mine + released, dues=(), in_default=False))
-    return replace(books, running=(), reserved=0)
 
 
 # ---------------------------------------------------------------- what people ask of the books
@@ -693,7 +255,7 @@ def money_by_state(state: FundingState) -> Mapping[str, int]:
         pledged = state.total if isinstance(state, Pledging) else state.pledging.total if isinstance(state, Short) else 0
         return {"pledged": pledged}
     return {
-        **_by_state(books.totals),
+        **by_state(books.totals),
         "overdue": books.overdue,
         "reserved": books.reserved,
         "spent": books.spent,
@@ -707,21 +269,4 @@ def books(state: FundingState) -> Mapping[MemberId, Mapping[str, int]]:
     if kept is None:
         pledges = state.pledges if isinstance(state, Pledging) else state.pledging.pledges if isinstance(state, Short) else mapping()
         return {member: {"pledged": pledge.amount} for member, pledge in sorted(pledges.items())}
-    return {member: {**_by_state(account.figures), "debt": account.debt} for member, account in sorted(kept.accounts.items())}
-
-
-def _by_state(figures: Figures) -> Mapping[str, int]:
-    return {
-        "pledged": figures.pledged,
-        "released": figures.cancelled,
-        "committed": figures.committed,
-        "uncalled": figures.uncalled,
-        "called": figures.called,
-        "cleared": figures.cleared,
-        "in_kind": figures.in_kind,
-        "in_default": figures.defaulted_owed + figures.defaulted_uncalled,
-        "interest": figures.interest,
-        "credit": figures.credit,
-        "received": figures.received,
-        "refunded": figures.refunded,
-    }
+    return {member: {**by_state(account.figures), "debt": account.debt} for member, account in sorted(kept.accounts.items())}

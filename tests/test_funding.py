@@ -324,12 +324,12 @@ def test_a_pledge_keeps_to_the_cap_with_related_companies_together_and_to_the_ch
 def test_at_the_close_pledges_become_commitments_and_everybody_knows() -> None:
     story = committed()
     story.then(
-        PledgesAllocated(allocation=dict.fromkeys(MEMBERS, 250_000), counted=GOAL, concentration=2_500, charter_version=1),
+        PledgesAllocated(allocation=dict.fromkeys(MEMBERS, 250_000), counted=GOAL, concentration=2_500, gauge=1_500, charter_version=1),
         *(CommitmentBound(member=member, source="round/atlas-1", amount=250_000) for member in MEMBERS),
     )
     assert story.phase == "committed"
     assert dict(story.register.commitments["ada"]) == {"round/atlas-1": 250_000}
-    assert "2500 basis points" in FUNDING.describe(story.state.state).text
+    assert "2500 of at most 1500 basis points: **too concentrated**" in FUNDING.describe(story.state.state).text
 
 
 def test_over_subscription_is_scaled_back_to_the_goal_to_the_last_cent() -> None:

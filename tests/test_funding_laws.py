@@ -20,6 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from domain.allocation import Promise, allocate, by_tranche, counted, interest, make_up, summed, tranche
 from domain.funding import FUNDING, books, money_by_state
+from domain.funding_books import Books
 from domain.funding_messages import (
     AcceptInKind,
     AmendRound,
@@ -68,7 +69,7 @@ from domain.funding_messages import (
     WithdrawPledge,
     WithdrawSpending,
 )
-from domain.funding_state import Books, books_of
+from domain.funding_state import books_of
 from domain.kernel import SERVICE, Command, Event, digest_of
 from domain.register import BankReferenceUsed, MandateGranted, MemberReinstated, MemberSuspended, VoteDecided
 from tests.stories import Story, charter, day, founded, noted, with_members
