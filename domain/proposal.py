@@ -1,0 +1,814 @@
+"""Proposals and votes, `proposal/<id>`: from the announcement to the execution of exactly what was voted on.
+
+announced → open → passed (→ timelock → executed) | rejected | lapsed (no quorum) | withdrawn
+
+What a proposal would do fixes its class, and the class the rule: quorum by heads and by weight on the roll that is frozen
+at the opening, threshold, duration, who is barred. A passed proposal authorises one command, by its digest, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field, TypeAdapter
+
+from domain import voting
+from domain.charter import DecisionRule, Office
+from domain.kernel import (
+    SERVICE,
+    STREAM,
+    Agenda,
+    Command,
+    Deadline,
+    Event,
+    Headline,
+    Instant,
+    Map,
+    MemberId,
+    Message,
+    Name,
+    PersonId,
+    Prose,
+    Refused,
+    Slug,
+    digest_of,
+    escaped,
+    mapping,
+    notify,
+    process_of,
+    slug_of,
+    tell,
+)
+from domain.money import Amount
+from domain.process import Common, Context, Process, StepOwed, owe
+from domain.register import MandateGranted, Seat, VoteDecided
+from domain.voting import Tally
+
+TOLD_AT_ONCE: Final = 100
+"""Recipients of one notice."""
+NAMED: Final = 20
+"""How many who have not voted are named."""
+
+# ---------------------------------------------------------------- parts
+
+
+class Motion(Message):
+    """What a passed proposal does: one command on one stream. `otherwise` is given when it does not pass."""
+
+    stream: Annotated[str, Field(pattern=rf"^{STREAM.pattern}$", max_length=100)]
+    command: dict[str, Any]
+    otherwise: dict[str, Any] | None = None
+
+
+class Option(Message):
+    """One of several to choose from; with its cost when a budget is shared."""
+
+    id: Slug
+    label: Name
+    cost: Amount | None = None
+
+
+class Terms(Message):
+    """What is voted on."""
+
+    title: Name
+    text: Prose = ""
+    motion: Motion | None = None
+    decision: Slug | None = None
+    """The class of decision, where no motion tells it."""
+    options: Annotated[tuple[Option, ...], Field(max_length=50)] = ()
+    budget: Amount | None = None
+    """What the options share, in minor units of the charter's currency."""
+    opens_at: Instant | None = None
+    """Later than the charter's notice, when wished."""
+
+
+Choice = Literal["yes", "no", "abstain", "consent", "object"]
+
+
+class RollEntry(Message):
+    """A seat's vote as it was frozen: whose it is, and what it weighs. Without members it is a board member's own."""
+
+    seat: Slug
+    members: tuple[MemberId, ...] = ()
+    weight: int
+
+
+# ---------------------------------------------------------------- commands
+
+
+class Propose(Terms, Command):
+    """Put something to the vote. By a representative of an active member, or an office that sponsors such decisions."""
+
+    kind: Literal["propose"] = "propose"
+
+
+class AmendProposal(Terms, Command):
+    """Announce other terms before the opening; the notice begins again. By the sponsor."""
+
+    kind: Literal["amend_proposal"] = "amend_proposal"
+
+
+class WithdrawProposal(Command):
+    """Take the proposal back before anybody voted. By the sponsor."""
+
+    kind: Literal["withdraw_proposal"] = "withdraw_proposal"
+
+
+class OpenVote(Command):
+    """The notice is over: freeze the roll. By the service."""
+
+    kind: Literal["open_vote"] = "open_vote"
+
+
+class CastBallot(Command):
+    """Vote, or change the vote. By a representative of a member on the roll; by a board member where the board votes."""
+
+    kind: Literal["cast_ballot"] = "cast_ballot"
+    member: MemberId | None = None
+    choice: Choice | None = None
+    ranking: Annotated[tuple[Slug, ...], Field(max_length=50)] = ()
+    """The options from the best down; those left out are tied at the end."""
+    approves: frozenset[Slug] = frozenset()
+    """The projects that are to share the budget."""
+
+
+class DeclareConflict(Command):
+    """Step back from a decision that concerns oneself. By a representative; final."""
+
+    kind: Literal["declare_conflict"] = "declare_conflict"
+    member: MemberId | None = None
+    reason: Prose
+
+
+class CloseVote(Command):
+    """The voting time is over. By the service."""
+
+    kind: Literal["close_vote"] = "close_vote"
+
+
+class Execute(Command):
+    """The timelock is over. By the service."""
+
+    kind: Literal["execute"] = "execute"
+
+
+ProposalCommand = Propose | AmendProposal | WithdrawProposal | OpenVote | CastBallot | DeclareConflict | CloseVote | Execute
+
+# ---------------------------------------------------------------- events
+
+
+class ProposalMade(Event):
+    """A proposal was announced, or announced anew, under this rule of the charter."""
+
+    kind: Literal["proposal_made"] = "proposal_made"
+    terms: Terms
+    sponsor: PersonId
+    decision: Slug
+    rule: DecisionRule
+    charter_version: int
+    opens_at: Instant
+
+
+class ProposalWithdrawn(Event):
+    """The sponsor took the proposal back."""
+
+    kind: Literal["proposal_withdrawn"] = "proposal_withdrawn"
+
+
+class VoteOpened(Event):
+    """The roll is frozen; ballots are taken until the close."""
+
+    kind: Literal["vote_opened"] = "vote_opened"
+    roll: tuple[RollEntry, ...]
+    barred: frozenset[Slug] = frozenset()
+    """Seats that are recused by rule: the decision is about one of them."""
+    closes_at: Instant
+
+
+class BallotCast(Event):
+    """A seat's one ballot, in place of any before."""
+
+    kind: Literal["ballot_cast"] = "ballot_cast"
+    seat: Slug
+    person: PersonId
+    choice: Choice | None = None
+    ranking: tuple[Slug, ...] = ()
+    approves: frozenset[Slug] = frozenset()
+
+
+class ConflictDeclared(Event):
+    """A seat leaves the quorum and the count, with the ballot it may have cast."""
+
+    kind: Literal["conflict_declared"] = "conflict_declared"
+    seat: Slug
+    person: PersonId
+    reason: Prose
+
+
+class VoteExtended(Event):
+    """The quorum came late: the vote closes later, once."""
+
+    kind: Literal["vote_extended"] = "vote_extended"
+    closes_at: Instant
+
+
+class VoteClosed(Event):
+    """The one result."""
+
+    kind: Literal["vote_closed"] = "vote_closed"
+    outcome: Literal["passed", "rejected", "lapsed"]
+    heads: int
+    roll_heads: int
+    voted_weight: int
+    roll_weight: int
+    yes_weight: int
+    no_weight: int
+    ranking: tuple[tuple[Slug, ...], ...] = ()
+    """The options from the winner down, tied ones together."""
+    funded: tuple[Slug, ...] = ()
+    executes_at: Instant | None = None
+
+
+class ProposalExecuted(Event):
+    """The authorised command was sent on its way."""
+
+    kind: Literal["proposal_executed"] = "proposal_executed"
+
+
+ProposalEvent = (
+    ProposalMade | ProposalWithdrawn | VoteOpened | BallotCast | ConflictDeclared | VoteExtended | VoteClosed | ProposalExecuted
+    | VoteDecided | MandateGranted
+)  # fmt: skip
+
+# ---------------------------------------------------------------- states
+
+
+@dataclass(frozen=True, slots=True)
+class Unproposed:
+    """Before the announcement."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ballot:
+    """What a seat said."""
+
+    choice: Choice | None
+    ranking: tuple[str, ...]
+    approves: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """The notice runs."""
+
+    terms: Terms
+    sponsor: PersonId
+    decision: str
+    rule: DecisionRule
+    opens_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Ballots are taken."""
+
+    proposal: Announced
+    roll: Map[str, RollEntry]
+    seats: Map[str, str]
+    """The seat of each member, or person, who may vote."""
+    ballots: Map[str, Ballot]
+    tally: Tally
+    closes_at: datetime
+    extended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Timelocked:
+    """Passed; who opposed may leave until it takes effect."""
+
+    proposal: Announced
+    result: VoteClosed
+    executes_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """The end: passed, executed, rejected, lapsed."""
+
+    proposal: Announced
+    result: VoteClosed
+    executed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """Taken back."""
+
+    proposal: Announced
+
+
+ProposalState = Unproposed | Announced | Open | Timelocked | Over | Withdrawn
+Events = Sequence[ProposalEvent | StepOwed]
+
+# ---------------------------------------------------------------- decide
+
+
+def decide(state: ProposalState, command: ProposalCommand, context: Context) -> Events:
+    """The facts that follow, or `Refused`."""
+    match command:
+        case Propose():
+            match state:
+                case Unproposed():
+                    return _announce(command, context)
+                case Announced() | Open() | Timelocked() | Over() | Withdrawn():
+                    raise Refused("already_proposed", "this proposal has been made", remedy="give the new one a name of its own")
+        case AmendProposal():
+            match state:
+                case Announced():
+                    _require_sponsor_of(state, context)
+                    return _announce(command, context)
+                case Unproposed() | Open() | Timelocked() | Over() | Withdrawn():
+                    raise _not_now("amended before its vote opens", "withdraw it, or make another")
+        case WithdrawProposal():
+            match state:
+                case Announced():
+                    return _withdraw(state, context)
+                case Open(proposal=proposal, ballots=ballots) if not ballots:
+                    return _withdraw(proposal, context)
+                case Unproposed() | Open() | Timelocked() | Over() | Withdrawn():
+                    raise _not_now("withdrawn before anybody voted", "ask the members to vote it down")
+        case OpenVote():
+            context.require_service()
+            match state:
+                case Announced(opens_at=opens_at):
+                    _require_due(opens_at, context)
+                    return _open(state, context)
+                case Unproposed() | Open() | Timelocked() | Over() | Withdrawn():
+                    return ()
+        case CastBallot():
+            match state:
+                case Open():
+                    return _cast(state, command, context)
+                case Unproposed() | Announced() | Timelocked() | Over() | Withdrawn():
+                    raise _not_now("voted on while its vote is open", "`consortium show` tells when")
+        case DeclareConflict():
+            match state:
+                case Open():
+                    return _declare(state, command, context)
+                case Unproposed() | Announced() | Timelocked() | Over() | Withdrawn():
+                    raise _not_now("stepped back from while its vote is open", "`consortium show` tells when")
+        case CloseVote():
+            context.require_service()
+            match state:
+                case Open(closes_at=closes_at):
+                    _require_due(closes_at, context)
+                    return _close(state, context)
+                case Unproposed() | Announced() | Timelocked() | Over() | Withdrawn():
+                    return ()
+        case Execute():
+            context.require_service()
+            match state:
+                case Timelocked(executes_at=executes_at, proposal=proposal):
+                    _require_due(executes_at, context)
+                    return _executed(proposal)
+                case Unproposed() | Announced() | Open() | Over() | Withdrawn():
+                    return ()
+
+
+def _not_now(when: str, remedy: str) -> Refused:
+    return Refused("vote_not_open", f"a proposal is {when}", remedy=remedy, clause="decisions")
+
+
+def _require_due(at: datetime, context: Context) -> None:
+    if context.at < at:
+        raise Refused("not_due", f"this comes at {at.isoformat()}", remedy="wait: the system gives it when it is due")
+
+
+# ---------------------------------------------------------------- announcing
+
+
+def _announce(terms: Propose | AmendProposal, context: Context) -> Events:
+    decision = _class_of(terms, context)
+    rule = context.charter.decisions[decision]
+    clause = f"decisions.{decision}"
+    _require_sponsor(rule, clause, context)
+    _require_fitting(terms, rule, clause)
+    opens_at = max(context.at + timedelta(hours=rule.notice_hours), terms.opens_at or context.at)
+    made = ProposalMade(
+        terms=Terms(**{name: getattr(terms, name) for name in Terms.model_fields}),
+        sponsor=context.actor, decision=decision, rule=rule, charter_version=context.register.version, opens_at=opens_at,
+    )  # fmt: skip
+    announced = Announced(made.terms, made.sponsor, decision, rule, opens_at)
+    return (made,) if opens_at > context.at else (made, *_open(announced, context))
+
+
+def _class_of(terms: Terms, context: Context) -> str:
+    """The class follows from what the motion would do; only where there is none the sponsor names it."""
+    charter = context.charter
+    if terms.motion is None:
+        rule = charter.decisions.get(terms.decision or "")
+        if terms.decision is None or rule is None or rule.covers:
+            named = ", ".join(sorted(name for name, rule in charter.decisions.items() if not rule.covers))
+            raise Refused(
+                "no_decision_class", "no class of decision is named that needs no motion", remedy=f"name one of {named}", clause="decisions"
+            )
+        return terms.decision
+    command = f"{process_of(terms.motion.stream)}/{terms.motion.command.get('kind')}"
+    decision = charter.class_of(command)
+    if decision is None:
+        raise Refused(
+            "no_decision_class",
+            f"no vote can order {command}",
+            remedy="move a command that the charter lets a vote decide",
+            clause="decisions",
+        )
+    if terms.decision not in {None, decision}:
+        raise Refused(
+            "class_follows_from_motion", f"{command} is decided as {decision}", remedy=f"leave the class out, or say {decision}",
+            clause=f"decisions.{decision}",
+        )  # fmt: skip
+    return decision
+
+
+def _require_sponsor(rule: DecisionRule, clause: str, context: Context) -> None:
+    person = context.register.people.get(context.actor)
+    represents = person is not None and any(context.register.active(member) for member in person.speaks_for)
+    if context.actor != SERVICE and not represents and not context.register.holds(context.actor, *rule.sponsors):
+        raise Refused(
+            "not_a_sponsor", f"{context.actor} cannot put this to the vote", clause=clause,
+            remedy="ask a representative of an active member" + "".join(f", or the {office}" for office in sorted(rule.sponsors)),
+        )  # fmt: skip
+
+
+def _require_fitting(terms: Terms, rule: DecisionRule, clause: str) -> None:
+    """Ranked choices need options, budgets options with costs, everything else none."""
+    several = rule.method in {"ranked", "budget"}
+    ids = [option.id for option in terms.options]
+    if several and (len(ids) < 2 or len(ids) != len(set(ids))):
+        raise Refused("options_unfit", "at least two options are needed, each named once", remedy="name the options", clause=clause)
+    if not several and ids:
+        raise Refused("options_unfit", f"a {rule.method} vote has no options", remedy="leave the options out", clause=clause)
+    costed = [option.cost is not None for option in terms.options]
+    if rule.method == "budget" and (terms.budget is None or not all(costed)):
+        raise Refused("options_unfit", "sharing a budget needs the budget and each option's cost", remedy="name them", clause=clause)
+    if rule.method != "budget" and (terms.budget is not None or any(costed)):
+        raise Refused("options_unfit", "only a budget vote has a budget and costs", remedy="leave them out", clause=clause)
+
+
+def _require_sponsor_of(proposal: Announced, context: Context) -> None:
+    if context.actor != proposal.sponsor:
+        raise Refused("not_the_sponsor", f"{proposal.sponsor} made this proposal", remedy=f"ask {proposal.sponsor}", clause="decisions")
+
+
+def _withdraw(proposal: Announced, context: Context) -> Events:
+    _require_sponsor_of(proposal, context)
+    return (ProposalWithdrawn(), *_otherwise(proposal, context))
+
+
+# ---------------------------------------------------------------- the roll
+
+
+def _open(proposal: Announced, context: Context) -> Events:
+    """Freezes the roll as of this position; while there is no active member the board is the roll, one vote each."""
+    roll = _roll(proposal.rule, context)
+    barred = _barred(proposal, context) & {entry.seat for entry in roll}
+    opened = VoteOpened(roll=roll, barred=barred, closes_at=context.at + timedelta(hours=proposal.rule.duration_hours))
+    asked = [entry.seat if not entry.members else f"member:{member}" for entry in roll for member in entry.members or ("",)]
+    notices = [
+        owe(notify("vote-opened", tuple(asked[first : first + TOLD_AT_ONCE]), key=f"notice:opened:{first // TOLD_AT_ONCE + 1}",
+                   title=proposal.terms.title, closes_at=opened.closes_at.isoformat()))
+        for first in range(0, len(asked), TOLD_AT_ONCE)
+    ]  # fmt: skip
+    return (opened, *notices)
+
+
+def _roll(rule: DecisionRule, context: Context) -> tuple[RollEntry, ...]:
+    seats = context.register.seats()
+    if not seats:
+        return tuple(RollEntry(seat=person, weight=1) for person in context.register.holders(Office.BOARD))
+    weights = voting.capped({seat.id: _weight(rule, seat, context) for seat in seats}, rule.group_cap)
+    return tuple(RollEntry(seat=seat.id, members=seat.members, weight=weights[seat.id]) for seat in seats)
+
+
+def _weight(rule: DecisionRule, seat: Seat, context: Context) -> int:
+    """Related members weigh as one: the most votes any of their tiers has, and all that they contributed."""
+    tiers, members = context.charter.tiers, context.register.members
+    votes = max((tiers[members[member].tier].votes for member in seat.members if members[member].tier in tiers), default=0)
+    return voting.weight(rule.scheme, votes, sum(context.register.cleared.get(member, 0) for member in seat.members))
+
+
+def _barred(proposal: Announced, context: Context) -> frozenset[str]:
+    motion = proposal.terms.motion
+    if motion is None or not proposal.rule.subject_barred:
+        return frozenset()
+    named = [motion.command.get(field) for field in ("member", "supplier", "payee")]
+    if process_of(motion.stream) == "member":
+        named.append(slug_of(motion.stream))
+    return frozenset(context.register.seat_of(name) for name in named if isinstance(name, str))
+
+
+# ---------------------------------------------------------------- voting
+
+
+def _cast(state: Open, command: CastBallot, context: Context) -> Events:
+    seat = _seat(state, command.member, context)
+    _require_in_time(state, context)
+    _require_choice(state.proposal, command)
+    ballot = BallotCast(
+        seat=seat, person=context.actor, choice=command.choice, ranking=command.ranking, approves=command.approves
+    )  # fmt: skip
+    if state.ballots.get(seat) == _ballot(ballot):
+        return ()
+    after = evolve(state, ballot)
+    assert isinstance(after, Open)
+    return (ballot, *_late_quorum(state, after, context), *_early_close(after, context))
+
+
+def _seat(state: Open, member: MemberId | None, context: Context) -> str:
+    """The seat for which the actor votes. Refuses those who are not on the roll, are recused, or speak for nobody on it."""
+    clause = f"decisions.{state.proposal.decision}"
+    seat = state.seats.get(member or context.actor)
+    if seat is None:
+        raise Refused(
+            "not_on_roll", f"{member or context.actor} is not on the roll of this vote", clause=clause,
+            remedy="name the member you vote for; the roll was frozen when the vote opened",
+        )  # fmt: skip
+    if member is not None:
+        context.require_representative(member)
+        context.require_active(member)
+    if seat not in state.roll:
+        raise Refused("recused", f"{seat} is recused from this decision", remedy="leave it to the others", clause=clause)
+    return seat
+
+
+def _require_in_time(state: Open, context: Context) -> None:
+    if context.at >= state.closes_at:
+        raise Refused(
+            "vote_not_open", f"the vote closed at {state.closes_at.isoformat()}", remedy="nothing: its result follows", clause="decisions"
+        )
+
+
+def _require_choice(proposal: Announced, command: CastBallot) -> None:
+    fits, needed = _fitting(proposal, command)
+    if not fits:
+        raise Refused("choice_unfit", f"this vote takes {needed}", remedy=f"give {needed}", clause=f"decisions.{proposal.decision}")
+
+
+def _fitting(proposal: Announced, command: CastBallot) -> tuple[bool, str]:
+    """Whether the ballot is one that this method counts, and which are."""
+    options = {option.id for option in proposal.terms.options}
+    plain = not command.ranking and not command.approves
+    match proposal.rule.method:
+        case "weighted":
+            return plain and command.choice in {"yes", "no", "abstain"}, "a choice of yes, no or abstain"
+        case "lazy":
+            return plain and command.choice in {"consent", "object"}, "a choice of consent or object"
+        case "ranked":
+            ranked = command.choice is None and len(set(command.ranking)) == len(command.ranking) > 0 and not command.approves
+            fits = (plain and command.choice == "abstain") or (ranked and options.issuperset(command.ranking))
+            return fits, f"a ranking of {', '.join(sorted(options))}, each at most once, or abstain"
+        case "budget":
+            approved = command.choice is None and bool(command.approves) and not command.ranking
+            fits = (plain and command.choice == "abstain") or (approved and options.issuperset(command.approves))
+            return fits, f"which of {', '.join(sorted(options))} to approve, or abstain"
+
+
+def _declare(state: Open, command: DeclareConflict, context: Context) -> Events:
+    if state.seats.get(command.member or context.actor) is not None and state.seats[command.member or context.actor] not in state.roll:
+        return ()
+    seat = _seat(state, command.member, context)
+    _require_in_time(state, context)
+    declared = ConflictDeclared(seat=seat, person=context.actor, reason=command.reason)
+    after = evolve(state, declared)
+    assert isinstance(after, Open)
+    return (declared, *_early_close(after, context))
+
+
+def _late_quorum(before: Open, after: Open, context: Context) -> Events:
+    rule = before.proposal.rule
+    late = timedelta(hours=rule.late_quorum_hours)
+    first = voting.has_quorum(rule, after.tally) and not voting.has_quorum(rule, before.tally)
+    if not first or before.extended or not late or before.closes_at - context.at > late:
+        return ()
+    return (VoteExtended(closes_at=before.closes_at + late),)
+
+
+def _early_close(state: Open, context: Context) -> Events:
+    """A decision closes at once when it stands whatever those do who have not voted."""
+    rule = state.proposal.rule
+    return _close(state, context) if rule.early_close and voting.is_settled(rule, state.tally) else ()
+
+
+# ---------------------------------------------------------------- the result
+
+
+def _close(state: Open, context: Context) -> Events:
+    proposal, tally, motion = state.proposal, state.tally, state.proposal.terms.motion
+    quorum = voting.has_quorum(proposal.rule, tally)
+    several = proposal.rule.method in {"ranked", "budget"}
+    passed = quorum and (several or voting.carries(proposal.rule, tally))
+    executes_at = context.at + timedelta(hours=proposal.rule.timelock_hours) if passed and motion else None
+    closed = VoteClosed(
+        outcome="passed" if passed else "rejected" if quorum else "lapsed",
+        heads=tally.heads, roll_heads=tally.roll_heads, voted_weight=tally.voted, roll_weight=tally.roll_weight,
+        yes_weight=tally.yes, no_weight=tally.no, executes_at=executes_at,
+        ranking=_order(state) if passed and proposal.rule.method == "ranked" else (),
+        funded=_funded(state) if passed and proposal.rule.method == "budget" else (),
+    )  # fmt: skip
+    decided = VoteDecided(
+        proposal=context.stream, concerns=motion.stream if motion else "", passed=passed, yes=_members(state, "yes", "consent"),
+        no=_members(state, "no", "object"), effective_at=executes_at or context.at,
+    )  # fmt: skip
+    told = () if proposal.sponsor == SERVICE else (owe(_result_notice(proposal, closed)),)
+    if not passed:
+        return (closed, decided, *_otherwise(proposal, context), *told)
+    if motion is None or executes_at is None:
+        return (closed, decided, *told)
+    granted = MandateGranted(proposal=context.stream, digest=digest_of(motion.stream, motion.command))
+    return (closed, decided, granted, *told, *(_executed(proposal) if executes_at <= context.at else ()))
+
+
+def _result_notice(proposal: Announced, closed: VoteClosed) -> Any:
+    return notify("vote-closed", (proposal.sponsor,), key="notice:closed", title=proposal.terms.title, outcome=closed.outcome)
+
+
+def _order(state: Open) -> tuple[tuple[str, ...], ...]:
+    ballots = [(ballot.ranking, state.roll[seat].weight) for seat, ballot in state.ballots.items() if ballot.ranking]
+    return voting.schulze([option.id for option in state.proposal.terms.options], ballots)
+
+
+def _funded(state: Open) -> tuple[str, ...]:
+    terms = state.proposal.terms
+    ballots = [(ballot.approves, state.roll[seat].weight) for seat, ballot in sorted(state.ballots.items()) if ballot.approves]
+    return voting.equal_shares({option.id: option.cost or 0 for option in terms.options}, terms.budget or 0, ballots)
+
+
+def _members(state: Open, *choices: str) -> frozenset[MemberId]:
+    seats = (seat for seat, ballot in state.ballots.items() if ballot.choice in choices)
+    return frozenset(member for seat in seats for member in state.roll[seat].members)
+
+
+def _otherwise(proposal: Announced, context: Context) -> Events:
+    """What is ordered when the motion does not pass."""
+    motion = proposal.terms.motion
+    if motion is None or motion.otherwise is None:
+        return ()
+    granted = MandateGranted(proposal=context.stream, digest=digest_of(motion.stream, motion.otherwise))
+    return (granted, owe(tell(motion.stream, motion.otherwise, key="tell:otherwise")))
+
+
+def _executed(proposal: Announced) -> Events:
+    motion = proposal.terms.motion
+    assert motion is not None
+    return (ProposalExecuted(), owe(tell(motion.stream, motion.command, key="tell:motion")))
+
+
+# ---------------------------------------------------------------- evolve
+
+
+def evolve(state: ProposalState, event: ProposalEvent) -> ProposalState:
+    """The state after a fact."""
+    match event:
+        case ProposalMade():
+            return Announced(event.terms, event.sponsor, event.decision, event.rule, event.opens_at)
+        case VoteOpened():
+            assert isinstance(state, Announced)
+            return _opened(state, event)
+        case BallotCast(seat=seat):
+            assert isinstance(state, Open)
+            tally = _uncounted(state, seat).counted(_said(event), state.roll[seat].weight)
+            return replace(state, ballots=state.ballots.set(seat, _ballot(event)), tally=tally)
+        case ConflictDeclared(seat=seat):
+            assert isinstance(state, Open)
+            tally = _uncounted(state, seat).without(state.roll[seat].weight)
+            ballots = state.ballots.delete(seat) if seat in state.ballots else state.ballots
+            return replace(state, ballots=ballots, tally=tally, roll=state.roll.delete(seat))
+        case VoteExtended(closes_at=closes_at):
+            assert isinstance(state, Open)
+            return replace(state, closes_at=closes_at, extended=True)
+        case VoteClosed(executes_at=executes_at):
+            assert isinstance(state, Open)
+            return Over(state.proposal, event, executed=False) if executes_at is None else Timelocked(state.proposal, event, executes_at)
+        case ProposalExecuted():
+            assert isinstance(state, Timelocked)
+            return Over(state.proposal, state.result, executed=True)
+        case ProposalWithdrawn():
+            assert isinstance(state, Announced | Open)
+            return Withdrawn(state.proposal if isinstance(state, Open) else state)
+        case VoteDecided() | MandateGranted():
+            return state
+
+
+def _opened(state: Announced, event: VoteOpened) -> Open:
+    """Recused seats stay known by their members, and are off the roll."""
+    seats = {member: entry.seat for entry in event.roll for member in entry.members or (entry.seat,)}
+    roll = {entry.seat: entry for entry in event.roll if entry.seat not in event.barred}
+    tally = Tally(len(roll), sum(entry.weight for entry in roll.values()))
+    return Open(state, mapping(roll), mapping(seats), mapping(), tally, event.closes_at, extended=False)
+
+
+def _uncounted(state: Open, seat: str) -> Tally:
+    before = state.ballots.get(seat)
+    return state.tally if before is None else state.tally.counted(_said(before), state.roll[seat].weight, -1)
+
+
+def _said(ballot: Ballot | BallotCast) -> str:
+    return ballot.choice or "chose"
+
+
+def _ballot(event: BallotCast) -> Ballot:
+    return Ballot(event.choice, event.ranking, event.approves)
+
+
+# ---------------------------------------------------------------- agenda and describe
+
+
+def agenda(state: ProposalState) -> Agenda:
+    """The opening, the close, or the end of the timelock."""
+    match state:
+        case Announced(opens_at=opens_at):
+            return Agenda(Deadline(opens_at, OpenVote()))
+        case Open(closes_at=closes_at):
+            return Agenda(Deadline(closes_at, CloseVote()))
+        case Timelocked(executes_at=executes_at):
+            return Agenda(Deadline(executes_at, Execute()))
+        case Unproposed() | Over() | Withdrawn():
+            return Agenda(closed=True)
+
+
+def describe(state: ProposalState) -> Headline:
+    """What is voted on, where it stands, and who has not voted."""
+    match state:
+        case Unproposed():
+            return Headline("unproposed", "not proposed yet")
+        case Announced(opens_at=opens_at):
+            return _headline("announced", state, f"the vote opens at {opens_at.isoformat()}")
+        case Open(proposal=proposal, tally=tally, closes_at=closes_at):
+            quorum = "quorum reached" if voting.has_quorum(proposal.rule, tally) else "no quorum yet"
+            line = f"{tally.heads} of {tally.roll_heads} voted, {quorum}; closes at {closes_at.isoformat()}"
+            numbers = {"voted": f"{tally.voted} of {tally.roll_weight}", "yes": str(tally.yes), "no": str(tally.no)}
+            return _headline("open", proposal, line, numbers, _waited_for(state))
+        case Timelocked(proposal=proposal, result=result, executes_at=executes_at):
+            return _headline("timelocked", proposal, f"passed; takes effect at {executes_at.isoformat()}", _numbers(result))
+        case Over(proposal=proposal, result=result, executed=executed):
+            phase = "executed" if executed else result.outcome
+            return _headline(phase, proposal, _outcome(result, phase), _numbers(result), values=_values(result))
+        case Withdrawn(proposal=proposal):
+            return _headline("withdrawn", proposal, "withdrawn by its sponsor")
+
+
+def _headline(
+    phase: str, proposal: Announced, note: str, numbers: dict[str, str] | None = None, waits_for: tuple[str, ...] = (),
+    values: dict[str, str | int] | None = None,
+) -> Headline:  # fmt: skip
+    rule = proposal.rule
+    rows = {"decided as": proposal.decision, "method": rule.method, "weights": rule.scheme, "sponsor": proposal.sponsor} | (numbers or {})
+    motion = proposal.terms.motion
+    if motion is not None:
+        rows["orders"] = f"{escaped(str(motion.command.get('kind')))} on {motion.stream}"
+    table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
+    shown: dict[str, str | int] = {"title": proposal.terms.title, "class": proposal.decision, "method": rule.method}
+    return Headline(
+        phase, f"{escaped(proposal.terms.title)}: {note}", f"| vote | |\n| --- | --- |\n{table}", waits_for, shown | (values or {})
+    )
+
+
+def _waited_for(state: Open) -> tuple[str, ...]:
+    """The first of those who have not voted; nobody in particular when they are many."""
+    if state.tally.roll_heads - state.tally.heads > NAMED:
+        return ("office:secretariat",)
+    silent = sorted(seat for seat in state.roll if seat not in state.ballots)
+    return tuple(f"member:{seat}" if state.roll[seat].members else seat for seat in silent)
+
+
+def _numbers(result: VoteClosed) -> dict[str, str]:
+    voted = f"{result.voted_weight} of {result.roll_weight} by {result.heads} of {result.roll_heads}"
+    return {"voted": voted, "yes": str(result.yes_weight), "no": str(result.no_weight)}
+
+
+def _values(result: VoteClosed) -> dict[str, str | int]:
+    chosen = " > ".join(" = ".join(group) for group in result.ranking) or ", ".join(result.funded)
+    return {"outcome": result.outcome, "yes_weight": result.yes_weight, "no_weight": result.no_weight} | (
+        {"result": chosen} if chosen else {}
+    )
+
+
+def _outcome(result: VoteClosed, phase: str) -> str:
+    chosen = _values(result).get("result")
+    return f"{phase}: {chosen}" if chosen else phase
+
+
+PROPOSAL: Process[ProposalCommand, ProposalEvent, ProposalState] = Process(
+    name="proposal",
+    initial=Unproposed(),
+    decide=decide,
+    evolve=evolve,
+    agenda=agenda,
+    describe=describe,
+    commands=TypeAdapter(Annotated[ProposalCommand, Field(discriminator="kind")]),
+    events=TypeAdapter(tuple[Annotated[ProposalEvent | Common, Field(discriminator="kind")], ...]),
+)
