@@ -8,13 +8,14 @@ from typing import Any, Final
 from domain.consortium import CONSORTIUM
 from domain.funding import FUNDING
 from domain.kernel import process_of
+from domain.membership import MEMBERSHIP
 from domain.process import Process
 from domain.proposal import PROPOSAL
 
 RULES: Final = "1"
 """The version of the rules that decide. Raised when a change would decide an old entry otherwise."""
 
-CATALOG: Final[Mapping[str, Process[Any, Any, Any]]] = {process.name: process for process in (CONSORTIUM, PROPOSAL, FUNDING)}
+CATALOG: Final[Mapping[str, Process[Any, Any, Any]]] = {process.name: process for process in (CONSORTIUM, MEMBERSHIP, PROPOSAL, FUNDING)}
 
 
 def process_for(stream: str) -> Process[Any, Any, Any]:

@@ -15,12 +15,7 @@ from pydantic import Field, TypeAdapter
 from domain.charter import Charter, Office
 from domain.kernel import SERVICE, Agenda, Command, Headline, Map, Message, PersonId, Refused, escaped, mapping
 from domain.process import Common, Context, Process, StepOwed
-from domain.register import CharterAdopted, KeyEnrolled, KeyRevoked, OfficeGranted, OfficeRevoked
-
-PublicKey = Annotated[
-    str, Field(max_length=1_000, pattern=r"^(ssh-ed25519|ecdsa-sha2-nistp256|sk-ssh-ed25519@openssh\.com) [A-Za-z0-9+/=]+$")
-]
-"""An OpenSSH public key in one line, without a comment."""
+from domain.register import CharterAdopted, KeyEnrolled, KeyRevoked, OfficeGranted, OfficeRevoked, PublicKey
 
 # ---------------------------------------------------------------- commands
 

@@ -50,6 +50,11 @@ class Standing(StrEnum):
     GONE = "gone"
 
 
+PublicKey = Annotated[
+    str, Field(max_length=1_000, pattern=r"^(ssh-ed25519|ecdsa-sha2-nistp256|sk-ssh-ed25519@openssh\.com) [A-Za-z0-9+/=]+$")
+]
+"""An OpenSSH public key in one line, without a comment."""
+
 BankReference = Annotated[str, Field(pattern=r"^[A-Z0-9][A-Z0-9/:.-]{0,63}$")]
 """How a bank names one movement on an account, in upper-case ASCII without spaces."""
 
@@ -192,6 +197,22 @@ class ContributionReturned(Event):
     amount: Minor
 
 
+class LegalEntityNamed(Event):
+    """A legal entity applies as this member; no other application may name it."""
+
+    kind: Literal["legal_entity_named"] = "legal_entity_named"
+    member: MemberId
+    lei: Annotated[str, Field(pattern=r"^[A-Z0-9]{20}$")]
+
+
+class TierChanged(Event):
+    """A member belongs to another tier."""
+
+    kind: Literal["tier_changed"] = "tier_changed"
+    member: MemberId
+    tier: Slug
+
+
 class BankReferenceUsed(Event):
     """A movement on a bank account was booked under this reference; no other may be."""
 
@@ -250,7 +271,7 @@ class VoteDecided(Event):
 Fact = (
     CharterAdopted | OfficeGranted | OfficeRevoked | KeyEnrolled | KeyRevoked | RepresentativeSeated | RepresentativeUnseated
     | MemberActivated | MemberSuspended | MemberReinstated | MemberDeparting | MemberDeparted | OwnershipDeclared
-    | BankReferenceUsed | ContributionCleared | ContributionReturned | CommitmentBound | DebtStated | MandateGranted | MandateExercised | VoteDecided
+    | LegalEntityNamed | TierChanged | BankReferenceUsed | ContributionCleared | ContributionReturned | CommitmentBound | DebtStated | MandateGranted | MandateExercised | VoteDecided
 )  # fmt: skip
 """Everything the register keeps."""
 
@@ -330,6 +351,8 @@ class Register:
     """What each member has bound itself to, by stream."""
     debts: Map[MemberId, Map[str, int]] = mapping()
     """What each member has been called for and not paid, by stream."""
+    entities: Map[str, MemberId] = mapping()
+    """Who applied under each Legal Entity Identifier."""
     references: Map[str, str] = mapping()
     """The stream that used each bank reference."""
     mandates: Map[Digest, str] = mapping()
@@ -403,6 +426,10 @@ def evolve(register: Register, fact: Fact) -> Register:
             return replace(register, cleared=register.cleared.set(member, register.cleared.get(member, 0) + amount))
         case ContributionReturned(member=member, amount=amount):
             return replace(register, cleared=register.cleared.set(member, register.cleared.get(member, 0) - amount))
+        case LegalEntityNamed(member=member, lei=lei):
+            return replace(register, entities=register.entities.set(lei, member))
+        case TierChanged(member=member, tier=tier):
+            return _member(register, replace(register.members[member], tier=tier))
         case BankReferenceUsed(reference=reference, source=source):
             return replace(register, references=register.references.set(reference, source))
         case CharterAdopted(version=version, charter=charter):

@@ -1,0 +1,418 @@
+"""What a membership is told and what is stored of it for ever: its commands and its events."""
+
+from __future__ import annotations
+
+from datetime import date
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from domain.charter import MembershipTerms
+from domain.kernel import Command, CountryCode, Digest, Event, Instant, Message, Name, Outcome, PersonId, Prose, Slug
+from domain.money import Amount, Currency, Minor
+from domain.register import (
+    BankReference,
+    BankReferenceUsed,
+    Capacity,
+    Holding,
+    KeyEnrolled,
+    LegalEntityNamed,
+    MemberActivated,
+    MemberDeparted,
+    MemberDeparting,
+    MemberReinstated,
+    MemberSuspended,
+    OwnershipDeclared,
+    PublicKey,
+    RepresentativeSeated,
+    RepresentativeUnseated,
+    TierChanged,
+)
+
+
+def _lei(text: str) -> str:
+    """ISO 17442: the number that the letters and digits spell leaves 1 when divided by 97 (ISO 7064)."""
+    if int("".join(str(int(character, 36)) for character in text)) % 97 != 1:
+        raise ValueError("the check digits of this Legal Entity Identifier are wrong; copy it again from its certificate")
+    return text
+
+
+Lei = Annotated[str, Field(pattern=r"^[A-Z0-9]{18}[0-9]{2}$"), AfterValidator(_lei)]
+"""A Legal Entity Identifier with right check digits."""
+
+Cause = Literal["left", "terminated", "expelled"]
+"""Why a membership ends."""
+
+InvoiceNumber = Annotated[int, Field(ge=1)]
+
+
+class Delegate(Message):
+    """A person who is to speak for the member."""
+
+    person: PersonId
+    capacity: Capacity = Capacity.REPRESENTATIVE
+    public_key: PublicKey | None = None
+
+
+# ---------------------------------------------------------------- commands
+
+
+class Apply(Command):
+    """Ask for membership. By one of the representatives named, or the secretariat."""
+
+    kind: Literal["apply"] = "apply"
+    name: Name
+    lei: Lei
+    country: CountryCode
+    tier: Slug
+    holdings: Annotated[tuple[Holding, ...], Field(max_length=50)] = ()
+    """Who owns the applicant, all holders above a tenth."""
+    representatives: Annotated[tuple[Delegate, ...], Field(min_length=1, max_length=10)]
+
+
+class WithdrawApplication(Command):
+    """Take the application back. By a representative."""
+
+    kind: Literal["withdraw_application"] = "withdraw_application"
+
+
+class ScreeningCompleted(Outcome):
+    """What the sanctions list says of the applicant and its owners. By the service."""
+
+    kind: Literal["screening_completed"] = "screening_completed"
+    list: Name
+    list_digest: Digest
+    list_date: date
+    entries: Annotated[int, Field(ge=1)]
+    score: Annotated[int, Field(ge=0, le=100)]
+    match: Annotated[str, Field(max_length=200)] = ""
+
+
+class JudgeScreening(Command):
+    """Say whether a hit is the applicant. By a compliance reviewer who does not speak for it."""
+
+    kind: Literal["judge_screening"] = "judge_screening"
+    verdict: Literal["clear", "confirm"]
+    reason: Prose
+
+
+class Rescreen(Command):
+    """Screen a member again. By the secretariat or a compliance reviewer."""
+
+    kind: Literal["rescreen"] = "rescreen"
+
+
+class Admit(Command):
+    """Take the applicant in. By a passed proposal."""
+
+    kind: Literal["admit"] = "admit"
+
+
+class Decline(Command):
+    """Turn the applicant down. By a proposal that did not pass."""
+
+    kind: Literal["decline"] = "decline"
+
+
+class SignAgreement(Command):
+    """Sign the membership agreement, named by its digest. By a representative."""
+
+    kind: Literal["sign_agreement"] = "sign_agreement"
+    agreement: Digest
+
+
+class CountersignAgreement(Command):
+    """Countersign for the consortium. By the secretariat or the board, nobody who signed or speaks for the member."""
+
+    kind: Literal["countersign_agreement"] = "countersign_agreement"
+
+
+class RecordDuesPayment(Command):
+    """Dues arrived on the account. They settle the oldest invoice first; what is left over is credit. By the treasurer."""
+
+    kind: Literal["record_dues_payment"] = "record_dues_payment"
+    amount: Amount
+    currency: Currency | None = None
+    reference: BankReference
+    value_date: date
+
+
+class AgreePaymentPlan(Command):
+    """Stop the clock of overdue dues until an instant. By the treasurer."""
+
+    kind: Literal["agree_payment_plan"] = "agree_payment_plan"
+    until: Instant
+
+
+class IssueInvoice(Command):
+    """The next year's dues are to be paid. By the service."""
+
+    kind: Literal["issue_invoice"] = "issue_invoice"
+
+
+class ClimbLadder(Command):
+    """Overdue dues reach the next rung. By the service."""
+
+    kind: Literal["climb_ladder"] = "climb_ladder"
+
+
+class LapseApplication(Command):
+    """The application took too long. By the service."""
+
+    kind: Literal["lapse_application"] = "lapse_application"
+
+
+class SuspendForDefault(Command):
+    """A round reports a default. By the service."""
+
+    kind: Literal["suspend_for_default"] = "suspend_for_default"
+    source: Annotated[str, Field(pattern=r"^round/[a-z0-9-]{1,64}$")]
+
+
+class LiftDefault(Command):
+    """The default is mended. By the service."""
+
+    kind: Literal["lift_default"] = "lift_default"
+    source: Annotated[str, Field(pattern=r"^round/[a-z0-9-]{1,64}$")]
+
+
+class SeatRepresentative(Command):
+    """Let a person speak for the member. By a representative or the secretariat."""
+
+    kind: Literal["seat_representative"] = "seat_representative"
+    person: PersonId
+    capacity: Capacity = Capacity.REPRESENTATIVE
+    public_key: PublicKey | None = None
+
+
+class UnseatRepresentative(Command):
+    """Let a person speak for the member no longer. By a representative or the secretariat."""
+
+    kind: Literal["unseat_representative"] = "unseat_representative"
+    person: PersonId
+
+
+class SuspendVacancy(Command):
+    """Nobody speaks for the member, and the time to name somebody is over. By the service."""
+
+    kind: Literal["suspend_vacancy"] = "suspend_vacancy"
+
+
+class DeclareOwnership(Command):
+    """Say who owns the member now, in full. By a representative or the secretariat."""
+
+    kind: Literal["declare_ownership"] = "declare_ownership"
+    holdings: Annotated[tuple[Holding, ...], Field(max_length=50)]
+
+
+class ChangeTier(Command):
+    """Belong to another tier from the next invoice on. By a representative."""
+
+    kind: Literal["change_tier"] = "change_tier"
+    tier: Slug
+
+
+class GiveNotice(Command):
+    """Leave the consortium when the notice is over and everything called is paid. By a representative."""
+
+    kind: Literal["give_notice"] = "give_notice"
+
+
+class Expel(Command):
+    """Expel the member. By a passed proposal."""
+
+    kind: Literal["expel"] = "expel"
+
+
+class EndMembership(Command):
+    """The notice, or a week of run-off, is over. By the service."""
+
+    kind: Literal["end_membership"] = "end_membership"
+
+
+MembershipCommand = (
+    Apply | WithdrawApplication | ScreeningCompleted | JudgeScreening | Rescreen | Admit | Decline | SignAgreement | CountersignAgreement
+    | RecordDuesPayment | AgreePaymentPlan | IssueInvoice | ClimbLadder | LapseApplication | SuspendForDefault | LiftDefault
+    | SeatRepresentative | UnseatRepresentative | SuspendVacancy | DeclareOwnership | ChangeTier | GiveNotice | Expel | EndMembership
+)  # fmt: skip
+
+# ---------------------------------------------------------------- events
+
+
+class Rung(StrEnum):
+    """The steps of the good-standing ladder, in order."""
+
+    NOTICE = "notice"
+    SUSPENDED = "suspended"
+    TERMINATION_NOTICE = "termination-notice"
+    TERMINATED = "terminated"
+
+
+class ApplicationReceived(Event):
+    """An organisation applied, under this version of the charter."""
+
+    kind: Literal["application_received"] = "application_received"
+    name: Name
+    lei: Lei
+    country: CountryCode
+    tier: Slug
+    representatives: tuple[Delegate, ...]
+    charter_version: int
+    terms: MembershipTerms
+    lapses_at: Instant
+
+
+class ScreeningStarted(Event):
+    """A member is screened again."""
+
+    kind: Literal["screening_started"] = "screening_started"
+
+
+class ScreeningPassed(Event):
+    """Nothing on the list is near enough to look at."""
+
+    kind: Literal["screening_passed"] = "screening_passed"
+    list: Name
+    list_digest: Digest
+    list_date: date
+    score: int
+
+
+class ScreeningHit(Event):
+    """Something on the list is near enough that a person must look. It rejects nobody."""
+
+    kind: Literal["screening_hit"] = "screening_hit"
+    list: Name
+    list_digest: Digest
+    list_date: date
+    score: int
+    match: Annotated[str, Field(max_length=200)]
+
+
+class ScreeningJudged(Event):
+    """A person looked, and said why."""
+
+    kind: Literal["screening_judged"] = "screening_judged"
+    verdict: Literal["clear", "confirm"]
+    list_digest: Digest
+    score: int
+    reviewer: PersonId
+    reason: Prose
+
+
+class ApplicantAdmitted(Event):
+    """The vote took the applicant in; the agreement is to be signed."""
+
+    kind: Literal["applicant_admitted"] = "applicant_admitted"
+    agreement: Digest
+    sign_by: Instant
+
+
+class ApplicationEnded(Event):
+    """The application came to nothing."""
+
+    kind: Literal["application_ended"] = "application_ended"
+    outcome: Literal["rejected", "lapsed", "withdrawn"]
+
+
+class AgreementSigned(Event):
+    """A representative signed for the member."""
+
+    kind: Literal["agreement_signed"] = "agreement_signed"
+    agreement: Digest
+    person: PersonId
+
+
+class AgreementCountersigned(Event):
+    """An officer signed for the consortium."""
+
+    kind: Literal["agreement_countersigned"] = "agreement_countersigned"
+    agreement: Digest
+    person: PersonId
+
+
+class DuesInvoiced(Event):
+    """A year's dues are to be paid; credit was used first."""
+
+    kind: Literal["dues_invoiced"] = "dues_invoiced"
+    number: InvoiceNumber
+    tier: Slug
+    amount: Minor
+    credit_used: Minor
+    due_at: Instant
+    next_at: Instant
+    """When the year after is invoiced."""
+
+
+class DuesPaid(Event):
+    """Money arrived, and settled this much of each invoice."""
+
+    kind: Literal["dues_paid"] = "dues_paid"
+    amount: Minor
+    reference: BankReference
+    value_date: date
+    settled: dict[str, Minor]
+    """By invoice number."""
+    credit: Minor
+    """What is left over, in all."""
+
+
+class PaymentPlanAgreed(Event):
+    """The ladder's clock stands still until then."""
+
+    kind: Literal["payment_plan_agreed"] = "payment_plan_agreed"
+    agreed_at: Instant
+    until: Instant
+
+
+class RungReached(Event):
+    """Overdue dues reached a rung."""
+
+    kind: Literal["rung_reached"] = "rung_reached"
+    invoice: InvoiceNumber
+    rung: Rung
+
+
+class SuspensionLifted(Event):
+    """One cause of a suspension is gone."""
+
+    kind: Literal["suspension_lifted"] = "suspension_lifted"
+    cause: Slug
+
+
+class SeatVacated(Event):
+    """Nobody speaks for the member; somebody must be named by then."""
+
+    kind: Literal["seat_vacated"] = "seat_vacated"
+    name_by: Instant
+
+
+class TierChangeAsked(Event):
+    """The member changes its tier with the next invoice."""
+
+    kind: Literal["tier_change_asked"] = "tier_change_asked"
+    tier: Slug
+
+
+class DepartureBegun(Event):
+    """Why the member goes."""
+
+    kind: Literal["departure_begun"] = "departure_begun"
+    cause: Cause
+
+
+class RunOffContinued(Event):
+    """The notice is over and something called is still owed; it is looked at again then."""
+
+    kind: Literal["run_off_continued"] = "run_off_continued"
+    again_at: Instant
+
+
+MembershipEvent = (
+    ApplicationReceived | ScreeningStarted | ScreeningPassed | ScreeningHit | ScreeningJudged | ApplicantAdmitted | ApplicationEnded
+    | AgreementSigned | AgreementCountersigned | DuesInvoiced | DuesPaid | PaymentPlanAgreed | RungReached | SuspensionLifted | SeatVacated
+    | TierChangeAsked | DepartureBegun | RunOffContinued
+    | BankReferenceUsed | KeyEnrolled | LegalEntityNamed | MemberActivated | MemberDeparted | MemberDeparting | MemberReinstated
+    | MemberSuspended | OwnershipDeclared | RepresentativeSeated | RepresentativeUnseated | TierChanged
+)  # fmt: skip
