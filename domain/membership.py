@@ -619,7 +619,7 @@ def _invoiced(identity: Identity, tier: str, dues: Dues, context: Context) -> Du
 def _invoice_notice(identity: Identity, invoice: DuesInvoiced) -> Events:
     if invoice.amount == invoice.credit_used:
         return ()
-    facts = {"amount_minor": invoice.amount - invoice.credit_used, "due_at": invoice.due_at.isoformat(), "number": invoice.number}
+    facts: dict[str, str | int] = {"amount_minor": invoice.amount - invoice.credit_used, "due_at": invoice.due_at.isoformat(), "number": invoice.number}
     return (_note("dues-invoiced", identity, key=f"dues-invoiced:{invoice.number}", **facts),)
 
 
@@ -976,7 +976,7 @@ def _of_member(state: Active) -> Headline:
 
 def _headline(phase: str, identity: Identity, note: str, *waits_for: str, **values: str | int) -> Headline:
     speakers = ", ".join(f"{person} ({capacity})" for person, capacity in sorted(identity.delegates.items())) or "nobody"
-    owners = ", ".join(f"{holding.holder} {holding.fraction / 100:g} %" for holding in identity.holdings) or "none declared"
+    owners = ", ".join(f"{holding.holder} {holding.fraction // 100}.{holding.fraction % 100:02} %" for holding in identity.holdings) or "none declared"
     rows = {"tier": identity.tier, "country": identity.country, "LEI": identity.lei, "spoken for by": speakers, "owners": owners}
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
     shown: dict[str, str | int] = {"name": identity.name, "tier": identity.tier, "country": identity.country, "lei": identity.lei, **values}

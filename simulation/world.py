@@ -74,6 +74,20 @@ class Simulation:
             await self._deadline(stream)
         raise AssertionError("the simulation does not come to rest: deadlines come again and again")
 
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Lets time pass, deadline by deadline, until something holds. `LookupError` when nothing is due that could bring it."""
+        for _ in range(PATIENCE):
+            if holds():
+                return
+            due = self._due()
+            if not due:
+                raise LookupError("nothing is due any more")
+            at, stream = min(due)
+            self.now = max(self.now, at)
+            await self._deadline(stream)
+            await self.settle()
+        raise AssertionError("the simulation does not come to what is waited for")
+
     def standing(self, stream: str) -> Standing:
         """What is true and owed on a stream. `KeyError` for one that nothing happened on."""
         return self._standings[stream]

@@ -1,0 +1,263 @@
+"""A consortium's founding and its first funded round, as one story that any shell can play.
+
+The demo plays it on Temporal, the tests on the virtual clock, the chaos suite while things are killed. Every command has
+an id of its own, so the story can be begun again at any time: what was done is answered as it was, and it goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any, Final, Protocol
+
+from domain.allocation import interest
+from domain.charter import Charter
+from domain.funding_messages import Due
+from domain.funding_state import FundingState, books_of
+from domain.kernel import derived_id
+
+ATLAS: Final = "consortium/atlas"
+ROUND: Final = "round/atlas-1"
+SIZE: Final = "proposal/model-size"
+GOAL: Final = 1_000_000_000_00
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A stream as the story sees it."""
+
+    phase: str
+    line: str
+    state: Any
+
+
+class Stage(Protocol):
+    """Where the story is played."""
+
+    async def now(self) -> datetime:
+        """The log's time."""
+
+    async def give(self, stream: str, command: Mapping[str, Any], by: str, command_id: str) -> None:
+        """Gives a command and waits for its answer. The story asks for nothing that is refused."""
+
+    async def until(self, stream: str, holds: Callable[[Look], bool]) -> Look:
+        """Waits until the stream is as wished."""
+
+    def told(self, line: str) -> None:
+        """Tells the audience where the story is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Organisation:
+    """One of the fourteen."""
+
+    member: str
+    name: str
+    country: str
+    tier: str
+    pledge: int
+    """Millions of dollars."""
+    sizes: tuple[str, ...]
+    """The model sizes it prefers, best first."""
+
+    @property
+    def representative(self) -> str:
+        """Who speaks for it."""
+        return f"{self.member}-rep"
+
+    @property
+    def stream(self) -> str:
+        """Its membership."""
+        return f"member/{self.member}"
+
+
+FOURTEEN: Final[Sequence[Organisation]] = (
+    Organisation("aalto-compute", "Aalto Compute Oy", "FI", "founding", 100, ("32b", "70b", "8b")),
+    Organisation("bharat-ai", "भारत एआई लिमिटेड", "IN", "founding", 100, ("70b", "32b", "8b")),
+    Organisation("cordoba-cloud", "Córdoba Cloud S.A.", "AR", "founding", 100, ("32b", "8b", "70b")),
+    Organisation("delta-robotics", "Delta Robotics B.V.", "NL", "founding", 95, ("8b", "32b", "70b")),
+    Organisation("edo-systems", "江戸システムズ株式会社", "JP", "founding", 90, ("70b", "32b", "8b")),
+    Organisation("fjord-energy", "Fjord Energi AS", "NO", "founding", 90, ("32b", "70b", "8b")),
+    Organisation("gulf-data", "شركة بيانات الخليج", "AE", "partner", 85, ("70b", "8b", "32b")),
+    Organisation("helio-labs", "Helio Labs Inc.", "US", "partner", 80, ("32b", "8b", "70b")),
+    Organisation("iris-health", "Iris Health GmbH", "DE", "partner", 80, ("8b", "32b", "70b")),
+    Organisation("jeju-semi", "제주반도체 주식회사", "KR", "partner", 75, ("70b", "32b", "8b")),
+    Organisation("kite-finance", "Kite Finance Ltd", "GB", "partner", 70, ("32b", "8b", "70b")),
+    Organisation("lumen-press", "Lumen Presse SAS", "FR", "associate", 65, ("8b", "32b", "70b")),
+    Organisation("maple-science", "Maple Science Foundation", "CA", "associate", 60, ("32b", "70b", "8b")),
+    Organisation("nairobi-net", "Nairobi Net PLC", "KE", "associate", 60, ("32b", "8b", "70b")),
+)
+
+LATE: Final = "kite-finance"
+"""Misses the first call, and cures."""
+DEFAULTER: Final = "gulf-data"
+"""Misses the first call, and defaults."""
+LEAVER: Final = "lumen-press"
+"""Pays what was called, and leaves."""
+BOARD: Final = ("bea", "ben", "bo")
+OFFICERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "sam": ("secretariat",), "tess": ("treasurer",), "theo": ("second-signatory",), "cora": ("compliance-reviewer",),
+    "lea": ("training-lead",), **dict.fromkeys(BOARD, ("board",)),
+}  # fmt: skip
+AT_ONCE: Final = 8
+"""Commands in flight: what a workflow takes on a cluster with default limits."""
+
+
+def lei(number: int) -> str:
+    """A made-up Legal Entity Identifier with right check digits (ISO 17442)."""
+    base = f"529900{number:012}"
+    return f"{base}{98 - int(base + '00') % 97:02}"
+
+
+class Story:
+    """The founding and the first round, told on a stage. Begin it again whenever it was cut off: it goes on."""
+
+    def __init__(self, stage: Stage, charter: Charter, organisations: Sequence[Organisation] = FOURTEEN) -> None:
+        self._stage = stage
+        self._charter = charter
+        self._organisations = organisations
+        self._in_flight = asyncio.Semaphore(AT_ONCE)
+
+    async def play(self) -> None:
+        """Tells all of it."""
+        for chapter in (self.found, self.admit, self.steer, self.pledge, self.call, self.settle_down):
+            await chapter()
+
+    # ------------------------------------------------------------ chapters
+
+    async def found(self) -> None:
+        """The charter is adopted, the officers are named."""
+        self._stage.told(f"{self._charter.name} is founded under its charter")
+        officers = [{"person": person, "offices": sorted(offices)} for person, offices in OFFICERS.items()]
+        await self._give(ATLAS, "found", "sam", charter=self._charter.model_dump(mode="json"), officers=officers)
+
+    async def admit(self) -> None:
+        """Everybody applies, is screened, voted in by the board, signs, and pays the first dues."""
+        self._stage.told(f"{len(self._organisations)} organisations apply, are screened, voted in, sign and pay their dues")
+        await self._all(self._join(number, organisation) for number, organisation in enumerate(self._organisations, 1))
+
+    async def steer(self) -> None:
+        """The members rank the sizes of the model."""
+        self._stage.told("the members rank the sizes of the model (Schulze)")
+        options = [{"id": size, "label": f"{size[:-1]} billion parameters"} for size in ("8b", "32b", "70b")]
+        await self._give(SIZE, "propose", "lea", title="How large shall Atlas-1 be?", decision="steering", options=options)
+        await self._all(
+            self._give(SIZE, "cast_ballot", each.representative, each.member, member=each.member, ranking=list(each.sizes))
+            for each in self._organisations
+        )
+        result = await self._stage.until(SIZE, lambda look: look.phase == "passed")
+        self._stage.told(f"  {result.line}")
+
+    async def pledge(self) -> None:
+        """The round is opened, over-subscribed, and scaled back at the close."""
+        self._stage.told("a round over USD 1,000,000,000 takes pledges")
+        await self._open_round()
+        await self._stage.until(ROUND, lambda look: look.phase != "draft")
+        await self._all(
+            self._give(ROUND, "pledge", each.representative, each.member, member=each.member, amount=each.pledge * 1_000_000_00)
+            for each in self._organisations
+        )
+        promised = await self._stage.until(
+            ROUND, lambda look: look.phase != "pledging" or len(look.state.pledges) == len(self._organisations)
+        )
+        self._stage.told(f"  {promised.line}")
+        committed = await self._stage.until(ROUND, lambda look: look.phase not in {"draft", "pledging"})
+        self._stage.told(f"  closed and scaled back: {committed.line}")
+
+    async def call(self) -> None:
+        """Tranche 1 is called; one member is late and cures, one defaults and the others make up for it."""
+        self._stage.told("tranche 1 is called")
+        await self._give(ROUND, "call_tranche", "tess", tranche=1)
+        await self._pay(lambda member: member not in {LATE, DEFAULTER}, "in time")
+        overdue = await self._stage.until(ROUND, lambda look: look.state.books.overdue > 0)
+        self._stage.told(f"  the due date is over: {overdue.line}")
+        self._stage.told(f"  {LATE} cures with interest; {DEFAULTER} stays silent")
+        await self._pay(lambda member: member == LATE, "cured")
+        await self._stage.until(f"member/{DEFAULTER}", lambda look: look.phase == "suspended")
+        self._stage.told(f"  {DEFAULTER} is in default: its votes rest, the others are called to make up for it")
+        await self._pay(lambda member: member != DEFAULTER, "made up")
+
+    async def settle_down(self) -> None:
+        """One member leaves; the tranche is cleared."""
+        self._stage.told(f"{LEAVER} gives notice and leaves; what it paid stays")
+        await self._give(f"member/{LEAVER}", "give_notice", f"{LEAVER}-rep")
+        await self._stage.until(f"member/{LEAVER}", lambda look: look.phase in {"leaving", "left"})
+        cleared = await self._stage.until(ROUND, lambda look: look.state.books.accounts[LEAVER].figures.uncalled == 0)
+        self._stage.told(f"  tranche 1 is cleared: {cleared.line}")
+
+    # ------------------------------------------------------------ scenes
+
+    async def _join(self, number: int, organisation: Organisation) -> None:
+        stream, speaker = organisation.stream, organisation.representative
+        await self._give(
+            stream, "apply", speaker, name=organisation.name, lei=lei(number), country=organisation.country, tier=organisation.tier,
+            representatives=[{"person": speaker}],
+        )  # fmt: skip
+        vote = f"proposal/admit-{organisation.member}"
+        await self._stage.until(vote, lambda look: look.phase != "unproposed")
+        for person in BOARD[:2]:
+            await self._give(vote, "cast_ballot", person, person, choice="yes")
+        await self._stage.until(stream, lambda look: look.phase not in {"screening", "voting"})
+        await self._give(stream, "sign_agreement", speaker, agreement=self._charter.membership.agreement)
+        await self._give(stream, "countersign_agreement", "sam")
+        fee = self._charter.tiers[organisation.tier].annual_fee
+        await self._give(stream, "record_dues_payment", "tess", amount=fee, reference=f"DUES-{number:04}", value_date=await self._today())
+
+    async def _open_round(self) -> None:
+        now = await self._stage.now()
+        await self._give(
+            ROUND, "open_round", "sam", title="Atlas-1", text="A 32B model with open weights, data and code.", currency="USD", goal=GOAL,
+            minimum=GOAL * 8 // 10, opens_at=(now + timedelta(days=1)).isoformat(), closes_at=(now + timedelta(days=15)).isoformat(), run="atlas-1",
+            budget=[
+                {"name": "compute", "amount": GOAL * 7 // 10}, {"name": "data", "amount": GOAL * 2 // 10},
+                {"name": "evaluation and release", "amount": GOAL // 10},
+            ],
+            tranches=[
+                {"name": "start", "fraction": 3_000}, {"name": "half way", "fraction": 4_000, "milestone": "half-tokens"},
+                {"name": "end", "fraction": 3_000, "milestone": "final-checkpoint"},
+            ],
+        )  # fmt: skip
+
+    async def _pay(self, who: Callable[[str], bool], name: str) -> None:
+        """Everybody of these pays what he owes now, as the bank will say."""
+        look = await self._stage.until(ROUND, lambda look: True)
+        today = (await self._stage.now()).date()
+        rate = self._charter.funding.default_interest
+        owed = {member: owed for member, owed in owing(look.state, rate, today).items() if who(member) and owed}
+        await self._all(
+            self._give(ROUND, "record_payment", "tess", f"{name}-{member}", member=member, amount=amount,
+                       reference=f"{name.upper().replace(' ', '-')}-{member.upper()}", value_date=today.isoformat())
+            for member, amount in owed.items()
+        )  # fmt: skip
+
+    async def _today(self) -> str:
+        return (await self._stage.now()).date().isoformat()
+
+    # ------------------------------------------------------------ commands
+
+    async def _give(self, stream: str, kind: str, by: str, name: str = "", **fields: Any) -> None:
+        async with self._in_flight:
+            await self._stage.give(stream, {"kind": kind, **fields}, by, derived_id("story", stream, kind, name))
+
+    @staticmethod
+    async def _all(scenes: Iterable[Awaitable[None]]) -> None:
+        async with asyncio.TaskGroup() as group:
+            for scene in scenes:
+                group.create_task(_awaited(scene))
+
+
+def owing(state: FundingState, rate: int, today: date) -> Mapping[str, int]:
+    """What each member of a round owes, with the interest up to a day."""
+    kept = books_of(state)
+    assert kept is not None
+    return {member: sum(_with_interest(due, rate, today) for due in account.dues) for member, account in kept.accounts.items()}
+
+
+def _with_interest(due: Due, rate: int, today: date) -> int:
+    return due.principal + due.interest + interest(due.principal, rate, (today - due.accrued_to).days)
+
+
+async def _awaited(scene: Awaitable[None]) -> None:
+    await scene

@@ -1,0 +1,44 @@
+"""The virtual clock as a stage for a story."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from domain.catalog import process_for
+from simulation.scenario import Look
+from simulation.world import Simulation
+
+
+class SimulatedStage:
+    """Plays a story on the virtual clock: time passes only while the story waits."""
+
+    def __init__(self, simulation: Simulation, told: Callable[[str], None] = lambda line: None) -> None:
+        self._simulation = simulation
+        self._turn = asyncio.Lock()
+        self.told = told
+
+    async def now(self) -> datetime:
+        """See `Stage.now`."""
+        return self._simulation.now
+
+    async def give(self, stream: str, command: Mapping[str, Any], by: str, command_id: str) -> None:
+        """See `Stage.give`."""
+        async with self._turn:
+            recorded = await self._simulation.give(stream, command, by, command_id)
+        assert recorded.refusal is None, f"{by} on {stream}: {recorded.refusal}"
+
+    async def until(self, stream: str, holds: Callable[[Look], bool]) -> Look:
+        """See `Stage.until`."""
+        async with self._turn:
+            await self._simulation.until(lambda: holds(self._look(stream)))
+            return self._look(stream)
+
+    def _look(self, stream: str) -> Look:
+        if stream not in self._simulation.streams():
+            process = process_for(stream)
+            return Look(process.describe(process.initial).phase, "", process.initial)
+        standing = self._simulation.standing(stream)
+        return Look(standing.headline.phase, standing.headline.line, standing.stream.state)
