@@ -63,7 +63,9 @@ def release_tranche(state: FundingState, command: ReleaseTranche, context: Conte
     expected = _tranche(current.books, command.tranche).milestone
     if command.milestone not in {None, expected}:
         raise Refused("other_milestone", f"tranche {command.tranche} is released by {expected}", remedy="name that milestone, or none")
-    treasurer = notify("tranche_released", STAFF, key=f"notice:released:{command.tranche}", round=context.stream, tranche=command.tranche)
+    treasurer = notify(
+        "tranche_released", STAFF, key=f"notice:tranche-released:{command.tranche}", round=context.stream, tranche=command.tranche
+    )
     return (TrancheReleased(tranche=command.tranche, evidence=command.evidence), owe(treasurer))
 
 

@@ -218,6 +218,8 @@ class Ledger:
     def _ladders(self, kept: Books) -> None:
         for member, account in kept.accounts.items():
             assert account.figures.owed == (0 if self.over else sum(due.principal for due in account.dues))
+            lost = (account.figures.owed, account.figures.uncalled) if account.in_default else (0, 0)
+            assert (account.figures.defaulted_owed, account.figures.defaulted_uncalled) == lost
             assert not (account.figures.credit and account.dues), f"{member} owes, and has credit"
         for call in kept.calls.values() if not self.over else ():
             assert call.unpaid == sum(call.owing.values())
