@@ -67,6 +67,8 @@ class Settings(BaseSettings):
     """Temporal, when no profile names one."""
     metrics: str = ""
     """Where Prometheus finds the worker's metrics, like `127.0.0.1:9464`."""
+    clock: str = ""
+    """For rehearsals: `real,log,pace`, the log's time at a real time, and how many times faster it runs from there."""
     sanctions_list: Path | None = None
     """OFAC's `sdn.csv`, or a file with a name a line; by default `sanctions.txt` in the folder."""
     sanctions_aliases: Path | None = None
@@ -81,6 +83,11 @@ class Settings(BaseSettings):
     smtp_security: Literal["tls", "starttls", "none"] = "tls"
     smtp_username: str | None = None
     smtp_password: SecretStr | None = None
+
+    @property
+    def log_clock(self) -> Clock:
+        """The clock of the log. Raises `ValueError`."""
+        return Clock.parse(self.clock) if self.clock else TRUE
 
     @property
     def log_url(self) -> str:
@@ -188,7 +195,7 @@ async def serve(chosen: Settings) -> None:
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     client = await connect(chosen.address)
-    async with recording(chosen.log_url) as recorder, compose(client, recorder, chosen):
+    async with recording(chosen.log_url) as recorder, compose(client, recorder, chosen, clock=chosen.log_clock):
         _log.info("worker.started", task_queue=chosen.task_queue, namespace=client.namespace)
         await stop.wait()
         _log.info("worker.stopping")

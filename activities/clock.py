@@ -15,6 +15,15 @@ class Clock:
     log: datetime = datetime(2026, 1, 1, tzinfo=UTC)
     pace: int = 1
 
+    @classmethod
+    def parse(cls, text: str) -> Clock:
+        """The clock that `str` wrote. Raises `ValueError`."""
+        real, log, pace = text.split(",")
+        return cls(datetime.fromisoformat(real), datetime.fromisoformat(log), int(pace))
+
+    def __str__(self) -> str:
+        return f"{self.real.isoformat()},{self.log.isoformat()},{self.pace}"
+
     def log_time(self, real: datetime) -> datetime:
         """What the log's clock shows at a time of Temporal's."""
         return self.log + (real - self.real) * self.pace

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -28,6 +28,7 @@ from eventstore.entries import (
     encode_events,
     encode_json,
     hash_of,
+    instant,
     microseconds,
 )
 from eventstore.upcasters import upcast
@@ -70,6 +71,11 @@ class Replica:
         self._processes = processes
         self._streams: OrderedDict[str, Stream[Any]] = OrderedDict()
         self._before: dict[str, Stream[Any]] = {}
+
+    @property
+    def head_time(self) -> datetime:
+        """The time of the last entry."""
+        return instant(self.head.at)
 
     # ------------------------------------------------------------ streams
 

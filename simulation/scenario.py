@@ -237,9 +237,9 @@ class Story:
 
     # ------------------------------------------------------------ commands
 
-    async def _give(self, stream: str, kind: str, by: str, name: str = "", **fields: Any) -> None:
+    async def _give(self, stream: str, kind: str, by: str, scene: str = "", /, **fields: Any) -> None:
         async with self._in_flight:
-            await self._stage.give(stream, {"kind": kind, **fields}, by, derived_id("story", stream, kind, name))
+            await self._stage.give(stream, {"kind": kind, **fields}, by, derived_id("story", stream, kind, scene))
 
     @staticmethod
     async def _all(scenes: Iterable[Awaitable[None]]) -> None:

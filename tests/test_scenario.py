@@ -22,7 +22,7 @@ async def played() -> tuple[Simulation, MemoryLog]:
 async def test_the_story_ends_with_a_funded_round_and_every_cent_in_its_place() -> None:
     simulation, _ = await played()
     money = money_by_state(simulation.standing(ROUND).stream.state)
-    assert money["pledged"] == money["called"] + money["uncalled"] + money["cancelled"]
+    assert money["pledged"] == money["called"] + money["uncalled"] + money["released"]
     assert simulation.standing(SIZE).headline.phase == "passed"
     assert simulation.standing(f"member/{DEFAULTER}").headline.phase == "suspended"
     assert simulation.standing(f"member/{LEAVER}").headline.phase == "leaving"

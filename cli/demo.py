@@ -1,0 +1,179 @@
+"""The demonstration: a consortium's founding and its first funded round, on the real parts, in about a minute."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import time
+import tomllib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.table import Table
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.testing import WorkflowEnvironment
+
+import worker
+from activities.clock import TRUE, Clock
+from activities.sending import Sender
+from cli.embedded import embedded
+from domain.charter import Charter
+from domain.funding_books import Books
+from domain.funding_state import books_of, money_by_state
+from domain.money import display
+from eventstore.recorder import Recorder
+from simulation.live import LiveStage
+from simulation.scenario import FOURTEEN, ROUND, Look, Story
+
+PACE: Final = 240_000
+"""One day in 0.36 seconds."""
+
+
+def demo(
+    *,
+    folder: Path = Path("state/demo"),
+    charter: Path = Path("examples/charter.toml"),
+    full_length: Annotated[bool, Parameter(negative=())] = False,
+    stay: Annotated[bool, Parameter(negative=())] = False,
+    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
+) -> None:
+    """Play a consortium's founding and first round: periods compressed, or at full length on the time-skipping server.
+
+    Parameters
+    ----------
+    folder
+        Where the demonstration keeps its log; what an earlier one left there is removed.
+    charter
+        The charter that is adopted.
+    full_length
+        Use the time-skipping server, on which every period has its full length.
+    stay
+        Keep everything running afterwards, to look at it in Temporal's UI.
+    json_
+        Print the end as JSON.
+    """
+    console = Console(stderr=True, highlight=False)
+    rules = _charter(charter)
+    start = time.monotonic()
+
+    def told(line: str) -> None:
+        console.print(f"[dim]{time.monotonic() - start:5.1f} s[/dim]  {line}", markup=True)
+
+    if folder.name != "demo" and folder.exists() and any(folder.iterdir()):
+        raise ValueError(f"{folder} is not empty: name a new folder, or one called demo")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / "sanctions.txt").write_text(files("cli").joinpath("sanctions.txt").read_text(encoding="utf-8"), encoding="utf-8")
+    played = _skipped(folder, rules, told) if full_length else _compressed(folder, rules, told, console if stay else None)
+    end = asyncio.run(played)
+    if json_:
+        print(json.dumps(end, ensure_ascii=False))
+    else:
+        _show(Console(highlight=False), end, rules.currency, folder)
+
+
+def _charter(path: Path) -> Charter:
+    if not path.is_file():
+        raise ValueError(f"there is no charter at {path}; name one with --charter")
+    return Charter.model_validate_json(json.dumps(tomllib.loads(path.read_text(encoding="utf-8")), default=str))
+
+
+async def _compressed(folder: Path, charter: Charter, told: Callable[[str], None], console: Console | None) -> dict[str, Any]:
+    async with embedded(folder, pace=PACE) as running:
+        told(f"Temporal, a worker and the log run in {folder}; the UI is at {running.ui}")
+        stage = LiveStage(running.sender, running.recorder, running.clock, told)
+        await Story(stage, charter).play()
+        end = await _end(running.recorder)
+        if console is not None:
+            console.print(f"look at {running.ui}/namespaces/default/workflows/{ROUND.replace('/', '%2F')}; Ctrl-C ends")
+            await running.stopped.wait()
+    return end
+
+
+async def _skipped(folder: Path, charter: Charter, told: Callable[[str], None]) -> dict[str, Any]:
+    async with await WorkflowEnvironment.start_time_skipping(
+        test_server_existing_path=worker.binary("temporal-test-server"), data_converter=pydantic_data_converter
+    ) as environment:
+        told("the time-skipping server runs: every period has its full length")
+        chosen = worker.settings().model_copy(update={"folder": folder, "log": "", "task_queue": "demo"})
+        async with worker.recording(chosen.log_url) as recorder, worker.compose(environment.client, recorder, chosen):
+            await Story(SkippingStage(environment, recorder, told), charter).play()
+            return await _end(recorder)
+
+
+class SkippingStage(LiveStage):
+    """Temporal's time-skipping server as a stage: the clock is moved on whenever the story waits."""
+
+    def __init__(self, environment: WorkflowEnvironment, recorder: Recorder, told: Callable[[str], None]) -> None:
+        super().__init__(Sender(environment.client, "demo"), recorder, TRUE, told)
+        self._environment = environment
+
+    async def now(self) -> datetime:
+        """See `Stage.now`."""
+        return max(await self._environment.get_current_time(), (await self._recorder.replica()).head_time).astimezone(UTC)
+
+    async def until(self, stream: str, holds: Callable[[Look], bool]) -> Look:
+        """See `Stage.until`."""
+        patience = 0
+        while True:
+            look = await self._look(stream)
+            if look is not None and holds(look):
+                return look
+            patience += 1
+            if patience > 10:  # what is under way has settled: now time may pass
+                await self._environment.sleep(timedelta(hours=6))
+            await asyncio.sleep(0.01)
+
+
+async def _end(recorder: Recorder) -> dict[str, Any]:
+    """What the story came to: each member's share and leverage, and the round's money by state."""
+    state = (await recorder.standing(ROUND)).stream.state
+    kept = books_of(state)
+    assert kept is not None, "the story ends with a committed round"
+    register = (await recorder.replica()).register
+    members = [
+        {
+            "member": each.member, "name": each.name, "standing": register.members[each.member].standing.value,
+            **_share(kept, each.member),
+        }
+        for each in FOURTEEN
+    ]  # fmt: skip
+    return {"goal": kept.goal, "members": members, "money": dict(money_by_state(state)), "entries": (await recorder.log.head()).position}
+
+
+def _share(kept: Books, member: str) -> dict[str, Any]:
+    figures = kept.accounts[member].figures
+    own = figures.committed
+    return {
+        "committed": own, "cleared": figures.cleared, "share_basis_points": own * 10_000 // kept.goal,
+        "leverage_hundredths": kept.goal * 100 // own if own else None,
+    }  # fmt: skip
+
+
+def _show(console: Console, end: dict[str, Any], currency: str, folder: Path) -> None:
+    members = Table("member", "standing", "committed", "cleared", "share", "leverage", title="Members of the round")
+    for row in end["members"]:
+        leverage = row["leverage_hundredths"]
+        members.add_row(
+            row["name"], row["standing"], display(row["committed"], currency), display(row["cleared"], currency),
+            f"{row['share_basis_points'] / 100:.2f} %", f"{leverage / 100:.1f} x" if leverage else "-",
+        )  # fmt: skip
+    for column in (2, 3, 4, 5):
+        members.columns[column].justify = "right"
+    money = Table("state", "amount", title=f"Money of {ROUND}, goal {display(end['goal'], currency)}")
+    money.columns[1].justify = "right"
+    for name, amount in end["money"].items():
+        money.add_row(name.replace("_", " "), display(amount, currency))
+    console.print(members, money)
+    console.print(
+        f"{end['entries']} entries on the log. Look around: `consortium up --folder {folder}` shows every process in Temporal's UI;\n"
+        f"`consortium log --folder {folder}`, `consortium show {ROUND} --folder {folder}`, `consortium verify --folder {folder}`.",
+        markup=False,
+    )
