@@ -136,7 +136,12 @@ class Story:
     async def admit(self) -> None:
         """Everybody applies, is screened, voted in by the board, signs, and pays the first dues."""
         self._stage.told(f"{len(self._organisations)} organisations apply, are screened, voted in, sign and pay their dues")
-        await self._all(self._join(number, organisation) for number, organisation in enumerate(self._organisations, 1))
+        each = list(enumerate(self._organisations, 1))
+        await self._all(self._apply(number, organisation) for number, organisation in each)
+        self._stage.told("  everybody is screened, and the board votes")
+        await self._all(self._vote_in(organisation) for organisation in self._organisations)
+        self._stage.told("  everybody signs and pays")
+        await self._all(self._enter(number, organisation) for number, organisation in each)
 
     async def steer(self) -> None:
         """The members rank the sizes of the model."""
@@ -189,21 +194,25 @@ class Story:
 
     # ------------------------------------------------------------ scenes
 
-    async def _join(self, number: int, organisation: Organisation) -> None:
-        stream, speaker = organisation.stream, organisation.representative
+    async def _apply(self, number: int, organisation: Organisation) -> None:
+        speaker = organisation.representative
         await self._give(
-            stream, "apply", speaker, name=organisation.name, lei=lei(number), country=organisation.country, tier=organisation.tier,
-            representatives=[{"person": speaker}],
+            organisation.stream, "apply", speaker, name=organisation.name, lei=lei(number), country=organisation.country,
+            tier=organisation.tier, representatives=[{"person": speaker}],
         )  # fmt: skip
-        vote = f"proposal/admit-{organisation.member}"
-        await self._stage.until(vote, lambda look: look.phase != "unproposed")
+        await self._stage.until(f"proposal/admit-{organisation.member}", lambda look: look.phase != "unproposed")
+
+    async def _vote_in(self, organisation: Organisation) -> None:
         for person in BOARD[:2]:
-            await self._give(vote, "cast_ballot", person, person, choice="yes")
-        await self._stage.until(stream, lambda look: look.phase not in {"screening", "voting"})
-        await self._give(stream, "sign_agreement", speaker, agreement=self._charter.membership.agreement)
+            await self._give(f"proposal/admit-{organisation.member}", "cast_ballot", person, person, choice="yes")
+        await self._stage.until(organisation.stream, lambda look: look.phase not in {"screening", "voting"})
+
+    async def _enter(self, number: int, organisation: Organisation) -> None:
+        stream = organisation.stream
+        await self._give(stream, "sign_agreement", organisation.representative, agreement=self._charter.membership.agreement)
         await self._give(stream, "countersign_agreement", "sam")
-        fee = self._charter.tiers[organisation.tier].annual_fee
-        await self._give(stream, "record_dues_payment", "tess", amount=fee, reference=f"DUES-{number:04}", value_date=await self._today())
+        fee, reference = self._charter.tiers[organisation.tier].annual_fee, f"DUES-{number:04}"
+        await self._give(stream, "record_dues_payment", "tess", amount=fee, reference=reference, value_date=await self._today())
 
     async def _open_round(self) -> None:
         now = await self._stage.now()
