@@ -45,6 +45,8 @@ SECONDS: Final = 1.5
 ROUNDS: Final = 5
 PROCESSES_OF_WRITERS: Final = 8
 CALLERS: Final = 64
+STEADY: Final = 1.5
+"""Rounds that differ by more were disturbed by another program: the verdict says so, and the run is to be repeated."""
 FIRST: Final = PROCESSES_OF_WRITERS
 """The writer who makes the tables: eight that make them at once get in each other's way."""
 _COLUMNS: Final = ", ".join(Entry._fields)
@@ -401,6 +403,10 @@ def judged(medians: Mapping[str, float]) -> list[tuple[Target, float, bool]]:
     return [(target, ratio, ratio >= target.at_least) for target, ratio in ratios]
 
 
+def _spread(each: Sequence[float]) -> float:
+    return max(each) / min(each)
+
+
 def show(rates: Mapping[str, Sequence[float]]) -> None:
     """Prints rates and targets as tables."""
     console = Console()
@@ -410,7 +416,10 @@ def show(rates: Mapping[str, Sequence[float]]) -> None:
     console.print(table)
     verdicts = Table("ours", "target", "against", "reached", "", title="Targets")
     for target, ratio, met in judged({name: median(each) for name, each in rates.items()}):
-        verdicts.add_row(target.ours, f"≥ {target.at_least:g} ×", target.of, f"{ratio:.2f} ×", "met" if met else "MISSED")
+        verdict = "met" if met else "MISSED"
+        if max(_spread(rates[target.ours]), _spread(rates[target.of])) > STEADY:
+            verdict += ", unsteady"
+        verdicts.add_row(target.ours, f"≥ {target.at_least:g} ×", target.of, f"{ratio:.2f} ×", verdict)
     console.print(verdicts)
 
 
