@@ -7,6 +7,7 @@ Temporal by its own profiles (`temporalio.envconfig`), the rest by variables tha
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import shutil
 import signal
@@ -23,9 +24,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
+from temporalio.runtime import LogForwardingConfig, LoggingConfig, PrometheusConfig, Runtime, TelemetryConfig, TelemetryFilter
 from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from activities import logs
 from activities.addresses import TomlBook
 from activities.clock import TRUE, Clock
 from activities.notices import Mail, Notices, Outbox, Smtp, Webhooks, standing_for
@@ -41,7 +44,7 @@ from workflows.catalog import WORKFLOWS
 POLICIES: Final[Mapping[str, Policy]] = {
     "tell": Policy(timedelta(seconds=45), attempts=0),
     "screen": Policy(timedelta(minutes=5), timedelta(seconds=30), attempts=5),
-    "notify": Policy(timedelta(minutes=10), timedelta(seconds=60), attempts=8),
+    "notify": Policy(timedelta(minutes=10), timedelta(seconds=60), attempts=300),
 }
 """How each kind of step is tried; `attempts=0` is for ever."""
 
@@ -126,10 +129,19 @@ async def open_log(url: str) -> Log:
     return await SqliteLog.open(path)
 
 
-async def connect(address: str) -> Client:
+async def connect(address: str, runtime: Runtime | None = None) -> Client:
     """A client by the profile in force, else at this address."""
     config: dict[str, Any] = dict(ClientConfig.load_client_connect_config())
-    return await Client.connect(**({"target_host": address} | config), data_converter=pydantic_data_converter)
+    return await Client.connect(**({"target_host": address} | config), data_converter=pydantic_data_converter, runtime=runtime)
+
+
+def telemetry(metrics: str) -> Runtime:
+    """Temporal's own metrics for Prometheus, named as its dashboards expect; its logs go with ours."""
+    ours = LoggingConfig(
+        filter=TelemetryFilter(core_level="WARN", other_level="ERROR"), forwarding=LogForwardingConfig(logger=logging.getLogger("temporal"))
+    )
+    prometheus = PrometheusConfig(bind_address=metrics) if metrics else None
+    return Runtime(telemetry=TelemetryConfig(logging=ours, metrics=prometheus))
 
 
 def sandbox() -> SandboxedWorkflowRunner:
@@ -194,7 +206,8 @@ async def serve(chosen: Settings) -> None:
     stop = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
-    client = await connect(chosen.address)
+    logs.configure(sys.stderr)
+    client = await connect(chosen.address, telemetry(chosen.metrics))
     async with recording(chosen.log_url) as recorder, compose(client, recorder, chosen, clock=chosen.log_clock):
         _log.info("worker.started", task_queue=chosen.task_queue, namespace=client.namespace)
         await stop.wait()

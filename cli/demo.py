@@ -7,8 +7,7 @@ import json
 import shutil
 import time
 import tomllib
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
@@ -21,7 +20,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 import worker
-from activities.clock import TRUE, Clock
+from activities.clock import TRUE
 from activities.sending import Sender
 from cli.embedded import embedded
 from domain.charter import Charter
@@ -158,22 +157,27 @@ def _share(kept: Books, member: str) -> dict[str, Any]:
 
 
 def _show(console: Console, end: dict[str, Any], currency: str, folder: Path) -> None:
-    members = Table("member", "standing", "committed", "cleared", "share", "leverage", title="Members of the round")
+    members = Table("member", "standing", "committed", "cleared", "share", "leverage", title=f"Members of {ROUND}, in {currency}")
     for row in end["members"]:
         leverage = row["leverage_hundredths"]
         members.add_row(
-            row["name"], row["standing"], display(row["committed"], currency), display(row["cleared"], currency),
+            row["name"], row["standing"], _plain(row["committed"], currency), _plain(row["cleared"], currency),
             f"{row['share_basis_points'] / 100:.2f} %", f"{leverage / 100:.1f} x" if leverage else "-",
         )  # fmt: skip
-    for column in (2, 3, 4, 5):
-        members.columns[column].justify = "right"
-    money = Table("state", "amount", title=f"Money of {ROUND}, goal {display(end['goal'], currency)}")
-    money.columns[1].justify = "right"
+    money = Table("state", "amount", title=f"Its money, of {display(end['goal'], currency)}")
     for name, amount in end["money"].items():
-        money.add_row(name.replace("_", " "), display(amount, currency))
+        money.add_row(name.replace("_", " "), _plain(amount, currency))
+    for table, columns in ((members, (2, 3, 4, 5)), (money, (1,))):
+        for column in columns:
+            table.columns[column].justify = "right"
+            table.columns[column].no_wrap = True
     console.print(members, money)
     console.print(
-        f"{end['entries']} entries on the log. Look around: `consortium up --folder {folder}` shows every process in Temporal's UI;\n"
-        f"`consortium log --folder {folder}`, `consortium show {ROUND} --folder {folder}`, `consortium verify --folder {folder}`.",
+        f"{end['entries']} entries on the log. Look around with `consortium up --folder {folder}`: Temporal's UI shows every process,\n"
+        f"{ROUND} under Workflows. Or: consortium log | show {ROUND} | verify, each with --folder {folder}.",
         markup=False,
     )
+
+
+def _plain(minor: int, currency: str) -> str:
+    return display(minor, currency).removeprefix(f"{currency} ")

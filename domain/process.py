@@ -281,7 +281,7 @@ def evolve(process: Process[Any, Any, S], stream: Stream[S], event: Event) -> St
         case MandateExercised():
             return replace(stream, version=stream.version + 1)
         case _:
-            return replace(stream, version=stream.version + 1, state=process.evolve(stream.state, event))
+            return Stream(process.evolve(stream.state, event), stream.version + 1, stream.owed, stream.failed, stream.tries)
 
 
 V = TypeVar("V")

@@ -10,7 +10,7 @@ import fcntl
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -70,25 +70,19 @@ class SqliteLog:
         """See `Log.append`."""
         if not entries:
             return Appended.DONE
-        if self._holder is asyncio.current_task():
-            return await self._writer.run(lambda db: _insert(db, entries))
-        async with self._exclusive:
-            return await self._writer.run(lambda db: self._append(db, entries))
+        return await self._write(lambda db: _insert(db, entries))
 
     @asynccontextmanager
     async def exclusive(self) -> AsyncIterator[None]:
-        """See `Log.exclusive`."""
+        """See `Log.exclusive`. Holds the turn and no transaction: each append inside is durable when it answers."""
         async with self._exclusive:
-            await self._writer.run(self._begin)
-            self._holder = asyncio.current_task()
             try:
+                await self._writer.run(self._take_turn)
+                self._holder = asyncio.current_task()
                 yield
-            except BaseException:
+            finally:
                 self._holder = None
-                await self._writer.run(self._rollback)
-                raise
-            self._holder = None
-            await self._writer.run(self._commit)
+                await self._writer.run(self._end_turn)
 
     async def changed(self, after: int, timeout: float) -> bool:  # noqa: ASYNC109
         """See `Log.changed`."""
@@ -118,9 +112,10 @@ class SqliteLog:
                 " ON CONFLICT (generation) DO UPDATE SET checkpoint = excluded.checkpoint",
                 (generation, upto),
             )
-            written = [(generation, *row) for row in rows if row.body]
+            last = {(row.model, row.key): row for row in rows}.values()
+            written = [(generation, *row) for row in last if row.body]
             db.executemany("INSERT OR REPLACE INTO read_rows (generation, model, key, body) VALUES (?, ?, ?, ?)", written)
-            gone = [(generation, row.model, row.key) for row in rows if not row.body]
+            gone = [(generation, row.model, row.key) for row in last if not row.body]
             db.executemany("DELETE FROM read_rows WHERE generation = ? AND model = ? AND key = ?", gone)
             return True
 
@@ -177,61 +172,29 @@ class SqliteLog:
         return await self._read(lambda db: db.execute(sql, bindings).get or 0)
 
     async def _read(self, work: Callable[[apsw.Connection], T]) -> T:
-        """Readers see what is committed; who holds the lock sees what he wrote himself."""
-        return await (self._writer if self._holder is asyncio.current_task() else self._reader).run(work)
+        return await self._reader.run(work)
 
     async def _write(self, work: Callable[[apsw.Connection], T]) -> T:
-        def transaction(db: apsw.Connection) -> T:
-            self._begin(db)
+        """Does work in one transaction, in turn with other tasks and processes."""
+
+        def in_turn(db: apsw.Connection) -> T:
+            self._take_turn(db)
             try:
-                result = work(db)
-            except BaseException:
-                self._rollback(db)
-                raise
-            self._commit(db)
-            return result
+                return _transaction(db, work)
+            finally:
+                self._end_turn(db)
 
         if self._holder is asyncio.current_task():
-            return await self._writer.run(work)
+            return await self._writer.run(lambda db: _transaction(db, work))
         async with self._exclusive:
-            return await self._writer.run(transaction)
+            return await self._writer.run(in_turn)
 
-    def _append(self, db: apsw.Connection, entries: Sequence[Entry]) -> Appended:
-        self._begin(db)
-        try:
-            result = _insert(db, entries)
-        except BaseException:
-            self._rollback(db)
-            raise
-        if result is Appended.DONE:
-            self._commit(db)
-        else:
-            self._rollback(db)
-        return result
-
-    def _begin(self, db: apsw.Connection) -> None:
+    def _take_turn(self, _: apsw.Connection) -> None:
         # SQLite alone lets a busy writer starve the others (its waiters poll); the lock file queues them.
         fcntl.flock(self._turn, fcntl.LOCK_EX)
-        try:
-            db.execute("BEGIN IMMEDIATE")
-        except BaseException:
-            fcntl.flock(self._turn, fcntl.LOCK_UN)
-            raise
 
-    def _commit(self, db: apsw.Connection) -> None:
-        try:
-            db.execute("COMMIT")
-        except BaseException:
-            self._rollback(db)
-            raise
+    def _end_turn(self, _: apsw.Connection) -> None:
         fcntl.flock(self._turn, fcntl.LOCK_UN)
-
-    def _rollback(self, db: apsw.Connection) -> None:
-        try:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-        finally:
-            fcntl.flock(self._turn, fcntl.LOCK_UN)
 
 
 class _Worker:
@@ -271,16 +234,25 @@ def _head(db: apsw.Connection) -> Head:
     return Head._make(row) if row else EMPTY
 
 
+def _transaction(db: apsw.Connection, work: Callable[[apsw.Connection], T]) -> T:
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        result = work(db)
+        if db.in_transaction:
+            db.execute("COMMIT")
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+    return result
+
+
 def _insert(db: apsw.Connection, entries: Sequence[Entry]) -> Appended:
     if _head(db).hash != entries[0].previous:
         return Appended.BEHIND
     try:
-        db.execute("SAVEPOINT batch")
         db.executemany(_INSERT, entries)
-        db.execute("RELEASE batch")
     except apsw.ConstraintError:
-        with suppress(apsw.Error):
-            db.execute("ROLLBACK TO batch")
+        db.execute("ROLLBACK")
         return Appended.REPEATED
     return Appended.DONE
 
