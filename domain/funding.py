@@ -10,6 +10,7 @@ and giving back, `funding_rules` for what they share. What is stored is in `fund
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 from typing import Annotated, Final
 
@@ -197,6 +198,10 @@ def _rung(call: Call) -> Command:
 
 def describe(state: FundingState) -> Headline:
     """The round in one line, its money by state, and who is waited for."""
+    return replace(_headline(state), values={f"{name}_minor": amount for name, amount in money_by_state(state).items()})
+
+
+def _headline(state: FundingState) -> Headline:
     match state:
         case Unopened():
             return Headline("unopened", "not opened yet")

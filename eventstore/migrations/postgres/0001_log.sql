@@ -107,3 +107,20 @@ BEGIN
   DELETE FROM read_rows WHERE generation <> wanted;
   RETURN true;
 END $$;
+
+CREATE VIEW agenda (stream, process, phase, line, waits_for, due, deadline, attention, closed) AS
+  SELECT r.key, convert_from(r.body, 'UTF8')::jsonb->>'process', convert_from(r.body, 'UTF8')::jsonb->>'phase', convert_from(r.body, 'UTF8')::jsonb->>'line', convert_from(r.body, 'UTF8')::jsonb->>'waits_for', convert_from(r.body, 'UTF8')::jsonb->>'due', convert_from(r.body, 'UTF8')::jsonb->>'deadline', convert_from(r.body, 'UTF8')::jsonb->>'attention',
+         convert_from(r.body, 'UTF8')::jsonb->>'closed'
+  FROM read_rows r JOIN read_generations g USING (generation) WHERE g.live AND r.model = 'standings';
+CREATE VIEW members (member, phase, name, tier, country, lei, dues_owed_minor, line) AS
+  SELECT split_part(r.key, '/', 2), convert_from(r.body, 'UTF8')::jsonb->>'phase', convert_from(r.body, 'UTF8')::jsonb->'values'->>'name', convert_from(r.body, 'UTF8')::jsonb->'values'->>'tier', convert_from(r.body, 'UTF8')::jsonb->'values'->>'country', convert_from(r.body, 'UTF8')::jsonb->'values'->>'lei',
+         convert_from(r.body, 'UTF8')::jsonb->'values'->>'dues_owed_minor', convert_from(r.body, 'UTF8')::jsonb->>'line'
+  FROM read_rows r JOIN read_generations g USING (generation) WHERE g.live AND r.model = 'standings' AND r.key LIKE 'member/%';
+CREATE VIEW proposals (proposal, phase, title, class, method, result, due, line) AS
+  SELECT split_part(r.key, '/', 2), convert_from(r.body, 'UTF8')::jsonb->>'phase', convert_from(r.body, 'UTF8')::jsonb->'values'->>'title', convert_from(r.body, 'UTF8')::jsonb->'values'->>'class', convert_from(r.body, 'UTF8')::jsonb->'values'->>'method', convert_from(r.body, 'UTF8')::jsonb->'values'->>'result',
+         convert_from(r.body, 'UTF8')::jsonb->>'due', convert_from(r.body, 'UTF8')::jsonb->>'line'
+  FROM read_rows r JOIN read_generations g USING (generation) WHERE g.live AND r.model = 'standings' AND r.key LIKE 'proposal/%';
+CREATE VIEW rounds (round, phase, pledged_minor, committed_minor, called_minor, cleared_minor, overdue_minor, held_minor, due, line) AS
+  SELECT split_part(r.key, '/', 2), convert_from(r.body, 'UTF8')::jsonb->>'phase', convert_from(r.body, 'UTF8')::jsonb->'values'->>'pledged_minor', convert_from(r.body, 'UTF8')::jsonb->'values'->>'committed_minor', convert_from(r.body, 'UTF8')::jsonb->'values'->>'called_minor',
+         convert_from(r.body, 'UTF8')::jsonb->'values'->>'cleared_minor', convert_from(r.body, 'UTF8')::jsonb->'values'->>'overdue_minor', convert_from(r.body, 'UTF8')::jsonb->'values'->>'held_minor', convert_from(r.body, 'UTF8')::jsonb->>'due', convert_from(r.body, 'UTF8')::jsonb->>'line'
+  FROM read_rows r JOIN read_generations g USING (generation) WHERE g.live AND r.model = 'standings' AND r.key LIKE 'round/%';

@@ -41,3 +41,20 @@ CREATE TABLE snapshots (
   position INTEGER NOT NULL,
   body     BLOB NOT NULL
 ) STRICT;
+
+CREATE VIEW agenda (stream, process, phase, line, waits_for, due, deadline, attention, closed) AS
+  SELECT r.key, CAST(r.body AS TEXT)->>'process', CAST(r.body AS TEXT)->>'phase', CAST(r.body AS TEXT)->>'line', CAST(r.body AS TEXT)->>'waits_for', CAST(r.body AS TEXT)->>'due', CAST(r.body AS TEXT)->>'deadline', CAST(r.body AS TEXT)->>'attention',
+         CAST(r.body AS TEXT)->>'closed'
+  FROM read_rows r JOIN read_generations g USING (generation) WHERE g.live AND r.model = 'standings';
+CREATE VIEW members (member, phase, name, tier, country, lei, dues_owed_minor, line) AS
+  SELECT substr(r.key, instr(r.key, '/') + 1), CAST(r.body AS TEXT)->>'phase', CAST(r.body AS TEXT)->'values'->>'name', CAST(r.body AS TEXT)->'values'->>'tier', CAST(r.body AS TEXT)->'values'->>'country', CAST(r.body AS TEXT)->'values'->>'lei',
+         CAST(r.body AS TEXT)->'values'->>'dues_owed_minor', CAST(r.body AS TEXT)->>'line'
+  FROM read_rows r JOIN read_generations g USING (generation) WHERE g.live AND r.model = 'standings' AND r.key LIKE 'member/%';
+CREATE VIEW proposals (proposal, phase, title, class, method, result, due, line) AS
+  SELECT substr(r.key, instr(r.key, '/') + 1), CAST(r.body AS TEXT)->>'phase', CAST(r.body AS TEXT)->'values'->>'title', CAST(r.body AS TEXT)->'values'->>'class', CAST(r.body AS TEXT)->'values'->>'method', CAST(r.body AS TEXT)->'values'->>'result',
+         CAST(r.body AS TEXT)->>'due', CAST(r.body AS TEXT)->>'line'
+  FROM read_rows r JOIN read_generations g USING (generation) WHERE g.live AND r.model = 'standings' AND r.key LIKE 'proposal/%';
+CREATE VIEW rounds (round, phase, pledged_minor, committed_minor, called_minor, cleared_minor, overdue_minor, held_minor, due, line) AS
+  SELECT substr(r.key, instr(r.key, '/') + 1), CAST(r.body AS TEXT)->>'phase', CAST(r.body AS TEXT)->'values'->>'pledged_minor', CAST(r.body AS TEXT)->'values'->>'committed_minor', CAST(r.body AS TEXT)->'values'->>'called_minor',
+         CAST(r.body AS TEXT)->'values'->>'cleared_minor', CAST(r.body AS TEXT)->'values'->>'overdue_minor', CAST(r.body AS TEXT)->'values'->>'held_minor', CAST(r.body AS TEXT)->>'due', CAST(r.body AS TEXT)->>'line'
+  FROM read_rows r JOIN read_generations g USING (generation) WHERE g.live AND r.model = 'standings' AND r.key LIKE 'round/%';
