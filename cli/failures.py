@@ -1,0 +1,94 @@
+"""What can go wrong for the person at the terminal: one clear message and one exit code each, never a stack trace."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any, Final
+
+
+class Code(IntEnum):
+    """How a command ended."""
+
+    DONE = 0
+    BROKEN = 1
+    """The log does not hold what it must."""
+    REFUSED = 2
+    """A rule said no."""
+    UNREACHABLE = 3
+    """Temporal, a worker or the log did not answer."""
+    BAD_INPUT = 4
+    BUG = 70
+
+
+NAMES: Final = {
+    Code.BROKEN: "broken", Code.REFUSED: "refused", Code.UNREACHABLE: "unreachable", Code.BAD_INPUT: "bad input", Code.BUG: "bug",
+}  # fmt: skip
+
+
+class Failure(Exception):
+    """A command that did not do what was asked: what to tell, and the way out."""
+
+    code: Code
+
+    def __init__(self, message: str, way_out: str = "", **details: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.way_out = way_out
+        self.details = {name: value for name, value in details.items() if value}
+        """What programs want to know besides: rule, clause, command_id, problems …"""
+
+
+class Broken(Failure):
+    """The log is not what it must be."""
+
+    code = Code.BROKEN
+
+
+class Refused(Failure):
+    """A rule said no."""
+
+    code = Code.REFUSED
+
+
+class Unreachable(Failure):
+    """Nobody answered."""
+
+    code = Code.UNREACHABLE
+
+
+class BadInput(Failure):
+    """What was typed or read cannot be meant."""
+
+    code = Code.BAD_INPUT
+
+
+class Bug(Failure):
+    """Our own mistake."""
+
+    code = Code.BUG
+
+
+def translated(error: Exception) -> Failure:
+    """The failure that an error of the layers below means for a person."""
+    if isinstance(error, Failure):
+        return error
+    from activities.sending import NotAnswered, NotTaken, TurnedDown
+    from cli.embedded import AlreadyUp
+    from eventstore.log import LogUnavailable
+    from eventstore.migrations import SchemaMismatch
+    from eventstore.replica import UnreadableEntry
+    from eventstore.wire import Malformed
+
+    match error:
+        case TurnedDown(refusal=refusal):
+            return Refused(refusal.message, refusal.remedy, rule=refusal.rule, clause=refusal.clause)
+        case NotAnswered():
+            return Unreachable(str(error), "start a worker with `consortium up` or `consortium worker`")
+        case LogUnavailable():
+            return Unreachable(f"the log cannot be reached: {error}", "start its database, or name another with --folder or CONSORTIUM_LOG")
+        case NotTaken() | Malformed() | AlreadyUp():
+            return BadInput(str(error))
+        case SchemaMismatch() | UnreadableEntry():
+            return Broken(str(error), "use the release that wrote this log, or a newer one")
+        case _:
+            return Bug(f"{type(error).__name__}: {error}", "see the trace with CONSORTIUM_DEBUG=1, and report it")

@@ -1,0 +1,30 @@
+"""What can be said with every command: where the consortium is, who speaks, and how to answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final
+
+from cyclopts import Parameter
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Where:
+    """Where the consortium is."""
+
+    folder: Annotated[Path | None, Parameter(help="The folder that `consortium up` keeps everything in; by default state.")] = None
+    json: Annotated[bool, Parameter(negative=(), help="Answer in JSON; errors too, on stderr.", show_default=False)] = False
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class By(Where):
+    """Who gives a command."""
+
+    actor: Annotated[str, Parameter(name="--as", help="Who gives the command: a person's handle.")]
+    id: Annotated[str | None, Parameter(help="The command's id, to ask again safely; by default a new one.")] = None
+
+
+HERE: Final = Where()

@@ -1,0 +1,130 @@
+"""What people see: text without markup or control characters, tables, JSON, and progress from two seconds on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sys
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final, Self
+
+from rich import box
+from rich.console import Console
+from rich.status import Status
+from rich.table import Table
+
+from domain.money import display
+
+SLOW_SECONDS: Final = 2.0
+"""From when on a command shows that it is working; also how often it says so where there is no terminal."""
+_PIPED_WIDTH: Final = 200
+
+_ESCAPED: Final = re.compile(r"\\([\\`*_{}\[\]()<>#+!|~&@:/])")
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console that takes text as it is: no markup, no emoji codes."""
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, markup=False, highlight=False, emoji=False, width=None if stream.isatty() else _PIPED_WIDTH)
+
+
+def plain(text: str, keep: str = "") -> str:
+    """Text of anybody made safe for a terminal: control, format and unassigned characters become spaces."""
+    return "".join(" " if character not in keep and unicodedata.category(character)[0] == "C" else character for character in text)
+
+
+def unescaped(line: str) -> str:
+    """A headline, which is escaped for Markdown, as a terminal shows it."""
+    return plain(_ESCAPED.sub(r"\1", line))
+
+
+def say(*lines: str) -> None:
+    """Lines for people, on stdout."""
+    for line in lines:
+        console().print(plain(line), soft_wrap=True)
+
+
+def say_json(value: Any) -> None:
+    """One JSON value on one line of stdout, its strings free of characters that steer a terminal."""
+    print(as_json(value), flush=True)
+
+
+def as_json(value: Any) -> str:
+    """JSON in which characters that steer a terminal are escaped and every script is kept as it is."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return "".join(_steerless(character) for character in text)
+
+
+def _steerless(character: str) -> str:
+    if unicodedata.category(character)[0] != "C":
+        return character
+    return json.dumps(character)[1:-1]
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "", right: Iterable[str] = ()) -> None:
+    """A table on stdout. Every cell is made plain."""
+    shown = Table(*columns, title=title or None, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
+    for column in shown.columns:
+        column.overflow = "fold"
+        if column.header in set(right):
+            column.justify = "right"
+    for row in rows:
+        shown.add_row(*(plain(cell) for cell in row))
+    console().print(shown)
+
+
+def value(name: str, held: str | int, currency: str) -> str:
+    """A value of a headline as people read it: amounts with their currency."""
+    return display(held, currency) if name.endswith("_minor") and isinstance(held, int) else str(held)
+
+
+def values(held: Mapping[str, str | int], currency: str) -> Mapping[str, str]:
+    """Every value of a headline by its name in words."""
+    return {name.removesuffix("_minor").replace("_", " "): value(name, item, currency) for name, item in held.items()}
+
+
+class Progress:
+    """Tells on stderr that something takes its time, and how far it is: nothing within the first two seconds."""
+
+    def __init__(self, what: str, total: int = 0) -> None:
+        self._what = what
+        self._total = total
+        self._done = 0
+        self._task: asyncio.Task[None] | None = None
+        self._shown: Status | None = None
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._show())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+        if self._shown is not None:
+            self._shown.stop()
+
+    def at(self, done: int, what: str = "") -> None:
+        """How far it is."""
+        self._done, self._what = done, what or self._what
+
+    async def _show(self) -> None:
+        out = console(stderr=True)
+        await asyncio.sleep(SLOW_SECONDS)
+        if out.is_terminal:
+            self._shown = out.status(self._line())
+            self._shown.start()
+        while True:
+            if self._shown is None:
+                out.print(self._line())
+            else:
+                self._shown.update(self._line())
+            await asyncio.sleep(SLOW_SECONDS if self._shown is None else 0.2)
+
+    def _line(self) -> str:
+        of = f" of {self._total:,}" if self._total else ""
+        return f"{self._what}: {self._done:,}{of}" if self._done else f"{self._what} …"

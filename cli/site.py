@@ -1,0 +1,99 @@
+"""Where the consortium is: its settings, its log, its read models, and Temporal."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.service import RPCError
+
+import worker
+from cli.failures import BadInput, Unreachable
+from cli.options import Where
+from cli.output import Progress
+from domain.register import Register
+from eventstore.log import Log
+from eventstore.readmodels import Projector, standings
+from eventstore.recorder import Recorder
+
+CONNECT_SECONDS: Final = 10
+
+
+def settings(where: Where) -> worker.Settings:
+    """The settings in force. Raises `BadInput` for wrong ones."""
+    try:
+        chosen = worker.settings()
+    except ValueError as error:
+        raise BadInput(f"the settings in the environment: {error}") from error
+    return chosen if where.folder is None else chosen.model_copy(update={"folder": where.folder})
+
+
+@asynccontextmanager
+async def log_of(chosen: worker.Settings) -> AsyncIterator[Log]:
+    """The log, which must exist. Raises `Unreachable`."""
+    url = chosen.log_url
+    if "://" not in url and not Path(url.removeprefix("sqlite:")).exists():
+        raise Unreachable(f"there is no log at {url}", f"start one with `consortium up --folder {chosen.folder}`, or name another folder")
+    log = await worker.open_log(url)
+    try:
+        yield log
+    finally:
+        await log.close()
+
+
+async def rows(log: Log, process: str | None = None) -> Sequence[dict[str, Any]]:
+    """The read model's row of every stream, as of now."""
+    async with Progress("bringing the lists up to date"):
+        await Projector(log).catch_up()
+    return await standings(log, process)
+
+
+async def currency(log: Log) -> str:
+    """The charter's currency; empty before the founding."""
+    return next((str(row["values"]["currency"]) for row in await rows(log, "consortium") if "currency" in row["values"]), "")
+
+
+async def register(log: Log) -> Register:
+    """The register as of the log's head."""
+    recorder = Recorder(log)
+    try:
+        async with Progress("reading the log"):
+            return (await recorder.replica()).register
+    finally:
+        await recorder.close()
+
+
+def running(folder: Path) -> dict[str, str] | None:
+    """What the `consortium up` that runs on this folder announced; `None` when none runs."""
+    try:
+        found: dict[str, str] = json.loads((folder / "up.json").read_text(encoding="utf-8"))
+        with (folder / "up.lock").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return found
+    except (OSError, ValueError):
+        return None
+    return None
+
+
+async def temporal(chosen: worker.Settings) -> Client:
+    """A client of the Temporal that `up` runs on the folder, else of the profile in force. Raises `Unreachable`."""
+    up = None if chosen.log else running(chosen.folder)
+    where = up["address"] if up else chosen.address
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS), Progress(f"connecting to Temporal at {where}"):
+            if up:
+                return await Client.connect(where, data_converter=pydantic_data_converter)
+            return await worker.connect(where)
+    except (RuntimeError, RPCError, OSError, ValueError) as error:
+        raise Unreachable(
+            f"Temporal cannot be reached ({where}, or the profile in force)",
+            f"start everything with `consortium up --folder {chosen.folder}`, or say where it is: TEMPORAL_ADDRESS or CONSORTIUM_ADDRESS",
+        ) from error  # fmt: skip
