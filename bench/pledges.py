@@ -1,0 +1,155 @@
+"""What a pledge costs in a small round and in a large one; and that the large one closes.
+
+`python -m bench.pledges`: rounds of 100 pledges and one of 10,000, recorded by 64 callers on SQLite, in interleaved passes;
+medians in microseconds a pledge, their ratio, and what closing takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import statistics
+import sys
+import tempfile
+import time
+import tomllib
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field, TypeAdapter
+from rich.console import Console
+from rich.table import Table
+
+from domain.catalog import CATALOG
+from domain.charter import Charter, Office
+from domain.consortium import Found, Officer
+from domain.kernel import SERVICE, Agenda, Command, Headline, derived_id
+from domain.process import Common, Process
+from domain.register import Capacity, MemberActivated, RepresentativeSeated
+from eventstore.entries import Submission
+from eventstore.recorder import Recorder
+from eventstore.sqlite import SqliteLog
+from eventstore.wire import canonical_command
+
+MEMBERS: Final = 10_000
+SMALL: Final = 100
+PASSES: Final = 5
+CALLERS: Final = 64
+TARGET: Final = 1.2
+START: Final = datetime(2026, 11, 2, 9, tzinfo=UTC)
+GOAL: Final = 10**13
+
+
+class Seed(Command):
+    """Make so many members at once: what onboarding would take years for."""
+
+    kind: Literal["seed"] = "seed"
+    members: int
+
+
+def members(count: int) -> Iterator[MemberActivated | RepresentativeSeated]:
+    """The facts that make members."""
+    for number in range(count):
+        name = f"m{number:05}"
+        yield MemberActivated(member=name, name=name, tier="founding", country="CH", at=START)
+        yield RepresentativeSeated(member=name, person=f"rep-{name}", capacity=Capacity.REPRESENTATIVE, at=START)
+
+
+SEED: Final[Process[Any, Any, Any]] = Process(
+    name="seed",
+    initial=0,
+    decide=lambda state, command, context: tuple(members(command.members)),
+    evolve=lambda state, event: state + 1,
+    agenda=lambda state: Agenda(closed=True),
+    describe=lambda state: Headline("seeded", f"{state} facts"),
+    commands=TypeAdapter(Seed),
+    events=TypeAdapter(tuple[Annotated[MemberActivated | RepresentativeSeated | Common, Field(discriminator="kind")], ...]),
+)
+
+
+def charter() -> Charter:
+    """The example charter, with room for small pledges."""
+    data = tomllib.loads(Path(__file__).parent.parent.joinpath("examples/charter.toml").read_text(encoding="utf-8"))
+    data["funding"]["share_floor"] = 0
+    return Charter.model_validate_json(json.dumps(data, default=str))
+
+
+def given(stream: str, command: dict[str, Any], by: str, at: datetime = START) -> Submission:
+    """A command on its way to the log."""
+    return Submission(stream, derived_id(stream, str(command), by), by, canonical_command(json.dumps(command)), at)
+
+
+def opening(title: str, at: datetime) -> dict[str, Any]:
+    """The command that announces a round, a minute before pledging starts."""
+    return {
+        "kind": "open_round", "title": title, "currency": "USD", "goal": GOAL, "minimum": GOAL // 10**6,
+        "opens_at": (at + timedelta(minutes=1)).isoformat(), "closes_at": (at + timedelta(days=20)).isoformat(), "run": "bench",
+        "budget": [{"name": "compute", "amount": GOAL}], "tranches": [{"name": "all", "fraction": 10_000}],
+    }  # fmt: skip
+
+
+async def pledged(recorder: Recorder, stream: str, count: int) -> float:
+    """Opens a round and lets so many members pledge; microseconds a pledge."""
+    at = max((await recorder.replica()).head_time, START)
+    now = at + timedelta(minutes=2)
+    await recorder.record(given(stream, opening(stream, at), "sam", at))
+    await recorder.record(given(stream, {"kind": "start_pledging"}, SERVICE, now))
+    pledges = iter(
+        [
+            given(stream, {"kind": "pledge", "member": f"m{number:05}", "amount": 10**7 + number}, f"rep-m{number:05}", now)
+            for number in range(count)
+        ]
+    )
+
+    async def caller() -> None:
+        for pledge in pledges:
+            refusal = (await recorder.record(pledge)).refusal
+            assert refusal is None, refusal
+
+    start = time.perf_counter()
+    await asyncio.gather(*(caller() for _ in range(CALLERS)))
+    return (time.perf_counter() - start) / count * 1e6
+
+
+async def measure(folder: Path) -> tuple[list[float], list[float], float]:
+    """Microseconds a pledge in small rounds and in the large one, a pair a pass; and seconds that closing took."""
+    log = await SqliteLog.open(folder / "log.db")
+    recorder = Recorder(log, {**CATALOG, "seed": SEED})
+    officers = (
+        Officer(person="sam", offices=frozenset({Office.SECRETARIAT})),
+        Officer(person="tess", offices=frozenset({Office.TREASURER})),
+    )
+    await recorder.record(given("consortium/bench", Found(charter=charter(), officers=officers).model_dump(mode="json"), "sam"))
+    await recorder.record(given("seed/members", {"kind": "seed", "members": MEMBERS}, "sam"))
+    small, large = [], []
+    for number in range(PASSES):
+        small.append(statistics.median([await pledged(recorder, f"round/small-{number}-{each}", SMALL) for each in range(20)]))
+        large.append(await pledged(recorder, f"round/large-{number}", MEMBERS))
+    end = (await recorder.replica()).head_time + timedelta(days=20)
+    start = time.perf_counter()
+    closed = await recorder.record(given("round/large-0", {"kind": "close_pledging"}, SERVICE, end))
+    took = time.perf_counter() - start
+    assert "pledges_allocated" in closed.kinds, closed.refusal
+    await recorder.close()
+    await log.close()
+    return small, large, took
+
+
+async def main() -> bool:
+    """Prints the table; whether the target was met."""
+    with tempfile.TemporaryDirectory() as folder:
+        small, large, took = await measure(Path(folder))
+    ratio = statistics.median(large) / statistics.median(small)
+    table = Table("pledges in the round", f"{SMALL:,}", f"{MEMBERS:,}", "ratio", "target", "met", "closing the large one")
+    table.add_row(
+        "us a pledge", f"{statistics.median(small):.0f}", f"{statistics.median(large):.0f}", f"{ratio:.2f}", f"at most {TARGET}",
+        "yes" if ratio <= TARGET else "no", f"{took:.2f} s",
+    )  # fmt: skip
+    Console().print(table)
+    return ratio <= TARGET
+
+
+if __name__ == "__main__":
+    sys.exit(not asyncio.run(main()))
