@@ -59,17 +59,13 @@ def demo(
         Print the end as JSON.
     """
     console = Console(stderr=True, highlight=False)
-    rules = _charter(charter)
+    rules = adopted(charter)
     start = time.monotonic()
 
     def told(line: str) -> None:
         console.print(f"[dim]{time.monotonic() - start:5.1f} s[/dim]  {line}", markup=True)
 
-    if folder.name != "demo" and folder.exists() and any(folder.iterdir()):
-        raise ValueError(f"{folder} is not empty: name a new folder, or one called demo")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    (folder / "sanctions.txt").write_text(files("cli").joinpath("sanctions.txt").read_text(encoding="utf-8"), encoding="utf-8")
+    prepare(folder)
     played = _skipped(folder, rules, told) if full_length else _compressed(folder, rules, told, console if stay else None)
     end = asyncio.run(played)
     if json_:
@@ -78,7 +74,17 @@ def demo(
         _show(Console(highlight=False), end, rules.currency, folder)
 
 
-def _charter(path: Path) -> Charter:
+def prepare(folder: Path) -> None:
+    """Makes the folder anew, with a sanctions list in it. Raises `ValueError` for a folder that may be somebody's."""
+    if folder.name != "demo" and folder.exists() and any(folder.iterdir()):
+        raise ValueError(f"{folder} is not empty: name a new folder, or one called demo")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / "sanctions.txt").write_text(files("cli").joinpath("sanctions.txt").read_text(encoding="utf-8"), encoding="utf-8")
+
+
+def adopted(path: Path) -> Charter:
+    """The charter in a file. Raises `ValueError`."""
     if not path.is_file():
         raise ValueError(f"there is no charter at {path}; name one with --charter")
     return Charter.model_validate_json(json.dumps(tomllib.loads(path.read_text(encoding="utf-8")), default=str))

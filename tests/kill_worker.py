@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -65,7 +66,7 @@ class Killed:
             )
             try:
                 if self.kills < most:
-                    await asyncio.sleep(2.0 + self._chance.random() * 3.0)
+                    await asyncio.sleep(3.0 + self._chance.random() * 6.0)
                     process.send_signal(signal.SIGKILL)
                     self.kills += 1
                 await process.wait()
@@ -134,10 +135,10 @@ async def telling(client: Client, folder: Path, chance: random.Random, kills: in
     killed = Killed(environment, chance)
     log = await worker.open_log(str(folder / "log.db"))
     recorder = Recorder(log)
-    stage = LiveStage(Sender(client, queue, patience=timedelta(seconds=30)), recorder, clock)
+    stage = LiveStage(Sender(client, queue, patience=timedelta(seconds=30)), recorder, clock, partial(print, flush=True))
     killing = asyncio.create_task(killed.run(kills))
     try:
-        async with asyncio.timeout(900):
+        async with asyncio.timeout(1_800):
             await Story(stage, charter(decisions__admission__duration_hours=24 * 28)).play()
     finally:
         killing.cancel()
