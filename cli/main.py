@@ -1,71 +1,114 @@
-"""`consortium`: words to commands, rows to tables. Everything heavy is imported by the command that needs it."""
+"""`consortium`: words to commands, read models to tables. What a command needs is imported when it is given."""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from typing import Final
+import traceback
+from collections.abc import Sequence
+from typing import Any, Final, NoReturn
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Group, UnknownCommandError
+
+RUN, LOOK, ACT, REST = (Group.create_ordered(name) for name in ("Run it", "Look", "Act", "Help"))
+COMMANDS: Final = {
+    "up": ("cli.up:up", RUN, "Run everything in a folder: Temporal with its UI, a worker, the log."),
+    "demo": ("cli.demo:demo", RUN, "Play a consortium's founding and its first round."),
+    "worker": ("cli.up:work", RUN, "Run one worker of many, on the log and the Temporal that the environment names."),
+    "recover": ("cli.keep:recover", RUN, "Start every unfinished process again from the log."),
+    "rebuild": ("cli.keep:rebuild", RUN, "Make the lists anew from the log."),
+    "status": ("cli.look:status", LOOK, "Show what is under way, what needs attention, and what is due."),
+    "members": ("cli.look:members", LOOK, "List the members and applicants."),
+    "proposals": ("cli.look:proposals", LOOK, "List the proposals."),
+    "rounds": ("cli.look:rounds", LOOK, "List the funding rounds."),
+    "show": ("cli.look:show", LOOK, "Show one process, like round/atlas-1."),
+    "log": ("cli.look:log", LOOK, "Show the entries of the log, and follow it."),
+    "inbox": ("cli.look:inbox", LOOK, "Show what waits for a person, and until when."),
+    "who-represents": ("cli.look:who_represents", LOOK, "Show who speaks for an organisation, now or at a time."),
+    "verify": ("cli.keep:verify", LOOK, "Check that the log is whole and unchanged."),
+    "charter": ("cli.charter:app", LOOK, "Check a charter, or show the one in force."),
+    "consortium": ("cli.processes:consortium", ACT, "Found it; officers, their keys, the charter."),
+    "member": ("cli.processes:member", ACT, "Apply, sign, pay dues, name representatives, leave."),
+    "proposal": ("cli.processes:proposal", ACT, "Propose, vote, step back from a conflict."),
+    "round": ("cli.processes:round", ACT, "Open rounds, pledge, call, pay, deliver, spend."),
+    "retry": ("cli.keep:retry", ACT, "Try a failed step again."),
+    "waive": ("cli.keep:waive", ACT, "Live without a failed step."),
+}
+"""Where each command is, in which panel of the help, and what it does. Processes are here by their name in the catalog."""
 
 app: Final = App(
     name="consortium",
-    help="Runs a consortium that funds open AI models together: durable processes over one verifiable log.",
-    version_flags=[],
+    help="Runs a consortium that funds open AI models together, over one verifiable log.",
+    help_epilogue="Exit codes: 0 done, 1 the log is broken, 2 refused by a rule, 3 nobody answers, 4 bad input.",
+    help_format="plaintext",
+    group_commands=REST,
     result_action="return_value",
 )
-app.command("cli.running:up", name="up", help="Run everything here: Temporal with its UI, a worker, the log in a folder.")
-app.command("cli.demo:demo", name="demo", help="Play a founding and a first funded round, on the real parts.")
-app.command("cli.running:work", name="worker", help="Run a worker against the Temporal and the log of the environment.")
-app.command("cli.running:recover", name="recover", help="Start every unfinished process again from the log.")
-app.command("cli.running:rebuild", name="rebuild", help="Make the read models anew from the log, while the system runs.")
-app.command("cli.reading:status", name="status", help="What runs, what needs attention, and what is due next.")
-app.command("cli.reading:members", name="members", help="All members and applicants.")
-app.command("cli.reading:proposals", name="proposals", help="All proposals.")
-app.command("cli.reading:rounds", name="rounds", help="All funding rounds, with their money by state.")
-app.command("cli.reading:show", name="show", help="One process: where it stands, what it owes, who is waited for.")
-app.command("cli.reading:log", name="log", help="The log, entry by entry; --follow waits for more.")
-app.command("cli.reading:inbox", name="inbox", help="What waits for a person, and by when.")
-app.command("cli.reading:who_represents", name="who-represents", help="Who speaks for an organisation, as of any date.")
-app.command("cli.reading:verify", name="verify", help="Check the hash chain of the whole log.")
-app.command("cli.charters:app", name="charter", help="Check a charter, or show the one in force.")
-app.command("cli.commands:consortium", name="consortium", help="Commands: the founding, the officers, the charter.")
-app.command("cli.commands:member", name="member", help="Commands of memberships.")
-app.command("cli.commands:proposal", name="proposal", help="Commands of proposals and votes.")
-app.command("cli.commands:round_", name="round", help="Commands of funding rounds.")
-app.command("cli.commands:retry", name="retry", help="Try a failed step again.")
-app.command("cli.commands:waive", name="waive", help="Live without a failed step, with the reason.")
+for _number, (_name, (_path, _panel, _help)) in enumerate(COMMANDS.items()):
+    app.command(_path, name=_name, help=_help, group=_panel, sort_key=_number)
 
 
-def main() -> None:
-    """Runs the command line and ends the process with its exit code: 0 done, 1 broken, 2 refused, 3 unreachable, 4 bad input."""
+def run(tokens: Sequence[str]) -> int:
+    """Carries out a command line; its exit code. Errors are told in one message on stderr, with `--json` as one JSON object."""
     try:
-        result = app(sys.argv[1:], exit_on_error=False, print_error=False)
-        code = result if isinstance(result, int) else 0
+        app(list(tokens), exit_on_error=False, print_error=False)
     except KeyboardInterrupt:
-        code = 130
-    except CycloptsError as error:
-        code = _bad_usage(error)
-    except Exception as error:  # noqa: BLE001  the last resort: one clear message instead of a trace
-        from cli.errors import explained
-
-        code = explained(error, as_json="--json" in sys.argv)
-    _leave(code)
-
-
-def _bad_usage(error: CycloptsError) -> int:
-    text = " ".join(str(error).split())
-    print(f"bad input: {text} (see --help)", file=sys.stderr)
-    return 4
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # noqa: BLE001  whatever it is, a person gets a message
+        return _told(error, as_json="--json" in tokens)
+    return 0
 
 
-def _leave(code: int) -> None:
-    """Ends without the interpreter's shutdown, in which Temporal's client can crash on Python 3.11."""
+def main() -> NoReturn:
+    """Runs the command of this process, and ends it: Temporal's client may crash in the interpreter's own farewell."""
+    code = run(sys.argv[1:])
     sys.stdout.flush()
     sys.stderr.flush()
-    if "temporalio" in sys.modules:
-        os._exit(code)
-    sys.exit(code)
+    os._exit(code)
+
+
+def _told(error: Exception, *, as_json: bool) -> int:
+    from cli.failures import NAMES, BadInput, translated
+
+    if os.environ.get("CONSORTIUM_DEBUG"):
+        traceback.print_exception(error)
+    failure = BadInput(_usage(error), "see --help") if isinstance(error, CycloptsError) else translated(error)
+    told: dict[str, Any] = {"error": NAMES[failure.code], "message": failure.message, "way_out": failure.way_out, **failure.details}
+    if as_json:
+        print(json.dumps(told), file=sys.stderr)
+    else:
+        from cli.output import plain
+
+        print(plain(_sentence(told), keep="\n"), file=sys.stderr)
+    return failure.code
+
+
+def _sentence(told: dict[str, Any]) -> str:
+    rule = f" {told['rule']}:" if "rule" in told else ""
+    lines = [f"{told['error']}:{rule} {told['message']}"]
+    lines += [
+        f"  {name}: {told[key]}"
+        for key, name in (("clause", "charter clause"), ("way_out", "way out"), ("command_id", "command id"))
+        if told.get(key)
+    ]
+    return "\n".join(lines)
+
+
+def _usage(error: CycloptsError) -> str:
+    """What is wrong with the words; without loading every command to look for similar ones."""
+    if isinstance(error, UnknownCommandError) and error.app is not None and error.unused_tokens:
+        from difflib import get_close_matches
+
+        names = [name for name in error.app if not name.startswith("-")]
+        near = get_close_matches(error.unused_tokens[0], names, n=1)
+        return f"there is no command {error.unused_tokens[0]!r}" + (
+            f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(names)}"
+        )
+    return " ".join(str(error).split())
 
 
 if __name__ == "__main__":

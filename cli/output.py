@@ -7,7 +7,7 @@ import json
 import re
 import sys
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any, Final, Self
 
@@ -15,8 +15,6 @@ from rich import box
 from rich.console import Console
 from rich.status import Status
 from rich.table import Table
-
-from domain.money import display
 
 SLOW_SECONDS: Final = 2.0
 """From when on a command shows that it is working; also how often it says so where there is no terminal."""
@@ -66,7 +64,9 @@ def _steerless(character: str) -> str:
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "", right: Iterable[str] = ()) -> None:
     """A table on stdout. Every cell is made plain."""
-    shown = Table(*columns, title=title or None, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
+    shown = Table(
+        *columns, title=title or None, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False, show_edge=False
+    )
     for column in shown.columns:
         column.overflow = "fold"
         if column.header in set(right):
@@ -74,16 +74,6 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str =
     for row in rows:
         shown.add_row(*(plain(cell) for cell in row))
     console().print(shown)
-
-
-def value(name: str, held: str | int, currency: str) -> str:
-    """A value of a headline as people read it: amounts with their currency."""
-    return display(held, currency) if name.endswith("_minor") and isinstance(held, int) else str(held)
-
-
-def values(held: Mapping[str, str | int], currency: str) -> Mapping[str, str]:
-    """Every value of a headline by its name in words."""
-    return {name.removesuffix("_minor").replace("_", " "): value(name, item, currency) for name, item in held.items()}
 
 
 class Progress:

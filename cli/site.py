@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import json
+import logging
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +17,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError
 
 import worker
+from activities import logs
 from cli.failures import BadInput, Unreachable
 from cli.options import Where
 from cli.output import Progress
@@ -24,6 +27,8 @@ from eventstore.readmodels import Projector, standings
 from eventstore.recorder import Recorder
 
 CONNECT_SECONDS: Final = 10
+
+logs.configure(sys.stderr, level=logging.WARNING)
 
 
 def settings(where: Where) -> worker.Settings:
@@ -39,13 +44,18 @@ def settings(where: Where) -> worker.Settings:
 async def log_of(chosen: worker.Settings) -> AsyncIterator[Log]:
     """The log, which must exist. Raises `Unreachable`."""
     url = chosen.log_url
-    if "://" not in url and not Path(url.removeprefix("sqlite:")).exists():
+    if not _exists(url):
         raise Unreachable(f"there is no log at {url}", f"start one with `consortium up --folder {chosen.folder}`, or name another folder")
     log = await worker.open_log(url)
     try:
         yield log
     finally:
         await log.close()
+
+
+def _exists(url: str) -> bool:
+    """Whether there can be a log: a file that is not there would be made."""
+    return "://" in url or Path(url.removeprefix("sqlite:")).exists()
 
 
 async def rows(log: Log, process: str | None = None) -> Sequence[dict[str, Any]]:
@@ -72,8 +82,9 @@ async def register(log: Log) -> Register:
 
 def running(folder: Path) -> dict[str, str] | None:
     """What the `consortium up` that runs on this folder announced; `None` when none runs."""
+    found: dict[str, str] = {}
     try:
-        found: dict[str, str] = json.loads((folder / "up.json").read_text(encoding="utf-8"))
+        found = json.loads((folder / "up.json").read_text(encoding="utf-8"))
         with (folder / "up.lock").open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -85,13 +96,13 @@ def running(folder: Path) -> dict[str, str] | None:
 
 async def temporal(chosen: worker.Settings) -> Client:
     """A client of the Temporal that `up` runs on the folder, else of the profile in force. Raises `Unreachable`."""
-    up = None if chosen.log else running(chosen.folder)
+    up, runtime = None if chosen.log else running(chosen.folder), worker.telemetry("")
     where = up["address"] if up else chosen.address
     try:
         async with asyncio.timeout(CONNECT_SECONDS), Progress(f"connecting to Temporal at {where}"):
             if up:
-                return await Client.connect(where, data_converter=pydantic_data_converter)
-            return await worker.connect(where)
+                return await Client.connect(where, data_converter=pydantic_data_converter, runtime=runtime)
+            return await worker.connect(where, runtime)
     except (RuntimeError, RPCError, OSError, ValueError) as error:
         raise Unreachable(
             f"Temporal cannot be reached ({where}, or the profile in force)",

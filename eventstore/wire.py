@@ -32,6 +32,14 @@ def canonical_command(raw: bytes | str) -> bytes:
     Raises `Malformed` for what is too large or too deep, is no JSON object with a `kind`, repeats a key, or holds a
     float or a NaN.
     """
+    value = strict_json(raw)
+    if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
+        raise Malformed('the command must be a JSON object with a "kind"')
+    return encode_json(value)
+
+
+def strict_json(raw: bytes | str) -> Any:
+    """The value of JSON from outside. Raises `Malformed` for what is too large or too deep, repeats a key, or holds a float or a NaN."""
     size = len(raw) if isinstance(raw, bytes) else len(raw.encode())
     if size > LIMIT:
         raise Malformed(f"the command is {size} bytes long; at most {LIMIT} are taken: put large content into a file and name its digest")
@@ -39,11 +47,9 @@ def canonical_command(raw: bytes | str) -> bytes:
         value = json.loads(raw, object_pairs_hook=_unique, parse_float=_no_float, parse_constant=_no_float)
     except (ValueError, RecursionError) as error:
         raise Malformed(f"the command is not readable JSON: {error}") from error
-    if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
-        raise Malformed('the command must be a JSON object with a "kind"')
     if _depth(value) > DEPTH:
         raise Malformed(f"the command is nested deeper than {DEPTH} levels")
-    return encode_json(value)
+    return value
 
 
 class _Kind(msgspec.Struct):

@@ -1,0 +1,78 @@
+"""The charter: checking one that is being written, and showing the one in force."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from cyclopts import App, Parameter
+
+from cli.failures import BadInput
+from cli.files import read_charter
+from cli.options import HERE, Where
+from cli.output import plain, say, say_json
+from cli.site import log_of, register, settings
+from domain.catalog import CATALOG
+
+app: Final = App(name="charter")
+
+
+@app.command
+def check(file: Annotated[Path, Parameter(help="A TOML file; - is stdin.")], /, *, where: Where = HERE) -> None:
+    """Check a charter: every problem is named with its place."""
+    charter = read_charter(file)
+    unknown = sorted(_uncovered(charter))
+    if where.json:
+        say_json({"file": str(file), "name": charter["name"], "currency": charter["currency"], "warnings": unknown})
+        return
+    say(f"{file} is a charter: {charter['name']}, in {charter['currency']}.")
+    say(*(f"  note: {warning}" for warning in unknown))
+
+
+@app.command
+async def show(
+    *, version: Annotated[int | None, Parameter(help="An earlier one; by default the one in force.")] = None, where: Where = HERE
+) -> None:
+    """Show the charter in force, as TOML that `charter check` takes."""
+    async with log_of(settings(where)) as log:
+        agreed = await register(log)
+    if not agreed.version:
+        raise BadInput("the consortium has not been founded yet", "found it with `consortium consortium found`")
+    chosen = version or agreed.version
+    if chosen not in agreed.charters:
+        raise BadInput(f"--version: there is no version {chosen}", f"there are 1 to {agreed.version}")
+    charter = agreed.charters[chosen].model_dump(mode="json", exclude_none=True)
+    if where.json:
+        say_json({"version": chosen, "charter": charter})
+    else:
+        say(f"# version {chosen}" + (", in force" if chosen == agreed.version else ""), *toml(charter))
+
+
+def toml(table: Mapping[str, Any], place: str = "") -> Iterator[str]:
+    """A charter's lines as TOML: plain values first, then the tables."""
+    for key, value in table.items():
+        if not isinstance(value, Mapping):
+            yield f"{key} = {_toml_value(value)}"
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            inner = f"{place}.{key}".lstrip(".")
+            if any(not isinstance(item, Mapping) for item in value.values()):
+                yield from ("", f"[{inner}]")
+            yield from toml(value, inner)
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(_toml_value(item) for item in sorted(value))}]"
+    return json.dumps(plain(value) if isinstance(value, str) else value, ensure_ascii=False)
+
+
+def _uncovered(charter: Mapping[str, Any]) -> Iterator[str]:
+    """Commands that classes of decisions name and that no process knows."""
+    known = {f"{name}/{kind}" for name, process in CATALOG.items() for kind in process.commands.json_schema()["discriminator"]["mapping"]}
+    for name, rule in charter["decisions"].items():
+        for command in rule.get("covers", ()):
+            if command not in known:
+                yield f"decisions.{name}.covers: this release knows no command {command}"

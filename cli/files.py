@@ -1,0 +1,85 @@
+"""Files that people write: commands and charters in TOML or JSON, read strictly and never more than is taken."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tomllib
+from datetime import date, datetime, time
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from cli.failures import BadInput
+from domain.charter import Charter
+from eventstore.wire import LIMIT, Malformed, strict_json
+
+STDIN: Final = Path("-")
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """What a TOML or JSON file (or stdin, `-`) holds, as JSON values. Raises `BadInput` naming the place of what is wrong."""
+    text = _text(path)
+    try:
+        if path.suffix == ".json" or (path.suffix != ".toml" and text.lstrip().startswith("{")):
+            found = strict_json(text)
+        else:
+            found = strict_json(json.dumps(_plain(tomllib.loads(text), "")))
+    except (Malformed, tomllib.TOMLDecodeError) as error:
+        raise BadInput(f"{path}: {error}") from error
+    except RecursionError as error:
+        raise BadInput(f"{path}: is nested too deeply") from error
+    if not isinstance(found, dict):
+        raise BadInput(f"{path}: must hold a table of fields")
+    return found
+
+
+def read_charter(path: Path) -> dict[str, Any]:
+    """The charter in a file, checked. Raises `BadInput` that names every problem with its place."""
+    found = read_table(path)
+    problems = problems_of(found)
+    if problems:
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise BadInput(f"{path}: {count} in the charter" + "".join(f"\n  {problem}" for problem in problems), problems=problems)
+    return found
+
+
+def problems_of(charter: dict[str, Any]) -> list[str]:
+    """Everything that keeps this from being a charter, each with its place."""
+    try:
+        Charter.model_validate_json(json.dumps(charter))
+    except ValidationError as error:
+        return [
+            f"{'.'.join(map(str, problem['loc'])) or 'charter'}: {problem['msg'].removeprefix('Value error, ')}"
+            for problem in error.errors(include_url=False, include_input=False)
+        ]
+    return []
+
+
+def _text(path: Path) -> str:
+    try:
+        with sys.stdin.buffer if path == STDIN else path.open("rb") as file:
+            raw = file.read(LIMIT + 1)
+        if len(raw) > LIMIT:
+            raise BadInput(f"{path}: is larger than {LIMIT} bytes", "put large content elsewhere and name its digest")
+        return raw.decode()
+    except OSError as error:
+        raise BadInput(f"{path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path}: is not UTF-8 text (byte {error.start})") from error
+
+
+def _plain(value: Any, place: str) -> Any:
+    """TOML's values as JSON's: instants as text; floats are refused by the name of their place."""
+    match value:
+        case dict():
+            return {key: _plain(item, f"{place}.{key}".lstrip(".")) for key, item in value.items()}
+        case list():
+            return [_plain(item, f"{place}[{number}]") for number, item in enumerate(value)]
+        case float():
+            raise BadInput(f"{place}: {value} is no integer; amounts are whole minor units, fractions basis points")
+        case datetime() | date() | time():
+            return value.isoformat()
+        case _:
+            return value

@@ -1,0 +1,145 @@
+"""Giving a command: checked here first, sent through Temporal, and believed only once it is seen on the log."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import time
+from typing import Any, Final
+from uuid import UUID
+
+from activities.messages import Receipt
+from activities.sending import NotAnswered, NotTaken, Sender, TurnedDown
+from cli.failures import BadInput, Broken, Unreachable, translated
+from cli.options import By
+from cli.output import Progress, say, say_json, unescaped
+from cli.site import log_of, settings, temporal
+from domain.catalog import process_for
+from domain.kernel import SERVICE, SLUG
+from eventstore.entries import ACCEPTED, Entry, hash_of
+from eventstore.log import Log, LogUnavailable
+from eventstore.readmodels import STANDINGS, Projector
+from eventstore.wire import Malformed, canonical_command, parse
+from worker import Settings
+
+SEEN_SECONDS: Final = 5
+"""How long an acknowledged entry may take to show on the log (a replica of the database may lag)."""
+
+
+async def give(by: By, stream: str, command: dict[str, Any]) -> None:
+    """Gives a command and shows what came of it. Raises a `Failure`."""
+    actor, command_id = _person(by.actor), _command_id(by.id)
+    body = checked(stream, command)
+    chosen = settings(by)
+    client = await temporal(chosen)
+    try:
+        async with Progress("waiting for an answer"):
+            receipt = await Sender(client, chosen.task_queue).send(stream, command_id, actor, command)
+    except (TurnedDown, NotAnswered, NotTaken) as error:
+        failure = translated(error)
+        failure.details["command_id"] = command_id
+        raise failure from error
+    row = await _seen(chosen, receipt, actor, body)
+    _show(by, receipt, row)
+
+
+def checked(stream: str, command: dict[str, Any]) -> bytes:
+    """The command's canonical form. Raises `BadInput` for what no rule need look at, commands inside of it included."""
+    try:
+        body = canonical_command(json.dumps(command, ensure_ascii=False))
+        parse(process_for(stream), body)
+        _check_inside(command, "")
+    except (Malformed, ValueError) as error:
+        raise BadInput(f"{command['kind']} on {stream}: {error}", "`--help` after the command shows its fields") from error
+    return body
+
+
+def _check_inside(value: Any, place: str) -> None:
+    """Checks every command that a command carries for another stream, as a motion does."""
+    match value:
+        case {"stream": str(stream), "command": dict()}:
+            for name in ("command", "otherwise"):
+                if isinstance(inner := value.get(name), dict):
+                    try:
+                        parse(process_for(stream), canonical_command(json.dumps(inner, ensure_ascii=False)))
+                    except (Malformed, ValueError) as error:
+                        raise Malformed(f"{place}{name}: {error}") from error
+        case dict():
+            for key, item in value.items():
+                _check_inside(item, f"{place}{key}.")
+        case list():
+            for number, item in enumerate(value):
+                _check_inside(item, f"{place}{number}.")
+        case _:
+            return
+
+
+def _person(actor: str) -> str:
+    if actor == SERVICE:
+        raise BadInput(f"nobody speaks as {SERVICE!r}: that is the system itself", "give the command as a person")
+    if re.fullmatch(SLUG, actor) is None:
+        raise BadInput(f"--as: {actor[:80]!r} is not a person's handle: lower-case ASCII letters, digits and hyphens, at most 64")
+    return actor
+
+
+def _command_id(text: str | None) -> str:
+    if text is None:
+        return new_id()
+    try:
+        if str(UUID(text)) == text:
+            return text
+    except ValueError:
+        pass
+    raise BadInput(f"--id: {text[:80]!r} is not a UUID in its usual form, like {new_id()}")
+
+
+def new_id() -> str:
+    """A fresh UUID of version 7 (RFC 9562): later ones sort after earlier ones."""
+    milliseconds, chance = time.time_ns() // 1_000_000, int.from_bytes(os.urandom(10))
+    number = milliseconds << 80 | 7 << 76 | (chance >> 68) << 64 | 2 << 62 | chance & (1 << 62) - 1
+    return str(UUID(int=number))
+
+
+async def _seen(chosen: Settings, receipt: Receipt, actor: str, body: bytes) -> dict[str, Any] | None:
+    """The stream's row once the entry is seen on the log; `None` where the log cannot be looked at. Raises `Broken`."""
+    try:
+        async with log_of(chosen) as log:
+            entry = await _entry(log, receipt.command_id)
+            if entry is None or entry.outcome != ACCEPTED or not hash_of(entry).hex() == entry.hash.hex() == receipt.hash:
+                raise Broken(
+                    f"the answer named position {receipt.position}, but the log at {chosen.log_url} does not hold this command there",
+                    "check that --folder or CONSORTIUM_LOG names the log that this Temporal works on; then run `consortium verify`",
+                    command_id=receipt.command_id,
+                )  # fmt: skip
+            if (entry.stream, entry.actor, entry.command) != (receipt.stream, actor, body):
+                raise BadInput(f"--id: another command has this id, at position {entry.position}", "give a new id, or none")
+            await Projector(log).catch_up()
+            row: dict[str, Any] = json.loads((await log.rows(STANDINGS, key=receipt.stream))[0].body)
+            return row
+    except (Unreachable, LogUnavailable):
+        return None
+
+
+async def _entry(log: Log, command_id: str) -> Entry | None:
+    """The entry of a command, which a replica of the log may be late to show."""
+    end = time.monotonic() + SEEN_SECONDS
+    while True:
+        found = await log.find([command_id])
+        if found or time.monotonic() > end:
+            return found[0] if found else None
+        await asyncio.sleep(0.1)
+
+
+def _show(by: By, receipt: Receipt, row: dict[str, Any] | None) -> None:
+    if by.json:
+        told = receipt.model_dump(mode="json") | {"outcome": "accepted", "seen": row is not None}
+        say_json(told | {"phase": row and row["phase"], "line": row and unescaped(row["line"])})
+        return
+    say(f"accepted at position {receipt.position}: {', '.join(receipt.events) or 'nothing changed'}")
+    if row is None:
+        say("(not seen: the log cannot be looked at from here)")
+    else:
+        say(f"{receipt.stream}, {row['phase']}: {unescaped(row['line'])}")
+    say(f"id {receipt.command_id}")

@@ -1,0 +1,135 @@
+"""Keeping the system whole: checking the log, taking processes up again, making the lists anew, and mending failed steps."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import Annotated, Final
+
+from cyclopts import Parameter
+
+from activities.sending import Sender
+from audit.reexecute import Reexecution
+from cli.embedded import recover as taken_up
+from cli.failures import Broken
+from cli.give import give
+from cli.look import process_of
+from cli.options import HERE, By, Where
+from cli.output import Progress, say, say_json
+from cli.site import log_of, settings, temporal
+from eventstore import entries as chain
+from eventstore.entries import EMPTY, Entry
+from eventstore.log import Log, LogUnavailable
+from eventstore.readmodels import Projector
+from eventstore.recorder import Recorder
+
+BATCH: Final = 2_000
+_UNREADABLE: Final = (LogUnavailable, ValueError, TypeError, struct.error)
+"""What a damaged entry may raise before its hash is even looked at."""
+
+
+Stream = Annotated[str, Parameter(help="Whose, like member/helio.")]
+Step = Annotated[str, Parameter(help="The step's key; `consortium show` names it.")]
+Decide = Annotated[
+    bool, Parameter(negative=(), show_default=False, help="Decide every entry again: each event and refusal must be as before.")
+]
+
+
+async def verify(*, decide: Decide = False, where: Where = HERE) -> None:
+    """Check the whole log: no gap, no change, no time running back. Ends with 1 and names the position where it is broken."""
+    again = Reexecution() if decide else None
+    async with log_of(settings(where)) as log:
+        last = (await log.head()).position
+        head = EMPTY
+        async with Progress("checked", last) as progress:
+            while batch := await _batch(log, head.position):
+                found = _checked(batch, head)
+                if isinstance(found, chain.Broken):
+                    raise _broken(found)
+                if again is not None and (wrong := again.check(batch)) is not None:
+                    raise _broken(wrong)
+                head = found
+                progress.at(head.position)
+    if head.position < last:
+        raise _broken(chain.Broken(head.position + 1, "is missing"))
+    if where.json:
+        say_json({"entries": head.position, "head": head.hash.hex(), "decided_again": decide})
+    else:
+        say(f"{head.position:,} entries are whole{' and decided as the rules demand' if decide else ''}.", f"head {head.hash.hex()}")
+
+
+async def _batch(log: Log, after: int) -> Sequence[Entry]:
+    """The next entries; where one cannot even be read, those before it, and then `Broken`."""
+    try:
+        return await log.read(after, BATCH)
+    except _UNREADABLE:
+        whole: list[Entry] = []
+        for position in range(after, after + BATCH):
+            try:
+                whole += await log.read(position, 1)
+            except _UNREADABLE as error:
+                if whole:
+                    return whole
+                raise _broken(chain.Broken(position + 1, f"cannot be read: {error}")) from error
+        return whole
+
+
+def _broken(found: chain.Broken) -> Broken:
+    way_out = "compare with a backup, or with the copy of a member"
+    return Broken(f"position {found.position}: {found.reason}", way_out, position=found.position)
+
+
+def _checked(batch: Sequence[Entry], head: chain.Head) -> chain.Head | chain.Broken:
+    try:
+        return chain.verify(batch, head)
+    except _UNREADABLE:
+        for entry in batch:
+            try:
+                found = chain.verify((entry,), head)
+            except _UNREADABLE as error:
+                return chain.Broken(head.position + 1, f"cannot be hashed: {error}")
+            if isinstance(found, chain.Broken):
+                return found
+            head = found
+        raise
+
+
+async def recover(*, where: Where = HERE) -> None:
+    """Start every unfinished process again from the log, whatever Temporal still knows. Repeating it changes nothing."""
+    chosen = settings(where)
+    async with log_of(chosen) as log:
+        client = await temporal(chosen)
+        recorder = Recorder(log)
+        try:
+            async with Progress("starting unfinished processes again"):
+                number = await taken_up(recorder, Sender(client, chosen.task_queue))
+        finally:
+            await recorder.close()
+    if where.json:
+        say_json({"unfinished": number})
+    else:
+        say(f"{number} unfinished {'process runs' if number == 1 else 'processes run'}.")
+
+
+async def rebuild(*, where: Where = HERE) -> None:
+    """Make the read models anew from the first entry, while everything runs; readers see the old ones until then."""
+    async with log_of(settings(where)) as log:
+        last = (await log.head()).position
+        async with Progress(f"rebuilding the lists from {last:,} entries"):
+            position = await Projector(log).rebuild()
+    if where.json:
+        say_json({"position": position})
+    else:
+        say(f"The lists are made anew, up to position {position:,}.")
+
+
+async def retry(stream: Stream, step: Step, /, *, by: By) -> None:
+    """Try a failed step of a process again. By the secretariat."""
+    process_of(stream)
+    await give(by, stream, {"kind": "retry_step", "step": step})
+
+
+async def waive(stream: Stream, step: Step, /, *, reason: Annotated[str, Parameter(help="Why it can be done without.")], by: By) -> None:
+    """Live without a failed step of a process. By the secretariat."""
+    process_of(stream)
+    await give(by, stream, {"kind": "waive_step", "step": step, "reason": reason})

@@ -1,0 +1,303 @@
+"""Looking: what is under way, what waits for whom, what was recorded, who speaks for whom."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Iterable, Mapping
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Annotated, Any, Final
+
+from cyclopts import Parameter
+from rich.markdown import Markdown
+
+from cli.failures import BadInput
+from cli.fields import day, instant
+from cli.options import HERE, Where
+from cli.output import console, plain, say, say_json, table, unescaped
+from cli.site import log_of, register, rows, running, settings
+from domain.catalog import process_for
+from domain.charter import Office
+from domain.kernel import SLUG
+from domain.register import Register
+from eventstore.entries import ACCEPTED, Entry
+from eventstore.entries import instant as instant_of
+from eventstore.log import Log
+
+SOON: Final = 10
+"""How many deadlines `status` shows, and how many entries `show`."""
+BATCH: Final = 500
+FOLLOW_SECONDS: Final = 30.0
+
+Row = Mapping[str, Any]
+
+
+# ---------------------------------------------------------------- everything at a glance
+
+
+async def status(*, where: Where = HERE) -> None:
+    """Show what is under way, what needs attention, and what is due next."""
+    chosen = settings(where)
+    async with log_of(chosen) as log:
+        found, head = await rows(log), await log.head()
+    phases: dict[str, Counter[str]] = {}
+    for row in found:
+        phases.setdefault(row["process"], Counter())[row["phase"]] += 1
+    attention = [row for row in found if row["attention"]]
+    due = sorted((row for row in found if row["due"]), key=lambda row: row["due"])[:SOON]
+    up = running(chosen.folder)
+    if where.json:
+        brief = ("stream", "phase", "line", "due", "deadline", "waits_for", "failed")
+        told = [[{name: row[name] for name in brief} for row in some] for some in (attention, due)]
+        say_json({
+            "log": chosen.log_url, "position": head.position, "up": up,
+            "processes": {name: dict(counted) for name, counted in phases.items()}, "attention": told[0], "due": told[1],
+        })  # fmt: skip
+        return
+    say(
+        f"{chosen.log_url}: {head.position:,} entries"
+        + (f"; up with Temporal's UI at {up['ui']}" if up else "; `consortium up` does not run")
+    )
+    table(
+        ("process", "phase", "number"),
+        [(name, phase, str(number)) for name, counted in phases.items() for phase, number in counted.most_common()],
+        right=("number",),
+    )
+    if attention:
+        failed = [(row["stream"], step, reason) for row in attention for step, reason in row["failed"].items()]
+        table(("stream", "step", "reason"), failed, title="Needs attention (`consortium retry` or `waive`)")
+    else:
+        say("Nothing needs attention.")
+    if due:
+        table(("due", "what", "stream"), [(_time(row["due"]), row["deadline"], row["stream"]) for row in due], title="Due next")
+
+
+async def members(*, where: Where = HERE) -> None:
+    """List the members and applicants."""
+    await _list("member", where)
+
+
+async def proposals(*, where: Where = HERE) -> None:
+    """List the proposals."""
+    await _list("proposal", where)
+
+
+async def rounds(*, where: Where = HERE) -> None:
+    """List the funding rounds."""
+    await _list("round", where)
+
+
+async def _list(process: str, where: Where) -> None:
+    async with log_of(settings(where)) as log:
+        found = await rows(log, process)
+    if where.json:
+        say_json([_told(row) for row in found])
+    elif found:
+        shown = [(row["stream"], row["phase"], unescaped(row["line"]), ", ".join(row["waits_for"]), _time(row["due"])) for row in found]
+        table((process, "phase", "", "waits for", "due"), shown)
+    else:
+        say(f"There is no {process} yet.")
+
+
+# ---------------------------------------------------------------- one stream
+
+
+async def show(stream: Annotated[str, Parameter(help="Which, like round/atlas-1.")], /, *, where: Where = HERE) -> None:
+    """Show one process: where it stands, what is owed, and its last entries."""
+    process_of(stream)
+    async with log_of(settings(where)) as log:
+        row = next((row for row in await rows(log) if row["stream"] == stream), None)
+        if row is None:
+            raise BadInput(f"nothing is on the log about {stream}", "`consortium status` and the lists show what there is")
+        last = deque([entry async for entry in _entries(log, stream, 0)], SOON)
+    if where.json:
+        say_json(_told(row) | {"entries": [entry_told(entry) for entry in last]})
+        return
+    say(f"{stream}, {row['phase']}: {unescaped(row['line'])}")
+    if row["details"]:
+        console().print(Markdown(plain(row["details"], keep="\n"), hyperlinks=False))
+    if row["waits_for"]:
+        say(f"waits for {', '.join(row['waits_for'])}")
+    if row["due"]:
+        say(f"due {_time(row['due'])}: {row['deadline']}")
+    say(*(f"failed: {step}: {reason}" for step, reason in row["failed"].items()))
+    _entries_shown(last)
+
+
+async def log(
+    *,
+    follow: Annotated[bool, Parameter(negative=(), show_default=False, help="Wait for more, until Ctrl-C.")] = False,
+    stream: Annotated[str | None, Parameter(help="Only those of one stream, like round/atlas-1.")] = None,
+    after: Annotated[int, Parameter(help="Only those after this position.")] = 0,
+    where: Where = HERE,
+) -> None:
+    """Show the entries of the log in order; in JSON one a line."""
+    if stream is not None:
+        process_of(stream)
+    if after < 0:
+        raise BadInput("--after: positions are counted from 1", "leave it out to see everything")
+    async with log_of(settings(where)) as log:
+        seen = after
+        while True:
+            async for entry in _entries(log, stream, seen):
+                _entry_shown(entry, where)
+                seen = entry.position
+            if not follow:
+                return
+            seen = max(seen, (await log.head()).position if stream and not await _more(log, stream, seen) else seen)
+            await log.changed(seen, FOLLOW_SECONDS)
+
+
+async def _more(log: Log, stream: str, after: int) -> bool:
+    return bool(await log.read_stream(stream, after, 1))
+
+
+async def _entries(log: Log, stream: str | None, after: int) -> AsyncIterator[Entry]:
+    while batch := await (log.read_stream(stream, after, BATCH) if stream else log.read(after, BATCH)):
+        for entry in batch:
+            yield entry
+        after = batch[-1].position
+
+
+# ---------------------------------------------------------------- people
+
+
+async def inbox(*, who: Annotated[str, Parameter(name="--as", help="Whose: a person's handle.")], where: Where = HERE) -> None:
+    """Show what waits for a person, for his offices and for the members he speaks for, and until when."""
+    async with log_of(settings(where)) as log:
+        agreed, found = await register(log), await rows(log)
+    if not agreed.knows(who):
+        raise BadInput(f"the log knows nobody called {who!r}", "`consortium show` of the consortium or a member names its people")
+    mine = sorted(_waiting(agreed, who, found), key=lambda item: (item["due"] or "9999", item["stream"]))
+    if where.json:
+        say_json(mine)
+    elif mine:
+        table(
+            ("stream", "phase", "", "as", "by"),
+            [(item["stream"], item["phase"], unescaped(item["line"]), ", ".join(item["as"]), _time(item["due"])) for item in mine],
+        )
+    else:
+        say(f"Nothing waits for {who}.")
+
+
+def _waiting(agreed: Register, who: str, found: Iterable[Row]) -> Iterable[dict[str, Any]]:
+    person = agreed.people.get(who)
+    names = {who}
+    if person is not None:
+        names |= {f"office:{office}" for office in person.offices} | {f"member:{member}" for member in person.speaks_for}
+    for row in found:
+        roles = [name for name in row["waits_for"] if name in names]
+        if row["attention"] and f"office:{Office.SECRETARIAT}" in names:
+            roles.append("secretariat: a step failed")
+        if roles:
+            yield {
+                "stream": row["stream"],
+                "phase": row["phase"],
+                "line": row["line"],
+                "as": roles,
+                "due": row["due"],
+                "deadline": row["deadline"],
+            }
+
+
+async def who_represents(
+    org: Annotated[str, Parameter(help="The organisation's handle.")],
+    /,
+    *,
+    as_of: Annotated[
+        str | None, Parameter(help="An instant with an offset, or a day, which means its end (24:00 UTC); now by default.")
+    ] = None,
+    where: Where = HERE,
+) -> None:
+    """Show who speaks for an organisation, or spoke for it at a time."""
+    if re.fullmatch(SLUG, org) is None:
+        raise BadInput(f"{org[:80]!r} is not an organisation's handle", "`consortium members` lists them")
+    asked = _as_of(as_of)
+    async with log_of(settings(where)) as log:
+        agreed = await register(log)
+        at = asked or max(datetime.now(UTC), instant_of((await log.head()).at))
+    if org not in agreed.members and org not in agreed.terms:
+        raise BadInput(f"the log knows no organisation {org!r}", "`consortium members` lists them")
+    terms = [
+        (term.person, term.capacity.value, term.since.isoformat(), term.until.isoformat() if term.until else None)
+        for term in agreed.representatives(org, at)
+    ]
+    if where.json:
+        told = [dict(zip(("person", "capacity", "since", "until"), term, strict=True)) for term in terms]
+        say_json({"organisation": org, "as_of": at.isoformat(), "representatives": told})
+    elif terms:
+        shown = [(person, capacity, _time(since), _time(until)) for person, capacity, since, until in terms]
+        table(("person", "capacity", "since", "until"), shown, title=f"{org} as of {as_of or _time(at.isoformat())}")
+    else:
+        say(f"Nobody speaks for {org} as of {as_of or _time(at.isoformat())}.")
+
+
+def _as_of(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        if len(text) == 10:
+            return datetime.combine(date.fromisoformat(day(text)), time.max, UTC)
+        return datetime.fromisoformat(instant(text)).astimezone(UTC)
+    except ValueError as error:
+        raise BadInput(f"--as-of: {error}") from error
+
+
+# ---------------------------------------------------------------- telling
+
+
+def process_of(stream: str) -> str:
+    """The name of a stream's process. Raises `BadInput` for what is no stream."""
+    try:
+        return process_for(stream).name
+    except ValueError as error:
+        raise BadInput(str(error), "a stream is named like round/atlas-1") from error
+
+
+def entry_told(entry: Entry) -> dict[str, Any]:
+    """An entry as JSON."""
+    body = json.loads(entry.body)
+    return {
+        "position": entry.position, "at": instant_of(entry.at).isoformat(), "stream": entry.stream, "kind": entry.kind, "actor": entry.actor,
+        "command_id": entry.command_id, "command": json.loads(entry.command), "outcome": entry.outcome,
+        ("events" if entry.outcome == ACCEPTED else "refusal"): body, "rules": entry.rules,
+        "signed": base64.b64encode(entry.signed).decode(), "signature": base64.b64encode(entry.signature).decode(),
+        "previous": entry.previous.hex(), "hash": entry.hash.hex(),
+    }  # fmt: skip
+
+
+def _told(row: Row) -> dict[str, Any]:
+    return dict(row) | {"line": unescaped(row["line"])}
+
+
+def _entry_shown(entry: Entry, where: Where) -> None:
+    if where.json:
+        say_json(entry_told(entry))
+    else:
+        say(
+            f"{entry.position:>7}  {_time(instant_of(entry.at).isoformat())}  {entry.stream}  {entry.kind} by {entry.actor}: {_followed(entry)}"
+        )
+
+
+def _entries_shown(entries: Iterable[Entry]) -> None:
+    shown = [(str(entry.position), _time(instant_of(entry.at).isoformat()), entry.kind, entry.actor, _followed(entry)) for entry in entries]
+    table(("position", "at", "command", "by", "what followed"), shown, title="Last entries", right=("position",))
+
+
+def _followed(entry: Entry) -> str:
+    body = json.loads(entry.body)
+    if entry.outcome == ACCEPTED:
+        return ", ".join(event["kind"] for event in body) or "nothing changed"
+    return f"refused: {body['rule']}: {body['message']}"
+
+
+def _time(text: str | None) -> str:
+    """An instant as a person reads it, in UTC to the minute; fractions are rounded up, so that nothing looks due before it is."""
+    if text is None:
+        return ""
+    at = datetime.fromisoformat(text).astimezone(UTC)
+    if at.second or at.microsecond:
+        at = at.replace(second=0, microsecond=0) + timedelta(minutes=1)
+    return at.strftime("%Y-%m-%d %H:%MZ")

@@ -1,0 +1,138 @@
+"""Every command that a person can give, of every process, as a subcommand made from its message.
+
+`cli.processes.round` is the app of the process `round`, and so on for the whole catalog.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from cyclopts import App, Parameter
+
+from cli.failures import BadInput, Unreachable
+from cli.fields import Option, options_of
+from cli.files import read_table
+from cli.give import give
+from cli.options import By
+from cli.site import currency, log_of, settings
+from domain.catalog import CATALOG
+from domain.kernel import Command, Outcome
+from domain.process import Process
+
+_BY_THE_SYSTEM: Final = re.compile(r"\bBy the (service|\w+ process)\.")
+"""How the docstring of a command says that no person gives it."""
+_FROM: Final = Parameter(
+    name="--from", help="A TOML or JSON file with more fields, as they are on the log (amounts in minor units); - is stdin."
+)
+
+
+def __getattr__(name: str) -> App:
+    if name not in CATALOG:
+        raise AttributeError(name)
+    return app_of(CATALOG[name])
+
+
+def app_of(process: Process[Any, Any, Any]) -> App:
+    """The subcommands of a process, in the order of its messages."""
+    app = App(name=process.name, group_commands="Commands")
+    for number, command in enumerate(commands_of(process)):
+        name = command.model_fields["kind"].default.replace("_", "-")
+        app.command(_giving(process.name, command), name=name, help=inspect.getdoc(command), sort_key=number)
+    return app
+
+
+def commands_of(process: Process[Any, Any, Any]) -> Sequence[type[Command]]:
+    """The commands of a process that persons give: no outcomes, and none that the system gives itself."""
+    offered = (command for command in _messages(process.commands.core_schema) if not issubclass(command, Outcome))
+    return tuple(command for command in offered if not _BY_THE_SYSTEM.search(command.__doc__ or ""))
+
+
+def _messages(schema: Mapping[str, Any]) -> Iterator[type[Command]]:
+    """The classes of a union, from pydantic's schema of it."""
+    kept = schema.get("cls")
+    if isinstance(kept, type) and issubclass(kept, Command):
+        yield kept
+        return
+    for choice in schema.get("choices", {}).values():
+        yield from _messages(choice)
+    if "schema" in schema:
+        yield from _messages(schema["schema"])
+
+
+def _giving(process: str, command: type[Command]) -> Callable[..., Awaitable[None]]:
+    """The function of a subcommand, with a parameter for each field of the command."""
+    options = options_of(command)
+
+    async def giving(stream: str, **typed: Any) -> None:
+        by, source = typed["by"], typed.get("from_")
+        said = {option: typed[option.field] for option in options if typed.get(option.field)}
+        fields = {"kind": command.model_fields["kind"].default} | (_from(source, command) if source else {})
+        await give(by, _stream(process, stream), fields | await _read(said, fields, by))
+
+    giving.__signature__ = inspect.Signature(list(_parameters(process, options)))  # type: ignore[attr-defined]
+    giving.__annotations__ = {}
+    return giving
+
+
+def _parameters(process: str, options: Sequence[Option]) -> Iterator[inspect.Parameter]:
+    yield inspect.Parameter(
+        "stream", inspect.Parameter.POSITIONAL_ONLY,
+        annotation=Annotated[str, Parameter(name=process.upper(), help=f"Which {process}, like atlas-1.")],
+    )  # fmt: skip
+    for option in options:
+        reading = option.reading
+        shown = Parameter(
+            name=option.name, help=option.help, choices=reading.choices or None, negative=(), consume_multiple=reading.many, show_default=False
+        )  # fmt: skip
+        yield inspect.Parameter(
+            option.field, inspect.Parameter.KEYWORD_ONLY, default=() if reading.many else None,
+            annotation=Annotated[tuple[str, ...], shown] if reading.many else Annotated[str | None, shown],
+        )  # fmt: skip
+    yield inspect.Parameter("from_", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[Path | None, _FROM])
+    yield inspect.Parameter("by", inspect.Parameter.KEYWORD_ONLY, annotation=By)
+
+
+def _stream(process: str, name: str) -> str:
+    return name if name.startswith(f"{process}/") else f"{process}/{name}"
+
+
+def _from(source: Path, command: type[Command]) -> dict[str, Any]:
+    kind = command.model_fields["kind"].default
+    fields = read_table(source)
+    if fields.setdefault("kind", kind) != kind:
+        raise BadInput(f"{source}: is a {fields['kind']!r}, not a {kind!r}")
+    return fields
+
+
+async def _read(said: Mapping[Option, Any], fields: Mapping[str, Any], by: By) -> dict[str, Any]:
+    """The typed options as JSON values."""
+    money = ""
+    if any(option.reading.money for option in said):
+        named = next((text for option, text in said.items() if option.field == "currency"), fields.get("currency"))
+        money = str(named) if named else await _charter_currency(by)
+    read: dict[str, Any] = {}
+    for option, typed in said.items():
+        try:
+            reading = option.reading
+            read[option.field] = [reading.read(text, money) for text in typed] if reading.many else reading.read(typed, money)
+        except ValueError as error:
+            raise BadInput(f"{option.name}: {error}") from error
+    return read
+
+
+async def _charter_currency(by: By) -> str:
+    try:
+        async with log_of(settings(by)) as log:
+            known = await currency(log)
+    except Unreachable as error:
+        raise Unreachable(
+            f"the charter's currency is not known: {error.message}",
+            "name the log with --folder or CONSORTIUM_LOG, or give amounts in minor units by --from",
+        ) from error  # fmt: skip
+    if not known:
+        raise BadInput("the consortium has not been founded yet: there is no currency for amounts", "found it first")
+    return known
