@@ -63,16 +63,24 @@ def slug_of(stream: str) -> str:
 
 _FORBIDDEN: Final = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 _JOINERS: Final = frozenset("\u200c\u200d")
-"""Zero-width joiners are letters' business in Persian and the Indic scripts, and only between letters (UAX 31, 2.3)."""
+_VIRAMA: Final = 9
+"""The combining class of the signs that join consonants in the Indic scripts."""
+
+
+def _joins(text: str, index: int) -> bool:
+    """Zero-width joiners are spelling after a virama, and between letters of the Arabic kind; elsewhere they hide (UAX 31, 2.3)."""
+    if text[index] not in _JOINERS or index == 0:
+        return False
+    if unicodedata.combining(text[index - 1]) == _VIRAMA:
+        return True
+    return [unicodedata.bidirectional(letter) for letter in (text[index - 1], *text[index + 1 : index + 2])] == ["AL", "AL"]
 
 
 def _plain(text: str, *, also: str = "") -> str:
     """NFC text without control, format (bidi, zero-width), surrogate, private-use or unassigned characters."""
     text = unicodedata.normalize("NFC", text)
     for index, character in enumerate(text):
-        if unicodedata.category(character) in _FORBIDDEN and character not in also:
-            if character in _JOINERS and 0 < index < len(text) - 1 and text[index - 1].isalpha() and not text.isascii():
-                continue
+        if unicodedata.category(character) in _FORBIDDEN and character not in also and not _joins(text, index):
             raise ValueError(f"character U+{ord(character):04X} at place {index + 1} is invisible or steers the display; remove it")
     return text
 

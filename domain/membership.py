@@ -130,6 +130,8 @@ class Dues:
     last: int = 0
     rung: int = 0
     """How many rungs of the ladder the oldest invoice has reached."""
+    plan_until: datetime | None = None
+    """Until when a payment plan stops the clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,7 +367,8 @@ def decide(state: MembershipState, command: MembershipCommand, context: Context)
             match state:
                 case Active(name_by=name_by) if name_by is not None:
                     _require_due(name_by, context)
-                    return (*_suspend(state, "vacancy"), _note("seat-vacant", state.identity, "office:secretariat"))
+                    notice = _note("seat-vacant", state.identity, "office:secretariat", key=f"seat-vacant:{name_by.isoformat()}")
+                    return (*_suspend(state, "vacancy"), notice)
                 case Unapplied() | Screening() | Reviewing() | Voting() | Signing() | Paying() | Active() | Leaving() | Ended():
                     return ()
         case DeclareOwnership(holdings=holdings):
@@ -376,8 +379,11 @@ def decide(state: MembershipState, command: MembershipCommand, context: Context)
             match state:
                 case Active(identity=identity):
                     context.require_representative(identity.member)
-                    _require_tier(tier, context)
-                    return (TierChangeAsked(tier=tier),) if tier != (state.next_tier or identity.tier) else ()
+                    if tier == (state.next_tier or identity.tier):
+                        return ()
+                    if tier != identity.tier:
+                        _require_tier(tier, context)
+                    return (TierChangeAsked(tier=tier),)
                 case Unapplied() | Screening() | Reviewing() | Voting() | Signing() | Paying() | Leaving() | Ended():
                     raise _not_now("while it is a member", "withdraw the application and apply for another tier")
         case GiveNotice():
@@ -523,9 +529,9 @@ def _require_holdings(holdings: Sequence[Holding]) -> None:
 
 def _screened(state: MembershipState, found: ScreeningCompleted, context: Context) -> Events:
     match state:
-        case Screening() | Active():
+        case Screening() | Active(hit=None):
             pass
-        case Unapplied() | Reviewing() | Voting() | Signing() | Paying() | Leaving() | Ended():
+        case Unapplied() | Reviewing() | Voting() | Signing() | Paying() | Active() | Leaving() | Ended():
             return ()
     listed: dict[str, Any] = {"list": found.list, "list_digest": found.list_digest, "list_date": found.list_date, "score": found.score}
     if found.score >= state.identity.terms.review_score:
@@ -533,7 +539,7 @@ def _screened(state: MembershipState, found: ScreeningCompleted, context: Contex
         notice = _note("screening-hit", state.identity, "office:compliance-reviewer", key=f"screening-hit:{number}", score=found.score)
         return (ScreeningHit(match=found.match, **listed), notice)
     passed = ScreeningPassed(**listed)
-    return (passed, *_ask_for_vote(state.identity, context)) if isinstance(state, Screening) else (passed,)
+    return (passed, *(_ask_for_vote(state.identity, context) if isinstance(state, Screening) else _lift(state, "sanctions")))
 
 
 def _judged(state: Reviewing | Active, hit: ScreeningHit, command: JudgeScreening, context: Context) -> Events:
@@ -556,7 +562,7 @@ def _judged(state: Reviewing | Active, hit: ScreeningHit, command: JudgeScreenin
 
 def _ask_for_vote(identity: Identity, context: Context) -> Events:
     proposal = {
-        "kind": "propose", "title": f"Admit {identity.name}"[:200],
+        "kind": "propose", "title": f"Admit {identity.name}"[:200].rstrip(" \u200c\u200d"),
         "text": f"{identity.name} ({identity.country}, LEI {identity.lei}) asks to join as {identity.tier}.",
         "motion": {"stream": context.stream, "command": {"kind": "admit"}, "otherwise": {"kind": "decline"}},
     }  # fmt: skip
@@ -601,6 +607,7 @@ def _activated(identity: Identity, context: Context) -> Events:
     return (
         MemberActivated(member=identity.member, name=identity.name, tier=identity.tier, country=identity.country, at=context.at),
         _note("member-active", identity),
+        *(() if identity.delegates else _vacated(identity, context)),
     )
 
 
@@ -672,7 +679,8 @@ def _require_money(command: RecordDuesPayment, context: Context) -> None:
 def _settled(dues: Dues, paid: DuesPaid) -> Dues:
     parts = [replace(invoice, paid=invoice.paid + paid.settled.get(str(invoice.number), 0)) for invoice in dues.open]
     left = tuple(invoice for invoice in parts if invoice.paid < invoice.amount)
-    return replace(dues, open=left, credit=paid.credit, rung=dues.rung if left[:1] == tuple(parts[:1]) else 0)
+    rung = dues.rung if left[:1] == tuple(parts[:1]) else 0
+    return replace(dues, open=left, credit=paid.credit, rung=rung, plan_until=dues.plan_until if left else None)
 
 
 def _plan(state: Active, command: AgreePaymentPlan, context: Context) -> Events:
@@ -685,7 +693,14 @@ def _plan(state: Active, command: AgreePaymentPlan, context: Context) -> Events:
             remedy="name an earlier end",
             clause="membership.payment_plan_days",
         )
-    return (PaymentPlanAgreed(agreed_at=context.at, until=command.until),)
+    return (PaymentPlanAgreed(agreed_at=context.at, until=command.until),) if command.until != state.dues.plan_until else ()
+
+
+def _planned(dues: Dues, agreed_at: datetime, until: datetime) -> Dues:
+    """The clock stands still from the agreement on, or from the end of the plan that this one replaces."""
+    stopped = until - max(agreed_at, dues.plan_until or agreed_at)
+    moved = tuple(replace(invoice, overdue_from=invoice.overdue_from + stopped) for invoice in dues.open)
+    return replace(dues, open=moved, plan_until=until)
 
 
 # ---------------------------------------------------------------- the good-standing ladder
@@ -721,7 +736,7 @@ def _climb(state: Active, context: Context) -> Events:
 
 
 def _default(source: str) -> str:
-    return f"default-{slug_of(source)}"[:64]
+    return f"default-{slug_of(source)}"[:64].rstrip("-")
 
 
 def _suspend(state: Active, cause: str) -> Events:
@@ -752,9 +767,13 @@ def _identified(state: MembershipState, context: Context) -> Identity:
 
 def _seat(identity: Identity, state: MembershipState, command: SeatRepresentative, context: Context) -> Events:
     _require_new(command.person, identity.member, context)
-    if identity.delegates.get(command.person) == command.capacity and command.public_key is None:
+    if identity.delegates.get(command.person) == command.capacity and _has_key(command, context):
         return ()
     return (*_seated(identity.member, command, context), *(_lift(state, "vacancy") if isinstance(state, Active) else ()))
+
+
+def _has_key(command: SeatRepresentative, context: Context) -> bool:
+    return command.public_key is None or command.public_key in context.register.people[command.person].keys
 
 
 def _unseat(identity: Identity, state: MembershipState, command: UnseatRepresentative, context: Context) -> Events:
@@ -763,10 +782,13 @@ def _unseat(identity: Identity, state: MembershipState, command: UnseatRepresent
     unseated = RepresentativeUnseated(member=identity.member, person=command.person, at=context.at)
     if len(identity.delegates) > 1 or not isinstance(state, Active):
         return (unseated,)
-    name_by = context.at + days(state.identity.terms.vacancy_days)
+    return (unseated, *_vacated(identity, context))
+
+
+def _vacated(identity: Identity, context: Context) -> Events:
+    name_by = context.at + days(identity.terms.vacancy_days)
     key = f"seat-vacated:{context.at.isoformat()}"
     return (
-        unseated,
         SeatVacated(name_by=name_by),
         _note("seat-vacated", identity, "office:secretariat", key=key, name_by=name_by.isoformat()),
     )
@@ -845,8 +867,7 @@ def evolve(state: MembershipState, event: MembershipEvent) -> MembershipState:
             return Active(state.identity, state.dues, state.next_at)
         case PaymentPlanAgreed(agreed_at=agreed_at, until=until):
             assert isinstance(state, Active)
-            moved = tuple(replace(invoice, overdue_from=invoice.overdue_from + (until - agreed_at)) for invoice in state.dues.open)
-            return replace(state, dues=replace(state.dues, open=moved))
+            return replace(state, dues=_planned(state.dues, agreed_at, until))
         case RungReached():
             assert isinstance(state, Active)
             return replace(state, dues=replace(state.dues, rung=state.dues.rung + 1))

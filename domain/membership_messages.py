@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from domain.charter import MembershipTerms
-from domain.kernel import Command, CountryCode, Digest, Event, Instant, Message, Name, Outcome, PersonId, Prose, Slug
+from domain.kernel import SLUG, Command, CountryCode, Digest, Event, Instant, Message, Name, Outcome, PersonId, Prose, Slug
 from domain.money import Amount, Currency, Minor
 from domain.register import (
     BankReference,
@@ -167,14 +167,14 @@ class SuspendForDefault(Command):
     """A round reports a default. By the service."""
 
     kind: Literal["suspend_for_default"] = "suspend_for_default"
-    source: Annotated[str, Field(pattern=r"^round/[a-z0-9-]{1,64}$")]
+    source: Annotated[str, Field(pattern=rf"^round/{SLUG}$")]
 
 
 class LiftDefault(Command):
     """The default is mended. By the service."""
 
     kind: Literal["lift_default"] = "lift_default"
-    source: Annotated[str, Field(pattern=r"^round/[a-z0-9-]{1,64}$")]
+    source: Annotated[str, Field(pattern=rf"^round/{SLUG}$")]
 
 
 class SeatRepresentative(Command):

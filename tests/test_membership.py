@@ -1,0 +1,1026 @@
+"""Memberships: from the application to the last duty of one who left.
+
+States: unapplied, screening, review, voting, signing, paying, active, suspended, leaving; ended as rejected, lapsed,
+withdrawn, left, terminated or expelled.
+
+| command | by whom | events | refusals (besides office_required, not_a_representative, service_only, not_in_this_phase) |
+| --- | --- | --- | --- |
+| apply | a representative named, the secretariat | application_received, legal_entity_named, ownership_declared, representative_seated…, key_enrolled… | handle_taken, handle_too_long, person_taken, representative_named_twice, entity_known, more_than_the_whole, holder_named_twice (`membership`), unknown_tier (`tiers`), tier_full (`tiers.<tier>`) |
+| withdraw_application | a representative | application_ended | |
+| screening_completed | the service | screening_passed, or screening_hit; suspension_lifted, member_reinstated | |
+| judge_screening | a compliance reviewer | screening_judged, application_ended, member_suspended, suspension_lifted, member_reinstated | own_case, reason_missing (`membership`) |
+| rescreen | the secretariat, a compliance reviewer | screening_started | |
+| admit, decline | a passed proposal | applicant_admitted, application_ended | no_mandate (`decisions`) |
+| sign_agreement | a representative | agreement_signed | other_agreement (`membership.agreement`) |
+| countersign_agreement | the secretariat, the board | agreement_countersigned, dues_invoiced, member_activated where nothing is to be paid | own_case (`membership.agreement`) |
+| record_dues_payment | the treasurer | dues_paid, bank_reference_used, member_activated, suspension_lifted, member_reinstated | other_currency (`currency`), reference_used, value_date_ahead (`membership`) |
+| agree_payment_plan | the treasurer | payment_plan_agreed | plan_too_long (`membership.payment_plan_days`) |
+| suspend_for_default, lift_default | the service | member_suspended; suspension_lifted, member_reinstated | |
+| seat_representative, unseat_representative | a representative, the secretariat | representative_seated, key_enrolled, suspension_lifted, member_reinstated; representative_unseated, seat_vacated | person_taken (`membership`) |
+| declare_ownership | a representative, the secretariat | ownership_declared | more_than_the_whole, holder_named_twice (`membership`) |
+| change_tier | a representative | tier_change_asked | unknown_tier (`tiers`), tier_full (`tiers.<tier>`) |
+| give_notice | a representative | departure_begun, member_departing | |
+| expel | a passed proposal | departure_begun, member_departing | no_mandate (`decisions`) |
+
+| deadline | comes | events |
+| --- | --- | --- |
+| lapse_application | `application_days` after applying, and `signing_days` after the admission while it is not signed | application_ended |
+| issue_invoice | a year after the last one | tier_changed, dues_invoiced |
+| climb_ladder | 60, 75, 90 and 105 days after the due date | rung_reached, member_suspended, departure_begun, member_departing |
+| suspend_vacancy | `vacancy_days` after the last representative left | member_suspended |
+| end_membership | at the end of the notice, then weekly while something called is owed | member_departed, or run_off_continued |
+
+Steps: `screen` (the applicant and its owners), `tell` (the proposal to admit; the rounds of one who leaves), `notify`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+from datetime import date
+from typing import Any, Literal
+
+import pytest
+from pydantic import ValidationError
+
+from domain.charter import Office
+from domain.consortium import Found, Officer
+from domain.kernel import SERVICE, Command, Event, digest_of
+from domain.membership import MEMBERSHIP
+from domain.membership_messages import (
+    Admit,
+    AgreementSigned,
+    AgreePaymentPlan,
+    ApplicationEnded,
+    Apply,
+    ChangeTier,
+    ClimbLadder,
+    CountersignAgreement,
+    DeclareOwnership,
+    Decline,
+    Delegate,
+    EndMembership,
+    Expel,
+    GiveNotice,
+    IssueInvoice,
+    JudgeScreening,
+    LapseApplication,
+    LiftDefault,
+    RecordDuesPayment,
+    Rescreen,
+    ScreeningCompleted,
+    SeatRepresentative,
+    SignAgreement,
+    SuspendForDefault,
+    SuspendVacancy,
+    UnseatRepresentative,
+    WithdrawApplication,
+)
+from domain.process import StepDone
+from domain.register import (
+    BankReferenceUsed,
+    Capacity,
+    CommitmentBound,
+    DebtStated,
+    Holding,
+    LegalEntityNamed,
+    MandateGranted,
+    MemberDeparted,
+    MemberSuspended,
+    OfficeGranted,
+    OwnershipDeclared,
+    Register,
+    RepresentativeSeated,
+    Standing,
+    TierChanged,
+)
+from eventstore.entries import Submission, encode_json
+from eventstore.memory import MemoryLog
+from eventstore.recorder import Recorder
+from tests.stories import START, Story, charter, day, founded, noted, with_members
+
+FEE = 50_000_000
+"""The founding tier's annual fee in the example charter, in cents."""
+
+TODAY = START.date()
+KEY = "ssh-ed25519 " + "A" * 68
+ADA = Delegate(person="ada", public_key=KEY)
+ALAN = Delegate(person="alan", capacity=Capacity.ALTERNATE)
+
+# ---------------------------------------------------------------- the vocabulary
+
+
+def lei(number: int) -> str:
+    """A Legal Entity Identifier with right check digits."""
+    body = f"HELIO{number:013}"
+    digits = int("".join(str(int(character, 36)) for character in body) + "00")
+    return f"{body}{98 - digits % 97:02}"
+
+
+def application(**changes: Any) -> Apply:
+    fields = {"name": "Helio Compute", "lei": lei(1), "country": "CH", "tier": "founding", "representatives": (ADA, ALAN)}
+    return Apply.model_validate(fields | changes)
+
+
+def nobody(register: Register | None = None, stream: str = "member/helio") -> Story:
+    return Story.of(MEMBERSHIP, stream, register or founded())
+
+
+def applied(register: Register | None = None, **changes: Any) -> Story:
+    return nobody(register).when(application(**changes), by="ada")
+
+
+def screening(score: int, match: str = "", number: int = 1) -> ScreeningCompleted:
+    return ScreeningCompleted(
+        step=f"screen:{number}", list="UN consolidated", list_digest="a" * 64, list_date=date(2026, 11, 1), entries=1_000,
+        score=score, match=match,
+    )  # fmt: skip
+
+
+def hit(story: Story | None = None) -> Story:
+    return (story or applied()).when(screening(93, "HELIO COMPUTER LLC"))
+
+
+def voting(register: Register | None = None, **changes: Any) -> Story:
+    return applied(register, **changes).when(screening(12))
+
+
+def mandated(story: Story, command: Command) -> Story:
+    """A vote authorised the command on this stream."""
+    granted = MandateGranted(proposal="admit-helio", digest=digest_of(story.stream, command.model_dump(mode="json")))
+    return replace(story, register=noted(story.register, granted))
+
+
+def also(story: Story, *facts: Event) -> Story:
+    """Elsewhere on the log this became true."""
+    return replace(story, register=noted(story.register, *facts))
+
+
+def admitted(register: Register | None = None, **changes: Any) -> Story:
+    return mandated(voting(register, **changes), Admit()).when(Admit())
+
+
+def agreement(story: Story) -> SignAgreement:
+    return SignAgreement(agreement=story.register.charter.membership.agreement)
+
+
+def signed(register: Register | None = None, **changes: Any) -> Story:
+    story = admitted(register, **changes)
+    return story.when(agreement(story), by="ada")
+
+
+def invoiced(register: Register | None = None, **changes: Any) -> Story:
+    return signed(register, **changes).when(CountersignAgreement(), by="sam")
+
+
+def payment(amount: int, reference: str = "BANK-1", value_date: date = TODAY, currency: str | None = None) -> RecordDuesPayment:
+    return RecordDuesPayment(amount=amount, currency=currency, reference=reference, value_date=value_date)
+
+
+def member(register: Register | None = None, **changes: Any) -> Story:
+    return invoiced(register, **changes).when(payment(FEE), by="tess")
+
+
+def standing(story: Story) -> Standing:
+    return story.register.members["helio"].standing
+
+
+def overdue() -> Story:
+    """A member whose second year is invoiced and not paid; its due date is day 395."""
+    return member().due()
+
+
+def suspended_for_dues() -> Story:
+    return overdue().due().due()
+
+
+def confirmed() -> Story:
+    """A member whom a reviewer found on the list."""
+    story = hit_again(member())
+    return story.when(JudgeScreening(verdict="confirm", reason="same LEI"), by="cora")
+
+
+def hit_again(story: Story) -> Story:
+    return story.when(Rescreen(), by="sam").when(screening(97, "HELIO COMPUTE AG", number=2))
+
+
+# ---------------------------------------------------------------- applying
+
+
+def test_a_representative_named_in_it_applies_and_the_list_is_asked() -> None:
+    story = applied().followed_by(
+        "application_received", "legal_entity_named", "ownership_declared", "representative_seated", "key_enrolled", "representative_seated"
+    )
+    story.owes("screen", "screen:1")
+    assert story.phase == "screening"
+    assert story.register.speaks_for("ada", "helio")
+    assert story.register.speaks_for("alan", "helio")
+
+
+def test_the_secretariat_applies_for_somebody() -> None:
+    nobody().when(application(), by="sam").followed_by(
+        "application_received", "legal_entity_named", "ownership_declared", "representative_seated", "key_enrolled", "representative_seated"
+    )
+
+
+@pytest.mark.parametrize("person", ["eve", "tess", "bo", SERVICE])
+def test_a_stranger_applies_for_nobody(person: str) -> None:
+    nobody().when(application(), by=person).refused("office_required")
+
+
+def test_a_handle_is_taken_by_the_first_who_applies_under_it() -> None:
+    applied().when(application(lei=lei(2), representatives=(Delegate(person="noor"),)), by="noor").refused("handle_taken")
+
+
+def test_a_handle_leaves_room_for_the_name_of_its_vote() -> None:
+    nobody(stream="member/" + "h" * 57).when(application(), by="ada").owes("screen")
+    nobody(stream="member/" + "h" * 58).when(application(), by="ada").refused("handle_too_long")
+
+
+@pytest.mark.parametrize("person", ["tess", "rep-nova", SERVICE])
+def test_no_application_claims_an_officer_another_members_representative_or_the_service(person: str) -> None:
+    register = with_members(founded(), "nova")
+    nobody(register).when(application(representatives=(ADA, Delegate(person=person))), by="ada").refused("person_taken")
+
+
+def test_a_representative_is_named_once() -> None:
+    nobody().when(application(representatives=(ADA, ADA)), by="ada").refused("representative_named_twice")
+
+
+def test_a_legal_entity_applies_once() -> None:
+    register = noted(founded(), LegalEntityNamed(member="nova", lei=lei(1)))
+    nobody(register).when(application(), by="ada").refused("entity_known")
+
+
+def test_a_tier_is_one_of_the_charters() -> None:
+    nobody().when(application(tier="platinum"), by="ada").refused("unknown_tier")
+
+
+def test_a_full_tier_takes_nobody_until_a_member_is_gone() -> None:
+    register = with_members(founded(charter(tiers__founding__seats=2)), "nova", "orbit")
+    nobody(register).when(application(), by="ada").refused("tier_full")
+    nobody(register).when(application(tier="partner"), by="ada").owes("screen")
+    register = noted(register, MemberDeparted(member="nova", cause="left", at=START))
+    nobody(register).when(application(), by="ada").owes("screen")
+
+
+def test_nobody_owns_more_than_the_whole() -> None:
+    holdings = (Holding(holder="sol", fraction=6_000), Holding(holder="luna", fraction=4_001))
+    nobody().when(application(holdings=holdings), by="ada").refused("more_than_the_whole")
+
+
+def test_a_holder_is_named_once() -> None:
+    holdings = (Holding(holder="sol", fraction=1_000), Holding(holder="sol", fraction=2_000))
+    nobody().when(application(holdings=holdings), by="ada").refused("holder_named_twice")
+
+
+def test_wrong_check_digits_are_no_legal_entity_identifier() -> None:
+    right = lei(1)
+    wrong = right[:-1] + str((int(right[-1]) + 1) % 10)
+    with pytest.raises(ValidationError, match="check digits"):
+        application(lei=wrong)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Ægir Køling ApS",
+        "株式会社ヘリオ",
+        "شركة هيليو",
+        "חברת הליו",
+        "ООО «Гелиос»",
+        "हेलियो कंप्यूट",
+        "می\u200cخواهم",
+        "क्\u200dष",
+        "Ελλάς",
+        "O'Neill <b> & Co.",
+    ],
+)
+def test_a_name_is_kept_in_any_script(name: str) -> None:
+    assert MEMBERSHIP.describe(applied(name=name).state.state).values["name"] == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "He\u202elio",
+        "He\u2066lio",
+        "He\u200blio",
+        "He\x00lio",
+        "He\nlio",
+        "He\x1b[31mlio",
+        "He\u200dlio",
+        "Не\u200dlio",
+        "\u200cH",
+        " Helio",
+        "",
+    ],
+)
+def test_a_name_that_steers_the_display_or_hides_something_is_refused(name: str) -> None:
+    with pytest.raises(ValidationError):
+        application(name=name)
+
+
+def test_a_name_appears_without_its_markup() -> None:
+    line = MEMBERSHIP.describe(applied(name="<b>Helio</b> [x](y)").state.state).line
+    assert "\\<b\\>" in line
+    assert "\\[x\\]" in line
+
+
+def test_an_application_lapses_after_its_days() -> None:
+    story = applied().when(LapseApplication(), at=day(89)).refused("not_due")
+    story = story.due().then(ApplicationEnded(outcome="lapsed")).owes("notify", "notice:application-lapsed")
+    assert story.at == day(90)
+    assert story.phase == "lapsed"
+    assert story.agenda.deadline is None
+
+
+@pytest.mark.parametrize("story", [applied(), hit(), voting(), admitted(), signed(), invoiced()], ids=lambda story: story.phase)
+def test_an_application_is_taken_back_by_a_representative_at_any_time(story: Story) -> None:
+    story.when(WithdrawApplication(), by="sam").refused("not_a_representative")
+    story = story.when(WithdrawApplication(), by="alan").then(ApplicationEnded(outcome="withdrawn"))
+    assert story.phase == "withdrawn"
+    assert story.agenda.deadline is None
+
+
+def test_a_member_withdraws_no_application_but_gives_notice() -> None:
+    member().when(WithdrawApplication(), by="ada").refused("not_in_this_phase")
+
+
+# ---------------------------------------------------------------- screening
+
+
+def test_a_screening_that_finds_nothing_asks_for_the_vote() -> None:
+    story = voting().followed_by("step_carried_out", "screening_passed").owes("tell", "tell:admission")
+    told = story.state.owed["tell:admission"].data
+    assert told["stream"] == "proposal/admit-helio"
+    assert told["command"]["motion"] == {"stream": "member/helio", "command": {"kind": "admit"}, "otherwise": {"kind": "decline"}}
+    assert story.phase == "voting"
+
+
+def test_the_owners_are_screened_with_the_applicant() -> None:
+    story = applied(holdings=(Holding(holder="sol-holding", fraction=6_000),))
+    assert story.state.owed["screen:1"].data["names"] == ["Helio Compute", "sol-holding"]
+    assert story.state.owed["screen:1"].data["list_age_days"] == 7
+
+
+def test_the_title_of_the_vote_is_a_name_however_long_the_applicants_is() -> None:
+    story = voting(name="H" * 193 + " Comp")
+    title = story.state.owed["tell:admission"].data["command"]["title"]
+    assert application(name=title).name == title
+
+
+@pytest.mark.parametrize(("score", "phase"), [(87, "voting"), (88, "review"), (100, "review")])
+def test_a_hit_opens_a_review_from_the_charters_score_on_and_rejects_nobody(score: int, phase: str) -> None:
+    assert applied().when(screening(score)).phase == phase
+
+
+def test_a_hit_waits_for_a_compliance_reviewer() -> None:
+    story = hit().followed_by("step_carried_out", "screening_hit").owes("notify", "notice:screening-hit:1")
+    assert MEMBERSHIP.describe(story.state.state).waits_for == ("office:compliance-reviewer",)
+
+
+def test_a_cleared_hit_goes_on_to_the_vote() -> None:
+    story = hit().when(JudgeScreening(verdict="clear", reason="another country, another owner"), by="cora").followed_by("screening_judged")
+    story.owes("tell", "tell:admission")
+    assert story.phase == "voting"
+
+
+def test_a_confirmed_hit_rejects_by_a_persons_word() -> None:
+    story = (
+        hit().when(JudgeScreening(verdict="confirm", reason="the same LEI"), by="cora").followed_by("screening_judged", "application_ended")
+    )
+    assert story.phase == "rejected"
+
+
+@pytest.mark.parametrize("person", ["sam", "bo", "ada", SERVICE])
+def test_only_a_compliance_reviewer_judges(person: str) -> None:
+    hit().when(JudgeScreening(verdict="clear", reason="ours"), by=person).refused("office_required")
+
+
+def test_no_reviewer_judges_his_own_case() -> None:
+    story = also(hit(), OfficeGranted(person="ada", office=Office.COMPLIANCE_REVIEWER))
+    story.when(JudgeScreening(verdict="clear", reason="it is us"), by="ada").refused("own_case")
+
+
+def test_a_judgement_has_its_reason() -> None:
+    hit().when(JudgeScreening(verdict="clear", reason=" \n"), by="cora").refused("reason_missing")
+
+
+def test_without_a_hit_there_is_nothing_to_judge() -> None:
+    voting().when(JudgeScreening(verdict="confirm", reason="no"), by="cora").refused("not_in_this_phase")
+
+
+def test_a_person_gives_no_screening_result() -> None:
+    applied().when(screening(0), by="sam").refused("service_only")
+
+
+def test_a_screening_answered_twice_counts_once() -> None:
+    hit().when(screening(0)).then()
+
+
+# ---------------------------------------------------------------- the vote
+
+
+@pytest.mark.parametrize("command", [Admit(), Decline()])
+@pytest.mark.parametrize("person", ["sam", "bo", SERVICE])
+def test_nobody_is_admitted_or_declined_without_a_vote(command: Command, person: str) -> None:
+    voting().when(command, by=person).refused("no_mandate")
+
+
+def test_the_vote_admits_and_the_agreement_is_to_be_signed() -> None:
+    story = admitted().followed_by("mandate_exercised", "applicant_admitted").owes("notify", "notice:agreement-to-sign")
+    assert story.phase == "signing"
+    story.when(Admit()).refused("no_mandate")
+
+
+def test_the_vote_declines() -> None:
+    story = mandated(voting(), Decline()).when(Decline()).followed_by("mandate_exercised", "application_ended")
+    assert story.phase == "rejected"
+
+
+def test_a_vote_about_an_application_that_was_withdrawn_changes_nothing() -> None:
+    story = voting().when(WithdrawApplication(), by="ada")
+    mandated(story, Admit()).when(Admit()).followed_by("mandate_exercised")
+
+
+def test_a_mandate_for_another_applicant_admits_nobody_here() -> None:
+    elsewhere = digest_of("member/nova", Admit().model_dump(mode="json"))
+    also(voting(), MandateGranted(proposal="admit-nova", digest=elsewhere)).when(Admit()).refused("no_mandate")
+
+
+# ---------------------------------------------------------------- the agreement
+
+
+def test_a_representative_signs_the_agreement_by_its_digest_and_a_repeat_changes_nothing() -> None:
+    story = admitted()
+    story = story.when(agreement(story), by="ada").then(AgreementSigned(agreement=agreement(story).agreement, person="ada"))
+    story.owes("notify", "notice:agreement-to-countersign").when(agreement(story), by="ada").then()
+
+
+def test_nobody_signs_another_text() -> None:
+    admitted().when(SignAgreement(agreement="0" * 64), by="ada").refused("other_agreement")
+
+
+def test_nobody_signs_for_a_member_that_he_does_not_speak_for() -> None:
+    admitted().when(agreement(admitted()), by="sam").refused("not_a_representative")
+
+
+def test_nobody_signs_before_the_admission() -> None:
+    voting().when(agreement(voting()), by="ada").refused("not_in_this_phase")
+
+
+def test_the_countersignature_waits_for_the_signature() -> None:
+    admitted().when(CountersignAgreement(), by="sam").refused("not_in_this_phase")
+
+
+@pytest.mark.parametrize("person", ["sam", "bo"])
+def test_the_secretariat_or_the_board_countersigns_and_the_dues_are_invoiced(person: str) -> None:
+    story = signed().when(CountersignAgreement(), by=person).followed_by("agreement_countersigned", "dues_invoiced")
+    assert story.owes("notify", "notice:dues-invoiced:1").phase == "paying"
+
+
+def test_a_treasurer_countersigns_nothing() -> None:
+    signed().when(CountersignAgreement(), by="tess").refused("office_required")
+
+
+def test_nobody_countersigns_what_he_signed_nor_for_whom_he_speaks() -> None:
+    story = also(signed(), *(OfficeGranted(person=person, office=Office.BOARD) for person in ("ada", "alan")))
+    story.when(CountersignAgreement(), by="ada").refused("own_case")
+    story.when(CountersignAgreement(), by="alan").refused("own_case")
+
+
+@pytest.mark.parametrize("story", [admitted(), signed()], ids=["unsigned", "not countersigned"])
+def test_an_agreement_that_is_not_signed_in_time_lapses_the_application(story: Story) -> None:
+    deadline = story.agenda.deadline
+    assert deadline is not None
+    assert deadline.at == day(30)
+    assert story.due().phase == "lapsed"
+
+
+def test_a_late_admission_does_not_outlive_the_application() -> None:
+    story = replace(voting(), at=day(80))
+    deadline = mandated(story, Admit()).when(Admit()).agenda.deadline
+    assert deadline is not None
+    assert deadline.at == day(90)
+
+
+def test_whoever_owes_no_dues_is_a_member_at_once() -> None:
+    register = founded(charter(tiers__associate__annual_fee=0))
+    story = invoiced(register, tier="associate")
+    assert story.followed_by("agreement_countersigned", "dues_invoiced", "member_activated").phase == "active"
+
+
+# ---------------------------------------------------------------- dues
+
+
+def test_a_member_has_its_rights_when_the_first_dues_are_paid() -> None:
+    story = member().followed_by("dues_paid", "bank_reference_used", "member_activated").owes("notify", "notice:member-active")
+    known = story.register.members["helio"]
+    assert (known.standing, known.tier, known.country, known.name) == (Standing.ACTIVE, "founding", "CH", "Helio Compute")
+
+
+def test_a_part_of_the_dues_makes_no_member_and_the_rest_does() -> None:
+    story = invoiced().when(payment(FEE - 1), by="tess").followed_by("dues_paid", "bank_reference_used")
+    assert story.phase == "paying"
+    assert story.when(payment(1, "BANK-2"), by="tess").phase == "active"
+
+
+def test_what_is_paid_too_much_is_used_by_the_next_invoice() -> None:
+    story = invoiced().when(payment(FEE + 700), by="tess").due()
+    (issued,) = story.followed_by("dues_invoiced").answer[:1]
+    assert issued.model_dump(include={"amount", "credit_used"}) == {"amount": FEE, "credit_used": 700}
+    assert story.state.owed["notice:dues-invoiced:2"].data["facts"]["amount_minor"] == FEE - 700
+    assert story.when(payment(FEE - 700, "BANK-2"), by="tess").state.state.dues.open == ()
+
+
+def test_two_years_paid_at_once_owe_nothing_next_year() -> None:
+    story = invoiced().when(payment(2 * FEE), by="tess").due()
+    dues = story.followed_by("dues_invoiced").state.state.dues
+    assert (dues.open, dues.credit) == ((), 0)
+    assert "notice:dues-invoiced:2" not in story.state.owed
+
+
+def test_one_payment_settles_the_oldest_invoice_first() -> None:
+    story = overdue().when(AgreePaymentPlan(until=day(546)), by="tess", at=day(366))
+    story = story.when(AgreePaymentPlan(until=day(725)), by="tess", at=day(545)).due().followed_by("dues_invoiced")
+    story = story.when(payment(FEE + 5, "BANK-2"), by="tess")
+    (paid,) = story.answer[:1]
+    assert paid.model_dump(mode="json")["settled"] == {"2": FEE, "3": 5}
+
+
+def test_a_movement_on_the_account_is_booked_once_on_the_whole_log() -> None:
+    invoiced().when(payment(5), by="tess").when(payment(5), by="tess").refused("reference_used")
+    also(invoiced(), BankReferenceUsed(reference="BANK-1", source="round/atlas-1")).when(payment(5), by="tess").refused("reference_used")
+
+
+def test_the_books_are_kept_in_one_currency() -> None:
+    invoiced().when(payment(FEE, currency="EUR"), by="tess").refused("other_currency")
+    invoiced().when(payment(FEE, currency="USD"), by="tess").followed_by("dues_paid", "bank_reference_used", "member_activated")
+
+
+def test_money_is_recorded_when_it_has_arrived() -> None:
+    invoiced().when(payment(FEE, value_date=day(1).date()), by="tess").refused("value_date_ahead")
+
+
+@pytest.mark.parametrize("person", ["sam", "ada", "bo", SERVICE])
+def test_only_the_treasurer_records_money(person: str) -> None:
+    invoiced().when(payment(FEE), by=person).refused("office_required")
+
+
+def test_nothing_is_paid_before_the_invoice() -> None:
+    signed().when(payment(FEE), by="tess").refused("not_in_this_phase")
+
+
+@pytest.mark.parametrize("amount", [0, -1, 10**15 + 1])
+def test_a_payment_is_a_positive_amount_within_reason(amount: int) -> None:
+    with pytest.raises(ValidationError):
+        payment(amount)
+
+
+def test_the_dues_are_invoiced_every_year() -> None:
+    story = member().when(IssueInvoice(), at=day(364)).refused("not_due")
+    for year in (1, 2, 3):
+        story = story.due().followed_by("dues_invoiced").owes("notify", f"notice:dues-invoiced:{year + 1}")
+        assert story.at == day(365 * year)
+        story = story.when(payment(FEE, f"BANK-{year + 1}"), by="tess")
+    story.when(IssueInvoice(), by="sam").refused("service_only")
+
+
+def test_the_first_dues_that_never_come_lapse_the_application() -> None:
+    assert invoiced().due().phase == "lapsed"
+
+
+# ---------------------------------------------------------------- the good-standing ladder
+
+
+def test_overdue_dues_climb_the_ladder_rung_by_rung() -> None:
+    story = overdue()
+    rungs = []
+    for _ in range(4):
+        story = story.due()
+        rungs.append((story.at, story.answer[0].model_dump()["rung"], standing(story)))
+    due = 365 + 30
+    assert rungs == [
+        (day(due + 60), "notice", Standing.ACTIVE),
+        (day(due + 75), "suspended", Standing.SUSPENDED),
+        (day(due + 90), "termination-notice", Standing.SUSPENDED),
+        (day(due + 105), "terminated", Standing.LEAVING),
+    ]  # fmt: skip
+    story = story.due().then(MemberDeparted(member="helio", cause="terminated", at=story.at))
+    assert story.phase == "terminated"
+    assert standing(story) is Standing.GONE
+
+
+def test_each_rung_is_told_once() -> None:
+    story = overdue()
+    for rung in ("notice", "suspended", "termination-notice", "terminated"):
+        story = story.due().owes("notify", f"notice:dues-{rung}:2")
+
+
+def test_the_ladder_climbs_when_it_is_time_and_by_the_service() -> None:
+    overdue().when(ClimbLadder(), at=day(395 + 59)).refused("not_due")
+    overdue().when(ClimbLadder(), by="tess", at=day(395 + 60)).refused("service_only")
+
+
+def test_whoever_owes_nothing_climbs_nowhere() -> None:
+    member().when(ClimbLadder(), at=day(300)).then()
+
+
+def test_paying_gives_back_exactly_the_former_rights() -> None:
+    before = member().register.members["helio"]
+    story = suspended_for_dues().when(payment(FEE, "BANK-2"), by="tess")
+    story.followed_by("dues_paid", "bank_reference_used", "suspension_lifted", "member_reinstated")
+    assert story.register.members["helio"] == before
+
+
+def test_paying_a_part_gives_back_nothing_and_stops_nothing() -> None:
+    story = suspended_for_dues().when(payment(FEE - 1, "BANK-2"), by="tess").followed_by("dues_paid", "bank_reference_used")
+    assert standing(story.due().due()) is Standing.LEAVING
+
+
+def test_whoever_paid_starts_at_the_foot_of_the_ladder_next_year() -> None:
+    story = suspended_for_dues().when(payment(FEE, "BANK-2"), by="tess").due().followed_by("dues_invoiced").due()
+    assert story.followed_by("rung_reached").at == day(730 + 30 + 60)
+
+
+def test_paying_gives_no_rights_back_while_another_cause_stands() -> None:
+    story = suspended_for_dues().when(SuspendForDefault(source="round/atlas-1"))
+    story = story.when(payment(FEE, "BANK-2"), by="tess").followed_by("dues_paid", "bank_reference_used", "suspension_lifted")
+    assert standing(story) is Standing.SUSPENDED
+    story = story.when(LiftDefault(source="round/atlas-1")).followed_by("suspension_lifted", "member_reinstated")
+    assert standing(story) is Standing.ACTIVE
+
+
+def test_a_payment_plan_stops_the_clock() -> None:
+    story = overdue().due().when(AgreePaymentPlan(until=day(500)), by="tess", at=day(460)).followed_by("payment_plan_agreed")
+    assert story.due().at == day(395 + 75 + 40)
+
+
+def test_a_plan_agreed_again_stops_the_clock_once_and_another_one_replaces_it() -> None:
+    plan = AgreePaymentPlan(until=day(500))
+    story = overdue().when(plan, by="tess", at=day(460)).followed_by("payment_plan_agreed")
+    story.when(plan, by="tess", at=day(470)).then()
+    longer = story.when(AgreePaymentPlan(until=day(520)), by="tess", at=day(470))
+    shorter = story.when(AgreePaymentPlan(until=day(480)), by="tess", at=day(470))
+    assert (longer.due().at, shorter.due().at) == (day(395 + 60 + 60), day(395 + 60 + 20))
+
+
+@pytest.mark.parametrize("until", [460, 459, 460 + 181])
+def test_a_plan_ends_after_now_and_within_the_charters_days(until: int) -> None:
+    overdue().when(AgreePaymentPlan(until=day(until)), by="tess", at=day(460)).refused("plan_too_long")
+
+
+def test_only_the_treasurer_agrees_a_plan_and_only_about_what_is_owed() -> None:
+    overdue().when(AgreePaymentPlan(until=day(400)), by="ada").refused("office_required")
+    member().when(AgreePaymentPlan(until=day(30)), by="tess").refused("not_in_this_phase")
+
+
+# ---------------------------------------------------------------- defaults of a round
+
+
+def test_a_default_suspends_until_it_is_mended_and_repeats_change_nothing() -> None:
+    default, mended = SuspendForDefault(source="round/atlas-1"), LiftDefault(source="round/atlas-1")
+    before = member().register.members["helio"]
+    story = member().when(default).then(MemberSuspended(member="helio", cause="default-atlas-1"))
+    assert story.phase == "suspended"
+    story = story.when(default).then()
+    story = story.when(mended).followed_by("suspension_lifted", "member_reinstated")
+    assert story.register.members["helio"] == before
+    story.when(mended).then()
+
+
+def test_the_default_of_one_round_is_not_mended_by_another() -> None:
+    story = member().when(SuspendForDefault(source="round/atlas-1")).when(SuspendForDefault(source="round/atlas-2"))
+    story = story.when(LiftDefault(source="round/atlas-1")).followed_by("suspension_lifted")
+    assert standing(story) is Standing.SUSPENDED
+
+
+def test_a_round_of_any_name_can_report_a_default() -> None:
+    member().when(SuspendForDefault(source="round/" + "a" * 55 + "-" + "b" * 8)).followed_by("member_suspended")
+    with pytest.raises(ValidationError):
+        SuspendForDefault(source="round/-a")
+
+
+@pytest.mark.parametrize("command", [SuspendForDefault(source="round/a"), LiftDefault(source="round/a")])
+def test_nobody_but_a_round_reports_a_default(command: Command) -> None:
+    member().when(command, by="tess").refused("service_only")
+
+
+# ---------------------------------------------------------------- representatives
+
+
+def test_a_member_seats_and_unseats_who_speaks_for_it() -> None:
+    story = member().when(SeatRepresentative(person="grace", public_key=KEY), by="ada").followed_by("representative_seated", "key_enrolled")
+    story = story.when(UnseatRepresentative(person="ada"), by="grace", at=day(10)).followed_by("representative_unseated")
+    assert not story.register.speaks_for("ada", "helio")
+    assert [term.person for term in story.register.representatives("helio", day(9))] == ["ada", "grace", "alan"]
+    assert [term.person for term in story.register.representatives("helio", day(10))] == ["grace", "alan"]
+
+
+def test_seating_or_unseating_somebody_again_changes_nothing() -> None:
+    member().when(SeatRepresentative(person="ada", public_key=KEY), by="ada").then()
+    member().when(SeatRepresentative(person="alan", capacity=Capacity.ALTERNATE), by="sam").then()
+    member().when(UnseatRepresentative(person="eve"), by="sam").then()
+
+
+def test_an_alternate_becomes_a_representative() -> None:
+    story = member()
+    story.when(SeatRepresentative(person="alan"), by="ada").then(
+        RepresentativeSeated(member="helio", person="alan", capacity=Capacity.REPRESENTATIVE, at=story.at)
+    )
+
+
+@pytest.mark.parametrize("person", ["tess", "bo"])
+def test_no_officer_is_seated_for_a_member(person: str) -> None:
+    member().when(SeatRepresentative(person=person), by="ada").refused("person_taken")
+
+
+@pytest.mark.parametrize("command", [SeatRepresentative(person="eve"), UnseatRepresentative(person="ada"), DeclareOwnership(holdings=())])
+def test_a_stranger_changes_nothing_about_a_member(command: Command) -> None:
+    member().when(command, by="eve").refused("not_a_representative")
+
+
+def silent() -> Story:
+    """A member for whom nobody speaks since day 5."""
+    return (
+        replace(member(), at=day(5)).when(UnseatRepresentative(person="alan"), by="sam").when(UnseatRepresentative(person="ada"), by="sam")
+    )
+
+
+def test_the_last_representative_leaves_a_seat_that_must_be_filled_in_time() -> None:
+    story = silent().followed_by("representative_unseated", "seat_vacated")
+    story = story.when(SuspendVacancy(), at=day(34)).refused("not_due")
+    story = story.due().then(MemberSuspended(member="helio", cause="vacancy"))
+    assert story.at == day(35)
+    story = story.when(SeatRepresentative(person="grace"), by="sam")
+    story.followed_by("representative_seated", "suspension_lifted", "member_reinstated")
+    assert standing(story) is Standing.ACTIVE
+
+
+def test_a_seat_filled_in_time_suspends_nobody() -> None:
+    story = silent().when(SeatRepresentative(person="grace"), by="sam", at=day(20)).followed_by("representative_seated")
+    story.when(SuspendVacancy(), at=day(35)).then()
+    assert story.due().followed_by("dues_invoiced").at == day(365)
+
+
+def test_every_vacancy_is_told() -> None:
+    story = silent().due()
+    first = {key for key in story.state.owed if key.startswith("notice:seat-vacant:")}
+    story = story.when(SeatRepresentative(person="grace"), by="sam").when(UnseatRepresentative(person="grace"), by="sam").due()
+    assert len({key for key in story.state.owed if key.startswith("notice:seat-vacant:")} - first) == 1
+
+
+def test_an_applicant_for_whom_nobody_speaks_any_more_becomes_a_member_with_a_vacant_seat() -> None:
+    story = invoiced().when(UnseatRepresentative(person="ada"), by="sam").when(UnseatRepresentative(person="alan"), by="sam")
+    story = story.followed_by("representative_unseated").when(payment(FEE), by="tess")
+    story.followed_by("dues_paid", "bank_reference_used", "member_activated", "seat_vacated").due().followed_by("member_suspended")
+
+
+# ---------------------------------------------------------------- ownership
+
+
+def test_more_than_half_of_a_company_shares_its_holders_seat() -> None:
+    story = member(with_members(founded(), "nova"))
+    half = (Holding(holder="nova", fraction=5_000),)
+    control = (Holding(holder="nova", fraction=5_001),)
+    story = story.when(DeclareOwnership(holdings=half), by="ada").then(OwnershipDeclared(member="helio", holdings=half))
+    assert story.register.seat_of("helio") == "helio"
+    story = story.when(DeclareOwnership(holdings=control), by="sam").followed_by("ownership_declared")
+    assert story.register.related("nova") == ("helio", "nova")
+    assert len(story.register.seats()) == 1
+    story = story.when(DeclareOwnership(holdings=()), by="ada").followed_by("ownership_declared")
+    assert len(story.register.seats()) == 2
+
+
+def test_sisters_under_a_parent_that_is_no_member_share_a_seat() -> None:
+    register = noted(with_members(founded(), "nova"), OwnershipDeclared(member="nova", holdings=(Holding(holder="sol", fraction=9_000),)))
+    story = applied(register, holdings=(Holding(holder="sol", fraction=5_001),))
+    assert story.register.seat_of("helio") == story.register.seat_of("nova")
+
+
+def test_ownership_declared_again_changes_nothing() -> None:
+    member().when(DeclareOwnership(holdings=()), by="ada").then()
+
+
+def test_a_declaration_adds_up() -> None:
+    whole = Holding(holder="sol", fraction=10_000)
+    member().when(DeclareOwnership(holdings=(whole, Holding(holder="luna", fraction=1))), by="ada").refused("more_than_the_whole")
+    part = Holding(holder="sol", fraction=1)
+    member().when(DeclareOwnership(holdings=(part, part)), by="ada").refused("holder_named_twice")
+
+
+# ---------------------------------------------------------------- tiers
+
+
+def test_a_tier_changes_with_the_next_invoice() -> None:
+    story = member().when(ChangeTier(tier="partner"), by="ada").followed_by("tier_change_asked")
+    story.when(ChangeTier(tier="partner"), by="ada").then()
+    assert story.register.members["helio"].tier == "founding"
+    story = story.due().followed_by("tier_changed", "dues_invoiced")
+    assert TierChanged(member="helio", tier="partner") in story.answer
+    assert story.register.members["helio"].tier == "partner"
+    assert story.state.state.dues.open[0].amount == 20_000_000
+
+
+def test_a_member_takes_a_change_back_even_where_its_own_tier_is_full() -> None:
+    register = with_members(founded(charter(tiers__founding__seats=2)), "nova")
+    story = member(register)
+    story.when(ChangeTier(tier="founding"), by="ada").then()
+    story = story.when(ChangeTier(tier="partner"), by="ada").when(ChangeTier(tier="founding"), by="ada")
+    story.followed_by("tier_change_asked").due().followed_by("dues_invoiced")
+
+
+def test_nobody_changes_to_a_tier_that_is_unknown_or_full() -> None:
+    member().when(ChangeTier(tier="platinum"), by="ada").refused("unknown_tier")
+    register = with_members(founded(charter(tiers__associate__seats=1)), "nova", tier="associate")
+    story = member(register)
+    story.when(ChangeTier(tier="associate"), by="ada").refused("tier_full")
+
+
+def test_only_a_representative_changes_the_tier_of_a_member_alone() -> None:
+    member().when(ChangeTier(tier="partner"), by="sam").refused("not_a_representative")
+    voting().when(ChangeTier(tier="partner"), by="ada").refused("not_in_this_phase")
+
+
+# ---------------------------------------------------------------- screening again
+
+
+def test_a_member_is_screened_again_with_its_present_owners() -> None:
+    story = member().when(DeclareOwnership(holdings=(Holding(holder="sol", fraction=6_000),)), by="ada")
+    story = story.when(Rescreen(), by="cora").followed_by("screening_started").owes("screen", "screen:2")
+    assert story.state.owed["screen:2"].data["names"] == ["Helio Compute", "sol"]
+    story = story.when(screening(3, number=2)).followed_by("step_carried_out", "screening_passed")
+    assert story.phase == "active"
+
+
+def test_a_new_hit_takes_no_rights_until_a_person_confirms_it() -> None:
+    story = hit_again(member()).followed_by("step_carried_out", "screening_hit")
+    assert standing(story) is Standing.ACTIVE
+    story.when(Rescreen(), by="sam").refused("not_in_this_phase")
+    cleared = story.when(JudgeScreening(verdict="clear", reason="a namesake"), by="cora").followed_by("screening_judged")
+    assert cleared.phase == "active"
+    assert standing(confirmed().followed_by("screening_judged", "member_suspended")) is Standing.SUSPENDED
+
+
+def test_a_screening_that_passes_judges_no_hit_that_waits_for_a_person() -> None:
+    story = member().when(Rescreen(), by="sam").when(Rescreen(), by="cora")
+    story = story.when(screening(97, number=2)).when(screening(0, number=3)).followed_by("step_carried_out")
+    assert story.state.state.hit is not None
+
+
+def test_a_later_clearance_lifts_the_sanctions() -> None:
+    story = confirmed().when(Rescreen(), by="sam").when(screening(91, number=3))
+    story = story.when(JudgeScreening(verdict="clear", reason="struck off the list"), by="cora")
+    assert standing(story.followed_by("screening_judged", "suspension_lifted", "member_reinstated")) is Standing.ACTIVE
+
+
+def test_whoever_is_no_longer_on_the_list_is_reinstated() -> None:
+    story = confirmed().when(Rescreen(), by="sam").when(screening(5, number=3))
+    story.followed_by("step_carried_out", "screening_passed", "suspension_lifted", "member_reinstated")
+
+
+def test_the_secretariat_and_the_reviewers_screen_again_but_only_members() -> None:
+    member().when(Rescreen(), by="ada").refused("office_required")
+    applied().when(Rescreen(), by="sam").refused("not_in_this_phase")
+
+
+# ---------------------------------------------------------------- leaving
+
+
+def leaving(story: Story | None = None) -> Story:
+    return (story or member()).when(GiveNotice(), by="ada")
+
+
+def test_a_member_leaves_when_its_notice_is_over() -> None:
+    story = leaving().followed_by("departure_begun", "member_departing").owes("notify", "notice:departure:left")
+    assert (standing(story), story.register.members["helio"].leaves_at) == (Standing.LEAVING, day(90))
+    story = story.when(GiveNotice(), by="ada").then().when(EndMembership(), at=day(89)).refused("not_due")
+    story = story.due().then(MemberDeparted(member="helio", cause="left", at=day(90)))
+    assert (story.phase, standing(story)) == ("left", Standing.GONE)
+
+
+def test_only_a_representative_gives_notice_and_only_for_a_member() -> None:
+    member().when(GiveNotice(), by="sam").refused("not_a_representative")
+    leaving().when(GiveNotice(), by="eve").refused("not_a_representative")
+    voting().when(GiveNotice(), by="ada").refused("not_in_this_phase")
+
+
+def test_the_rounds_let_a_leaver_go() -> None:
+    bound = [CommitmentBound(member="helio", source=source, amount=5) for source in ("round/b", "round/a")]
+    story = leaving(also(member(), *bound, CommitmentBound(member="nova", source="round/c", amount=5)))
+    told = [step.data for step in story.steps if step.key.startswith("tell:round/")]
+    assert sorted(data["stream"] for data in told) == ["round/a", "round/b"]
+    assert told[0]["command"] == {"kind": "release_leaver", "member": "helio"}
+
+
+def test_whoever_owes_what_was_called_stays_until_it_is_paid() -> None:
+    story = leaving(also(member(), DebtStated(member="helio", source="round/a", amount=7))).due().followed_by("run_off_continued")
+    assert story.phase == "leaving"
+    story = story.due().followed_by("run_off_continued")
+    story = also(story, DebtStated(member="helio", source="round/a", amount=0)).due()
+    story.then(MemberDeparted(member="helio", cause="left", at=day(90 + 14)))
+
+
+def test_a_member_is_expelled_by_a_vote_only() -> None:
+    member().when(Expel(), by="bo").refused("no_mandate")
+    story = mandated(member(), Expel()).when(Expel()).followed_by("mandate_exercised", "departure_begun", "member_departing")
+    story = story.due().then(MemberDeparted(member="helio", cause="expelled", at=START))
+    assert story.phase == "expelled"
+
+
+def test_who_is_leaving_can_still_be_expelled() -> None:
+    story = mandated(leaving(), Expel()).when(Expel(), at=day(30))
+    assert story.due().then(MemberDeparted(member="helio", cause="expelled", at=day(30))).phase == "expelled"
+
+
+def test_a_suspended_member_may_leave_and_its_causes_come_back_to_nothing() -> None:
+    story = leaving(member().when(SuspendForDefault(source="round/a")))
+    assert standing(story) is Standing.LEAVING
+    story.when(LiftDefault(source="round/a")).then().when(SuspendForDefault(source="round/a")).then()
+
+
+End = Literal["left", "withdrawn"]
+ENDS: dict[End, Story] = {"left": leaving().due(), "withdrawn": voting().when(WithdrawApplication(), by="ada")}
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize(
+    ("command", "by"),
+    [
+        (WithdrawApplication(), "ada"), (JudgeScreening(verdict="clear", reason="r"), "cora"), (Rescreen(), "sam"),
+        (agreement(voting()), "ada"), (CountersignAgreement(), "sam"), (payment(5, "BANK-9"), "tess"),
+        (AgreePaymentPlan(until=day(100)), "tess"), (SeatRepresentative(person="eve"), "sam"), (UnseatRepresentative(person="ada"), "sam"),
+        (DeclareOwnership(holdings=()), "sam"), (ChangeTier(tier="partner"), "ada"), (GiveNotice(), "ada"),
+    ],
+    ids=lambda value: value.kind if isinstance(value, Command) else value,
+)  # fmt: skip
+def test_persons_change_nothing_after_the_end(end: End, command: Command, by: str) -> None:
+    ENDS[end].when(command, by=by).refused("not_in_this_phase")
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize(
+    "command",
+    [
+        IssueInvoice(), ClimbLadder(), LapseApplication(), SuspendVacancy(), EndMembership(), SuspendForDefault(source="round/a"),
+        LiftDefault(source="round/a"), screening(100),
+    ],
+    ids=lambda command: command.kind,
+)  # fmt: skip
+def test_the_system_changes_nothing_after_the_end(end: End, command: Command) -> None:
+    ENDS[end].when(command, at=day(1_000)).then()
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_nothing_is_owed_after_the_end_but_what_is_still_to_be_told(end: End) -> None:
+    story = ENDS[end]
+    assert story.agenda.deadline is None
+    assert not story.agenda.closed
+    for step in story.steps:
+        story = story.when(StepDone(step=step.key))
+    assert story.agenda.closed
+
+
+@pytest.mark.parametrize(
+    "command", [IssueInvoice(), ClimbLadder(), LapseApplication(), SuspendVacancy(), EndMembership()], ids=lambda command: command.kind
+)
+def test_a_deadline_is_nobodys_to_give(command: Command) -> None:
+    member().when(command, by="sam", at=day(1_000)).refused("service_only")
+
+
+def test_a_record_of_who_left_stays() -> None:
+    story = ENDS["left"]
+    assert MEMBERSHIP.describe(story.state.state).values["lei"] == lei(1)
+    assert [term.person for term in story.register.representatives("helio", day(50))] == ["ada", "alan"]
+
+
+# ---------------------------------------------------------------- at size
+
+
+def applying(number: int) -> Submission:
+    apply = application(lei=lei(number), tier="partner", representatives=(Delegate(person=f"rep-{number}"),))
+    return _submission(f"member/m-{number}", apply, f"rep-{number}", number)
+
+
+def _submission(stream: str, command: Command, by: str, number: int) -> Submission:
+    return Submission(stream, f"00000000-0000-4000-8000-{number:012}", by, encode_json(command.model_dump()), START)
+
+
+async def test_the_two_thousandth_application_is_as_quick_as_the_first() -> None:
+    officers = (
+        Officer(person="sam", offices=frozenset({Office.SECRETARIAT})),
+        Officer(person="tess", offices=frozenset({Office.TREASURER})),
+    )
+    recorder = Recorder(MemoryLog())
+    founding = Found(charter=charter(), officers=officers)
+    assert (await recorder.record(_submission("consortium/atlas", founding, "sam", 0))).refusal is None
+    took = []
+    for start in range(1, 2_001, 500):
+        begun = time.process_time()
+        answers = await asyncio.gather(*(recorder.record(applying(number)) for number in range(start, start + 500)))
+        took.append(time.process_time() - begun)
+        assert not [answer.refusal for answer in answers if answer.refusal]
+    await recorder.close()
+    assert took[-1] < 4 * min(took), took
