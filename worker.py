@@ -37,7 +37,8 @@ from activities.record import Policy, Recording
 from activities.screening import ListFiles, Screening
 from activities.sending import TASK_QUEUE, Sender
 from activities.tell import Tell
-from eventstore.log import Log
+from eventstore.log import Log, LogUnavailable
+from eventstore.readmodels import Projector
 from eventstore.recorder import Recorder
 from workflows.catalog import WORKFLOWS
 
@@ -70,6 +71,8 @@ class Settings(BaseSettings):
     """Temporal, when no profile names one."""
     metrics: str = ""
     """Where Prometheus finds the worker's metrics, like `127.0.0.1:9464`."""
+    debug: bool = False
+    """Whether the command line shows the trace of an error."""
     clock: str = ""
     """For rehearsals: `real,log,pace`, the log's time at a real time, and how many times faster it runs from there."""
     sanctions_list: Path | None = None
@@ -201,6 +204,26 @@ async def recording(url: str) -> AsyncIterator[Recorder]:
         await log.close()
 
 
+@asynccontextmanager
+async def projecting(log: Log) -> AsyncIterator[None]:
+    """Keeps the read models at the head of the log meanwhile, through every absence of its database."""
+
+    async def follow() -> None:
+        while True:
+            try:
+                await Projector(log).follow()
+            except LogUnavailable as error:
+                _log.warning("projection.interrupted", error=str(error))
+                await asyncio.sleep(1)
+
+    task = asyncio.create_task(follow(), name="projector")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
 async def serve(chosen: Settings) -> None:
     """Works until the process is told to stop."""
     stop = asyncio.Event()
@@ -208,7 +231,11 @@ async def serve(chosen: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     logs.configure(sys.stderr)
     client = await connect(chosen.address, telemetry(chosen.metrics))
-    async with recording(chosen.log_url) as recorder, compose(client, recorder, chosen, clock=chosen.log_clock):
+    async with (
+        recording(chosen.log_url) as recorder,
+        projecting(recorder.log),
+        compose(client, recorder, chosen, clock=chosen.log_clock),
+    ):
         _log.info("worker.started", task_queue=chosen.task_queue, namespace=client.namespace)
         await stop.wait()
         _log.info("worker.stopping")

@@ -43,11 +43,18 @@ async def show(
     chosen = version or agreed.version
     if chosen not in agreed.charters:
         raise BadInput(f"--version: there is no version {chosen}", f"there are 1 to {agreed.version}")
-    charter = agreed.charters[chosen].model_dump(mode="json", exclude_none=True)
+    charter = _in_order(agreed.charters[chosen].model_dump(mode="json", exclude_none=True))
     if where.json:
         say_json({"version": chosen, "charter": charter})
     else:
         say(f"# version {chosen}" + (", in force" if chosen == agreed.version else ""), *toml(charter))
+
+
+def _in_order(value: Any) -> Any:
+    """A charter's lists are sets: the same charter is shown the same way."""
+    if isinstance(value, Mapping):
+        return {key: _in_order(item) for key, item in value.items()}
+    return sorted(value) if isinstance(value, list) else value
 
 
 def toml(table: Mapping[str, Any], place: str = "") -> Iterator[str]:
@@ -65,7 +72,7 @@ def toml(table: Mapping[str, Any], place: str = "") -> Iterator[str]:
 
 def _toml_value(value: Any) -> str:
     if isinstance(value, list):
-        return f"[{', '.join(_toml_value(item) for item in sorted(value))}]"
+        return f"[{', '.join(_toml_value(item) for item in value)}]"
     return json.dumps(plain(value) if isinstance(value, str) else value, ensure_ascii=False)
 
 

@@ -141,17 +141,13 @@ async def log(
     async with log_of(settings(where)) as log:
         seen = after
         while True:
+            head = (await log.head()).position
             async for entry in _entries(log, stream, seen):
                 _entry_shown(entry, where)
                 seen = entry.position
             if not follow:
                 return
-            seen = max(seen, (await log.head()).position if stream and not await _more(log, stream, seen) else seen)
-            await log.changed(seen, FOLLOW_SECONDS)
-
-
-async def _more(log: Log, stream: str, after: int) -> bool:
-    return bool(await log.read_stream(stream, after, 1))
+            await log.changed(max(seen, head), FOLLOW_SECONDS)
 
 
 async def _entries(log: Log, stream: str | None, after: int) -> AsyncIterator[Entry]:

@@ -47,8 +47,14 @@ def app_of(process: Process[Any, Any, Any]) -> App:
 
 def commands_of(process: Process[Any, Any, Any]) -> Sequence[type[Command]]:
     """The commands of a process that persons give: no outcomes, and none that the system gives itself."""
-    offered = (command for command in _messages(process.commands.core_schema) if not issubclass(command, Outcome))
-    return tuple(command for command in offered if not _BY_THE_SYSTEM.search(command.__doc__ or ""))
+    return tuple(
+        command for command in messages_of(process) if not issubclass(command, Outcome) and not _BY_THE_SYSTEM.search(command.__doc__ or "")
+    )
+
+
+def messages_of(process: Process[Any, Any, Any]) -> Sequence[type[Command]]:
+    """Every command of a process, in the order of its catalog."""
+    return tuple(_messages(process.commands.core_schema))
 
 
 def _messages(schema: Mapping[str, Any]) -> Iterator[type[Command]]:

@@ -28,7 +28,7 @@ from eventstore.recorder import Recorder
 
 CONNECT_SECONDS: Final = 10
 
-logs.configure(sys.stderr, level=logging.WARNING)
+logs.configure(sys.__stderr__ or sys.stderr, level=logging.WARNING)
 
 
 def settings(where: Where) -> worker.Settings:

@@ -235,7 +235,12 @@ def describe(state: ConsortiumState) -> Headline:
         case Founded(version=version, charter=charter, officers=held):
             rows = "\n".join(f"| {person} | {', '.join(sorted(offices))} |" for person, offices in sorted(held.items()) if offices)
             text = f"| officer | offices |\n| --- | --- |\n{rows}"
-            values: dict[str, str | int] = {"name": charter.name, "currency": charter.currency, "seat": charter.seat, "charter_version": version}
+            values: dict[str, str | int] = {
+                "name": charter.name,
+                "currency": charter.currency,
+                "seat": charter.seat,
+                "charter_version": version,
+            }
             return Headline("founded", f"{escaped(charter.name)}, charter version {version}", text, values=values)
 
 

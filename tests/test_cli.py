@@ -1,0 +1,474 @@
+"""The command line on the real parts: one `consortium up` in a folder, and everything that can be said to it.
+
+| exit code | when |
+| --- | --- |
+| 0 | done: the entry was seen on the log |
+| 1 | the log does not hold what it must: its position is named |
+| 2 | a rule said no: its id, the clause, the way out |
+| 3 | Temporal, a worker or the log does not answer: what to start |
+| 4 | bad input: what to change |
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+from cli import main, processes
+from cli.processes import commands_of
+from domain.catalog import CATALOG
+from domain.kernel import Outcome
+
+CHARTER = Path(__file__).parent.parent / "examples/charter.toml"
+OFFICERS = """
+[[officers]]
+person = "sam"
+offices = ["secretariat"]
+[[officers]]
+person = "tess"
+offices = ["treasurer", "board"]
+"""
+ID = "018f0000-0000-7000-8000-000000000001"
+LEI = "52990000000000000778"
+
+
+@dataclass
+class Answer:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def error(self) -> dict[str, Any]:
+        told: dict[str, Any] = json.loads(self.err)
+        return told
+
+
+def consortium(*words: str) -> list[str]:
+    """The command line of a process of its own."""
+    return [sys.executable, "-m", "cli.main", *words]
+
+
+@dataclass
+class Site:
+    """A folder, and the `up` that runs on it."""
+
+    folder: Path
+    up: subprocess.Popen[str] = field(init=False)
+    told: dict[str, Any] = field(init=False)
+
+    def start(self) -> None:
+        self.up = subprocess.Popen(consortium("up", "--folder", str(self.folder), "--json"), stdout=subprocess.PIPE, text=True)
+        assert self.up.stdout is not None
+        line = self.up.stdout.readline()
+        assert line, (self.folder / "temporal.log").read_text(encoding="utf-8")
+        self.told = json.loads(line)
+
+    def stop(self) -> int:
+        self.up.send_signal(signal.SIGINT)
+        return self.up.wait(20)
+
+    def file(self, name: str, content: str) -> str:
+        path = self.folder / name
+        path.write_text(content, encoding="utf-8")
+        return str(path)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    site = Site(tmp_path_factory.mktemp("up"))
+    site.start()
+    officers = site.file("officers.toml", OFFICERS)
+    words = ("consortium", "found", "atlas", "--charter", str(CHARTER), "--from", officers, "--as", "sam", "--folder", str(site.folder))
+    founded = subprocess.run(consortium(*words), capture_output=True, text=True, timeout=30, check=False)
+    assert founded.returncode == 0, founded.stderr
+    assert founded.stdout.startswith("accepted at position 1: charter_adopted, office_granted")
+    assert "Atlas Open-Model Consortium, charter version 1" in founded.stdout
+    yield site
+    if site.up.poll() is None:
+        site.stop()
+
+
+class Terminal:
+    """Somebody typing."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+        self.folder = ""
+
+    def __call__(self, *words: str) -> Answer:
+        """The answer to a command on the folder."""
+        self._capsys.readouterr()
+        code = main.run([*words, "--folder", self.folder] if self.folder else words)
+        out, err = self._capsys.readouterr()
+        assert "Traceback" not in err
+        return Answer(code, out, err)
+
+
+@pytest.fixture
+def bare(capsys: pytest.CaptureFixture[str]) -> Terminal:
+    """A terminal without a folder."""
+    return Terminal(capsys)
+
+
+@pytest.fixture
+def type_(bare: Terminal, site: Site) -> Terminal:
+    """A terminal on the running site."""
+    bare.folder = str(site.folder)
+    return bare
+
+
+# ---------------------------------------------------------------- words
+
+
+def test_help_imports_nothing_that_is_not_needed_to_print_it() -> None:
+    code = "import sys; from cli import main; main.run(['--help']); print(sorted(sys.modules), file=sys.stderr)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "who-represents" in told.stdout
+    loaded = set(re.findall(r"'([a-z_]+)[.']", told.stderr))
+    assert not loaded & {"temporalio", "pydantic", "domain", "eventstore", "asyncio", "structlog", "pygments"}
+
+
+def test_every_process_is_a_command_and_every_command_can_be_asked_for() -> None:
+    offered = {name for name, (path, *_) in main.COMMANDS.items() if path.startswith("cli.processes:")}
+    assert offered == set(CATALOG)
+    assert all(main.app[name].help for name in main.COMMANDS)
+
+
+@pytest.mark.parametrize("name", CATALOG)
+def test_what_only_the_system_says_is_not_offered(name: str) -> None:
+    process = CATALOG[name]
+    offered = {command.model_fields["kind"].default for command in commands_of(process)}
+    known = set(process.commands.json_schema()["discriminator"]["mapping"])
+    hidden = [command for command in processes.messages_of(process) if command.model_fields["kind"].default in known - offered]
+    assert all(issubclass(command, Outcome) or "By the " in (command.__doc__ or "") for command in hidden)
+    assert not offered & {
+        "start_pledging",
+        "close_pledging",
+        "screening_completed",
+        "issue_invoice",
+        "open_vote",
+        "execute",
+        "release_leaver",
+    }
+    assert offered
+
+
+@pytest.mark.parametrize(("process", "command"), [(name, command) for name, process in CATALOG.items() for command in commands_of(process)])
+def test_every_command_explains_itself(bare: Terminal, process: str, command: Any) -> None:
+    told = bare(process, command.model_fields["kind"].default.replace("_", "-"), "--help")
+    assert told.code == 0
+    for name in command.model_fields:
+        assert name == "kind" or f"--{name.replace('_', '-')}" in told.out
+
+
+def test_an_unknown_word_is_told_with_what_there_is(bare: Terminal) -> None:
+    told = bare("statsu")
+    assert (told.code, told.err) == (4, "bad input: there is no command 'statsu'; did you mean 'status'?\n  way out: see --help\n")
+    assert bare("status", "--jsn").code == 4
+
+
+def test_a_misspelt_setting_is_no_default(bare: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONSORTIUM_FOLDR", "x")
+    told = bare("status", "--json")
+    assert told.code == 4
+    assert "CONSORTIUM_FOLDR" in told.error["message"]
+
+
+def test_nobody_there_is_told_with_what_to_start(bare: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONSORTIUM_ADDRESS", "127.0.0.1:1")
+    bare.folder = str(tmp_path)
+    for words in (["status"], ["verify"], ["log"], ["rounds"], ["recover"], ["charter", "show"]):
+        told = bare(*words)
+        assert (told.code, told.out) == (3, "")
+        assert f"consortium up --folder {tmp_path}" in told.err
+    told = bare("consortium", "grant-office", "atlas", "--person", "lea", "--office", "auditor", "--as", "sam", "--json")
+    assert (told.code, told.error["error"]) == (3, "unreachable")
+    assert "127.0.0.1:1" in told.error["message"]
+
+
+# ---------------------------------------------------------------- commands
+
+
+def grant(*more: str, person: str = "lea") -> tuple[str, ...]:
+    return ("consortium", "grant-office", "atlas", "--person", person, "--office", "training-lead", *more)
+
+
+def test_an_accepted_command_is_seen_on_the_log_and_its_repeat_gets_the_same_answer(type_: Terminal) -> None:
+    first = type_(*grant("--as", "sam", "--id", ID, "--json"))
+    assert first.code == 0
+    assert (first.json["events"], first.json["seen"], first.json["command_id"]) == (["office_granted"], True, ID)
+    assert type_(*grant("--as", "sam", "--id", ID, "--json")).json == first.json
+    entry = json.loads(type_("log", "--after", str(first.json["position"] - 1), "--json").out.splitlines()[0])
+    assert (entry["hash"], entry["actor"], entry["command"]["person"]) == (first.json["hash"], "sam", "lea")
+
+
+def test_an_id_belongs_to_one_command(type_: Terminal) -> None:
+    words = ("--as", "sam", "--id", ID.replace("1", "2"))
+    assert type_(*grant(*words, person="leo")).code == 0
+    told = type_(*grant(*words, person="lou"))
+    assert told.code == 4
+    assert "another command has this id" in told.err or "was used at position" in told.err
+
+
+def test_a_rule_that_says_no_is_named_with_its_clause_and_the_way_out(type_: Terminal) -> None:
+    told = type_(*grant("--as", "tess"))
+    assert told.code == 2
+    assert told.err.startswith("refused: office_required: tess does not hold the office secretariat\n")
+    assert "charter clause: roles" in told.err
+    assert "way out: ask a holder of secretariat" in told.err
+    asked = type_(*grant("--as", "tess", "--json"))
+    assert (asked.code, asked.out) == (2, "")
+    assert (asked.error["rule"], asked.error["clause"]) == ("office_required", "roles")
+    assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", asked.error["command_id"])
+
+
+PLEDGE = ("round", "pledge", "atlas-1", "--member", "helio", "--as", "sam")
+APPLY = ("member", "apply", "helio", "--country", "CH", "--tier", "founding", "--representatives", '[{"person":"rep"}]', "--as", "sam")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (grant("--as", "service"), "nobody speaks as 'service'"),
+        (grant("--as", "Sam"), "--as"),
+        (grant(), "--as"),
+        (grant("--as", "sam", "--id", "17"), "not a UUID"),
+        (("consortium", "grant-office", "Atlas!", "--person", "lea", "--office", "auditor", "--as", "sam"), "process/slug"),
+        (("consortium", "grant-office", "atlas", "--person", "lea", "--office", "king", "--as", "sam"), '"king" for --office'),
+        (("consortium", "grant-office", "atlas", "--person", "lea", "--as", "sam"), "office: Field required"),
+        ((*PLEDGE, "--amount", "1e9"), "--amount: '1e9' is not an amount in USD"),
+        ((*PLEDGE, "--amount", "-1"), "--amount"),
+        ((*PLEDGE, "--amount", "0"), "--amount"),
+        ((*PLEDGE, "--amount", "1.001"), "at most 2 decimal places"),
+        ((*PLEDGE, "--amount", "1_000"), "--amount"),
+        ((*PLEDGE, "--amount", "١٢٣"), "--amount"),
+        ((*PLEDGE, "--amount", "99999999999999999999"), "--amount"),
+        ((*PLEDGE, "--amount", "1", "--currency", "XXX"), "is not a currency"),
+        (("proposal", "propose", "p", "--title", "x", "--opens-at", "2026-12-01T09:00", "--as", "sam"), "has no offset"),
+        (("proposal", "propose", "p", "--title", "x", "--opens-at", "1764579600", "--as", "sam"), "is not an instant"),
+        (("proposal", "propose", "p", "--title", "x", "--motion", "{", "--as", "sam"), "--motion: must be JSON"),
+        (("proposal", "propose", "p", "--title", "x", "--motion", '{"a":1,"a":2}', "--as", "sam"), "a key is named twice"),
+        (("proposal", "propose", "p", "--title", "x", "--text", "x" * 70_000, "--as", "sam"), "bytes long"),
+        (
+            ("proposal", "propose", "p", "--title", "x", "--as", "sam", "--motion",
+             '{"stream":"consortium/atlas","command":{"kind":"grant_office","person":"lea","office":"king"}}'),
+            "motion.command: office",
+        ),
+        (
+            ("proposal", "propose", "p", "--title", "x", "--as", "sam", "--motion", '{"stream":"bank/atlas","command":{"kind":"rob"}}'),
+            "there is no process 'bank'",
+        ),
+        ((*APPLY, "--name", "He\u202elio", "--lei", LEI), "U+202E"),
+        ((*APPLY, "--name", "He\x1b[31mlio", "--lei", LEI), "U+001B"),
+        ((*APPLY, "--name", "Helio", "--lei", LEI.replace("778", "779")), "check digits"),
+        (("round", "record-payment", "r", "--member", "m", "--amount", "1", "--reference", "A", "--value-date", "1.2.2026", "--as", "sam"), "not a day"),
+        (("round", "call-tranche", "atlas-1", "--tranche", "1.0", "--as", "sam"), "not a whole number"),
+        (("show", "round"), "process/slug"),
+        (("show", "round/none"), "nothing is on the log"),
+        (("log", "--stream", "bank/x"), "there is no process"),
+        (("inbox", "--as", "nobody"), "knows nobody"),
+        (("who-represents", "nobody"), "knows no organisation"),
+        (("who-represents", "nobody", "--as-of", "2026-12-01T00:00"), "has no offset"),
+        (("retry", "round", "x", "--as", "sam"), "process/slug"),
+        (("charter", "show", "--version", "7"), "no version 7"),
+        (("up", "--port", "99999"), "is no port"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_told_in_one_message_and_leaves_nothing_behind(type_: Terminal, words: tuple[str, ...], said: str) -> None:
+    before = type_("verify", "--json").json
+    told = type_(*words)
+    assert (told.code, told.out) == (4, "")
+    assert said in told.err
+    assert told.err.startswith("bad input: ")
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\u202e]", told.err)
+    assert type_("verify", "--json").json == before
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("float.toml", 'title = "x"\nbudget = 1.5', "budget: 1.5 is no integer"),
+        ("nan.json", '{"title": NaN}', "not an integer"),
+        ("twice.json", '{"title": "x", "title": "y"}', "a key is named twice"),
+        ("broken.toml", "title = ", "Invalid value"),
+        ("deep.json", '{"title": ' + "[" * 40 + "]" * 40 + "}", "nested deeper"),
+        ("deeper.toml", "title = " + "[" * 5_000 + "]" * 5_000, "nested"),
+        ("large.toml", f'title = "{"x" * 1_000_000}"', "is larger than 65536 bytes"),
+        ("list.json", "[]", "must hold a table"),
+        ("kind.json", '{"kind": "execute"}', "is a 'execute', not a 'propose'"),
+        ("extra.json", '{"title": "x", "colour": "blue"}', "colour: Extra inputs are not permitted"),
+    ],
+)  # fmt: skip
+def test_files_are_read_strictly(type_: Terminal, tmp_path: Path, name: str, content: str, said: str) -> None:
+    path = tmp_path / name
+    path.write_text(content, encoding="utf-8")
+    told = type_("proposal", "propose", "p", "--from", str(path), "--as", "sam")
+    assert told.code == 4
+    assert said in told.err
+
+
+def test_a_round_is_opened_with_amounts_as_people_write_them_and_from_a_file(type_: Terminal, tmp_path: Path) -> None:
+    terms = tmp_path / "terms.toml"
+    terms.write_text(
+        'title = "Atlas-1"\ncurrency = "USD"\nopens_at = 2030-01-01T00:00:00Z\ncloses_at = 2030-02-01T00:00:00Z\n'
+        '[[budget]]\nname = "compute"\namount = 100_000_000\n[[tranches]]\nname = "all"\nfraction = 10_000\n',
+        encoding="utf-8",
+    )
+    words = ("--from", str(terms), "--goal", "1000000.00", "--minimum", "800000", "--title", "Atlas One", "--as", "sam", "--json")
+    opened = type_("round", "open-round", "atlas-1", *words)
+    assert opened.code == 0, opened.err
+    entry = json.loads(type_("log", "--stream", "round/atlas-1", "--json").out)
+    assert (entry["command"]["goal"], entry["command"]["minimum"], entry["command"]["title"]) == (100_000_000, 80_000_000, "Atlas One")
+    assert "USD 1,000,000.00" in type_("show", "round/atlas-1").out
+    assert [row["stream"] for row in type_("rounds", "--json").json] == ["round/atlas-1"]
+    assert "round/atlas-1" in type_("rounds").out
+
+
+# ---------------------------------------------------------------- looking
+
+
+def test_a_failed_step_is_seen_waits_in_an_inbox_and_is_tried_again(type_: Terminal, site: Site) -> None:
+    name = "李 [bold]Helio[/bold] :smile: 研究所"
+    applied = type_("member", "apply", "helio", *APPLY[3:], "--name", name, "--lei", LEI)
+    assert applied.code == 0, applied.err
+    assert name in applied.out
+    assert name in type_("members").out
+    until(lambda: bool(type_("status", "--json").json["attention"]))
+    assert "screen:1" in type_("status").out
+    assert "sanctions.txt" in type_("show", "member/helio").out
+    assert "member/helio" in [item["stream"] for item in type_("inbox", "--as", "sam", "--json").json]
+    site.file("sanctions.txt", "Somebody Else\n")
+    assert type_("retry", "member/helio", "nothing", "--as", "sam").code == 2
+    assert type_("retry", "member/helio", "screen:1", "--as", "tess").code == 2
+    assert type_("retry", "member/helio", "screen:1", "--as", "sam").code == 0
+    until(lambda: "proposal/admit-helio" in type_("proposals").out)
+    until(lambda: "proposal/admit-helio" in type_("inbox", "--as", "tess").out)
+    terms = type_("who-represents", "helio", "--json").json
+    assert [term["person"] for term in terms["representatives"]] == ["rep"]
+    assert "Nobody" in type_("who-represents", "helio", "--as-of", "2020-01-01").out
+
+
+def test_the_log_is_whole_can_be_decided_again_and_its_lists_made_anew(type_: Terminal) -> None:
+    whole = type_("verify", "--decide", "--json")
+    assert whole.code == 0
+    before = type_("status", "--json").json
+    assert type_("rebuild", "--json").json["position"] >= whole.json["entries"]
+    assert type_("status", "--json").json["processes"] == before["processes"]
+    assert type_("recover", "--json").json == type_("recover", "--json").json
+
+
+@pytest.mark.parametrize(("column", "forged"), [("actor", "mallory"), ("stream", b"\xff\xfe"), ("hash", bytes(32))])
+def test_a_changed_entry_is_named_by_its_position(type_: Terminal, site: Site, tmp_path: Path, column: str, forged: object) -> None:
+    shutil.copytree(site.folder, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("temporal*", "up.*", "*.log"))
+    database = apsw.Connection(str(tmp_path / "log.db"))
+    database.execute("DROP TRIGGER entries_are_final_update")
+    value = "CAST(? AS TEXT)" if column == "stream" else "?"
+    database.execute(f"UPDATE entries SET {column} = {value} WHERE position = 2", (forged,))
+    database.close()
+    type_.folder = str(tmp_path)
+    told = type_("verify", "--json")
+    assert (told.code, told.error["error"], told.error["position"]) == (1, "broken", 2)
+
+
+def test_an_answer_that_the_log_does_not_know_is_not_believed(
+    type_: Terminal, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "log.db"
+    source, target = apsw.Connection(str(site.folder / "log.db")), apsw.Connection(str(other))
+    with target.backup("main", source, "main") as backup:
+        backup.step()
+    monkeypatch.setenv("CONSORTIUM_LOG", str(other))
+    monkeypatch.setenv("CONSORTIUM_ADDRESS", site.told["address"])
+    monkeypatch.setattr("cli.give.SEEN_SECONDS", 0.1)
+    told = type_(*grant("--as", "sam", person="liv"))
+    assert told.code == 1
+    assert "does not hold this command" in told.err
+
+
+def test_the_log_is_followed_as_it_grows(type_: Terminal, site: Site) -> None:
+    follower = subprocess.Popen(
+        consortium("log", "--follow", "--stream", "consortium/atlas", "--folder", str(site.folder), "--json"),
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert follower.stdout is not None
+    assert json.loads(follower.stdout.readline())["position"] == 1
+    position = type_(*grant("--as", "sam", "--json", person="lin")).json["position"]
+    while json.loads(follower.stdout.readline())["position"] < position:
+        continue
+    follower.send_signal(signal.SIGINT)
+    assert follower.wait(10) == 130
+
+
+# ---------------------------------------------------------------- the charter
+
+
+def test_every_problem_of_a_charter_is_named_with_its_place(bare: Terminal, tmp_path: Path) -> None:
+    good = CHARTER.read_text(encoding="utf-8")
+    bad = tmp_path / "bad.toml"
+    bad.write_text(good.replace('seat = "CH"', 'seat = "Switzerland"').replace("share_cap = 1_000", "share_cap = 11_000"), encoding="utf-8")
+    told = bare("charter", "check", str(bad), "--json")
+    assert told.code == 4
+    assert [problem.partition(":")[0] for problem in told.error["problems"]] == ["seat", "funding.share_cap"]
+    bad.write_text(good.replace('"member/expel"', '"member/banish"'), encoding="utf-8")
+    assert "no class of decision covers member/expel" in bare("charter", "check", str(bad)).err
+    bad.write_text(good.replace('["member/expel"]', '["member/expel", "member/banish"]'), encoding="utf-8")
+    assert "knows no command member/banish" in bare("charter", "check", str(bad)).out
+    assert bare("charter", "check", str(tmp_path / "none.toml")).code == 4
+    assert bare("charter", "check", str(CHARTER)).code == 0
+
+
+def test_the_charter_in_force_is_shown_as_it_can_be_adopted(type_: Terminal, tmp_path: Path) -> None:
+    shown = type_("charter", "show").out
+    copy = tmp_path / "copy.toml"
+    copy.write_text(shown, encoding="utf-8")
+    assert type_("charter", "check", str(copy)).code == 0
+    assert tomllib.loads(shown)["tiers"]["founding"] == tomllib.loads(CHARTER.read_text(encoding="utf-8"))["tiers"]["founding"]
+    assert tomllib.loads(shown) == type_("charter", "show", "--json").json["charter"]
+
+
+# ---------------------------------------------------------------- running
+
+
+def test_a_folder_has_one_up_and_what_is_on_the_log_goes_on_with_the_next(type_: Terminal, site: Site) -> None:
+    second = type_("up")
+    assert second.code == 4
+    assert "in use by another" in second.err
+    assert type_("up", "--port", site.told["address"].partition(":")[2]).code == 4
+    before = type_("verify", "--json").json
+    assert site.stop() == 0
+    assert not (site.folder / "up.json").exists()
+    assert type_("verify", "--json").json == before
+    assert type_(*grant("--as", "sam", person="lot")).code == 3
+    site.start()
+    assert site.told["unfinished"] >= 1
+    again = type_(*grant("--as", "sam", "--json", person="lot"))
+    assert again.code == 0, again.err
+    assert again.json["position"] == before["entries"] + 1
+
+
+def until(holds: Any) -> None:
+    """Waits until something holds."""
+    end = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.1)
