@@ -52,6 +52,7 @@ from domain.funding_messages import (
     SettleRound,
     StartPledging,
     TakeOver,
+    Terms,
     WithdrawPledge,
     WithdrawRound,
     WithdrawSpending,
@@ -206,19 +207,14 @@ def _headline(state: FundingState) -> Headline:
         case Unopened():
             return Headline("unopened", "not opened yet")
         case Draft(terms=terms):
-            return Headline(
-                "draft", f"{escaped(terms.title)}: pledging starts at {terms.opens_at.isoformat()}", waits_for=("office:secretariat",)
-            )
+            line = f"{escaped(terms.title)}: pledging starts at {terms.opens_at.isoformat()}"
+            return Headline("draft", line, _promises(terms, 0), ("office:secretariat",))
         case Withdrawn(terms=terms):
             return Headline("withdrawn", f"{escaped(terms.title)}: withdrawn")
         case Pledging(terms=terms, total=total, pledges=pledges, closes_at=closes_at):
             goal, promised = display(terms.goal, terms.currency), display(total, terms.currency)
             line = f"{escaped(terms.title)}: {promised} of {goal} pledged by {len(pledges)} until {closes_at.isoformat()}"
-            return Headline(
-                "pledging",
-                line,
-                f"| goal | minimum | pledged |\n| --- | --- | --- |\n| {goal} | {display(terms.minimum, terms.currency)} | {promised} |",
-            )
+            return Headline("pledging", line, _promises(terms, total))
         case Short(pledging=Pledging(terms=terms), counted=counted, vote_ends_at=vote_ends_at):
             line = f"{escaped(terms.title)}: {display(counted, terms.currency)} missed the minimum; a vote may extend it until {vote_ends_at.isoformat()}"
             return Headline("short", line, waits_for=("office:board",))
@@ -241,6 +237,11 @@ def _headline(state: FundingState) -> Headline:
             return _of_books("settled", kept, "settled", ())
         case Cancelled(books=kept):
             return _of_books("cancelled", kept, "cancelled", ())
+
+
+def _promises(terms: Terms, pledged: int) -> str:
+    amounts = " | ".join(display(amount, terms.currency) for amount in (terms.goal, terms.minimum, pledged))
+    return f"| goal | minimum | pledged |\n| --- | --- | --- |\n| {amounts} |"
 
 
 def _owing(kept: Books) -> tuple[str, ...]:

@@ -117,7 +117,7 @@ def _draft(state: FundingState) -> Draft:
             raise Refused(
                 "pledging_started",
                 "members have pledged to these terms",
-                remedy="a vote can reduce or cancel the round (`consortium propose`)",
+                remedy="a vote can reduce or cancel the round (`consortium proposal propose`)",
             )
         case Withdrawn() | Failed() | Refunding() | Settled() | Cancelled():
             raise closed_round()

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, TypeAdapter
 
@@ -90,6 +90,7 @@ from domain.register import (
     Holding,
     KeyEnrolled,
     LegalEntityNamed,
+    LegalEntityReleased,
     MemberActivated,
     MemberDeparted,
     MemberDeparting,
@@ -258,7 +259,7 @@ def decide(state: MembershipState, command: MembershipCommand, context: Context)
             match state:
                 case Screening() | Reviewing() | Voting() | Signing() | Paying():
                     context.require_representative(state.identity.member)
-                    return (ApplicationEnded(outcome="withdrawn"),)
+                    return _over(state.identity, "withdrawn", context)
                 case Unapplied() | Active() | Leaving() | Ended():
                     raise _not_now("while the application is under way", "give notice instead, if you are a member")
         case LapseApplication():
@@ -266,7 +267,7 @@ def decide(state: MembershipState, command: MembershipCommand, context: Context)
             match state:
                 case Screening() | Reviewing() | Voting() | Signing() | Paying():
                     _require_due(_lapses_at(state), context)
-                    return (ApplicationEnded(outcome="lapsed"), _note("application-lapsed", state.identity))
+                    return (*_over(state.identity, "lapsed", context), _note("application-lapsed", state.identity))
                 case Unapplied() | Active() | Leaving() | Ended():
                     return ()
         case ScreeningCompleted():
@@ -299,7 +300,7 @@ def decide(state: MembershipState, command: MembershipCommand, context: Context)
             context.require_mandate()
             match state:
                 case Voting():
-                    return (ApplicationEnded(outcome="rejected"), _note("application-rejected", state.identity))
+                    return (*_over(state.identity, "rejected", context), _note("application-rejected", state.identity))
                 case Unapplied() | Screening() | Reviewing() | Signing() | Paying() | Active() | Leaving() | Ended():
                     return ()
         case SignAgreement():
@@ -454,6 +455,12 @@ def _apply(command: Apply, context: Context) -> Events:
     )  # fmt: skip
 
 
+def _over(identity: Identity, outcome: Literal["rejected", "lapsed", "withdrawn"], context: Context) -> Events:
+    """The application came to nothing: entity and persons are free to try again under another handle."""
+    unseated = [RepresentativeUnseated(member=identity.member, person=person, at=context.at) for person in sorted(identity.delegates)]
+    return (*unseated, LegalEntityReleased(lei=identity.lei), ApplicationEnded(outcome=outcome))
+
+
 def _seated(member: MemberId, delegate: Delegate | SeatRepresentative, context: Context) -> Events:
     seated = RepresentativeSeated(member=member, person=delegate.person, capacity=delegate.capacity, at=context.at)
     return (seated,) if delegate.public_key is None else (seated, KeyEnrolled(person=delegate.person, public_key=delegate.public_key))
@@ -555,7 +562,7 @@ def _judged(state: Reviewing | Active, hit: ScreeningHit, command: JudgeScreenin
         case Reviewing():
             if command.verdict == "clear":
                 return (judged, *_ask_for_vote(state.identity, context))
-            return (judged, ApplicationEnded(outcome="rejected"), _note("application-rejected", state.identity))
+            return (judged, *_over(state.identity, "rejected", context), _note("application-rejected", state.identity))
         case Active():
             return (judged, *(_suspend(state, "sanctions") if command.verdict == "confirm" else _lift(state, "sanctions")))
 
@@ -626,7 +633,11 @@ def _invoiced(identity: Identity, tier: str, dues: Dues, context: Context) -> Du
 def _invoice_notice(identity: Identity, invoice: DuesInvoiced) -> Events:
     if invoice.amount == invoice.credit_used:
         return ()
-    facts: dict[str, str | int] = {"amount_minor": invoice.amount - invoice.credit_used, "due_at": invoice.due_at.isoformat(), "number": invoice.number}
+    facts: dict[str, str | int] = {
+        "amount_minor": invoice.amount - invoice.credit_used,
+        "due_at": invoice.due_at.isoformat(),
+        "number": invoice.number,
+    }
     return (_note("dues-invoiced", identity, key=f"dues-invoiced:{invoice.number}", **facts),)
 
 
@@ -895,7 +906,7 @@ def evolve(state: MembershipState, event: MembershipEvent) -> MembershipState:
             return Ended(_identity(state), cause)
         case ApplicationEnded(outcome=outcome):
             return Ended(_identity(state), outcome)
-        case AgreementCountersigned() | MemberReinstated() | BankReferenceUsed() | KeyEnrolled():
+        case AgreementCountersigned() | MemberReinstated() | BankReferenceUsed() | KeyEnrolled() | LegalEntityReleased():
             return state
 
 
@@ -997,7 +1008,10 @@ def _of_member(state: Active) -> Headline:
 
 def _headline(phase: str, identity: Identity, note: str, *waits_for: str, **values: str | int) -> Headline:
     speakers = ", ".join(f"{person} ({capacity})" for person, capacity in sorted(identity.delegates.items())) or "nobody"
-    owners = ", ".join(f"{holding.holder} {holding.fraction // 100}.{holding.fraction % 100:02} %" for holding in identity.holdings) or "none declared"
+    owners = (
+        ", ".join(f"{holding.holder} {holding.fraction // 100}.{holding.fraction % 100:02} %" for holding in identity.holdings)
+        or "none declared"
+    )
     rows = {"tier": identity.tier, "country": identity.country, "LEI": identity.lei, "spoken for by": speakers, "owners": owners}
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
     shown: dict[str, str | int] = {"name": identity.name, "tier": identity.tier, "country": identity.country, "lei": identity.lei, **values}

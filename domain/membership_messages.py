@@ -18,6 +18,7 @@ from domain.register import (
     Holding,
     KeyEnrolled,
     LegalEntityNamed,
+    LegalEntityReleased,
     MemberActivated,
     MemberDeparted,
     MemberDeparting,
@@ -413,6 +414,6 @@ MembershipEvent = (
     ApplicationReceived | ScreeningStarted | ScreeningPassed | ScreeningHit | ScreeningJudged | ApplicantAdmitted | ApplicationEnded
     | AgreementSigned | AgreementCountersigned | DuesInvoiced | DuesPaid | PaymentPlanAgreed | RungReached | SuspensionLifted | SeatVacated
     | TierChangeAsked | DepartureBegun | RunOffContinued
-    | BankReferenceUsed | KeyEnrolled | LegalEntityNamed | MemberActivated | MemberDeparted | MemberDeparting | MemberReinstated
+    | BankReferenceUsed | KeyEnrolled | LegalEntityNamed | LegalEntityReleased | MemberActivated | MemberDeparted | MemberDeparting | MemberReinstated
     | MemberSuspended | OwnershipDeclared | RepresentativeSeated | RepresentativeUnseated | TierChanged
 )  # fmt: skip

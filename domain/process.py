@@ -117,7 +117,7 @@ class Context:
         if self.mandate is None:
             raise Refused(
                 "no_mandate", "no passed proposal authorises exactly this command here", clause="decisions",
-                remedy="propose it (`consortium propose`); once passed it is carried out by itself",
+                remedy="propose it (`consortium proposal propose`); once passed it is carried out by itself",
             )  # fmt: skip
 
 

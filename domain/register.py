@@ -205,6 +205,13 @@ class LegalEntityNamed(Event):
     lei: Annotated[str, Field(pattern=r"^[A-Z0-9]{20}$")]
 
 
+class LegalEntityReleased(Event):
+    """An application came to nothing; the legal entity may apply again, as another member."""
+
+    kind: Literal["legal_entity_released"] = "legal_entity_released"
+    lei: Annotated[str, Field(pattern=r"^[A-Z0-9]{20}$")]
+
+
 class TierChanged(Event):
     """A member belongs to another tier."""
 
@@ -271,7 +278,7 @@ class VoteDecided(Event):
 Fact = (
     CharterAdopted | OfficeGranted | OfficeRevoked | KeyEnrolled | KeyRevoked | RepresentativeSeated | RepresentativeUnseated
     | MemberActivated | MemberSuspended | MemberReinstated | MemberDeparting | MemberDeparted | OwnershipDeclared
-    | LegalEntityNamed | TierChanged | BankReferenceUsed | ContributionCleared | ContributionReturned | CommitmentBound | DebtStated | MandateGranted | MandateExercised | VoteDecided
+    | LegalEntityReleased | LegalEntityNamed | TierChanged | BankReferenceUsed | ContributionCleared | ContributionReturned | CommitmentBound | DebtStated | MandateGranted | MandateExercised | VoteDecided
 )  # fmt: skip
 """Everything the register keeps."""
 
@@ -428,6 +435,8 @@ def evolve(register: Register, fact: Fact) -> Register:
             return replace(register, cleared=register.cleared.set(member, register.cleared.get(member, 0) - amount))
         case LegalEntityNamed(member=member, lei=lei):
             return replace(register, entities=register.entities.set(lei, member))
+        case LegalEntityReleased(lei=lei):
+            return replace(register, entities=register.entities.delete(lei))
         case TierChanged(member=member, tier=tier):
             return _member(register, replace(register.members[member], tier=tier))
         case BankReferenceUsed(reference=reference, source=source):

@@ -186,7 +186,9 @@ class Recorder:
                 continue
             on_log = decision.refusal is None or decision.entry.position == self._replica.head.position
             (decided if on_log else told).append((waiting, decision))
-        if told and (await self._repeated([waiting.submission for waiting, _ in told]) or (await self.log.head()).position > mark.head.position):
+        if told and (
+            await self._repeated([waiting.submission for waiting, _ in told]) or (await self.log.head()).position > mark.head.position
+        ):
             # A refusal that leaves no entry is not held against the head by an append: it must have been decided on the last one.
             self._replica.back(mark)
             return False

@@ -6,7 +6,7 @@ withdrawn, left, terminated or expelled.
 | command | by whom | events | refusals (besides office_required, not_a_representative, service_only, not_in_this_phase) |
 | --- | --- | --- | --- |
 | apply | a representative named, the secretariat | application_received, legal_entity_named, ownership_declared, representative_seated…, key_enrolled… | handle_taken, handle_too_long, person_taken, representative_named_twice, entity_known, more_than_the_whole, holder_named_twice (`membership`), unknown_tier (`tiers`), tier_full (`tiers.<tier>`) |
-| withdraw_application | a representative | application_ended | |
+| withdraw_application | a representative | representative_unseated…, legal_entity_released, application_ended | |
 | screening_completed | the service | screening_passed, or screening_hit; suspension_lifted, member_reinstated | |
 | judge_screening | a compliance reviewer | screening_judged, application_ended, member_suspended, suspension_lifted, member_reinstated | own_case, reason_missing (`membership`) |
 | rescreen | the secretariat, a compliance reviewer | screening_started | |
@@ -52,7 +52,6 @@ from domain.membership_messages import (
     Admit,
     AgreementSigned,
     AgreePaymentPlan,
-    ApplicationEnded,
     Apply,
     ChangeTier,
     ClimbLadder,
@@ -107,6 +106,8 @@ TODAY = START.date()
 KEY = "ssh-ed25519 " + "A" * 68
 ADA = Delegate(person="ada", public_key=KEY)
 ALAN = Delegate(person="alan", capacity=Capacity.ALTERNATE)
+OVER = ("representative_unseated", "representative_unseated", "legal_entity_released", "application_ended")
+"""What ends an application: entity and persons are free again."""
 
 # ---------------------------------------------------------------- the vocabulary
 
@@ -330,7 +331,7 @@ def test_a_name_appears_without_its_markup() -> None:
 
 def test_an_application_lapses_after_its_days() -> None:
     story = applied().when(LapseApplication(), at=day(89)).refused("not_due")
-    story = story.due().then(ApplicationEnded(outcome="lapsed")).owes("notify", "notice:application-lapsed")
+    story = story.due().followed_by(*OVER).owes("notify", "notice:application-lapsed")
     assert story.at == day(90)
     assert story.phase == "lapsed"
     assert story.agenda.deadline is None
@@ -339,7 +340,7 @@ def test_an_application_lapses_after_its_days() -> None:
 @pytest.mark.parametrize("story", [applied(), hit(), voting(), admitted(), signed(), invoiced()], ids=lambda story: story.phase)
 def test_an_application_is_taken_back_by_a_representative_at_any_time(story: Story) -> None:
     story.when(WithdrawApplication(), by="sam").refused("not_a_representative")
-    story = story.when(WithdrawApplication(), by="alan").then(ApplicationEnded(outcome="withdrawn"))
+    story = story.when(WithdrawApplication(), by="alan").followed_by(*OVER)
     assert story.phase == "withdrawn"
     assert story.agenda.deadline is None
 
@@ -388,9 +389,7 @@ def test_a_cleared_hit_goes_on_to_the_vote() -> None:
 
 
 def test_a_confirmed_hit_rejects_by_a_persons_word() -> None:
-    story = (
-        hit().when(JudgeScreening(verdict="confirm", reason="the same LEI"), by="cora").followed_by("screening_judged", "application_ended")
-    )
+    story = hit().when(JudgeScreening(verdict="confirm", reason="the same LEI"), by="cora").followed_by("screening_judged", *OVER)
     assert story.phase == "rejected"
 
 
@@ -436,7 +435,7 @@ def test_the_vote_admits_and_the_agreement_is_to_be_signed() -> None:
 
 
 def test_the_vote_declines() -> None:
-    story = mandated(voting(), Decline()).when(Decline()).followed_by("mandate_exercised", "application_ended")
+    story = mandated(voting(), Decline()).when(Decline()).followed_by("mandate_exercised", *OVER)
     assert story.phase == "rejected"
 
 
@@ -1024,3 +1023,10 @@ async def test_the_two_thousandth_application_is_as_quick_as_the_first() -> None
         assert not [answer.refusal for answer in answers if answer.refusal]
     await recorder.close()
     assert took[-1] < 4 * min(took), took
+
+
+def test_an_entity_whose_application_came_to_nothing_applies_again_under_another_handle() -> None:
+    over = applied().when(WithdrawApplication(), by="ada")
+    again = nobody(over.register, "member/helio-again").when(application(), by="ada")
+    assert again.refusal is None
+    assert again.register.speaks_for("ada", "helio-again")
