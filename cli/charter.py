@@ -20,7 +20,7 @@ app: Final = App(name="charter")
 
 
 @app.command
-def check(file: Annotated[Path, Parameter(help="A TOML file; - is stdin.")], /, *, where: Where = HERE) -> None:
+def check(file: Annotated[Path, Parameter(help="A TOML file; - is stdin.", allow_leading_hyphen=True)], /, *, where: Where = HERE) -> None:
     """Check a charter: every problem is named with its place."""
     charter = read_charter(file)
     unknown = sorted(_uncovered(charter))

@@ -70,6 +70,8 @@ class Bug(Failure):
 
 def translated(error: Exception) -> Failure:
     """The failure that an error of the layers below means for a person."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
     if isinstance(error, Failure):
         return error
     from activities.sending import NotAnswered, NotTaken, TurnedDown

@@ -15,12 +15,11 @@ from activities.sending import NotAnswered, NotTaken, Sender, TurnedDown
 from cli.failures import BadInput, Broken, Unreachable, translated
 from cli.options import By
 from cli.output import Progress, say, say_json, unescaped
-from cli.site import log_of, settings, temporal
+from cli.site import log_of, row_of, settings, temporal
 from domain.catalog import process_for
 from domain.kernel import SERVICE, SLUG
 from eventstore.entries import ACCEPTED, Entry, hash_of
 from eventstore.log import Log, LogUnavailable
-from eventstore.readmodels import STANDINGS, Projector
 from eventstore.wire import Malformed, canonical_command, parse
 from worker import Settings
 
@@ -41,8 +40,7 @@ async def give(by: By, stream: str, command: dict[str, Any]) -> None:
         failure = translated(error)
         failure.details["command_id"] = command_id
         raise failure from error
-    row = await _seen(chosen, receipt, actor, body)
-    _show(by, receipt, row)
+    _show(by, receipt, await _seen(chosen, receipt, actor, body))
 
 
 def checked(stream: str, command: dict[str, Any]) -> bytes:
@@ -115,9 +113,7 @@ async def _seen(chosen: Settings, receipt: Receipt, actor: str, body: bytes) -> 
                 )  # fmt: skip
             if (entry.stream, entry.actor, entry.command) != (receipt.stream, actor, body):
                 raise BadInput(f"--id: another command has this id, at position {entry.position}", "give a new id, or none")
-            await Projector(log).catch_up()
-            row: dict[str, Any] = json.loads((await log.rows(STANDINGS, key=receipt.stream))[0].body)
-            return row
+            return await row_of(log, receipt.stream)
     except (Unreachable, LogUnavailable):
         return None
 
@@ -132,14 +128,14 @@ async def _entry(log: Log, command_id: str) -> Entry | None:
         await asyncio.sleep(0.1)
 
 
-def _show(by: By, receipt: Receipt, row: dict[str, Any] | None) -> None:
+def _show(by: By, receipt: Receipt, seen: dict[str, Any] | None) -> None:
     if by.json:
-        told = receipt.model_dump(mode="json") | {"outcome": "accepted", "seen": row is not None}
-        say_json(told | {"phase": row and row["phase"], "line": row and unescaped(row["line"])})
+        told = receipt.model_dump(mode="json") | {"outcome": "accepted", "seen": seen is not None}
+        say_json(told | {"phase": seen and seen["phase"], "line": seen and unescaped(seen["line"])})
         return
     say(f"accepted at position {receipt.position}: {', '.join(receipt.events) or 'nothing changed'}")
-    if row is None:
+    if seen is None:
         say("(not seen: the log cannot be looked at from here)")
     else:
-        say(f"{receipt.stream}, {row['phase']}: {unescaped(row['line'])}")
+        say(f"{receipt.stream}, {seen['phase']}: {unescaped(seen['line'])}")
     say(f"id {receipt.command_id}")

@@ -17,7 +17,7 @@ from cli.failures import BadInput
 from cli.fields import day, instant
 from cli.options import HERE, Where
 from cli.output import console, plain, say, say_json, table, unescaped
-from cli.site import log_of, register, rows, running, settings
+from cli.site import log_of, register, row_of, rows, running, settings
 from domain.catalog import process_for
 from domain.charter import Office
 from domain.kernel import SLUG
@@ -108,21 +108,23 @@ async def show(stream: Annotated[str, Parameter(help="Which, like round/atlas-1.
     """Show one process: where it stands, what is owed, and its last entries."""
     process_of(stream)
     async with log_of(settings(where)) as log:
-        row = next((row for row in await rows(log) if row["stream"] == stream), None)
-        if row is None:
+        found = await row_of(log, stream)
+        if found is None:
             raise BadInput(f"nothing is on the log about {stream}", "`consortium status` and the lists show what there is")
-        last = deque([entry async for entry in _entries(log, stream, 0)], SOON)
+        last: deque[Entry] = deque(maxlen=SOON)
+        async for entry in _entries(log, stream, 0):
+            last.append(entry)
     if where.json:
-        say_json(_told(row) | {"entries": [entry_told(entry) for entry in last]})
+        say_json(_told(found) | {"entries": [entry_told(entry) for entry in last]})
         return
-    say(f"{stream}, {row['phase']}: {unescaped(row['line'])}")
-    if row["details"]:
-        console().print(Markdown(plain(row["details"], keep="\n"), hyperlinks=False))
-    if row["waits_for"]:
-        say(f"waits for {', '.join(row['waits_for'])}")
-    if row["due"]:
-        say(f"due {_time(row['due'])}: {row['deadline']}")
-    say(*(f"failed: {step}: {reason}" for step, reason in row["failed"].items()))
+    say(f"{stream}, {found['phase']}: {unescaped(found['line'])}")
+    if found["details"]:
+        console().print(Markdown(plain(found["details"], keep="\n"), hyperlinks=False))
+    if found["waits_for"]:
+        say(f"waits for {', '.join(found['waits_for'])}")
+    if found["due"]:
+        say(f"due {_time(found['due'])}: {found['deadline']}")
+    say(*(f"failed: {step}: {reason}" for step, reason in found["failed"].items()))
     _entries_shown(last)
 
 

@@ -7,6 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from importlib.metadata import version
 from typing import Any, Final, NoReturn
 
 from cyclopts import App, CycloptsError, Group, UnknownCommandError
@@ -42,6 +43,7 @@ app: Final = App(
     help="Runs a consortium that funds open AI models together, over one verifiable log.",
     help_epilogue="Exit codes: 0 done, 1 the log is broken, 2 refused by a rule, 3 nobody answers, 4 bad input.",
     help_format="plaintext",
+    version=lambda: version("open-model-consortium"),
     group_commands=REST,
     result_action="return_value",
 )

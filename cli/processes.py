@@ -26,7 +26,9 @@ from domain.process import Process
 _BY_THE_SYSTEM: Final = re.compile(r"\bBy the (service|\w+ process)\.")
 """How the docstring of a command says that no person gives it."""
 _FROM: Final = Parameter(
-    name="--from", help="A TOML or JSON file with more fields, as they are on the log (amounts in minor units); - is stdin."
+    name="--from",
+    help="A TOML or JSON file with more fields, as they are on the log (amounts in minor units); - is stdin.",
+    allow_leading_hyphen=True,
 )
 
 

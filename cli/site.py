@@ -23,7 +23,7 @@ from cli.options import Where
 from cli.output import Progress
 from domain.register import Register
 from eventstore.log import Log
-from eventstore.readmodels import Projector, standings
+from eventstore.readmodels import STANDINGS, Projector, standings
 from eventstore.recorder import Recorder
 
 CONNECT_SECONDS: Final = 10
@@ -63,6 +63,13 @@ async def rows(log: Log, process: str | None = None) -> Sequence[dict[str, Any]]
     async with Progress("bringing the lists up to date"):
         await Projector(log).catch_up()
     return await standings(log, process)
+
+
+async def row_of(log: Log, stream: str) -> dict[str, Any] | None:
+    """The read model's row of one stream, as of now."""
+    async with Progress("bringing the lists up to date"):
+        await Projector(log).catch_up()
+    return next((json.loads(found.body) for found in await log.rows(STANDINGS, key=stream)), None)
 
 
 async def currency(log: Log) -> str:

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import shutil
@@ -28,6 +29,7 @@ import apsw
 import pytest
 
 from cli import main, processes
+from cli.output import Progress
 from cli.processes import commands_of
 from domain.catalog import CATALOG
 from domain.kernel import Outcome
@@ -187,6 +189,28 @@ def test_an_unknown_word_is_told_with_what_there_is(bare: Terminal) -> None:
     assert bare("status", "--jsn").code == 4
 
 
+def test_who_reads_only_the_beginning_is_no_error(type_: Terminal, site: Site) -> None:
+    command = f"{' '.join(consortium('log', '--folder', str(site.folder)))} | head -n 1"
+    told = subprocess.run(command, shell=True, capture_output=True, text=True, check=True, timeout=30)
+    assert (told.stdout.split()[0], told.stderr) == ("1", "")
+
+
+async def test_what_takes_long_says_so_and_what_is_quick_does_not(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Progress("quick"):
+        pass
+    monkeypatch.setattr("cli.output.SLOW_SECONDS", 0.01)
+    async with Progress("checked", 2_000) as progress:
+        await asyncio.sleep(0.05)
+        progress.at(1_000)
+        await asyncio.sleep(0.05)
+    said = capsys.readouterr().err
+    assert said.startswith("checked …\n")
+    assert "checked: 1,000 of 2,000\n" in said
+    assert "quick" not in said
+
+
 def test_a_misspelt_setting_is_no_default(bare: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONSORTIUM_FOLDR", "x")
     told = bare("status", "--json")
@@ -342,6 +366,16 @@ def test_a_round_is_opened_with_amounts_as_people_write_them_and_from_a_file(typ
     assert "USD 1,000,000.00" in type_("show", "round/atlas-1").out
     assert [row["stream"] for row in type_("rounds", "--json").json] == ["round/atlas-1"]
     assert "round/atlas-1" in type_("rounds").out
+
+
+def test_fields_are_read_from_stdin(type_: Terminal, site: Site) -> None:
+    words = ("consortium", "grant-office", "atlas", "--from", "-", "--person", "lys", "--as", "sam", "--json", "--folder", str(site.folder))
+    given = subprocess.run(
+        consortium(*words), input='{"person": "overridden", "office": "auditor"}', capture_output=True, text=True, timeout=30, check=False
+    )
+    assert given.returncode == 0, given.stderr
+    entry = json.loads(type_("log", "--after", str(json.loads(given.stdout)["position"] - 1), "--json").out.splitlines()[0])
+    assert entry["command"] == {"kind": "grant_office", "person": "lys", "office": "auditor"}
 
 
 # ---------------------------------------------------------------- looking
