@@ -138,6 +138,11 @@ async def connect(address: str, runtime: Runtime | None = None) -> Client:
     return await Client.connect(**({"target_host": address} | config), data_converter=pydantic_data_converter, runtime=runtime)
 
 
+async def connect_here(address: str, runtime: Runtime) -> Client:
+    """A client of the embedded server, whatever the environment says of another."""
+    return await Client.connect(address, data_converter=pydantic_data_converter, runtime=runtime)
+
+
 def telemetry(metrics: str) -> Runtime:
     """Temporal's own metrics for Prometheus, named as its dashboards expect; its logs go with ours."""
     ours = LoggingConfig(

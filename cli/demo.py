@@ -6,7 +6,6 @@ import asyncio
 import json
 import shutil
 import time
-import tomllib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
@@ -23,6 +22,8 @@ import worker
 from activities.clock import TRUE
 from activities.sending import Sender
 from cli.embedded import embedded
+from cli.failures import BadInput
+from cli.files import read_charter
 from domain.charter import Charter
 from domain.funding_books import Books
 from domain.funding_state import books_of, money_by_state
@@ -75,19 +76,19 @@ def demo(
 
 
 def prepare(folder: Path) -> None:
-    """Makes the folder anew, with a sanctions list in it. Raises `ValueError` for a folder that may be somebody's."""
+    """Makes the folder anew, with a sanctions list in it. Raises `BadInput` for a folder that may be somebody's."""
     if folder.name != "demo" and folder.exists() and any(folder.iterdir()):
-        raise ValueError(f"{folder} is not empty: name a new folder, or one called demo")
+        raise BadInput(f"{folder} is not empty", "name a new folder, or one called demo")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / "sanctions.txt").write_text(files("cli").joinpath("sanctions.txt").read_text(encoding="utf-8"), encoding="utf-8")
 
 
 def adopted(path: Path) -> Charter:
-    """The charter in a file. Raises `ValueError`."""
+    """The charter in a file. Raises `BadInput`."""
     if not path.is_file():
-        raise ValueError(f"there is no charter at {path}; name one with --charter")
-    return Charter.model_validate_json(json.dumps(tomllib.loads(path.read_text(encoding="utf-8")), default=str))
+        raise BadInput(f"there is no charter at {path}", "name one with --charter")
+    return Charter.model_validate_json(json.dumps(read_charter(path)))
 
 
 async def _compressed(folder: Path, charter: Charter, told: Callable[[str], None], console: Console | None) -> dict[str, Any]:

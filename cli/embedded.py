@@ -66,12 +66,10 @@ async def embedded(folder: Path, *, port: int = 0, ui_port: int = 0, pace: int =
         recorder = await stack.enter_async_context(worker.recording(chosen.log_url))
         clock = await _clock(recorder, pace)
         await stack.enter_async_context(worker.compose(client, recorder, chosen, clock=clock))
-        projector = Projector(recorder.log)
-        await projector.catch_up()
-        stack.push_async_callback(_ended, asyncio.create_task(projector.follow()))
+        await stack.enter_async_context(worker.projecting(recorder.log))
         sender = Sender(client, chosen.task_queue)
         running = Embedded(client, recorder, sender, clock, address, ui, await recover(recorder, sender))
-        for name in (signal.SIGINT, signal.SIGTERM):
+        for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(name, running.stopped.set)
         stack.callback(_announced(folder, running).unlink, missing_ok=True)
         yield running
@@ -90,15 +88,18 @@ async def recover(recorder: Recorder, sender: Sender) -> int:
 async def _server(folder: Path, port: int, ui_port: int) -> AsyncIterator[None]:
     attributes = [text for name in worker.SEARCH_ATTRIBUTES for text in ("--search-attribute", name)]
     dynamic = [text for name in worker.DEV_SERVER for text in ("--dynamic-config-value", name)]
+    await _end_orphan(folder)
     with (folder / "temporal.log").open("ab") as log:
         process = await asyncio.create_subprocess_exec(
             worker.binary("temporal"), "server", "start-dev", "--ip", "127.0.0.1", "--port", str(port), "--ui-port", str(ui_port),
             "--db-filename", str(folder / "temporal.db"), "--log-level", "error", *attributes, *dynamic,
             stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
+    _pid(folder).write_text(str(process.pid), encoding="ascii")
     try:
         yield
     finally:
+        _pid(folder).unlink(missing_ok=True)
         with suppress(ProcessLookupError):
             process.terminate()
         try:
@@ -108,12 +109,28 @@ async def _server(folder: Path, port: int, ui_port: int) -> AsyncIterator[None]:
             await process.wait()
 
 
+def _pid(folder: Path) -> Path:
+    return folder / "temporal.pid"
+
+
+async def _end_orphan(folder: Path) -> None:
+    """Ends the server that an `up` which was killed left on this folder: two on one database would spoil it."""
+    if not _pid(folder).exists():
+        return
+    pid = _pid(folder).read_text(encoding="ascii").strip()
+    ps = await asyncio.create_subprocess_exec("ps", "-p", pid, "-o", "command=", stdout=asyncio.subprocess.PIPE)
+    command, _ = await ps.communicate()
+    if str(folder / "temporal.db").encode() in command:
+        os.kill(int(pid), signal.SIGTERM)
+        await asyncio.sleep(1)
+
+
 async def _connected(address: str) -> Client:
     end = asyncio.get_running_loop().time() + PATIENCE_SECONDS
     runtime = worker.telemetry("")
     while True:
         try:
-            return await worker.connect(address, runtime)
+            return await worker.connect_here(address, runtime)
         except (RuntimeError, RPCError):
             if asyncio.get_running_loop().time() > end:
                 raise
@@ -153,8 +170,3 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-async def _ended(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

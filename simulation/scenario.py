@@ -211,10 +211,14 @@ class Story:
         stream = organisation.stream
         await self._give(stream, "sign_agreement", organisation.representative, agreement=self._charter.membership.agreement)
         await self._give(stream, "countersign_agreement", "sam")
+        if (await self._stage.until(stream, lambda look: True)).phase != "awaiting_dues":
+            return  # paid on another day, when the story was begun before
         fee, reference = self._charter.tiers[organisation.tier].annual_fee, f"DUES-{number:04}"
         await self._give(stream, "record_dues_payment", "tess", amount=fee, reference=reference, value_date=await self._today())
 
     async def _open_round(self) -> None:
+        if (await self._stage.until(ROUND, lambda look: True)).phase != "unopened":
+            return  # opened on another day, when the story was begun before
         now = await self._stage.now()
         await self._give(
             ROUND, "open_round", "sam", title="Atlas-1", text="A 32B model with open weights, data and code.", currency="USD", goal=GOAL,
