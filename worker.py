@@ -21,6 +21,8 @@ from typing import Any, Final, Literal
 import structlog
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
@@ -51,6 +53,7 @@ POLICIES: Final[Mapping[str, Policy]] = {
 
 SEARCH_ATTRIBUTES: Final = ("Phase=Keyword", "WaitsFor=KeywordList", "Due=Datetime", "Attention=Bool")
 """What Temporal must know before a worker starts; see deploy/ for a cluster."""
+_WORDS: Final = {"Keyword": "KEYWORD", "KeywordList": "KEYWORD_LIST", "Datetime": "DATETIME", "Bool": "BOOL"}
 DEV_SERVER: Final = ("history.transferProcessorMaxPollRPS=1000", "history.maxInFlightUpdates=0")
 """Dynamic configuration of the embedded server: its defaults are made for a shared cluster and slow a single one down."""
 
@@ -150,6 +153,14 @@ def telemetry(metrics: str) -> Runtime:
     )
     prometheus = PrometheusConfig(bind_address=metrics) if metrics else None
     return Runtime(telemetry=TelemetryConfig(logging=ours, metrics=prometheus))
+
+
+async def make_search_attributes(client: Client) -> None:
+    """Tells a server that has no option for it which search attributes workflows set."""
+    kinds = {
+        name: IndexedValueType.Value(f"INDEXED_VALUE_TYPE_{_WORDS[kind]}") for name, kind in (each.split("=") for each in SEARCH_ATTRIBUTES)
+    }
+    await client.operator_service.add_search_attributes(AddSearchAttributesRequest(namespace=client.namespace, search_attributes=kinds))
 
 
 def sandbox() -> SandboxedWorkflowRunner:

@@ -19,6 +19,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 import worker
+from activities import logs
 from activities.clock import TRUE
 from activities.sending import Sender
 from cli.embedded import embedded
@@ -104,9 +105,13 @@ async def _compressed(folder: Path, charter: Charter, told: Callable[[str], None
 
 
 async def _skipped(folder: Path, charter: Charter, told: Callable[[str], None]) -> dict[str, Any]:
+    logs.configure((folder / "worker.log").open("a", encoding="utf-8", buffering=1))
     async with await WorkflowEnvironment.start_time_skipping(
-        test_server_existing_path=worker.binary("temporal-test-server"), data_converter=pydantic_data_converter
+        test_server_existing_path=worker.binary("temporal-test-server"),
+        data_converter=pydantic_data_converter,
+        runtime=worker.telemetry(""),
     ) as environment:
+        await worker.make_search_attributes(environment.client)
         told("the time-skipping server runs: every period has its full length")
         chosen = worker.settings().model_copy(update={"folder": folder, "log": "", "task_queue": "demo"})
         async with worker.recording(chosen.log_url) as recorder, worker.compose(environment.client, recorder, chosen):
