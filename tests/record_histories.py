@@ -1,0 +1,82 @@
+"""Records histories for tests/test_replay.py: `python -m tests.record_histories`, after a change to workflows/ that is meant.
+
+Plays the story on a dev server, and a probe that goes through several runs. Keep old histories for as long as workflows
+that began under the old code may run: those are what a release must not break.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.testing import WorkflowEnvironment
+
+import worker
+from activities.clock import Clock
+from activities.sending import TASK_QUEUE, Sender
+from cli.demo import PACE
+from simulation.live import LiveStage
+from simulation.scenario import ATLAS, LEAVER, ROUND, SIZE, Story
+from tests.stories import charter
+from tests.test_shell import Site
+
+HISTORIES: Final = Path(__file__).parent / "histories"
+STREAMS: Final = (ATLAS, f"member/{LEAVER}", f"proposal/admit-{LEAVER}", SIZE, ROUND)
+EVENTS_A_RUN: Final = 120
+"""After so many events the server suggests a new run: short, so that histories are small."""
+
+
+async def keep(client: Client, stream: str, run_id: str | None, name: str) -> None:
+    """Stores the history of a run."""
+    history = await client.get_workflow_handle(stream, run_id=run_id).fetch_history()
+    (HISTORIES / f"{name}.json").write_text(history.to_json() + "\n", encoding="utf-8")
+
+
+async def story(client: Client, folder: Path) -> None:
+    """Plays the story, and stores the last run of some of its streams."""
+    folder.mkdir()
+    (folder / "sanctions.txt").write_text("Nobody In Particular\n", encoding="utf-8")
+    now = datetime.now(UTC)
+    clock = Clock(now, now, PACE)
+    chosen = worker.settings().model_copy(update={"folder": folder})
+    async with worker.recording(chosen.log_url) as recorder, worker.compose(client, recorder, chosen, clock=clock):
+        await Story(LiveStage(Sender(client, TASK_QUEUE), recorder, clock, print), charter()).play()
+        for stream in STREAMS:
+            await keep(client, stream, None, stream.replace("/", "-"))
+
+
+async def probe(client: Client, folder: Path) -> None:
+    """Pokes a probe through several runs, and stores the first, which ends by starting a new one."""
+    async with Site(client, folder) as site, site.worker():
+        stream = site.name()
+        await site.give(stream, "begin", work=3, ring_seconds=1)
+        first = (await site.handle(stream).describe()).run_id
+        while (await site.handle(stream).describe()).run_id == first:
+            await site.give(stream, "poke")
+        await keep(client, stream, first, "probe")
+        await site.give(stream, "finish")
+
+
+async def main() -> None:
+    """Records all of them."""
+    HISTORIES.mkdir(exist_ok=True)
+    attributes = [text for name in worker.SEARCH_ATTRIBUTES for text in ("--search-attribute", name)]
+    settings = (*worker.DEV_SERVER, f"limit.historyCount.suggestContinueAsNew={EVENTS_A_RUN}")
+    dynamic = [text for name in settings for text in ("--dynamic-config-value", name)]
+    with tempfile.TemporaryDirectory(prefix="histories-") as folder:
+        async with await WorkflowEnvironment.start_local(
+            dev_server_existing_path=worker.binary("temporal"), data_converter=pydantic_data_converter,
+            dev_server_extra_args=[*attributes, *dynamic], dev_server_log_level="error",
+        ) as environment:  # fmt: skip
+            await probe(environment.client, Path(folder))
+            await story(environment.client, Path(folder) / "story")
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))
