@@ -211,7 +211,7 @@ class Story:
         stream = organisation.stream
         await self._give(stream, "sign_agreement", organisation.representative, agreement=self._charter.membership.agreement)
         await self._give(stream, "countersign_agreement", "sam")
-        if (await self._stage.until(stream, lambda look: True)).phase != "awaiting_dues":
+        if (await self._stage.until(stream, lambda look: True)).phase != "paying":
             return  # paid on another day, when the story was begun before
         fee, reference = self._charter.tiers[organisation.tier].annual_fee, f"DUES-{number:04}"
         await self._give(stream, "record_dues_payment", "tess", amount=fee, reference=reference, value_date=await self._today())
