@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Annotated, Any, Final, Generic, Literal, TypeVar
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar, cast, get_args
 
 from pydantic import Field, TypeAdapter
 
@@ -193,6 +193,7 @@ StepCommand = StepDone | FailStep | RetryStep | WaiveStep
 StepEvent = StepOwed | StepCarriedOut | StepFailed | StepRetried | StepWaived
 Common = StepEvent | MandateExercised
 """Events that any stream may hold besides its process's own."""
+_COMMON: Final = frozenset(get_args(Common))
 
 # ---------------------------------------------------------------- the process
 
@@ -265,23 +266,25 @@ def _require_failed(stream: Stream[Any], key: str) -> None:
 
 def evolve(process: Process[Any, Any, S], stream: Stream[S], event: Event) -> Stream[S]:
     """The stream after an event. Copies, and never fails on a stored event."""
+    if type(event) not in _COMMON:
+        return Stream(process.evolve(stream.state, event), stream.version + 1, stream.owed, stream.failed, stream.tries)
+    return _obliged(stream, cast(Common, event))
+
+
+def _obliged(stream: Stream[S], event: Common) -> Stream[S]:
+    """What the stream owes after an event that is none of its process's own."""
+    stream = replace(stream, version=stream.version + 1)
     match event:
         case StepOwed(step=step):
-            return replace(stream, version=stream.version + 1, owed=stream.owed.set(step.key, step))
+            return replace(stream, owed=stream.owed.set(step.key, step))
         case StepCarriedOut(step=key) | StepWaived(step=key):
-            return replace(
-                stream, version=stream.version + 1,
-                owed=_without(stream.owed, key), failed=_without(stream.failed, key), tries=_without(stream.tries, key),
-            )  # fmt: skip
+            return replace(stream, owed=_without(stream.owed, key), failed=_without(stream.failed, key), tries=_without(stream.tries, key))
         case StepFailed(step=key, reason=reason):
-            return replace(stream, version=stream.version + 1, failed=stream.failed.set(key, reason))
+            return replace(stream, failed=stream.failed.set(key, reason))
         case StepRetried(step=key):
-            tries = stream.tries.set(key, stream.tries.get(key, 0) + 1)
-            return replace(stream, version=stream.version + 1, failed=_without(stream.failed, key), tries=tries)
+            return replace(stream, failed=_without(stream.failed, key), tries=stream.tries.set(key, stream.tries.get(key, 0) + 1))
         case MandateExercised():
-            return replace(stream, version=stream.version + 1)
-        case _:
-            return Stream(process.evolve(stream.state, event), stream.version + 1, stream.owed, stream.failed, stream.tries)
+            return stream
 
 
 V = TypeVar("V")

@@ -122,7 +122,7 @@ class Replica:
         if entry.outcome != ACCEPTED:
             return ()
         try:
-            events: Sequence[Event] = process.events.validate_json(entry.body)
+            events: Sequence[Event] = process.events.validator.validate_json(entry.body)
         except ValidationError as first:
             try:
                 events = process.events.validate_json(upcast(entry.body))

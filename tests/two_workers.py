@@ -114,7 +114,8 @@ async def send(address: str, queue: str, me: int, commands: int, streams: int, c
             for _ in range(5):
                 try:
                     receipt = await sender.send(work.stream, work.command_id, "sam", {"kind": "poke"})
-                except NotAnswered:
+                except NotAnswered as error:
+                    print(f"client {me}: {work.stream} {work.command_id}: {error}", file=sys.stderr)
                     continue
                 _say(json.dumps((receipt.command_id, receipt.position, receipt.hash)))
                 break
