@@ -28,7 +28,14 @@ TASK_TIMEOUT: Final = timedelta(seconds=5)
 REMEMBERED: Final = 10_000
 """How many streams a sender remembers to be running."""
 
-_PASSING: Final = (RPCStatusCode.NOT_FOUND, RPCStatusCode.ABORTED, RPCStatusCode.UNAVAILABLE, RPCStatusCode.RESOURCE_EXHAUSTED)
+_PASSING: Final = (
+    RPCStatusCode.NOT_FOUND,
+    RPCStatusCode.ABORTED,
+    RPCStatusCode.UNAVAILABLE,
+    RPCStatusCode.RESOURCE_EXHAUSTED,
+    RPCStatusCode.FAILED_PRECONDITION,
+)
+"""What is worth another try. A precondition fails while the workflow's last task timed out: its worker is busy or was killed."""
 
 
 class NotAnswered(Exception):
