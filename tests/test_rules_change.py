@@ -58,7 +58,9 @@ async def release(site: Site, process: Process[Any, Any, Any], cached: int) -> A
 
 
 @pytest.mark.parametrize("cached", [1_000, 0], ids=["cached", "replayed at every task"])
-async def test_a_running_workflow_obeys_the_new_rule_and_keeps_what_the_old_one_decided(temporal: Client, tmp_path: Path, cached: int) -> None:
+async def test_a_running_workflow_obeys_the_new_rule_and_keeps_what_the_old_one_decided(
+    temporal: Client, tmp_path: Path, cached: int
+) -> None:
     async with Site(temporal, tmp_path) as site:
         stream, fifth = site.name(), derived_id("fifth")
         async with release(site, PROBE, cached):

@@ -181,7 +181,9 @@ async def run(client: Client, log_url: str, commands: int, streams: int, clients
         following = asyncio.create_task(said(follower))
         workers = [await stack.enter_async_context(started("work", address, log_url, queue)) for _ in range(WORKERS)]
         start = time.monotonic()
-        senders = [await stack.enter_async_context(started("send", address, queue, me, commands, streams, clients)) for me in range(clients)]
+        senders = [
+            await stack.enter_async_context(started("send", address, queue, me, commands, streams, clients)) for me in range(clients)
+        ]
         answers: list[Answer] = [tuple(json.loads(line)) for lines in await asyncio.gather(*map(said, senders)) for line in lines]
         seconds = time.monotonic() - start
         by_worker = [int((await said(one, stopped=True))[-1]) for one in workers]
