@@ -170,6 +170,7 @@ async def said(process: asyncio.subprocess.Process, *, stopped: bool = False) ->
     if stopped:
         process.send_signal(signal.SIGTERM)
     out, _ = await process.communicate()
+    assert process.returncode == 0, f"it ended with {process.returncode}"
     return out.decode().splitlines()
 
 
