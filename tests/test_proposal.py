@@ -22,20 +22,17 @@ import pytest
 
 from domain.charter import Office
 from domain.kernel import digest_of
-from domain.proposal import (
-    PROPOSAL,
+from domain.proposal import PROPOSAL, Open, Over, Timelocked
+from domain.proposal_messages import (
     AmendProposal,
     CastBallot,
     CloseVote,
     DeclareConflict,
     Execute,
     Motion,
-    Open,
     OpenVote,
     Option,
-    Over,
     Propose,
-    Timelocked,
     VoteExtended,
     WithdrawProposal,
 )
