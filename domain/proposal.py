@@ -65,6 +65,8 @@ TOLD_AT_ONCE: Final = 100
 """Recipients of one notice."""
 NAMED: Final = 20
 """How many who have not voted are named."""
+OPENS_WITHIN: Final = timedelta(days=366)
+"""How far ahead an opening may be set."""
 
 # ---------------------------------------------------------------- states
 
@@ -91,6 +93,7 @@ class Announced:
     sponsor: PersonId
     decision: str
     rule: DecisionRule
+    charter_version: int
     opens_at: datetime
 
 
@@ -100,8 +103,11 @@ class Open:
 
     proposal: Announced
     roll: Map[str, RollEntry]
+    """Every seat as it was frozen, recused ones included."""
     seats: Map[str, str]
-    """The seat of each member, or person, who may vote."""
+    """The seat of each member, or board member, on the roll."""
+    recused: Map[str, str]
+    """The seats that are in neither the quorum nor the count, and why."""
     ballots: Map[str, Ballot]
     tally: Tally
     closes_at: datetime
@@ -154,7 +160,7 @@ def decide(state: ProposalState, command: ProposalCommand, context: Context) -> 
                     _require_sponsor_of(state, context)
                     return _announce(command, context)
                 case Unproposed() | Open() | Timelocked() | Over() | Withdrawn():
-                    raise _not_now("amended before its vote opens", "withdraw it, or make another")
+                    raise _not_now("not_amendable", "amended before its vote opens", "withdraw it, or make another")
         case WithdrawProposal():
             match state:
                 case Announced():
@@ -162,7 +168,7 @@ def decide(state: ProposalState, command: ProposalCommand, context: Context) -> 
                 case Open(proposal=proposal, ballots=ballots) if not ballots:
                     return _withdraw(proposal, context)
                 case Unproposed() | Open() | Timelocked() | Over() | Withdrawn():
-                    raise _not_now("withdrawn before anybody voted", "ask the members to vote it down")
+                    raise _not_now("not_withdrawable", "withdrawn before anybody voted", "ask the members to vote it down")
         case OpenVote():
             context.require_service()
             match state:
@@ -176,13 +182,13 @@ def decide(state: ProposalState, command: ProposalCommand, context: Context) -> 
                 case Open():
                     return _cast(state, command, context)
                 case Unproposed() | Announced() | Timelocked() | Over() | Withdrawn():
-                    raise _not_now("voted on while its vote is open", "`consortium show` tells when")
+                    raise _not_now("vote_not_open", "voted on while its vote is open", "`consortium show` tells when")
         case DeclareConflict():
             match state:
                 case Open():
                     return _declare(state, command, context)
                 case Unproposed() | Announced() | Timelocked() | Over() | Withdrawn():
-                    raise _not_now("stepped back from while its vote is open", "`consortium show` tells when")
+                    raise _not_now("vote_not_open", "stepped back from while its vote is open", "`consortium show` tells when")
         case CloseVote():
             context.require_service()
             match state:
@@ -196,13 +202,13 @@ def decide(state: ProposalState, command: ProposalCommand, context: Context) -> 
             match state:
                 case Timelocked(executes_at=executes_at, proposal=proposal):
                     _require_due(executes_at, context)
-                    return _executed(proposal)
+                    return _executed(proposal, context)
                 case Unproposed() | Announced() | Open() | Over() | Withdrawn():
                     return ()
 
 
-def _not_now(when: str, remedy: str) -> Refused:
-    return Refused("vote_not_open", f"a proposal is {when}", remedy=remedy, clause="decisions")
+def _not_now(rule: str, when: str, remedy: str) -> Refused:
+    return Refused(rule, f"a proposal is {when}", remedy=remedy, clause="decisions")
 
 
 def _require_due(at: datetime, context: Context) -> None:
@@ -219,13 +225,14 @@ def _announce(terms: Propose | AmendProposal, context: Context) -> Events:
     clause = f"decisions.{decision}"
     _require_sponsor(rule, clause, context)
     _require_fitting(terms, rule, clause)
+    _require_own_motion(terms, clause, context)
+    _require_opening_near(terms.opens_at, clause, context)
     opens_at = max(context.at + timedelta(hours=rule.notice_hours), terms.opens_at or context.at)
     made = ProposalMade(
         terms=Terms(**{name: getattr(terms, name) for name in Terms.model_fields}),
         sponsor=context.actor, decision=decision, rule=rule, charter_version=context.register.version, opens_at=opens_at,
     )  # fmt: skip
-    announced = Announced(made.terms, made.sponsor, decision, rule, opens_at)
-    return (made,) if opens_at > context.at else (made, *_open(announced, context))
+    return (made,) if opens_at > context.at else (made, *_open(_announced(made), context))
 
 
 def _class_of(terms: Terms, context: Context) -> str:
@@ -281,6 +288,23 @@ def _require_fitting(terms: Terms, rule: DecisionRule, clause: str) -> None:
         raise Refused("options_unfit", "only a budget vote has a budget and costs", remedy="leave them out", clause=clause)
 
 
+def _require_own_motion(terms: Terms, clause: str, context: Context) -> None:
+    """What is ordered when a motion fails is ordered without a majority: only the process that needs the answer may say it."""
+    if terms.motion is not None and terms.motion.otherwise is not None and context.actor != SERVICE:
+        raise Refused(
+            "otherwise_reserved", "a person's motion orders nothing when it does not pass", clause=clause,
+            remedy="leave `otherwise` out, and propose that command by itself",
+        )  # fmt: skip
+
+
+def _require_opening_near(opens_at: datetime | None, clause: str, context: Context) -> None:
+    if opens_at is not None and not context.at <= opens_at <= context.at + OPENS_WITHIN:
+        raise Refused(
+            "opening_out_of_range", f"a vote opens within {OPENS_WITHIN.days} days, and not at {opens_at.isoformat()}", clause=clause,
+            remedy="leave the opening out to open as soon as the notice is over, or name an instant in that time",
+        )  # fmt: skip
+
+
 def _require_sponsor_of(proposal: Announced, context: Context) -> None:
     if context.actor != proposal.sponsor:
         raise Refused("not_the_sponsor", f"{proposal.sponsor} made this proposal", remedy=f"ask {proposal.sponsor}", clause="decisions")
@@ -296,10 +320,10 @@ def _withdraw(proposal: Announced, context: Context) -> Events:
 
 def _open(proposal: Announced, context: Context) -> Events:
     """Freezes the roll as of this position; while there is no active member the board is the roll, one vote each."""
-    roll = _roll(proposal.rule, context)
+    roll = _roll(proposal, context)
     barred = _barred(proposal, context) & {entry.seat for entry in roll}
     opened = VoteOpened(roll=roll, barred=barred, closes_at=context.at + timedelta(hours=proposal.rule.duration_hours))
-    asked = [entry.seat if not entry.members else f"member:{member}" for entry in roll for member in entry.members or ("",)]
+    asked = [name for entry in roll for name in _names(entry)]
     notices = [
         owe(notify("vote-opened", tuple(asked[first : first + TOLD_AT_ONCE]), key=f"notice:opened:{first // TOLD_AT_ONCE + 1}",
                    title=proposal.terms.title, closes_at=opened.closes_at.isoformat()))
@@ -308,19 +332,19 @@ def _open(proposal: Announced, context: Context) -> Events:
     return (opened, *notices)
 
 
-def _roll(rule: DecisionRule, context: Context) -> tuple[RollEntry, ...]:
+def _roll(proposal: Announced, context: Context) -> tuple[RollEntry, ...]:
     seats = context.register.seats()
     if not seats:
         return tuple(RollEntry(seat=person, weight=1) for person in context.register.holders(Office.BOARD))
-    weights = voting.capped({seat.id: _weight(rule, seat, context) for seat in seats}, rule.group_cap)
+    weights = voting.capped({seat.id: _weight(proposal, seat, context) for seat in seats}, proposal.rule.group_cap)
     return tuple(RollEntry(seat=seat.id, members=seat.members, weight=weights[seat.id]) for seat in seats)
 
 
-def _weight(rule: DecisionRule, seat: Seat, context: Context) -> int:
+def _weight(proposal: Announced, seat: Seat, context: Context) -> int:
     """Related members weigh as one: the most votes any of their tiers has, and all that they contributed."""
-    tiers, members = context.charter.tiers, context.register.members
+    tiers, members = context.register.charters[proposal.charter_version].tiers, context.register.members
     votes = max((tiers[members[member].tier].votes for member in seat.members if members[member].tier in tiers), default=0)
-    return voting.weight(rule.scheme, votes, sum(context.register.cleared.get(member, 0) for member in seat.members))
+    return voting.weight(proposal.rule.scheme, votes, sum(context.register.cleared.get(member, 0) for member in seat.members))
 
 
 def _barred(proposal: Announced, context: Context) -> frozenset[str]:
@@ -339,32 +363,39 @@ def _barred(proposal: Announced, context: Context) -> frozenset[str]:
 def _cast(state: Open, command: CastBallot, context: Context) -> Events:
     seat = _seat(state, command.member, context)
     _require_in_time(state, context)
+    _require_not_recused(state, seat)
     _require_choice(state.proposal, command)
     ballot = BallotCast(
         seat=seat, person=context.actor, choice=command.choice, ranking=command.ranking, approves=command.approves
     )  # fmt: skip
-    if state.ballots.get(seat) == _ballot(ballot):
-        return ()
-    after = evolve(state, ballot)
-    assert isinstance(after, Open)
-    return (ballot, *_late_quorum(state, after, context), *_early_close(after, context))
+    return () if state.ballots.get(seat) == _ballot(ballot) else (ballot, *_consequences(state, ballot, context))
 
 
 def _seat(state: Open, member: MemberId | None, context: Context) -> str:
-    """The seat for which the actor votes. Refuses those who are not on the roll, are recused, or speak for nobody on it."""
-    clause = f"decisions.{state.proposal.decision}"
-    seat = state.seats.get(member or context.actor)
-    if seat is None:
+    """The seat that the actor speaks for now: a member's that he names, or his own where the board votes.
+
+    Persons and members may share a handle, so a person's own handle never finds a member's seat, nor a member's a person's.
+    """
+    entry = state.roll.get(state.seats.get(member or context.actor, ""))
+    if entry is None or bool(entry.members) != (member is not None):
         raise Refused(
-            "not_on_roll", f"{member or context.actor} is not on the roll of this vote", clause=clause,
+            "not_on_roll", f"{member or context.actor} is not on the roll of this vote", clause=f"decisions.{state.proposal.decision}",
             remedy="name the member you vote for; the roll was frozen when the vote opened",
         )  # fmt: skip
-    if member is not None:
+    if member is None:
+        context.require_office(Office.BOARD)
+    else:
         context.require_representative(member)
         context.require_active(member)
-    if seat not in state.roll:
-        raise Refused("recused", f"{seat} is recused from this decision", remedy="leave it to the others", clause=clause)
-    return seat
+    return entry.seat
+
+
+def _require_not_recused(state: Open, seat: str) -> None:
+    if seat in state.recused:
+        raise Refused(
+            "recused", f"{seat} is recused from this decision: {state.recused[seat]}", remedy="leave it to the others",
+            clause=f"decisions.{state.proposal.decision}",
+        )  # fmt: skip
 
 
 def _require_in_time(state: Open, context: Context) -> None:
@@ -400,29 +431,25 @@ def _fitting(proposal: Announced, command: CastBallot) -> tuple[bool, str]:
 
 
 def _declare(state: Open, command: DeclareConflict, context: Context) -> Events:
-    if state.seats.get(command.member or context.actor) is not None and state.seats[command.member or context.actor] not in state.roll:
-        return ()
     seat = _seat(state, command.member, context)
+    if seat in state.recused:
+        return ()
     _require_in_time(state, context)
     declared = ConflictDeclared(seat=seat, person=context.actor, reason=command.reason)
-    after = evolve(state, declared)
+    return (declared, *_consequences(state, declared, context))
+
+
+def _consequences(before: Open, event: BallotCast | ConflictDeclared, context: Context) -> Events:
+    """A decision closes at once when it stands whatever the others do; a quorum that comes late extends the vote, once."""
+    after, rule = evolve(before, event), before.proposal.rule
     assert isinstance(after, Open)
-    return (declared, *_early_close(after, context))
-
-
-def _late_quorum(before: Open, after: Open, context: Context) -> Events:
-    rule = before.proposal.rule
+    if rule.early_close and voting.is_settled(rule, after.tally):
+        return _close(after, context)
     late = timedelta(hours=rule.late_quorum_hours)
-    first = voting.has_quorum(rule, after.tally) and not voting.has_quorum(rule, before.tally)
-    if not first or before.extended or not late or before.closes_at - context.at > late:
-        return ()
-    return (VoteExtended(closes_at=before.closes_at + late),)
-
-
-def _early_close(state: Open, context: Context) -> Events:
-    """A decision closes at once when it stands whatever those do who have not voted."""
-    rule = state.proposal.rule
-    return _close(state, context) if rule.early_close and voting.is_settled(rule, state.tally) else ()
+    reached = voting.has_quorum(rule, after.tally) and not voting.has_quorum(rule, before.tally)
+    if reached and late and not before.extended and before.closes_at - context.at <= late:
+        return (VoteExtended(closes_at=before.closes_at + late),)
+    return ()
 
 
 # ---------------------------------------------------------------- the result
@@ -450,8 +477,7 @@ def _close(state: Open, context: Context) -> Events:
         return (closed, decided, *_otherwise(proposal, context), *told)
     if motion is None or executes_at is None:
         return (closed, decided, *told)
-    granted = MandateGranted(proposal=context.stream, digest=digest_of(motion.stream, motion.command))
-    return (closed, decided, granted, *told, *(_executed(proposal) if executes_at <= context.at else ()))
+    return (closed, decided, *told, *(_executed(proposal, context) if executes_at <= context.at else ()))
 
 
 def _result_notice(proposal: Announced, closed: VoteClosed) -> Any:
@@ -483,10 +509,12 @@ def _otherwise(proposal: Announced, context: Context) -> Events:
     return (granted, owe(tell(motion.stream, motion.otherwise, key="tell:otherwise")))
 
 
-def _executed(proposal: Announced) -> Events:
+def _executed(proposal: Announced, context: Context) -> Events:
+    """Orders the motion. Its mandate is granted only now, so that nobody can use it before the timelock is over."""
     motion = proposal.terms.motion
     assert motion is not None
-    return (ProposalExecuted(), owe(tell(motion.stream, motion.command, key="tell:motion")))
+    granted = MandateGranted(proposal=context.stream, digest=digest_of(motion.stream, motion.command))
+    return (ProposalExecuted(), granted, owe(tell(motion.stream, motion.command, key="tell:motion")))
 
 
 # ---------------------------------------------------------------- evolve
@@ -496,7 +524,7 @@ def evolve(state: ProposalState, event: ProposalEvent) -> ProposalState:
     """The state after a fact."""
     match event:
         case ProposalMade():
-            return Announced(event.terms, event.sponsor, event.decision, event.rule, event.opens_at)
+            return _announced(event)
         case VoteOpened():
             assert isinstance(state, Announced)
             return _opened(state, event)
@@ -508,7 +536,7 @@ def evolve(state: ProposalState, event: ProposalEvent) -> ProposalState:
             assert isinstance(state, Open)
             tally = _uncounted(state, seat).without(state.roll[seat].weight)
             ballots = state.ballots.delete(seat) if seat in state.ballots else state.ballots
-            return replace(state, ballots=ballots, tally=tally, roll=state.roll.delete(seat))
+            return replace(state, ballots=ballots, tally=tally, recused=state.recused.set(seat, "it declared a conflict"))
         case VoteExtended(closes_at=closes_at):
             assert isinstance(state, Open)
             return replace(state, closes_at=closes_at, extended=True)
@@ -525,12 +553,16 @@ def evolve(state: ProposalState, event: ProposalEvent) -> ProposalState:
             return state
 
 
+def _announced(event: ProposalMade) -> Announced:
+    return Announced(event.terms, event.sponsor, event.decision, event.rule, event.charter_version, event.opens_at)
+
+
 def _opened(state: Announced, event: VoteOpened) -> Open:
-    """Recused seats stay known by their members, and are off the roll."""
+    roll = {entry.seat: entry for entry in event.roll}
     seats = {member: entry.seat for entry in event.roll for member in entry.members or (entry.seat,)}
-    roll = {entry.seat: entry for entry in event.roll if entry.seat not in event.barred}
-    tally = Tally(len(roll), sum(entry.weight for entry in roll.values()))
-    return Open(state, mapping(roll), mapping(seats), mapping(), tally, event.closes_at, extended=False)
+    recused = dict.fromkeys(event.barred, "the decision is about it")
+    tally = Tally(len(roll) - len(recused), sum(entry.weight for entry in event.roll if entry.seat not in recused))
+    return Open(state, mapping(roll), mapping(seats), mapping(recused), mapping(), tally, event.closes_at, extended=False)
 
 
 def _uncounted(state: Open, seat: str) -> Tally:
@@ -572,7 +604,13 @@ def describe(state: ProposalState) -> Headline:
         case Open(proposal=proposal, tally=tally, closes_at=closes_at):
             quorum = "quorum reached" if voting.has_quorum(proposal.rule, tally) else "no quorum yet"
             line = f"{tally.heads} of {tally.roll_heads} voted, {quorum}; closes at {closes_at.isoformat()}"
-            numbers = {"voted": f"{tally.voted} of {tally.roll_weight}", "yes": str(tally.yes), "no": str(tally.no)}
+            heads, held = voting.quorum(proposal.rule, tally)
+            numbers = {
+                "quorum": f"{heads} of {tally.roll_heads} seats and {held} of {tally.roll_weight} by weight",
+                "voted": f"{tally.heads} of {tally.roll_heads} seats and {tally.voted} of {tally.roll_weight} by weight",
+                "yes": str(tally.yes),
+                "no": str(tally.no),
+            }
             return _headline("open", proposal, line, numbers, _waited_for(state))
         case Timelocked(proposal=proposal, result=result, executes_at=executes_at):
             return _headline("timelocked", proposal, f"passed; takes effect at {executes_at.isoformat()}", _numbers(result))
@@ -589,6 +627,8 @@ def _headline(
 ) -> Headline:  # fmt: skip
     rule = proposal.rule
     rows = {"decided as": proposal.decision, "method": rule.method, "weights": rule.scheme, "sponsor": proposal.sponsor} | (numbers or {})
+    if proposal.terms.options:
+        rows["options"] = ", ".join(option.id for option in proposal.terms.options)
     motion = proposal.terms.motion
     if motion is not None:
         rows["orders"] = f"{escaped(str(motion.command.get('kind')))} on {motion.stream}"
@@ -600,11 +640,16 @@ def _headline(
 
 
 def _waited_for(state: Open) -> tuple[str, ...]:
-    """The first of those who have not voted; nobody in particular when they are many."""
+    """The members of the seats that have not voted; nobody in particular when they are many."""
     if state.tally.roll_heads - state.tally.heads > NAMED:
         return ("office:secretariat",)
-    silent = sorted(seat for seat in state.roll if seat not in state.ballots)
-    return tuple(f"member:{seat}" if state.roll[seat].members else seat for seat in silent)
+    silent = sorted(seat for seat in state.roll if seat not in state.ballots and seat not in state.recused)
+    return tuple(name for seat in silent for name in _names(state.roll[seat]))[:NAMED]
+
+
+def _names(entry: RollEntry) -> tuple[str, ...]:
+    """Whom notices reach: every member of the seat, or the board member himself."""
+    return tuple(f"member:{member}" for member in entry.members) or (entry.seat,)
 
 
 def _numbers(result: VoteClosed) -> dict[str, str]:

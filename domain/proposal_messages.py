@@ -15,7 +15,10 @@ from domain.register import MandateGranted, VoteDecided
 
 
 class Motion(Message):
-    """What a passed proposal does: one command on one stream. `otherwise` is given when it does not pass."""
+    """What a passed proposal does: one command on one stream, which is authorised exactly as it is written here.
+
+    `otherwise` is given when it does not pass; only a process that asks for a vote may say so.
+    """
 
     stream: Annotated[str, Field(pattern=rf"^{STREAM.pattern}$", max_length=100)]
     command: dict[str, Any]

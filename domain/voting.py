@@ -7,11 +7,13 @@ Equal Shares (D. Peters, P. Skowron, "Proportionality and the Limits of Welfaris
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from heapq import heappop, heappush
+from itertools import permutations
 from math import isqrt
-from typing import Final
+from typing import Final, TypeVar
 
 from domain.charter import DecisionRule, Scheme
 
@@ -77,12 +79,18 @@ class Tally:
         return replace(self, roll_heads=self.roll_heads - 1, roll_weight=self.roll_weight - held)
 
 
-def has_quorum(rule: DecisionRule, tally: Tally) -> bool:
-    """Whether enough seats and enough weight voted. Lazy consensus needs none."""
+def quorum(rule: DecisionRule, tally: Tally) -> tuple[int, int]:
+    """How many seats, and how much weight, must vote: one seat at least. Lazy consensus needs none."""
     if rule.method == "lazy":
-        return True
-    heads = tally.heads * WHOLE >= rule.quorum_heads * tally.roll_heads
-    return tally.heads > 0 and heads and tally.voted * WHOLE >= rule.quorum_weight * tally.roll_weight
+        return 0, 0
+    heads = -(-rule.quorum_heads * tally.roll_heads // WHOLE)
+    return max(1, heads), -(-rule.quorum_weight * tally.roll_weight // WHOLE)
+
+
+def has_quorum(rule: DecisionRule, tally: Tally) -> bool:
+    """Whether enough seats and enough weight voted. Where everybody is recused nobody decides, by silence either."""
+    heads, held = quorum(rule, tally)
+    return tally.roll_heads > 0 and tally.heads >= heads and tally.voted >= held
 
 
 def carries(rule: DecisionRule, tally: Tally) -> bool:
@@ -94,6 +102,8 @@ def carries(rule: DecisionRule, tally: Tally) -> bool:
 
 def is_settled(rule: DecisionRule, tally: Tally) -> bool:
     """Whether the result stands whatever those do who have not voted."""
+    if tally.roll_heads == 0:
+        return True
     open_ = tally.roll_weight - tally.voted
     match rule.method:
         case "weighted":
@@ -125,21 +135,19 @@ def schulze(options: Sequence[str], ballots: Sequence[tuple[Ranking, int]]) -> t
 
 def _pairwise(options: Sequence[str], ballots: Sequence[tuple[Ranking, int]]) -> dict[tuple[str, str], int]:
     preferring = {(a, b): 0 for a in options for b in options if a != b}
-    for ranking, held in ballots:
-        place = {option: index for index, option in enumerate(ranking)}
-        for a, b in preferring:
-            if place.get(a, len(options)) < place.get(b, len(options)):
-                preferring[a, b] += held
+    for ranking, weight in _merged((tuple(ranking), weight) for ranking, weight in ballots).items():
+        left = dict.fromkeys(options)
+        for better in ranking:
+            del left[better]
+            for worse in left:
+                preferring[better, worse] += weight
     return preferring
 
 
 def _strongest_paths(options: Sequence[str], preferring: Mapping[tuple[str, str], int]) -> dict[tuple[str, str], int]:
     strength = {(a, b): held if held > preferring[b, a] else 0 for (a, b), held in preferring.items()}
-    for middle in options:
-        for a in options:
-            for b in options:
-                if len({a, b, middle}) == 3:
-                    strength[a, b] = max(strength[a, b], min(strength[a, middle], strength[middle, b]))
+    for middle, a, b in permutations(options, 3):
+        strength[a, b] = max(strength[a, b], min(strength[a, middle], strength[middle, b]))
     return strength
 
 
@@ -152,36 +160,50 @@ def equal_shares(costs: Mapping[str, int], budget: int, ballots: Sequence[tuple[
     Every voter holds a part of the budget by his weight. The project whose supporters pay least per unit of weight is
     bought until none is affordable to its own supporters; then the most approved ones that the rest still pays for.
     """
-    held = sum(weight for _, weight in ballots)
+    groups = _merged(ballots)
+    held = sum(groups.values())
     if held == 0:
         return ()
-    purses = [Fraction(budget * weight, held) for _, weight in ballots]
+    rest = dict.fromkeys(groups, Fraction(budget, held))
     bought: list[str] = []
-    while True:
-        prices = {
-            project: price for project in sorted(costs.keys() - bought)
-            if (price := _price(costs[project], [(purses[i], weight) for i, (liked, weight) in enumerate(ballots) if weight and project in liked])) is not None
-        }  # fmt: skip
-        if not prices:
-            break
-        project = min(prices, key=lambda name: (prices[name], name))
-        for index, (liked, weight) in enumerate(ballots):
+    queue = [(Fraction(0), project) for project in sorted(costs)]
+    while queue:
+        _, project = heappop(queue)
+        price = _price(costs[project], [(rest[liked], weight) for liked, weight in groups.items() if project in liked])
+        if price is None:
+            continue  # purses only shrink: what is out of reach stays there
+        if queue and queue[0] < (price, project):
+            heappush(queue, (price, project))
+            continue
+        for liked in groups:
             if project in liked:
-                purses[index] -= min(purses[index], prices[project] * weight)
+                rest[liked] -= min(rest[liked], price)
         bought.append(project)
     return (*bought, *_completed(costs, budget - sum(costs[project] for project in bought), bought, ballots))
 
 
+B = TypeVar("B", bound=Hashable)
+
+
+def _merged(ballots: Iterable[tuple[B, int]]) -> dict[B, int]:
+    """Ballots that say the same, as one of their weight."""
+    weights: dict[B, int] = {}
+    for ballot, weight in ballots:
+        if weight:
+            weights[ballot] = weights.get(ballot, 0) + weight
+    return weights
+
+
 def _price(cost: int, supporters: Sequence[tuple[Fraction, int]]) -> Fraction | None:
-    """What a unit of weight pays when the supporters share a cost equally, each as far as his purse goes."""
-    if sum(purse for purse, _ in supporters) < cost:
+    """What a unit of weight pays when the supporters share a cost equally, each as far as a unit's rest goes; none if that is too short."""
+    if sum(rest * weight for rest, weight in supporters) < cost:
         return None
-    left, weight = Fraction(cost), sum(held for _, held in supporters)
-    for purse, held in sorted(supporters, key=lambda supporter: supporter[0] / supporter[1]):
-        if left / weight * held <= purse:
+    left, sharing = Fraction(cost), sum(weight for _, weight in supporters)
+    for rest, weight in sorted(supporters):
+        if left <= rest * sharing:
             break
-        left, weight = left - purse, weight - held
-    return left / weight
+        left, sharing = left - rest * weight, sharing - weight
+    return left / sharing
 
 
 def _completed(costs: Mapping[str, int], left: int, bought: Sequence[str], ballots: Sequence[tuple[frozenset[str], int]]) -> Sequence[str]:

@@ -2,12 +2,12 @@
 
 | command | by whom | events | refusals (clause `decisions.<class>`) |
 | --- | --- | --- | --- |
-| propose | a representative of an active member, an office that sponsors the class, the service | proposal_made, vote_opened | already_proposed, no_decision_class, class_follows_from_motion, not_a_sponsor, options_unfit |
-| amend_proposal | the sponsor, before the opening | proposal_made | not_the_sponsor, vote_not_open |
-| withdraw_proposal | the sponsor, before anybody voted | proposal_withdrawn, mandate_granted | not_the_sponsor, vote_not_open |
-| open_vote, close_vote, execute | the service, when due | vote_opened; vote_closed, vote_decided, mandate_granted; proposal_executed | service_only, not_due |
-| cast_ballot | who speaks for a member on the roll; a board member where the board votes | ballot_cast, vote_extended, and the close when it is settled | vote_not_open, not_on_roll, recused, choice_unfit, not_a_representative, member_not_active |
-| declare_conflict | the same | conflict_declared | the same |
+| propose | a representative of an active member, an office that sponsors the class, the service | proposal_made, vote_opened | already_proposed, no_decision_class, class_follows_from_motion, not_a_sponsor, options_unfit, otherwise_reserved, opening_out_of_range |
+| amend_proposal | the sponsor, before the opening | proposal_made | not_the_sponsor, not_amendable, and those of propose |
+| withdraw_proposal | the sponsor, before anybody voted | proposal_withdrawn; mandate_granted of `otherwise` | not_the_sponsor, not_withdrawable |
+| open_vote, close_vote, execute | the service, when due | vote_opened; vote_closed, vote_decided; proposal_executed, mandate_granted | service_only, not_due |
+| cast_ballot | who speaks for a member on the roll; a board member where the board votes | ballot_cast, vote_extended, and the close when it is settled | vote_not_open, not_on_roll, recused, choice_unfit, not_a_representative, member_not_active, office_required |
+| declare_conflict | the same | conflict_declared, vote_extended, and the close when it is settled | vote_not_open, not_on_roll, not_a_representative, member_not_active, office_required |
 
 States: unproposed, announced, open, timelocked, passed, executed, rejected, lapsed, withdrawn. Deadlines: the opening, the
 close, the end of the timelock. Steps: `tell:motion`, `tell:otherwise`, notices to the roll and to the sponsor.
@@ -16,9 +16,13 @@ close, the end of the timelock. Steps: `tell:motion`, `tell:otherwise`, notices 
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
+from random import Random
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from domain.charter import Office
 from domain.kernel import digest_of
@@ -33,14 +37,32 @@ from domain.proposal_messages import (
     OpenVote,
     Option,
     Propose,
+    VoteClosed,
     VoteExtended,
     WithdrawProposal,
 )
-from domain.register import Holding, MandateGranted, MemberSuspended, OfficeGranted, OwnershipDeclared, Register, VoteDecided
-from tests.stories import Story, charter, day, founded, noted, with_members
+from domain.register import (
+    Capacity,
+    CharterAdopted,
+    ContributionCleared,
+    Holding,
+    MandateGranted,
+    MemberSuspended,
+    OfficeGranted,
+    OfficeRevoked,
+    OwnershipDeclared,
+    Register,
+    RepresentativeSeated,
+    VoteDecided,
+)
+from domain.voting import Tally
+from tests.stories import START, Story, charter, day, founded, noted, with_members
 
 EIGHT = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "haven")
 ADMIT = Motion(stream="member/zenith", command={"kind": "admit"}, otherwise={"kind": "decline"})
+"""As the applicant's own process asks for it."""
+JOIN = Motion(stream="member/zenith", command={"kind": "admit"})
+"""As a person may move it."""
 EXPEL = Motion(stream="member/amber", command={"kind": "expel"})
 SIZES = (Option(id="small", label="8 billion"), Option(id="medium", label="32 billion"), Option(id="large", label="70 billion"))
 PROJECTS = (
@@ -76,6 +98,12 @@ def votes(story: Story, choice: str, *members: str, at: float | None = None) -> 
     return story
 
 
+def tally_of(story: Story) -> Tally:
+    state = story.state.state
+    assert isinstance(state, Open)
+    return state.tally
+
+
 # ---------------------------------------------------------------- announcing
 
 
@@ -87,11 +115,11 @@ def test_without_notice_the_vote_opens_at_once_and_the_roll_is_told() -> None:
 
 
 def test_a_proposal_is_made_once() -> None:
-    admission().when(Propose(title="Again", motion=ADMIT), by="sam").refused("already_proposed")
+    admission().when(Propose(title="Again", motion=JOIN), by="sam").refused("already_proposed")
 
 
 def test_the_class_follows_from_the_motion_whatever_the_sponsor_says() -> None:
-    story().when(Propose(title="Admit", motion=ADMIT, decision="routine"), by="sam").refused("class_follows_from_motion")
+    story().when(Propose(title="Admit", motion=JOIN, decision="routine"), by="sam").refused("class_follows_from_motion")
 
 
 def test_no_vote_orders_what_the_charter_lets_none_decide() -> None:
@@ -105,9 +133,9 @@ def test_without_a_motion_the_class_is_named_and_must_be_one_that_needs_none() -
 
 
 def test_a_stranger_or_an_office_that_does_not_sponsor_such_decisions_cannot_propose() -> None:
-    story().when(Propose(title="Admit", motion=ADMIT), by="eve").refused("not_a_sponsor")
-    story().when(Propose(title="Admit", motion=ADMIT), by="tess").refused("not_a_sponsor")
-    assert story().when(Propose(title="Admit", motion=ADMIT), by="rep-amber").phase == "open"
+    story().when(Propose(title="Admit", motion=JOIN), by="eve").refused("not_a_sponsor")
+    story().when(Propose(title="Admit", motion=JOIN), by="tess").refused("not_a_sponsor")
+    assert story().when(Propose(title="Admit", motion=JOIN), by="rep-amber").phase == "open"
 
 
 @pytest.mark.parametrize(
@@ -139,13 +167,35 @@ def test_a_notice_runs_before_the_vote_and_the_sponsor_may_amend_meanwhile() -> 
 
 
 def test_a_sponsor_may_ask_for_a_later_opening() -> None:
-    later = story().when(Propose(title="Admit", motion=ADMIT, opens_at=day(5)), by="sam")
+    later = story().when(Propose(title="Admit", motion=JOIN, opens_at=day(5)), by="sam")
     assert later.phase == "announced"
     assert later.due().phase == "open"
 
 
 def test_an_open_vote_is_amended_no_more() -> None:
-    admission().when(AmendProposal(title="Else", motion=ADMIT)).refused("vote_not_open")
+    admission().when(AmendProposal(title="Else", motion=JOIN)).refused("not_amendable")
+    story().when(AmendProposal(title="Else", motion=JOIN), by="sam").refused("not_amendable")
+
+
+@pytest.mark.parametrize("opens_at", [day(-1), day(367), datetime(9999, 12, 31, tzinfo=UTC)], ids=["past", "far", "the end of time"])
+def test_no_opening_lies_in_the_past_or_years_ahead(opens_at: datetime) -> None:
+    story().when(Propose(title="Admit", motion=JOIN, opens_at=opens_at), by="sam").refused("opening_out_of_range")
+
+
+def test_a_person_orders_nothing_for_the_case_that_a_motion_fails() -> None:
+    trick = Motion(stream="member/amber", command={"kind": "admit"}, otherwise={"kind": "expel"})
+    tricked = story().when(Propose(title="No matter", motion=trick), by="rep-birch").refused("otherwise_reserved")
+    tricked.when(Propose(title="No matter", motion=trick), by="sam").refused("otherwise_reserved")
+    assert not tricked.register.mandates
+
+
+def test_an_amendment_may_order_no_more_than_the_proposal_could() -> None:
+    announced = story().when(amendment(), by="bo")
+    announced.when(AmendProposal(title="Admit", motion=ADMIT), by="bo").refused("not_a_sponsor")
+    motion = amendment().motion
+    assert motion is not None
+    with_otherwise = motion.model_copy(update={"otherwise": {"kind": "amend_charter"}})
+    announced.when(AmendProposal(title="A trick", motion=with_otherwise), by="bo").refused("otherwise_reserved")
 
 
 # ---------------------------------------------------------------- the roll
@@ -194,6 +244,65 @@ def test_nobody_votes_for_a_member_that_he_does_not_speak_for() -> None:
     admission().when(CastBallot(member="amber", choice="yes"), by="rep-birch").refused("not_a_representative")
 
 
+def test_a_person_called_like_a_member_does_not_vote_for_it_by_that() -> None:
+    alternate = RepresentativeSeated(member="birch", person="amber", capacity=Capacity.ALTERNATE, at=START)
+    opened = admission(noted(with_members(founded(), *EIGHT), alternate))
+    opened.when(CastBallot(choice="yes"), by="amber").refused("not_on_roll")
+    opened.when(DeclareConflict(reason="none"), by="amber").refused("not_on_roll")
+    opened.when(CastBallot(member="birch", choice="yes"), by="amber").followed_by("ballot_cast")
+
+
+def test_a_member_called_like_a_board_member_does_not_vote_for_him() -> None:
+    opened = admission(founded())
+    opened = replace(opened, register=with_members(opened.register, "bo"))
+    opened.when(CastBallot(member="bo", choice="yes"), by="rep-bo").refused("not_on_roll")
+
+
+def test_who_has_left_the_board_votes_no_more_though_he_is_on_the_roll() -> None:
+    opened = admission(founded())
+    opened = replace(opened, register=noted(opened.register, OfficeRevoked(person="bo", office=Office.BOARD)))
+    opened.when(CastBallot(choice="yes"), by="bo").refused("office_required")
+
+
+def test_what_votes_weigh_is_fixed_at_the_opening() -> None:
+    before = noted(with_members(founded(), *EIGHT), *(ContributionCleared(member=name, source="round/x", amount=100) for name in EIGHT))
+    cancel = Motion(stream="round/x", command={"kind": "cancel_round"})
+    opened = story(before).when(Propose(title="Cancel", motion=cancel), by="sam")
+    richer = noted(opened.register, ContributionCleared(member="amber", source="round/x", amount=10**9))
+    voted = votes(replace(opened, register=richer), "yes", "amber")
+    assert tally_of(voted).yes * 8 == tally_of(voted).roll_weight
+
+
+def test_a_group_carries_no_more_than_the_charters_cap() -> None:
+    cleared = [ContributionCleared(member=name, source="round/x", amount=10**9 if name == "amber" else 100) for name in EIGHT]
+    register = noted(with_members(founded(charter(decisions__funding__group_cap=2_000)), *EIGHT), *cleared)
+    cancel = Motion(stream="round/x", command={"kind": "cancel_round"})
+    voted = votes(story(register).when(Propose(title="Cancel", motion=cancel), by="sam"), "yes", "amber")
+    assert tally_of(voted).yes * 5 <= tally_of(voted).roll_weight
+
+
+def test_tiers_weigh_as_the_charter_said_when_the_proposal_was_made() -> None:
+    announced = story().when(amendment(), by="bo")
+    heavier = charter(tiers__founding={"annual_fee": 0, "votes": 30})
+    announced = replace(announced, register=noted(announced.register, CharterAdopted(version=2, charter=heavier)))
+    assert tally_of(announced.due()).roll_weight == 8 * 3
+
+
+@pytest.mark.parametrize("field", ["member", "supplier", "payee"])
+def test_whoever_a_motion_names_is_barred_with_all_that_are_related_to_it(field: str) -> None:
+    related = OwnershipDeclared(member="birch", holdings=(Holding(holder="birch-holding", fraction=6_000),))
+    motion = Motion(stream="round/x", command={"kind": "cancel_round", field: "birch-holding"})
+    opened = story(noted(with_members(founded(), *EIGHT), related)).when(Propose(title="Pay", motion=motion), by="sam")
+    opened.when(CastBallot(member="birch", choice="yes"), by="rep-birch").refused("recused")
+    assert tally_of(opened).roll_heads == 7
+
+
+def test_where_the_charter_bars_nobody_the_subject_votes_too() -> None:
+    rules = charter(decisions__expulsion__subject_barred=False)
+    opened = story(with_members(founded(rules), *EIGHT)).when(Propose(title="Expel", motion=EXPEL), by="sam")
+    assert tally_of(votes(opened, "no", "amber")).no == 1
+
+
 # ---------------------------------------------------------------- ballots
 
 
@@ -218,6 +327,13 @@ def test_who_declares_a_conflict_leaves_the_count_with_the_ballot_he_cast() -> N
     assert (state.tally.roll_heads, state.tally.heads, state.tally.yes) == (7, 0, 0)
     declared.when(CastBallot(member="amber", choice="yes"), by="rep-amber").refused("recused")
     declared.when(DeclareConflict(member="amber", reason="our supplier"), by="rep-amber").then()
+    declared.when(DeclareConflict(member="amber", reason="its supplier"), by="eve").refused("not_a_representative")
+
+
+def test_nobody_declares_a_conflict_for_others_or_after_the_close() -> None:
+    admission().when(DeclareConflict(member="newcomer", reason="x"), by="rep-amber").refused("not_on_roll")
+    admission().when(DeclareConflict(member="amber", reason="x"), by="rep-birch").refused("not_a_representative")
+    admission().when(DeclareConflict(member="amber", reason="x"), by="rep-amber", at=day(7)).refused("vote_not_open")
 
 
 @pytest.mark.parametrize(
@@ -246,7 +362,7 @@ def test_a_ranked_vote_takes_each_option_at_most_once(ballot: CastBallot) -> Non
 
 def test_what_can_no_longer_change_closes_at_once_and_is_carried_out_once() -> None:
     closed = votes(admission(), "yes", "amber", "birch", "cedar", "delta", "ember")
-    closed.followed_by("ballot_cast", "vote_closed", "vote_decided", "mandate_granted", "proposal_executed").owes("tell", "tell:motion")
+    closed.followed_by("ballot_cast", "vote_closed", "vote_decided", "proposal_executed", "mandate_granted").owes("tell", "tell:motion")
     granted = [event for event in closed.answer if isinstance(event, MandateGranted)]
     assert [event.digest for event in granted] == [digest_of("member/zenith", {"kind": "admit"})]
     decided = next(event for event in closed.answer if isinstance(event, VoteDecided))
@@ -278,8 +394,25 @@ def test_a_passed_motion_waits_for_its_timelock_and_says_who_opposed_it() -> Non
     assert isinstance(passed.state.state, Timelocked)
     assert passed.register.votes["proposal/one"].no == {"birch"}
     passed.when(Execute(), at=day(2)).refused("not_due")
-    executed = passed.due().followed_by("proposal_executed").owes("tell", "tell:motion")
+    passed.when(Execute(), by="sam", at=day(3)).refused("service_only")
+    executed = passed.due().followed_by("proposal_executed", "mandate_granted").owes("tell", "tell:motion")
     assert executed.at == day(3)
+    executed.when(Execute()).then()
+
+
+def test_nobody_can_carry_out_a_passed_motion_before_its_timelock_is_over() -> None:
+    opened = story().when(Propose(title="Expel", motion=EXPEL), by="sam")
+    passed = votes(opened, "yes", "birch", "cedar", "delta", "ember", "fjord")
+    assert passed.phase == "timelocked"
+    assert not passed.register.mandates
+    assert dict(passed.due().register.mandates) == {digest_of("member/amber", {"kind": "expel"}): "proposal/one"}
+
+
+def test_the_mandate_is_for_the_command_as_it_was_written_and_the_same_is_told() -> None:
+    motion = Motion(stream="round/atlas", command={"kind": "cancel_round"})
+    told = votes(story().when(Propose(title="Cancel", motion=motion), by="sam"), "yes", *EIGHT[:5]).due()
+    step = next(step for step in told.steps if step.key == "tell:motion")
+    assert digest_of(step.data["stream"], step.data["command"]) in told.register.mandates
 
 
 def test_a_late_quorum_extends_the_close_once() -> None:
@@ -288,6 +421,41 @@ def test_a_late_quorum_extends_the_close_once() -> None:
     late.then(late.answer[0], VoteExtended(closes_at=day(11)))
     again = late.when(DeclareConflict(member="delta", reason="after all"), by="rep-delta", at=day(10.5))
     again.when(CastBallot(member="ember", choice="abstain"), by="rep-ember", at=day(10.6)).followed_by("ballot_cast")
+
+
+def test_a_quorum_that_comes_late_by_a_recusal_extends_the_close_too() -> None:
+    voted = votes(steering(), "abstain", "amber", "birch", "cedar")
+    for member, at in (("delta", 9.6), ("ember", 9.7)):
+        voted = voted.when(DeclareConflict(member=member, reason="our design"), by=f"rep-{member}", at=day(at))
+    voted.followed_by("conflict_declared", "vote_extended")
+
+
+def test_a_late_ballot_that_settles_the_vote_closes_it_instead_of_extending_it() -> None:
+    rules = charter(
+        decisions__admission__late_quorum_hours=48, decisions__admission__quorum_heads=5_000,
+        decisions__admission__quorum_weight=5_000, decisions__admission__threshold=1_000,
+    )  # fmt: skip
+    voted = votes(admission(with_members(founded(rules), *EIGHT)), "yes", "amber", "birch", "cedar")
+    voted = voted.when(CastBallot(member="delta", choice="yes"), by="rep-delta", at=day(6))
+    voted.followed_by("ballot_cast", "vote_closed", "vote_decided", "proposal_executed", "mandate_granted")
+
+
+def test_a_quorum_by_heads_alone_or_by_weight_alone_is_none() -> None:
+    for heads, held in ((9_000, 1_000), (1_000, 9_000)):
+        rules = charter(decisions__admission__quorum_heads=heads, decisions__admission__quorum_weight=held)
+        assert votes(admission(with_members(founded(rules), *EIGHT)), "yes", *EIGHT[:5]).due().phase == "lapsed"
+
+
+def test_where_everybody_is_recused_nobody_decides() -> None:
+    opened = story().when(Propose(title="Move the call", decision="routine"), by="sam")
+    for member in EIGHT:
+        opened = opened.when(DeclareConflict(member=member, reason="our call"), by=f"rep-{member}")
+    assert opened.followed_by("conflict_declared", "vote_closed", "vote_decided").phase == "lapsed"
+
+
+def test_the_sponsor_is_told_the_result_and_a_process_hears_it_by_what_is_ordered() -> None:
+    story().when(Propose(title="Move the call", decision="routine"), by="sam").due().owes("notify", "notice:closed")
+    assert not any(step.key == "notice:closed" for step in admission().due().steps)
 
 
 def test_silence_is_consent_under_lazy_consensus() -> None:
@@ -324,16 +492,104 @@ def test_a_budget_is_shared_among_the_projects() -> None:
 
 
 def test_a_proposal_is_withdrawn_by_its_sponsor_until_somebody_voted() -> None:
-    opened = story().when(Propose(title="Admit", motion=ADMIT), by="sam")
+    opened = story().when(Propose(title="Admit", motion=JOIN), by="sam")
     opened.when(WithdrawProposal(), by="bo").refused("not_the_sponsor")
-    assert opened.when(WithdrawProposal(), by="sam").followed_by("proposal_withdrawn", "mandate_granted").phase == "withdrawn"
-    votes(opened, "yes", "amber").when(WithdrawProposal(), by="sam").refused("vote_not_open")
+    assert opened.when(WithdrawProposal(), by="sam").followed_by("proposal_withdrawn").phase == "withdrawn"
+    votes(opened, "yes", "amber").when(WithdrawProposal(), by="sam").refused("not_withdrawable")
+    announced = story().when(amendment(), by="bo")
+    assert announced.when(WithdrawProposal(), by="bo").followed_by("proposal_withdrawn").agenda.closed
+
+
+def test_a_process_that_withdraws_its_question_gets_what_was_to_happen_otherwise() -> None:
+    admission().when(WithdrawProposal()).followed_by("proposal_withdrawn", "mandate_granted").owes("tell", "tell:otherwise")
 
 
 def test_nothing_happens_before_the_announcement() -> None:
     story().when(CastBallot(member="amber", choice="yes"), by="rep-amber").refused("vote_not_open")
     story().when(DeclareConflict(member="amber", reason="x"), by="rep-amber").refused("vote_not_open")
     story().when(CloseVote()).then()
+
+
+# ---------------------------------------------------------------- what people see
+
+
+def test_an_open_vote_tells_what_the_quorum_needs_and_who_has_not_voted() -> None:
+    voted = votes(admission(), "yes", "amber", "birch")
+    shown = PROPOSAL.describe(voted.state.state)
+    assert "| quorum | 3 of 8 seats and 3 of 8 by weight |" in shown.text
+    assert "| voted | 2 of 8 seats and 2 of 8 by weight |" in shown.text
+    assert shown.waits_for == tuple(f"member:{name}" for name in EIGHT[2:])
+
+
+def test_a_seat_is_waited_for_by_its_members_and_a_recused_one_is_not() -> None:
+    related = [OwnershipDeclared(member=name, holdings=(Holding(holder="a-holding", fraction=6_000),)) for name in ("birch", "cedar")]
+    opened = admission(noted(with_members(founded(), *EIGHT[:4]), *related))
+    assert PROPOSAL.describe(opened.state.state).waits_for == ("member:birch", "member:cedar", "member:amber", "member:delta")
+    declared = opened.when(DeclareConflict(member="birch", reason="our rival"), by="rep-birch")
+    assert PROPOSAL.describe(declared.state.state).waits_for == ("member:amber", "member:delta")
+
+
+def test_board_members_are_waited_for_by_name() -> None:
+    assert PROPOSAL.describe(admission(founded()).state.state).waits_for == ("bo",)
+
+
+def test_a_ranked_vote_shows_its_options_and_in_the_end_the_order() -> None:
+    opened = steering()
+    assert "| options | small, medium, large |" in PROPOSAL.describe(opened.state.state).text
+    for member in EIGHT:
+        opened = opened.when(CastBallot(member=member, ranking=("medium",)), by=f"rep-{member}")
+    assert PROPOSAL.describe(opened.due().state.state).values["result"] == "medium > large = small"
+
+
+def test_every_phase_is_told_in_a_line() -> None:
+    expulsion = story().when(Propose(title="Expel", motion=EXPEL), by="sam")
+    locked = votes(expulsion, "yes", *EIGHT[1:6])
+    told = {
+        "unproposed": story(), "announced": story().when(amendment(), by="bo"), "open": expulsion, "timelocked": locked,
+        "executed": locked.due(), "lapsed": expulsion.due(), "rejected": votes(expulsion, "no", *EIGHT[1:5]),
+        "withdrawn": expulsion.when(WithdrawProposal(), by="sam"),
+    }  # fmt: skip
+    for phase, after in told.items():
+        headline = PROPOSAL.describe(after.state.state)
+        assert headline.phase == phase
+        assert headline.line
+
+
+# ---------------------------------------------------------------- laws
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(EIGHT), st.sampled_from(("yes", "no", "abstain", "step back"))), max_size=24))
+def test_the_result_is_each_seats_last_ballot_and_nothing_else(acts: list[tuple[str, str]]) -> None:
+    opened = admission(with_members(founded(charter(decisions__admission__early_close=False)), *EIGHT))
+    said: dict[str, str] = {}
+    gone: set[str] = set()
+    for member, act in acts:
+        command = DeclareConflict(member=member, reason="x") if act == "step back" else CastBallot(member=member, choice=act)  # type: ignore[arg-type]
+        opened = opened.when(command, by=f"rep-{member}")
+        if act == "step back":
+            gone.add(member)
+        elif member not in gone:
+            said[member] = act
+    counted = [act for member, act in said.items() if member not in gone]
+    closed = next(event for event in opened.due().answer if isinstance(event, VoteClosed))
+    assert (closed.heads, closed.roll_heads) == (len(counted), len(EIGHT) - len(gone))
+    assert (closed.yes_weight, closed.no_weight) == (counted.count("yes"), counted.count("no"))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.permutations([option.id for option in SIZES]), min_size=4, max_size=8), st.randoms(use_true_random=False))
+def test_the_order_in_which_ballots_come_changes_no_result(rankings: list[list[str]], chance: Random) -> None:
+    ballots = list(zip(EIGHT, rankings, strict=False))
+    shuffled = list(ballots)
+    chance.shuffle(shuffled)
+    results = []
+    for order in (ballots, shuffled):
+        opened = steering(decisions__steering__late_quorum_hours=0)
+        for member, ranking in order:
+            opened = opened.when(CastBallot(member=member, ranking=tuple(ranking)), by=f"rep-{member}")
+        results.append(opened.due().answer)
+    assert results[0] == results[1]
 
 
 def test_a_roll_of_ten_thousand_opens_and_takes_ballots() -> None:

@@ -105,6 +105,19 @@ def test_lazy_consensus_fails_by_enough_weight_only() -> None:
     assert voting.carries(lazy, Tally(5, 5).counted("object", 1))
 
 
+def test_nobody_is_nobodys_quorum() -> None:
+    for method in ("weighted", "lazy", "ranked", "budget"):
+        rule = DecisionRule(method=method, quorum_heads=0, quorum_weight=0)
+        assert not voting.has_quorum(rule, Tally(0, 0))
+        assert voting.is_settled(rule, Tally(0, 0))
+
+
+def test_the_quorum_is_rounded_up_and_one_seat_at_least() -> None:
+    assert voting.quorum(RULE, Tally(7, 21)) == (4, 11)
+    assert voting.quorum(DecisionRule(quorum_heads=0, quorum_weight=0), Tally(7, 21)) == (1, 0)
+    assert voting.quorum(DecisionRule(method="lazy"), Tally(7, 21)) == (0, 0)
+
+
 # ---------------------------------------------------------------- ranked choice
 
 
@@ -163,3 +176,26 @@ def test_the_order_of_ballots_changes_no_budget(costs: dict[str, int], budget: i
 def test_a_minority_gets_its_share_of_the_budget() -> None:
     ballots = [(frozenset({"a", "b", "c"}), 2), (frozenset({"d"}), 1)]
     assert voting.equal_shares({"a": 10, "b": 10, "c": 10, "d": 10}, 30, ballots) == ("a", "b", "d")
+
+
+@given(COSTS, st.integers(0, 300), APPROVALS)
+def test_voters_who_approve_the_same_are_as_one_of_their_weight(
+    costs: dict[str, int], budget: int, ballots: list[tuple[frozenset[str], int]]
+) -> None:
+    merged: dict[frozenset[str], int] = {}
+    for liked, weight in ballots:
+        merged[liked] = merged.get(liked, 0) + weight
+    assert voting.equal_shares(costs, budget, ballots) == voting.equal_shares(costs, budget, list(merged.items()))
+
+
+def test_a_hundred_ballots_on_fifty_options_are_counted() -> None:
+    options = [f"option-{number:02}" for number in range(50)]
+    ranked = [(tuple(options[seat * 7 % 50 :] + options[: seat * 7 % 50]), seat + 1) for seat in range(100)]
+    approved = [
+        (frozenset(option for place, option in enumerate(options) if (seat * 2_654_435_761 >> place % 30) & 1), seat + 1)
+        for seat in range(10_000)
+    ]
+    assert sorted(option for group in voting.schulze(options, ranked) for option in group) == options
+    costs = {option: 10**9 + place for place, option in enumerate(options)}
+    funded = voting.equal_shares(costs, 20 * 10**9, approved)
+    assert sum(costs[option] for option in funded) <= 20 * 10**9
