@@ -59,6 +59,10 @@ BankReference = Annotated[str, Field(pattern=r"^[A-Z0-9][A-Z0-9/:.-]{0,63}$")]
 """How a bank names one movement on an account, in upper-case ASCII without spaces."""
 
 
+CreditorReference = Annotated[str, Field(pattern=r"^RF[0-9]{2}[A-Z0-9]{1,21}$")]
+"""A structured creditor reference (ISO 11649), without spaces; its check digits are right."""
+
+
 class Holding(Message):
     """Who holds how much of a company. The holder is any company's handle, a member's or not."""
 
@@ -275,10 +279,31 @@ class VoteDecided(Event):
     effective_at: Instant
 
 
+class RunReported(Event):
+    """Where a training run stands, under which contract, and whether every checkpoint that the contract retains is there."""
+
+    kind: Literal["run_reported"] = "run_reported"
+    run: Slug
+    phase: Slug
+    contract: Digest
+    checkpoints_retained: bool
+    training_lead: PersonId
+
+
+class PaymentExpected(Event):
+    """A creditor reference (ISO 11649) was issued: money that names it is for this member on this stream."""
+
+    kind: Literal["payment_expected"] = "payment_expected"
+    reference: CreditorReference
+    stream: str
+    member: MemberId
+
+
 Fact = (
     CharterAdopted | OfficeGranted | OfficeRevoked | KeyEnrolled | KeyRevoked | RepresentativeSeated | RepresentativeUnseated
     | MemberActivated | MemberSuspended | MemberReinstated | MemberDeparting | MemberDeparted | OwnershipDeclared
     | LegalEntityReleased | LegalEntityNamed | TierChanged | BankReferenceUsed | ContributionCleared | ContributionReturned | CommitmentBound | DebtStated | MandateGranted | MandateExercised | VoteDecided
+    | RunReported | PaymentExpected
 )  # fmt: skip
 """Everything the register keeps."""
 
@@ -340,6 +365,24 @@ class Vote:
 
 
 @dataclass(frozen=True, slots=True)
+class Run:
+    """A training run as releases see it."""
+
+    phase: str
+    contract: str
+    checkpoints_retained: bool
+    training_lead: PersonId
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """Whose money a creditor reference announces, and for what."""
+
+    stream: str
+    member: MemberId
+
+
+@dataclass(frozen=True, slots=True)
 class Register:
     """The agreed state of the consortium as of one position of the log."""
 
@@ -365,6 +408,9 @@ class Register:
     mandates: Map[Digest, str] = mapping()
     """The proposal that authorises the command with this digest."""
     votes: Map[str, Vote] = mapping()
+    runs: Map[Slug, Run] = mapping()
+    expected: Map[str, Expected] = mapping()
+    """By creditor reference, also of what was paid meanwhile: money may come twice."""
 
     @property
     def charter(self) -> Charter:
@@ -481,6 +527,10 @@ def evolve(register: Register, fact: Fact) -> Register:
             return replace(register, mandates=register.mandates.delete(digest))
         case VoteDecided(proposal=proposal, concerns=concerns, passed=passed, yes=yes, no=no, effective_at=effective_at):
             return replace(register, votes=register.votes.set(proposal, Vote(concerns, passed, yes, no, effective_at)))
+        case RunReported(run=run, phase=phase, contract=contract, checkpoints_retained=retained, training_lead=lead):
+            return replace(register, runs=register.runs.set(run, Run(phase, contract, retained, lead)))
+        case PaymentExpected(reference=reference, stream=stream, member=member):
+            return replace(register, expected=register.expected.set(reference, Expected(stream, member)))
 
 
 def _person(register: Register, person: PersonId, known: Person) -> Register:
