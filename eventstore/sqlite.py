@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import json
+import math
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -26,6 +28,10 @@ _COLUMNS: Final = ", ".join(Entry._fields)
 _INSERT: Final = f"INSERT INTO entries ({_COLUMNS}) VALUES ({', '.join('?' * len(Entry._fields))})"
 _TAIL: Final = "SELECT position, at, hash FROM entries ORDER BY position DESC LIMIT 1"
 _POLL_SECONDS: Final = 0.02
+_AT_ONCE_SECONDS: Final = 0.0005
+"""Commits that usually take less are done in the event loop: the way to a thread and back takes as long. A slow disk gets the thread."""
+_MEMORY: Final = 0.9
+"""How much of what commits usually take is remembered at each."""
 
 
 class SqliteLog:
@@ -39,6 +45,7 @@ class SqliteLog:
         self._exclusive = asyncio.Lock()
         self._holder: asyncio.Task[object] | None = None
         self._turn = path.with_suffix(path.suffix + ".turn").open("ab")
+        self._usual = math.inf
 
     @classmethod
     async def open(cls, path: Path) -> SqliteLog:
@@ -70,7 +77,13 @@ class SqliteLog:
         """See `Log.append`."""
         if not entries:
             return Appended.DONE
-        return await self._write(lambda db: _insert(db, entries))
+        work = self._timed(lambda db: _insert(db, entries))
+        if self._usual < _AT_ONCE_SECONDS and not self._exclusive.locked() and self._writer.idle and self._take_turn_at_once():
+            try:
+                return self._writer.run_here(lambda db: _transaction(db, work))
+            finally:
+                self._end_turn(None)
+        return await self._write(work)
 
     @asynccontextmanager
     async def exclusive(self) -> AsyncIterator[None]:
@@ -189,11 +202,32 @@ class SqliteLog:
         async with self._exclusive:
             return await self._writer.run(in_turn)
 
+    def _timed(self, work: Callable[[apsw.Connection], T]) -> Callable[[apsw.Connection], T]:
+        """The same work; how long its transaction took is remembered."""
+
+        def timed(db: apsw.Connection) -> T:
+            began = time.perf_counter()
+            result = work(db)
+            if db.in_transaction:
+                db.execute("COMMIT")
+            taken = time.perf_counter() - began
+            self._usual = taken if self._usual == math.inf else _MEMORY * self._usual + (1 - _MEMORY) * taken
+            return result
+
+        return timed
+
+    def _take_turn_at_once(self) -> bool:
+        try:
+            fcntl.flock(self._turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
     def _take_turn(self, _: apsw.Connection) -> None:
         # SQLite alone lets a busy writer starve the others (its waiters poll); the lock file queues them.
         fcntl.flock(self._turn, fcntl.LOCK_EX)
 
-    def _end_turn(self, _: apsw.Connection) -> None:
+    def _end_turn(self, _: apsw.Connection | None) -> None:
         fcntl.flock(self._turn, fcntl.LOCK_UN)
 
 
@@ -204,11 +238,26 @@ class _Worker:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._path = path
         self._connection: apsw.Connection | None = None
+        self._last: Future[Any] | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether the thread has nothing to do, not even for somebody who waits no longer."""
+        return self._last is None or self._last.done()
+
+    def run_here(self, work: Callable[[apsw.Connection], T]) -> T:
+        """Does work in the calling thread, while the worker's own is idle. Raises `LogUnavailable`."""
+        assert self.idle, "a connection is used by one thread at a time"
+        try:
+            return work(self._open())
+        except (apsw.Error, OSError) as error:
+            raise LogUnavailable(f"{self._path}: {error}") from error
 
     async def run(self, work: Callable[[apsw.Connection], T]) -> T:
         """Does work in the thread. Raises `LogUnavailable` for what SQLite cannot do now, a full disk among it."""
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: work(self._open()))
+            self._last = self._thread.submit(lambda: work(self._open()))
+            return await asyncio.wrap_future(self._last)
         except (apsw.Error, OSError) as error:
             raise LogUnavailable(f"{self._path}: {error}") from error
 
