@@ -1,0 +1,784 @@
+"""What a treasury is told and what is stored of it for ever: its commands, its steps' data and outcomes, its events.
+
+Amounts are minor units of the currency that stands beside them. Account numbers stand only where money is sent from or to;
+they are left out of every `repr`, and people see them masked.
+
+Three steps speak to the bank. Each step's `data` is one model below, dumped to JSON; its outcome is one of the commands:
+
+| step | data | outcomes |
+| --- | --- | --- |
+| fetch_statements | `FetchStatements` | `StatementsFetched` |
+| read_statement | `ReadStatement` | `StatementRead` (a chunk; the next one is owed by the process), `StatementRefused` |
+| send_payment | `SendPayment` | `PaymentAccepted`, `PaymentRejected` |
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import date
+from enum import StrEnum
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, Field
+
+from domain.kernel import SLUG, Command, Digest, Event, Instant, MemberId, Message, Name, Outcome, PersonId, Prose, Slug, canonical
+from domain.money import CEILING, Amount, Currency, Minor
+from domain.reference import parse_bic, parse_iban
+from domain.register import CreditorReference
+
+LINES: Final = 100
+"""The most lines of one chunk; a chunk is also shorter than 48 KiB as JSON."""
+
+FILES: Final = 100
+"""The most files that one look brings."""
+
+Iban = Annotated[str, Field(max_length=60, repr=False), AfterValidator(parse_iban)]
+"""An account number (ISO 13616): kept without spaces; its check digits are right."""
+
+Bic = Annotated[str, Field(max_length=20), AfterValidator(parse_bic)]
+"""A bank (ISO 9362)."""
+
+PayeeId = Annotated[str, Field(pattern=rf"^(member:)?{SLUG}$", max_length=72)]
+"""Who is paid: a supplier's handle, or `member:<id>`."""
+
+Source = Annotated[str, Field(pattern=rf"^[a-z]{{1,20}}/{SLUG}$", max_length=90)]
+"""The stream that ordered a payment, or whose money arrived."""
+
+LineId = Annotated[str, Field(pattern=r"^LINE-[0-9A-F]{32}$")]
+"""One movement on the account, by the first half of its key's digest; a `BankReference` everywhere else."""
+
+EndToEndId = Annotated[str, Field(pattern=r"^[A-Z0-9]{1,35}$")]
+"""The id that a payment keeps from the order to the statement; derived from the stream, the payment and the attempt."""
+
+Cursor = Annotated[str, Field(max_length=200, pattern=r"^[ -~]*$")]
+"""Where reading goes on, as only the reader understands it; empty at the beginning."""
+
+Identifier = Annotated[Prose, Field(max_length=70)]
+"""An id of the bank's or the payer's, as it stands in the file."""
+
+Side = Literal["credit", "debit"]
+"""Whether the movement raises (credit) or lowers (debit) what is on the account."""
+
+# ---------------------------------------------------------------- statements
+
+
+class StatementFile(Message):
+    """A stored file that may hold statements, by the SHA-256 of its bytes."""
+
+    file: Digest
+    name: Annotated[Prose, Field(max_length=200)] = ""
+
+
+class Balance(Message):
+    """What was on the account, as the bank says; negative when overdrawn."""
+
+    amount: Minor
+    on: date
+
+
+class Page(Message):
+    """One page of one statement of one account, as its header says (camt.053 `Stmt`)."""
+
+    statement: Identifier
+    """`Stmt/Id`: the same on every page of a statement."""
+    account: Annotated[str, Field(min_length=1, max_length=34, pattern=r"^[ -~]+$", repr=False)]
+    """The IBAN without spaces, or the account's other identification."""
+    currency: Currency
+    sequence: Annotated[int, Field(ge=0)] | None = None
+    """`ElctrncSeqNb`, where the bank counts its statements."""
+    page: Annotated[int, Field(ge=1)] = 1
+    """`StmtPgntn/PgNb`."""
+    last: bool = True
+    """`StmtPgntn/LastPgInd`; true where the statement has one page."""
+    created_at: Instant | None = None
+    first_day: date | None = None
+    last_day: date | None = None
+    opening: Balance | None = None
+    """The booked balance before the page's lines (`OPBD`, `PRCD`, or interim `ITBD` on later pages)."""
+    closing: Balance | None = None
+    """The booked balance after the page's lines (`CLBD`, or interim `ITBD` before the last page)."""
+
+
+class Line(Message):
+    """One booked movement on the account: a transaction of an entry, or the entry where it names none.
+
+    The money of the transactions of an entry adds up to the entry; amounts are in the account's currency as booked.
+    """
+
+    booked_on: date
+    value_date: date
+    """The booking date where the bank gives no other."""
+    amount: Amount
+    currency: Currency
+    side: Side
+    """Of this movement itself, also when it is a reversal: camt's `CdtDbtInd`."""
+    reversal: bool = False
+    """`RvslInd`: it undoes an earlier movement of the other side."""
+    occurrence: Annotated[int, Field(ge=1)] = 1
+    """The how-manieth line of this page with just these values of `Line.likeness` and ids; 1 for nearly all."""
+    bank_id: Identifier = ""
+    """`AcctSvcrRef` of the transaction, else of the entry; empty when the bank gives none."""
+    end_to_end_id: Identifier = ""
+    """`EndToEndId`; empty for `NOTPROVIDED`."""
+    reference: CreditorReference | None = None
+    """The ISO 11649 reference found: structured (`Strd/CdtrRefInf/Ref`), or whole in the text, also cut in two by spaces."""
+    counterparty: Annotated[Prose, Field(max_length=140)] = ""
+    counterparty_account: Annotated[str, Field(max_length=34, pattern=r"^[ -~]*$", repr=False)] = ""
+    text: Annotated[Prose, Field(max_length=280)] = ""
+    """What the payer wrote (`Ustrd`, `AddtlNtryInf`), cut at 280 characters."""
+    code: Annotated[str, Field(max_length=35, pattern=r"^[ -~]*$")] = ""
+    """The bank's code of the transaction, `PMNT/RCDT/ESCT`."""
+    return_reason: Annotated[str, Field(max_length=35, pattern=r"^[ -~]*$")] = ""
+    """Why the bank sent money back (`RtrInf/Rsn`), where it did."""
+
+
+def likeness_of(account: str, line: Line) -> str:
+    """The SHA-256 of what a correction of a line leaves as it is: account, booking date, amount, side and the bank's id."""
+    parts = (account, line.booked_on.isoformat(), str(line.amount), line.currency, line.side, str(line.reversal), line.bank_id)
+    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()
+
+
+def key_of(account: str, line: Line) -> str:
+    """The SHA-256 by which a line counts once, whatever files repeat it: its likeness, the other ids, and its occurrence."""
+    parts = (likeness_of(account, line), line.end_to_end_id, line.reference or "", str(line.occurrence))
+    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()
+
+
+def line_id(key: str) -> str:
+    """The name of the line with this key."""
+    return f"LINE-{key[:32].upper()}"
+
+
+# ---------------------------------------------------------------- the data of steps
+
+
+class FetchStatements(Message):
+    """Data of `fetch_statements`: store what the bank has for this account since the cursor."""
+
+    account: Slug
+    """Which treasury asks: `main`."""
+    iban: Iban
+    cursor: Cursor = ""
+
+
+class ReadStatement(Message):
+    """Data of `read_statement`: read the next chunk of a stored file for one account."""
+
+    file: Digest
+    iban: Iban
+    currency: Currency
+    cursor: Cursor = ""
+
+
+class Creditor(Message):
+    """Who is paid, on which account."""
+
+    name: Name
+    iban: Iban
+    bic: Bic | None = None
+
+
+class SendPayment(Message):
+    """Data of `send_payment`: one credit transfer; all ids are fixed, so however often it is sent the bank pays once."""
+
+    payment: Slug
+    attempt: Annotated[int, Field(ge=1)]
+    message_id: EndToEndId
+    """pain.001 `MsgId` and `PmtInfId`."""
+    end_to_end_id: EndToEndId
+    """pain.001 `EndToEndId` and `InstrId`."""
+    debtor: Creditor
+    """The consortium and its own account."""
+    creditor: Creditor
+    amount: Amount
+    currency: Currency
+    text: Annotated[Prose, Field(max_length=140)] = ""
+    """Unstructured remittance information."""
+    execute_on: date
+    """`ReqdExctnDt`: a business day; the same on every try."""
+    created_at: Instant
+    """`CreDtTm`: when the last approval was given; the same on every try."""
+
+
+# ---------------------------------------------------------------- commands: the account and its statements
+
+
+class OpenAccount(Command):
+    """Name the bank account that this treasury keeps. Once, by the treasurer."""
+
+    kind: Literal["open_account"] = "open_account"
+    iban: Iban
+    bic: Bic | None = None
+    owner: Name
+    currency: Currency | None = None
+    """The charter's when left out; no other is taken."""
+    opening_balance: Annotated[Minor, Field(ge=-CEILING, le=CEILING)] = 0
+    """What was on it before the first line that will be imported."""
+
+
+class LookForStatements(Command):
+    """Ask the bank for new statements. By the treasurer; by the service when it is due."""
+
+    kind: Literal["look_for_statements"] = "look_for_statements"
+
+
+class StatementsFetched(Outcome):
+    """The bank's files are stored; those known already change nothing."""
+
+    kind: Literal["statements_fetched"] = "statements_fetched"
+    files: Annotated[tuple[StatementFile, ...], Field(max_length=FILES)] = ()
+    cursor: Cursor = ""
+    """Where the next look goes on."""
+    more: bool = False
+    """Whether more is there at once."""
+
+
+class ImportStatement(Command):
+    """Import a stored file. The same file is imported once. By the treasurer."""
+
+    kind: Literal["import_statement"] = "import_statement"
+    file: Digest
+    name: Annotated[Prose, Field(max_length=200)] = ""
+
+
+class StatementRead(Outcome):
+    """A chunk of a file: at most 100 lines of one page, in the file's order, less than 48 KiB in all."""
+
+    kind: Literal["statement_read"] = "statement_read"
+    file: Digest
+    page: Page | None = None
+    """The page that the lines stand on, told with each of its chunks; none when the file holds nothing (more) of this account."""
+    lines: Annotated[tuple[Line, ...], Field(max_length=LINES)] = ()
+    next_cursor: Cursor = ""
+    """Where the next chunk begins; empty after the last."""
+    other_accounts: Annotated[int, Field(ge=0)] = 0
+    """Statements of other accounts that were passed over in this chunk."""
+    not_booked: Annotated[int, Field(ge=0)] = 0
+    """Entries that are only announced (`PDNG`, `INFO`, `FUTR`) and were passed over in this chunk."""
+
+
+class StatementRefused(Outcome):
+    """The file cannot be taken for good: no statement, broken, cut off, with entities, too deep."""
+
+    kind: Literal["statement_refused"] = "statement_refused"
+    file: Digest
+    reason: Annotated[Prose, Field(max_length=500)]
+
+
+# ---------------------------------------------------------------- commands: unmatched money
+
+
+class AssignLine(Command):
+    """Say whose money an unmatched credit is, and for what: it is passed on there. By the treasurer."""
+
+    kind: Literal["assign_line"] = "assign_line"
+    line: LineId
+    stream: Source
+    member: MemberId
+    reason: Prose
+
+
+class ReturnLine(Command):
+    """Order unmatched money back, to an approved payee; the payment is approved like every other. By the treasurer."""
+
+    kind: Literal["return_line"] = "return_line"
+    line: LineId
+    payee: PayeeId
+    reason: Prose
+
+
+class BookLine(Command):
+    """Say what a movement was that concerns no member and no payment. By the treasurer."""
+
+    kind: Literal["book_line"] = "book_line"
+    line: LineId
+    account: Literal["bank-charges", "bank-interest", "transfer", "other"]
+    reason: Prose
+
+
+class JudgeLine(Command):
+    """Say whether a line that looks like an earlier one on another page is a repeat of it. By the treasurer."""
+
+    kind: Literal["judge_line"] = "judge_line"
+    line: LineId
+    verdict: Literal["new", "repeat"]
+    reason: Prose
+
+
+class TurnAwayPayment(Command):
+    """The stream that money was passed on to cannot take it, or cannot undo it: a person decides. By the service."""
+
+    kind: Literal["turn_away_payment"] = "turn_away_payment"
+    line: LineId
+    stream: Source
+    reason: Annotated[Prose, Field(max_length=500)]
+
+
+# ---------------------------------------------------------------- commands: payees
+
+
+class NamePayee(Command):
+    """Give a payee's bank details, in place of any others that wait for approval. By the treasurer; a member's by its representative too."""
+
+    kind: Literal["name_payee"] = "name_payee"
+    payee: PayeeId
+    name: Name
+    iban: Iban
+    bic: Bic | None = None
+
+
+class ApprovePayee(Command):
+    """Let payments go to these bank details, named by their digest. By an office of the charter, nobody who named them."""
+
+    kind: Literal["approve_payee"] = "approve_payee"
+    payee: PayeeId
+    details: Digest
+
+
+class BlockPayee(Command):
+    """Let no payment go to the payee until new details are approved. By an office that approves payees."""
+
+    kind: Literal["block_payee"] = "block_payee"
+    payee: PayeeId
+    reason: Prose
+
+
+# ---------------------------------------------------------------- commands: payments
+
+
+class Purpose(StrEnum):
+    """Why money goes out, and so what the stream that ordered it is told."""
+
+    SPENDING = "spending"
+    REFUND = "refund"
+    RETURN = "return"
+    OTHER = "other"
+
+
+class OrderPayment(Command):
+    """Ask for a payment. By the service for another stream; by the treasurer for the treasury itself (no source, purpose `other`)."""
+
+    kind: Literal["order_payment"] = "order_payment"
+    payment: Slug
+    source: Source | None = None
+    payee: PayeeId
+    amount: Amount
+    currency: Currency | None = None
+    purpose: Purpose = Purpose.OTHER
+    subject: Slug | None = None
+    """The source's own name for it: the spending, or the member refunded."""
+    text: Annotated[Prose, Field(max_length=140)] = ""
+    """What the payee reads on the statement."""
+    ordered_by: PersonId | None = None
+    """The person behind an order of another stream, who does not approve it."""
+
+
+class ApprovePayment(Command):
+    """Sign a payment, bound to its digest: amount, payee, account and attempt. By different people of the charter's offices, none the orderer."""
+
+    kind: Literal["approve_payment"] = "approve_payment"
+    payment: Slug
+    digest: Digest
+
+
+class PaymentAccepted(Outcome):
+    """The bank took the order; the money counts as gone only when a statement shows it."""
+
+    kind: Literal["payment_accepted"] = "payment_accepted"
+    payment: Slug
+    attempt: Annotated[int, Field(ge=1)]
+    bank_id: Identifier = ""
+
+
+class PaymentRejected(Outcome):
+    """The bank did not take the order and never will."""
+
+    kind: Literal["payment_rejected"] = "payment_rejected"
+    payment: Slug
+    attempt: Annotated[int, Field(ge=1)]
+    code: Annotated[str, Field(max_length=35, pattern=r"^[ -~]*$")] = ""
+    """ISO 20022's external status reason, `AC04`."""
+    reason: Annotated[Prose, Field(max_length=500)] = ""
+
+
+class RecordRejection(Command):
+    """The bank said later, and not by a statement, that it will not pay. By the treasurer, with the bank's reason."""
+
+    kind: Literal["record_rejection"] = "record_rejection"
+    payment: Slug
+    reason: Prose
+
+
+class RetryPayment(Command):
+    """Try a failed or returned payment anew, to the details approved now: a new attempt, approved anew. By the treasurer."""
+
+    kind: Literal["retry_payment"] = "retry_payment"
+    payment: Slug
+
+
+class CancelPayment(Command):
+    """Give up a payment that was not sent, failed or came back; who ordered it is told. By the treasurer."""
+
+    kind: Literal["cancel_payment"] = "cancel_payment"
+    payment: Slug
+    reason: Prose
+
+
+TreasuryCommand = (
+    OpenAccount | LookForStatements | StatementsFetched | ImportStatement | StatementRead | StatementRefused | AssignLine | ReturnLine
+    | BookLine | JudgeLine | TurnAwayPayment | NamePayee | ApprovePayee | BlockPayee | OrderPayment | ApprovePayment | PaymentAccepted
+    | PaymentRejected | RecordRejection | RetryPayment | CancelPayment
+)  # fmt: skip
+
+# ---------------------------------------------------------------- events: the account and its statements
+
+
+class AccountOpened(Event):
+    """The treasury keeps this account. Books begin with the opening balance."""
+
+    kind: Literal["account_opened"] = "account_opened"
+    iban: Iban
+    bic: Bic | None = None
+    owner: Name
+    currency: Currency
+    opening_balance: Minor
+    look_at: Instant
+    """When the bank is asked for statements first."""
+
+
+class StatementsSought(Event):
+    """The bank was asked; it is asked again then."""
+
+    kind: Literal["statements_sought"] = "statements_sought"
+    number: Annotated[int, Field(ge=1)]
+    look_at: Instant
+
+
+class StatementsFound(Event):
+    """How far the bank's files have been fetched."""
+
+    kind: Literal["statements_found"] = "statements_found"
+    cursor: Cursor
+
+
+class ImportStarted(Event):
+    """A file is being read."""
+
+    kind: Literal["import_started"] = "import_started"
+    file: Digest
+    name: Annotated[Prose, Field(max_length=200)] = ""
+
+
+class ChunkImported(Event):
+    """A chunk of a file was taken: so many lines counted, so many known already."""
+
+    kind: Literal["chunk_imported"] = "chunk_imported"
+    file: Digest
+    page: Page | None
+    counted: int
+    repeated: int
+    other_accounts: int
+    not_booked: int
+    finished: bool
+    """Whether it was the file's last."""
+
+
+class ImportRefused(Event):
+    """A file was not taken, or no further."""
+
+    kind: Literal["import_refused"] = "import_refused"
+    file: Digest
+    reason: Annotated[Prose, Field(max_length=500)]
+
+
+# ---------------------------------------------------------------- events: movements
+
+
+class LineBooked(Event):
+    """Money moved on the account. Until another fact says what it was, it stands in suspense."""
+
+    kind: Literal["line_booked"] = "line_booked"
+    line: LineId
+    details: Line
+    key: Digest
+    likeness: Digest
+    statement: Identifier
+    page: int
+
+
+class LineDoubted(Event):
+    """A line looks like an earlier one, and the bank's ids do not tell them apart: nothing is booked until a person judges."""
+
+    kind: Literal["line_doubted"] = "line_doubted"
+    line: LineId
+    details: Line
+    key: Digest
+    likeness: Digest
+    statement: Identifier
+    page: int
+
+
+class LineDismissed(Event):
+    """A doubted line was a repeat."""
+
+    kind: Literal["line_dismissed"] = "line_dismissed"
+    line: LineId
+    by: PersonId
+    reason: Prose
+
+
+class Unmatched(StrEnum):
+    """Why a movement waits for the treasurer."""
+
+    NO_REFERENCE = "no-reference"
+    UNKNOWN_REFERENCE = "unknown-reference"
+    WRONG_CURRENCY = "wrong-currency"
+    UNKNOWN_DEBIT = "unknown-debit"
+    OTHER_AMOUNT = "other-amount"
+    UNKNOWN_REVERSAL = "unknown-reversal"
+    TURNED_AWAY = "turned-away"
+    REVERSED_ABROAD = "reversal-turned-away"
+
+
+class LineUnmatched(Event):
+    """A movement waits in suspense for the treasurer."""
+
+    kind: Literal["line_unmatched"] = "line_unmatched"
+    line: LineId
+    amount: Minor
+    currency: Currency
+    side: Side
+    reason: Unmatched
+    stream: Source | None = None
+    """For money turned away: by whom."""
+    note: Annotated[Prose, Field(max_length=500)] = ""
+
+
+class LineMatched(Event):
+    """A credit is a member's money for a stream: out of suspense, to what is held for the member there."""
+
+    kind: Literal["line_matched"] = "line_matched"
+    line: LineId
+    stream: Source
+    member: MemberId
+    amount: Minor
+    currency: Currency
+    value_date: date
+    attempt: Annotated[int, Field(ge=1)]
+    """How often the line was passed on."""
+    by: PersonId | None = None
+    """Who assigned it, where no reference did."""
+    reason: Prose = ""
+
+
+class LineExplained(Event):
+    """A movement concerns no member and no payment: out of suspense, to this account."""
+
+    kind: Literal["line_explained"] = "line_explained"
+    line: LineId
+    amount: Minor
+    currency: Currency
+    side: Side
+    account: Literal["bank-charges", "bank-interest", "transfer", "other"]
+    by: PersonId
+    reason: Prose
+
+
+class ReceiptReversed(Event):
+    """A debit undid an earlier credit: both leave suspense, or what was held for the member is held no longer."""
+
+    kind: Literal["receipt_reversed"] = "receipt_reversed"
+    line: LineId
+    original: LineId
+    amount: Minor
+    currency: Currency
+    stream: Source | None = None
+    """The stream that the credit had been passed on to."""
+    member: MemberId | None = None
+
+
+# ---------------------------------------------------------------- events: payees
+
+
+class PayeeNamed(Event):
+    """Bank details of a payee wait for approval."""
+
+    kind: Literal["payee_named"] = "payee_named"
+    payee: PayeeId
+    account: Creditor
+    details: Digest
+    by: PersonId
+
+
+class PayeeSigned(Event):
+    """One person approved a payee's bank details; more are needed."""
+
+    kind: Literal["payee_signed"] = "payee_signed"
+    payee: PayeeId
+    details: Digest
+    by: PersonId
+
+
+class PayeeApproved(Event):
+    """Payments to the payee go to these details from here on."""
+
+    kind: Literal["payee_approved"] = "payee_approved"
+    payee: PayeeId
+    details: Digest
+    by: PersonId
+
+
+class PayeeBlocked(Event):
+    """No payment goes to the payee."""
+
+    kind: Literal["payee_blocked"] = "payee_blocked"
+    payee: PayeeId
+    by: PersonId
+    reason: Prose
+
+
+# ---------------------------------------------------------------- events: payments
+
+
+class PaymentOrdered(Event):
+    """A payment waits for its approvals."""
+
+    kind: Literal["payment_ordered"] = "payment_ordered"
+    payment: Slug
+    source: Source | None
+    payee: PayeeId
+    amount: Minor
+    currency: Currency
+    purpose: Purpose
+    subject: Slug | None
+    text: Annotated[Prose, Field(max_length=140)]
+    by: PersonId
+    approvals: Annotated[int, Field(ge=1)]
+    """How many different people must sign, by the charter then in force."""
+    line: LineId | None = None
+    """The unmatched credit that goes back with it."""
+
+
+class PaymentSigned(Event):
+    """One person approved the payment with this digest; more are needed."""
+
+    kind: Literal["payment_signed"] = "payment_signed"
+    payment: Slug
+    attempt: int
+    digest: Digest
+    by: PersonId
+
+
+class PaymentApproved(Event):
+    """The last approval: the order goes to the bank under these ids."""
+
+    kind: Literal["payment_approved"] = "payment_approved"
+    payment: Slug
+    attempt: int
+    digest: Digest
+    by: PersonId
+    account: Creditor
+    amount: Minor
+    currency: Currency
+    message_id: EndToEndId
+    end_to_end_id: EndToEndId
+    execute_on: date
+
+
+class PaymentTaken(Event):
+    """The bank took the order."""
+
+    kind: Literal["payment_taken"] = "payment_taken"
+    payment: Slug
+    attempt: int
+    bank_id: Identifier = ""
+
+
+class PaymentFailed(Event):
+    """The bank will not pay this attempt."""
+
+    kind: Literal["payment_failed"] = "payment_failed"
+    payment: Slug
+    attempt: int
+    code: str = ""
+    reason: Annotated[Prose, Field(max_length=4_000)]
+    by: PersonId | None = None
+    """Who recorded it, where the bank did not answer so itself."""
+
+
+class PaymentConfirmed(Event):
+    """A statement shows that the money left: out of suspense, from what was held for the source or the member."""
+
+    kind: Literal["payment_confirmed"] = "payment_confirmed"
+    payment: Slug
+    attempt: int
+    line: LineId
+    source: Source | None
+    payee: PayeeId
+    purpose: Purpose
+    subject: Slug | None
+    amount: Minor
+    currency: Currency
+    value_date: date
+
+
+class PaymentReturned(Event):
+    """A statement shows that a confirmed payment came back: the reverse of its confirmation."""
+
+    kind: Literal["payment_returned"] = "payment_returned"
+    payment: Slug
+    attempt: int
+    line: LineId
+    source: Source | None
+    payee: PayeeId
+    purpose: Purpose
+    subject: Slug | None
+    amount: Minor
+    currency: Currency
+    value_date: date
+    reason: str = ""
+
+
+class PaymentRenewed(Event):
+    """A new attempt waits for its approvals."""
+
+    kind: Literal["payment_renewed"] = "payment_renewed"
+    payment: Slug
+    attempt: int
+    by: PersonId
+
+
+class PaymentCancelled(Event):
+    """The payment is given up."""
+
+    kind: Literal["payment_cancelled"] = "payment_cancelled"
+    payment: Slug
+    by: PersonId
+    reason: Prose
+
+
+TreasuryEvent = (
+    AccountOpened | StatementsSought | StatementsFound | ImportStarted | ChunkImported | ImportRefused | LineBooked | LineDoubted
+    | LineDismissed | LineUnmatched | LineMatched | LineExplained | ReceiptReversed | PayeeNamed | PayeeSigned | PayeeApproved | PayeeBlocked
+    | PaymentOrdered | PaymentSigned | PaymentApproved | PaymentTaken | PaymentFailed | PaymentConfirmed | PaymentReturned | PaymentRenewed
+    | PaymentCancelled
+)  # fmt: skip
+
+# ---------------------------------------------------------------- digests and ids
+
+
+def details_digest(account: Creditor) -> str:
+    """What an approval of a payee is bound to: its name, account and bank."""
+    return hashlib.sha256(canonical(account)).hexdigest()
+
+
+def payment_digest(payment: str, attempt: int, amount: int, currency: str, payee: str, account: Creditor) -> str:
+    """What an approval of a payment is bound to: changed in anything, it has to be approved anew."""
+    parts = (payment, str(attempt), str(amount), currency, payee, details_digest(account))
+    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()
+
+
+def sending_ids(stream: str, payment: str, attempt: int) -> tuple[str, str]:
+    """The message id and the end-to-end id of an attempt (at most 35 characters of the ISO 20022 set): told again, they are the same."""
+    digest = hashlib.sha256("\x1f".join((stream, payment, str(attempt))).encode()).hexdigest().upper()
+    return f"M{digest[:31]}", f"E{digest[31:62]}"
