@@ -146,6 +146,25 @@ class FundingTerms(Message):
     """Whether one who leaves still owes what was called before the notice."""
 
 
+class TreasuryTerms(Message):
+    """Clause `treasury`: the bank account, who may send money from it, and how often the bank is asked."""
+
+    account: Slug = "main"
+    """The treasury of this consortium is `treasury/<account>`."""
+    approvals: Annotated[int, Field(ge=1, le=10)] = 2
+    """How many different people sign a payment; who ordered it is none of them."""
+    approval_offices: Annotated[frozenset[Office], Field(min_length=1)] = frozenset(
+        {Office.TREASURER, Office.SECOND_SIGNATORY, Office.BOARD}
+    )
+    payee_approvals: Annotated[int, Field(ge=1, le=10)] = 1
+    """How many different people approve a payee's bank details; who named them is none of them."""
+    payee_offices: Annotated[frozenset[Office], Field(min_length=1)] = frozenset({Office.TREASURER, Office.SECOND_SIGNATORY, Office.BOARD})
+    statement_hours: Annotated[int, Field(ge=1, le=24 * 31)] = 24
+    """How often the bank is asked for new statements."""
+    execution_business_days: Annotated[int, Field(ge=0, le=30)] = 1
+    """How many business days after its last approval a payment is to be carried out."""
+
+
 class RateCard(Message):
     """Clause `rate_card`: what delivered goods count for. A round keeps the version it was opened under."""
 
@@ -172,6 +191,7 @@ class Charter(Message):
     decisions: Annotated[Mapping[Slug, DecisionRule], Field(min_length=1)]
     funding: FundingTerms = FundingTerms()
     rate_card: RateCard
+    treasury: TreasuryTerms = TreasuryTerms()
 
     @model_validator(mode="after")
     def _classes_are_disjoint(self) -> Charter:
