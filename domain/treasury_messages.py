@@ -502,6 +502,7 @@ class LineBooked(Event):
     details: Line
     key: Digest
     likeness: Digest
+    file: Digest
     statement: Identifier
     page: int
 
@@ -514,6 +515,7 @@ class LineDoubted(Event):
     details: Line
     key: Digest
     likeness: Digest
+    file: Digest
     statement: Identifier
     page: int
 

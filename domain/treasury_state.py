@@ -1,0 +1,449 @@
+"""What a treasury knows: its account, what was imported, every movement, its payees and its payments; and how each fact changes it.
+
+Money by currency stands in three maps that only `_moved` and `_paid` change: what is on the account, what of it waits for a
+person in suspense, and what approved payments will take of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from itertools import pairwise
+from typing import Literal
+
+from domain.kernel import Map, PersonId, mapping
+from domain.treasury_messages import (
+    AccountOpened,
+    ChunkImported,
+    Creditor,
+    ImportRefused,
+    ImportStarted,
+    Line,
+    LineBooked,
+    LineDismissed,
+    LineDoubted,
+    LineExplained,
+    LineMatched,
+    LineUnmatched,
+    Page,
+    PayeeApproved,
+    PayeeBlocked,
+    PayeeNamed,
+    PayeeSigned,
+    PaymentApproved,
+    PaymentCancelled,
+    PaymentConfirmed,
+    PaymentFailed,
+    PaymentOrdered,
+    PaymentRenewed,
+    PaymentReturned,
+    PaymentSigned,
+    PaymentTaken,
+    Purpose,
+    ReceiptReversed,
+    StatementsFound,
+    StatementsSought,
+    TreasuryEvent,
+    Unmatched,
+)
+
+# ---------------------------------------------------------------- parts
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """A file that was, or is being, imported."""
+
+    name: str
+    stage: Literal["reading", "read", "refused"] = "reading"
+    chunks: int = 0
+    counted: int = 0
+    repeated: int = 0
+    tries: int = 1
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a line was seen: a page of a statement in a file."""
+
+    file: str
+    statement: str
+    page: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sightings:
+    """The lines that look alike: where the first of them stood, and where each key was seen first."""
+
+    first: Place
+    keys: Map[str, Place]
+
+
+Stage = Literal["booked", "doubted", "dismissed", "unmatched", "matched", "explained", "returning", "sent-back", "paid", "reversed"]
+"""What became of a movement. `unmatched` and `returning` credits are earmarked: no other payment may use them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """A line and what became of it."""
+
+    details: Line
+    place: Place
+    key: str
+    likeness: str
+    stage: Stage
+    stream: str | None = None
+    member: str | None = None
+    tries: int = 0
+    """How often it was passed on to a stream."""
+    reason: Unmatched | None = None
+    note: str = ""
+
+    @property
+    def signed(self) -> int:
+        """By how much it changes what is on the account."""
+        return self.details.amount if self.details.side == "credit" else -self.details.amount
+
+    @property
+    def waits(self) -> bool:
+        """Whether the treasurer must say what it was."""
+        return self.stage in {"unmatched", "doubted"}
+
+    @property
+    def earmarked(self) -> int:
+        """What of the account is kept for it."""
+        return self.details.amount if self.stage in {"unmatched", "returning"} and self.details.side == "credit" else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    """Bank details that wait for approval."""
+
+    account: Creditor
+    details: str
+    named_by: PersonId
+    signed: frozenset[PersonId] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Payee:
+    """Who can be paid: on the approved account, until another one is approved."""
+
+    account: Creditor | None = None
+    proposed: Proposed | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """A payment and how far it came."""
+
+    payee: str
+    amount: int
+    currency: str
+    purpose: Purpose
+    subject: str | None
+    source: str | None
+    text: str
+    ordered_by: PersonId
+    approvals: int
+    line: str | None
+    stage: Literal["ordered", "sending", "taken", "failed", "confirmed", "returned", "cancelled"] = "ordered"
+    attempt: int = 1
+    digest: str = ""
+    signed: frozenset[PersonId] = frozenset()
+    account: Creditor | None = None
+    """Where the present attempt was sent."""
+    reason: str = ""
+
+    @property
+    def outgoing(self) -> int:
+        """What of the account it will take."""
+        return self.amount if self.stage in {"sending", "taken"} else 0
+
+
+# ---------------------------------------------------------------- the phases
+
+
+@dataclass(frozen=True, slots=True)
+class Unopened:
+    """No account was named yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """The account is kept."""
+
+    account: Creditor
+    currency: str
+    look_at: datetime
+    looks: int = 0
+    cursor: str = ""
+    files: Map[str, Import] = mapping()
+    pages: Map[tuple[str, int], Page] = mapping()
+    """By statement and page; a corrected page takes the place of the former."""
+    gaps: tuple[str, ...] = ()
+    """What the statements' own numbers and balances say is missing."""
+    sightings: Map[str, Sightings] = mapping()
+    movements: Map[str, Movement] = mapping()
+    waiting: Map[str, int] = mapping()
+    """The movements that wait for the treasurer, with their signed amounts."""
+    receipts: Map[str, tuple[str, ...]] = mapping()
+    """The credits that a reversal may name, by each of their ids."""
+    balances: Map[str, int] = mapping()
+    earmarked: Map[str, int] = mapping()
+    outgoing: Map[str, int] = mapping()
+    payees: Map[str, Payee] = mapping()
+    payments: Map[str, Payment] = mapping()
+    sent: Map[str, tuple[str, int]] = mapping()
+    """The payment and attempt of each end-to-end id."""
+
+    @property
+    def free(self) -> int:
+        """What payments may use of the account's own currency."""
+        return self.free_in(self.currency)
+
+    def free_in(self, currency: str) -> int:
+        """What of a currency is neither in suspense nor approved to go out."""
+        return self.balances.get(currency, 0) - self.earmarked.get(currency, 0) - self.outgoing.get(currency, 0)
+
+
+TreasuryState = Unopened | Open
+
+# ---------------------------------------------------------------- evolve
+
+
+def evolve(state: TreasuryState, event: TreasuryEvent) -> TreasuryState:
+    """The state after a fact."""
+    match event:
+        case AccountOpened(iban=iban, bic=bic, owner=owner, currency=currency, opening_balance=balance, look_at=look_at):
+            return Open(Creditor(name=owner, iban=iban, bic=bic), currency, look_at, balances=mapping({currency: balance}))
+        case _:
+            assert isinstance(state, Open)
+            return _opened(state, event)
+
+
+def _opened(state: Open, event: TreasuryEvent) -> Open:
+    match event:
+        case AccountOpened():
+            return state
+        case StatementsSought(number=number, look_at=look_at):
+            return replace(state, looks=number, look_at=look_at)
+        case StatementsFound(cursor=cursor):
+            return replace(state, cursor=cursor)
+        case ImportStarted(file=file, name=name):
+            known = state.files.get(file)
+            return replace(state, files=state.files.set(file, Import(name, tries=known.tries + 1 if known else 1)))
+        case ChunkImported():
+            return _imported(state, event)
+        case ImportRefused(file=file, reason=reason):
+            return replace(state, files=state.files.set(file, replace(state.files[file], stage="refused", reason=reason)))
+        case LineBooked(line=line):
+            state = _seen(state, event)
+            movement = _movement(state, event, "booked")
+            state = _moved(state, line, movement)
+            currency = movement.details.currency
+            state = replace(state, balances=_added(state.balances, currency, movement.signed))
+            return _receivable(state, line, movement.details)
+        case LineDoubted(line=line):
+            return _moved(_seen(state, event), line, _movement(state, event, "doubted"))
+        case LineDismissed(line=line):
+            return _moved(state, line, replace(state.movements[line], stage="dismissed"))
+        case LineUnmatched(line=line, reason=reason, stream=stream, note=note):
+            return _moved(state, line, replace(state.movements[line], stage="unmatched", reason=reason, stream=stream, note=note))
+        case LineMatched(line=line, stream=stream, member=member, attempt=attempt):
+            matched = replace(state.movements[line], stage="matched", stream=stream, member=member, tries=attempt, reason=None, note="")
+            return _moved(state, line, matched)
+        case LineExplained(line=line):
+            return _moved(state, line, replace(state.movements[line], stage="explained"))
+        case ReceiptReversed(line=line, original=original):
+            state = _moved(state, original, replace(state.movements[original], stage="reversed"))
+            return _moved(state, line, replace(state.movements[line], stage="reversed"))
+        case PayeeNamed(payee=payee, account=account, details=details, by=by):
+            return _payee(state, payee, replace(state.payees.get(payee, Payee()), proposed=Proposed(account, details, by)))
+        case PayeeSigned(payee=payee, by=by):
+            payee_now = state.payees[payee]
+            proposed = payee_now.proposed
+            assert proposed is not None
+            return _payee(state, payee, replace(payee_now, proposed=replace(proposed, signed=proposed.signed | {by})))
+        case PayeeApproved(payee=payee):
+            proposed = state.payees[payee].proposed
+            assert proposed is not None
+            return _payee(state, payee, Payee(proposed.account))
+        case PayeeBlocked(payee=payee):
+            return _payee(state, payee, Payee())
+        case PaymentOrdered(payment=payment, line=line_back):
+            ordered = Payment(
+                event.payee, event.amount, event.currency, event.purpose, event.subject, event.source, event.text, event.by,
+                event.approvals, line_back,
+            )  # fmt: skip
+            return _paid(state, payment, ordered, "returning")
+        case PaymentSigned(payment=payment, digest=digest, by=by):
+            current = state.payments[payment]
+            signed = (current.signed if current.digest == digest else frozenset()) | {by}
+            return _paid(state, payment, replace(current, digest=digest, signed=signed))
+        case PaymentApproved(payment=payment, digest=digest, account=account, end_to_end_id=end_to_end, attempt=attempt):
+            state = replace(state, sent=state.sent.set(end_to_end, (payment, attempt)))
+            approved = replace(state.payments[payment], stage="sending", digest=digest, account=account)
+            return _paid(state, payment, approved, "sent-back")
+        case PaymentTaken(payment=payment):
+            return _paid(state, payment, replace(state.payments[payment], stage="taken"))
+        case PaymentFailed(payment=payment, reason=reason):
+            return _paid(state, payment, replace(state.payments[payment], stage="failed", reason=reason), "returning")
+        case PaymentConfirmed(payment=payment, line=line):
+            state = _moved(state, line, replace(state.movements[line], stage="paid"))
+            return _paid(state, payment, replace(state.payments[payment], stage="confirmed", reason=""), "sent-back")
+        case PaymentReturned(payment=payment, line=line, reason=reason):
+            state = _moved(state, line, replace(state.movements[line], stage="paid"))
+            return _paid(state, payment, replace(state.payments[payment], stage="returned", reason=reason), "returning")
+        case PaymentRenewed(payment=payment, attempt=attempt):
+            renewed = replace(
+                state.payments[payment], stage="ordered", attempt=attempt, digest="", signed=frozenset(), account=None, reason=""
+            )
+            return _paid(state, payment, renewed)
+        case PaymentCancelled(payment=payment, reason=reason):
+            return _paid(state, payment, replace(state.payments[payment], stage="cancelled", reason=reason))
+
+
+def _movement(state: Open, event: LineBooked | LineDoubted, stage: Stage) -> Movement:
+    known = state.movements.get(event.line)
+    place = known.place if known else _place(state, event)
+    return Movement(event.details, place, event.key, event.likeness, stage)
+
+
+def _place(state: Open, event: LineBooked | LineDoubted) -> Place:
+    return Place(event.file, event.statement, event.page)
+
+
+def _seen(state: Open, event: LineBooked | LineDoubted) -> Open:
+    place = _place(state, event)
+    known = state.sightings.get(event.likeness, Sightings(place, mapping()))
+    if event.key in known.keys:
+        return state
+    return replace(state, sightings=state.sightings.set(event.likeness, replace(known, keys=known.keys.set(event.key, place))))
+
+
+def _moved(state: Open, line: str, movement: Movement) -> Open:
+    """The state with this movement; what waits and what is earmarked change by what it changes."""
+    former = state.movements.get(line)
+    change = movement.earmarked - (former.earmarked if former else 0)
+    waiting = state.waiting
+    if movement.waits:
+        waiting = waiting.set(line, movement.signed)
+    elif line in waiting:
+        waiting = waiting.delete(line)
+    earmarked = _added(state.earmarked, movement.details.currency, change) if change else state.earmarked
+    return replace(state, movements=state.movements.set(line, movement), waiting=waiting, earmarked=earmarked)
+
+
+def _paid(state: Open, name: str, payment: Payment, line: Stage | None = None) -> Open:
+    """The state with this payment, and the credit that it sends back at this stage."""
+    former = state.payments.get(name)
+    change = payment.outgoing - (former.outgoing if former else 0)
+    if payment.line is not None and line is not None:
+        state = _moved(state, payment.line, replace(state.movements[payment.line], stage=line))
+    outgoing = _added(state.outgoing, payment.currency, change) if change else state.outgoing
+    return replace(state, payments=state.payments.set(name, payment), outgoing=outgoing)
+
+
+def _payee(state: Open, name: str, payee: Payee) -> Open:
+    return replace(state, payees=state.payees.set(name, payee))
+
+
+def _added(amounts: Map[str, int], currency: str, change: int) -> Map[str, int]:
+    return amounts.set(currency, amounts.get(currency, 0) + change)
+
+
+def _receivable(state: Open, line: str, details: Line) -> Open:
+    if details.side == "debit" or details.reversal:
+        return state
+    receipts = state.receipts
+    for handle in handles(details):
+        receipts = receipts.set(handle, (*receipts.get(handle, ()), line))
+    return replace(state, receipts=receipts)
+
+
+def handles(line: Line) -> tuple[str, ...]:
+    """The ids by which a reversal names the movement that it undoes, the surest first."""
+    named = (("bank", line.bank_id), ("end-to-end", line.end_to_end_id), ("reference", line.reference or ""))
+    return tuple(f"{kind}:{text}" for kind, text in named if text)
+
+
+# ---------------------------------------------------------------- what is missing
+
+
+def _imported(state: Open, event: ChunkImported) -> Open:
+    known = state.files[event.file]
+    grown = replace(
+        known, chunks=known.chunks + 1, counted=known.counted + event.counted, repeated=known.repeated + event.repeated,
+        stage="read" if event.finished else "reading",
+    )  # fmt: skip
+    state = replace(state, files=state.files.set(event.file, grown))
+    page = event.page
+    if page is None or state.pages.get((page.statement, page.page)) == page:
+        return state
+    pages = state.pages.set((page.statement, page.page), page)
+    return replace(state, pages=pages, gaps=tuple(_gaps(pages)))
+
+
+def _gaps(pages: Mapping[tuple[str, int], Page]) -> Iterator[str]:
+    """Pages that are missing, statements that are missing by their numbers, and balances that do not join."""
+    statements: dict[str, list[Page]] = {}
+    for page in sorted(pages.values(), key=lambda page: page.page):
+        statements.setdefault(page.statement, []).append(page)
+    for statement, found in sorted(statements.items()):
+        yield from _missing_pages(statement, found)
+    numbered: dict[int, dict[int, list[Page]]] = {}
+    for found in statements.values():
+        day, sequence = _day(found), found[0].sequence
+        if day is not None and sequence is not None:
+            former = numbered.setdefault(day.year, {}).get(sequence)
+            if former is None or (_made(found), found[0].statement) > (_made(former), former[0].statement):
+                numbered[day.year][sequence] = found
+    for year, found_by in sorted(numbered.items()):
+        for earlier, later in pairwise(sorted(found_by)):
+            if later > earlier + 1:
+                yield (
+                    f"{year}: statement {earlier + 1} is missing"
+                    if later == earlier + 2
+                    else f"{year}: statements {earlier + 1} to {later - 1} are missing"
+                )
+            elif not _joins(found_by[earlier], found_by[later]):
+                yield f"{year}: statement {later} does not begin with the balance that statement {earlier} ends with"
+
+
+def _missing_pages(statement: str, found: list[Page]) -> Iterator[str]:
+    have = {page.page for page in found}
+    missing = [number for number in range(1, min(max(have), 10_000)) if number not in have]
+    if missing:
+        yield f"statement {statement}: page {missing[0]} is missing"
+    elif not found[-1].last:
+        yield f"statement {statement}: the pages after {max(have)} are missing"
+
+
+def _joins(earlier: list[Page], later: list[Page]) -> bool:
+    end, start = earlier[-1].closing, later[0].opening
+    return end is None or start is None or end.amount == start.amount
+
+
+def _day(found: list[Page]) -> date | None:
+    closing, created = found[-1].closing, found[0].created_at
+    return closing.on if closing else found[-1].last_day or (created.date() if created else None)
+
+
+def _made(found: list[Page]) -> float:
+    created = found[0].created_at
+    return created.timestamp() if created else 0.0
+
+
+def closing_balance(state: Open) -> tuple[date, int] | None:
+    """What the latest statement says was on the account at its end, when no page is missing and every import is read to its end."""
+    if state.gaps or any(known.stage == "reading" for known in state.files.values()):
+        return None
+    ends = [
+        (page.closing.on, page.sequence or 0, page.created_at.timestamp() if page.created_at else 0.0, page.closing.amount)
+        for page in state.pages.values()
+        if page.last and page.closing is not None and page.currency == state.currency
+    ]
+    return (max(ends)[0], max(ends)[3]) if ends else None
