@@ -52,6 +52,7 @@ from domain.membership_messages import (
     DepartureBegun,
     DuesInvoiced,
     DuesPaid,
+    DuesReversed,
     EndMembership,
     Expel,
     GiveNotice,
@@ -64,6 +65,7 @@ from domain.membership_messages import (
     PaymentPlanAgreed,
     RecordDuesPayment,
     Rescreen,
+    ReverseDuesPayment,
     Rung,
     RungReached,
     RunOffContinued,
@@ -84,6 +86,7 @@ from domain.membership_messages import (
 )
 from domain.money import CEILING
 from domain.process import Common, Context, Process, StepOwed, owe
+from domain.reference import creditor_reference, shown_reference
 from domain.register import (
     BankReferenceUsed,
     Capacity,
@@ -97,6 +100,7 @@ from domain.register import (
     MemberReinstated,
     MemberSuspended,
     OwnershipDeclared,
+    PaymentExpected,
     RepresentativeSeated,
     RepresentativeUnseated,
     TierChanged,
@@ -322,7 +326,15 @@ def decide(state: MembershipState, command: MembershipCommand, context: Context)
                 case Paying() | Active():
                     return _paid(state, command, context)
                 case Unapplied() | Screening() | Reviewing() | Voting() | Signing() | Leaving() | Ended():
-                    raise _not_now("when dues are invoiced", "send the money back, or wait for the invoice")
+                    context.require_service()
+                    return (_turned_away(command.reference, "no dues are invoiced", context),)
+        case ReverseDuesPayment():
+            match state:
+                case Paying() | Active():
+                    return _reversed(state, command, context)
+                case Unapplied() | Screening() | Reviewing() | Voting() | Signing() | Leaving() | Ended():
+                    context.require_service()
+                    return (_turned_away(command.reference, "its dues are settled no more", context),)
         case AgreePaymentPlan():
             match state:
                 case Active(dues=dues) if dues.open:
@@ -607,7 +619,7 @@ def _countersign(state: Signing, context: Context) -> Events:
     signed = AgreementCountersigned(agreement=state.agreement, person=context.actor)
     invoice = _invoiced(state.identity, state.identity.tier, Dues(), context)
     activated = _activated(state.identity, context) if invoice.amount == 0 else ()
-    return (signed, invoice, *activated, *_invoice_notice(state.identity, invoice))
+    return (signed, invoice, *_expected(state.identity, invoice, context), *activated, *_invoice_notice(state.identity, invoice, context))
 
 
 def _activated(identity: Identity, context: Context) -> Events:
@@ -630,13 +642,14 @@ def _invoiced(identity: Identity, tier: str, dues: Dues, context: Context) -> Du
     )  # fmt: skip
 
 
-def _invoice_notice(identity: Identity, invoice: DuesInvoiced) -> Events:
+def _invoice_notice(identity: Identity, invoice: DuesInvoiced, context: Context) -> Events:
     if invoice.amount == invoice.credit_used:
         return ()
     facts: dict[str, str | int] = {
         "amount_minor": invoice.amount - invoice.credit_used,
         "due_at": invoice.due_at.isoformat(),
         "number": invoice.number,
+        "reference": shown_reference(creditor_reference(context.stream, identity.member)),
     }
     return (_note("dues-invoiced", identity, key=f"dues-invoiced:{invoice.number}", **facts),)
 
@@ -645,11 +658,11 @@ def _invoice(state: Active, context: Context) -> Events:
     tier = state.next_tier or state.identity.tier
     invoice = _invoiced(state.identity, tier, state.dues, context)
     changed = (TierChanged(member=state.identity.member, tier=tier),) if tier != state.identity.tier else ()
-    return (*changed, invoice, *_invoice_notice(state.identity, invoice))
+    return (*changed, invoice, *_expected(state.identity, invoice, context), *_invoice_notice(state.identity, invoice, context))
 
 
 def _paid(state: Paying | Active, command: RecordDuesPayment, context: Context) -> Events:
-    context.require_office(Office.TREASURER, clause="membership")
+    context.require_service()
     _require_money(command, context)
     left, settled = command.amount + state.dues.credit, dict[str, int]()
     for invoice in state.dues.open:
@@ -662,6 +675,41 @@ def _paid(state: Paying | Active, command: RecordDuesPayment, context: Context) 
     if _settled(state.dues, paid).open:
         return (paid, used)
     return (paid, used, *(_activated(state.identity, context) if isinstance(state, Paying) else _lift(state, "dues")))
+
+
+def _reversed(state: Paying | Active, command: ReverseDuesPayment, context: Context) -> Events:
+    """What was credit shrinks; what had settled an invoice is owed again, by a date as far away as an invoice's."""
+    context.require_service()
+    if command.reference in context.register.references:
+        return ()
+    if context.register.references.get(command.original) != context.stream:
+        return (_turned_away(command.reference, "the payment that it undoes is not booked here", context),)
+    credit = max(state.dues.credit - command.amount, 0)
+    reopened = command.amount - (state.dues.credit - credit)
+    number = state.dues.open[0].number if isinstance(state, Paying) and state.dues.open else state.dues.last + 1
+    due_at = context.at + days(_charter(state.identity, context).membership.dues_days)
+    undone = DuesReversed(
+        amount=command.amount, reference=command.reference, original=command.original, credit=credit, reopened=reopened, number=number, due_at=due_at
+    )  # fmt: skip
+    used = BankReferenceUsed(reference=command.reference, source=context.stream)
+    told = _note(
+        "dues-reversed", state.identity, key=f"dues-reversed:{command.reference}", amount_minor=command.amount, owed_minor=reopened
+    )
+    return (undone, used, told)
+
+
+def _turned_away(line: str, reason: str, context: Context) -> StepOwed:
+    """The step by which the treasury keeps money that is not taken here: a person decides."""
+    back = {"kind": "turn_away_payment", "line": line, "stream": context.stream, "reason": reason}
+    return owe(tell(f"treasury/{context.charter.treasury.account}", back, key=f"tell:turned-away:{line}:{context.at.isoformat()}"))
+
+
+def _expected(identity: Identity, invoice: DuesInvoiced, context: Context) -> tuple[PaymentExpected, ...]:
+    """The creditor reference by which the member's dues are known on every statement; stated once."""
+    reference = creditor_reference(context.stream, identity.member)
+    if invoice.amount == invoice.credit_used or reference in context.register.expected:
+        return ()
+    return (PaymentExpected(reference=reference, stream=context.stream, member=identity.member),)
 
 
 def _require_money(command: RecordDuesPayment, context: Context) -> None:
@@ -692,6 +740,14 @@ def _settled(dues: Dues, paid: DuesPaid) -> Dues:
     left = tuple(invoice for invoice in parts if invoice.paid < invoice.amount)
     rung = dues.rung if left[:1] == tuple(parts[:1]) else 0
     return replace(dues, open=left, credit=paid.credit, rung=rung, plan_until=dues.plan_until if left else None)
+
+
+def _reopened(dues: Dues, undone: DuesReversed) -> Dues:
+    dues = replace(dues, credit=undone.credit, last=max(dues.last, undone.number))
+    if any(invoice.number == undone.number for invoice in dues.open):
+        owed = (replace(invoice, paid=invoice.paid - undone.reopened * (invoice.number == undone.number)) for invoice in dues.open)
+        return replace(dues, open=tuple(owed))
+    return replace(dues, open=(*dues.open, Invoice(undone.number, undone.reopened, 0, undone.due_at))) if undone.reopened else dues
 
 
 def _plan(state: Active, command: AgreePaymentPlan, context: Context) -> Events:
@@ -873,6 +929,9 @@ def evolve(state: MembershipState, event: MembershipEvent) -> MembershipState:
         case DuesPaid():
             assert isinstance(state, Paying | Active)
             return replace(state, dues=_settled(state.dues, event))
+        case DuesReversed():
+            assert isinstance(state, Paying | Active)
+            return replace(state, dues=_reopened(state.dues, event))
         case MemberActivated():
             assert isinstance(state, Paying)
             return Active(state.identity, state.dues, state.next_at)
@@ -906,7 +965,9 @@ def evolve(state: MembershipState, event: MembershipEvent) -> MembershipState:
             return Ended(_identity(state), cause)
         case ApplicationEnded(outcome=outcome):
             return Ended(_identity(state), outcome)
-        case AgreementCountersigned() | MemberReinstated() | BankReferenceUsed() | KeyEnrolled() | LegalEntityReleased():
+        case (
+            AgreementCountersigned() | MemberReinstated() | BankReferenceUsed() | KeyEnrolled() | LegalEntityReleased() | PaymentExpected()
+        ):
             return state
 
 

@@ -25,6 +25,7 @@ from domain.register import (
     MemberReinstated,
     MemberSuspended,
     OwnershipDeclared,
+    PaymentExpected,
     PublicKey,
     RepresentativeSeated,
     RepresentativeUnseated,
@@ -130,13 +131,23 @@ class CountersignAgreement(Command):
 
 
 class RecordDuesPayment(Command):
-    """Dues arrived on the account. They settle the oldest invoice first; what is left over is credit. By the treasurer."""
+    """Dues arrived on the account. They settle the oldest invoice first; what is left over is credit. By the treasury process."""
 
     kind: Literal["record_dues_payment"] = "record_dues_payment"
     amount: Amount
     currency: Currency | None = None
     reference: BankReference
     value_date: date
+
+
+class ReverseDuesPayment(Command):
+    """The bank took a payment of dues back: credit shrinks first, and what it had settled is owed again. By the treasury process."""
+
+    kind: Literal["reverse_dues_payment"] = "reverse_dues_payment"
+    amount: Amount
+    reference: BankReference
+    """Of the movement that took it back."""
+    original: BankReference
 
 
 class AgreePaymentPlan(Command):
@@ -234,7 +245,7 @@ class EndMembership(Command):
 
 MembershipCommand = (
     Apply | WithdrawApplication | ScreeningCompleted | JudgeScreening | Rescreen | Admit | Decline | SignAgreement | CountersignAgreement
-    | RecordDuesPayment | AgreePaymentPlan | IssueInvoice | ClimbLadder | LapseApplication | SuspendForDefault | LiftDefault
+    | RecordDuesPayment | ReverseDuesPayment | AgreePaymentPlan | IssueInvoice | ClimbLadder | LapseApplication | SuspendForDefault | LiftDefault
     | SeatRepresentative | UnseatRepresentative | SuspendVacancy | DeclareOwnership | ChangeTier | GiveNotice | Expel | EndMembership
 )  # fmt: skip
 
@@ -359,6 +370,20 @@ class DuesPaid(Event):
     """What is left over, in all."""
 
 
+class DuesReversed(Event):
+    """A payment of dues was taken back: the credit is this now, and so much is owed again."""
+
+    kind: Literal["dues_reversed"] = "dues_reversed"
+    amount: Minor
+    reference: BankReference
+    original: BankReference
+    credit: Minor
+    reopened: Minor
+    number: InvoiceNumber
+    """Under which invoice it is owed: the open one of who is not active yet, else a new one."""
+    due_at: Instant
+
+
 class PaymentPlanAgreed(Event):
     """The ladder's clock stands still until then."""
 
@@ -412,8 +437,8 @@ class RunOffContinued(Event):
 
 MembershipEvent = (
     ApplicationReceived | ScreeningStarted | ScreeningPassed | ScreeningHit | ScreeningJudged | ApplicantAdmitted | ApplicationEnded
-    | AgreementSigned | AgreementCountersigned | DuesInvoiced | DuesPaid | PaymentPlanAgreed | RungReached | SuspensionLifted | SeatVacated
+    | AgreementSigned | AgreementCountersigned | DuesInvoiced | DuesPaid | DuesReversed | PaymentPlanAgreed | RungReached | SuspensionLifted | SeatVacated
     | TierChangeAsked | DepartureBegun | RunOffContinued
     | BankReferenceUsed | KeyEnrolled | LegalEntityNamed | LegalEntityReleased | MemberActivated | MemberDeparted | MemberDeparting | MemberReinstated
-    | MemberSuspended | OwnershipDeclared | RepresentativeSeated | RepresentativeUnseated | TierChanged
+    | MemberSuspended | OwnershipDeclared | PaymentExpected | RepresentativeSeated | RepresentativeUnseated | TierChanged
 )  # fmt: skip
