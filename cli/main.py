@@ -30,9 +30,10 @@ COMMANDS: Final = {
     "verify": ("cli.keep:verify", LOOK, "Check that the log is whole and unchanged."),
     "charter": ("cli.charter:app", LOOK, "Check a charter, or show the one in force."),
     "consortium": ("cli.processes:consortium", ACT, "Found it; officers, their keys, the charter."),
-    "member": ("cli.processes:member", ACT, "Apply, sign, pay dues, name representatives, leave."),
+    "member": ("cli.processes:member", ACT, "Apply, sign, name representatives, leave."),
     "proposal": ("cli.processes:proposal", ACT, "Propose, vote, step back from a conflict."),
-    "round": ("cli.processes:round", ACT, "Open rounds, pledge, call, pay, deliver, spend."),
+    "round": ("cli.processes:round", ACT, "Open rounds, pledge, call, deliver, spend, refund."),
+    "treasury": ("cli.processes:treasury", ACT, "Import statements, match money, approve payees and payments."),
     "retry": ("cli.keep:retry", ACT, "Try a failed step again."),
     "waive": ("cli.keep:waive", ACT, "Live without a failed step."),
 }

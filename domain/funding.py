@@ -38,6 +38,7 @@ from domain.funding_messages import (
     JoinLate,
     MarkOverdue,
     OpenRound,
+    OrderRefund,
     Pledge,
     ProposeSpending,
     RecordPayment,
@@ -46,9 +47,14 @@ from domain.funding_messages import (
     ReduceGoal,
     RejectInKind,
     ReleaseLeaver,
+    ReleaseRefund,
+    ReleaseSpending,
     ReleaseTranche,
     RemindBeforeDue,
     RemindOverdue,
+    ReturnRefund,
+    ReturnSpending,
+    ReversePayment,
     SettleRound,
     StartPledging,
     TakeOver,
@@ -113,6 +119,8 @@ def decide(state: FundingState, command: FundingCommand, context: Context) -> Ev
             return calls.call_tranche(state, command, context)
         case RecordPayment():
             return calls.record_payment(state, command, context)
+        case ReversePayment():
+            return calls.reverse_payment(state, command, context)
         case RemindBeforeDue():
             return calls.remind_before_due(state, command, context)
         case MarkOverdue():
@@ -145,12 +153,22 @@ def decide(state: FundingState, command: FundingCommand, context: Context) -> Ev
             return ending.withdraw_spending(state, command, context)
         case RecordSpending():
             return ending.record_spending(state, command, context)
+        case ReturnSpending():
+            return ending.return_spending(state, command, context)
+        case ReleaseSpending():
+            return ending.release_spending(state, command, context)
         case SettleRound():
             return ending.settle_round(state, command, context)
         case CancelRound():
             return ending.cancel_round(state, command, context)
+        case OrderRefund():
+            return ending.order_refund(state, command, context)
         case RecordRefund():
             return ending.record_refund(state, command, context)
+        case ReturnRefund():
+            return ending.return_refund(state, command, context)
+        case ReleaseRefund():
+            return ending.release_refund(state, command, context)
 
 
 # ---------------------------------------------------------------- agenda

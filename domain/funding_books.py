@@ -33,14 +33,20 @@ from domain.funding_messages import (
     MakeUpCalled,
     MemberDefaulted,
     PaymentRecorded,
+    PaymentReversed,
     Purpose,
     RefundMade,
+    RefundOrdered,
+    RefundReleased,
+    RefundReturned,
     Schedule,
     Settlement,
     SpendingApproved,
     SpendingPaid,
     SpendingProposed,
+    SpendingReturned,
     SpendingWithdrawn,
+    SurplusReturned,
     Terms,
     TrancheCalled,
     TrancheReleased,
@@ -55,7 +61,7 @@ class Figures:
     """One member's money in the round, or everybody's together. Each line only grows, but for those that say so.
 
     pledged = called + uncalled + cancelled; called = cleared + owed;
-    received + earned + returned = cash + interest + credit + refunded.
+    received + earned + returned = cash + interest + credit + refunding + refunded.
     """
 
     pledged: int = 0
@@ -74,10 +80,14 @@ class Figures:
     """Interest that others paid to the member."""
     credit: int = 0
     """The member's money that settled nothing: it pays the next call, or goes back. Falls by both."""
+    refunding: int = 0
+    """Credit on its way back, until the bank shows it. Falls by being refunded, or given up."""
     returned: int = 0
     """Cash that became credit when the round ended."""
     received: int = 0
+    """Falls when the bank takes a payment back; so does what it had cleared."""
     refunded: int = 0
+    """Falls when a refund comes back."""
     defaulted_owed: int = 0
     """While the member is in default: what is called and not paid; else nothing."""
     defaulted_uncalled: int = 0
@@ -204,10 +214,19 @@ class Spending:
 
 
 @dataclass(frozen=True, slots=True)
+class Refund:
+    """Credit that was ordered back."""
+
+    member: MemberId
+    amount: int
+    stage: Literal["ordered", "made", "released"] = "ordered"
+
+
+@dataclass(frozen=True, slots=True)
 class Movement:
     """What a bank reference of this round stands for: whose money moved, or for which spending, and how much."""
 
-    purpose: Literal["payment", "refund", "spending"]
+    purpose: Literal["payment", "reversal", "refund", "refund-return", "spending", "spending-return"]
     whose: str
     amount: int
 
@@ -244,6 +263,7 @@ class Books:
     """What each budget line has reserved and spent."""
     reserved: int = 0
     spent: int = 0
+    refunds: Map[Slug, Refund] = mapping()
     movements: Map[str, Movement] = mapping()
     shortfalls: int = 0
     """How often the minimum was lost."""
@@ -279,10 +299,10 @@ class Books:
 # ---------------------------------------------------------------- the fold
 
 Booked = (
-    TrancheReleased | CreditApplied | PaymentRecorded | CallReminded | CallOverdue | CallWarned | CallDefaulted | CallCleared
+    TrancheReleased | CreditApplied | PaymentRecorded | PaymentReversed | CallReminded | CallOverdue | CallWarned | CallDefaulted | CallCleared
     | MemberDefaulted | DefaultCured | InterestShared | InKindDelivered | InKindAccepted | InKindRejected | LateJoinerCommitted
     | CommitmentTakenOver | CommitmentReleased | GoalReduced | SpendingProposed | SpendingApproved | SpendingWithdrawn | SpendingPaid
-    | RefundMade
+    | SpendingReturned | SurplusReturned | RefundOrdered | RefundMade | RefundReturned | RefundReleased
 )  # fmt: skip
 """Facts that change the books and not the phase."""
 
@@ -301,6 +321,10 @@ def booked(books: Books, event: Booked) -> Books:
             books = _settled(books, member, settled, dues)
             books = add(books, member, Figures(cash=principal, interest=interest, credit=credited, received=amount))
             return _moved(books, reference, Movement("payment", member, amount))
+        case PaymentReversed(member=member, amount=amount, reference=reference, credit=credit, uncleared=uncleared):
+            undone = Figures(called=-uncleared, cash=-uncleared, credit=-credit, received=-amount)
+            books = add(_late(books, member, uncleared), member, undone)
+            return _moved(books, reference, Movement("reversal", member, amount))
         case CallReminded(call=number):
             return _staged(books, number, Stage.REMINDED)
         case CallOverdue(call=number):
@@ -355,9 +379,28 @@ def booked(books: Books, event: Booked) -> Books:
             books = replace(books, reserved=books.reserved - known.amount, spent=books.spent + known.amount)
             books = replace(books, spendings=books.spendings.set(spending, replace(known, stage="paid")))
             return _moved(books, reference, Movement("spending", spending, known.amount))
-        case RefundMade(member=member, amount=amount, reference=reference):
+        case SpendingReturned(spending=spending, reference=reference):
+            known = books.spendings[spending]
+            books = replace(books, reserved=books.reserved + known.amount, spent=books.spent - known.amount)
+            books = replace(books, spendings=books.spendings.set(spending, replace(known, stage="approved")))
+            return _moved(books, reference, Movement("spending-return", spending, known.amount))
+        case SurplusReturned(returns=returns):
+            for member, amount in returns.items():
+                books = add(books, member, Figures(credit=amount, returned=amount))
+            return books
+        case RefundOrdered(payment=payment, member=member, amount=amount):
+            return _refund(add(books, member, Figures(credit=-amount, refunding=amount)), payment, Refund(member, amount))
+        case RefundMade(payment=None, member=member, amount=amount, reference=reference):
             books = add(books, member, Figures(credit=-amount, refunded=amount))
             return _moved(books, reference, Movement("refund", member, amount))
+        case RefundMade(payment=str(payment), member=member, amount=amount, reference=reference):
+            books = _refund(add(books, member, Figures(refunding=-amount, refunded=amount)), payment, Refund(member, amount, "made"))
+            return _moved(books, reference, Movement("refund", payment, amount))
+        case RefundReturned(payment=payment, member=member, amount=amount, reference=reference):
+            books = _refund(add(books, member, Figures(refunding=amount, refunded=-amount)), payment, Refund(member, amount))
+            return _moved(books, reference, Movement("refund-return", payment, amount))
+        case RefundReleased(payment=payment, member=member, amount=amount):
+            return _refund(add(books, member, Figures(credit=amount, refunding=-amount)), payment, Refund(member, amount, "released"))
 
 
 def put(books: Books, member: MemberId, account: Account) -> Books:
@@ -470,17 +513,34 @@ def _reserved(books: Books, name: Slug, spending: Spending, amount: int) -> Book
     return replace(books, spendings=books.spendings.set(name, spending), lines=lines, reserved=books.reserved + amount)
 
 
+def _refund(books: Books, payment: Slug, refund: Refund) -> Books:
+    return replace(books, refunds=books.refunds.set(payment, refund))
+
+
+def _late(books: Books, member: MemberId, amount: int) -> Books:
+    """So much of what the member paid in time was not paid after all: it shares no interest for it, the latest call first."""
+    for number in reversed(books.tranches):
+        call = books.calls[number]
+        part = min(amount, call.in_time.get(member, 0))
+        if part:
+            left = call.in_time[member] - part
+            in_time = call.in_time.set(member, left) if left else call.in_time.delete(member)
+            books, amount = _kept(books, replace(call, in_time=in_time)), amount - part
+    return books
+
+
 def _moved(books: Books, reference: str, movement: Movement) -> Books:
     return replace(books, movements=books.movements.set(reference, movement))
 
 
 def ended(books: Books, returns: Mapping[MemberId, int]) -> Books:
-    """Nothing is owed and nothing will be called any more; what is not spent is the members' credit."""
+    """Nothing is owed and nothing will be called any more; what is neither spent nor ordered is the members' credit."""
     for member, account in books.accounts.items():
         mine, back = account.figures, returns.get(member, 0)
         released = Figures(cancelled=mine.outstanding, called=-mine.owed, credit=back, returned=back)
         books = put(books, member, replace(account, figures=mine + released, dues=(), in_default=False))
-    return replace(books, running=(), reserved=0)
+    ordered = sum(spending.amount for spending in books.spendings.values() if spending.stage == "approved")
+    return replace(books, running=(), reserved=ordered)
 
 
 # ---------------------------------------------------------------- by state
@@ -499,6 +559,7 @@ def by_state(figures: Figures) -> Mapping[str, int]:
         "in_default": figures.defaulted_owed + figures.defaulted_uncalled,
         "interest": figures.interest,
         "credit": figures.credit,
+        "refunding": figures.refunding,
         "received": figures.received,
         "refunded": figures.refunded,
     }

@@ -11,25 +11,30 @@ from domain.funding_messages import (
     CallReminded,
     CallTranche,
     CallWarned,
+    CatchUpCalled,
     DeclareDefault,
+    Due,
     InterestShared,
     MakeUpCalled,
     MarkOverdue,
     MemberDefaulted,
     PaymentRecorded,
+    PaymentReversed,
     Purpose,
     RecordPayment,
     ReleaseTranche,
     RemindBeforeDue,
     RemindOverdue,
+    ReversePayment,
     Tranche,
     TrancheCalled,
     TrancheReleased,
 )
 from domain.funding_rules import (
+    RUNNING,
     STAFF,
     Events,
-    account_of,
+    closing,
     concluded,
     live,
     notices,
@@ -42,9 +47,10 @@ from domain.funding_rules import (
     settle,
     shown,
     terms_of,
+    turned_away,
     with_credits,
 )
-from domain.funding_state import Endangered, FundingState
+from domain.funding_state import Endangered, FundingState, Live, Refunding, books_of
 from domain.kernel import SERVICE, MemberId, Refused, notify, tell
 from domain.money import share
 from domain.process import Context, StepOwed, owe
@@ -131,12 +137,19 @@ def shared_interest(books: Books) -> tuple[InterestShared, ...]:
 
 
 def record_payment(state: FundingState, command: RecordPayment, context: Context) -> Events:
-    """Cleared money settles the oldest call first, of each the principal and then its interest; the rest is credit."""
-    current = live(state)
-    context.require_office(Office.TREASURER)
+    """Cleared money settles the oldest call first, of each the principal and then its interest; the rest is credit.
+
+    Money for a round that takes none, or of nobody in it, goes back to the treasury's inbox.
+    """
+    context.require_service()
+    current, member = running(state), command.member
+    if current is None:
+        return (turned_away(context, command.reference, "the round takes no payments now"),)
     require_currency(context, command.currency)
-    books, member = current.books, command.member
-    account = account_of(books, member)
+    books = current.books
+    account = books.accounts.get(member)
+    if account is None:
+        return (turned_away(context, command.reference, f"{member} has no commitment in this round"),)
     if repeated(context, books, command.reference, Movement("payment", member, command.amount)):
         return ()
     if command.value_date > context.at.date():
@@ -148,6 +161,44 @@ def record_payment(state: FundingState, command: RecordPayment, context: Context
     )  # fmt: skip
     booked = BankReferenceUsed(reference=command.reference, source=context.stream)
     return concluded(current, (paid, booked), (member,), context)
+
+
+def reverse_payment(state: FundingState, command: ReversePayment, context: Context) -> Events:
+    """The bank took a payment back: the member's credit shrinks first; what it had cleared is called again, as a call of its own.
+
+    What neither credit nor cleared money covers, because it went back meanwhile, goes to the treasury's inbox.
+    """
+    context.require_service()
+    books, member, amount = books_of(state), command.member, command.amount
+    account = books.accounts.get(member) if books else None
+    if books is None or account is None or books.movements.get(command.original) != Movement("payment", member, amount):
+        return (turned_away(context, command.reference, "the payment that it undoes is not booked here"),)
+    if repeated(context, books, command.reference, Movement("reversal", member, amount)):
+        return ()
+    credit = min(account.figures.credit, amount)
+    uncleared = amount - credit
+    undone = PaymentReversed(
+        member=member, amount=amount, reference=command.reference, original=command.original, credit=credit, uncleared=uncleared
+    )
+    used = BankReferenceUsed(reference=command.reference, source=context.stream)
+    current = running(state)
+    if not uncleared and isinstance(state, Refunding):
+        return (undone, used, *closing(state, books, gone=amount))
+    if current is None or uncleared > account.figures.cash or len(books.running) >= RUNNING:
+        return (turned_away(context, command.reference, "neither the member's credit nor what it cleared covers it any more"),)
+    if not uncleared:
+        return concluded(current, (undone, used), (member,), context)
+    return _called_again(current, (undone, used), member, uncleared, context)
+
+
+def _called_again(current: Live, events: Events, member: MemberId, amount: int, context: Context) -> Events:
+    books = current.books
+    plan = schedule(context, books, terms_of(context, books).makeup_notice_business_days)
+    number = len(books.calls) + 1
+    due = Due(call=number, pool=books.tranches[-1], principal=amount, interest=0, accrued_to=plan.due_on)
+    called = CatchUpCalled(call=number, member=member, dues=(due,), schedule=plan)
+    asked = notices("payment_reversed", (member,), f"call:{number}", round=context.stream, call=number, due_on=plan.due_on.isoformat())
+    return (*concluded(current, (*events, called), (member,), context), *asked)
 
 
 # ---------------------------------------------------------------- the ladder

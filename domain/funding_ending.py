@@ -5,15 +5,23 @@ from __future__ import annotations
 from typing import Literal
 
 from domain.charter import Office
-from domain.funding_books import Books, Movement, Spending
+from domain.funding_books import Books, Movement, Refund, Spending
 from domain.funding_calls import shared_interest
 from domain.funding_messages import (
     ApproveSpending,
     CancelRound,
+    OrderRefund,
     ProposeSpending,
     RecordRefund,
     RecordSpending,
     RefundMade,
+    RefundOrdered,
+    RefundReleased,
+    RefundReturned,
+    ReleaseRefund,
+    ReleaseSpending,
+    ReturnRefund,
+    ReturnSpending,
     RoundCancelled,
     RoundClosed,
     RoundSettled,
@@ -21,10 +29,32 @@ from domain.funding_messages import (
     SpendingApproved,
     SpendingPaid,
     SpendingProposed,
+    SpendingReturned,
     SpendingWithdrawn,
+    SurplusReturned,
     WithdrawSpending,
 )
-from domain.funding_rules import STAFF, Events, account_of, closed_round, facts, folded, lifted, live, notices, repeated, require_due, shown
+from domain.funding_rules import (
+    STAFF,
+    Events,
+    account_of,
+    closed_round,
+    closing,
+    concluded,
+    facts,
+    folded,
+    held_back,
+    lifted,
+    live,
+    notices,
+    order_name,
+    repeated,
+    require_due,
+    running,
+    shown,
+    to_treasury,
+    with_credits,
+)
 from domain.funding_state import (
     Calling,
     Cancelled,
@@ -40,11 +70,12 @@ from domain.funding_state import (
     Short,
     Unopened,
     Withdrawn,
+    books_of,
     evolve,
 )
-from domain.kernel import Refused, Slug, notify
+from domain.kernel import MemberId, Refused, Slug, notify, slug_of
 from domain.money import share
-from domain.process import Context, owe
+from domain.process import Context, StepOwed, owe
 from domain.register import BankReferenceUsed
 
 # ---------------------------------------------------------------- spending
@@ -92,11 +123,22 @@ def approve_spending(state: FundingState, command: ApproveSpending, context: Con
         case "withdrawn":
             raise _spending_withdrawn()
         case "proposed":
-            return (SpendingApproved(spending=command.spending, by=context.actor),)
+            approved = SpendingApproved(spending=command.spending, by=context.actor)
+            return (approved, _ordered(command.spending, spending, current.books, context))
+
+
+def _ordered(name: Slug, spending: Spending, books: Books, context: Context) -> StepOwed:
+    payment = order_name(context, "spending", name)
+    order = {
+        "kind": "order_payment", "payment": payment, "source": context.stream, "payee": spending.payee, "amount": spending.amount,
+        "currency": books.terms.currency, "purpose": "spending", "subject": name, "text": f"{slug_of(context.stream)} {name}"[:140],
+        "ordered_by": spending.proposed_by,
+    }  # fmt: skip
+    return to_treasury(context, order, f"order:{payment}")
 
 
 def withdraw_spending(state: FundingState, command: WithdrawSpending, context: Context) -> Events:
-    """Free what was reserved, as long as it was not paid."""
+    """Free what was reserved, as long as its payment was not ordered; after that the treasury gives it up, and frees it."""
     current = live(state)
     context.require_office(Office.TREASURER)
     match _spending(current.books, command.spending).stage:
@@ -104,15 +146,18 @@ def withdraw_spending(state: FundingState, command: WithdrawSpending, context: C
             return ()
         case "paid":
             raise Refused("spending_paid", "the money has left the account", remedy="none here: ask the payee for it")
-        case "proposed" | "approved":
+        case "approved":
+            raise Refused(
+                "payment_ordered", "the treasury has the order", remedy="cancel the payment there (`cancel_payment`): that frees it"
+            )
+        case "proposed":
             return (SpendingWithdrawn(spending=command.spending),)
 
 
 def record_spending(state: FundingState, command: RecordSpending, context: Context) -> Events:
     """What was approved was paid: this amount, to this payee, once."""
-    current = live(state)
-    context.require_office(Office.TREASURER)
-    books = current.books
+    context.require_service()
+    books = _refundable(state)
     spending = _spending(books, command.spending)
     if repeated(context, books, command.reference, Movement("spending", command.spending, spending.amount)):
         return ()
@@ -129,7 +174,43 @@ def record_spending(state: FundingState, command: RecordSpending, context: Conte
             )
         case "approved":
             used = BankReferenceUsed(reference=command.reference, source=context.stream)
-            return (SpendingPaid(spending=command.spending, reference=command.reference), used)
+            paid = SpendingPaid(spending=command.spending, reference=command.reference)
+            return (paid, used, *closing(state, books, gone=spending.amount))
+
+
+def return_spending(state: FundingState, command: ReturnSpending, context: Context) -> Events:
+    """The payment came back: the money is reserved again, until it is paid anew or given up. A round that is over leaves it to the treasurer."""
+    context.require_service()
+    books = books_of(state)
+    if books is None or not isinstance(state, Committed | Calling | Endangered | Refunding):
+        return ()
+    spending = _spending(books, command.spending)
+    if repeated(context, books, command.reference, Movement("spending-return", command.spending, spending.amount)):
+        return ()
+    match spending.stage:
+        case "paid":
+            used = BankReferenceUsed(reference=command.reference, source=context.stream)
+            return (SpendingReturned(spending=command.spending, reference=command.reference), used)
+        case "proposed" | "approved" | "withdrawn":
+            raise Refused("spending_not_paid", "it was not paid", remedy="try again once its payment is recorded here")
+
+
+def release_spending(state: FundingState, command: ReleaseSpending, context: Context) -> Events:
+    """The treasury gave the payment up: what was reserved is free, and beyond the round's end the members' credit."""
+    context.require_service()
+    books = books_of(state)
+    if books is None or not isinstance(state, Committed | Calling | Endangered | Refunding):
+        return ()
+    spending = _spending(books, command.spending)
+    if spending.stage != "approved":
+        return ()
+    withdrawn = SpendingWithdrawn(spending=command.spending)
+    if not isinstance(state, Refunding):
+        return (withdrawn,)
+    surplus = SurplusReturned(returns=_in_proportion(books, spending.amount))
+    after = evolve(evolve(state, withdrawn), surplus)
+    assert isinstance(after, Refunding)
+    return (withdrawn, surplus, *facts(books, after.books, sorted(surplus.returns), context, over=True))
 
 
 def _spending(books: Books, name: Slug) -> Spending:
@@ -193,16 +274,16 @@ def _end(current: Live, end: Literal["settled", "cancelled"], cause: Literal["de
     """All unspent money becomes the members' credit: cash in proportion to the cash paid in, interest to those who earned it."""
     books = current.books
     shares = shared_interest(books)
-    paid = {member: account.figures.cash for member, account in books.accounts.items() if account.figures.cash}
-    returns = {member: amount for member, amount in sorted(share(books.totals.cash - books.spent, paid).items()) if amount}
+    ordered = sum(spending.amount for spending in books.spendings.values() if spending.stage == "approved")
+    returns = _in_proportion(books, max(books.totals.cash - books.spent - ordered, 0))
     over = RoundSettled(returns=returns) if end == "settled" else RoundCancelled(cause=cause, returns=returns)
     after = evolve(folded(current, shares), over)
     assert isinstance(after, Refunding)
     members = sorted(books.accounts)
     defaulters = (member for member in members if books.accounts[member].in_default)
-    closing = () if after.books.totals.credit else (RoundClosed(),)
+    closed = () if held_back(after.books) else (RoundClosed(),)
     return (
-        *shares, over, *closing,
+        *shares, over, *closed,
         *facts(books, after.books, members, context, over=True),
         *(lifted(context, member, books) for member in defaulters),
         *notices(f"round_{end}", members, end, round=context.stream),
@@ -210,21 +291,80 @@ def _end(current: Live, end: Literal["settled", "cancelled"], cause: Literal["de
     )  # fmt: skip
 
 
-def record_refund(state: FundingState, command: RecordRefund, context: Context) -> Events:
-    """Give a member's credit back; the round closes with the last one."""
+def _in_proportion(books: Books, amount: int) -> dict[str, int]:
+    """An amount shared by the cash that each paid in."""
+    paid = {member: account.figures.cash for member, account in books.accounts.items() if account.figures.cash}
+    return {member: part for member, part in sorted(share(amount, paid).items()) if part}
+
+
+# ---------------------------------------------------------------- refunds
+
+
+def order_refund(state: FundingState, command: OrderRefund, context: Context) -> Events:
+    """Give a member's credit back: it is reserved for that, and ordered from the treasury."""
     context.require_office(Office.TREASURER)
     books = _refundable(state)
     account = account_of(books, command.member)
-    if repeated(context, books, command.reference, Movement("refund", command.member, command.amount)):
-        return ()
-    if command.amount > account.figures.credit:
+    amount = account.figures.credit if command.amount is None else command.amount
+    if not amount or amount > account.figures.credit:
         raise Refused("refund_above_credit", f"the credit is {shown(books, account.figures.credit)}", remedy="refund at most that")
-    closing = (RoundClosed(),) if isinstance(state, Refunding) and command.amount == books.totals.credit else ()
-    return (
-        RefundMade(member=command.member, amount=command.amount, reference=command.reference),
-        BankReferenceUsed(reference=command.reference, source=context.stream),
-        *closing,
-    )
+    payment = order_name(context, "refund", command.member, len(books.refunds) + 1)
+    order = {
+        "kind": "order_payment", "payment": payment, "source": context.stream, "payee": f"member:{command.member}", "amount": amount,
+        "currency": books.terms.currency, "purpose": "refund", "subject": command.member, "text": f"{slug_of(context.stream)} refund",
+        "ordered_by": context.actor,
+    }  # fmt: skip
+    return (RefundOrdered(payment=payment, member=command.member, amount=amount), to_treasury(context, order, f"order:{payment}"))
+
+
+def record_refund(state: FundingState, command: RecordRefund, context: Context) -> Events:
+    """An ordered refund left the account, once; the round closes with the last one."""
+    context.require_service()
+    books = books_of(state)
+    refund = _refund(books, command.payment, command.member, command.amount)
+    if books is None or refund.stage == "made":
+        return ()
+    if repeated(context, books, command.reference, Movement("refund", command.payment, command.amount)):
+        return ()
+    made = RefundMade(payment=command.payment, member=command.member, amount=command.amount, reference=command.reference)
+    used = BankReferenceUsed(reference=command.reference, source=context.stream)
+    return (made, used, *closing(state, books, gone=command.amount))
+
+
+def return_refund(state: FundingState, command: ReturnRefund, context: Context) -> Events:
+    """A refund came back: it is on its way again, until it is paid anew or given up. A round that is over leaves it to the treasurer."""
+    context.require_service()
+    books = books_of(state)
+    refund = _refund(books, command.payment, command.member, command.amount)
+    if books is None or not isinstance(state, Committed | Calling | Endangered | Refunding):
+        return ()
+    if repeated(context, books, command.reference, Movement("refund-return", command.payment, command.amount)):
+        return ()
+    if refund.stage != "made":
+        raise Refused("refund_not_made", "it was not made", remedy="try again once its payment is recorded here")
+    back = RefundReturned(payment=command.payment, member=command.member, amount=command.amount, reference=command.reference)
+    return (back, BankReferenceUsed(reference=command.reference, source=context.stream))
+
+
+def release_refund(state: FundingState, command: ReleaseRefund, context: Context) -> Events:
+    """The treasury gave the refund up: it is credit again, and pays what the member owes meanwhile."""
+    context.require_service()
+    refund = _refund(books_of(state), command.payment, command.member, command.amount)
+    if refund.stage != "ordered":
+        return ()
+    released = RefundReleased(payment=command.payment, member=command.member, amount=command.amount)
+    current = running(state)
+    if current is None:
+        return (released,)
+    return concluded(current, with_credits(current, (released,), (command.member,), context), (command.member,), context)
+
+
+def _refund(books: Books | None, payment: Slug, member: MemberId, amount: int) -> Refund:
+    """The refund that was ordered under this name, of this member and amount."""
+    refund = books.refunds.get(payment) if books else None
+    if refund is None or (refund.member, refund.amount) != (member, amount):
+        raise Refused("no_such_refund", f"no refund of that amount was ordered as {payment}", remedy="order it first (`order_refund`)")
+    return refund
 
 
 def _refundable(state: FundingState) -> Books:

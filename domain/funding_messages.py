@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from domain.kernel import BasisPoints, Command, Digest, Event, Instant, MemberId, Message, Name, PersonId, Prose, Slug
+from domain.kernel import SLUG, BasisPoints, Command, Digest, Event, Instant, MemberId, Message, Name, PersonId, Prose, Slug
 from domain.money import Amount, Currency, Minor
 from domain.register import (
     BankReference,
@@ -21,6 +21,7 @@ from domain.register import (
     ContributionCleared,
     ContributionReturned,
     DebtStated,
+    PaymentExpected,
 )
 
 TrancheNumber = Annotated[int, Field(ge=1, le=50)]
@@ -30,6 +31,9 @@ CallNumber = Annotated[int, Field(ge=1)]
 """Calls of one round are numbered from 1: of tranches, make-up calls and catch-up calls alike."""
 
 Quantity = Annotated[int, Field(ge=1, le=10**9)]
+PayeeId = Annotated[str, Field(pattern=rf"^(member:)?{SLUG}$", max_length=72)]
+"""Who is paid, as the treasury knows it: a supplier's handle, or `member:<id>`."""
+
 ProposalStream = Annotated[str, Field(pattern=r"^proposal/[a-z0-9-]{1,64}$")]
 
 # ---------------------------------------------------------------- terms
@@ -177,7 +181,7 @@ class CallTranche(Command):
 
 
 class RecordPayment(Command):
-    """Money of a member arrived. It settles the oldest call first; what is left over is the member's credit. By the treasurer."""
+    """Money of a member arrived. It settles the oldest call first; what is left over is the member's credit. By the treasury process."""
 
     kind: Literal["record_payment"] = "record_payment"
     member: MemberId
@@ -185,6 +189,17 @@ class RecordPayment(Command):
     currency: Currency | None = None
     reference: BankReference
     value_date: date
+
+
+class ReversePayment(Command):
+    """The bank took a member's payment back: credit shrinks first, and what it had settled is called again. By the treasury process."""
+
+    kind: Literal["reverse_payment"] = "reverse_payment"
+    member: MemberId
+    amount: Amount
+    reference: BankReference
+    """Of the movement that took it back."""
+    original: BankReference
 
 
 class RemindBeforeDue(Command):
@@ -280,45 +295,92 @@ class ProposeSpending(Command):
     spending: Slug
     line: Name
     amount: Amount
-    payee: Name
+    payee: PayeeId
 
 
 class ApproveSpending(Command):
-    """The second signature. By a second signatory who did not propose it."""
+    """The second signature: the payment is ordered from the treasury. By a second signatory who did not propose it."""
 
     kind: Literal["approve_spending"] = "approve_spending"
     spending: Slug
 
 
 class WithdrawSpending(Command):
-    """Free what was reserved and not paid. By the treasurer."""
+    """Free what was reserved and not ordered. By the treasurer."""
 
     kind: Literal["withdraw_spending"] = "withdraw_spending"
     spending: Slug
 
 
 class RecordSpending(Command):
-    """The approved amount left the account. By the treasurer."""
+    """The approved amount left the account. By the treasury process."""
 
     kind: Literal["record_spending"] = "record_spending"
     spending: Slug
     reference: BankReference
 
 
+class ReturnSpending(Command):
+    """What was paid came back to the account: it is reserved again. By the treasury process."""
+
+    kind: Literal["return_spending"] = "return_spending"
+    spending: Slug
+    reference: BankReference
+
+
+class ReleaseSpending(Command):
+    """The payment is given up: what was reserved is free. By the treasury process."""
+
+    kind: Literal["release_spending"] = "release_spending"
+    spending: Slug
+    reason: Prose = ""
+
+
+class OrderRefund(Command):
+    """Give a part of a member's credit back: the payment is ordered from the treasury. By the treasurer."""
+
+    kind: Literal["order_refund"] = "order_refund"
+    member: MemberId
+    amount: Amount | None = None
+    """All of the credit when left out."""
+
+
 class RecordRefund(Command):
-    """A part of a member's credit went back. By the treasurer."""
+    """A refund left the account. By the treasury process."""
 
     kind: Literal["record_refund"] = "record_refund"
+    payment: Slug
     member: MemberId
     amount: Amount
     reference: BankReference
 
 
+class ReturnRefund(Command):
+    """A refund came back to the account: it is on its way again, or will be given up. By the treasury process."""
+
+    kind: Literal["return_refund"] = "return_refund"
+    payment: Slug
+    member: MemberId
+    amount: Amount
+    reference: BankReference
+
+
+class ReleaseRefund(Command):
+    """The refund is given up: it is the member's credit again. By the treasury process."""
+
+    kind: Literal["release_refund"] = "release_refund"
+    payment: Slug
+    member: MemberId
+    amount: Amount
+    reason: Prose = ""
+
+
 FundingCommand = (
     OpenRound | AmendRound | WithdrawRound | StartPledging | Pledge | WithdrawPledge | ClosePledging | ExtendRound | FailRound | ReduceGoal
-    | CancelRound | SettleRound | ReleaseTranche | CallTranche | RecordPayment | RemindBeforeDue | MarkOverdue | RemindOverdue
+    | CancelRound | SettleRound | ReleaseTranche | CallTranche | RecordPayment | ReversePayment | RemindBeforeDue | MarkOverdue | RemindOverdue
     | DeclareDefault | DeliverInKind | AcceptInKind | RejectInKind | JoinLate | TakeOver | ExitRound | ReleaseLeaver | ProposeSpending
-    | ApproveSpending | WithdrawSpending | RecordSpending | RecordRefund
+    | ApproveSpending | WithdrawSpending | RecordSpending | ReturnSpending | ReleaseSpending | OrderRefund | RecordRefund | ReturnRefund
+    | ReleaseRefund
 )  # fmt: skip
 
 # ---------------------------------------------------------------- parts of events
@@ -503,6 +565,18 @@ class PaymentRecorded(Event):
     settled: tuple[Settlement, ...]
     dues: tuple[Due, ...]
     credited: Minor
+
+
+class PaymentReversed(Event):
+    """The bank took a member's payment back: so much of its credit is gone, and so much of what had cleared is to be called again."""
+
+    kind: Literal["payment_reversed"] = "payment_reversed"
+    member: MemberId
+    amount: Minor
+    reference: BankReference
+    original: BankReference
+    credit: Minor
+    uncleared: Minor
 
 
 class CallReminded(Event):
@@ -696,6 +770,14 @@ class SpendingPaid(Event):
     reference: BankReference
 
 
+class SpendingReturned(Event):
+    """What was paid is on the account again, and reserved."""
+
+    kind: Literal["spending_returned"] = "spending_returned"
+    spending: Slug
+    reference: BankReference
+
+
 class RoundSettled(Event):
     """The round is over; unspent money is the members' credit again, in proportion to what each paid in."""
 
@@ -711,6 +793,22 @@ class RoundCancelled(Event):
     returns: Amounts
 
 
+class SurplusReturned(Event):
+    """What a given-up payment had reserved beyond the round's end is the members' credit, in proportion to what each paid in."""
+
+    kind: Literal["surplus_returned"] = "surplus_returned"
+    returns: Amounts
+
+
+class RefundOrdered(Event):
+    """A part of a member's credit is on its way back."""
+
+    kind: Literal["refund_ordered"] = "refund_ordered"
+    payment: Slug
+    member: MemberId
+    amount: Minor
+
+
 class RefundMade(Event):
     """A part of a member's credit went back to it."""
 
@@ -718,6 +816,27 @@ class RefundMade(Event):
     member: MemberId
     amount: Minor
     reference: BankReference
+    payment: Slug | None = None
+    """By which order; none where it was recorded without one."""
+
+
+class RefundReturned(Event):
+    """A refund is on the account again, still on its way."""
+
+    kind: Literal["refund_returned"] = "refund_returned"
+    payment: Slug
+    member: MemberId
+    amount: Minor
+    reference: BankReference
+
+
+class RefundReleased(Event):
+    """A refund was given up: it is the member's credit again."""
+
+    kind: Literal["refund_released"] = "refund_released"
+    payment: Slug
+    member: MemberId
+    amount: Minor
 
 
 class RoundClosed(Event):
@@ -726,14 +845,14 @@ class RoundClosed(Event):
     kind: Literal["round_closed"] = "round_closed"
 
 
-RegisterFact = CommitmentBound | DebtStated | ContributionCleared | ContributionReturned | BankReferenceUsed
+RegisterFact = CommitmentBound | DebtStated | ContributionCleared | ContributionReturned | BankReferenceUsed | PaymentExpected
 """What a round tells everybody."""
 
 FundingEvent = (
     RoundOpened | RoundWithdrawn | PledgingStarted | PledgeMade | PledgeWithdrawn | MinimumMissed | RoundExtended | RoundFailed
-    | PledgesAllocated | TrancheReleased | TrancheCalled | MakeUpCalled | CatchUpCalled | CreditApplied | PaymentRecorded | CallReminded
+    | PledgesAllocated | TrancheReleased | TrancheCalled | MakeUpCalled | CatchUpCalled | CreditApplied | PaymentRecorded | PaymentReversed | CallReminded
     | CallOverdue | CallWarned | CallDefaulted | CallCleared | MemberDefaulted | DefaultCured | InterestShared | InKindDelivered
     | InKindAccepted | InKindRejected | LateJoinerCommitted | CommitmentTakenOver | CommitmentReleased | MinimumLost | MinimumRestored
-    | GoalReduced | SpendingProposed | SpendingApproved | SpendingWithdrawn | SpendingPaid | RoundSettled | RoundCancelled | RefundMade
-    | RoundClosed | RegisterFact
+    | GoalReduced | SpendingProposed | SpendingApproved | SpendingWithdrawn | SpendingPaid | SpendingReturned | RoundSettled | RoundCancelled
+    | SurplusReturned | RefundOrdered | RefundMade | RefundReturned | RefundReleased | RoundClosed | RegisterFact
 )  # fmt: skip

@@ -27,7 +27,7 @@ from domain.funding_messages import (
     WithdrawPledge,
     WithdrawRound,
 )
-from domain.funding_rules import STAFF, Events, charter_of, closed_round, notices, proposed, require_currency, require_due
+from domain.funding_rules import STAFF, Events, charter_of, closed_round, expected, notices, proposed, require_currency, require_due
 from domain.funding_state import (
     Calling,
     Cancelled,
@@ -270,6 +270,7 @@ def close_pledging(state: FundingState, command: ClosePledging, context: Context
             charter_version=state.charter_version,
         ),
         *(CommitmentBound(member=member, source=context.stream, amount=amount) for member, amount in sorted(allocation.items())),
+        *expected(context, sorted(allocation)),
         *notices("pledges_allocated", state.pledges, "allocated", round=context.stream),
     )
 

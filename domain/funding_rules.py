@@ -6,9 +6,10 @@ cleared calls, the cured defaults and the test of the minimum follow from the di
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Final
+from typing import Any, Final
 
 from domain.allocation import interest
 from domain.calendar import Calendar
@@ -25,6 +26,7 @@ from domain.funding_messages import (
     MinimumLost,
     MinimumRestored,
     ReduceGoal,
+    RoundClosed,
     Schedule,
     Settlement,
 )
@@ -48,7 +50,8 @@ from domain.funding_state import (
 from domain.kernel import Command, MemberId, Refused, Step, notify, slug_of, tell
 from domain.money import display
 from domain.process import Context, StepOwed, owe
-from domain.register import CommitmentBound, ContributionCleared, ContributionReturned, DebtStated
+from domain.reference import creditor_reference
+from domain.register import CommitmentBound, ContributionCleared, ContributionReturned, DebtStated, PaymentExpected
 
 Events = Sequence[FundingEvent | StepOwed]
 
@@ -334,13 +337,52 @@ def facts(before: Books, after: Books, members: Iterable[MemberId], context: Con
         bound = 0 if over else new.figures.committed
         if bound != old.figures.committed:
             yield CommitmentBound(member=member, source=context.stream, amount=bound)
+        if bound:
+            yield from expected(context, (member,))
         if new.debt != old.debt:
             yield DebtStated(member=member, source=context.stream, amount=new.debt)
         cleared, returned = new.figures.cleared - old.figures.cleared, new.figures.returned - old.figures.returned
-        if cleared:
+        if cleared > 0:
             yield ContributionCleared(member=member, source=context.stream, amount=cleared)
+        elif cleared < 0:
+            yield ContributionReturned(member=member, source=context.stream, amount=-cleared)
         if returned:
             yield ContributionReturned(member=member, source=context.stream, amount=returned)
+
+
+def held_back(books: Books) -> int:
+    """What keeps a round that is over from closing: credit, refunds on their way, and payments ordered before its end."""
+    return books.totals.credit + books.totals.refunding + books.reserved
+
+
+def closing(state: FundingState, books: Books, *, gone: int) -> tuple[RoundClosed, ...]:
+    """The end of a round that is over, once the last that it held is gone."""
+    return (RoundClosed(),) if isinstance(state, Refunding) and held_back(books) == gone else ()
+
+
+def expected(context: Context, members: Iterable[MemberId]) -> Iterator[PaymentExpected]:
+    """The creditor reference by which each member's money for this round is known on every statement; stated once."""
+    for member in members:
+        reference = creditor_reference(context.stream, member)
+        if reference not in context.register.expected:
+            yield PaymentExpected(reference=reference, stream=context.stream, member=member)
+
+
+def to_treasury(context: Context, command: Mapping[str, Any], key: str) -> StepOwed:
+    """The step that tells the consortium's treasury something."""
+    return owe(tell(f"treasury/{context.charter.treasury.account}", command, key=f"tell:{key}"))
+
+
+def turned_away(context: Context, line: str, reason: str) -> StepOwed:
+    """The step by which the treasury keeps money that this round cannot take, or cannot give back: a person decides."""
+    command = {"kind": "turn_away_payment", "line": line, "stream": context.stream, "reason": reason}
+    return to_treasury(context, command, f"turned-away:{line}:{context.at.isoformat()}")
+
+
+def order_name(context: Context, purpose: str, subject: str, number: int = 1) -> str:
+    """The name of a payment that this round orders: nobody else's, and the same when ordered again."""
+    digest = hashlib.sha256("\x1f".join((context.stream, purpose, subject, str(number))).encode()).hexdigest()
+    return f"{purpose}-{subject[:36].strip('-')}-{digest[:16]}"
 
 
 def shown(books: Books, amount: int) -> str:

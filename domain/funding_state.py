@@ -33,11 +33,15 @@ from domain.funding_messages import (
     MinimumMissed,
     MinimumRestored,
     PaymentRecorded,
+    PaymentReversed,
     PledgeMade,
     PledgesAllocated,
     PledgeWithdrawn,
     PledgingStarted,
     RefundMade,
+    RefundOrdered,
+    RefundReleased,
+    RefundReturned,
     RoundCancelled,
     RoundClosed,
     RoundExtended,
@@ -48,13 +52,15 @@ from domain.funding_messages import (
     SpendingApproved,
     SpendingPaid,
     SpendingProposed,
+    SpendingReturned,
     SpendingWithdrawn,
+    SurplusReturned,
     Terms,
     TrancheCalled,
     TrancheReleased,
 )
 from domain.kernel import Map, MemberId, mapping
-from domain.register import BankReferenceUsed, CommitmentBound, ContributionCleared, ContributionReturned, DebtStated
+from domain.register import BankReferenceUsed, CommitmentBound, ContributionCleared, ContributionReturned, DebtStated, PaymentExpected
 
 # ---------------------------------------------------------------- the phases
 
@@ -208,14 +214,15 @@ def evolve(state: FundingState, event: FundingEvent) -> FundingState:
             books = called(_books(state), event)
             return replace(state, books=books) if isinstance(state, Endangered) else Calling(books)
         case (
-            TrancheReleased() | CreditApplied() | PaymentRecorded() | CallReminded() | CallOverdue() | CallWarned() | CallDefaulted()
+            TrancheReleased() | CreditApplied() | PaymentRecorded() | PaymentReversed() | CallReminded() | CallOverdue() | CallWarned() | CallDefaulted()
             | CallCleared() | MemberDefaulted() | DefaultCured() | InterestShared() | InKindDelivered() | InKindAccepted()
             | InKindRejected() | LateJoinerCommitted() | CommitmentTakenOver() | CommitmentReleased() | GoalReduced()
-            | SpendingProposed() | SpendingApproved() | SpendingWithdrawn() | SpendingPaid() | RefundMade()
+            | SpendingProposed() | SpendingApproved() | SpendingWithdrawn() | SpendingPaid() | SpendingReturned()
+            | SurplusReturned() | RefundOrdered() | RefundMade() | RefundReturned() | RefundReleased()
         ):  # fmt: skip
             assert isinstance(state, Committed | Calling | Endangered | Refunding)
             return replace(state, books=booked(state.books, event))
-        case CommitmentBound() | DebtStated() | ContributionCleared() | ContributionReturned() | BankReferenceUsed():
+        case CommitmentBound() | DebtStated() | ContributionCleared() | ContributionReturned() | BankReferenceUsed() | PaymentExpected():
             return state
 
 

@@ -231,19 +231,19 @@ def told_source(name: str, payment: Payment, line: str, what: str) -> Events:
     """The step that tells who ordered a payment that it left (`record`), or came back (`return`)."""
     if payment.source is None:
         return ()
-    told: dict[str, Any] = {"kind": f"{what}_{payment.purpose}", "payment": name, "reference": line}
-    return (owe(tell(payment.source, told | _subject(payment), key=f"tell:{what}:{name}:{payment.attempt}")),)
+    told: dict[str, Any] = {"kind": f"{what}_{payment.purpose}", "reference": line}
+    return (owe(tell(payment.source, told | _subject(name, payment), key=f"tell:{what}:{name}:{payment.attempt}")),)
 
 
 def returned_to_source(name: str, payment: Payment, reason: str) -> Events:
     """The step that tells who ordered a payment that it is given up: what was reserved for it is free."""
     if payment.source is None:
         return ()
-    told: dict[str, Any] = {"kind": f"release_{payment.purpose}", "payment": name, "reason": reason[:500]}
-    return (owe(tell(payment.source, told | _subject(payment), key=f"tell:release:{name}")),)
+    told: dict[str, Any] = {"kind": f"release_{payment.purpose}", "reason": reason[:500]}
+    return (owe(tell(payment.source, told | _subject(name, payment), key=f"tell:release:{name}")),)
 
 
-def _subject(payment: Payment) -> dict[str, Any]:
+def _subject(name: str, payment: Payment) -> dict[str, Any]:
     if payment.purpose is Purpose.SPENDING:
         return {"spending": payment.subject}
-    return {"member": payment.subject, "amount": payment.amount}
+    return {"payment": name, "member": payment.subject, "amount": payment.amount}

@@ -10,5 +10,6 @@ from workflows.funding import Round
 from workflows.membership import Member
 from workflows.process import ProcessWorkflow
 from workflows.proposal import Proposal
+from workflows.treasury import Treasury
 
-WORKFLOWS: Final[Sequence[type[ProcessWorkflow]]] = (Consortium, Member, Proposal, Round)
+WORKFLOWS: Final[Sequence[type[ProcessWorkflow]]] = (Consortium, Member, Proposal, Round, Treasury)
