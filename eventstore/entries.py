@@ -97,7 +97,24 @@ class Submission:
 
 def hash_of(entry: Entry) -> bytes:
     """The SHA-256 over every column but the hash itself. Lengths frame the fields, so none can borrow from its neighbour."""
-    position, stream, command_id, kind, actor, at, rules, command, signed, signature, outcome, body, previous, _ = entry
+    return _hash(*entry[:-1])
+
+
+def sealed(
+    position: int, stream: str, command_id: str, kind: str, actor: str, at: int, rules: str, command: bytes, signed: bytes,
+    signature: bytes, outcome: str, body: bytes, previous: bytes,
+) -> Entry:  # fmt: skip
+    """The entry of these columns, with its hash."""
+    return Entry(
+        position, stream, command_id, kind, actor, at, rules, command, signed, signature, outcome, body, previous,
+        _hash(position, stream, command_id, kind, actor, at, rules, command, signed, signature, outcome, body, previous),
+    )  # fmt: skip
+
+
+def _hash(
+    position: int, stream: str, command_id: str, kind: str, actor: str, at: int, rules: str, command: bytes, signed: bytes,
+    signature: bytes, outcome: str, body: bytes, previous: bytes,
+) -> bytes:  # fmt: skip
     texts = (stream.encode(), command_id.encode(), kind.encode(), actor.encode(), rules.encode(), outcome.encode())
     request = sha256(b"".join((_LENGTHS.pack(len(command), len(signed), len(signature)), command, signed, signature))).digest()
     frame = _FRAME.pack(previous, position, at, *map(len, texts), request, sha256(body).digest())

@@ -36,6 +36,9 @@ class LogUnavailable(Exception):
 class Log(Protocol):
     """One consortium's log, and the derived tables beside it. Safe to use from several tasks and processes."""
 
+    overlaps: bool
+    """Whether somebody else works while an append is waited for, so that it pays to decide the next batch meanwhile."""
+
     async def head(self) -> Head:
         """The last entry."""
 

@@ -13,6 +13,8 @@ from eventstore.log import Appended, Row
 class MemoryLog:
     """A log in one process's memory."""
 
+    overlaps = True
+
     def __init__(self) -> None:
         self._entries: list[Entry] = []
         self._ids: dict[str, int] = {}

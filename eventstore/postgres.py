@@ -62,6 +62,8 @@ _UNAVAILABLE: Final = (
 class PostgresLog:
     """A log in a database. Several processes may use it; make one object a process, inside a running event loop."""
 
+    overlaps = True
+
     def __init__(self, url: str) -> None:
         """Of the schema that the URL leads to (`?search_path=` names another than `public`)."""
         self._url = url

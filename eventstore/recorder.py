@@ -1,7 +1,8 @@
 """Recording: serial decisions under the log's write lock, many callers to a commit.
 
-Callers that ask while a commit is under way are decided together in the next one (group commit). A batch is decided
-against the head this worker knows, without holding any lock; the append compares the head. When another worker came
+Callers that ask while a commit is under way are decided together in the next one (group commit), and where somebody
+else does the writing, they are decided meanwhile, on top of what is not durable yet; nobody is answered before it is. A batch
+is decided against the head this worker knows, without holding any lock; the append compares the head. When another worker came
 between, its entries are taken in and the batch is decided again; after two such defeats the lock is held for one batch,
 so every worker gets its turn.
 """
@@ -10,7 +11,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -22,7 +24,7 @@ from domain.kernel import Agenda, Headline
 from domain.process import Process, Stream
 from eventstore.entries import ACCEPTED, Entry, Refusal, Submission
 from eventstore.log import Appended, Log, LogUnavailable
-from eventstore.replica import Decision, Mark, Replica
+from eventstore.replica import Mark, Replica
 from eventstore.snapshots import Snapshots
 from eventstore.wire import Malformed
 
@@ -30,6 +32,8 @@ BATCH: Final = 256
 """The most commands decided in one transaction."""
 REMEMBERED: Final = 8_192
 """How many answers a worker keeps in memory; older ones are looked up on the log."""
+OVERLAPPING: Final = 16
+"""Fewer commands than this are not divided among two commits that overlap."""
 DEFEATS: Final = 2
 """After so many overtaken appends the lock is held while deciding."""
 
@@ -77,6 +81,35 @@ class _Waiting(NamedTuple):
     answer: asyncio.Future[Recorded]
 
 
+class _Batch(NamedTuple):
+    """Commands that were decided together, on top of a mark."""
+
+    mark: Mark
+    waiting: Sequence[_Waiting]
+    decided: Sequence[tuple[_Waiting, Recorded]]
+    told: Sequence[tuple[_Waiting, Recorded]]
+    """Refusals of people whom the log does not know: they leave no entry."""
+    again: Sequence[_Waiting]
+    """Who asks what somebody in the batch, or before it, asked already."""
+
+    @property
+    def entries(self) -> Sequence[Entry]:
+        """What is to be appended."""
+        return [recorded.entry for _, recorded in self.decided]
+
+    @property
+    def plain(self) -> bool:
+        """Whether an append answers all of it."""
+        return bool(self.decided) and not self.told and not self.again
+
+
+class _Flight(NamedTuple):
+    """A batch on its way to the log."""
+
+    batch: _Batch
+    append: asyncio.Task[Appended]
+
+
 class Recorder:
     """Records commands on one log for everything in this process. Make one per log, in a running event loop."""
 
@@ -85,8 +118,10 @@ class Recorder:
         self._replica = Replica(processes)
         self._snapshots = Snapshots(log)
         self._waiting: list[_Waiting] = []
+        self._in_hand: Sequence[_Waiting] = ()
         self._wake = asyncio.Event()
         self._turn = asyncio.Lock()
+        self._lookers = 0
         self._answers: OrderedDict[str, Answer] = OrderedDict()
         self._started = False
         self._task: asyncio.Task[None] | None = None
@@ -106,7 +141,7 @@ class Recorder:
 
     async def standing(self, stream: str) -> Standing:
         """What is true and owed on a stream, at least as of every answer this recorder has given."""
-        async with self._turn:
+        async with self._looking():
             await self._catch_up()
             await self._load((stream,))
             return self.view(stream, self._replica.head.position, self._replica.get(stream))
@@ -118,7 +153,7 @@ class Recorder:
 
     async def replica(self) -> Replica:
         """The replica at the log's head. Look, and do not decide with it."""
-        async with self._turn:
+        async with self._looking():
             await self._catch_up()
             return self._replica
 
@@ -127,27 +162,105 @@ class Recorder:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        for waiting in self._waiting:
-            if not waiting.answer.done():
-                waiting.answer.set_exception(LogUnavailable("this worker is stopping; ask again with the same command id"))
-        self._waiting = []
+        stopping = LogUnavailable("this worker is stopping; ask again with the same command id")
+        _fail((*self._in_hand, *self._waiting), stopping)
+        self._waiting, self._in_hand = [], ()
 
-    # ------------------------------------------------------------ inside
+    # ------------------------------------------------------------ taking turns
+
+    @asynccontextmanager
+    async def _looking(self) -> AsyncIterator[None]:
+        """While somebody looks, all that is decided is durable."""
+        self._lookers += 1
+        try:
+            async with self._turn:
+                yield
+        finally:
+            self._lookers -= 1
 
     async def _run(self) -> None:
         while True:
             await self._wake.wait()
             self._wake.clear()
             while self._waiting:
-                batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
                 async with self._turn:
-                    try:
-                        await self._commit(batch)
-                    except Exception as error:  # noqa: BLE001  every caller must get an answer, and the next batch its turn
-                        _log.warning("batch.failed", error=type(error).__name__, size=len(batch))
-                        self._started = False
-                        _fail(batch, error)
+                    await (self._overlapping() if self.log.overlaps else self._alone(self._take(BATCH)))
                     self._replica.trim()
+
+    def _take(self, most: int) -> Sequence[_Waiting]:
+        taken, self._waiting = self._waiting[:most], self._waiting[most:]
+        return taken
+
+    async def _alone(self, batch: Sequence[_Waiting]) -> None:
+        """Decides and commits a batch while nothing else is on its way."""
+        self._in_hand = batch
+        try:
+            await self._commit(batch)
+        except Exception as error:  # noqa: BLE001  every caller must get an answer, and the next batch its turn
+            self._give_up(batch, error)
+        self._in_hand = ()
+
+    async def _overlapping(self) -> None:
+        """Decides each batch while the one before it is on its way, until nobody waits or somebody wants to look."""
+        flight: _Flight | None = None
+        while True:
+            following = await self._following(flight)
+            if flight is not None and not await self._landed(flight, following):
+                flight = None
+                continue
+            if following is not None and not following.plain:
+                if flight is not None:
+                    self._settle(flight.batch)
+                flight = None
+                self._replica.back(following.mark)
+                await self._alone(following.waiting)
+                continue
+            ahead = _Flight(following, asyncio.create_task(self.log.append(following.entries))) if following is not None else None
+            if flight is not None:
+                self._settle(flight.batch)
+            flight = ahead
+            if flight is None:
+                return
+            self._in_hand = flight.batch.waiting
+            await asyncio.sleep(0)
+
+    async def _following(self, flight: _Flight | None) -> _Batch | None:
+        """The next batch, decided; none when nobody waits, or what flies must land first."""
+        if not self._waiting or self._lookers or self._replica.crowded:
+            return None
+        outstanding = len(self._waiting) + (len(flight.batch.waiting) if flight is not None else 0)
+        batch = self._take(min(BATCH, max(OVERLAPPING, -(-outstanding // 2))))
+        self._in_hand = (*self._in_hand, *batch)
+        try:
+            if flight is None and not self._started:
+                await self._catch_up()
+            return await self._decide(batch, alone=flight is None)
+        except Exception as error:  # noqa: BLE001  every caller must get an answer, and what flies must land
+            self._give_up(batch, error)
+            return None
+
+    async def _landed(self, flight: _Flight, following: _Batch | None) -> bool:
+        """Whether the batch is durable. If not, it is decided again alone, or given up; and what was decided on top of it waits again."""
+        appended = Appended.BEHIND
+        try:
+            appended = await flight.append
+        except Exception as error:  # noqa: BLE001  every caller must get an answer
+            self._give_up(flight.batch.waiting, error)
+        if appended is Appended.DONE:
+            return True
+        self._replica.back(flight.batch.mark)
+        self._started = False
+        if following is not None:
+            self._waiting = [*following.waiting, *self._waiting]
+        await self._alone(flight.batch.waiting)
+        return False
+
+    def _give_up(self, batch: Sequence[_Waiting], error: Exception) -> None:
+        _log.warning("batch.failed", error=type(error).__name__, size=len(batch))
+        self._started = False
+        _fail(batch, error)
+
+    # ------------------------------------------------------------ committing
 
     async def _commit(self, batch: Sequence[_Waiting]) -> None:
         for defeats in range(DEFEATS):
@@ -159,62 +272,72 @@ class Recorder:
             if done:
                 return
 
-    async def _attempt(self, batch: Sequence[_Waiting], *, first: bool) -> bool:
+    async def _attempt(self, waiting: Sequence[_Waiting], *, first: bool) -> bool:
         """Decides and appends what of the batch is unanswered; whether all of it was answered."""
         if not first or not self._started:
             await self._catch_up()
-        open_ = [waiting for waiting in batch if not waiting.answer.done() and not self._answered(waiting)]
-        await self._load(waiting.submission.stream for waiting in open_)
-        mark = self._replica.mark()
-        decided: list[tuple[_Waiting, Decision]] = []
-        told: list[tuple[_Waiting, Decision]] = []
-        again: list[_Waiting] = []
-        ids: set[str] = set()
-        for waiting in open_:
-            if waiting.submission.command_id in ids:
-                again.append(waiting)
-                continue
-            ids.add(waiting.submission.command_id)
-            try:
-                decision = self._replica.decide(waiting.submission)
-            except Malformed as error:
-                waiting.answer.set_exception(error)
-                continue
-            except Exception as error:  # noqa: BLE001  a bug in a rule: this command's caller learns of it, the others go on
-                _log.exception("decision.failed", stream=waiting.submission.stream, command_id=waiting.submission.command_id)
-                waiting.answer.set_exception(error)
-                continue
-            on_log = decision.refusal is None or decision.entry.position == self._replica.head.position
-            (decided if on_log else told).append((waiting, decision))
-        if told and (
-            await self._repeated([waiting.submission for waiting, _ in told]) or (await self.log.head()).position > mark.head.position
-        ):
-            # A refusal that leaves no entry is not held against the head by an append: it must have been decided on the last one.
-            self._replica.back(mark)
-            return False
-        match await self._append([decision.entry for _, decision in decided], mark):
-            case Appended.BEHIND:
-                self._replica.back(mark)
-                return False
-            case Appended.REPEATED:
-                self._replica.back(mark)
-                await self._repeated([waiting.submission for waiting in open_])
-                return False
-            case Appended.DONE:
-                for waiting, decision in decided:
-                    self._remember(Answer(decision.entry, decision.refusal))
-                    self._answered(waiting)
-                for waiting, decision in told:
-                    waiting.answer.set_result(self._recorded(Answer(decision.entry, decision.refusal)))
-                return not [waiting for waiting in again if not self._answered(waiting)]
-
-    async def _append(self, entries: Sequence[Entry], mark: Mark) -> Appended:
+        batch = await self._decide(waiting, alone=True)
         try:
-            return await self.log.append(entries)
+            appended = await self._append(batch)
         except BaseException:
-            self._replica.back(mark)
+            self._replica.back(batch.mark)
             self._started = False
             raise
+        if appended is not Appended.DONE:
+            self._replica.back(batch.mark)
+            if appended is Appended.REPEATED:
+                await self._repeated(batch.waiting)
+            return False
+        self._settle(batch)
+        return not [each for each in batch.again if not self._answered(each)]
+
+    async def _append(self, batch: _Batch) -> Appended:
+        # A refusal that leaves no entry is not held against the head by an append: it must have been decided on the last one.
+        if batch.told and (
+            await self._repeated([each for each, _ in batch.told]) or (await self.log.head()).position > batch.mark.head.position
+        ):
+            return Appended.BEHIND
+        return await self.log.append(batch.entries)
+
+    async def _decide(self, waiting: Sequence[_Waiting], *, alone: bool) -> _Batch:
+        """Decides what of this is unanswered, on top of all that was decided. Who repeats a command is answered if nothing is on its way."""
+        open_ = [each for each in waiting if not each.answer.done() and not (alone and self._answered(each))]
+        await self._load(each.submission.stream for each in open_)
+        replica = self._replica
+        mark, ids = replica.mark(), set[str]()
+        decided, told, again = list[tuple[_Waiting, Recorded]](), list[tuple[_Waiting, Recorded]](), list[_Waiting]()
+        for each in open_:
+            submission = each.submission
+            if submission.command_id in ids or submission.command_id in self._answers:
+                again.append(each)
+                continue
+            ids.add(submission.command_id)
+            try:
+                decision = replica.decide(submission)
+            except Malformed as error:
+                each.answer.set_exception(error)
+                continue
+            except Exception as error:  # noqa: BLE001  a bug in a rule: this command's caller learns of it, the others go on
+                _log.exception("decision.failed", stream=submission.stream, command_id=submission.command_id)
+                each.answer.set_exception(error)
+                continue
+            on_log = decision.refusal is None or decision.entry.position == replica.head.position
+            recorded = Recorded(decision.entry, decision.refusal, replica.head.position, replica.get(submission.stream))
+            (decided if on_log else told).append((each, recorded))
+        return _Batch(mark, open_, decided, told, again)
+
+    def _settle(self, batch: _Batch) -> None:
+        """The batch is durable: its callers are answered."""
+        self._replica.keep(batch.mark)
+        for each, recorded in batch.decided:
+            self._remember(Answer(recorded.entry, recorded.refusal))
+            if not each.answer.done():
+                each.answer.set_result(recorded)
+        for each, recorded in batch.told:
+            if not each.answer.done():
+                each.answer.set_result(recorded)
+
+    # ------------------------------------------------------------ answers
 
     def _answered(self, waiting: _Waiting) -> bool:
         """Answers a repeated command with its first answer, if this worker knows it."""
@@ -238,9 +361,9 @@ class Recorder:
         if len(self._answers) > REMEMBERED:
             self._answers.popitem(last=False)
 
-    async def _repeated(self, submissions: Sequence[Submission]) -> bool:
+    async def _repeated(self, waiting: Sequence[_Waiting]) -> bool:
         """Looks these commands up on the log; whether any was there."""
-        found = await self.log.find([submission.command_id for submission in submissions])
+        found = await self.log.find([each.submission.command_id for each in waiting])
         for entry in found:
             refusal = None if entry.outcome == ACCEPTED else msgspec.json.decode(entry.body, type=Refusal)
             self._remember(Answer(entry, refusal))
@@ -257,7 +380,7 @@ class Recorder:
     async def _load(self, streams: Iterable[str]) -> None:
         for stream in self._replica.missing(streams):
             try:
-                self._replica.put(stream, await self._snapshots.load(self._replica, stream, self._replica.head.position))
+                self._replica.put(stream, await self._snapshots.load(self._replica, stream, self._replica.durable.position))
             except Malformed:
                 continue
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -19,7 +19,6 @@ from domain.register import Register, note
 from eventstore.entries import (
     ACCEPTED,
     EMPTY,
-    EPOCH,
     REFUSED,
     Entry,
     Head,
@@ -27,9 +26,9 @@ from eventstore.entries import (
     Submission,
     encode_events,
     encode_json,
-    hash_of,
     instant,
     microseconds,
+    sealed,
 )
 from eventstore.upcasters import upcast
 from eventstore.wire import Malformed, parse
@@ -50,12 +49,14 @@ class Decision(NamedTuple):
     refusal: Refusal | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Mark:
     """Where a replica can be taken back to."""
 
     head: Head
     register: Register
+    before: dict[str, Stream[Any]]
+    """The states of the streams that were decided on since, as they were."""
 
 
 class Replica:
@@ -70,7 +71,12 @@ class Replica:
         self.register: Register = Register()
         self._processes = processes
         self._streams: OrderedDict[str, Stream[Any]] = OrderedDict()
-        self._before: dict[str, Stream[Any]] = {}
+        self._marks: list[Mark] = []
+
+    @property
+    def durable(self) -> Head:
+        """The head without what was decided and may still be taken back."""
+        return self._marks[0].head if self._marks else self.head
 
     @property
     def head_time(self) -> datetime:
@@ -102,8 +108,13 @@ class Replica:
         """A stream's state as of the head. `KeyError` when it is not held."""
         return self._streams[stream]
 
+    @property
+    def crowded(self) -> bool:
+        """Whether there is something to trim."""
+        return len(self._streams) > KEPT
+
     def trim(self) -> None:
-        """Forgets the streams longest unused beyond `KEPT`; only between batches."""
+        """Forgets the streams longest unused beyond `KEPT`; only while no mark is held."""
         while len(self._streams) > KEPT:
             self._streams.popitem(last=False)
 
@@ -140,15 +151,21 @@ class Replica:
             self._take(entry, process, self.events_of(process, entry))
 
     def mark(self) -> Mark:
-        """Where the replica stands, to come back to with `back`; one mark at a time."""
-        self._before = {}
-        return Mark(self.head, self.register)
+        """Where the replica stands, to come back to with `back`; later marks stand on earlier ones."""
+        self._marks.append(Mark(self.head, self.register, {}))
+        return self._marks[-1]
 
     def back(self, mark: Mark) -> None:
-        """Undoes everything decided since the mark."""
+        """Undoes everything decided since the mark, and since the marks after it."""
+        while (last := self._marks.pop()) is not mark:
+            self._streams.update(last.before)
+        self._streams.update(mark.before)
         self.head, self.register = mark.head, mark.register
-        self._streams.update(self._before)
-        self._before = {}
+
+    def keep(self, mark: Mark) -> None:
+        """What was decided since the oldest mark stands."""
+        assert self._marks[0] is mark, "batches become durable in their order"
+        del self._marks[0]
 
     # ------------------------------------------------------------ deciding
 
@@ -163,14 +180,13 @@ class Replica:
             events = kernel.decide(process, self._streams[submission.stream], command, self._context(submission, at))
         except Refused as refused:
             refusal = Refusal.of(refused)
-        entry = Entry(
+        entry = sealed(
             self.head.position + 1, submission.stream, submission.command_id, command.kind, submission.actor, at, RULES,
             submission.command, submission.signed, submission.signature,
             ACCEPTED if refusal is None else REFUSED,
             encode_events(events) if refusal is None else encode_json(refusal),
-            self.head.hash, b"",
+            self.head.hash,
         )  # fmt: skip
-        entry = entry._replace(hash=hash_of(entry))
         if refusal is None or self.register.knows(submission.actor):
             self._take(entry, process, events)
         return Decision(entry, events, refusal)
@@ -178,12 +194,13 @@ class Replica:
     def _context(self, submission: Submission, at: int) -> Context:
         register = self.register
         mandate = mandate_for(register, submission.stream, msgspec.json.decode(submission.command)) if register.mandates else None
-        return Context(EPOCH + timedelta(microseconds=at), submission.actor, StreamId(submission.stream), register, mandate)
+        return Context(instant(at), submission.actor, StreamId(submission.stream), register, mandate)
 
     def _take(self, entry: Entry, process: Process[Any, Any, Any], events: Sequence[Event]) -> None:
         state = self._streams.get(entry.stream)
         if state is not None:
-            self._before.setdefault(entry.stream, state)
+            if self._marks:
+                self._marks[-1].before.setdefault(entry.stream, state)
             for event in events:
                 state = kernel.evolve(process, state, event)
             self._streams[entry.stream] = state

@@ -26,6 +26,10 @@ T = TypeVar("T")
 
 _COLUMNS: Final = ", ".join(Entry._fields)
 _INSERT: Final = f"INSERT INTO entries ({_COLUMNS}) VALUES ({', '.join('?' * len(Entry._fields))})"
+_INSERT_NEXT: Final = (
+    f"INSERT INTO entries ({_COLUMNS}) SELECT {', '.join('?' * len(Entry._fields))}"
+    " WHERE ? = coalesce((SELECT hash FROM entries ORDER BY position DESC LIMIT 1), zeroblob(32))"
+)
 _TAIL: Final = "SELECT position, at, hash FROM entries ORDER BY position DESC LIMIT 1"
 _POLL_SECONDS: Final = 0.02
 _AT_ONCE_SECONDS: Final = 0.0005
@@ -36,6 +40,8 @@ _MEMORY: Final = 0.9
 
 class SqliteLog:
     """A log in a file. Several processes may use it; a lock file makes them take turns fairly."""
+
+    overlaps = False
 
     def __init__(self, path: Path) -> None:
         """Opens the file, and makes or migrates it. Raises `LogUnavailable` when it is no such file."""
@@ -77,13 +83,15 @@ class SqliteLog:
         """See `Log.append`."""
         if not entries:
             return Appended.DONE
-        work = self._timed(lambda db: _insert(db, entries))
+        work = self._timed(
+            lambda db: _insert_next(db, entries[0]) if len(entries) == 1 else _transaction(db, lambda db: _insert(db, entries))
+        )
         if self._usual < _AT_ONCE_SECONDS and not self._exclusive.locked() and self._writer.idle and self._take_turn_at_once():
             try:
-                return self._writer.run_here(lambda db: _transaction(db, work))
+                return self._writer.run_here(work)
             finally:
                 self._end_turn(None)
-        return await self._write(work)
+        return await self._in_turn(work)
 
     @asynccontextmanager
     async def exclusive(self) -> AsyncIterator[None]:
@@ -189,27 +197,27 @@ class SqliteLog:
 
     async def _write(self, work: Callable[[apsw.Connection], T]) -> T:
         """Does work in one transaction, in turn with other tasks and processes."""
+        return await self._in_turn(lambda db: _transaction(db, work))
 
+    async def _in_turn(self, work: Callable[[apsw.Connection], T]) -> T:
         def in_turn(db: apsw.Connection) -> T:
             self._take_turn(db)
             try:
-                return _transaction(db, work)
+                return work(db)
             finally:
                 self._end_turn(db)
 
         if self._holder is asyncio.current_task():
-            return await self._writer.run(lambda db: _transaction(db, work))
+            return await self._writer.run(work)
         async with self._exclusive:
             return await self._writer.run(in_turn)
 
     def _timed(self, work: Callable[[apsw.Connection], T]) -> Callable[[apsw.Connection], T]:
-        """The same work; how long its transaction took is remembered."""
+        """The same work; how long it took is remembered."""
 
         def timed(db: apsw.Connection) -> T:
             began = time.perf_counter()
             result = work(db)
-            if db.in_transaction:
-                db.execute("COMMIT")
             taken = time.perf_counter() - began
             self._usual = taken if self._usual == math.inf else _MEMORY * self._usual + (1 - _MEMORY) * taken
             return result
@@ -293,6 +301,15 @@ def _transaction(db: apsw.Connection, work: Callable[[apsw.Connection], T]) -> T
         if db.in_transaction:
             db.execute("ROLLBACK")
     return result
+
+
+def _insert_next(db: apsw.Connection, entry: Entry) -> Appended:
+    """One entry in one statement, which is a transaction of its own."""
+    try:
+        db.execute(_INSERT_NEXT, (*entry, entry.previous))
+    except apsw.ConstraintError:
+        return Appended.REPEATED
+    return Appended.DONE if db.changes() else Appended.BEHIND
 
 
 def _insert(db: apsw.Connection, entries: Sequence[Entry]) -> Appended:
