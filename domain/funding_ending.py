@@ -305,10 +305,15 @@ def order_refund(state: FundingState, command: OrderRefund, context: Context) ->
     context.require_office(Office.TREASURER)
     books = _refundable(state)
     account = account_of(books, command.member)
+    payment = order_name(context, "refund", command.refund)
+    known = books.refunds.get(payment)
+    if known is not None:
+        if known.member == command.member and command.amount in {None, known.amount}:
+            return ()
+        raise Refused("refund_exists", f"{command.refund} names another refund", remedy="choose another name")
     amount = account.figures.credit if command.amount is None else command.amount
     if not amount or amount > account.figures.credit:
         raise Refused("refund_above_credit", f"the credit is {shown(books, account.figures.credit)}", remedy="refund at most that")
-    payment = order_name(context, "refund", command.member, len(books.refunds) + 1)
     order = {
         "kind": "order_payment", "payment": payment, "source": context.stream, "payee": f"member:{command.member}", "amount": amount,
         "currency": books.terms.currency, "purpose": "refund", "subject": command.member, "text": f"{slug_of(context.stream)} refund",
@@ -326,6 +331,8 @@ def record_refund(state: FundingState, command: RecordRefund, context: Context) 
         return ()
     if repeated(context, books, command.reference, Movement("refund", command.payment, command.amount)):
         return ()
+    if refund.stage == "released":
+        raise Refused("refund_released", "it was given up, and is credit again", remedy="order it anew under another name")
     made = RefundMade(payment=command.payment, member=command.member, amount=command.amount, reference=command.reference)
     used = BankReferenceUsed(reference=command.reference, source=context.stream)
     return (made, used, *closing(state, books, gone=command.amount))

@@ -340,6 +340,7 @@ class OrderRefund(Command):
     """Give a part of a member's credit back: the payment is ordered from the treasury. By the treasurer."""
 
     kind: Literal["order_refund"] = "order_refund"
+    refund: Slug
     member: MemberId
     amount: Amount | None = None
     """All of the credit when left out."""

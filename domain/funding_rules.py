@@ -379,9 +379,9 @@ def turned_away(context: Context, line: str, reason: str) -> StepOwed:
     return to_treasury(context, command, f"turned-away:{line}:{context.at.isoformat()}")
 
 
-def order_name(context: Context, purpose: str, subject: str, number: int = 1) -> str:
+def order_name(context: Context, purpose: str, subject: str) -> str:
     """The name of a payment that this round orders: nobody else's, and the same when ordered again."""
-    digest = hashlib.sha256("\x1f".join((context.stream, purpose, subject, str(number))).encode()).hexdigest()
+    digest = hashlib.sha256("\x1f".join((context.stream, purpose, subject)).encode()).hexdigest()
     return f"{purpose}-{subject[:36].strip('-')}-{digest[:16]}"
 
 
