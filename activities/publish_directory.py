@@ -1,0 +1,163 @@
+"""Publishing into a directory: the embedded default, for a web server or a shared disk to serve.
+
+    versions/<release>/<edition>/model/…   the files, read-only, with the documents beside `model`: for the owner only
+    gated/<release>/<edition>/…            the same files for lease-holders; `current` links to the edition that is shown
+    access/<release>.json                  who the lease-holders are: for whatever serves `gated`, and nobody else
+    public/<release>/<edition>/…           the same files for everybody; `current` as above
+    withdrawn/<release>.json               what was taken back, and why
+
+Serve `public` to all and `gated` by the access lists; each stands alone, for its files are hard links. An edition appears by
+one rename and is shown by another, so that nobody sees half of it. One lock file serialises those who change the tree.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+from activities.artifacts import Told, Unfit, as_json, copied, replace, require_same, settle, unheard
+from activities.publishing import AccessList, Lease, Publication, View, access_list
+
+CURRENT: Final = "current"
+
+
+class DirectoryPublisher:
+    """Publishes under a root directory."""
+
+    name = "directory"
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def publish(self, publication: Publication, view: View, told: Told = unheard) -> str:
+        """The path of what the view shows, or of the edition while it is private."""
+        with self._locked(told):
+            self._access(publication.release).require_published()
+            kept = self._root / "versions" / publication.release / publication.edition
+            self._made(kept, lambda half: _filled(half, publication, told))
+            _require_edition(kept, publication, told)
+            if view is View.PRIVATE:
+                return str(kept)
+            shown = self._root / view / publication.release / publication.edition
+            self._made(shown, lambda half: _linked(kept, half))
+            _require_edition(shown, publication, told)
+            self._link(shown.with_name(CURRENT), publication.edition)
+            return str(shown.with_name(CURRENT))
+
+    def open_access(self, release: str, lease: Lease) -> None:
+        """Adds the lease to the access list."""
+        with self._locked():
+            self._write(self._access(release).opened(lease))
+
+    def close_access(self, release: str, lease: str) -> None:
+        """Closes the lease on the access list."""
+        with self._locked():
+            self._write(self._access(release).closed(lease))
+
+    def withdraw(self, release: str, reason: str) -> None:
+        """Empties the views and says so in `withdrawn`."""
+        with self._locked():
+            access = self._access(release).without_any(reason)
+            self._write(access)
+            for view in (View.PUBLIC, View.GATED):
+                folder = self._root / view / release
+                (folder / CURRENT).unlink(missing_ok=True)
+                for edition in folder.glob("[0-9a-f]*"):
+                    edition.chmod(0o755)
+                    edition.rename(self._half())
+            replace(self._root / "withdrawn" / f"{release}.json", as_json({"release": release, "reason": access.withdrawn}))
+            self._swept()
+
+    def _made(self, edition: Path, fill: Callable[[Path], None]) -> None:
+        """The edition's directory, complete, read-only, and made in one rename, unless it is there."""
+        if not edition.exists():
+            half = self._half()
+            half.mkdir()
+            fill(half)
+            for folder in _folders(half):
+                settle(folder)
+            edition.parent.mkdir(parents=True, exist_ok=True)
+            half.rename(edition)
+            settle(edition.parent)
+        for folder in _folders(edition):
+            folder.chmod(0o555)
+
+    def _access(self, release: str) -> AccessList:
+        path = self._list(release)
+        return access_list(release, path.read_bytes() if path.exists() else None)
+
+    def _write(self, access: AccessList) -> None:
+        replace(self._list(access.release), as_json(access.model_dump(mode="json")))
+
+    def _list(self, release: str) -> Path:
+        return self._root / "access" / f"{release}.json"
+
+    def _link(self, shown: Path, edition: str) -> None:
+        beside = self._half()
+        beside.symlink_to(edition)
+        beside.replace(shown)
+        settle(shown.parent)
+
+    def _half(self) -> Path:
+        return self._root / ".part" / str(uuid4())
+
+    def _swept(self) -> None:
+        """Removes what is half made, or was moved out of a view."""
+        parts = self._root / ".part"
+        if parts.exists():
+            for folder in _folders(parts):
+                folder.chmod(0o755)
+            shutil.rmtree(parts)
+        parts.mkdir(mode=0o700)
+
+    @contextmanager
+    def _locked(self, told: Told = unheard) -> Iterator[None]:
+        """Alone at work on the tree, and without what a killed worker left half done."""
+        for folder, mode in (("", 0o755), ("access", 0o750), ("versions", 0o750), ("gated", 0o750), ("public", 0o755)):
+            (self._root / folder).mkdir(parents=True, exist_ok=True, mode=mode)
+        with (self._root / ".lock").open("wb") as file:
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    told("", 0)
+                    time.sleep(0.05)
+            self._swept()
+            yield
+
+
+def _filled(half: Path, publication: Publication, told: Told) -> None:
+    (half / "model").mkdir()
+    copied(publication.folder, publication.manifest, half / "model", told)
+    for name, body in publication.documents.items():
+        replace(half / name, body, mode=0o444)
+
+
+def _linked(kept: Path, half: Path) -> None:
+    shutil.copytree(kept, half, copy_function=os.link, dirs_exist_ok=True)
+    for folder in _folders(half):
+        folder.chmod(0o755)
+
+
+def _folders(top: Path) -> list[Path]:
+    return [Path(folder) for folder, _, _ in os.walk(top)]
+
+
+def _require_edition(edition: Path, publication: Publication, told: Told) -> None:
+    """The edition holds what was published, and nothing else. Raises `Unfit`."""
+    try:
+        require_same(edition / "model", publication.manifest, told)
+    except Unfit as unfit:
+        raise Unfit(unfit.path, f"{unfit} in {edition}; remove that edition there and try again") from unfit
+    present = {path.name for path in edition.iterdir()} - {"model"}
+    for name in sorted(present | publication.documents.keys()):
+        if name not in present or publication.documents.get(name) != (edition / name).read_bytes():
+            raise Unfit(name, f"not as it was published in {edition}; remove that edition there and try again")

@@ -1,0 +1,170 @@
+"""Publishing: the port through which a release's files reach people, and what its adapters have in common.
+
+| view | who can read the files |
+| --- | --- |
+| private | the consortium's own machines |
+| gated | the persons of open leases |
+| public | everybody |
+
+Adapters promise: a view is complete or not there; what is under an edition's name never changes; every call repeated does
+the same again; what was withdrawn is not published again by a call that comes late, nor a closed lease opened.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Final, Protocol
+
+from pydantic import Field, ValidationError
+
+from activities.artifacts import Manifest, Told, Unfit
+from domain.kernel import Instant, Message, PersonId, Prose, Slug, canonical_json
+
+LIMIT: Final = 4 * 1024 * 1024
+"""The largest access list and book of accounts, in bytes."""
+
+
+class View(StrEnum):
+    """Who can read the files."""
+
+    PRIVATE = "private"
+    GATED = "gated"
+    PUBLIC = "public"
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """What is published: the manifest's files, and the documents that go with them (signature, key, model card, bill of materials)."""
+
+    release: str
+    folder: Path
+    manifest: Manifest
+    documents: Mapping[str, bytes]
+    """By their file names."""
+
+    @property
+    def edition(self) -> str:
+        """The name of exactly these files and documents: a SHA-256 over their digests."""
+        documents = {name: hashlib.sha256(body).hexdigest() for name, body in self.documents.items()}
+        return hashlib.sha256(canonical_json({"manifest": self.manifest.digest, "documents": documents})).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Early access for these persons until then, under an id that is never used again."""
+
+    id: str
+    persons: tuple[str, ...]
+    until: datetime
+
+
+class Publisher(Protocol):
+    """Where releases are published. Calls block; they raise `Unfit` for what no further try mends."""
+
+    name: str
+
+    def publish(self, publication: Publication, view: View, told: Told) -> str:
+        """Makes the view show this edition of the release and tells where it is. Raises `Unfit` after a withdrawal."""
+
+    def open_access(self, release: str, lease: Lease) -> None:
+        """Lets the lease's persons read the gated view. A lease once closed stays closed."""
+
+    def close_access(self, release: str, lease: str) -> None:
+        """Ends a lease, whether it was opened before or not."""
+
+    def withdraw(self, release: str, reason: str) -> None:
+        """Takes the release from every view, for good. The consortium keeps the files."""
+
+
+# ---------------------------------------------------------------- who may read the gated view
+
+
+class Entry(Message):
+    """One lease on an access list."""
+
+    persons: Annotated[tuple[PersonId, ...], Field(max_length=1_000)] = ()
+    until: Instant | None = None
+    closed: bool = False
+
+
+class AccessList(Message):
+    """The leases on a release, and whether it was withdrawn. Closed leases are remembered, so that a late call opens none again."""
+
+    release: Slug
+    persons: tuple[PersonId, ...] = ()
+    """Who may read now: the persons of open leases, sorted."""
+    leases: Mapping[str, Entry] = Field(default_factory=dict)
+    withdrawn: Prose | None = None
+
+    def opened(self, lease: Lease) -> AccessList:
+        """The list with this lease, unless it was closed before."""
+        if lease.id in self.leases and self.leases[lease.id].closed:
+            return self
+        return self._with(lease.id, Entry(persons=lease.persons, until=lease.until))
+
+    def closed(self, lease: str) -> AccessList:
+        """The list without this lease, now and later."""
+        return self._with(lease, self.leases.get(lease, Entry()).model_copy(update={"closed": True}))
+
+    def without_any(self, reason: str) -> AccessList:
+        """The list of a release that was withdrawn; the first reason stays."""
+        return self if self.withdrawn is not None else self.model_copy(update={"withdrawn": reason, "persons": ()})
+
+    def require_published(self) -> None:
+        """Refuses what was withdrawn. Raises `Unfit`."""
+        if self.withdrawn is not None:
+            raise Unfit(self.release, f"it was withdrawn ({self.withdrawn[:200]}); publish corrected files as another release")
+
+    def _with(self, lease: str, entry: Entry) -> AccessList:
+        leases = {**self.leases, lease: entry}
+        persons = {person for each in leases.values() if not each.closed for person in each.persons}
+        return self.model_copy(update={"leases": leases, "persons": tuple(sorted(persons)) if self.withdrawn is None else ()})
+
+
+def access_list(release: str, body: bytes | None) -> AccessList:
+    """The access list in a file, or an empty one when there is none. Raises `Unfit`."""
+    if body is None:
+        return AccessList(release=release)
+    try:
+        found = AccessList.model_validate_json(body)
+    except ValidationError as error:
+        raise Unfit(f"access/{release}.json", "not an access list; restore it") from error
+    if found.release != release:
+        raise Unfit(f"access/{release}.json", "the access list of another release")
+    return found
+
+
+class Accounts:
+    """The accounts that persons have with a publisher, in a TOML file that is never on the log: `[hub]` and then `ada = "ada-l"`."""
+
+    def __init__(self, path: Path, publisher: str) -> None:
+        self._path = path
+        self._publisher = publisher
+
+    def of(self, persons: tuple[str, ...]) -> Mapping[str, str]:
+        """Each person's account. Raises `Unfit`, naming the persons who have none."""
+        known = self._known()
+        if lacking := [person for person in persons if person not in known]:
+            raise Unfit(
+                self._path.name,
+                f"no {self._publisher} account for {', '.join(lacking)}; add it under [{self._publisher}]",
+            )
+        return {person: known[person] for person in persons}
+
+    def _known(self) -> Mapping[str, str]:
+        try:
+            with self._path.open("rb") as file:
+                body = file.read(LIMIT + 1)
+            table = tomllib.loads(body.decode()) if len(body) <= LIMIT else {}
+        except FileNotFoundError:
+            return {}
+        except (ValueError, RecursionError) as error:
+            raise Unfit(self._path.name, "not readable as TOML") from error
+        section = table.get(self._publisher, {})
+        return {str(person): str(account) for person, account in section.items()} if isinstance(section, dict) else {}
