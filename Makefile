@@ -18,7 +18,7 @@ long: $(READY)
 check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy activities audit bench cli domain eventstore simulation tests workflows worker.py
+	$(BIN)/mypy activities audit bench cli domain eventstore settings.py simulation tests workflows worker.py
 	$(BIN)/lint-imports
 
 check-deploy: $(READY)

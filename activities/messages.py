@@ -114,6 +114,9 @@ class Recorded(_Wire):
     standing: Standing
 
 
+TASK_QUEUE = "consortium"
+"""Where workers find their work, when the settings name no other."""
+
 REFUSED = "Refused"
 MALFORMED = "Malformed"
 ID_REUSED = "IdReused"

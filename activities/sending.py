@@ -18,9 +18,8 @@ from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.messages import BUSY, ID_REUSED, MALFORMED, REFUSED, Envelope, Receipt, Refusal
+from activities.messages import BUSY, ID_REUSED, MALFORMED, REFUSED, TASK_QUEUE, Envelope, Receipt, Refusal
 
-TASK_QUEUE: Final = "consortium"
 PATIENCE: Final = timedelta(seconds=30)
 """How long an answer is waited for before the caller is told to ask again."""
 TASK_TIMEOUT: Final = timedelta(seconds=5)

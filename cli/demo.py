@@ -30,6 +30,7 @@ from domain.funding_books import Books
 from domain.funding_state import books_of, money_by_state
 from domain.money import display
 from eventstore.recorder import Recorder
+from settings import in_force
 from simulation.live import LiveStage
 from simulation.scenario import FOURTEEN, ROUND, Look, Story
 
@@ -113,7 +114,7 @@ async def _skipped(folder: Path, charter: Charter, told: Callable[[str], None]) 
     ) as environment:
         await worker.make_search_attributes(environment.client)
         told("the time-skipping server runs: every period has its full length")
-        chosen = worker.settings().model_copy(update={"folder": folder, "log": "", "task_queue": "demo"})
+        chosen = in_force().model_copy(update={"folder": folder, "log": "", "task_queue": "demo"})
         async with worker.recording(chosen.log_url) as recorder, worker.compose(environment.client, recorder, chosen):
             await Story(SkippingStage(environment, recorder, told), charter).play()
             return await _end(recorder)

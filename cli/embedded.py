@@ -24,6 +24,7 @@ from activities.clock import TRUE, Clock
 from activities.sending import Sender
 from eventstore.readmodels import Projector, standings
 from eventstore.recorder import Recorder
+from settings import in_force
 
 PATIENCE_SECONDS: Final = 30
 """How long the server may take to answer."""
@@ -62,7 +63,7 @@ async def embedded(folder: Path, *, port: int = 0, ui_port: int = 0, pace: int =
         address, ui = f"127.0.0.1:{port}", f"http://127.0.0.1:{ui_port}"
         await stack.enter_async_context(_server(folder, port, ui_port))
         client = await _connected(address)
-        chosen = worker.settings().model_copy(update={"folder": folder, "address": address})
+        chosen = in_force().model_copy(update={"folder": folder, "address": address})
         recorder = await stack.enter_async_context(worker.recording(chosen.log_url))
         clock = await _clock(recorder, pace)
         await stack.enter_async_context(worker.compose(client, recorder, chosen, clock=clock))

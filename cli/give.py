@@ -21,7 +21,7 @@ from domain.kernel import SERVICE, SLUG
 from eventstore.entries import ACCEPTED, Entry, hash_of
 from eventstore.log import Log, LogUnavailable
 from eventstore.wire import Malformed, canonical_command, parse
-from worker import Settings
+from settings import Settings
 
 SEEN_SECONDS: Final = 5
 """How long an acknowledged entry may take to show on the log (a replica of the database may lag)."""

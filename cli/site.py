@@ -10,13 +10,8 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.service import RPCError
-
-import worker
 from activities import logs
 from cli.failures import BadInput, Unreachable
 from cli.options import Where
@@ -25,28 +20,32 @@ from domain.register import Register
 from eventstore.log import Log
 from eventstore.readmodels import STANDINGS, Projector, standings
 from eventstore.recorder import Recorder
+from settings import Settings, in_force, open_log
+
+if TYPE_CHECKING:
+    from temporalio.client import Client
 
 CONNECT_SECONDS: Final = 10
 
 logs.configure(sys.__stderr__ or sys.stderr, level=logging.WARNING)
 
 
-def settings(where: Where) -> worker.Settings:
+def settings(where: Where) -> Settings:
     """The settings in force. Raises `BadInput` for wrong ones."""
     try:
-        chosen = worker.settings()
+        chosen = in_force()
     except ValueError as error:
         raise BadInput(f"the settings in the environment: {error}") from error
     return chosen if where.folder is None else chosen.model_copy(update={"folder": where.folder})
 
 
 @asynccontextmanager
-async def log_of(chosen: worker.Settings) -> AsyncIterator[Log]:
+async def log_of(chosen: Settings) -> AsyncIterator[Log]:
     """The log, which must exist. Raises `Unreachable`."""
     url = chosen.log_url
     if not _exists(url):
         raise Unreachable(f"there is no log at {url}", f"start one with `consortium up --folder {chosen.folder}`, or name another folder")
-    log = await worker.open_log(url)
+    log = await open_log(url)
     try:
         yield log
     finally:
@@ -101,14 +100,18 @@ def running(folder: Path) -> dict[str, str] | None:
     return None
 
 
-async def temporal(chosen: worker.Settings) -> Client:
+async def temporal(chosen: Settings) -> Client:
     """A client of the Temporal that `up` runs on the folder, else of the profile in force. Raises `Unreachable`."""
+    from temporalio.service import RPCError
+
+    import worker
+
     up, runtime = None if chosen.log else running(chosen.folder), worker.telemetry("")
     where = up["address"] if up else chosen.address
     try:
         async with asyncio.timeout(CONNECT_SECONDS), Progress(f"connecting to Temporal at {where}"):
             if up:
-                return await Client.connect(where, data_converter=pydantic_data_converter, runtime=runtime)
+                return await worker.connect_here(where, runtime)
             return await worker.connect(where, runtime)
     except (RuntimeError, RPCError, OSError, ValueError) as error:
         raise Unreachable(

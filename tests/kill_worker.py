@@ -36,6 +36,7 @@ from eventstore.entries import Broken, Entry, verify
 from eventstore.log import Log
 from eventstore.recorder import Recorder
 from eventstore.replica import Replica
+from settings import open_log
 from simulation.live import LiveStage
 from simulation.scenario import ROUND, Story
 from tests.stories import charter
@@ -133,7 +134,7 @@ async def telling(client: Client, folder: Path, chance: random.Random, kills: in
         "CONSORTIUM_TASK_QUEUE": queue, "CONSORTIUM_CLOCK": str(clock), "TEMPORAL_NAMESPACE": client.namespace,
     }  # fmt: skip
     killed = Killed(environment, chance)
-    log = await worker.open_log(str(folder / "log.db"))
+    log = await open_log(str(folder / "log.db"))
     recorder = Recorder(log)
     stage = LiveStage(Sender(client, queue, patience=timedelta(seconds=30)), recorder, clock, partial(print, flush=True))
     killing = asyncio.create_task(killed.run(kills))

@@ -19,8 +19,10 @@ from temporalio.testing import WorkflowEnvironment
 
 import worker
 from activities.clock import Clock
-from activities.sending import TASK_QUEUE, Sender
+from activities.messages import TASK_QUEUE
+from activities.sending import Sender
 from cli.demo import PACE
+from settings import in_force
 from simulation.live import LiveStage
 from simulation.scenario import ATLAS, LEAVER, ROUND, SIZE, Story
 from tests.stories import charter
@@ -44,7 +46,7 @@ async def story(client: Client, folder: Path) -> None:
     (folder / "sanctions.txt").write_text("Nobody In Particular\n", encoding="utf-8")
     now = datetime.now(UTC)
     clock = Clock(now, now, PACE)
-    chosen = worker.settings().model_copy(update={"folder": folder})
+    chosen = in_force().model_copy(update={"folder": folder})
     async with worker.recording(chosen.log_url) as recorder, worker.compose(client, recorder, chosen, clock=clock):
         await Story(LiveStage(Sender(client, TASK_QUEUE), recorder, clock, print), charter()).play()
         for stream in STREAMS:

@@ -24,6 +24,7 @@ from eventstore.entries import EMPTY
 from eventstore.log import Appended
 from eventstore.migrations import SchemaMismatch
 from eventstore.postgres import PostgresLog
+from settings import Settings
 from tests.places import chain
 from workflows import process
 
@@ -48,13 +49,13 @@ def run(script: str, **environment: str) -> None:
 def test_every_setting_named_there_exists() -> None:
     named = {name for text in read() for name in re.findall(r"\bCONSORTIUM_[A-Z_]*[A-Z]\b", text)}
     assert named
-    assert named <= {f"CONSORTIUM_{name.upper()}" for name in worker.Settings.model_fields}
+    assert named <= {f"CONSORTIUM_{name.upper()}" for name in Settings.model_fields}
 
 
 def test_the_workers_settings_are_taken() -> None:
     given = COMPOSE["services"]["worker"]["environment"]
     chosen = {name.removeprefix("CONSORTIUM_").lower(): value for name, value in given.items() if name.startswith("CONSORTIUM_")}
-    assert worker.Settings(**chosen).log_url.startswith("postgresql://log_worker@")
+    assert Settings(**chosen).log_url.startswith("postgresql://log_worker@")
 
 
 def test_what_a_service_mounts_is_there_and_what_it_is_told_in_secret_is_declared() -> None:

@@ -35,6 +35,7 @@ from activities.tell import Tell
 from domain.kernel import derived_id
 from eventstore.entries import Broken, Entry, verify
 from eventstore.recorder import Recorder
+from settings import open_log
 from tests.probe import PROBE, ProbeWorkflow
 from tests.test_shell import FAST, works
 
@@ -89,7 +90,7 @@ async def work(address: str, log_url: str, queue: str) -> None:
     """A worker, until SIGTERM; then it says how many commands it was given to record."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    client, log = await worker.connect(address), await worker.open_log(log_url)
+    client, log = await worker.connect(address), await open_log(log_url)
     recorder = Recorder(log, {"probe": PROBE})
     sender, recording = Sender(client, queue), Recording(recorder, policies=FAST)
     activities = [*recording.activities(), recording.carrying_out("work", works), recording.carrying_out("tell", Tell(sender))]
@@ -127,7 +128,7 @@ async def follow(log_url: str) -> None:
     """A follower: says every position in the order it sees them, until SIGTERM and the head."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    log, seen = await worker.open_log(log_url), 0
+    log, seen = await open_log(log_url), 0
     _say("ready")
     while True:
         last = stop.is_set()
@@ -190,7 +191,7 @@ async def run(client: Client, log_url: str, commands: int, streams: int, clients
         by_worker = [int((await said(one, stopped=True))[-1]) for one in workers]
         follower.send_signal(signal.SIGTERM)
         seen = [int(line) for line in await following]
-    log = await worker.open_log(log_url)
+    log = await open_log(log_url)
     entries: list[Entry] = []
     while more := await log.read(len(entries), 10_000):
         entries += more

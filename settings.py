@@ -1,0 +1,84 @@
+"""What the environment says: where the consortium's log, its folder and its neighbours are.
+
+The connection to Temporal has its own profiles (`temporalio.envconfig`); everything else is read from variables that
+begin with `CONSORTIUM_`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from activities.clock import TRUE, Clock
+from activities.messages import TASK_QUEUE
+from eventstore.log import Log
+
+
+class Settings(BaseSettings):
+    """What the environment says. A misspelt variable is an error, not a default."""
+
+    model_config = SettingsConfigDict(env_prefix="CONSORTIUM_", extra="forbid")
+
+    folder: Path = Path("state")
+    """Where the embedded default keeps its log, its notices and its address book."""
+    log: str = ""
+    """`postgresql://…`, or the path of an SQLite file; by default `log.db` in the folder."""
+    task_queue: str = TASK_QUEUE
+    address: str = "localhost:7233"
+    """Temporal, when no profile names one."""
+    metrics: str = ""
+    """Where Prometheus finds the worker's metrics, like `127.0.0.1:9464`."""
+    debug: bool = False
+    """Whether the command line shows the trace of an error."""
+    clock: str = ""
+    """For rehearsals: `real,log,pace`, the log's time at a real time, and how many times faster it runs from there."""
+    sanctions_list: Path | None = None
+    """OFAC's `sdn.csv`, or a file with a name a line; by default `sanctions.txt` in the folder."""
+    sanctions_aliases: Path | None = None
+    """OFAC's `alt.csv`."""
+    address_book: Path | None = None
+    """Where people are reached; by default `addresses.toml` in the folder."""
+    sender: str = "Open-model consortium <notices@consortium.invalid>"
+    """Whom notices come from."""
+    smtp_host: str = ""
+    """The mail server; without one notices are written to `outbox` in the folder."""
+    smtp_port: int = Field(default=465, ge=1, le=65_535)
+    smtp_security: Literal["tls", "starttls", "none"] = "tls"
+    smtp_username: str | None = None
+    smtp_password: SecretStr | None = None
+
+    @property
+    def log_clock(self) -> Clock:
+        """The clock of the log. Raises `ValueError`."""
+        return Clock.parse(self.clock) if self.clock else TRUE
+
+    @property
+    def log_url(self) -> str:
+        """Where the log is."""
+        return self.log or str(self.folder / "log.db")
+
+
+def in_force() -> Settings:
+    """The settings in force. Raises `ValueError` for a variable that none of them reads."""
+    known = {f"CONSORTIUM_{name.upper()}" for name in Settings.model_fields}
+    unknown = sorted(name for name in os.environ if name.startswith("CONSORTIUM_") and name not in known)
+    if unknown:
+        raise ValueError(f"{', '.join(unknown)} is no setting; there are {', '.join(sorted(known))}")
+    return Settings()
+
+
+async def open_log(url: str) -> Log:
+    """The log at this place: PostgreSQL for `postgresql://…`, else an SQLite file."""
+    if url.startswith(("postgresql://", "postgres://")):
+        from eventstore.postgres import PostgresLog
+
+        return await PostgresLog.open(url)
+    from eventstore.sqlite import SqliteLog
+
+    path = Path(url.removeprefix("sqlite:"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return await SqliteLog.open(path)
