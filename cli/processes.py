@@ -75,11 +75,11 @@ def _giving(process: str, command: type[Command]) -> Callable[..., Awaitable[Non
     """The function of a subcommand, with a parameter for each field of the command."""
     options = options_of(command)
 
-    async def giving(stream: str, **typed: Any) -> None:
+    async def giving(name: str, /, **typed: Any) -> None:
         by, source = typed["by"], typed.get("from_")
         said = {option: typed[option.field] for option in options if typed.get(option.field)}
         fields = {"kind": command.model_fields["kind"].default} | (_from(source, command) if source else {})
-        await give(by, _stream(process, stream), fields | await _read(said, fields, by))
+        await give(by, _stream(process, name), fields | await _read(said, fields, by))
 
     giving.__signature__ = inspect.Signature(list(_parameters(process, options)))  # type: ignore[attr-defined]
     giving.__annotations__ = {}
@@ -88,7 +88,7 @@ def _giving(process: str, command: type[Command]) -> Callable[..., Awaitable[Non
 
 def _parameters(process: str, options: Sequence[Option]) -> Iterator[inspect.Parameter]:
     yield inspect.Parameter(
-        "stream", inspect.Parameter.POSITIONAL_ONLY,
+        "stream_", inspect.Parameter.POSITIONAL_ONLY,
         annotation=Annotated[str, Parameter(name=process.upper(), help=f"Which {process}, like atlas-1.")],
     )  # fmt: skip
     for option in options:

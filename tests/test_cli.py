@@ -305,7 +305,7 @@ APPLY = ("member", "apply", "helio", "--country", "CH", "--tier", "founding", "-
         ((*APPLY, "--name", "He\u202elio", "--lei", LEI), "U+202E"),
         ((*APPLY, "--name", "He\x1b[31mlio", "--lei", LEI), "U+001B"),
         ((*APPLY, "--name", "Helio", "--lei", LEI.replace("778", "779")), "check digits"),
-        (("round", "record-payment", "r", "--member", "m", "--amount", "1", "--reference", "A", "--value-date", "1.2.2026", "--as", "sam"), "not a day"),
+        (("round", "call-tranche", "r", "--tranche", "1", "--due", "1.2.2026", "--as", "sam"), "not a day"),
         (("round", "call-tranche", "atlas-1", "--tranche", "1.0", "--as", "sam"), "not a whole number"),
         (("show", "round"), "process/slug"),
         (("show", "round/none"), "nothing is on the log"),
