@@ -211,7 +211,7 @@ StepData = Mapping[str, Any]
 class Step(Message):
     """A side effect that is owed. `kind` names its activity; `key` is the same however often it is tried."""
 
-    kind: Slug
+    kind: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
     key: Annotated[str, Field(max_length=160)]
     data: dict[str, Any] = Field(default_factory=dict)
 

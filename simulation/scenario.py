@@ -17,6 +17,7 @@ from domain.charter import Charter
 from domain.funding_messages import Due
 from domain.funding_state import FundingState, books_of
 from domain.kernel import derived_id
+from domain.reference import creditor_reference
 
 ATLAS: Final = "consortium/atlas"
 ROUND: Final = "round/atlas-1"
@@ -41,6 +42,9 @@ class Stage(Protocol):
 
     async def give(self, stream: str, command: Mapping[str, Any], by: str, command_id: str) -> None:
         """Gives a command and waits for its answer. The story asks for nothing that is refused."""
+
+    async def credit(self, amount: int, currency: str, reference: str, end_to_end_id: str, payer: str) -> None:
+        """Money arrives on the consortium's account at the bank, once for each end-to-end id; the treasury will see it on a statement."""
 
     async def until(self, stream: str, holds: Callable[[Look], bool]) -> Look:
         """Waits until the stream is as wished."""
@@ -101,6 +105,9 @@ OFFICERS: Final[Mapping[str, tuple[str, ...]]] = {
     "sam": ("secretariat",), "tess": ("treasurer",), "theo": ("second-signatory",), "cora": ("compliance-reviewer",),
     "lea": ("training-lead",), **dict.fromkeys(BOARD, ("board",)),
 }  # fmt: skip
+IBAN: Final = "CH9300762011623852957"
+BIC: Final = "UBSWCHZH80A"
+"""A made-up account with right check digits, at a bank that exists."""
 AT_ONCE: Final = 8
 """Commands in flight: what a workflow takes on a cluster with default limits."""
 
@@ -125,6 +132,11 @@ class Story:
         for chapter in (self.found, self.admit, self.steer, self.pledge, self.call, self.settle_down):
             await chapter()
 
+    @property
+    def treasury(self) -> str:
+        """The consortium's account."""
+        return f"treasury/{self._charter.treasury.account}"
+
     # ------------------------------------------------------------ chapters
 
     async def found(self) -> None:
@@ -132,6 +144,7 @@ class Story:
         self._stage.told(f"{self._charter.name} is founded under its charter")
         officers = [{"person": person, "offices": sorted(offices)} for person, offices in OFFICERS.items()]
         await self._give(ATLAS, "found", "sam", charter=self._charter.model_dump(mode="json"), officers=officers)
+        await self._give(self.treasury, "open_account", "tess", iban=IBAN, bic=BIC, owner=self._charter.name)
 
     async def admit(self) -> None:
         """Everybody applies, is screened, voted in by the board, signs, and pays the first dues."""
@@ -141,7 +154,8 @@ class Story:
         self._stage.told("  everybody is screened, and the board votes")
         await self._all(self._vote_in(organisation) for organisation in self._organisations)
         self._stage.told("  everybody signs and pays")
-        await self._all(self._enter(number, organisation) for number, organisation in each)
+        await self._all(self._enter(organisation) for organisation in self._organisations)
+        await self._all(self._active(organisation) for organisation in self._organisations)
 
     async def steer(self) -> None:
         """The members rank the sizes of the model."""
@@ -207,14 +221,17 @@ class Story:
             await self._give(f"proposal/admit-{organisation.member}", "cast_ballot", person, person, choice="yes")
         await self._stage.until(organisation.stream, lambda look: look.phase not in {"screening", "voting"})
 
-    async def _enter(self, number: int, organisation: Organisation) -> None:
+    async def _enter(self, organisation: Organisation) -> None:
         stream = organisation.stream
         await self._give(stream, "sign_agreement", organisation.representative, agreement=self._charter.membership.agreement)
         await self._give(stream, "countersign_agreement", "sam")
         if (await self._stage.until(stream, lambda look: True)).phase != "paying":
             return  # paid on another day, when the story was begun before
-        fee, reference = self._charter.tiers[organisation.tier].annual_fee, f"DUES-{number:04}"
-        await self._give(stream, "record_dues_payment", "tess", amount=fee, reference=reference, value_date=await self._today())
+        fee = self._charter.tiers[organisation.tier].annual_fee
+        await self._credit(organisation.member, stream, fee, "dues")
+
+    async def _active(self, organisation: Organisation) -> None:
+        await self._stage.until(organisation.stream, lambda look: look.phase not in {"signing", "paying"})
 
     async def _open_round(self) -> None:
         if (await self._stage.until(ROUND, lambda look: True)).phase != "unopened":
@@ -234,19 +251,21 @@ class Story:
         )  # fmt: skip
 
     async def _pay(self, who: Callable[[str], bool], name: str) -> None:
-        """Everybody of these pays what he owes now, as the bank will say."""
+        """Everybody of these pays what he owes now, and the treasury sees it on its statements."""
         look = await self._stage.until(ROUND, lambda look: True)
         today = (await self._stage.now()).date()
         rate = self._charter.funding.default_interest
         owed = {member: owed for member, owed in owing(look.state, rate, today).items() if who(member) and owed}
-        await self._all(
-            self._give(ROUND, "record_payment", "tess", f"{name}-{member}", member=member, amount=amount,
-                       reference=f"{name.upper().replace(' ', '-')}-{member.upper()}", value_date=today.isoformat())
-            for member, amount in owed.items()
-        )  # fmt: skip
+        await self._all(self._credit(member, ROUND, amount, name) for member, amount in owed.items())
+        received = books_received(look.state)
+        await self._stage.until(
+            ROUND, lambda look: all(books_received(look.state).get(member, 0) >= received.get(member, 0) + owed[member] for member in owed)
+        )
 
-    async def _today(self) -> str:
-        return (await self._stage.now()).date().isoformat()
+    async def _credit(self, member: str, stream: str, amount: int, name: str) -> None:
+        """A member pays, naming the reference that it was given."""
+        reference, end_to_end = creditor_reference(stream, member), f"{name.upper().replace(' ', '-')}-{member.upper()}"[:35]
+        await self._stage.credit(amount, self._charter.currency, reference, end_to_end, member)
 
     # ------------------------------------------------------------ commands
 
@@ -266,6 +285,12 @@ def owing(state: FundingState, rate: int, today: date) -> Mapping[str, int]:
     kept = books_of(state)
     assert kept is not None
     return {member: sum(_with_interest(due, rate, today) for due in account.dues) for member, account in kept.accounts.items()}
+
+
+def books_received(state: FundingState) -> Mapping[str, int]:
+    """What each member of a round has paid into it."""
+    kept = books_of(state)
+    return {} if kept is None else {member: account.figures.received for member, account in kept.accounts.items()}
 
 
 def _with_interest(due: Due, rate: int, today: date) -> int:

@@ -30,6 +30,11 @@ class SimulatedStage:
             recorded = await self._simulation.give(stream, command, by, command_id)
         assert recorded.refusal is None, f"{by} on {stream}: {recorded.refusal}"
 
+    async def credit(self, amount: int, currency: str, reference: str, end_to_end_id: str, payer: str) -> None:
+        """See `Stage.credit`."""
+        async with self._turn:
+            self._simulation.bank.credit(amount, currency, reference, end_to_end_id, payer)
+
     async def until(self, stream: str, holds: Callable[[Look], bool]) -> Look:
         """See `Stage.until`."""
         async with self._turn:

@@ -17,6 +17,8 @@ from eventstore.entries import Submission
 from eventstore.log import Log
 from eventstore.recorder import Recorded, Recorder, Standing
 from eventstore.wire import canonical_command
+from simulation import bank
+from simulation.bank import Bank
 
 Outside = Callable[[Step], Awaitable[dict[str, Any]]]
 """What the outside world answers to a step: its outcome as a command."""
@@ -36,10 +38,11 @@ async def agreeable(step: Step) -> dict[str, Any]:
 
 
 class Simulation:
-    """A consortium on a virtual clock, used by one task at a time."""
+    """A consortium on a virtual clock with a bank of its own, used by one task at a time."""
 
     def __init__(self, start: datetime, log: Log, outside: Outside = agreeable) -> None:
         self.now = start
+        self.bank = Bank(lambda: self.now)
         self.recorder = Recorder(log)
         self._outside = outside
         self._standings: dict[str, Standing] = {}
@@ -107,11 +110,16 @@ class Simulation:
         assert self._standings[stream].agenda.deadline != deadline, f"{deadline.command.kind} on {stream} came, and still stands"
 
     async def _carry_out(self, stream: str, step: Step, attempt: int) -> None:
-        outcome = await (self._tell(stream, step) if step.kind == "tell" else self._outside(step))
+        outcome = await self._answer(stream, step)
         recorded = await self._record(stream, outcome, SERVICE, derived_id(stream, "outcome", step.key, str(attempt)))
         if recorded.refusal is not None:
             failure = {"kind": "fail_step", "step": step.key, "reason": f"{recorded.refusal.rule}: {recorded.refusal.message}"}
             await self._record(stream, failure, SERVICE, derived_id(stream, "failure", step.key, str(attempt)))
+
+    async def _answer(self, stream: str, step: Step) -> dict[str, Any]:
+        if step.kind == "tell":
+            return await self._tell(stream, step)
+        return await (self.bank.answer(step) if step.kind in bank.STEPS else self._outside(step))
 
     async def _tell(self, stream: str, step: Step) -> dict[str, Any]:
         told = await self._record(step.data["stream"], step.data["command"], SERVICE, derived_id(stream, "tell", step.key))
