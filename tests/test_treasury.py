@@ -1,0 +1,650 @@
+"""The treasury: the consortium's bank account, from the statement to the payment order.
+
+States: unopened, open. A line of a statement is booked, then matched, unmatched, returning, sent-back, explained, paid or reversed;
+or doubted, then booked or dismissed. A payment is ordered, sending, taken, confirmed, returned, failed or cancelled.
+
+| command | by whom | events | refusals (besides office_required, service_only, account_not_opened) |
+| --- | --- | --- | --- |
+| open_account | treasurer | account_opened | other_account (`treasury.account`), account_opened, wrong_currency |
+| look_for_statements | treasurer; the service when due | statements_sought | |
+| statements_fetched | service | statements_found, import_started… | |
+| import_statement | treasurer | import_started | |
+| statement_read | service | line_booked, line_doubted, and what each is; chunk_imported | |
+| statement_refused | service | import_refused | |
+| assign_line | treasurer | line_matched | no_such_line, line_not_waiting, not_a_receipt, wrong_currency, no_such_receiver, unknown_member |
+| return_line | treasurer | payment_ordered | no_such_line, line_not_waiting, not_a_receipt |
+| book_line | treasurer | line_explained | no_such_line, line_not_waiting |
+| judge_line | treasurer | line_dismissed, or line_booked and what it is | no_such_line, line_not_waiting |
+| turn_away_payment | service | line_unmatched | |
+| name_payee | treasurer; a member's own by its representative | payee_named | not_a_representative |
+| approve_payee | the charter's `payee_offices`, not who named it | payee_signed, payee_approved | no_such_details, same_person |
+| block_payee | the charter's `payee_offices` | payee_blocked | |
+| order_payment | service for other streams; treasurer for the treasury | payment_ordered | no_source, payment_exists, wrong_currency |
+| approve_payment | the charter's `approval_offices`, different people, not the orderer | payment_signed, payment_approved | no_such_payment, payment_not_ordered, same_person, payee_not_approved, digest_differs, more_than_held |
+| payment_accepted, payment_rejected | service | payment_taken, payment_failed | |
+| record_rejection | treasurer | payment_failed | no_such_payment, payment_not_sent |
+| retry_payment | treasurer | payment_renewed | no_such_payment, payment_not_failed |
+| cancel_payment | treasurer | payment_cancelled, line_unmatched | no_such_payment, payment_under_way |
+
+| deadline | comes | events |
+| --- | --- | --- |
+| look_for_statements | every `statement_hours` | statements_sought |
+
+Steps: `fetch_statements`, `read_statement`, `send_payment`; `tell` (money to rounds and members, the fate of payments to who ordered
+them), `notify`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import date
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from domain.reference import creditor_reference
+from domain.register import PaymentExpected
+from domain.treasury import TREASURY
+from domain.treasury_messages import (
+    ApprovePayee,
+    ApprovePayment,
+    AssignLine,
+    Balance,
+    BlockPayee,
+    BookLine,
+    CancelPayment,
+    Creditor,
+    ImportStatement,
+    JudgeLine,
+    Line,
+    LookForStatements,
+    NamePayee,
+    OpenAccount,
+    OrderPayment,
+    Page,
+    PaymentAccepted,
+    PaymentRejected,
+    Purpose,
+    RecordRejection,
+    RetryPayment,
+    ReturnLine,
+    SendPayment,
+    StatementFile,
+    StatementRead,
+    StatementRefused,
+    StatementsFetched,
+    TurnAwayPayment,
+    details_digest,
+    payment_digest,
+    sending_ids,
+)
+from domain.treasury_state import Open
+from tests.stories import Story, charter, day, founded, noted, with_members
+
+IBAN = "CH9300762011623852957"
+SUPPLIER = "DE89370400440532013000"
+OTHER = "GB29NWBK60161331926819"
+TREASURY_STREAM = "treasury/main"
+ADA = creditor_reference("round/atlas-1", "ada")
+TODAY = day(0).date()
+
+
+def unopened(**changes: Any) -> Story:
+    register = with_members(founded(charter(**changes)), "ada", "bel")
+    for member in ("ada", "bel"):
+        for stream in ("round/atlas-1", f"member/{member}"):
+            register = noted(register, PaymentExpected(reference=creditor_reference(stream, member), stream=stream, member=member))
+    return Story.of(TREASURY, TREASURY_STREAM, register)
+
+
+def opened(**changes: Any) -> Story:
+    return unopened(**changes).when(OpenAccount(iban=IBAN, owner="Atlas"), by="tess").followed_by("account_opened")
+
+
+def file(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
+def line(amount: int = 100_000, **fields: Any) -> Line:
+    usual: dict[str, Any] = {"booked_on": TODAY, "value_date": TODAY, "currency": "USD", "side": "credit"}
+    return Line(amount=amount, **(usual | fields))
+
+
+def page(statement: str = "S1", number: int = 1, **fields: Any) -> Page:
+    return Page(statement=statement, page=number, **({"account": IBAN, "currency": "USD"} | fields))
+
+
+def imported(story: Story, *lines: Line, name: str = "a", of: Page | None = None, cursor: str = "") -> Story:
+    """A stored file is imported, and this is its first chunk."""
+    story = story.when(ImportStatement(file=file(name)), by="tess")
+    step = next(step for step in story.steps if step.kind == "read_statement" and step.data["file"] == file(name))
+    return story.when(StatementRead(step=step.key, file=file(name), page=of or page(), lines=lines, next_cursor=cursor))
+
+
+def state(story: Story) -> Open:
+    current = story.state.state
+    assert isinstance(current, Open)
+    return current
+
+
+def balance(story: Story) -> int:
+    return state(story).balances["USD"]
+
+
+def kinds(story: Story) -> list[str]:
+    assert story.refusal is None, story.refusal
+    return [event.kind for event in story.answer if event.kind not in {"step_owed", "step_carried_out"}]
+
+
+def told(story: Story, kind: str) -> list[dict[str, Any]]:
+    """The commands of this kind that other streams are told."""
+    return [step.data["command"] for step in story.steps if step.kind == "tell" and step.data["command"]["kind"] == kind]
+
+
+def funded(amount: int = 1_000_000) -> Story:
+    """A member's money is there."""
+    return imported(opened(), line(amount, reference=ADA, bank_id="IN"), name="funding", of=page("S0"))
+
+
+def with_payee(story: Story, payee: str = "cloud", iban: str = SUPPLIER, by: str = "tess") -> Story:
+    details = details_digest(Creditor(name="Cloud AG", iban=iban))
+    story = story.when(NamePayee(payee=payee, name="Cloud AG", iban=iban), by=by).followed_by("payee_named")
+    return story.when(ApprovePayee(payee=payee, details=details), by="theo").followed_by("payee_approved")
+
+
+def ordered(story: Story, amount: int = 400_000, **fields: Any) -> Story:
+    usual: dict[str, Any] = {"payment": "p1", "payee": "cloud", "source": "round/atlas-1", "purpose": Purpose.SPENDING, "subject": "gpu-1"}
+    return story.when(OrderPayment(amount=amount, **(usual | {"ordered_by": "tess"} | fields)))
+
+
+def digest(story: Story, name: str = "p1") -> str:
+    payment = state(story).payments[name]
+    account = state(story).payees[payment.payee].account
+    assert account is not None
+    return payment_digest(name, payment.attempt, payment.amount, payment.currency, payment.payee, account)
+
+
+def signed(story: Story, name: str = "p1", *, by: tuple[str, ...] = ("theo", "bo")) -> Story:
+    for person in by:
+        story = story.when(ApprovePayment(payment=name, digest=digest(story, name)), by=person)
+    return story
+
+
+def sent(amount: int = 400_000) -> Story:
+    return signed(ordered(with_payee(funded()), amount)).followed_by("payment_approved")
+
+
+def taken(story: Story, name: str = "p1") -> Story:
+    attempt = state(story).payments[name].attempt
+    return story.when(PaymentAccepted(step=f"pay:{name}:{attempt}", payment=name, attempt=attempt)).followed_by(
+        "step_carried_out", "payment_taken"
+    )
+
+
+def own_id(name: str = "p1", attempt: int = 1) -> str:
+    return sending_ids(TREASURY_STREAM, name, attempt)[1]
+
+
+def confirmed() -> Story:
+    return imported(taken(sent()), line(400_000, side="debit", end_to_end_id=own_id(), bank_id="OUT"), name="out", of=page("S1"))
+
+
+# ---------------------------------------------------------------- the account and its statements
+
+
+def test_the_treasurer_opens_the_account_that_the_charter_names() -> None:
+    ask = OpenAccount(iban="CH93 0076 2011 6238 5295 7", owner="Atlas")
+    unopened().when(ask, by="sam").refused("office_required")
+    unopened(treasury__account="other").when(ask, by="tess").refused("other_account")
+    unopened().when(ask.model_copy(update={"currency": "EUR"}), by="tess").refused("wrong_currency")
+    unopened().when(ordered_command()).refused("account_not_opened")
+    story = opened()
+    assert state(story).account.iban == IBAN
+    story.when(OpenAccount(iban=IBAN, owner="Atlas"), by="tess").then()
+    story.when(OpenAccount(iban=SUPPLIER, owner="Atlas"), by="tess").refused("account_opened")
+
+
+def ordered_command() -> OrderPayment:
+    return OrderPayment(payment="p", payee="cloud", amount=1, source="round/x", purpose=Purpose.SPENDING, subject="x")
+
+
+@pytest.mark.parametrize(
+    "iban", ["CH9300762011623852958", "CH93007620116238529", "DE8937040044053201300", "", "CH93 <script>", "1234567890123456"]
+)
+def test_account_numbers_with_wrong_digits_are_no_account_numbers(iban: str) -> None:
+    with pytest.raises(ValidationError) as error:
+        OpenAccount(iban=iban, owner="Atlas")
+    assert not iban or iban not in str(error.value)
+
+
+def test_account_numbers_are_shown_to_nobody_whole() -> None:
+    story = ordered(with_payee(opened()))
+    headline = TREASURY.describe(story.state.state)
+    shown = f"{headline} {story.state.state!r} {OpenAccount(iban=IBAN, owner='Atlas')!r}"
+    assert IBAN not in shown
+    assert SUPPLIER not in shown
+    assert "CH93…2957" in headline.line
+
+
+def test_the_bank_is_asked_every_day_and_when_the_treasurer_wants() -> None:
+    story = opened().due().followed_by("statements_sought").owes("fetch_statements", "fetch:1")
+    assert story.agenda.deadline is not None
+    assert story.agenda.deadline.at == day(2)
+    story = story.when(LookForStatements(), by="tess").followed_by("statements_sought").owes("fetch_statements", "fetch:2")
+    story.when(LookForStatements(), by="rep-ada").refused("office_required")
+    story.when(LookForStatements()).then()
+
+
+def test_every_new_file_is_read_and_more_are_asked_for_at_once() -> None:
+    story = opened().due()
+    files = (StatementFile(file=file("a")), StatementFile(file=file("b")), StatementFile(file=file("a")))
+    story = story.when(StatementsFetched(step="fetch:1", files=files, cursor="2", more=True))
+    assert kinds(story) == ["statements_found", "import_started", "import_started", "statements_sought"]
+    assert story.state.owed["fetch:2"].data["cursor"] == "2"
+    again = story.when(StatementsFetched(step="fetch:2", files=files, cursor="2", more=True))
+    assert kinds(again) == []
+
+
+def test_a_file_is_read_chunk_by_chunk() -> None:
+    story = imported(opened(), line(bank_id="1"), cursor="1")
+    assert state(story).files[file("a")].stage == "reading"
+    (step,) = (step for step in story.steps if step.kind == "read_statement")
+    assert step.data["cursor"] == "1"
+    story = story.when(StatementRead(step=step.key, file=file("a"), page=page(), lines=(line(bank_id="2"),)))
+    assert (state(story).files[file("a")].stage, balance(story)) == ("read", 200_000)
+    story.when(ImportStatement(file=file("a")), by="tess").then()
+    story.when(ImportStatement(file=file("b")), by="rep-ada").refused("office_required")
+
+
+def test_a_file_that_is_refused_is_shown_and_can_be_tried_again() -> None:
+    story = opened().when(ImportStatement(file=file("bomb"), name="bomb.xml"), by="tess")
+    (step,) = (step for step in story.steps if step.kind == "read_statement")
+    story = story.when(StatementRefused(step=step.key, file=file("bomb"), reason="an entity is declared"))
+    assert kinds(story) == ["import_refused"]
+    assert "bomb.xml" in TREASURY.describe(story.state.state).text
+    story = story.when(ImportStatement(file=file("bomb")), by="tess").followed_by("import_started")
+    assert [step.key for step in story.steps if step.kind == "read_statement"] == [f"read:{file('bomb')}:2:1"]
+
+
+def test_lines_of_another_account_count_nothing() -> None:
+    assert balance(imported(opened(), line(), of=page(account=SUPPLIER))) == 0
+
+
+# ---------------------------------------------------------------- once, whatever the files repeat
+
+
+def test_the_same_statement_in_another_file_counts_nothing_twice() -> None:
+    lines = (line(bank_id="1", reference=ADA), line(occurrence=1), line(occurrence=2), line(5, side="debit"))
+    story = imported(opened(), *lines)
+    again = imported(story, *lines, name="b")
+    assert kinds(again) == ["chunk_imported"]
+    assert balance(again) == balance(story) == 299_995
+    assert state(again).files[file("b")].repeated == 4
+
+
+def test_a_corrected_line_with_the_banks_id_waits_for_a_person() -> None:
+    story = imported(opened(), line(bank_id="1"))
+    story = imported(story, line(bank_id="1", reference=ADA), name="b", of=page("S1-corrected"))
+    assert kinds(story) == ["line_doubted", "chunk_imported"]
+    assert balance(story) == 100_000
+    doubted = next(name for name, movement in state(story).movements.items() if movement.stage == "doubted")
+    story.when(JudgeLine(line=doubted, verdict="repeat", reason="x"), by="sam").refused("office_required")
+    repeat = story.when(JudgeLine(line=doubted, verdict="repeat", reason="corrected"), by="tess").followed_by("line_dismissed")
+    assert (balance(repeat), doubted in state(repeat).waiting) == (100_000, False)
+    assert kinds(imported(repeat, line(bank_id="1", reference=ADA), name="c", of=page("S1-corrected"))) == ["chunk_imported"]
+    new = story.when(JudgeLine(line=doubted, verdict="new", reason="two"), by="tess").followed_by("line_booked", "line_matched")
+    assert balance(new) == 200_000
+    new.when(JudgeLine(line=doubted, verdict="new", reason="two"), by="tess").refused("line_not_waiting")
+
+
+def test_two_lines_without_the_banks_id_on_two_pages_are_not_told_apart_by_guessing() -> None:
+    story = imported(opened(), line(), of=page("S1", 1, last=False))
+    story = imported(story, line(), name="b", of=page("S1", 2))
+    assert kinds(story) == ["line_doubted", "chunk_imported"]
+    assert kinds(imported(story, line(), name="c", of=page("S1", 2))) == ["chunk_imported"]
+    assert kinds(imported(story, line(), name="d", of=page("S1", 1))) == ["chunk_imported"]
+
+
+def test_transactions_of_one_entry_that_share_the_banks_id_all_count() -> None:
+    story = imported(opened(), *(line(10, bank_id="BATCH", end_to_end_id=f"E{number}") for number in range(3)))
+    assert balance(story) == 30
+
+
+def test_pages_may_come_in_any_order_and_a_missing_one_is_shown() -> None:
+    third = imported(opened(), line(bank_id="3"), of=page("S1", 3))
+    assert state(third).gaps == ("statement S1: page 1 is missing",)
+    first = imported(third, line(bank_id="1"), name="b", of=page("S1", 1, last=False))
+    assert state(first).gaps == ("statement S1: page 2 is missing",)
+    assert TREASURY.describe(first.state.state).values["gaps"] == 1
+    second = imported(first, line(bank_id="2"), name="c", of=page("S1", 2, last=False))
+    assert (state(second).gaps, balance(second)) == ((), 300_000)
+
+
+def statement(number: int, opening: int, closing: int, **fields: Any) -> Page:
+    on = date(2026, 11, number)
+    return page(f"S{number}", sequence=number, opening=Balance(amount=opening, on=on), closing=Balance(amount=closing, on=on), **fields)
+
+
+def test_a_missing_statement_and_balances_that_do_not_join_are_shown() -> None:
+    story = imported(opened(), line(100, bank_id="1"), of=statement(1, 0, 100))
+    assert TREASURY.describe(story.state.state).values["differs_minor"] == 0
+    gap = imported(story, line(100, bank_id="3"), name="b", of=statement(3, 150, 250))
+    assert state(gap).gaps == ("2026: statement 2 is missing",)
+    whole = imported(gap, line(50, bank_id="2"), name="c", of=statement(2, 100, 150))
+    assert state(whole).gaps == ()
+    broken = imported(story, line(50, bank_id="2"), name="c", of=statement(2, 101, 151))
+    assert state(broken).gaps == ("2026: statement 2 does not begin with the balance that statement 1 ends with",)
+    differs = imported(story, line(50, bank_id="2"), name="c", of=statement(2, 100, 151))
+    assert TREASURY.describe(differs.state.state).values["differs_minor"] == -1
+
+
+# ---------------------------------------------------------------- whose money
+
+
+@pytest.mark.parametrize("amount", [100_000, 1, 10**12])
+def test_money_with_a_known_reference_is_passed_on_whatever_the_amount(amount: int) -> None:
+    story = imported(opened(), line(amount, reference=ADA, bank_id="1"))
+    assert kinds(story) == ["line_booked", "line_matched", "chunk_imported"]
+    (paid,) = told(story, "record_payment")
+    assert (paid["member"], paid["amount"], paid["value_date"]) == ("ada", amount, TODAY.isoformat())
+    twice = imported(story, line(amount, reference=ADA, bank_id="2"), name="b", of=page("S2"))
+    assert len({paid["reference"] for paid in told(twice, "record_payment")}) == 2
+
+
+def test_dues_go_to_the_membership() -> None:
+    story = imported(opened(), line(reference=creditor_reference("member/bel", "bel")))
+    (paid,) = told(story, "record_dues_payment")
+    assert set(paid) == {"kind", "amount", "currency", "reference", "value_date"}
+
+
+def test_a_value_date_that_has_not_come_is_todays() -> None:
+    story = imported(opened(), line(reference=ADA, value_date=day(3).date()))
+    assert told(story, "record_payment")[0]["value_date"] == TODAY.isoformat()
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [({}, "no-reference"), ({"reference": "RF18539007547034"}, "unknown-reference"), ({"currency": "EUR", "reference": ADA}, "wrong-currency"),
+     ({"side": "debit"}, "unknown-debit"), ({"reversal": True}, "unknown-reversal"), ({"side": "debit", "reversal": True}, "unknown-reversal")],
+)  # fmt: skip
+def test_what_nobody_recognises_waits_for_the_treasurer(fields: dict[str, Any], why: str) -> None:
+    story = imported(opened(), line(**fields))
+    assert kinds(story) == ["line_booked", "line_unmatched", "chunk_imported"]
+    (name,) = state(story).waiting
+    assert state(story).movements[name].reason == why
+    headline = TREASURY.describe(story.state.state)
+    assert headline.waits_for == ("office:treasurer",)
+    assert f"| {why} |" in headline.text
+    assert state(story).free == min(0, balance(story)), "money in suspense is nobody's to spend"
+
+
+def waiting(**fields: Any) -> tuple[Story, str]:
+    story = imported(opened(), line(**fields))
+    (name,) = state(story).waiting
+    return story, name
+
+
+def assign(name: str, stream: str = "round/atlas-1", member: str = "ada") -> AssignLine:
+    return AssignLine(line=name, stream=stream, member=member, reason="they wrote")
+
+
+def test_the_treasurer_assigns_unmatched_money_and_what_is_turned_away_waits_again() -> None:
+    story, name = waiting()
+    story.when(assign(name), by="sam").refused("office_required")
+    story.when(assign(name, "proposal/x"), by="tess").refused("no_such_receiver")
+    story.when(assign(name, "round/atlas-1", "nobody"), by="tess").refused("unknown_member")
+    story.when(assign(name, "member/ada", "bel"), by="tess").refused("unknown_member")
+    story.when(assign("LINE-" + "0" * 32), by="tess").refused("no_such_line")
+    story = story.when(assign(name), by="tess").followed_by("line_matched")
+    story.when(assign(name), by="tess").then()
+    story.when(assign(name, "member/bel", "bel"), by="tess").refused("line_not_waiting")
+    away = TurnAwayPayment(line=name, stream="round/atlas-1", reason="the round is over")
+    story.when(away, by="tess").refused("service_only")
+    story = story.when(away).followed_by("line_unmatched")
+    story.when(away).then()
+    story = story.when(assign(name, "member/ada"), by="tess").followed_by("line_matched")
+    assert [step.key for step in story.steps if step.kind == "tell"] == [f"tell:{name}:1", f"tell:{name}:2"]
+
+
+def test_money_in_another_currency_or_taken_from_the_account_is_assigned_to_nobody() -> None:
+    story, name = waiting(currency="EUR")
+    story.when(assign(name), by="tess").refused("wrong_currency")
+    story, name = waiting(side="debit")
+    story.when(assign(name), by="tess").refused("not_a_receipt")
+    story.when(ReturnLine(line=name, payee="cloud", reason="x"), by="tess").refused("not_a_receipt")
+    booked = story.when(BookLine(line=name, account="bank-charges", reason="fees"), by="tess").followed_by("line_explained")
+    booked.when(BookLine(line=name, account="bank-charges", reason="fees"), by="tess").then()
+    assert balance(booked) == -100_000
+    assert not state(booked).waiting
+
+
+def test_unmatched_money_goes_back_as_a_payment_and_nothing_else_may_use_it() -> None:
+    story, name = waiting()
+    story = with_payee(story).when(ReturnLine(line=name, payee="cloud", reason="not ours"), by="tess").followed_by("payment_ordered")
+    story.when(ReturnLine(line=name, payee="cloud", reason="not ours"), by="tess").then()
+    (payment,) = state(story).payments
+    other = signed(ordered(story, 1), by=("theo",))
+    other.when(ApprovePayment(payment="p1", digest=digest(other)), by="bo").refused("more_than_held")
+    gone = signed(story, payment).followed_by("payment_approved")
+    assert state(gone).free == 0
+    gone = imported(gone, line(side="debit", end_to_end_id=own_id(payment)), name="b", of=page("S2"))
+    assert (kinds(gone), balance(gone), told(gone, "record_refund")) == (["line_booked", "payment_confirmed", "chunk_imported"], 0, [])
+    kept = story.when(CancelPayment(payment=payment, reason="ours"), by="tess").followed_by("payment_cancelled", "line_unmatched")
+    kept = kept.when(assign(name), by="tess").followed_by("line_matched")
+    again = story.when(CancelPayment(payment=payment, reason="x"), by="tess").when(
+        ReturnLine(line=name, payee="cloud", reason="x"), by="tess"
+    )
+    assert len(state(again).payments) == 2
+
+
+# ---------------------------------------------------------------- reversals
+
+
+def test_a_reversal_takes_back_what_was_passed_on() -> None:
+    story = imported(opened(), line(reference=ADA, bank_id="1"))
+    (paid,) = told(story, "record_payment")
+    story = imported(story, line(side="debit", reversal=True, reference=ADA, bank_id="9"), name="b", of=page("S2"))
+    assert kinds(story) == ["line_booked", "receipt_reversed", "chunk_imported"]
+    (undo,) = told(story, "reverse_payment")
+    assert (undo["original"], undo["amount"], undo["member"], balance(story)) == (paid["reference"], 100_000, "ada", 0)
+    again = imported(story, line(side="debit", reversal=True, reference=ADA, bank_id="10"), name="c", of=page("S3"))
+    assert kinds(again) == ["line_booked", "line_unmatched", "chunk_imported"]
+    story = story.when(TurnAwayPayment(line=undo["reference"], stream="round/atlas-1", reason="refunded")).followed_by("line_unmatched")
+    story.when(BookLine(line=undo["reference"], account="other", reason="claimed"), by="tess").followed_by("line_explained")
+
+
+def test_a_reversal_of_waiting_money_empties_the_inbox() -> None:
+    story = imported(opened(), line(bank_id="1"))
+    story = imported(story, line(side="debit", reversal=True, bank_id="1"), name="b", of=page("S2"))
+    assert (dict(state(story).waiting), balance(story), state(story).earmarked["USD"]) == ({}, 0, 0)
+
+
+def test_a_reversal_that_comes_before_what_it_undoes_waits_for_it() -> None:
+    story = imported(opened(), line(side="debit", reversal=True, reference=ADA, bank_id="1"), of=page("S2"))
+    story = imported(story, line(reference=ADA, bank_id="1"), name="b", of=page("S1"))
+    assert kinds(story) == ["line_booked", "receipt_reversed", "chunk_imported"]
+    assert (told(story, "record_payment"), dict(state(story).waiting), balance(story)) == ([], {}, 0)
+
+
+# ---------------------------------------------------------------- payees
+
+
+def test_bank_details_are_used_only_after_another_person_approved_exactly_them() -> None:
+    name = NamePayee(payee="cloud", name="Cloud AG", iban=SUPPLIER)
+    details = details_digest(Creditor(name="Cloud AG", iban=SUPPLIER))
+    approve = ApprovePayee(payee="cloud", details=details)
+    opened().when(name, by="rep-ada").refused("office_required")
+    story = opened().when(name, by="tess").followed_by("payee_named")
+    story.when(name, by="tess").then()
+    story.when(approve, by="tess").refused("same_person")
+    story.when(approve, by="sam").refused("office_required")
+    story.when(approve.model_copy(update={"details": "0" * 64}), by="theo").refused("no_such_details")
+    story = story.when(approve, by="theo").followed_by("payee_approved")
+    story.when(approve, by="bo").then()
+    changed = story.when(NamePayee(payee="cloud", name="Cloud AG", iban=OTHER), by="tess").followed_by("payee_named")
+    account = state(changed).payees["cloud"].account
+    assert account is not None
+    assert account.iban == SUPPLIER, "the approved account stays until the new one is approved"
+    blocked = changed.when(BlockPayee(payee="cloud", reason="fraud"), by="theo").followed_by("payee_blocked")
+    assert state(blocked).payees["cloud"].account is None
+    blocked.when(BlockPayee(payee="cloud", reason="fraud"), by="theo").then()
+    story.when(BlockPayee(payee="cloud", reason="x"), by="sam").refused("office_required")
+
+
+def test_a_representative_names_the_account_of_its_own_member() -> None:
+    mine = NamePayee(payee="member:ada", name="Ada", iban=SUPPLIER)
+    opened().when(mine, by="rep-ada").followed_by("payee_named")
+    opened().when(mine, by="rep-bel").refused("not_a_representative")
+
+
+def test_the_charter_may_ask_for_more_approvals_of_payees() -> None:
+    story = opened(treasury__payee_approvals=2).when(NamePayee(payee="cloud", name="C", iban=SUPPLIER), by="tess")
+    approve = ApprovePayee(payee="cloud", details=details_digest(Creditor(name="C", iban=SUPPLIER)))
+    story = story.when(approve, by="theo").followed_by("payee_signed")
+    story.when(approve, by="theo").then()
+    story.when(approve, by="bo").followed_by("payee_approved")
+
+
+# ---------------------------------------------------------------- payments out
+
+
+def test_a_payment_is_ordered_by_another_stream_or_the_treasurer_once() -> None:
+    story = ordered(opened()).followed_by("payment_ordered")
+    ordered(story).then()
+    ordered(story, 400_001).refused("payment_exists")
+    ordered(opened(), source=None).refused("no_source")
+    ordered(opened(), currency="EUR").refused("wrong_currency")
+    own = OrderPayment(payment="rent", payee="cloud", amount=5)
+    opened().when(own, by="sam").refused("office_required")
+    opened().when(own.model_copy(update={"source": "round/atlas-1"}), by="tess").refused("service_only")
+    opened().when(own, by="tess").followed_by("payment_ordered")
+
+
+def test_a_payment_needs_different_people_who_did_not_order_it_and_sign_exactly_it() -> None:
+    story = ordered(with_payee(funded()))
+    approve = ApprovePayment(payment="p1", digest=digest(story))
+    story.when(approve, by="tess").refused("same_person")
+    story.when(approve, by="sam").refused("office_required")
+    story.when(approve.model_copy(update={"digest": "0" * 64}), by="theo").refused("digest_differs")
+    story.when(ApprovePayment(payment="p9", digest="0" * 64), by="theo").refused("no_such_payment")
+    ordered(funded()).when(approve, by="theo").refused("payee_not_approved")
+    story = story.when(approve, by="theo").followed_by("payment_signed")
+    story.when(approve, by="theo").then()
+    story = story.when(approve, by="bo").followed_by("payment_approved").owes("send_payment", "pay:p1:1")
+    story.when(approve, by="bo").then()
+    assert [step.key for step in story.steps if step.kind == "send_payment"] == ["pay:p1:1"]
+
+
+def test_what_goes_to_the_bank_is_fixed_when_it_is_approved() -> None:
+    (step,) = (step for step in sent().steps if step.kind == "send_payment")
+    order = SendPayment.model_validate_json(json.dumps(step.data))
+    assert (order.message_id, order.end_to_end_id) == sending_ids(TREASURY_STREAM, "p1", 1)
+    assert (order.creditor.iban, order.amount, order.execute_on) == (SUPPLIER, 400_000, date(2026, 11, 3))
+    assert len(order.end_to_end_id) <= 35
+
+
+def test_a_new_account_of_the_payee_needs_every_signature_again() -> None:
+    story = signed(ordered(with_payee(funded())), by=("theo",))
+    old = digest(story)
+    story = with_payee(story, iban=OTHER)
+    story.when(ApprovePayment(payment="p1", digest=old), by="bo").refused("digest_differs")
+    story = signed(story, by=("bo",)).followed_by("payment_signed")
+    signed(story, by=("theo",)).followed_by("payment_approved")
+
+
+def test_never_is_more_approved_than_is_held_and_free() -> None:
+    story = ordered(with_payee(funded()), 600_000)
+    story = ordered(signed(story), 500_000, payment="p2", subject="gpu-2")
+    refused = signed(story, "p2")
+    refused.refused("more_than_held")
+    more = imported(refused, line(100_000, reference=ADA, bank_id="X"), name="more", of=page("S7"))
+    signed(more, "p2", by=("bo",)).followed_by("payment_approved")
+
+
+def test_a_payment_is_confirmed_only_by_a_debit_with_its_id_and_amount() -> None:
+    story = taken(sent())
+    other = imported(story, line(399_999, side="debit", end_to_end_id=own_id()), name="b")
+    assert state(other).movements[next(iter(state(other).waiting))].reason == "other-amount"
+    story = confirmed()
+    assert kinds(story) == ["line_booked", "payment_confirmed", "chunk_imported"]
+    (record,) = told(story, "record_spending")
+    assert record["spending"] == "gpu-1"
+    assert (balance(story), state(story).outgoing["USD"]) == (600_000, 0)
+    twice = imported(story, line(400_000, side="debit", end_to_end_id=own_id(), bank_id="OUT-2"), name="c", of=page("S3"))
+    assert state(twice).movements[next(iter(state(twice).waiting))].reason == "unknown-debit"
+
+
+def test_a_refund_tells_its_round_of_the_member() -> None:
+    story = with_payee(funded(), "member:ada")
+    story = ordered(story, payee="member:ada", purpose=Purpose.REFUND, subject="ada")
+    story = imported(signed(story), line(400_000, side="debit", end_to_end_id=own_id()), name="b")
+    (record,) = told(story, "record_refund")
+    assert record == {"kind": "record_refund", "payment": "p1", "member": "ada", "amount": 400_000, "reference": record["reference"]}
+    story = story.when(PaymentAccepted(step="pay:p1:1", payment="p1", attempt=1))
+    assert kinds(story) == [], "a statement says more than an answer that comes late"
+
+
+def test_a_rejected_payment_is_tried_anew_on_another_account_under_another_id() -> None:
+    story = sent().when(PaymentRejected(step="pay:p1:1", payment="p1", attempt=1, code="AC04", reason="closed account"))
+    assert kinds(story) == ["payment_failed"]
+    assert state(story).outgoing["USD"] == 0
+    story.when(RetryPayment(payment="p1"), by="sam").refused("office_required")
+    story.when(ApprovePayment(payment="p1", digest="0" * 64), by="theo").refused("payment_not_ordered")
+    story = with_payee(story, iban=OTHER).when(RetryPayment(payment="p1"), by="tess").followed_by("payment_renewed")
+    story.when(RetryPayment(payment="p1"), by="tess").then()
+    story = signed(story).followed_by("payment_approved").owes("send_payment", "pay:p1:2")
+    assert own_id(attempt=1) != own_id(attempt=2)
+    late = imported(story, line(400_000, side="debit", end_to_end_id=own_id(attempt=1)), name="b")
+    assert state(late).movements[next(iter(state(late).waiting))].reason == "unknown-debit"
+    story = imported(story, line(400_000, side="debit", end_to_end_id=own_id(attempt=2)), name="b")
+    assert len(told(story, "record_spending")) == 1
+
+
+def test_a_rejection_that_the_bank_told_later_is_recorded_by_the_treasurer() -> None:
+    ask = RecordRejection(payment="p1", reason="recalled by the bank")
+    taken(sent()).when(ask, by="sam").refused("office_required")
+    story = taken(sent()).when(ask, by="tess").followed_by("payment_failed")
+    story.when(ask, by="tess").then()
+    ordered(opened()).when(ask, by="tess").refused("payment_not_sent")
+    shown = imported(story, line(400_000, side="debit", end_to_end_id=own_id()), name="b")
+    assert "payment_confirmed" in kinds(shown), "the statement is right"
+
+
+def test_a_payment_that_comes_back_is_told_and_paid_anew_or_given_up() -> None:
+    story = imported(confirmed(), line(400_000, end_to_end_id=own_id(), return_reason="AC01", bank_id="B"), name="back", of=page("S2"))
+    assert kinds(story) == ["line_booked", "payment_returned", "chunk_imported"]
+    (back,) = told(story, "return_spending")
+    assert (back["spending"], balance(story)) == ("gpu-1", 1_000_000)
+    renewed = signed(story.when(RetryPayment(payment="p1"), by="tess")).followed_by("payment_approved")
+    renewed = imported(renewed, line(400_000, side="debit", end_to_end_id=own_id(attempt=2)), name="again", of=page("S4"))
+    assert len(told(renewed, "record_spending")) == 2
+    story = story.when(CancelPayment(payment="p1", reason="no account"), by="tess").followed_by("payment_cancelled")
+    assert told(story, "release_spending") == [{"kind": "release_spending", "spending": "gpu-1", "reason": "no account"}]
+
+
+def test_a_return_that_comes_before_its_debit_waits_for_it() -> None:
+    story = imported(taken(sent()), line(400_000, end_to_end_id=own_id(), bank_id="B"), name="back", of=page("S2"))
+    assert kinds(story) == ["line_booked", "line_unmatched", "chunk_imported"]
+    story = imported(story, line(400_000, side="debit", end_to_end_id=own_id(), bank_id="A"), name="out")
+    assert kinds(story) == ["line_booked", "payment_confirmed", "payment_returned", "chunk_imported"]
+    assert not state(story).waiting
+
+
+def test_a_payment_under_way_is_not_cancelled_and_a_cancelled_one_is_told() -> None:
+    cancel = CancelPayment(payment="p1", reason="not needed")
+    for under_way in (sent(), taken(sent()), confirmed()):
+        under_way.when(cancel, by="tess").refused("payment_under_way")
+    story = ordered(opened())
+    story.when(cancel, by="sam").refused("office_required")
+    story = story.when(cancel, by="tess").followed_by("payment_cancelled")
+    story.when(cancel, by="tess").then()
+    assert len(told(story, "release_spending")) == 1
+    story.when(RetryPayment(payment="p1"), by="tess").refused("payment_not_failed")
+
+
+def test_an_answer_of_the_bank_to_another_attempt_is_old_news() -> None:
+    story = sent()
+    assert kinds(story.when(PaymentRejected(step="pay:p1:1", payment="p1", attempt=2, reason="x"))) == []
+    story.when(PaymentAccepted(step="pay:p1:1", payment="p1", attempt=1), by="tess").refused("service_only")
