@@ -15,7 +15,7 @@ from pydantic import Field, TypeAdapter
 from domain.charter import Charter, Office
 from domain.kernel import SERVICE, Agenda, Command, Headline, Map, Message, PersonId, Refused, escaped, mapping
 from domain.process import Common, Context, Process, StepOwed
-from domain.register import CharterAdopted, KeyEnrolled, KeyRevoked, OfficeGranted, OfficeRevoked, PublicKey
+from domain.register import CharterAdopted, KeyEnrolled, KeyRevoked, OfficeGranted, OfficeRevoked, PublicKey, Standing
 
 # ---------------------------------------------------------------- commands
 
@@ -128,6 +128,7 @@ def decide(state: ConsortiumState, command: ConsortiumCommand, context: Context)
                 case AmendCharter(charter=charter):
                     context.require_mandate()
                     _require_same_currency(current, charter)
+                    _require_tiers_kept(charter, context)
                     return (CharterAdopted(version=state.version + 1, charter=charter),)
                 case GrantOffice(person=person, office=office):
                     _require_appointer(office, context)
@@ -160,6 +161,16 @@ def _require_complete(officers: Sequence[Officer], context: Context) -> None:
     for office in SOLE:
         if not any(office in named.offices for named in officers):
             raise Refused("office_vacant", f"nobody is named as {office}", remedy=f"name a {office}", clause="roles")
+
+
+def _require_tiers_kept(charter: Charter, context: Context) -> None:
+    used = {member.tier for member in context.register.members.values() if member.standing is not Standing.GONE}
+    if used - charter.tiers.keys():
+        missing = ", ".join(sorted(used - charter.tiers.keys()))
+        raise Refused(
+            "tier_in_use", f"members are in the tiers that this charter leaves out: {missing}", clause="tiers",
+            remedy="keep the tier, with no seats for new ones if need be, until its members have changed to another",
+        )  # fmt: skip
 
 
 def _require_same_currency(current: Charter, charter: Charter) -> None:

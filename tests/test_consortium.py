@@ -3,7 +3,7 @@
 | command | by whom | events | refusals |
 | --- | --- | --- | --- |
 | found | one of the officers named | charter_adopted, office_granted…, key_enrolled… | already_founded, founder_not_named, officer_named_twice, office_vacant |
-| amend_charter | a passed proposal | charter_adopted | no_mandate, currency_is_fixed |
+| amend_charter | a passed proposal | charter_adopted | no_mandate, currency_is_fixed, tier_in_use |
 | grant_office, revoke_office | secretariat; a passed proposal for the board | office_granted, office_revoked | office_required, no_mandate, last_officer |
 | enrol_key, revoke_key | the person, the secretariat | key_enrolled, key_revoked | office_required |
 """
@@ -15,8 +15,8 @@ from dataclasses import replace
 from domain.charter import Office
 from domain.consortium import CONSORTIUM, AmendCharter, EnrolKey, Found, GrantOffice, Officer, RevokeKey, RevokeOffice
 from domain.kernel import digest_of
-from domain.register import MandateGranted, OfficeGranted, OfficeRevoked, Register
-from tests.stories import Story, charter, noted
+from domain.register import MandateGranted, MemberDeparted, OfficeGranted, OfficeRevoked, Register
+from tests.stories import START, Story, charter, noted, with_members
 
 OFFICERS = (
     Officer(person="sam", offices=frozenset({Office.SECRETARIAT})),
@@ -72,6 +72,18 @@ def test_the_charter_is_amended_by_a_mandate_only_and_once() -> None:
     story = story.when(amendment).followed_by("mandate_exercised", "charter_adopted")
     assert story.register.charter.funding.share_cap == 2_000
     story.when(amendment).refused("no_mandate")
+
+
+def test_no_amendment_leaves_out_a_tier_that_has_members() -> None:
+    rules = charter()
+    fewer = rules.model_copy(update={"tiers": {name: tier for name, tier in rules.tiers.items() if name != "associate"}})
+    amendment = AmendCharter(charter=fewer)
+    granted = MandateGranted(proposal="proposal/x", digest=digest_of("consortium/atlas", amendment.model_dump(mode="json")))
+    story = founded()
+    with_one = replace(story, register=noted(with_members(story.register, "helio", tier="associate"), granted))
+    with_one.when(amendment).refused("tier_in_use")
+    gone = noted(with_one.register, MemberDeparted(member="helio", cause="left", at=START))
+    replace(with_one, register=gone).when(amendment).followed_by("mandate_exercised", "charter_adopted")
 
 
 def test_the_currency_outlives_every_amendment() -> None:
