@@ -54,7 +54,7 @@ def received(state: Open, file: str, page: Page, line: Line, context: Context) -
     known = state.sightings.get(likeness)
     if known is not None:
         there = known.keys.get(key)
-        if there is not None and _same(there, here, line):
+        if there is not None and (line.bank_id or _same(state, there, here, page)):
             return ()
         if there is not None or known.first != here:
             doubtful = _elsewhere(key, here) if there is not None else key
@@ -63,9 +63,12 @@ def received(state: Open, file: str, page: Page, line: Line, context: Context) -
     return (booked, *classified(folded(state, (booked,)), booked.line, context))
 
 
-def _same(there: Place, here: Place, line: Line) -> bool:
-    """Whether a line with a known key is that line: always, but for another page of one statement without the bank's ids."""
-    return bool(line.bank_id) or there.statement != here.statement or there.page == here.page
+def _same(state: Open, there: Place, here: Place, page: Page) -> bool:
+    """Whether a line with a known key, but without the bank's id, is that line: on the same page, or on the page that corrects it."""
+    if (there.statement, there.page) == (here.statement, here.page):
+        return True
+    known = state.pages.get((there.statement, there.page))
+    return known is not None and known.sequence is not None and (known.sequence, known.page) == (page.sequence, page.page)
 
 
 def _elsewhere(key: str, here: Place) -> str:

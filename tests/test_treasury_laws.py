@@ -1,0 +1,415 @@
+"""Laws of the treasury, under random histories: whatever files repeat and whatever is told twice, no cent is counted or sent twice.
+
+The bank here is the truth: it books movements, writes them on pages, and hands the pages out in any order and again. Two folds of the
+treasury's events are held against it: the set of movements that were counted, and a double-entry ledger.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+
+from domain.kernel import SERVICE, Command, Event
+from domain.reference import IBAN_LENGTHS, creditor_reference, parse_iban, parse_reference, shown_reference
+from domain.register import PaymentExpected
+from domain.treasury import TREASURY
+from domain.treasury_messages import (
+    ApprovePayee,
+    ApprovePayment,
+    AssignLine,
+    Balance,
+    BookLine,
+    CancelPayment,
+    Creditor,
+    ImportStatement,
+    JudgeLine,
+    Line,
+    LineBooked,
+    LineExplained,
+    LineMatched,
+    LineUnmatched,
+    NamePayee,
+    OpenAccount,
+    OrderPayment,
+    Page,
+    PaymentAccepted,
+    PaymentApproved,
+    PaymentConfirmed,
+    PaymentRejected,
+    PaymentReturned,
+    Purpose,
+    ReceiptReversed,
+    RecordRejection,
+    RetryPayment,
+    ReturnLine,
+    StatementRead,
+    TurnAwayPayment,
+    details_digest,
+    payment_digest,
+)
+from domain.treasury_state import Open
+from tests.stories import Story, charter, day, founded, noted, with_members
+
+IBAN = "CH9300762011623852957"
+PAYEE = Creditor(name="Cloud", iban="DE89370400440532013000")
+ROUND = "round/r"
+MEMBERS = ("ada", "bel")
+REFERENCES = (creditor_reference(ROUND, "ada"), creditor_reference("member/bel", "bel"), "RF18539007547034", None)
+
+accepted: Counter[str] = Counter()
+
+
+class Ledger:
+    """Double-entry books folded from the events alone; every posting names two accounts, so they balance by their shape."""
+
+    def __init__(self) -> None:
+        self.accounts: Counter[str] = Counter()
+        self.lines: dict[str, Line] = {}
+        self.tags: Counter[str] = Counter()
+        self.sent: dict[str, int] = {}
+        self.confirmed: Counter[tuple[str, int]] = Counter()
+
+    def post(self, amount: int, debit: str, credit: str) -> None:
+        """Moves an amount from the credited to the debited account."""
+        self.accounts[debit] += amount
+        self.accounts[credit] -= amount
+
+    def suspend(self, line: str, other: str, *, back: bool = False) -> None:
+        """Takes a movement out of suspense, or puts it back."""
+        details = self.lines[line]
+        signed = details.amount * (1 if details.side == "credit" else -1) * (-1 if back else 1)
+        self.post(signed, "suspense", other)
+
+    def note(self, event: Event, where: dict[str, str]) -> None:
+        """Books one event. `where` keeps for each movement the account that it went to."""
+        match event:  # type: ignore[exhaustive-match]  # the other facts move no money
+            case LineBooked(line=line, details=details):
+                self.tags[details.text] += 1
+                self.lines[line] = details
+                self.post(details.amount if details.side == "credit" else -details.amount, "bank", "suspense")
+            case LineMatched(line=line, stream=stream, member=member, amount=amount):
+                assert amount == self.lines[line].amount
+                where[line] = f"held:{stream}:{member}"
+                self.suspend(line, where[line])
+            case LineExplained(line=line, account=account):
+                where[line] = account
+                self.suspend(line, account)
+            case LineUnmatched(line=line):
+                if line in where:
+                    self.suspend(line, where.pop(line), back=True)
+            case ReceiptReversed(line=line, original=original):
+                back = where.pop(original, "")
+                if back:
+                    self.suspend(original, back, back=True)
+                where[line] = where[original] = "reversed"
+                self.suspend(line, "reversed")
+                self.suspend(original, "reversed")
+            case PaymentApproved(payment=payment, attempt=attempt, amount=amount, end_to_end_id=end_to_end):
+                assert end_to_end not in self.sent, "an id is sent once"
+                self.sent[end_to_end] = amount
+            case PaymentConfirmed(payment=payment, attempt=attempt, line=line, amount=amount):
+                assert self.sent[self.lines[line].end_to_end_id] == amount == self.lines[line].amount
+                self.confirmed[payment, attempt] += 1
+                assert self.confirmed[payment, attempt] == 1
+                where[line] = f"payment:{payment}"
+                self.suspend(line, where[line])
+            case PaymentReturned(payment=payment, line=line, amount=amount):
+                assert amount == self.lines[line].amount
+                where[line] = f"payment:{payment}"
+                self.suspend(line, where[line])
+
+
+def counted(lines: Iterable[Line]) -> tuple[Line, ...]:
+    """The lines of a page, each with the how-manieth of its like it is."""
+    seen: Counter[str] = Counter()
+    numbered = []
+    for line in lines:
+        bare = line.model_copy(update={"text": "", "occurrence": 1}).model_dump_json()
+        seen[bare] += 1
+        numbered.append(line.model_copy(update={"occurrence": seen[bare]}))
+    return tuple(numbered)
+
+
+class Treasuries(RuleBasedStateMachine):
+    """The bank books, repeats and reorders; people match, pay and change their minds."""
+
+    @initialize(numbered=st.booleans())
+    def begin(self, numbered: bool) -> None:  # noqa: FBT001
+        self.numbered = numbered
+        self.ledger, self.where = Ledger(), dict[str, str]()
+        self.pages: list[tuple[Page, tuple[Line, ...]]] = []
+        self.delivered: set[str] = set()
+        self.dismissed: set[str] = set()
+        self.count = 0
+        register = with_members(founded(charter()), *MEMBERS)
+        register = noted(
+            register,
+            PaymentExpected(reference=REFERENCES[0] or "", stream=ROUND, member="ada"),
+            PaymentExpected(reference=REFERENCES[1] or "", stream="member/bel", member="bel"),
+        )
+        self.story = Story.of(TREASURY, "treasury/main", register)
+        self.give(OpenAccount(iban=IBAN, owner="Atlas"), "tess")
+        self.give(NamePayee(payee="cloud", name=PAYEE.name, iban=PAYEE.iban), "tess")
+        self.give(ApprovePayee(payee="cloud", details=details_digest(PAYEE)), "theo")
+        self.write(self.line(1_000, reference=REFERENCES[0]))
+        self.deliver(*self.pages[-1], cut=1)
+
+    def give(self, command: Command, by: str = SERVICE) -> bool:
+        """Give a command, book what follows, and give it again: the second time nothing may follow."""
+        after = self.story.when(command, by=by)
+        if after.refusal is not None:
+            assert after.refusal.remedy
+            return False
+        for event in after.answer:
+            self.ledger.note(event, self.where)
+        accepted[command.kind] += bool(after.answer)
+        again = after.when(command, by=by)
+        assert again.refusal is not None or again.state.state == after.state.state, f"{command!r} told twice"
+        self.story = after
+        return True
+
+    @property
+    def kept(self) -> Open:
+        current = self.story.state.state
+        assert isinstance(current, Open)
+        return current
+
+    def fresh(self) -> int:
+        self.count += 1
+        return self.count
+
+    # ---- the bank
+
+    def line(self, amount: int, **fields: Any) -> Line:
+        tag = self.fresh()
+        usual: dict[str, Any] = {"booked_on": day(0).date(), "value_date": day(0).date(), "currency": "USD", "side": "credit"}
+        return Line(amount=amount, text=f"T{tag}", bank_id=f"B{tag}" if self.numbered else "", **(usual | fields))
+
+    def write(self, *lines: Line, statement: str = "", number: int = 1) -> None:
+        """The bank writes a page; it hands it out when it likes."""
+        place = self.fresh()
+        page = Page(
+            statement=statement or f"S{place}", account=IBAN, currency="USD", page=number, closing=Balance(amount=0, on=day(0).date())
+        )
+        self.pages.append((page, counted(lines)))
+
+    def deliver(self, page: Page, lines: tuple[Line, ...], cut: int) -> None:
+        """A file holds the page, and is read in two chunks."""
+        name = hashlib.sha256(str(self.fresh()).encode()).hexdigest()
+        self.give(ImportStatement(file=name), "tess")
+        for number, (part, rest) in enumerate(((lines[:cut], str(cut)), (lines[cut:], "")), 1):
+            chunk = StatementRead(step=f"read:{name}:1:{number}", file=name, page=page, lines=part, next_cursor=rest)
+            assert self.give(chunk)
+        self.delivered |= {line.text for line in lines}
+
+    @rule(
+        amounts=st.lists(st.tuples(st.sampled_from((5, 5, 70, 400)), st.sampled_from(REFERENCES)), min_size=1, max_size=4),
+        now=st.booleans(),
+    )
+    def money_arrives(self, amounts: list[tuple[int, str | None]], now: bool) -> None:  # noqa: FBT001
+        self.write(*(self.line(amount, reference=reference) for amount, reference in amounts))
+        if now:
+            self.deliver(*self.pages[-1], cut=len(amounts) // 2)
+
+    @rule(amount=st.sampled_from((5, 70)), pages=st.integers(2, 3))
+    def a_statement_of_several_pages_comes_backwards(self, amount: int, pages: int) -> None:
+        name = f"P{self.fresh()}"
+        for number in range(1, pages + 1):
+            self.write(self.line(amount, reference=REFERENCES[0]), statement=name, number=number)
+        for page, lines in reversed(self.pages[-pages:]):
+            self.deliver(page, lines, 0)
+
+    @precondition(lambda self: self.pages)
+    @rule(choice=st.integers(0, 50), cut=st.integers(0, 3))
+    def redeliver(self, choice: int, cut: int) -> None:
+        self.deliver(*self.pages[choice % len(self.pages)], cut)
+
+    @precondition(lambda self: self.pages)
+    @rule(choice=st.integers(0, 50))
+    def correct(self, choice: int) -> None:
+        """The bank sends a page anew, as another statement, with a reference that was missing."""
+        page, lines = self.pages[choice % len(self.pages)]
+        changed = (lines[0].model_copy(update={"reference": REFERENCES[0]}), *lines[1:])
+        self.deliver(page.model_copy(update={"statement": f"C{self.fresh()}"}), counted(changed), 0)
+
+    @rule(choice=st.integers(0, 50))
+    def take_back(self, choice: int) -> None:
+        receipts = sorted(name for name, details in self.ledger.lines.items() if details.side == "credit" and not details.reversal)
+        if receipts:
+            undone = self.ledger.lines[receipts[choice % len(receipts)]]
+            self.write(
+                self.line(undone.amount, side="debit", reversal=True, reference=undone.reference, end_to_end_id=undone.end_to_end_id)
+            )
+            self.deliver(*self.pages[-1], cut=1)
+
+    # ---- the inbox
+
+    @rule(choice=st.integers(0, 50), what=st.sampled_from(("assign", "return", "book", "judge", "judge")))
+    def look_into_the_inbox(self, choice: int, what: str) -> None:
+        waits = sorted(self.kept.waiting)
+        if not waits:
+            return
+        line = waits[choice % len(waits)]
+        movement = self.kept.movements[line]
+        if movement.stage == "doubted":
+            tag = movement.details.text
+            verdict: Any = "repeat" if self.ledger.tags[tag] else "new"
+            if self.give(JudgeLine(line=line, verdict=verdict, reason="looked"), "tess") and verdict == "repeat":
+                self.dismissed.add(line)
+        elif what == "assign":
+            self.give(AssignLine(line=line, stream=ROUND, member="ada", reason="they wrote"), "tess")
+        elif what == "return":
+            self.give(ReturnLine(line=line, payee="cloud", reason="not ours"), "tess")
+        else:
+            self.give(BookLine(line=line, account="other", reason="seen"), "tess")
+
+    @rule(choice=st.integers(0, 50))
+    def turn_away(self, choice: int) -> None:
+        matched = sorted(name for name, movement in self.kept.movements.items() if movement.stage == "matched")
+        if matched:
+            line = matched[choice % len(matched)]
+            self.give(TurnAwayPayment(line=line, stream=self.kept.movements[line].stream or "", reason="over"))
+
+    # ---- payments
+
+    @rule(amount=st.sampled_from((5, 70, 400, 10_000)), up_to=st.integers(0, 3))
+    def order(self, amount: int, up_to: int) -> None:
+        name = f"p{self.fresh()}"
+        self.give(OrderPayment(payment=name, payee="cloud", amount=amount, source=ROUND, purpose=Purpose.SPENDING, subject="s"))
+        if up_to:
+            self.sign(name)
+
+    @rule(choice=st.integers(0, 50))
+    def sign_one(self, choice: int) -> None:
+        ordered = sorted(name for name, payment in self.kept.payments.items() if payment.stage == "ordered")
+        if ordered:
+            self.sign(ordered[choice % len(ordered)])
+
+    def sign(self, name: str) -> None:
+        payment = self.kept.payments[name]
+        digest = payment_digest(name, payment.attempt, payment.amount, payment.currency, payment.payee, PAYEE)
+        for person in ("theo", "bo"):
+            free = self.kept.balances["USD"] - self.kept.outgoing.get("USD", 0)
+            self.give(ApprovePayment(payment=name, digest=digest), person)
+            if self.kept.payments[name].stage == "sending" and payment.stage == "ordered":
+                assert payment.amount <= free, "never is more paid than is held"
+
+    @rule(
+        choice=st.integers(0, 50),
+        what=st.sampled_from(("taken", "rejected", "shown", "shown", "shown twice", "back", "claimed back", "later no")),
+    )
+    def the_bank_answers(self, choice: int, what: str) -> None:
+        stages = {"back": {"confirmed"}, "claimed back": {"confirmed"}}.get(what, {"sending", "taken"})
+        chosen = sorted(name for name, payment in self.kept.payments.items() if payment.stage in stages)
+        if not chosen:
+            return
+        name = chosen[choice % len(chosen)]
+        payment = self.kept.payments[name]
+        own = next(key for key, sent in self.kept.sent.items() if sent == (name, payment.attempt))
+        step = f"pay:{name}:{payment.attempt}"
+        if what == "taken":
+            self.give(PaymentAccepted(step=step, payment=name, attempt=payment.attempt))
+        elif what == "rejected":
+            self.give(PaymentRejected(step=step, payment=name, attempt=payment.attempt, reason="no"))
+        elif what == "later no":
+            self.give(RecordRejection(payment=name, reason="no"), "tess")
+        else:
+            side, reversal = ("debit", False) if what.startswith("shown") else ("credit", what == "claimed back")
+            for _ in range(2 if what == "shown twice" else 1):
+                self.write(self.line(payment.amount, side=side, reversal=reversal, end_to_end_id=own))
+                self.deliver(*self.pages[-1], cut=0)
+
+    @rule(choice=st.integers(0, 50), again=st.booleans())
+    def mend(self, choice: int, again: bool) -> None:  # noqa: FBT001
+        broken = sorted(name for name, payment in self.kept.payments.items() if payment.stage in {"failed", "returned", "ordered"})
+        if broken:
+            name = broken[choice % len(broken)]
+            if self.give(RetryPayment(payment=name) if again else CancelPayment(payment=name, reason="no"), "tess") and again:
+                self.sign(name)
+
+    # ---- the laws
+
+    @invariant()
+    def no_money_is_counted_twice_and_none_is_lost(self) -> None:
+        if not hasattr(self, "ledger"):
+            return
+        assert all(times == 1 for times in self.ledger.tags.values()), "a movement of the bank counts once"
+        doubted = {movement.details.text for movement in self.kept.movements.values() if movement.stage == "doubted"}
+        assert self.delivered <= self.ledger.tags.keys() | doubted, "every movement counts, or waits for a person"
+
+    @invariant()
+    def the_books_balance(self) -> None:
+        if not hasattr(self, "ledger"):
+            return
+        books, kept = self.ledger.accounts, self.kept
+        assert sum(books.values()) == 0
+        assert (
+            books["bank"]
+            == kept.balances["USD"]
+            == sum((line.amount if line.side == "credit" else -line.amount) for line in self.ledger.lines.values())
+        )
+        assert -books["suspense"] == sum(
+            movement.signed for movement in kept.movements.values() if movement.stage in {"unmatched", "returning", "sent-back"}
+        )
+        assert kept.earmarked.get("USD", 0) == sum(movement.earmarked for movement in kept.movements.values())
+        assert kept.outgoing.get("USD", 0) == sum(payment.outgoing for payment in kept.payments.values()) >= 0
+        assert set(kept.waiting) == {name for name, movement in kept.movements.items() if movement.waits}
+
+    @invariant()
+    def what_rounds_are_told_is_what_was_matched(self) -> None:
+        if not hasattr(self, "ledger"):
+            return
+        told = Counter(step.key for step in self.story.steps if step.kind == "tell")
+        assert all(times == 1 for times in told.values())
+        sends = [step for step in self.story.state.owed.values() if step.kind == "send_payment"]
+        assert len({step.data["end_to_end_id"] for step in sends}) == len(sends)
+
+
+FLOOR = {
+    "statement_read": 500, "assign_line": 20, "return_line": 10, "book_line": 20, "judge_line": 20, "turn_away_payment": 20,
+    "order_payment": 50, "approve_payment": 50, "payment_accepted": 10, "payment_rejected": 5, "record_rejection": 5, "retry_payment": 5,
+    "cancel_payment": 10,
+}  # fmt: skip
+"""How often each command must have been accepted, so that the laws were tried on it."""
+
+
+def test_no_cent_is_counted_or_sent_twice_whatever_the_bank_repeats() -> None:
+    accepted.clear()
+    run_state_machine_as_test(
+        Treasuries,
+        settings=settings(
+            max_examples=200,
+            stateful_step_count=40,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+    rare = {kind: accepted[kind] for kind, least in FLOOR.items() if accepted[kind] < least}
+    assert not rare, f"accepted too rarely: {rare}, of {dict(accepted)}"
+
+
+def test_references_of_other_parts_are_other_references() -> None:
+    parts = [("round/a", "b"), ("round/a", "c"), ("round/ab", ""), ("round/a", "b", ""), ("member/a", "b")]
+    references = [creditor_reference(*each) for each in parts]
+    assert len(set(references)) == len(parts)
+    for reference in references:
+        assert parse_reference(f" {shown_reference(reference).lower()} ") == reference
+        broken = reference[:-1] + ("A" if reference[-1] != "A" else "B")
+        try:
+            parse_reference(broken)
+        except ValueError:
+            continue
+        raise AssertionError(f"{broken} has wrong check digits")
+
+
+def test_account_numbers_of_the_registry_have_their_countrys_length() -> None:
+    assert parse_iban("gb29 nwbk 6016 1331 9268 19") == "GB29NWBK60161331926819"
+    assert all(15 <= length <= 33 for length in IBAN_LENGTHS.values())
