@@ -184,7 +184,8 @@ class Recorder:
             self._wake.clear()
             while self._waiting:
                 async with self._turn:
-                    await (self._overlapping() if self.log.overlaps else self._alone(self._take(BATCH)))
+                    many = len(self._waiting) >= OVERLAPPING
+                    await (self._overlapping() if many and self.log.overlaps else self._alone(self._take(BATCH)))
                     self._replica.trim()
 
     def _take(self, most: int) -> Sequence[_Waiting]:
