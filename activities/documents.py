@@ -1,0 +1,268 @@
+"""The documents that go out with a model: its card and its bill of materials, both from facts that are on the log.
+
+The card is Markdown with metadata in YAML before it, as model hubs read it; the bill of materials is CycloneDX 1.6 JSON with a
+model card of its own, checked against the standard's schema. The same facts give the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, Final
+from uuid import UUID, uuid5
+
+from pydantic import Field
+
+from activities.artifacts import Manifest, Unfit, as_json
+from activities.missing import explained
+from domain.kernel import Digest, Instant, Message, Name, PersonId, Prose, Slug, escaped
+
+_SERIALS: Final = UUID("0b6e9c1c-2f0e-5d59-9d57-0d4b7a1f3c11")
+
+HUB_LICENCES: Final = frozenset(
+    {
+        "apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "gpl-3.0", "agpl-3.0", "mpl-2.0",
+        "cdla-permissive-2.0", "odbl", "openmdw-1.0", "unlicense", "isc", "wtfpl", "zlib",
+    }
+)  # fmt: skip
+"""Licences that a hub's metadata knows by name; any other is `other`, with its name beside it."""
+
+Value = Annotated[str, Field(max_length=40, pattern=r"^-?[0-9]{1,18}(\.[0-9]{1,18})?$")]
+"""A number in decimal, as text: no float touches it."""
+
+
+class Evaluation(Message):
+    """One measured result."""
+
+    task: Name
+    metric: Name
+    value: Value
+    evidence: Digest
+
+
+class Part(Message):
+    """A component of the Model Openness Framework, with its licence and how it stands."""
+
+    name: Name
+    standing: Name
+    licence: Name = "unlicensed"
+
+
+class Approval(Message):
+    """Who approved the release, in which role."""
+
+    person: PersonId
+    role: Name
+
+
+class Facts(Message):
+    """What the documents say: all of it is on the log."""
+
+    release: Slug
+    title: Name
+    producer: Name
+    summary: Prose = ""
+    licence: Annotated[str, Field(max_length=200)] = "unlicensed"
+    """Of the final parameters, by SPDX identifier."""
+    run: Slug | None = None
+    architecture: Prose = ""
+    data: Prose = ""
+    tokens: Annotated[int, Field(ge=0)] | None = None
+    intended_use: Prose = ""
+    limitations: Prose = ""
+    openness: Name
+    reasons: Annotated[tuple[Annotated[str, Field(max_length=300)], ...], Field(max_length=40)] = ()
+    components: Annotated[tuple[Part, ...], Field(max_length=40)] = ()
+    evaluations: Annotated[tuple[Evaluation, ...], Field(max_length=200)] = ()
+    approvals: Annotated[tuple[Approval, ...], Field(max_length=50)] = ()
+    manifest: Digest
+    signature: Digest
+    key: Digest
+    at: Instant
+    """When the release was decided, by the log."""
+
+
+# ---------------------------------------------------------------- the card
+
+
+def model_card(facts: Facts, manifest: Manifest) -> bytes:
+    """The model card in Markdown. Text of people is escaped: it brings no markup of its own."""
+    sections = [
+        _front_matter(facts),
+        f"# {escaped(facts.title, 200)}",
+        _prose(facts.summary) or f"A model of {escaped(facts.producer, 200)}.",
+        "## Model\n\n" + _table(("", ""), _model_rows(facts, manifest)),
+        _titled("Architecture", _prose(facts.architecture)),
+        _titled("Training data", _prose(facts.data)),
+        _titled("Intended use", _prose(facts.intended_use)),
+        _titled("Limitations", _prose(facts.limitations)),
+        _titled("Evaluation", _evaluations(facts.evaluations)),
+        "## Openness\n\n" + _openness(facts),
+        _titled("Approvals", "\n".join(f"- {escaped(each.person)} ({escaped(each.role)})" for each in facts.approvals)),
+        "## Verification\n\n" + _verification(facts),
+        "## Files\n\n" + _files(manifest),
+    ]
+    return ("\n\n".join(section for section in sections if section) + "\n").encode()
+
+
+def _front_matter(facts: Facts) -> str:
+    with explained():
+        import yaml
+    known = facts.licence.lower()
+    licence: dict[str, Any] = {"license": known} if known in HUB_LICENCES else {"license": "other", "license_name": facts.licence.lower()}
+    metadata = {
+        **licence,
+        "model_name": facts.title,
+        "tags": ["model-openness-framework", facts.openness.partition(" - ")[0].lower().replace(" ", "-")],
+    }
+    text: str = yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True, default_flow_style=False, width=10_000)
+    return f"---\n{text}---"
+
+
+def _model_rows(facts: Facts, manifest: Manifest) -> Iterable[Sequence[str]]:
+    yield "Release", facts.release
+    yield "Producer", facts.producer
+    yield "Released", f"{facts.at:%Y-%m-%d}"
+    yield "Licence of the parameters", facts.licence
+    if facts.run is not None:
+        yield "Training run", facts.run
+    if facts.tokens is not None:
+        yield "Tokens seen in training", f"{facts.tokens:,}"
+    yield "Files", f"{len(manifest.files):,} ({manifest.size:,} bytes)"
+
+
+def _evaluations(results: Sequence[Evaluation]) -> str:
+    rows = [(each.task, each.metric, each.value, each.evidence[:16]) for each in results]
+    return _table(("Task", "Metric", "Value", "Evidence (SHA-256)"), rows) if rows else ""
+
+
+def _openness(facts: Facts) -> str:
+    reasons = "".join(f"\n- {escaped(reason, 300)}" for reason in facts.reasons)
+    rows = [(each.name, each.standing, each.licence) for each in facts.components]
+    table = "\n\n" + _table(("Component", "Standing", "Licence"), rows) if rows else ""
+    return f"**{escaped(facts.openness)}** by the Model Openness Framework.\n{reasons}{table}"
+
+
+def _verification(facts: Facts) -> str:
+    return "\n".join(
+        (
+            f"- Manifest (SHA-256): `{facts.manifest}`",
+            f"- Signature (OpenSSF model signing, SHA-256): `{facts.signature}`",
+            f"- Public key (SHA-256 of its PEM file): `{facts.key}`",
+        )
+    )
+
+
+def _files(manifest: Manifest) -> str:
+    shown = [(file.path, f"{file.size:,}", file.sha256) for file in manifest.files[:100]]
+    rest = len(manifest.files) - len(shown)
+    return _table(("File", "Bytes", "SHA-256"), shown) + (f"\n\nand {rest:,} more, in the manifest." if rest else "")
+
+
+def _titled(title: str, text: str) -> str:
+    return f"## {title}\n\n{text}" if text else ""
+
+
+def _prose(text: str) -> str:
+    """Paragraphs of a person, each escaped as a whole, so that none begins a rule, a heading or a list."""
+    paragraphs = (escaped(paragraph, 4_000) for paragraph in text.split("\n\n") if paragraph.strip())
+    return "\n\n".join(re.sub(r"^([0-9]*)([-=.)])", r"\1\\\2", paragraph) for paragraph in paragraphs)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
+    lines += [f"| {' | '.join(escaped(cell, 300) for cell in row)} |" for row in rows]
+    return "\n".join(lines)
+
+
+# ---------------------------------------------------------------- the bill of materials
+
+
+def bill_of_materials(facts: Facts, manifest: Manifest) -> bytes:
+    """The bill of materials as CycloneDX 1.6 JSON, valid by its schema. Raises `Unfit` for one that is not."""
+    with explained():
+        from cyclonedx.output.json import JsonV1Dot6
+        from cyclonedx.schema import SchemaVersion
+        from cyclonedx.validation.json import JsonStrictValidator
+    made: dict[str, Any] = json.loads(JsonV1Dot6(_bom(facts, manifest)).output_as_string())
+    made["metadata"]["component"]["modelCard"] = _card(facts)
+    body = as_json(made)
+    if (fault := JsonStrictValidator(SchemaVersion.V1_6).validate_str(body.decode())) is not None:
+        raise Unfit("bom.cdx.json", f"not valid as CycloneDX 1.6: {str(fault)[:300]}")
+    return body
+
+
+def _bom(facts: Facts, manifest: Manifest) -> Any:
+    from cyclonedx.model import HashAlgorithm, HashType, Property
+    from cyclonedx.model.bom import Bom, BomMetaData
+    from cyclonedx.model.component import Component, ComponentType
+    from cyclonedx.model.contact import OrganizationalEntity
+    from cyclonedx.model.dependency import Dependency
+
+    files = [
+        Component(
+            name=file.path,
+            type=ComponentType.FILE,
+            bom_ref=f"file:{file.path}",
+            hashes=[HashType(alg=HashAlgorithm.SHA_256, content=file.sha256)],
+        )
+        for file in manifest.files
+    ]
+    model = Component(
+        name=facts.title,
+        type=ComponentType.MACHINE_LEARNING_MODEL,
+        bom_ref=f"release:{facts.release}",
+        version=manifest.digest[:16],
+        description=facts.summary or None,
+        supplier=OrganizationalEntity(name=facts.producer),
+        licenses=[_licence(facts.licence)],
+        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=facts.manifest)],
+        properties=[
+            Property(name="consortium:openness", value=facts.openness),
+            Property(name="consortium:manifest", value=facts.manifest),
+            Property(name="consortium:signature", value=facts.signature),
+            Property(name="consortium:key", value=facts.key),
+        ],
+    )
+    depends = Dependency(model.bom_ref, [Dependency(file.bom_ref) for file in files])
+    return Bom(
+        serial_number=uuid5(_SERIALS, f"{facts.release}/{facts.manifest}"),
+        metadata=BomMetaData(component=model, timestamp=facts.at),
+        components=files,
+        dependencies=[depends, *(Dependency(file.bom_ref) for file in files)],
+    )
+
+
+def _licence(licence: str) -> Any:
+    """The licence by its SPDX identifier where it has one, else by name."""
+    from cyclonedx.model.license import DisjunctiveLicense
+    from cyclonedx.spdx import is_supported_id
+
+    return DisjunctiveLicense(id=licence) if is_supported_id(licence) else DisjunctiveLicense(name=licence)
+
+
+def _card(facts: Facts) -> dict[str, Any]:
+    """The model card inside the bill of materials; what is not known is left out."""
+    card: dict[str, Any] = {
+        "bom-ref": f"card:{facts.release}",
+        "properties": [{"name": "consortium:openness-reason", "value": reason} for reason in facts.reasons],
+    }
+    parameters: dict[str, Any] = {}
+    if facts.architecture:
+        parameters["modelArchitecture"] = facts.architecture
+    if facts.data:
+        parameters["datasets"] = [{"type": "dataset", "description": facts.data}]
+    if parameters:
+        card["modelParameters"] = parameters
+    if facts.evaluations:
+        metrics = [{"type": each.metric, "value": each.value, "slice": each.task} for each in facts.evaluations]
+        card["quantitativeAnalysis"] = {"performanceMetrics": metrics}
+    considerations: dict[str, Any] = {}
+    if facts.intended_use:
+        considerations["useCases"] = [facts.intended_use]
+    if facts.limitations:
+        considerations["technicalLimitations"] = [facts.limitations]
+    if considerations:
+        card["considerations"] = considerations
+    return card
