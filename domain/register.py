@@ -299,11 +299,28 @@ class PaymentExpected(Event):
     member: MemberId
 
 
+class ReleaseStaged(Event):
+    """A release changed its standing: `internal`, `members`, `gated`, `public`, `superseded`, `recalled` or `abandoned`."""
+
+    kind: Literal["release_staged"] = "release_staged"
+    release: Slug
+    standing: Slug
+    title: Name
+    run: Slug
+    manifest: Digest | None
+    """Of the files; none while they were never signed."""
+    openness_class: Annotated[int, Field(ge=0, le=3)]
+    """Of the Model Openness Framework; 0 is none."""
+    supersedes: Slug | None = None
+    superseded_by: Slug | None = None
+    at: Instant
+
+
 Fact = (
     CharterAdopted | OfficeGranted | OfficeRevoked | KeyEnrolled | KeyRevoked | RepresentativeSeated | RepresentativeUnseated
     | MemberActivated | MemberSuspended | MemberReinstated | MemberDeparting | MemberDeparted | OwnershipDeclared
     | LegalEntityReleased | LegalEntityNamed | TierChanged | BankReferenceUsed | ContributionCleared | ContributionReturned | CommitmentBound | DebtStated | MandateGranted | MandateExercised | VoteDecided
-    | RunReported | PaymentExpected
+    | RunReported | PaymentExpected | ReleaseStaged
 )  # fmt: skip
 """Everything the register keeps."""
 
@@ -375,6 +392,20 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class Release:
+    """A release as the public registry lists it."""
+
+    standing: str
+    title: str
+    run: str
+    manifest: str | None
+    openness_class: int
+    since: datetime
+    supersedes: str | None = None
+    superseded_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Expected:
     """Whose money a creditor reference announces, and for what."""
 
@@ -409,6 +440,8 @@ class Register:
     """The proposal that authorises the command with this digest."""
     votes: Map[str, Vote] = mapping()
     runs: Map[Slug, Run] = mapping()
+    releases: Map[Slug, Release] = mapping()
+    """What was staged at least once, and where each stands."""
     expected: Map[str, Expected] = mapping()
     """By creditor reference, also of what was paid meanwhile: money may come twice."""
 
@@ -531,6 +564,14 @@ def evolve(register: Register, fact: Fact) -> Register:
             return replace(register, runs=register.runs.set(run, Run(phase, contract, retained, lead)))
         case PaymentExpected(reference=reference, stream=stream, member=member):
             return replace(register, expected=register.expected.set(reference, Expected(stream, member)))
+        case ReleaseStaged():
+            return replace(register, releases=register.releases.set(fact.release, _listed(fact)))
+
+
+def _listed(fact: ReleaseStaged) -> Release:
+    return Release(
+        fact.standing, fact.title, fact.run, fact.manifest, fact.openness_class, fact.at, fact.supersedes, fact.superseded_by
+    )  # fmt: skip
 
 
 def _person(register: Register, person: PersonId, known: Person) -> Register:
