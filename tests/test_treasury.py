@@ -405,7 +405,7 @@ def test_the_treasurer_assigns_unmatched_money_and_what_is_turned_away_waits_aga
     story = story.when(away).followed_by("line_unmatched")
     story.when(away).then()
     story = story.when(assign(name, "member/ada"), by="tess").followed_by("line_matched")
-    assert [step.key for step in story.steps if step.kind == "tell"] == [f"tell:{name}:1", f"tell:{name}:2"]
+    assert {step.key for step in story.steps if step.kind == "tell"} == {f"tell:{name}:1", f"tell:{name}:2"}
 
 
 def test_money_in_another_currency_or_taken_from_the_account_is_assigned_to_nobody() -> None:
