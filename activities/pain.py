@@ -1,0 +1,179 @@
+"""Payment orders and the bank's answers: pain.001.001.09 written, pain.002 in versions 03 to 14 read.
+
+One order holds one credit transfer, and the same order is the same bytes, whenever it is written: every id, the instant and the
+day of execution are given. Names and text are written in the letters that every bank takes (the basic Latin set of the European
+Payments Council's guidelines); other scripts are spelled in it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
+from xml.sax.saxutils import escape
+
+from anyascii import anyascii
+
+from activities.bank_xml import MESSAGES, Message, Node, Unreadable, read
+from activities.outside import plain
+from domain.money import MINOR_UNITS
+from domain.treasury_messages import Creditor, SendPayment
+
+NAMESPACE: Final = "urn:iso:std:iso:20022:tech:xsd:pain.001.001.09"
+SINGLE_EURO_AREA: Final = "SEPA"
+_BASIC: Final = re.compile(r"[^A-Za-z0-9/\-?:().,'+ ]")
+
+
+def decimal(minor: int, currency: str) -> str:
+    """An amount as ISO 20022 writes it: digits, a point, and the currency's places."""
+    places = MINOR_UNITS.get(currency, 2)
+    digits = str(minor).rjust(places + 1, "0")
+    return f"{digits[:-places]}.{digits[-places:]}" if places else digits
+
+
+def basic(text: str, limit: int) -> str:
+    """Text in the letters that every bank takes; it begins and ends with none of the marks that banks give a meaning of their own."""
+    spelled = " ".join(_BASIC.sub(" ", anyascii(text)).split())
+    return re.sub(r"/{2,}", "/", spelled)[:limit].strip("/ ")
+
+
+def order(payment: SendPayment) -> bytes:
+    """The payment as pain.001.001.09."""
+    amount = decimal(payment.amount, payment.currency)
+    service = f"<PmtTpInf><SvcLvl><Cd>{SINGLE_EURO_AREA}</Cd></SvcLvl></PmtTpInf>" if payment.currency == "EUR" else ""
+    bearer = "<ChrgBr>SLEV</ChrgBr>" if payment.currency == "EUR" else "<ChrgBr>SHAR</ChrgBr>"
+    text = basic(payment.text, 140)
+    remittance = f"<RmtInf><Ustrd>{escape(text)}</Ustrd></RmtInf>" if text else ""
+    agent = f"<CdtrAgt><FinInstnId><BICFI>{payment.creditor.bic}</BICFI></FinInstnId></CdtrAgt>" if payment.creditor.bic else ""
+    created = payment.created_at.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return (
+        f'<?xml version="1.0" encoding="UTF-8"?>\n<Document xmlns="{NAMESPACE}"><CstmrCdtTrfInitn>'
+        f"<GrpHdr><MsgId>{payment.message_id}</MsgId><CreDtTm>{created}</CreDtTm><NbOfTxs>1</NbOfTxs><CtrlSum>{amount}</CtrlSum>"
+        f"<InitgPty>{_name(payment.debtor)}</InitgPty></GrpHdr>"
+        f"<PmtInf><PmtInfId>{payment.message_id}</PmtInfId><PmtMtd>TRF</PmtMtd><BtchBookg>false</BtchBookg><NbOfTxs>1</NbOfTxs>"
+        f"<CtrlSum>{amount}</CtrlSum>{service}<ReqdExctnDt><Dt>{payment.execute_on.isoformat()}</Dt></ReqdExctnDt>"
+        f"<Dbtr>{_name(payment.debtor)}</Dbtr><DbtrAcct><Id><IBAN>{payment.debtor.iban}</IBAN></Id><Ccy>{payment.currency}</Ccy></DbtrAcct>"
+        f"<DbtrAgt><FinInstnId>{_own_agent(payment.debtor)}</FinInstnId></DbtrAgt>{bearer}"
+        f"<CdtTrfTxInf><PmtId><InstrId>{payment.end_to_end_id}</InstrId><EndToEndId>{payment.end_to_end_id}</EndToEndId></PmtId>"
+        f'<Amt><InstdAmt Ccy="{payment.currency}">{amount}</InstdAmt></Amt>{agent}<Cdtr>{_name(payment.creditor)}</Cdtr>'
+        f"<CdtrAcct><Id><IBAN>{payment.creditor.iban}</IBAN></Id></CdtrAcct>{remittance}</CdtTrfTxInf></PmtInf>"
+        "</CstmrCdtTrfInitn></Document>\n"
+    ).encode()
+
+
+def _name(party: Creditor) -> str:
+    return f"<Nm>{escape(basic(party.name, 70) or 'NOTPROVIDED')}</Nm>"
+
+
+def _own_agent(debtor: Creditor) -> str:
+    return f"<BICFI>{debtor.bic}</BICFI>" if debtor.bic else "<Othr><Id>NOTPROVIDED</Id></Othr>"
+
+
+# ---------------------------------------------------------------- the bank's answer
+
+
+class Verdict(Enum):
+    """What the bank says of an order."""
+
+    TAKEN = auto()
+    """Received, accepted or carried out: it may still come back."""
+    REJECTED = auto()
+    """It will never be paid."""
+    REPEATED = auto()
+    """The bank has seen this message before; what became of it then counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the bank says of one order."""
+
+    verdict: Verdict
+    code: str = ""
+    """ISO 20022's external status reason, `AC04`."""
+    reason: str = ""
+    bank_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A pain.002: which message it answers, and what it says of the message and of each of its transactions."""
+
+    message_id: str
+    original: str
+    """The `MsgId` of the order."""
+    group: Answer | None
+    transactions: dict[str, Answer]
+    """By `OrgnlEndToEndId`."""
+
+    def answer_to(self, end_to_end_id: str) -> Answer | None:
+        """What it says of a transaction; of the whole message where it names no transaction."""
+        return self.transactions.get(end_to_end_id) or (self.group if not self.transactions else None)
+
+
+_CONTAINERS: Final = frozenset({"Document", "CstmrPmtStsRpt", "OrgnlPmtInfAndSts"})
+_DUPLICATES: Final = frozenset({"DUPL", "AM05", "DU01", "DU02", "DU03", "DU04", "DU05"})
+_REJECTED: Final = frozenset({"RJCT", "CANC"})
+TRANSACTIONS: Final = 10_000
+"""The most transactions of a report that is read."""
+
+
+def report(chunks: Iterable[bytes]) -> Report:
+    """The report in a pain.002 file. Raises `Unreadable`."""
+    reader = _Report()
+    read(chunks, _CONTAINERS, reader, _require_report)
+    if not reader.original:
+        raise Unreadable("the report does not say which message it answers (`OrgnlMsgId`)")
+    return Report(reader.message_id, reader.original, reader.group, reader.transactions)
+
+
+def _require_report(message: Message) -> None:
+    if message.name != "pain.002":
+        raise Unreadable(f"{MESSAGES.get(message.name, message.name)}, not a report on payment orders")
+
+
+class _Report:
+    """Collects what a report says."""
+
+    def __init__(self) -> None:
+        self.message_id = ""
+        self.original = ""
+        self.group: Answer | None = None
+        self.transactions: dict[str, Answer] = {}
+
+    def opened(self, name: str, line: int) -> None:
+        """Nothing begins anew."""
+
+    def piece(self, container: str, node: Node, line: int) -> None:
+        """A header, a status of the message, or one of a transaction."""
+        match node.name:
+            case "GrpHdr":
+                self.message_id = node.of("MsgId")
+            case "OrgnlGrpInfAndSts":
+                self.original = node.of("OrgnlMsgId")
+                self.group = _answer(node, node.of("GrpSts"))
+            case "PmtInfSts" if self.group is None:
+                self.group = _answer(node, " ".join(node.text.split()))
+            case "TxInfAndSts":
+                if len(self.transactions) >= TRANSACTIONS:
+                    raise Unreadable(f"line {line}: more than {TRANSACTIONS} transactions in one report")
+                answer = _answer(node, node.of("TxSts"))
+                if answer is not None:
+                    self.transactions[node.of("OrgnlEndToEndId")] = answer
+            case _:
+                pass
+
+    def closed(self, name: str, line: int) -> None:
+        """Nothing ends."""
+
+
+def _answer(node: Node, status: str) -> Answer | None:
+    """What a status means: banks write many codes for "taken", and one for each stage on the way. None without a status."""
+    if not status:
+        return None
+    code = node.of("StsRsnInf/Rsn/Cd", "StsRsnInf/Rsn/Prtry")[:35]
+    reason = plain(" ".join(each.text for each in node.all("StsRsnInf/AddtlInf")), 500)
+    if status not in _REJECTED:
+        return Answer(Verdict.TAKEN, code, reason, plain(node.of("AcctSvcrRef"), 70))
+    return Answer(Verdict.REPEATED if code in _DUPLICATES else Verdict.REJECTED, code, reason)
