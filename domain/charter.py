@@ -146,6 +146,9 @@ class FundingTerms(Message):
     """Whether one who leaves still owes what was called before the notice."""
 
 
+_SIGNATORIES: Final = frozenset({Office.TREASURER, Office.SECOND_SIGNATORY, Office.BOARD})
+
+
 class TreasuryTerms(Message):
     """Clause `treasury`: the bank account, who may send money from it, and how often the bank is asked."""
 
@@ -153,16 +156,88 @@ class TreasuryTerms(Message):
     """The treasury of this consortium is `treasury/<account>`."""
     approvals: Annotated[int, Field(ge=1, le=10)] = 2
     """How many different people sign a payment; who ordered it is none of them."""
-    approval_offices: Annotated[frozenset[Office], Field(min_length=1)] = frozenset(
-        {Office.TREASURER, Office.SECOND_SIGNATORY, Office.BOARD}
-    )
+    approval_offices: Annotated[frozenset[Office], Field(min_length=1)] = Field(default_factory=lambda: _SIGNATORIES)
     payee_approvals: Annotated[int, Field(ge=1, le=10)] = 1
     """How many different people approve a payee's bank details; who named them is none of them."""
-    payee_offices: Annotated[frozenset[Office], Field(min_length=1)] = frozenset({Office.TREASURER, Office.SECOND_SIGNATORY, Office.BOARD})
+    payee_offices: Annotated[frozenset[Office], Field(min_length=1)] = Field(default_factory=lambda: _SIGNATORIES)
     statement_hours: Annotated[int, Field(ge=1, le=24 * 31)] = 24
     """How often the bank is asked for new statements."""
     execution_business_days: Annotated[int, Field(ge=0, le=30)] = 1
     """How many business days after its last approval a payment is to be carried out."""
+
+
+Gate = Literal["evaluations", "findings", "licence"]
+"""Every evaluation that is asked for passed; every safety finding closed; the licences accepted. All of it on exactly these files."""
+
+
+class StageTerms(Message):
+    """What a stage of a release asks for, and how long it lasts at least."""
+
+    hours: Hours = 0
+    """How long a release stays in this stage at least, before the next."""
+    gates: frozenset[Gate] = frozenset()
+    """What must be passed before this stage is entered; what an earlier stage asked for must still hold."""
+    approvals: Annotated[Mapping[Office, Annotated[int, Field(ge=1, le=20)]], Field(max_length=11)] = Field(default_factory=dict)
+    """How many different holders of each office approve this stage; nobody counts for two."""
+
+
+class ReleaseTerms(Message):
+    """Clause `release`: how a model is walked from the inside to the public, who may stop it, and for how long."""
+
+    lowest_class: Literal[0, 1, 2, 3] = 3
+    """The openness class that every release reaches at least, computed and not only claimed; 0 asks for none."""
+    evaluations: frozenset[Slug] = frozenset()
+    """The evaluations that every release must pass."""
+    internal: StageTerms = Field(default_factory=lambda: StageTerms(hours=24))
+    members: StageTerms = Field(
+        default_factory=lambda: StageTerms(
+            hours=24 * 14, gates=frozenset({"evaluations", "findings"}), approvals={Office.SAFETY_REVIEWER: 1}
+        )
+    )
+    gated: StageTerms = Field(
+        default_factory=lambda: StageTerms(hours=24 * 3, gates=frozenset({"licence"}), approvals={Office.LICENCE_REVIEWER: 1})
+    )
+    public: StageTerms = Field(default_factory=lambda: StageTerms(approvals={Office.BOARD: 2, Office.SAFETY_REVIEWER: 1}))
+    early_access_hours: Hours = 24 * 14
+    """How long members have the files before everybody, unless the embargo's end comes first."""
+    embargo_days: Annotated[int, Field(ge=1, le=366)] = 90
+    """The longest time from the proposal to the end of the embargo, when a release is published by itself."""
+    freeze_hours: Hours = 72
+    """How long before the embargo's end other files need a vote."""
+    recheck_hours: Annotated[int, Field(ge=1, le=24 * 7)] = 6
+    """How long after a check that refused the files at the embargo's end the next one comes by itself."""
+    hold_days: Annotated[int, Field(ge=1, le=90)] = 14
+    """How long one safety reviewer's key can hold a release, in all."""
+    hold_extension_days: Annotated[int, Field(ge=1, le=90)] = 14
+    hold_extensions: Annotated[int, Field(ge=0, le=10)] = 2
+    """How often a hold can be extended, in all."""
+    hold_keys: Annotated[int, Field(ge=2, le=10)] = 2
+    """How many different people sign an extension."""
+    hold_offices: Annotated[frozenset[Office], Field(min_length=1)] = Field(
+        default_factory=lambda: frozenset({Office.SAFETY_REVIEWER, Office.BOARD})
+    )
+    recall_keys: Annotated[int, Field(ge=2, le=20)] = 3
+    """How many different people recall a public release, when no vote does."""
+    recall_offices: Annotated[frozenset[Office], Field(min_length=1)] = frozenset(
+        {Office.SAFETY_REVIEWER, Office.BOARD, Office.SECRETARIAT}
+    )
+    lease_days: Annotated[int, Field(ge=1, le=366)] = 90
+    """The longest lease of early access."""
+    lease_persons: Annotated[int, Field(ge=1, le=1_000)] = 25
+    """How many persons of one member may have early access at a time."""
+    lease_check_hours: Annotated[int, Field(ge=1, le=24 * 7)] = 6
+    """How often the members of open leases are looked at again."""
+
+    @model_validator(mode="after")
+    def _stages_fit(self) -> ReleaseTerms:
+        if self.internal.hours + max(self.members.hours + self.gated.hours, self.early_access_hours) > self.embargo_days * 24:
+            raise ValueError("the stages of a release last longer than the longest embargo: lengthen it or shorten them")
+        return self
+
+    @property
+    def hold(self) -> timedelta:
+        """How long a release can be held in all, with every extension."""
+        return days(self.hold_days + self.hold_extensions * self.hold_extension_days)
 
 
 class RateCard(Message):
@@ -191,7 +266,8 @@ class Charter(Message):
     decisions: Annotated[Mapping[Slug, DecisionRule], Field(min_length=1)]
     funding: FundingTerms = FundingTerms()
     rate_card: RateCard
-    treasury: TreasuryTerms = TreasuryTerms()
+    treasury: TreasuryTerms = Field(default_factory=TreasuryTerms)
+    release: ReleaseTerms = Field(default_factory=ReleaseTerms)
 
     @model_validator(mode="after")
     def _classes_are_disjoint(self) -> Charter:

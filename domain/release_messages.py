@@ -106,6 +106,17 @@ class LicenceTerms(Message):
     """Where the text of the distribution's licence is."""
 
 
+class CardText(Message):
+    """What people say about the model on its card."""
+
+    architecture: Prose = ""
+    data: Prose = ""
+    intended_use: Prose = ""
+    limitations: Prose = ""
+    tokens: Count | None = None
+    """How many it saw in training."""
+
+
 class Terms(Message):
     """What is released, under what, and what is claimed of it."""
 
@@ -125,6 +136,7 @@ class Terms(Message):
     """By the names that the workers know them under."""
     supersedes: Slug | None = None
     """The public release that this one takes the place of."""
+    card: CardText = CardText()
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Terms:
@@ -265,6 +277,29 @@ class ArtifactsRefused(Outcome):
     detail: Shown = ""
 
 
+class Result(Message):
+    """One measured number."""
+
+    metric: Name
+    value: Annotated[str, Field(max_length=40, pattern=r"^-?[0-9]{1,18}(\.[0-9]{1,18})?$")]
+    """In decimal, as text."""
+
+
+class Evaluated(Message):
+    """An evaluation that was passed, with its evidence."""
+
+    evaluation: Slug
+    evidence: Digest
+    results: tuple[Result, ...]
+
+
+class Approved(Message):
+    """Who approved, as the holder of which office."""
+
+    person: PersonId
+    office: Office
+
+
 class WriteDocuments(Message):
     """The data of a step `write_documents`: write and validate the model card and the bill of materials (CycloneDX ML-BOM)."""
 
@@ -272,7 +307,10 @@ class WriteDocuments(Message):
     edition: Number
     stage: Stage
     title: Name
+    producer: Name
+    """The consortium."""
     text: Prose
+    card: CardText
     run: Slug
     contract: Digest
     """Of the run."""
@@ -288,8 +326,10 @@ class WriteDocuments(Message):
     verdicts: tuple[Verdict, ...]
     reasons: tuple[Shown, ...]
     report: Digest
-    evaluations: dict[Slug, Digest]
-    """The evidence of each evaluation that was passed on this manifest."""
+    evaluations: tuple[Evaluated, ...]
+    """Those that these files passed."""
+    approvals: tuple[Approved, ...]
+    """Of this stage."""
     findings: tuple[Slug, ...]
     """Safety findings that are open."""
     missing: tuple[Shown, ...]
@@ -475,6 +515,7 @@ class RecordEvaluation(Command):
     manifest: Digest
     evidence: Digest
     """SHA-256 of the harness's own output."""
+    results: Annotated[tuple[Result, ...], Field(max_length=30)] = ()
     passed: bool
     note: Prose = ""
 
@@ -769,6 +810,7 @@ class EvaluationRecorded(Event):
     evaluation: Slug
     manifest: Digest
     evidence: Digest
+    results: tuple[Result, ...] = ()
     passed: bool
     by: PersonId
     note: Prose = ""
