@@ -29,10 +29,18 @@ def shape(kind: type[Event]) -> str:
 
 
 def _shape_only(schema: Any) -> Any:
-    """A schema without its words: rewording a docstring changes no shape."""
+    """A schema without its words: rewording a docstring changes no shape; nor does the order of a set that is a default."""
     if isinstance(schema, dict):
-        return {key: _shape_only(value) for key, value in schema.items() if key not in {"description", "title"} or isinstance(value, dict)}
+        kept = {key: _shape_only(value) for key, value in schema.items() if key not in {"description", "title"} or isinstance(value, dict)}
+        return kept | {"default": _in_order(kept["default"])} if "default" in kept else kept
     return [_shape_only(item) for item in schema] if isinstance(schema, list) else schema
+
+
+def _in_order(default: Any) -> Any:
+    """A default value with every list sorted: sets come in any order."""
+    if isinstance(default, dict):
+        return {key: _in_order(value) for key, value in default.items()}
+    return sorted(map(_in_order, default), key=str) if isinstance(default, list) else default
 
 
 def kinds(process: Process[Any, Any, Any]) -> Iterator[type[Event]]:
