@@ -146,9 +146,6 @@ class FundingTerms(Message):
     """Whether one who leaves still owes what was called before the notice."""
 
 
-_SIGNATORIES: Final = frozenset({Office.TREASURER, Office.SECOND_SIGNATORY, Office.BOARD})
-
-
 class TreasuryTerms(Message):
     """Clause `treasury`: the bank account, who may send money from it, and how often the bank is asked."""
 
@@ -156,10 +153,12 @@ class TreasuryTerms(Message):
     """The treasury of this consortium is `treasury/<account>`."""
     approvals: Annotated[int, Field(ge=1, le=10)] = 2
     """How many different people sign a payment; who ordered it is none of them."""
-    approval_offices: Annotated[frozenset[Office], Field(min_length=1)] = Field(default_factory=lambda: _SIGNATORIES)
+    approval_offices: Annotated[frozenset[Office], Field(min_length=1)] = frozenset(
+        {Office.TREASURER, Office.SECOND_SIGNATORY, Office.BOARD}
+    )
     payee_approvals: Annotated[int, Field(ge=1, le=10)] = 1
     """How many different people approve a payee's bank details; who named them is none of them."""
-    payee_offices: Annotated[frozenset[Office], Field(min_length=1)] = Field(default_factory=lambda: _SIGNATORIES)
+    payee_offices: Annotated[frozenset[Office], Field(min_length=1)] = frozenset({Office.TREASURER, Office.SECOND_SIGNATORY, Office.BOARD})
     statement_hours: Annotated[int, Field(ge=1, le=24 * 31)] = 24
     """How often the bank is asked for new statements."""
     execution_business_days: Annotated[int, Field(ge=0, le=30)] = 1
@@ -266,7 +265,7 @@ class Charter(Message):
     decisions: Annotated[Mapping[Slug, DecisionRule], Field(min_length=1)]
     funding: FundingTerms = FundingTerms()
     rate_card: RateCard
-    treasury: TreasuryTerms = Field(default_factory=TreasuryTerms)
+    treasury: TreasuryTerms = TreasuryTerms()
     release: ReleaseTerms = Field(default_factory=ReleaseTerms)
 
     @model_validator(mode="after")
