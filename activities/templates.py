@@ -49,7 +49,7 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
     "capital_called": Letter(
         "Capital call {call} of {round}: due on {due_on}",
         "Your organisation is called for a payment to {round} (call {call}), due on {due_on}. `consortium show {round}` says how much.\n"
-        "Only money that has cleared by then counts. Pay with the reference that the treasurer gave you.",
+        "Only money that has cleared by then counts. Pay with your organisation's reference.",
     ),
     "catch_up_called": Letter(
         "You joined {round}: first call due on {due_on}",
@@ -99,8 +99,23 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
     ),
     "spending_to_approve": Letter("Spending in {round} waits for you", "A payment from {round} needs the second signature."),
     "refunds_due": Letter(
-        "Refunds of {round} are due", "{round} has ended, and {credit} goes back to members. Record each refund with its bank reference."
+        "Refunds of {round} are due", "{round} has ended, and {credit} goes back to members. Order each refund (`order_refund`)."
     ),
+    # Officers, about the treasury.
+    "money_unmatched": Letter(
+        "Money waits to be matched", "{lines} movements on {treasury} wait: `consortium show {treasury}` lists them."
+    ),
+    "statement_refused": Letter("A statement could not be imported", "A file of the bank was refused: {reason}"),
+    "payee_to_approve": Letter(
+        "Bank details wait for approval", "Compare the new bank details of {payee} with its letter, and approve them."
+    ),
+    "payment_to_approve": Letter("A payment waits for your signature", "{payment} over {amount} waits for its approvals."),
+    "payment_failed": Letter("A payment failed", "The bank did not carry out {payment}: {reason}\nRetry it, or cancel it."),
+    # Members, about money that the bank took back.
+    "payment_reversed": Letter(
+        "Call {call} of {round}: a payment was taken back", "Your bank took a payment to {round} back. It is called again, due on {due_on}."
+    ),
+    "dues-reversed": Letter("A payment of your dues was taken back", "Your bank took {amount_minor} back; {owed_minor} are owed again."),
 }
 
 
