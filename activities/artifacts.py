@@ -32,18 +32,25 @@ CHUNK: Final = 1024 * 1024
 MOST_FILES: Final = 20_000
 MOST_BYTES: Final = 64 * 1024 * 1024
 """The largest manifest file."""
+LINK: Final = "a symbolic link; put the file itself there"
 DEPTH: Final = 16
 """How deep folders may lie in each other."""
 
 _FORBIDDEN: Final = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 
 
+Reason = Literal["changed", "extra", "missing", "symlink", "path", "signature", "unreadable"]
+"""The kinds of unfit files."""
+
+
 class Unfit(Exception):
     """A file is not as it must be; the text names it and says why. No further try mends it."""
 
-    def __init__(self, path: str, why: str) -> None:
+    def __init__(self, path: str, why: str, reason: Reason = "unreadable") -> None:
         super().__init__(f"{shown(path)}: {why}")
         self.path = path
+        self.why = why
+        self.reason = reason
 
 
 class Stopped(Exception):
@@ -67,16 +74,16 @@ def shown(path: str) -> str:
 def checked(path: str) -> str:
     """The path itself, when it is relative, POSIX, NFC, stays inside and hides nothing. Raises `Unfit`."""
     if path != unicodedata.normalize("NFC", path) or any(unicodedata.category(c) in _FORBIDDEN for c in path):
-        raise Unfit(path, "the name holds characters that are invisible or not in Unicode's normal form C; rename it")
+        raise Unfit(path, "the name holds characters that are invisible or not in Unicode's normal form C; rename it", "path")
     parts = path.split("/")
     if ".." in parts:
-        raise Unfit(path, "the path leaves the folder by `..`")
+        raise Unfit(path, "the path leaves the folder by `..`", "path")
     if path.startswith("/") or "\\" in path or not path or "" in parts or "." in parts or re.match(r"[A-Za-z]:", path):
-        raise Unfit(path, "not a relative path of plain names")
+        raise Unfit(path, "not a relative path of plain names", "path")
     if any(part.startswith(".") for part in parts):
-        raise Unfit(path, "hidden files are no part of a release; remove or rename it")
+        raise Unfit(path, "hidden files are no part of a release; remove or rename it", "path")
     if len(parts) > DEPTH or len(path.encode()) > 1_000 or any(len(part.encode()) > 255 or part != part.strip() for part in parts):
-        raise Unfit(path, f"the name is too long, deeper than {DEPTH} folders, or begins or ends with a space")
+        raise Unfit(path, f"the name is too long, deeper than {DEPTH} folders, or begins or ends with a space", "path")
     return path
 
 
@@ -132,7 +139,7 @@ def manifest_of(files: Iterable[Artifact]) -> Manifest:
     for file in ordered:
         twin = seen.setdefault(file.path.casefold(), file.path)
         if twin != file.path:
-            raise Unfit(file.path, f"many systems cannot tell it from {shown(twin)}; rename one")
+            raise Unfit(file.path, f"many systems cannot tell it from {shown(twin)}; rename one", "path")
     return Manifest(files=tuple(ordered))
 
 
@@ -173,11 +180,11 @@ def _step(directory: int, name: str, path: str, flag: int) -> int:
     try:
         return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | flag, dir_fd=directory)
     except FileNotFoundError as error:
-        raise Unfit(path, "missing") from error
+        raise Unfit(path, "missing", "missing") from error
     except OSError as error:
         with suppress(OSError):
             if stat.S_ISLNK(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
-                raise Unfit(path, "a symbolic link; put the file itself there") from error
+                raise Unfit(path, LINK, "symlink") from error
         if isinstance(error, NotADirectoryError | IsADirectoryError) or error.errno in _NO_FILE:
             raise Unfit(path, "not an ordinary file") from error
         raise
@@ -213,7 +220,7 @@ def _walk(directory: int, prefix: str) -> Iterator[str]:
         elif stat.S_ISREG(mode):
             yield path
         else:
-            raise Unfit(path, "a symbolic link; put the file itself there" if stat.S_ISLNK(mode) else "not an ordinary file")
+            raise Unfit(path, LINK, "symlink") if stat.S_ISLNK(mode) else Unfit(path, "not an ordinary file")
 
 
 def _streamed(folder: Path, path: str, done: int, told: Told, sink: Callable[[bytes], Any]) -> Artifact:
@@ -228,7 +235,7 @@ def _streamed(folder: Path, path: str, done: int, told: Told, sink: Callable[[by
             told(path, done + size)
         after = os.fstat(file.fileno())
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or size != after.st_size:
-        raise Unfit(path, "it changed while it was read; let whoever writes it finish")
+        raise Unfit(path, "it changed while it was read; let whoever writes it finish", "changed")
     return Artifact(path=path, size=size, sha256=digest.hexdigest())
 
 
@@ -278,7 +285,7 @@ def content(folder: Path, file: Artifact, limit: int = 4 * 1024 * 1024) -> bytes
 def _no_more_than(file: Artifact) -> Told:
     def told(path: str, done: int) -> None:
         if done > file.size:
-            raise Unfit(path, f"it has more than the {file.size} bytes of the manifest")
+            raise Unfit(path, f"it has more than the {file.size} bytes of the manifest", "changed")
 
     return told
 
@@ -287,11 +294,11 @@ def _require_paths(paths: Sequence[str], manifest: Manifest) -> None:
     listed = manifest.by_path
     for path in paths:
         if path not in listed:
-            raise Unfit(path, "an extra file, which the manifest does not list")
+            raise Unfit(path, "an extra file, which the manifest does not list", "extra")
     present = frozenset(paths)
     for path in listed:
         if path not in present:
-            raise Unfit(path, "missing, though the manifest lists it")
+            raise Unfit(path, "missing, though the manifest lists it", "missing")
 
 
 def _require_bytes(found: Artifact, listed: Artifact) -> None:
@@ -299,6 +306,7 @@ def _require_bytes(found: Artifact, listed: Artifact) -> None:
         raise Unfit(
             listed.path,
             f"changed: SHA-256 is {found.sha256} with {found.size} bytes, the manifest says {listed.sha256} with {listed.size}",
+            "changed",
         )
 
 
@@ -330,11 +338,11 @@ class Store:
             with self.path(digest).open("rb") as file:
                 body = file.read(limit + 1)
         except FileNotFoundError as error:
-            raise Unfit(digest, f"missing from {self._folder.name}") from error
+            raise Unfit(digest, f"missing from {self._folder.name}", "missing") from error
         if len(body) > limit:
             raise Unfit(digest, f"larger than {limit} bytes")
         if hashlib.sha256(body).hexdigest() != digest:
-            raise Unfit(digest, f"changed in {self._folder.name}: its bytes have another SHA-256")
+            raise Unfit(digest, f"changed in {self._folder.name}: its bytes have another SHA-256", "changed")
         return body
 
     def manifest(self, digest: str) -> Manifest:
@@ -347,7 +355,10 @@ def manifest_from(body: bytes) -> Manifest:
     try:
         manifest = Manifest.model_validate_json(body)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
+        first = error.errors(include_url=False)[0]
+        cause = first.get("ctx", {}).get("error")
+        if isinstance(cause, ValueError) and isinstance(cause.__cause__, Unfit):
+            raise cause.__cause__ from error
         raise Unfit("manifest", first["msg"]) from error
     if manifest_of(manifest.files) != manifest:
         raise Unfit("manifest", "its files are not sorted by path, or one is listed twice")
@@ -368,6 +379,18 @@ def replace(path: Path, body: bytes, *, mode: int = 0o644) -> None:
         beside.unlink(missing_ok=True)
         raise
     settle(path.parent)
+
+
+def beneath(root: Path, location: str) -> Path:
+    """The folder at a relative path under the root, when no name on the way is a symbolic link. Raises `Unfit`."""
+    folder = root
+    for name in checked(location).split("/"):
+        folder /= name
+        if folder.is_symlink():
+            raise Unfit(location, LINK, "symlink")
+    if not folder.is_dir():
+        raise Unfit(location, f"there is no such folder under {root.name}", "missing")
+    return folder
 
 
 def settle(folder: Path) -> None:

@@ -9,6 +9,7 @@ The data is `data/mof.settings.yml`, the framework's own file, and `data/licence
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import tomllib
@@ -102,6 +103,8 @@ class Framework:
 
     components: tuple[Component, ...]
     licences: Licences
+    digest: str = ""
+    """SHA-256 over the digests of its files."""
 
     def component(self, name: str) -> Component | None:
         """The component of this name."""
@@ -284,8 +287,13 @@ def described(body: bytes) -> Model:
 @cache
 def framework(components: Path = DATA / "mof.settings.yml", licences: Path | None = None) -> Framework:
     """The framework's data: its components, and the open licences, with those of a list in SPDX's own format. Raises `Unfit`."""
-    known = _own_licences()
-    return Framework(_components(_bounded(components, LIMIT)), known if licences is None else _with_spdx(known, licences))
+    bodies = [_bounded(components, LIMIT), (DATA / "licences.toml").read_bytes()]
+    known = _own_licences(bodies[1])
+    if licences is not None:
+        bodies.append(_bounded(licences, LICENCES_LIMIT))
+        known = _with_spdx(known, licences.name, bodies[2])
+    digest = hashlib.sha256("".join(hashlib.sha256(body).hexdigest() for body in bodies).encode()).hexdigest()
+    return Framework(_components(bodies[0]), known, digest)
 
 
 def _components(body: bytes) -> tuple[Component, ...]:
@@ -306,19 +314,19 @@ def _class(value: object) -> Class:
             raise ValueError(value)
 
 
-def _own_licences() -> Licences:
-    table = tomllib.loads((DATA / "licences.toml").read_text(encoding="utf-8"))
+def _own_licences(body: bytes) -> Licences:
+    table = tomllib.loads(body.decode())
     suits = {kind: frozenset(table[kind]["suits"]) for kind in Kind}
     return Licences(frozenset[str]().union(*suits.values(), *(table[kind]["open"] for kind in Kind)), suits)
 
 
-def _with_spdx(known: Licences, path: Path) -> Licences:
+def _with_spdx(known: Licences, name: str, body: bytes) -> Licences:
     """Our licences and those that SPDX's list calls approved (OSI) or free (FSF)."""
     try:
-        listed = json.loads(_bounded(path, LICENCES_LIMIT))["licenses"]
+        listed = json.loads(body)["licenses"]
         free = {str(each["licenseId"]) for each in listed if each.get("isOsiApproved") is True or each.get("isFsfLibre") is True}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise Unfit(path.name, "not a list of licences in SPDX's format (licenses.json)") from error
+        raise Unfit(name, "not a list of licences in SPDX's format (licenses.json)") from error
     return Licences(known.open | free, known.suits)
 
 

@@ -80,9 +80,9 @@ class Signing:
                 raise
             except Exception as error:
                 why = str(error) or type(error).__name__
-                raise Unfit("model.sig", f"the signature does not verify with the key {signed.key[:16]}: {why}") from error
+                raise Unfit("model.sig", f"the signature does not verify with the key {signed.key[:16]}: {why}", "signature") from error
         if _listed(signature) != {file.path: file.sha256 for file in manifest.files}:
-            raise Unfit("model.sig", "the signature is over other files than the manifest lists")
+            raise Unfit("model.sig", "the signature is over other files than the manifest lists", "signature")
 
     def _public_key(self) -> bytes:
         from cryptography.hazmat.primitives import serialization
@@ -137,7 +137,7 @@ def _listed(signature: bytes) -> dict[str, str]:
         resources = statement["predicate"]["resources"]
         listed = {str(each["name"]): str(each["digest"]) for each in resources if each["algorithm"] == "sha256"}
         if len(listed) != len(resources):
-            raise Unfit("model.sig", "it lists a file twice, or by another hash than SHA-256")
+            raise Unfit("model.sig", "it lists a file twice, or by another hash than SHA-256", "signature")
     except (ValueError, KeyError, TypeError, binascii.Error, RecursionError) as error:
-        raise Unfit("model.sig", "not a signed statement of model signing") from error
+        raise Unfit("model.sig", "not a signed statement of model signing", "signature") from error
     return listed
