@@ -36,6 +36,8 @@ class Settings(BaseSettings):
     """Whether the command line shows the trace of an error."""
     clock: str = ""
     """For rehearsals: `real,log,pace`, the log's time at a real time, and how many times faster it runs from there."""
+    bank: str = ""
+    """The bank's address, `https://…`; without one statements are dropped into `bank/in` in the folder and orders are written to `bank/out`."""
     sanctions_list: Path | None = None
     """OFAC's `sdn.csv`, or a file with a name a line; by default `sanctions.txt` in the folder."""
     sanctions_aliases: Path | None = None

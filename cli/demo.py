@@ -7,6 +7,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
@@ -31,7 +32,8 @@ from domain.funding_state import books_of, money_by_state
 from domain.money import display
 from eventstore.recorder import Recorder
 from settings import in_force
-from simulation.live import LiveStage
+from simulation.live import LiveStage, bank_of, live
+from simulation.mock_bank import MockBank
 from simulation.scenario import FOURTEEN, ROUND, Look, Story
 
 PACE: Final = 240_000
@@ -94,10 +96,10 @@ def adopted(path: Path) -> Charter:
 
 
 async def _compressed(folder: Path, charter: Charter, told: Callable[[str], None], console: Console | None) -> dict[str, Any]:
-    async with embedded(folder, pace=PACE) as running:
-        told(f"Temporal, a worker and the log run in {folder}; the UI is at {running.ui}")
-        stage = LiveStage(running.sender, running.recorder, running.clock, told)
-        await Story(stage, charter).play()
+    async with bank_of(folder, charter) as bank, embedded(folder, pace=PACE, bank=bank.url) as running:
+        told(f"Temporal, a worker, a bank and the log run in {folder}; the UI is at {running.ui}")
+        async with live(running.sender, running.recorder, running.clock, bank, told) as stage:
+            await Story(stage, charter).play()
         end = await _end(running.recorder)
         if console is not None:
             console.print(f"look at {running.ui}/namespaces/default/workflows/{ROUND.replace('/', '%2F')}; Ctrl-C ends")
@@ -115,16 +117,19 @@ async def _skipped(folder: Path, charter: Charter, told: Callable[[str], None]) 
         await worker.make_search_attributes(environment.client)
         told("the time-skipping server runs: every period has its full length")
         chosen = in_force().model_copy(update={"folder": folder, "log": "", "task_queue": "demo"})
-        async with worker.recording(chosen.log_url) as recorder, worker.compose(environment.client, recorder, chosen):
-            await Story(SkippingStage(environment, recorder, told), charter).play()
+        async with AsyncExitStack() as stack:
+            bank = await stack.enter_async_context(bank_of(folder, charter))
+            recorder = await stack.enter_async_context(worker.recording(chosen.log_url))
+            await stack.enter_async_context(worker.compose(environment.client, recorder, chosen.model_copy(update={"bank": bank.url})))
+            await Story(SkippingStage(environment, recorder, bank, told), charter).play()
             return await _end(recorder)
 
 
 class SkippingStage(LiveStage):
     """Temporal's time-skipping server as a stage: the clock is moved on whenever the story waits."""
 
-    def __init__(self, environment: WorkflowEnvironment, recorder: Recorder, told: Callable[[str], None]) -> None:
-        super().__init__(Sender(environment.client, "demo"), recorder, TRUE, told)
+    def __init__(self, environment: WorkflowEnvironment, recorder: Recorder, bank: MockBank, told: Callable[[str], None]) -> None:
+        super().__init__(Sender(environment.client, "demo"), recorder, TRUE, bank, told)
         self._environment = environment
 
     async def now(self) -> datetime:
@@ -141,6 +146,7 @@ class SkippingStage(LiveStage):
             patience += 1
             if patience > 10:  # what is under way has settled: now time may pass
                 await self._environment.sleep(timedelta(hours=6))
+                await self._bank.today((await self.now()).date())
             await asyncio.sleep(0.01)
 
 

@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, supp
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from temporalio.client import Client
 from temporalio.service import RPCError
@@ -51,10 +51,10 @@ class Embedded:
 
 
 @asynccontextmanager
-async def embedded(folder: Path, *, port: int = 0, ui_port: int = 0, pace: int = 1) -> AsyncIterator[Embedded]:
+async def embedded(folder: Path, *, port: int = 0, ui_port: int = 0, pace: int = 1, **chosen_here: Any) -> AsyncIterator[Embedded]:
     """Runs everything on a folder, and takes up every unfinished process. Raises `AlreadyUp`.
 
-    Other commands find the server by `up.json` in the folder for as long as it runs.
+    `chosen_here` are settings that stand above those of the environment. Other commands find the server by `up.json` in the folder for as long as it runs.
     """
     port, ui_port = port or _free_port(), ui_port or _free_port()
     async with AsyncExitStack() as stack:
@@ -63,7 +63,7 @@ async def embedded(folder: Path, *, port: int = 0, ui_port: int = 0, pace: int =
         address, ui = f"127.0.0.1:{port}", f"http://127.0.0.1:{ui_port}"
         await stack.enter_async_context(_server(folder, port, ui_port))
         client = await _connected(address)
-        chosen = in_force().model_copy(update={"folder": folder, "address": address})
+        chosen = in_force().model_copy(update={"folder": folder, "address": address, **chosen_here})
         recorder = await stack.enter_async_context(worker.recording(chosen.log_url))
         clock = await _clock(recorder, pace)
         await stack.enter_async_context(worker.compose(client, recorder, chosen, clock=clock))

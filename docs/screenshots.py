@@ -18,7 +18,7 @@ from playwright.async_api import Error, Page, async_playwright, expect
 
 from cli.demo import PACE, adopted, prepare
 from cli.embedded import embedded
-from simulation.live import LiveStage
+from simulation.live import bank_of, live
 from simulation.scenario import ROUND, Story
 
 HERE: Final = Path(__file__).parent
@@ -72,10 +72,10 @@ async def main(chromium: str) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "demo"
         prepare(folder)
-        async with embedded(folder, pace=PACE) as running:
-            await Story(
-                LiveStage(running.sender, running.recorder, running.clock, print), adopted(HERE.parent / "examples/charter.toml")
-            ).play()
+        rules = adopted(HERE.parent / "examples/charter.toml")
+        async with bank_of(folder, rules) as bank, embedded(folder, pace=PACE, bank=bank.url) as running:
+            async with live(running.sender, running.recorder, running.clock, bank, print) as stage:
+                await Story(stage, rules).play()
             run = (await running.client.get_workflow_handle(ROUND).describe()).run_id
             async with async_playwright() as playwright:
                 browser = await playwright.chromium.launch(executable_path=chromium, args=list(QUIET))

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 from activities.clock import Clock
 from activities.sending import NotAnswered, Sender
+from domain.charter import Charter
 from eventstore.log import LogUnavailable
 from eventstore.recorder import Recorder
-from simulation.scenario import Look
+from simulation.mock_bank import MockBank, mock_bank
+from simulation.scenario import IBAN, Look
 
 POLL_SECONDS: Final = 0.05
 TRIES: Final = 20
@@ -19,12 +23,15 @@ TRIES: Final = 20
 
 
 class LiveStage:
-    """Plays a story through Temporal, and watches it on the log."""
+    """Plays a story through Temporal and a bank, and watches it on the log."""
 
-    def __init__(self, sender: Sender, recorder: Recorder, clock: Clock, told: Callable[[str], None] = lambda line: None) -> None:
+    def __init__(
+        self, sender: Sender, recorder: Recorder, clock: Clock, bank: MockBank, told: Callable[[str], None] = lambda line: None
+    ) -> None:
         self._sender = sender
         self._recorder = recorder
         self._clock = clock
+        self._bank = bank
         self.told = told
 
     async def now(self) -> datetime:
@@ -43,6 +50,10 @@ class LiveStage:
             else:
                 return
 
+    async def credit(self, amount: int, currency: str, reference: str, end_to_end_id: str, payer: str) -> None:
+        """See `Stage.credit`."""
+        await self._bank.credit(amount, currency, reference, end_to_end_id, payer)
+
     async def until(self, stream: str, holds: Callable[[Look], bool]) -> Look:
         """See `Stage.until`."""
         while True:
@@ -57,3 +68,22 @@ class LiveStage:
         except LogUnavailable:
             return None
         return Look(standing.headline.phase, standing.headline.line, standing.stream.state)
+
+
+@asynccontextmanager
+async def live(
+    sender: Sender, recorder: Recorder, clock: Clock, bank: MockBank, told: Callable[[str], None] = lambda line: None
+) -> AsyncIterator[LiveStage]:
+    """The stage, whose bank keeps to the log's date meanwhile."""
+    stage = LiveStage(sender, recorder, clock, bank, told)
+    following = asyncio.create_task(bank.follow(stage.now), name="bank-days")
+    try:
+        yield stage
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+
+def bank_of(folder: Path, charter: Charter) -> AbstractAsyncContextManager[MockBank]:
+    """A bank that keeps the consortium's account."""
+    return mock_bank(folder, iban=IBAN, currency=charter.currency, owner=charter.name, today=datetime.now(UTC).date())

@@ -37,11 +37,13 @@ from eventstore.log import Log
 from eventstore.recorder import Recorder
 from eventstore.replica import Replica
 from settings import open_log
-from simulation.live import LiveStage
+from simulation.live import bank_of, live
+from simulation.mock_bank import MockBank
 from simulation.scenario import ROUND, Story
 from tests.stories import charter
 
 PACE: Final = 20_000
+RULES: Final = charter(decisions__admission__duration_hours=24 * 28)
 """A day in 4.3 seconds: slow enough that nobody misses a deadline because a worker is down."""
 ROOT: Final = Path(__file__).parent.parent
 
@@ -133,14 +135,21 @@ async def telling(client: Client, folder: Path, chance: random.Random, kills: in
         "CONSORTIUM_FOLDER": str(folder), "CONSORTIUM_ADDRESS": client.service_client.config.target_host,
         "CONSORTIUM_TASK_QUEUE": queue, "CONSORTIUM_CLOCK": str(clock), "TEMPORAL_NAMESPACE": client.namespace,
     }  # fmt: skip
+    async with bank_of(folder, RULES) as bank:
+        return await _told(client, folder, environment | {"CONSORTIUM_BANK": bank.url}, bank, clock, chance, kills)
+
+
+async def _told(
+    client: Client, folder: Path, environment: dict[str, str], bank: MockBank, clock: Clock, chance: random.Random, kills: int
+) -> tuple[int, list[str]]:
     killed = Killed(environment, chance)
     log = await open_log(str(folder / "log.db"))
     recorder = Recorder(log)
-    stage = LiveStage(Sender(client, queue, patience=timedelta(seconds=30)), recorder, clock, partial(print, flush=True))
+    sender = Sender(client, folder.name, patience=timedelta(seconds=30))
     killing = asyncio.create_task(killed.run(kills))
     try:
-        async with asyncio.timeout(1_800):
-            await Story(stage, charter(decisions__admission__duration_hours=24 * 28)).play()
+        async with asyncio.timeout(1_800), live(sender, recorder, clock, bank, partial(print, flush=True)) as stage:
+            await Story(stage, RULES).play()
     finally:
         killing.cancel()
         await asyncio.gather(killing, return_exceptions=True)

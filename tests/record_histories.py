@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import tempfile
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -23,7 +24,7 @@ from activities.messages import TASK_QUEUE
 from activities.sending import Sender
 from cli.demo import PACE
 from settings import in_force
-from simulation.live import LiveStage
+from simulation.live import bank_of, live
 from simulation.scenario import ATLAS, LEAVER, ROUND, SIZE, Story
 from tests.stories import charter
 from tests.test_shell import Site
@@ -46,9 +47,13 @@ async def story(client: Client, folder: Path) -> None:
     (folder / "sanctions.txt").write_text("Nobody In Particular\n", encoding="utf-8")
     now = datetime.now(UTC)
     clock = Clock(now, now, PACE)
-    chosen = in_force().model_copy(update={"folder": folder})
-    async with worker.recording(chosen.log_url) as recorder, worker.compose(client, recorder, chosen, clock=clock):
-        await Story(LiveStage(Sender(client, TASK_QUEUE), recorder, clock, print), charter()).play()
+    async with AsyncExitStack() as stack:
+        bank = await stack.enter_async_context(bank_of(folder, charter()))
+        chosen = in_force().model_copy(update={"folder": folder, "bank": bank.url})
+        recorder = await stack.enter_async_context(worker.recording(chosen.log_url))
+        await stack.enter_async_context(worker.compose(client, recorder, chosen, clock=clock))
+        stage = await stack.enter_async_context(live(Sender(client, TASK_QUEUE), recorder, clock, bank, print))
+        await Story(stage, charter()).play()
         for stream in STREAMS:
             await keep(client, stream, None, stream.replace("/", "-"))
 

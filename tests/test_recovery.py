@@ -20,7 +20,8 @@ from domain.funding_state import books_of
 from eventstore.log import Log
 from eventstore.memory import MemoryLog
 from eventstore.recorder import Recorder
-from simulation.live import LiveStage
+from simulation.live import bank_of, live
+from simulation.mock_bank import MockBank
 from simulation.scenario import FOURTEEN, ROUND, Story
 from simulation.stage import SimulatedStage
 from simulation.world import Simulation
@@ -55,15 +56,15 @@ async def undisturbed() -> End:
 
 
 @asynccontextmanager
-async def playing(running: Embedded) -> AsyncIterator[asyncio.Task[None]]:
+async def playing(running: Embedded, bank: MockBank) -> AsyncIterator[asyncio.Task[None]]:
     """The story from its beginning, as a task; given up in the end if it still goes on."""
-    stage = LiveStage(running.sender, running.recorder, running.clock, print)
-    story = asyncio.create_task(Story(stage, RULES).play())
-    try:
-        yield story
-    finally:
-        story.cancel()
-        await asyncio.gather(story, return_exceptions=True)
+    async with live(running.sender, running.recorder, running.clock, bank, print) as stage:
+        story = asyncio.create_task(Story(stage, RULES).play())
+        try:
+            yield story
+        finally:
+            story.cancel()
+            await asyncio.gather(story, return_exceptions=True)
 
 
 async def reached(log: Log, kind: str, times: int) -> None:
@@ -96,7 +97,9 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.timeout(300)
 async def test_the_story_goes_on_when_every_workflow_is_terminated_under_it(folder: Path) -> None:
-    async with asyncio.timeout(280), embedded(folder, pace=PACE) as running, playing(running) as story:
+    async with (
+        asyncio.timeout(280), bank_of(folder, RULES) as bank, embedded(folder, pace=PACE, bank=bank.url) as running, playing(running, bank) as story,
+    ):  # fmt: skip
         for kind, times in (("pledge", 5), ("record_payment", 3)):
             await reached(running.recorder.log, kind, times)
             assert await terminate_all(running) > 0
@@ -109,14 +112,14 @@ async def test_the_story_goes_on_when_every_workflow_is_terminated_under_it(fold
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(("kind", "times"), [("pledge", 5), pytest.param("record_payment", 3, marks=pytest.mark.long)])
 async def test_the_story_goes_on_when_temporals_database_is_deleted(folder: Path, kind: str, times: int) -> None:
-    async with asyncio.timeout(280):
-        async with embedded(folder, pace=PACE) as running, playing(running):
+    async with asyncio.timeout(280), bank_of(folder, RULES) as bank:
+        async with embedded(folder, pace=PACE, bank=bank.url) as running, playing(running, bank):
             await reached(running.recorder.log, kind, times)
         forget(folder)
-        async with embedded(folder, pace=PACE) as running:
+        async with embedded(folder, pace=PACE, bank=bank.url) as running:
             assert running.unfinished > len(FOURTEEN)
             assert await recover(running.recorder, running.sender) > len(FOURTEEN)
-            async with playing(running) as story:
+            async with playing(running, bank) as story:
                 await story
             assert await end_of(running.recorder) == await undisturbed()
             assert problems(await everything(running.recorder.log)) == []
