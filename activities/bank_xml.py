@@ -36,6 +36,10 @@ MESSAGES: Final = {
 """Messages of ISO 20022 that are taken for one another, in words."""
 
 
+_LAST: Final = True
+"""For the parser: nothing follows."""
+
+
 class Unreadable(Exception):
     """The file cannot be taken; the text says where it fails and what to change."""
 
@@ -132,7 +136,7 @@ def read(chunks: Iterable[bytes], containers: frozenset[str], receiver: Receiver
     except expat.ExpatError as error:
         raise Unreadable(f"line {error.lineno}: not well-formed XML ({expat.ErrorString(error.code)}); fetch the file again") from error
     try:
-        parser.Parse(b"", 1)
+        parser.Parse(b"", _LAST)
     except expat.ExpatError as error:
         raise Unreadable(f"the file is cut off at line {error.lineno}; fetch it again from the bank") from error
 

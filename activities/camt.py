@@ -324,7 +324,7 @@ class _Reader:
         if not _CURRENCY.fullmatch(kept):
             raise Unreadable(f"line {line}: {kept[:10]!r} is not a currency of ISO 4217")
         number = _number(header.of("StmtPgntn/PgNb")) or 1
-        opening, closing = self._ends(kept, line, first=number == 1)
+        opening, closing = self._ends(kept, line, first=max(number, self.page) == 1)
         last_day = _date(header.of("FrToDt/ToDtTm", "FrToDt/ToDt"))
         created = _instant(header.of("CreDtTm"))
         self._fallback = (closing.on if closing else None) or last_day or (created.date() if created else None)

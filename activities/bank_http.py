@@ -1,0 +1,110 @@
+"""A bank that is reached over HTTP, as `mock-bank` speaks it: orders are posted, messages wait in a mailbox.
+
+    POST /payments                          a pain.001; the answer says what became of each payment; a known MsgId is turned away
+    GET  /_mock/payments/<EndToEndId>       what became of a payment
+    GET  /_mock/mailbox?leave&type=…        the bank's messages, which stay there
+    GET  /_mock/messages?type=pain.002      every report that the bank wrote
+
+An order is asked for first, then posted. When the bank has seen it all the same (two tries at once), what became of it is asked
+again: the bank's own check of the MsgId is the last guard.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from urllib.parse import quote
+
+import httpx
+
+from activities.artifacts import Told
+from activities.bank_statements import Hindered, Statements
+from activities.bank_xml import Unreadable
+from activities.outside import plain
+from activities.pain import Answer, Verdict, report
+from domain.treasury_messages import SendPayment
+
+LARGEST: Final = 256 * 1024 * 1024
+"""The most bytes of one answer."""
+
+
+class HttpBank:
+    """A bank at an address; of its messages those for one of its accounts, by the bank's own name of it, when that is given."""
+
+    def __init__(self, client: httpx.Client, *, account: str | None = None) -> None:
+        self._client = client
+        self._account = account
+
+    # ------------------------------------------------------------ statements
+
+    def bring(self, statements: Statements, told: Told) -> None:
+        """Keeps the statements of the mailbox that were not kept before, by the bank's numbers of its messages."""
+        known = statements.names()
+        for message in self._json("/_mock/mailbox", {"leave": "1", "type": "camt.053"}):
+            name = f"{message['type']}-{message['account']}-{message['id']}.xml"
+            if name not in known and self._account in {None, message["account"]}:
+                statements.keep((message["body"].encode(),), name, told)
+
+    # ------------------------------------------------------------ payments
+
+    def send(self, payment: SendPayment, document: bytes) -> Answer:
+        """What the bank says of the order, which it gets when it does not know it."""
+        return self._known(payment) or self._posted(payment, document)
+
+    def _posted(self, payment: SendPayment, document: bytes) -> Answer:
+        response = self._client.post("/payments", content=document, headers={"Content-Type": "application/xml"})
+        if response.status_code not in {202, 422}:
+            self._require(response)
+        answer = response.json()
+        if answer["status"] == "RJCT" and answer["reason"] == "DUPL":
+            return self._known(payment) or Answer(Verdict.REPEATED)
+        for each in answer["payments"]:
+            if each["end_to_end_id"] == payment.end_to_end_id:
+                return _of(each, each["outcome"], each.get("reason_text"))
+        return Answer(Verdict.REJECTED, str(answer["reason"] or "")[:35], plain(str(answer["reason_text"] or ""), 500))
+
+    def _known(self, payment: SendPayment) -> Answer | None:
+        """What became of an order that the bank has: as a payment, or as a message that it turned away whole."""
+        response = self._client.get(f"/_mock/payments/{quote(payment.end_to_end_id, safe='')}", params={"all": "1"})
+        if response.status_code != 404:
+            self._require(response)
+            for each in response.json():
+                if each["msg_id"] == payment.message_id:
+                    return _of(each, each["status"], each.get("reason_text"))
+        for message in self._json("/_mock/messages", {"type": "pain.002"}):
+            answer = self._reported(payment, message["body"]) if payment.message_id in message["body"] else None
+            if answer is not None:
+                return answer
+        return None
+
+    def _reported(self, payment: SendPayment, body: str) -> Answer | None:
+        try:
+            found = report((body.encode(),))
+        except Unreadable:
+            return None
+        answer = found.answer_to(payment.end_to_end_id) if found.original == payment.message_id else None
+        return answer if answer is not None and answer.verdict is not Verdict.REPEATED else None
+
+    # ------------------------------------------------------------ the wire
+
+    def _json(self, path: str, query: dict[str, str]) -> Any:
+        with self._client.stream("GET", path, params=query) as response:
+            self._require(response)
+            body = bytearray()
+            for chunk in response.iter_bytes():
+                body += chunk
+                if len(body) > LARGEST:
+                    raise Hindered(f"the bank's answer to {path} is larger than {LARGEST} bytes: collect its mailbox")
+        return httpx.Response(200, content=bytes(body)).json()
+
+    def _require(self, response: httpx.Response) -> None:
+        """Passes what the bank answered well. Raises `Hindered` where it turns us away, and a fault for the rest."""
+        if response.status_code in {401, 403}:
+            raise Hindered(f"the bank turns the credentials away ({response.status_code}): correct them")
+        response.raise_for_status()
+
+
+def _of(payment: dict[str, Any], outcome: str, reason: Any) -> Answer:
+    """What the bank's own words for a payment mean; one that came back had been taken, and a statement tells the rest."""
+    if outcome == "rejected":
+        return Answer(Verdict.REJECTED, str(payment["reason"] or "")[:35], plain(str(reason or ""), 500))
+    return Answer(Verdict.TAKEN)
