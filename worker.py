@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import httpx
 import structlog
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
@@ -29,6 +30,10 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from activities import logs
 from activities.addresses import TomlBook
+from activities.bank_folder import FolderBank
+from activities.bank_http import HttpBank
+from activities.bank_statements import Statements
+from activities.banking import Bank, Banking
 from activities.clock import TRUE, Clock
 from activities.notices import Mail, Notices, Outbox, Smtp, Webhooks, standing_for
 from activities.outside import CarryOut
@@ -46,9 +51,14 @@ POLICIES: Final[Mapping[str, Policy]] = {
     "tell": Policy(timedelta(seconds=45), attempts=0),
     "screen": Policy(timedelta(minutes=5), timedelta(seconds=30), attempts=5),
     "notify": Policy(timedelta(minutes=10), timedelta(seconds=60), attempts=300),
+    "fetch_statements": Policy(timedelta(minutes=10), timedelta(seconds=60), attempts=300),
+    "read_statement": Policy(timedelta(minutes=30), timedelta(seconds=60), attempts=20),
+    "send_payment": Policy(timedelta(minutes=5), timedelta(seconds=60), attempts=300),
 }
 """How each kind of step is tried; `attempts=0` is for ever."""
 
+BANK_SECONDS: Final = 60
+"""How long an answer of the bank is waited for."""
 SEARCH_ATTRIBUTES: Final = ("Phase=Keyword", "WaitsFor=KeywordList", "Due=Datetime", "Attention=Bool")
 """What Temporal must know before a worker starts; see deploy/ for a cluster."""
 _WORDS: Final = {"Keyword": "KEYWORD", "KeywordList": "KEYWORD_LIST", "Datetime": "DATETIME", "Bool": "BOOL"}
@@ -117,7 +127,14 @@ def outside(chosen: Settings, recorder: Recorder) -> Mapping[str, CarryOut]:
     return {
         "screen": Screening(sanctions, now=now),
         "notify": Notices(chosen.sender, book, persons, mail, Webhooks(now), now=now),
+        **Banking(_bank(chosen), Statements(folder / "statements")).activities(),
     }
+
+
+def _bank(chosen: Settings) -> Bank:
+    if chosen.bank:
+        return HttpBank(httpx.Client(base_url=chosen.bank, timeout=BANK_SECONDS))
+    return FolderBank(chosen.folder / "bank" / "in", chosen.folder / "bank" / "out")
 
 
 def now() -> datetime:
