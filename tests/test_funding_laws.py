@@ -327,6 +327,8 @@ class Rounds(RuleBasedStateMachine):
             self.give(Pledge(member=member, amount=min(goal * weight // 50 or 1, goal * 6_000 // 10_000)), f"rep-{member}")
         if begun != "pledging":
             self.tick()
+        if begun == "short" and goal % 2:
+            self.decide_on_the_extension(passed=goal % 3 > 0)
         if begun in {"calling", "defaulted"}:
             self.call()
         if begun == "defaulted":
