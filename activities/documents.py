@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any, Final
+from typing import Any, Final
 from uuid import UUID, uuid5
-
-from pydantic import Field
 
 from activities.artifacts import Manifest, Unfit, as_json
 from activities.missing import explained
-from domain.kernel import Digest, Instant, Message, Name, PersonId, Prose, Slug, escaped
+from activities.openness import LABELS, PARAMETERS, UNLICENSED
+from domain.kernel import digest_of, escaped
+from domain.release_messages import Evaluated, WriteDocuments
 
 _SERIALS: Final = UUID("0b6e9c1c-2f0e-5d59-9d57-0d4b7a1f3c11")
 
@@ -28,123 +28,76 @@ HUB_LICENCES: Final = frozenset(
 )  # fmt: skip
 """Licences that a hub's metadata knows by name; any other is `other`, with its name beside it."""
 
-Value = Annotated[str, Field(max_length=40, pattern=r"^-?[0-9]{1,18}(\.[0-9]{1,18})?$")]
-"""A number in decimal, as text: no float touches it."""
-
-
-class Evaluation(Message):
-    """One measured result."""
-
-    task: Name
-    metric: Name
-    value: Value
-    evidence: Digest
-
-
-class Part(Message):
-    """A component of the Model Openness Framework, with its licence and how it stands."""
-
-    name: Name
-    standing: Name
-    licence: Name = "unlicensed"
-
-
-class Approval(Message):
-    """Who approved the release, in which role."""
-
-    person: PersonId
-    role: Name
-
-
-class Facts(Message):
-    """What the documents say: all of it is on the log."""
-
-    release: Slug
-    title: Name
-    producer: Name
-    summary: Prose = ""
-    licence: Annotated[str, Field(max_length=200)] = "unlicensed"
-    """Of the final parameters, by SPDX identifier."""
-    run: Slug | None = None
-    architecture: Prose = ""
-    data: Prose = ""
-    tokens: Annotated[int, Field(ge=0)] | None = None
-    intended_use: Prose = ""
-    limitations: Prose = ""
-    openness: Name
-    reasons: Annotated[tuple[Annotated[str, Field(max_length=300)], ...], Field(max_length=40)] = ()
-    components: Annotated[tuple[Part, ...], Field(max_length=40)] = ()
-    evaluations: Annotated[tuple[Evaluation, ...], Field(max_length=200)] = ()
-    approvals: Annotated[tuple[Approval, ...], Field(max_length=50)] = ()
-    manifest: Digest
-    signature: Digest
-    key: Digest
-    at: Instant
-    """When the release was decided, by the log."""
-
-
 # ---------------------------------------------------------------- the card
 
 
-def model_card(facts: Facts, manifest: Manifest) -> bytes:
+def model_card(facts: WriteDocuments, manifest: Manifest) -> bytes:
     """The model card in Markdown. Text of people is escaped: it brings no markup of its own."""
     sections = [
         _front_matter(facts),
         f"# {escaped(facts.title, 200)}",
-        _prose(facts.summary) or f"A model of {escaped(facts.producer, 200)}.",
-        "## Model\n\n" + _table(("", ""), _model_rows(facts, manifest)),
-        _titled("Architecture", _prose(facts.architecture)),
-        _titled("Training data", _prose(facts.data)),
-        _titled("Intended use", _prose(facts.intended_use)),
-        _titled("Limitations", _prose(facts.limitations)),
-        _titled("Evaluation", _evaluations(facts.evaluations)),
+        _prose(facts.text) or f"A model of {escaped(facts.producer, 200)}.",
+        "## Model\n\n" + _table(("", ""), _model_rows(facts)),
+        _titled("Architecture", _prose(facts.card.architecture)),
+        _titled("Training data", _prose(facts.card.data)),
+        _titled("Intended use", _prose(facts.card.intended_use)),
+        _titled("Limitations", _prose(facts.card.limitations)),
+        _titled("Evaluation", _evaluations(facts)),
+        _titled("Open safety findings", "\n".join(f"- {escaped(each)}" for each in facts.findings)),
+        _titled("Not reviewed", "\n".join(f"- {escaped(each, 300)}" for each in facts.missing)),
         "## Openness\n\n" + _openness(facts),
-        _titled("Approvals", "\n".join(f"- {escaped(each.person)} ({escaped(each.role)})" for each in facts.approvals)),
+        _titled("Approvals", "\n".join(f"- {escaped(each.person)} ({escaped(each.office)})" for each in facts.approvals)),
         "## Verification\n\n" + _verification(facts),
         "## Files\n\n" + _files(manifest),
     ]
     return ("\n\n".join(section for section in sections if section) + "\n").encode()
 
 
-def _front_matter(facts: Facts) -> str:
+def _front_matter(facts: WriteDocuments) -> str:
     with explained():
         import yaml
-    known = facts.licence.lower()
-    licence: dict[str, Any] = {"license": known} if known in HUB_LICENCES else {"license": "other", "license_name": facts.licence.lower()}
-    metadata = {
-        **licence,
-        "model_name": facts.title,
-        "tags": ["model-openness-framework", facts.openness.partition(" - ")[0].lower().replace(" ", "-")],
-    }
+    name = parameters_licence(facts)
+    known = name.lower()
+    licence: dict[str, Any] = {"license": known} if known in HUB_LICENCES else {"license": "other", "license_name": known}
+    label = LABELS[facts.openness_class].partition(" - ")[0].lower().replace(" ", "-")
+    metadata = {**licence, "model_name": facts.title, "tags": ["model-openness-framework", label]}
     text: str = yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True, default_flow_style=False, width=10_000)
     return f"---\n{text}---"
 
 
-def _model_rows(facts: Facts, manifest: Manifest) -> Iterable[Sequence[str]]:
+def parameters_licence(facts: WriteDocuments) -> str:
+    """The licence of the final parameters, as it was judged."""
+    return next((each.licence for each in facts.verdicts if each.component == PARAMETERS and each.licence), UNLICENSED)
+
+
+def _model_rows(facts: WriteDocuments) -> Iterable[Sequence[str]]:
     yield "Release", facts.release
+    yield "Stage", f"{facts.stage}, since {facts.at:%Y-%m-%d}"
     yield "Producer", facts.producer
-    yield "Released", f"{facts.at:%Y-%m-%d}"
-    yield "Licence of the parameters", facts.licence
-    if facts.run is not None:
-        yield "Training run", facts.run
-    if facts.tokens is not None:
-        yield "Tokens seen in training", f"{facts.tokens:,}"
-    yield "Files", f"{len(manifest.files):,} ({manifest.size:,} bytes)"
+    yield "Licence of the parameters", parameters_licence(facts)
+    yield "Training run", facts.run
+    yield "Contract of the run (SHA-256)", facts.contract
+    if facts.card.tokens is not None:
+        yield "Tokens seen in training", f"{facts.card.tokens:,}"
+    if facts.supersedes is not None:
+        yield "Takes the place of", facts.supersedes
+    yield "Files", f"{facts.files:,} ({facts.bytes:,} bytes)"
 
 
-def _evaluations(results: Sequence[Evaluation]) -> str:
-    rows = [(each.task, each.metric, each.value, each.evidence[:16]) for each in results]
-    return _table(("Task", "Metric", "Value", "Evidence (SHA-256)"), rows) if rows else ""
+def _evaluations(facts: WriteDocuments) -> str:
+    evidence = {each.evaluation: each.evidence for each in facts.evaluations}
+    rows = [(each["slice"], each["type"], each.get("value", ""), evidence[each["slice"]]) for each in _metrics(facts.evaluations)]
+    return _table(("Evaluation", "Metric", "Value", "Evidence (SHA-256)"), rows) if rows else ""
 
 
-def _openness(facts: Facts) -> str:
+def _openness(facts: WriteDocuments) -> str:
     reasons = "".join(f"\n- {escaped(reason, 300)}" for reason in facts.reasons)
-    rows = [(each.name, each.standing, each.licence) for each in facts.components]
-    table = "\n\n" + _table(("Component", "Standing", "Licence"), rows) if rows else ""
-    return f"**{escaped(facts.openness)}** by the Model Openness Framework.\n{reasons}{table}"
+    rows = [(each.component, each.standing, each.licence, each.note) for each in facts.verdicts]
+    table = "\n\n" + _table(("Component", "Standing", "Licence", "Note"), rows) if rows else ""
+    return f"**{LABELS[facts.openness_class]}** by the Model Openness Framework.\n{reasons}{table}"
 
 
-def _verification(facts: Facts) -> str:
+def _verification(facts: WriteDocuments) -> str:
     return "\n".join(
         (
             f"- Manifest (SHA-256): `{facts.manifest}`",
@@ -179,7 +132,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 # ---------------------------------------------------------------- the bill of materials
 
 
-def bill_of_materials(facts: Facts, manifest: Manifest) -> bytes:
+def bill_of_materials(facts: WriteDocuments, manifest: Manifest) -> bytes:
     """The bill of materials as CycloneDX 1.6 JSON, valid by its schema. Raises `Unfit` for one that is not."""
     with explained():
         from cyclonedx.output.json import JsonV1Dot6
@@ -193,7 +146,7 @@ def bill_of_materials(facts: Facts, manifest: Manifest) -> bytes:
     return body
 
 
-def _bom(facts: Facts, manifest: Manifest) -> Any:
+def _bom(facts: WriteDocuments, manifest: Manifest) -> Any:
     from cyclonedx.model import HashAlgorithm, HashType, Property
     from cyclonedx.model.bom import Bom, BomMetaData
     from cyclonedx.model.component import Component, ComponentType
@@ -214,20 +167,21 @@ def _bom(facts: Facts, manifest: Manifest) -> Any:
         type=ComponentType.MACHINE_LEARNING_MODEL,
         bom_ref=f"release:{facts.release}",
         version=manifest.digest[:16],
-        description=facts.summary or None,
+        description=facts.text or None,
         supplier=OrganizationalEntity(name=facts.producer),
-        licenses=[_licence(facts.licence)],
+        licenses=[_licence(parameters_licence(facts))],
         hashes=[HashType(alg=HashAlgorithm.SHA_256, content=facts.manifest)],
         properties=[
-            Property(name="consortium:openness", value=facts.openness),
+            Property(name="consortium:openness", value=LABELS[facts.openness_class]),
             Property(name="consortium:manifest", value=facts.manifest),
             Property(name="consortium:signature", value=facts.signature),
             Property(name="consortium:key", value=facts.key),
+            Property(name="consortium:run-contract", value=facts.contract),
         ],
     )
     depends = Dependency(model.bom_ref, [Dependency(file.bom_ref) for file in files])
     return Bom(
-        serial_number=uuid5(_SERIALS, f"{facts.release}/{facts.manifest}"),
+        serial_number=uuid5(_SERIALS, digest_of(facts.release, facts.model_dump(mode="json"))),
         metadata=BomMetaData(component=model, timestamp=facts.at),
         components=files,
         dependencies=[depends, *(Dependency(file.bom_ref) for file in files)],
@@ -242,27 +196,36 @@ def _licence(licence: str) -> Any:
     return DisjunctiveLicense(id=licence) if is_supported_id(licence) else DisjunctiveLicense(name=licence)
 
 
-def _card(facts: Facts) -> dict[str, Any]:
+def _card(facts: WriteDocuments) -> dict[str, Any]:
     """The model card inside the bill of materials; what is not known is left out."""
     card: dict[str, Any] = {
         "bom-ref": f"card:{facts.release}",
         "properties": [{"name": "consortium:openness-reason", "value": reason} for reason in facts.reasons],
     }
     parameters: dict[str, Any] = {}
-    if facts.architecture:
-        parameters["modelArchitecture"] = facts.architecture
-    if facts.data:
-        parameters["datasets"] = [{"type": "dataset", "description": facts.data}]
+    if facts.card.architecture:
+        parameters["modelArchitecture"] = facts.card.architecture
+    if facts.card.data:
+        parameters["datasets"] = [{"type": "dataset", "description": facts.card.data}]
     if parameters:
         card["modelParameters"] = parameters
     if facts.evaluations:
-        metrics = [{"type": each.metric, "value": each.value, "slice": each.task} for each in facts.evaluations]
-        card["quantitativeAnalysis"] = {"performanceMetrics": metrics}
+        card["quantitativeAnalysis"] = {"performanceMetrics": list(_metrics(facts.evaluations))}
     considerations: dict[str, Any] = {}
-    if facts.intended_use:
-        considerations["useCases"] = [facts.intended_use]
-    if facts.limitations:
-        considerations["technicalLimitations"] = [facts.limitations]
+    if facts.card.intended_use:
+        considerations["useCases"] = [facts.card.intended_use]
+    limits = [facts.card.limitations] if facts.card.limitations else []
+    limits += [f"open safety finding: {each}" for each in facts.findings] + [f"not reviewed: {each}" for each in facts.missing]
+    if limits:
+        considerations["technicalLimitations"] = limits
     if considerations:
         card["considerations"] = considerations
     return card
+
+
+def _metrics(evaluations: Iterable[Evaluated]) -> Iterable[dict[str, str]]:
+    for each in evaluations:
+        for result in each.results:
+            yield {"type": result.metric, "value": result.value, "slice": each.evaluation}
+        if not each.results:
+            yield {"type": "passed", "slice": each.evaluation}

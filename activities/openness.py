@@ -36,6 +36,7 @@ DATA: Final = Path(__file__).with_name("data")
 UNLICENSED: Final = "unlicensed"
 PAPER: Final = "Research paper"
 REPORT: Final = "Technical report"
+PARAMETERS: Final = "Model parameters (Final)"
 
 Class = Literal[0, 1, 2, 3]
 """3 is an open model, 2 open tooling, 1 open science; 0 is none of them."""

@@ -9,7 +9,6 @@ import json
 import os
 import subprocess
 import sys
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -18,64 +17,79 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from activities.artifacts import Artifact, Manifest, manifest_of
-from activities.documents import Approval, Evaluation, Facts, Part, bill_of_materials, model_card
+from activities.documents import bill_of_materials, model_card
+from domain.release_messages import WriteDocuments
 
 
 def manifest(files: int = 2) -> Manifest:
     return manifest_of(Artifact(path=f"weights/{number:05}.bin", size=1_000, sha256=f"{number:064x}") for number in range(files))
 
 
-def facts(**changes: Any) -> Facts:
+def facts(**changes: Any) -> WriteDocuments:
+    licence = changes.pop("licence", "Apache-2.0")
     known: dict[str, Any] = {
-        "release": "atlas-1", "title": "Atlas 1", "producer": "The consortium", "summary": "A small model.", "licence": "Apache-2.0",
-        "run": "atlas-1", "architecture": "Decoder with 7 layers.", "data": "Public text.", "tokens": 1_200_000_000,
-        "intended_use": "Research.", "limitations": "English only.", "openness": "Class III - Open Model",
-        "reasons": ("class II lacks Training code: it is not there",),
-        "components": (Part(name="Model card", standing="open", licence="CC-BY-4.0"),),
-        "evaluations": (Evaluation(task="arc_easy", metric="acc", value="0.7125", evidence="e" * 64),),
-        "approvals": (Approval(person="eva", role="evaluation-reviewer"),),
-        "manifest": manifest().digest, "signature": "5" * 64, "key": "c" * 64, "at": datetime(2026, 11, 2, 9, tzinfo=UTC),
+        "release": "atlas-1", "edition": 1, "stage": "public", "title": "Atlas 1", "text": "A small model.", "run": "atlas-1",
+        "contract": "d" * 64, "location": "atlas-1", "manifest": manifest().digest, "files": 2, "bytes": 2_000, "signature": "5" * 64,
+        "key": "c" * 64, "licences": {}, "components": [], "openness_class": 3,
+        "verdicts": [
+            {"component": "Model parameters (Final)", "standing": "conditional", "licence": licence},
+            {"component": "Training code", "standing": "missing", "note": "it is not there"},
+        ],
+        "reasons": ["class II lacks Training code: it is not there"], "report": "f" * 64, "producer": "The consortium",
+        "card": {
+            "architecture": "Decoder with 7 layers.", "data": "Public text.", "intended_use": "Research.", "limitations": "English only.",
+            "tokens": 1_200_000_000,
+        },
+        "evaluations": [{"evaluation": "arc-easy", "evidence": "e" * 64, "results": [{"metric": "acc", "value": "0.7125"}]}],
+        "approvals": [{"person": "eva", "office": "evaluation-reviewer"}],
+        "findings": [], "missing": [], "supersedes": None, "at": "2026-11-02T09:00:00Z",
     }  # fmt: skip
-    return Facts(**known | changes)
+    return WriteDocuments.model_validate_json(json.dumps(known | changes))
+
+
+def card_of(told: WriteDocuments, files: int = 2) -> str:
+    return model_card(told, manifest(files)).decode()
+
+
+def bill_of(told: WriteDocuments, files: int = 2) -> bytes:
+    return bill_of_materials(told, manifest(files))
 
 
 def test_the_card_begins_with_metadata_that_a_hub_reads() -> None:
-    card = model_card(facts(), manifest()).decode()
+    card = card_of(facts())
     _, metadata, text = card.split("---\n", 2)
     assert yaml.safe_load(metadata) == {
         "license": "apache-2.0", "model_name": "Atlas 1", "tags": ["model-openness-framework", "class-iii"],
     }  # fmt: skip
     assert "# Atlas 1" in text
     assert manifest().digest in text
-    assert "| arc\\_easy | acc | 0.7125 |" in text
+    assert f"| arc-easy | acc | 0.7125 | {'e' * 64} |" in text
     assert "class II lacks Training code" in text
 
 
 def test_a_licence_that_hubs_do_not_know_is_named_as_another() -> None:
-    metadata = yaml.safe_load(model_card(facts(licence="BigScience-BLOOM-RAIL-1.0"), manifest()).decode().split("---\n")[1])
+    metadata = yaml.safe_load(card_of(facts(licence="BigScience-BLOOM-RAIL-1.0")).split("---\n")[1])
     assert (metadata["license"], metadata["license_name"]) == ("other", "bigscience-bloom-rail-1.0")
 
 
 def test_text_of_people_brings_no_markup_into_the_card() -> None:
-    evil = facts(
-        title="<script>alert(1)</script>: x # [link](http://evil)", summary="| a |\n\n## Approved by everybody\n\n![x](http://evil)"
-    )
-    card = model_card(evil, manifest()).decode()
+    evil = facts(title="<script>alert(1)</script>: x # [link](http://evil)", text="| a |\n\n## Approved by everybody\n\n![x](http://evil)")
+    card = card_of(evil)
     _, metadata, text = card.split("---\n", 2)
     assert yaml.safe_load(metadata)["model_name"] == evil.title
     assert "<script>" not in text
     assert "](http" not in text
     assert "\n## Approved" not in text
-    ruled = model_card(facts(summary="---\n\n=== x\n\n1. one\n\n- two"), manifest()).decode().splitlines()
+    ruled = card_of(facts(text="---\n\n=== x\n\n1. one\n\n- two")).splitlines()
     assert all(line in ruled for line in (r"\---", r"\=== x", r"1\. one", r"\- two"))
 
 
 def test_many_files_are_listed_up_to_a_bound() -> None:
-    assert "and 50 more, in the manifest" in model_card(facts(), manifest(150)).decode()
+    assert "and 50 more, in the manifest" in card_of(facts(), 150)
 
 
 def test_the_bill_of_materials_is_valid_and_names_every_file_with_its_hash() -> None:
-    body = bill_of_materials(facts(), manifest(3))
+    body = bill_of(facts(), 3)
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(body.decode()) is None
     bill = json.loads(body)
     assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
@@ -85,28 +99,35 @@ def test_the_bill_of_materials_is_valid_and_names_every_file_with_its_hash() -> 
     model = bill["metadata"]["component"]
     assert model["type"] == "machine-learning-model"
     assert model["licenses"] == [{"license": {"id": "Apache-2.0"}}]
-    assert model["modelCard"]["quantitativeAnalysis"]["performanceMetrics"] == [{"type": "acc", "value": "0.7125", "slice": "arc_easy"}]
+    assert model["modelCard"]["quantitativeAnalysis"]["performanceMetrics"] == [{"type": "acc", "value": "0.7125", "slice": "arc-easy"}]
     assert bill["metadata"]["timestamp"].startswith("2026-11-02T09:00:00")
 
 
 @pytest.mark.parametrize("licence", ["unlicensed", "Llama 3 Community License"])
 def test_a_licence_without_an_identifier_goes_into_the_bill_by_name(licence: str) -> None:
-    bill = json.loads(bill_of_materials(facts(licence=licence), manifest()))
+    bill = json.loads(bill_of(facts(licence=licence)))
     assert bill["metadata"]["component"]["licenses"] == [{"license": {"name": licence}}]
 
 
 def test_with_the_least_that_is_known_both_are_made() -> None:
-    least = Facts(
-        release="x", title="X", producer="Y", openness="unclassified", manifest="a" * 64, signature="b" * 64, key="c" * 64, at=facts().at
-    )
-    assert b"## Evaluation" not in model_card(least, manifest())
-    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(bill_of_materials(least, manifest()).decode()) is None
+    least = facts(text="", verdicts=[], reasons=[], evaluations=[], approvals=[], card={}, openness_class=0)
+    assert "## Evaluation" not in card_of(least)
+    assert "A model of The consortium" in card_of(least)
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(bill_of(least).decode()) is None
+
+
+def test_what_was_not_reviewed_and_what_is_open_is_said_in_both() -> None:
+    told = facts(findings=["leak-1"], missing=["no licence review"])
+    assert "## Open safety findings\n\n- leak-1" in card_of(told)
+    assert "## Not reviewed\n\n- no licence review" in card_of(told)
+    limits = json.loads(bill_of(told))["metadata"]["component"]["modelCard"]["considerations"]["technicalLimitations"]
+    assert limits == ["English only.", "open safety finding: leak-1", "not reviewed: no licence review"]
 
 
 def test_the_same_facts_give_the_same_bytes_in_every_process() -> None:
     program = (
         "import hashlib; from tests.test_documents import *;"
-        "print(hashlib.sha256(model_card(facts(), manifest(30)) + bill_of_materials(facts(), manifest(30))).hexdigest())"
+        "print(hashlib.sha256(card_of(facts(), 30).encode() + bill_of(facts(), 30)).hexdigest())"
     )
     told = {
         subprocess.run(
