@@ -131,6 +131,8 @@ class SkippingStage(LiveStage):
     def __init__(self, environment: WorkflowEnvironment, recorder: Recorder, bank: MockBank, told: Callable[[str], None]) -> None:
         super().__init__(Sender(environment.client, "demo"), recorder, TRUE, bank, told)
         self._environment = environment
+        self._moving = asyncio.Lock()
+        self._moves = 0
 
     async def now(self) -> datetime:
         """See `Stage.now`."""
@@ -145,9 +147,17 @@ class SkippingStage(LiveStage):
                 return look
             patience += 1
             if patience > 10:  # what is under way has settled: now time may pass
-                await self._environment.sleep(timedelta(hours=6))
-                await self._bank.today((await self.now()).date())
+                await self._move(timedelta(hours=6))
             await asyncio.sleep(0.01)
+
+    async def _move(self, by: timedelta) -> None:
+        """Moves the clock on, once for all who wait."""
+        moves = self._moves
+        async with self._moving:
+            if self._moves == moves:
+                await self._environment.sleep(by)
+                await self._bank.today((await self.now()).date())
+                self._moves += 1
 
 
 async def _end(recorder: Recorder) -> dict[str, Any]:
