@@ -273,6 +273,11 @@ def copied(folder: Path, manifest: Manifest, destination: Path, told: Told = unh
         done += file.size
 
 
+def require_file(folder: Path, file: Artifact, told: Told = unheard) -> None:
+    """Nothing, when the file lies in the folder byte for byte. Raises `Unfit`."""
+    _require_bytes(_streamed(folder, file.path, 0, told, len), file)
+
+
 def content(folder: Path, file: Artifact, limit: int = 4 * 1024 * 1024) -> bytes:
     """A small file's bytes, as the manifest has them. Raises `Unfit`."""
     if file.size > limit:

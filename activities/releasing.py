@@ -1,0 +1,272 @@
+"""What a release does outside: list and sign its files, classify its openness, verify, write documents, publish, let people in.
+
+Each activity takes the step as `domain/release_messages.py` defines it and brings back the outcome of the same name. Called again
+with the same step it does the same again: what is large lies in files named by their digests, and publishers repeat harmlessly.
+What no further try mends fails the step, and the reason names the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final, TypeVar
+
+from pydantic import ValidationError
+
+from activities.artifacts import Manifest, Store, Told, Unfit, as_json, beneath, content, hashed, require_file, shown, working
+from activities.documents import bill_of_materials, model_card
+from activities.fetching import Fetched, Fetching
+from activities.licence_texts import contradicted
+from activities.missing import ExtraMissing
+from activities.openness import DATA, UNLICENSED, Framework, Model, Openness, Part, Standing, classify, framework
+from activities.openness import Terms as ModelTerms
+from activities.outside import CarryOut, Outcome, failed, plain
+from activities.publishing import Lease, Publication, Publisher, View
+from activities.signing import Signed, Signing
+from domain import release_messages as told_of
+from domain.kernel import Message, Step, canonical, canonical_json
+from domain.kernel import Outcome as Answer
+
+M = TypeVar("M", bound=Message)
+
+HERE: Final = "files"
+"""What comes before the path in the digest of a component that is a folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a worker finds a release's files, and where it keeps what is named by its digest."""
+
+    artifacts: Path
+    """The folder that each release's `location` lies under."""
+    kept: Path
+    """Manifests, signatures, public keys, reports and documents; workers share it."""
+    key: Path
+    """The private key that signs, in PEM; made on first use."""
+    licences: Path | None = None
+    """A complete list of licences in SPDX's format."""
+
+
+class Releasing:
+    """The activities of releases, over publishers by their names."""
+
+    def __init__(self, places: Places, publishers: Mapping[str, Publisher], *, fetch: Callable[[str, Told], Fetched] | None = None) -> None:
+        self._places = places
+        self._publishers = publishers
+        self._fetch = fetch or Fetching()
+        self._store = Store(places.kept)
+        self._signing = Signing(places.key, self._store, places.kept / "signatures")
+
+    def activities(self) -> Mapping[str, CarryOut]:
+        """Who carries out each kind of step."""
+        return {
+            "build_manifest": partial(_carried_out, told_of.BuildManifest, self._build_manifest),
+            "sign_manifest": partial(_carried_out, told_of.SignManifest, self._sign_manifest),
+            "verify_artifacts": partial(_carried_out, told_of.VerifyArtifacts, self._verify_artifacts),
+            "classify_openness": partial(_carried_out, told_of.ClassifyOpenness, self._classify_openness),
+            "write_documents": partial(_carried_out, told_of.WriteDocuments, self._write_documents),
+            "publish": partial(_carried_out, told_of.Publish, self._publish),
+            "withdraw": partial(_carried_out, told_of.Withdraw, self._withdraw),
+            "open_access": partial(_carried_out, told_of.OpenAccess, self._open_access),
+            "close_access": partial(_carried_out, told_of.CloseAccess, self._close_access),
+        }
+
+    # ------------------------------------------------------------ files
+
+    def _build_manifest(self, step: str, asked: told_of.BuildManifest, told: Told) -> Answer:
+        manifest = hashed(self._folder(asked.location), told)
+        digest = self._store.put(canonical(manifest))
+        return told_of.ManifestBuilt(step=step, edition=asked.edition, manifest=digest, files=len(manifest.files), bytes=manifest.size)
+
+    def _sign_manifest(self, step: str, asked: told_of.SignManifest, told: Told) -> Answer:
+        signed = self._signing.sign(self._folder(asked.location), self._store.manifest(asked.manifest), told)
+        return told_of.ManifestSigned(
+            step=step, edition=asked.edition, manifest=asked.manifest, signature=signed.signature, key=signed.key
+        )  # fmt: skip
+
+    def _verify_artifacts(self, step: str, asked: told_of.VerifyArtifacts, told: Told) -> Answer:
+        try:
+            manifest = self._store.manifest(asked.manifest)
+            self._signing.verify(self._folder(asked.location), manifest, Signed(asked.signature, asked.key), told)
+        except Unfit as unfit:
+            return told_of.ArtifactsRefused(
+                step=step, check=asked.check, manifest=asked.manifest, path=_short(shown(unfit.path)), reason=unfit.reason, detail=_short(unfit.why)
+            )  # fmt: skip
+        return told_of.ArtifactsVerified(step=step, check=asked.check, manifest=asked.manifest)
+
+    # ------------------------------------------------------------ openness
+
+    def _classify_openness(self, step: str, asked: told_of.ClassifyOpenness, told: Told) -> Answer:
+        rules = framework(DATA / "mof.settings.yml", self._places.licences)
+        looking = _Looking(self._folder(asked.location), self._store.manifest(asked.manifest), self._fetch, told)
+        found = {component.name: looking.at(component, asked.licences) for component in asked.components}
+        parts = tuple(
+            Part(name=name, license=UNLICENSED if each.unlicensed else each.licence) for name, each in found.items() if each.sha256
+        )
+        terms = ModelTerms.model_validate(
+            {kind: {"name": getattr(asked.licences, kind)} for kind in ("distribution", "code", "data", "document")}
+        )
+        for component in asked.components:
+            if rules.component(component.name) is None:
+                raise Unfit(component.name, "not a component of the Model Openness Framework; amend the release's terms")
+        notes = {name: each.note for name, each in found.items() if each.note}
+        openness = classify(Model(name=asked.title, license=terms, components=parts), rules, notes)
+        return _classified(step, asked, openness, found, rules, self._store)
+
+    # ------------------------------------------------------------ documents and publishing
+
+    def _write_documents(self, step: str, asked: told_of.WriteDocuments, _told: Told) -> Answer:
+        manifest = self._store.manifest(asked.manifest)
+        return told_of.DocumentsWritten(
+            step=step, edition=asked.edition, stage=asked.stage,
+            card=self._store.put(model_card(asked, manifest)), bill=self._store.put(bill_of_materials(asked, manifest)),
+        )  # fmt: skip
+
+    def _publish(self, step: str, asked: told_of.Publish, told: Told) -> Answer:
+        digests = {
+            "manifest.json": asked.manifest, "model.sig": asked.signature, "release.pub": asked.key, "MODEL_CARD.md": asked.card,
+            "bom.cdx.json": asked.bill,
+        }  # fmt: skip
+        documents = {name: self._store.get(digest) for name, digest in digests.items()}
+        folder, manifest = self._folder(asked.location), self._store.manifest(asked.manifest)
+        publication = Publication(asked.release, folder, manifest, documents)
+        where = self._publisher(asked.publisher).publish(publication, View(asked.audience), told)
+        return told_of.Published(
+            step=step, edition=asked.edition, stage=asked.stage, publisher=asked.publisher, manifest=asked.manifest, where=where[:1_000]
+        )  # fmt: skip
+
+    def _withdraw(self, step: str, asked: told_of.Withdraw, _told: Told) -> Answer:
+        self._publisher(asked.publisher).withdraw(asked.release, asked.reason)
+        return told_of.Withdrawn(step=step, publisher=asked.publisher)
+
+    def _open_access(self, step: str, asked: told_of.OpenAccess, _told: Told) -> Answer:
+        self._publisher(asked.publisher).open_access(asked.release, Lease(asked.opening, asked.persons, asked.until))
+        return told_of.AccessOpened(step=step, publisher=asked.publisher, opening=asked.opening)
+
+    def _close_access(self, step: str, asked: told_of.CloseAccess, _told: Told) -> Answer:
+        self._publisher(asked.publisher).close_access(asked.release, asked.opening)
+        return told_of.AccessClosed(step=step, publisher=asked.publisher, opening=asked.opening)
+
+    def _publisher(self, name: str) -> Publisher:
+        if name not in self._publishers:
+            raise Unfit(name, f"no publisher of this name is configured; there are {', '.join(sorted(self._publishers)) or 'none'}")
+        return self._publishers[name]
+
+    def _folder(self, location: str) -> Path:
+        return beneath(self._places.artifacts, location)
+
+
+async def _carried_out(asked: type[M], act: Callable[[str, M, Told], Answer], step: Step) -> Outcome:
+    """Does the work in a thread, and says what became of it as JSON."""
+    try:
+        data = asked.model_validate_json(canonical_json(step.data))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        return failed(step, f"the step's data does not fit its form ({place}: {first['msg']}): this is a fault of the process, report it")
+    try:
+        answer = await working(lambda told: act(step.key, data, told))
+    except (Unfit, ExtraMissing) as error:
+        return failed(step, str(error))
+    return answer.model_dump(mode="json")
+
+
+# ---------------------------------------------------------------- looking at components
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was found of a component that the release names."""
+
+    sha256: str = ""
+    """Empty when it is not there."""
+    licence: str | None = None
+    """Its own licence; nothing when it has that of its kind or of the whole."""
+    licence_sha256: str | None = None
+    unlicensed: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Looking:
+    """Looks at components where they are: among the release's files, or elsewhere."""
+
+    folder: Path
+    manifest: Manifest
+    fetch: Callable[[str, Told], Fetched]
+    told: Told
+
+    def at(self, component: told_of.Component, terms: told_of.LicenceTerms) -> Found:
+        """What is there, and whether the text of the licence is that of the licence. What is not there is no error."""
+        try:
+            sha256 = self._digest(component.place)
+        except Unfit as unfit:
+            return Found(note=_short(str(unfit)))
+        licence, place = component.licence, component.licence_place
+        if licence is None and place is None:
+            place = terms.place
+        if place is None:
+            return Found(sha256, licence)
+        try:
+            text_sha256, text = self._text(place)
+        except Unfit as unfit:
+            return Found(sha256, licence, unlicensed=True, note=_short(f"the text of its licence is not there: {unfit}"))
+        claimed = licence or terms.distribution or UNLICENSED
+        wrong = "" if claimed == UNLICENSED else contradicted(claimed, text.decode("utf-8", "replace"))
+        return Found(sha256, licence, text_sha256, bool(wrong), _short(wrong))
+
+    def _digest(self, place: str) -> str:
+        """Of a file its hash; of a folder the hash of the list of its files, with theirs. Every byte is read."""
+        if place.startswith("https://"):
+            return self.fetch(place, self.told).sha256
+        files = [each for each in self.manifest.files if each.path == place or each.path.startswith(f"{place}/")]
+        if not files:
+            raise Unfit(place, "not among the release's files", "missing")
+        for file in files:
+            require_file(self.folder, file, self.told)
+        if files[0].path == place:
+            return files[0].sha256
+        return hashlib.sha256(canonical_json({HERE: {each.path: each.sha256 for each in files}})).hexdigest()
+
+    def _text(self, place: str) -> tuple[str, bytes]:
+        if place.startswith("https://"):
+            fetched = self.fetch(place, self.told)
+            return fetched.sha256, fetched.beginning
+        file = self.manifest.by_path.get(place)
+        if file is None:
+            raise Unfit(place, "not among the release's files", "missing")
+        return file.sha256, content(self.folder, file)
+
+
+def _classified(
+    step: str, asked: told_of.ClassifyOpenness, openness: Openness, found: Mapping[str, Found], rules: Framework, store: Store
+) -> Answer:
+    verdicts = tuple(
+        told_of.Verdict(
+            component=each.component.name, standing=each.standing.value, licence=each.licence[:100],
+            sha256=found[each.component.name].sha256 or None if each.component.name in found else None,
+            licence_sha256=found[each.component.name].licence_sha256 if each.component.name in found else None,
+            note=openness.notes.get(each.component.name, ""),
+        )
+        for each in openness.judged
+    )  # fmt: skip
+    needed = {each.name for each in rules.asked(openness.openness_class)} if openness.openness_class else set()
+    conditional = any(each.standing is Standing.CONDITIONAL and each.component.name in needed for each in openness.judged)
+    reasons = tuple(_short(reason) for reason in openness.reasons[:30])
+    report = {
+        "release": asked.release, "title": asked.title, "manifest": asked.manifest, "framework": rules.digest, "class": openness.openness_class,
+        "label": openness.label, "conditional": conditional, "reasons": list(openness.reasons),
+        "components": [verdict.model_dump(mode="json") for verdict in verdicts],
+        "places": {component.name: component.place for component in asked.components},
+    }  # fmt: skip
+    return told_of.OpennessClassified(
+        step=step, check=asked.check, openness_class=openness.openness_class, conditional=conditional, verdicts=verdicts, reasons=reasons,
+        report=store.put(as_json(report)), framework=rules.digest,
+    )  # fmt: skip
+
+
+def _short(text: str) -> str:
+    return plain(text, 300)
