@@ -34,6 +34,7 @@ COMMANDS: Final = {
     "proposal": ("cli.processes:proposal", ACT, "Propose, vote, step back from a conflict."),
     "round": ("cli.processes:round", ACT, "Open rounds, pledge, call, deliver, spend, refund."),
     "treasury": ("cli.processes:treasury", ACT, "Import statements, match money, approve payees and payments."),
+    "import-statement": ("cli.bank:import_statement", ACT, "Import a bank statement (camt.053) from a file."),
     "retry": ("cli.keep:retry", ACT, "Try a failed step again."),
     "waive": ("cli.keep:waive", ACT, "Live without a failed step."),
 }
