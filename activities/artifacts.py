@@ -258,6 +258,11 @@ def require_same(folder: Path, manifest: Manifest, told: Told = unheard) -> None
         done += file.size
 
 
+def require_names(folder: Path, manifest: Manifest) -> None:
+    """Nothing, when the folder holds files of exactly the manifest's names; no byte is read. Raises `Unfit`."""
+    _require_paths(paths_in(folder), manifest)
+
+
 def copied(folder: Path, manifest: Manifest, destination: Path, told: Told = unheard) -> None:
     """Copies the manifest's files into an empty folder, hashing what is copied, and makes them read-only and durable. Raises `Unfit`."""
     _require_paths(paths_in(folder), manifest)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
-from activities.artifacts import Manifest, Store, Told, Unfit, require_same, settle, unheard
+from activities.artifacts import Manifest, Store, Told, Unfit, require_names, require_same, settle, unheard
 from activities.missing import explained
 
 LIMIT: Final = 64 * 1024 * 1024
@@ -48,24 +48,29 @@ class Signing:
     def sign(self, folder: Path, manifest: Manifest, told: Told = unheard) -> Signed:
         """Signs the manifest's files as they lie in the folder; signed before with this key, it is the same signature. Raises `Unfit`."""
         key = self._store.put(self._public_key())
-        signed = self._signatures / f"{manifest.digest}.{key}"
-        require_same(folder, manifest, told)
-        if not signed.exists():
-            with explained(), _scratch() as scratch:
-                from model_signing import hashing, signing
+        path = self._signatures / f"{manifest.digest}.{key}"
+        if path.exists():
+            signed = Signed(self._store.put(path.read_bytes()), key)
+            self.verify(folder, manifest, signed, told)
+            return signed
+        require_names(folder, manifest)
+        with explained(), _scratch() as scratch:
+            from model_signing import hashing, signing
 
-                made = scratch / "model.sig"
-                everything = hashing.Config().set_ignored_paths(paths=[], ignore_git_paths=False)  # type: ignore[no-untyped-call]
-                config = signing.Config().set_hashing_config(everything)  # type: ignore[no-untyped-call]
-                config.use_elliptic_key_signer(private_key=self._key).sign(folder, made)
-                _put_first(signed, made.read_bytes())
-        signature = self._store.put(signed.read_bytes())
-        self.verify(folder, manifest, Signed(signature, key), told)
-        return Signed(signature, key)
+            everything = hashing.Config().set_ignored_paths(paths=[], ignore_git_paths=False)  # type: ignore[no-untyped-call]
+            config = signing.Config().set_hashing_config(everything)  # type: ignore[no-untyped-call]
+            config.use_elliptic_key_signer(private_key=self._key).sign(folder, scratch / "model.sig")
+            made = (scratch / "model.sig").read_bytes()
+        self._require_listed(folder, manifest, made, told)
+        _put_first(path, made)
+        return Signed(self._store.put(path.read_bytes()), key)
 
     def verify(self, folder: Path, manifest: Manifest, signed: Signed, told: Told = unheard) -> None:
-        """Nothing, when the folder holds exactly the manifest's files and the signature is this key's over them. Raises `Unfit`."""
-        require_same(folder, manifest, told)
+        """Nothing, when the folder holds exactly the manifest's files and the signature is this key's over them. Raises `Unfit`.
+
+        The files are read once; a second time only to name the one that differs.
+        """
+        require_names(folder, manifest)
         signature, key = self._store.get(signed.signature, LIMIT), self._store.get(signed.key, 10_000)
         with explained(), _scratch() as scratch:
             from model_signing import hashing, verifying
@@ -79,9 +84,16 @@ class Signing:
             except OSError:
                 raise
             except Exception as error:
+                require_same(folder, manifest, told)
                 why = str(error) or type(error).__name__
                 raise Unfit("model.sig", f"the signature does not verify with the key {signed.key[:16]}: {why}", "signature") from error
+        self._require_listed(folder, manifest, signature, told)
+
+    @staticmethod
+    def _require_listed(folder: Path, manifest: Manifest, signature: bytes, told: Told) -> None:
+        """The signed list is the manifest's. Raises `Unfit`, naming the file that made it another."""
         if _listed(signature) != {file.path: file.sha256 for file in manifest.files}:
+            require_same(folder, manifest, told)
             raise Unfit("model.sig", "the signature is over other files than the manifest lists", "signature")
 
     def _public_key(self) -> bytes:

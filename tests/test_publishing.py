@@ -10,8 +10,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import socket
 import subprocess
 import sys
@@ -32,6 +30,7 @@ from activities.publish_directory import DirectoryPublisher
 from activities.publish_hub import NO_LEASE, HubPublisher
 from activities.publish_s3 import S3Publisher, client
 from activities.publishing import Accounts, Lease, Publication, Publisher, View
+from tests.dying import dies
 from tests.hub_server import OWNER, Hub, Repo, serving
 
 DOCUMENTS = frozenset(("model.sig", "README.md"))
@@ -39,9 +38,6 @@ NOW = datetime(2026, 11, 2, 9, tzinfo=UTC)
 HELIO = Lease("helio-1", ("ada", "abe"), NOW + timedelta(days=30))
 VEGA = Lease("vega-1", ("vic",), NOW + timedelta(days=30))
 
-
-EFFECTS = frozenset(("os.rename", "os.link", "os.symlink", "os.mkdir", "os.remove", "os.rmdir", "os.chmod", "http.client.send"))
-"""What the interpreter's audit hooks call changes of the file system, and requests over HTTP."""
 
 _names = count(1)
 
@@ -60,34 +56,6 @@ class Place(Protocol):
 
     def persons(self) -> set[str]:
         """Who may read the gated view."""
-
-
-def dies(work: Callable[[], object], at: int) -> bool:
-    """Whether the work, done in a process of its own, lives to its so-manieth effect outside: there it is killed, without a word."""
-    child = os.fork()
-    if child == 0:
-        effects = count(1)
-
-        def kill(event: str, _arguments: tuple[object, ...]) -> None:
-            if event in EFFECTS and next(effects) == at:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        sys.addaudithook(kill)
-        try:
-            import httpx2
-
-            send = httpx2.Client.send
-
-            def audited(*arguments: Any, **options: Any) -> Any:
-                sys.audit("http.client.send")
-                return send(*arguments, **options)
-
-            httpx2.Client.send = audited  # type: ignore[method-assign]
-            work()
-        finally:
-            os._exit(0)
-    _, status = os.waitpid(child, 0)
-    return os.WIFSIGNALED(status)
 
 
 # ---------------------------------------------------------------- a directory

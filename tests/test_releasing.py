@@ -14,10 +14,12 @@ Every step given again brings back the same outcome.
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import json
 import shutil
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +29,14 @@ from pydantic import TypeAdapter
 
 from activities.artifacts import Store, Unfit, unheard
 from activities.fetching import Fetching
+from activities.licence_texts import contradicted
 from activities.outside import Outcome
 from activities.publish_directory import DirectoryPublisher
 from activities.releasing import Places, Releasing
 from domain import release_messages as told_of
 from domain.kernel import Message, Step, canonical
 from domain.kernel import Outcome as Answer
+from tests.dying import dies
 from tests.hub_server import OWNER, serving
 
 MIT = (
@@ -205,6 +209,33 @@ async def test_a_link_among_the_files_fails_the_list_and_is_named(world: World) 
     failed = await world.do("build_manifest", {"release": "atlas-1", "edition": 1, "location": "atlas"})
     assert failed["kind"] == "fail_step"
     assert failed["reason"].startswith("weights/link: a symbolic link")
+
+
+@pytest.mark.parametrize("kind", ["build_manifest", "sign_manifest", "write_documents", "publish"])
+async def test_killed_at_any_boundary_and_tried_again_a_step_is_done_once(world: World, kind: str) -> None:
+    whole = shutil.copytree(world.folder, world.folder.with_name(world.folder.name + "-whole"))
+    steps = {"build_manifest": World.built, "sign_manifest": World.signed, "write_documents": _documented, "publish": _published}
+    for at in count(1, 3):
+        here = World(shutil.copytree(whole, world.folder / f"at-{at}"))
+        if kind != "build_manifest":
+            await here.built()
+        died = await asyncio.to_thread(dies, lambda here=here: asyncio.run(steps[kind](here)), at)  # type: ignore[misc]
+        first, again = await steps[kind](here), await steps[kind](here)
+        assert first == again
+        assert len(list((here.folder / "kept" / "signatures").glob("[0-9a-f]*"))) == (kind != "build_manifest")
+        if not died:
+            break
+    assert at > 1
+
+
+async def _documented(world: World) -> object:
+    return await world.documented(await world.signed())
+
+
+async def _published(world: World) -> object:
+    published = await world.published("public", await world.signed())
+    assert published["kind"] == "published", published
+    return {path.name for path in Path(published["where"]).iterdir()}
 
 
 # ---------------------------------------------------------------- openness
@@ -399,3 +430,22 @@ async def test_a_real_small_model_is_signed_classified_and_published(tmp_path: P
     assert (verdicts["Inference code"], verdicts["Model parameters (Final)"]) == ("open", "conditional")
     published = await world.published("public", signed)
     assert Path(published["where"], "model", "silero_vad_16k.safetensors").stat().st_size > 1_000_000
+
+
+# ---------------------------------------------------------------- licence texts
+
+
+@pytest.mark.parametrize(
+    ("licence", "text", "why"),
+    [
+        ("MIT", MIT, ""), ("MIT", "All rights reserved.", "does not hold the text of MIT"),
+        ("Apache-2.0", "Licensed under the Apache License, Version 2.0 (the \"License\")", ""), ("Apache-2.0", MIT, "does not hold"),
+        ("CC-BY-4.0", "Creative Commons Attribution 4.0 International Public License", ""),
+        ("CC-BY-4.0", "Creative Commons Attribution-NonCommercial 4.0 International", "does not hold"),
+        ("BSD-3-Clause", "SPDX-License-Identifier: BSD-3-Clause", ""), ("BSD-3-Clause", "SPDX-License-Identifier: BSD-2-Clause", "does not"),
+        ("OpenMDW-1.0", "A text that nobody here knows", ""), ("OpenMDW-1.0", MIT, "holds the text of MIT, not of OpenMDW-1.0"),
+    ],
+)  # fmt: skip
+def test_whether_a_text_is_that_of_the_licence(licence: str, text: str, why: str) -> None:
+    said = contradicted(licence, text)
+    assert (why in said) if why else not said
