@@ -70,7 +70,7 @@ class World:
     async def do(self, kind: str, data: Message | dict[str, Any]) -> Outcome:
         """The outcome of a step, which must be one that the release knows. Given again to a fresh worker, it is the same."""
         body = data if isinstance(data, dict) else json.loads(canonical(data))
-        step = Step(kind=kind.replace("_", "-"), key=f"{kind}/1", data=body)
+        step = Step(kind=kind, key=f"{kind}/1", data=body)
         first, again = [await Releasing(self.places, self.publishers, fetch=self.fetch).activities()[kind](step) for _ in range(2)]
         assert first == again
         assert first["step"] == step.key
