@@ -38,6 +38,26 @@ class Settings(BaseSettings):
     """For rehearsals: `real,log,pace`, the log's time at a real time, and how many times faster it runs from there."""
     bank: str = ""
     """The bank's address, `https://…`; without one statements are dropped into `bank/in` in the folder and orders are written to `bank/out`."""
+    artifacts: Path | None = None
+    """Where the files of releases lie; by default `artifacts` in the folder."""
+    kept: Path | None = None
+    """Where manifests, signatures, reports and documents are kept by their digests, for all workers; by default `kept` in the folder."""
+    signing_key: Path | None = None
+    """The key that signs releases (EC P-256, PEM); made on first use, by default `signing.pem` in the folder."""
+    licences: Path | None = None
+    """A complete list of licences in SPDX's format, for judging openness."""
+    accounts: Path | None = None
+    """The accounts that persons have with publishers; by default `accounts.toml` in the folder."""
+    published: Path | None = None
+    """Where the publisher `directory` publishes; by default `published` in the folder."""
+    s3_bucket: str = ""
+    """The bucket of the publisher `s3`; credentials come from where boto3 finds them."""
+    s3_endpoint: str = ""
+    s3_region: str = ""
+    hub_namespace: str = ""
+    """The organisation or user of the publisher `hub`."""
+    hub_endpoint: str = ""
+    hub_token: SecretStr | None = None
     sanctions_list: Path | None = None
     """OFAC's `sdn.csv`, or a file with a name a line; by default `sanctions.txt` in the folder."""
     sanctions_aliases: Path | None = None

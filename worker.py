@@ -14,6 +14,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,7 +38,13 @@ from activities.banking import Bank, Banking
 from activities.clock import TRUE, Clock
 from activities.notices import Mail, Notices, Outbox, Smtp, Webhooks, standing_for
 from activities.outside import CarryOut
+from activities.publish_directory import DirectoryPublisher
+from activities.publish_hub import HubPublisher
+from activities.publish_s3 import S3Publisher
+from activities.publish_s3 import client as s3_client
+from activities.publishing import Accounts, Publisher
 from activities.record import Policy, Recording
+from activities.releasing import Places, Releasing
 from activities.screening import ListFiles, Screening
 from activities.sending import Sender
 from activities.tell import Tell
@@ -53,6 +60,12 @@ POLICIES: Final[Mapping[str, Policy]] = {
     "notify": Policy(timedelta(minutes=10), timedelta(seconds=60), attempts=300),
     "fetch_statements": Policy(timedelta(minutes=10), timedelta(seconds=60), attempts=300),
     "read_statement": Policy(timedelta(minutes=30), timedelta(seconds=60), attempts=20),
+    **dict.fromkeys(
+        ("build_manifest", "sign_manifest", "verify_artifacts", "classify_openness", "publish"),
+        Policy(timedelta(hours=24), timedelta(seconds=60), attempts=100),
+    ),
+    **dict.fromkeys(("withdraw", "open_access", "close_access"), Policy(timedelta(minutes=5), attempts=0)),
+    "write_documents": Policy(timedelta(minutes=30), timedelta(seconds=60), attempts=20),
     "send_payment": Policy(timedelta(minutes=5), timedelta(seconds=60), attempts=300),
 }
 """How each kind of step is tried; `attempts=0` is for ever."""
@@ -128,6 +141,7 @@ def outside(chosen: Settings, recorder: Recorder) -> Mapping[str, CarryOut]:
         "screen": Screening(sanctions, now=now),
         "notify": Notices(chosen.sender, book, persons, mail, Webhooks(now), now=now),
         **Banking(_bank(chosen), Statements(folder / "statements")).activities(),
+        **Releasing(_places(chosen), _publishers(chosen)).activities(),
     }
 
 
@@ -135,6 +149,31 @@ def _bank(chosen: Settings) -> Bank:
     if chosen.bank:
         return HttpBank(httpx.Client(base_url=chosen.bank, timeout=BANK_SECONDS))
     return FolderBank(chosen.folder / "bank" / "in", chosen.folder / "bank" / "out")
+
+
+def _places(chosen: Settings) -> Places:
+    folder = chosen.folder
+    return Places(
+        artifacts=chosen.artifacts or folder / "artifacts", kept=chosen.kept or folder / "kept",
+        key=chosen.signing_key or folder / "signing.pem", licences=chosen.licences,
+    )  # fmt: skip
+
+
+def _publishers(chosen: Settings) -> Mapping[str, Publisher]:
+    """Publishers by the names that releases give them: a directory always, the others when they are configured."""
+    folder = chosen.folder
+    accounts = chosen.accounts or folder / "accounts.toml"
+    found: dict[str, Publisher] = {"directory": DirectoryPublisher(chosen.published or folder / "published")}
+    if chosen.s3_bucket:
+        storage = partial(s3_client, chosen.s3_endpoint or None, chosen.s3_region or None)
+        found["s3"] = S3Publisher(storage, chosen.s3_bucket, Accounts(accounts, "s3"))
+    if chosen.hub_namespace:
+        token = chosen.hub_token.get_secret_value() if chosen.hub_token else None
+        leases = (chosen.kept or folder / "kept") / "hub"
+        found["hub"] = HubPublisher(
+            chosen.hub_namespace, Accounts(accounts, "hub"), leases, endpoint=chosen.hub_endpoint or None, token=token
+        )  # fmt: skip
+    return found
 
 
 def now() -> datetime:
