@@ -84,6 +84,11 @@ async def proposals(*, where: Where = HERE) -> None:
     await _list("proposal", where)
 
 
+async def releases(*, where: Where = HERE) -> None:
+    """List the releases of models."""
+    await _list("release", where)
+
+
 async def rounds(*, where: Where = HERE) -> None:
     """List the funding rounds."""
     await _list("round", where)
