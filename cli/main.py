@@ -35,6 +35,7 @@ COMMANDS: Final = {
     "member": ("cli.processes:member", ACT, "Apply, sign, name representatives, leave."),
     "proposal": ("cli.processes:proposal", ACT, "Propose, vote, step back from a conflict."),
     "round": ("cli.processes:round", ACT, "Open rounds, pledge, call, deliver, spend, refund."),
+    "release": ("cli.processes:release", ACT, "Walk a model to the public: stages, gates, holds, early access."),
     "treasury": ("cli.processes:treasury", ACT, "Import statements, match money, approve payees and payments."),
     "import-statement": ("cli.bank:import_statement", ACT, "Import a bank statement (camt.053) from a file."),
     "retry": ("cli.keep:retry", ACT, "Try a failed step again."),

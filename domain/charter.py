@@ -205,6 +205,8 @@ class ReleaseTerms(Message):
     """How long before the embargo's end other files need a vote."""
     recheck_hours: Annotated[int, Field(ge=1, le=24 * 7)] = 6
     """How long after a check that refused the files at the embargo's end the next one comes by itself."""
+    check_hours: Annotated[int, Field(ge=1, le=24 * 31)] = 48
+    """How long a check of the files may take before it can be begun anew."""
     hold_days: Annotated[int, Field(ge=1, le=90)] = 14
     """How long one safety reviewer's key can hold a release, in all."""
     hold_extension_days: Annotated[int, Field(ge=1, le=90)] = 14

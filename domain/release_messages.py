@@ -498,7 +498,7 @@ class RecallRelease(Command):
 
 
 class SupersedeRelease(Command):
-    """A newer release is public in its place. By that release."""
+    """A newer release is public in its place. By the release process."""
 
     kind: Literal["supersede_release"] = "supersede_release"
     by: Slug
@@ -705,6 +705,7 @@ class CheckBegan(Event):
     kind: Literal["check_began"] = "check_began"
     check: Number
     to: Stage
+    at: Instant
 
 
 class OpennessJudged(Event):
@@ -897,7 +898,7 @@ class HoldEnded(Event):
     """The release goes on. One key can hold it again for what is left."""
 
     kind: Literal["hold_ended"] = "hold_ended"
-    cause: Literal["lifted", "over", "abandoned"]
+    cause: Literal["lifted", "over"]
     by: PersonId
     reason: Prose = ""
     seconds_left: Count
@@ -943,7 +944,7 @@ class LeaseEnded(Event):
 
     kind: Literal["lease_ended"] = "lease_ended"
     lease: Slug
-    cause: Literal["over", "revoked", "member", "seat", "public", "abandoned"]
+    cause: Literal["over", "revoked", "member", "seat", "public", "withdrawn"]
     by: PersonId
     at: Instant
 

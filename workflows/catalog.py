@@ -10,6 +10,7 @@ from workflows.funding import Round
 from workflows.membership import Member
 from workflows.process import ProcessWorkflow
 from workflows.proposal import Proposal
+from workflows.release import Release
 from workflows.treasury import Treasury
 
-WORKFLOWS: Final[Sequence[type[ProcessWorkflow]]] = (Consortium, Member, Proposal, Round, Treasury)
+WORKFLOWS: Final[Sequence[type[ProcessWorkflow]]] = (Consortium, Member, Proposal, Round, Release, Treasury)

@@ -1,0 +1,317 @@
+"""A staged release, `release/<id>`: a model's files on their way from the inside to the public.
+
+proposed → verifying → internal → members → gated → **public** → superseded | recalled; held at any stage before the public; abandoned
+by vote. Files are listed and signed once an edition; before every stage the components are classified and the files verified.
+
+The embargo's end publishes by itself, whoever is silent: evaluations, reviews and approvals that are missing then are named in
+the event and hold up nothing, a claim that is not reached is lowered. What still must hold is that the files are exactly those
+that were signed: while they are not, it is tried again every few hours. A safety hold stops it too, for the charter's time in all.
+
+What is stored is in `release_messages`, what is true in `release_state`, gates in `release_gates`, early access in `release_leases`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from pydantic import Field, TypeAdapter
+
+from domain import release_leases as leases
+from domain import release_moving as moving
+from domain import release_publishing as publishing
+from domain import release_reviews as reviews
+from domain.charter import Office
+from domain.kernel import Agenda, Deadline, Headline, escaped
+from domain.process import Common, Context, Process
+from domain.release_gates import ROMAN, open_findings
+from domain.release_messages import (
+    AbandonRelease,
+    AccessClosed,
+    AccessGiven,
+    AccessOpened,
+    AccessTaken,
+    AdvanceRelease,
+    AmendRelease,
+    ApproveStage,
+    ArtifactsRefused,
+    ArtifactsVerified,
+    CloseFinding,
+    DocumentsWritten,
+    EditionWithdrawn,
+    EndHold,
+    EndLeases,
+    ExtendHold,
+    GrantLease,
+    HoldRelease,
+    LiftHold,
+    LowerClaim,
+    ManifestBuilt,
+    ManifestSigned,
+    MindLeases,
+    MoveEmbargo,
+    OpenFinding,
+    OpennessClassified,
+    ProposeRelease,
+    PublishAgain,
+    PublishByItself,
+    Published,
+    RecallRelease,
+    RecordEvaluation,
+    ReleaseCommand,
+    ReleaseEvent,
+    ReviewLicence,
+    RevokeLease,
+    Stage,
+    SupersedeRelease,
+    WithdrawApproval,
+    Withdrawn,
+)
+from domain.release_rules import MANAGER, SAFETY, Events, folded, held, known_of, pending, unheld
+from domain.release_state import (
+    Abandoned,
+    Edition,
+    Held,
+    Known,
+    Lease,
+    Listing,
+    Pending,
+    Place,
+    Public,
+    Recalled,
+    Release,
+    ReleaseState,
+    Signing,
+    Staged,
+    Superseded,
+    Unproposed,
+    Verifying,
+    evolve,
+)
+
+SHOWN: Final = 20
+"""How many leases are listed for people."""
+
+# ---------------------------------------------------------------- decide
+
+
+def decide(state: ReleaseState, command: ReleaseCommand, context: Context) -> Events:
+    """The facts that follow, or `Refused`. Whatever it was, leases are looked at afterwards."""
+    events = _decided(state, command, context)
+    return (*events, *leases.tended(folded(state, events), context))
+
+
+def _decided(state: ReleaseState, command: ReleaseCommand, context: Context) -> Events:
+    match command:
+        case ProposeRelease():
+            return moving.propose(state, command, context)
+        case AmendRelease():
+            return moving.amend(pending(state), command, context)
+        case MoveEmbargo(ends_at=ends_at):
+            return moving.move_embargo(pending(state), ends_at, context)
+        case AdvanceRelease(to=to):
+            return moving.advance(unheld(state), to, context)
+        case LowerClaim():
+            return moving.lower_claim(pending(state), command, context)
+        case PublishByItself():
+            return moving.publish_by_itself(state, context)
+        case PublishAgain():
+            return publishing.publish_again(known_of(state), context)
+        case AbandonRelease(reason=reason):
+            return publishing.abandon(state, reason, context)
+        case RecallRelease(reason=reason):
+            return publishing.recall(state, reason, context)
+        case SupersedeRelease(by=by):
+            return publishing.supersede(known_of(state), by, context)
+        case RecordEvaluation():
+            return reviews.record_evaluation(pending(state), command, context)
+        case OpenFinding():
+            return reviews.open_finding(pending(state), command, context)
+        case CloseFinding():
+            return reviews.close_finding(pending(state), command, context)
+        case ReviewLicence():
+            return reviews.review_licence(pending(state), command, context)
+        case ApproveStage():
+            return reviews.approve(pending(state), command, context)
+        case WithdrawApproval(stage=stage):
+            return reviews.withdraw_approval(pending(state), stage, context)
+        case HoldRelease():
+            return reviews.hold(state, command, context)
+        case ExtendHold(reason=reason):
+            return reviews.extend_hold(held(state), reason, context)
+        case LiftHold(reason=reason):
+            context.require_office(Office.SAFETY_REVIEWER, clause="release")
+            return reviews.end_hold(held(state), "lifted", reason, context)
+        case EndHold():
+            return reviews.hold_over(state, context)
+        case GrantLease():
+            return leases.grant(pending(state), command, context)
+        case RevokeLease():
+            return leases.revoke(known_of(state), command, context)
+        case EndLeases():
+            context.require_service()
+            return ()
+        case MindLeases():
+            context.require_service()
+            return leases.minded(known_of(state), context)
+        case ManifestBuilt():
+            return moving.listed(known_of(state), command, context)
+        case ManifestSigned():
+            return moving.sealed(known_of(state), command, context)
+        case OpennessClassified():
+            return moving.classified(known_of(state), command, context)
+        case ArtifactsVerified(check=number):
+            return moving.verified(known_of(state), number, context)
+        case ArtifactsRefused():
+            return moving.refused(known_of(state), command, context)
+        case DocumentsWritten():
+            return publishing.documented(known_of(state), command, context)
+        case Published():
+            return publishing.published(known_of(state), command)
+        case Withdrawn(publisher=publisher):
+            return (EditionWithdrawn(publisher=publisher),)
+        case AccessOpened(publisher=publisher, opening=opening):
+            return (AccessGiven(publisher=publisher, opening=opening),)
+        case AccessClosed(publisher=publisher, opening=opening):
+            return (AccessTaken(publisher=publisher, opening=opening),)
+
+
+# ---------------------------------------------------------------- agenda and describe
+
+
+def agenda(state: ReleaseState) -> Agenda:
+    """The hold's end, the embargo's end, or the next instant of a lease, whichever comes first."""
+    match state:
+        case Unproposed():
+            return Agenda(closed=True)
+        case Pending(release=release):
+            return Agenda(_first(Deadline(release.publish_at, PublishByItself()), state))
+        case Held(hold=hold):
+            return Agenda(_first(Deadline(hold.until, EndHold()), state))
+        case Public() | Superseded() | Recalled() | Abandoned():
+            deadline = _first(None, state)
+            return Agenda(deadline, closed=deadline is None)
+
+
+def _first(deadline: Deadline | None, state: Known) -> Deadline | None:
+    """Leases come before what else is due at the same instant."""
+    at = leases.next_instant(state)
+    if at is None or (deadline is not None and deadline.at < at):
+        return deadline
+    return Deadline(at, MindLeases())
+
+
+def describe(state: ReleaseState) -> Headline:
+    """Where the release is, of which class, what it waits for, and who has early access."""
+    match state:
+        case Unproposed():
+            return Headline("unproposed", "not proposed yet", waits_for=(MANAGER,))
+        case Pending(release=release, place=place):
+            line = f"{escaped(release.terms.title)}, {_where(place)}; public by itself at {release.embargo_ends_at.isoformat()}"
+            return _headline(_phase(place), line, state, _edition(place), (MANAGER,))
+        case Held(release=release, place=place, hold=hold):
+            line = f"{escaped(release.terms.title)}, held by {hold.by} until {hold.until.isoformat()}: {escaped(hold.reason, 120)}"
+            return _headline("held", line, state, _edition(place), (SAFETY,))
+        case Public(release=release, edition=edition, openness_class=openness_class):
+            shown = sum(publishing.shows(release, publisher, Stage.PUBLIC) for publisher in release.terms.publishers)
+            line = f"{escaped(release.terms.title)}, class {ROMAN[openness_class]}, shown by {shown} of {len(release.terms.publishers)}"
+            return _headline("public", line, state, edition, ())
+        case Superseded(release=release, edition=edition, by=by):
+            return _headline("superseded", f"{escaped(release.terms.title)}, superseded by release/{by}", state, edition, ())
+        case Recalled(release=release, edition=edition, reason=reason):
+            return _headline("recalled", f"{escaped(release.terms.title)}, recalled: {escaped(reason, 120)}", state, edition, ())
+        case Abandoned(release=release, reason=reason):
+            return _headline("abandoned", f"{escaped(release.terms.title)}, abandoned: {escaped(reason, 120)}", state, None, ())
+
+
+def _phase(place: Place) -> str:
+    match place:
+        case Listing():
+            return "proposed"
+        case Signing() | Verifying():
+            return "verifying"
+        case Staged(stage=stage):
+            return stage
+
+
+def _where(place: Place) -> str:
+    match place:
+        case Listing():
+            return "files are being listed"
+        case Signing():
+            return "files are being signed"
+        case Verifying(check=check):
+            return "files are signed" if check is None else f"being checked for {check.to}"
+        case Staged(stage=stage, since=since, check=check):
+            return f"{stage} since {since.isoformat()}" + ("" if check is None else f", being checked for {check.to}")
+
+
+def _edition(place: Place) -> Edition | None:
+    match place:
+        case Listing() | Signing():
+            return None
+        case Verifying(edition=edition) | Staged(edition=edition):
+            return edition
+
+
+def _headline(phase: str, line: str, state: Known, edition: Edition | None, waits_for: tuple[str, ...]) -> Headline:
+    release = state.release
+    if release.refused:
+        line += f"; stopped: {escaped(release.refused, 160)}"
+    values: dict[str, str | int] = {
+        "title": release.terms.title, "run": release.terms.run, "claim": ROMAN[release.claim], "leases": len(release.leases),
+        "embargo_ends_at": release.embargo_ends_at.isoformat(),
+    }  # fmt: skip
+    if edition is not None:
+        values["manifest"] = edition.manifest
+        if edition.openness is not None:
+            values |= {"openness": ROMAN[edition.openness.openness_class], "report": edition.openness.report}
+    return Headline(phase, line, _text(state, edition), waits_for, values)
+
+
+def _text(state: Known, edition: Edition | None) -> str:
+    release = state.release
+    parts: list[str] = []
+    if edition is not None:
+        parts += [f"- manifest {edition.manifest}: {edition.files} files, {edition.bytes} bytes"]
+        if edition.openness is not None:
+            parts += [f"- {escaped(reason, 200)}" for reason in edition.openness.reasons]
+            parts += ["", "| component | stands | licence |", "| --- | --- | --- |"]
+            parts += [f"| {escaped(each.component)} | {each.standing} | {escaped(each.licence)} |" for each in edition.openness.verdicts]
+        parts += ["", "| gate | stands |", "| --- | --- |", *_gate_rows(release, edition)]
+    if release.shown:
+        parts += ["", "| publisher | audience of | where |", "| --- | --- | --- |"]
+        parts += [f"| {name} | {shown.stage} | {escaped(shown.where, 200)} |" for name, shown in sorted(release.shown.items())]
+    if release.leases:
+        parts += ["", "| lease | member | persons | from | until | |", "| --- | --- | --- | --- | --- | --- |"]
+        parts += [_lease_row(name, lease) for name, lease in sorted(release.leases.items())[:SHOWN]]
+    return "\n".join(parts)
+
+
+def _gate_rows(release: Release, edition: Edition) -> list[str]:
+    rows = [f"| evaluation {name} | {'passed' if made.passed else 'not passed'} |" for name, made in sorted(edition.evaluations.items())]
+    rows += [f"| finding {name} | open |" for name in open_findings(release, edition.manifest)[:SHOWN]]
+    if edition.licence is not None:
+        rows.append(f"| licence review | {'accepted' if edition.licence.accepted else 'turned down'} by {edition.licence.by} |")
+    for stage in Stage:
+        given = edition.approvals.get(stage)
+        if given:
+            rows.append(f"| approvals of {stage} | {', '.join(f'{person} ({office})' for person, office in sorted(given.items()))} |")
+    return rows
+
+
+def _lease_row(name: str, lease: Lease) -> str:
+    stands = f"open at {', '.join(sorted(lease.open))}" if lease.open else "waits"
+    persons = ", ".join(lease.persons[:5]) + (" …" if len(lease.persons) > 5 else "")
+    return f"| {name} | {lease.member} | {persons} | {lease.starts_at.isoformat()} | {lease.ends_at.isoformat()} | {stands} |"
+
+
+RELEASE: Final[Process[ReleaseCommand, ReleaseEvent, ReleaseState]] = Process(
+    name="release",
+    initial=Unproposed(),
+    decide=decide,
+    evolve=evolve,
+    agenda=agenda,
+    describe=describe,
+    commands=TypeAdapter(Annotated[ReleaseCommand, Field(discriminator="kind")]),
+    events=TypeAdapter(tuple[Annotated[ReleaseEvent | Common, Field(discriminator="kind")], ...]),
+)

@@ -1,0 +1,144 @@
+"""What a release must have passed before a stage: its gates, its openness class, the licences that were reviewed.
+
+Everything is bound to a manifest: what was said about other files counts for nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from domain.charter import Charter, ReleaseTerms, StageTerms
+from domain.process import Context
+from domain.register import Register
+from domain.release_messages import STAGES, LicenceChanged, OpennessClass, Stage, Verdict
+from domain.release_state import Edition, Finding, Release, Signed, Staged, Verifying
+
+ROMAN = {0: "none", 1: "I", 2: "II", 3: "III"}
+
+
+def charter_of(release: Release, register: Register) -> Charter:
+    """The charter that the release was proposed under."""
+    return register.charters[release.charter_version]
+
+
+def rules_of(release: Release, register: Register) -> ReleaseTerms:
+    """Its clause for releases."""
+    return charter_of(release, register).release
+
+
+def stage_terms(rules: ReleaseTerms, stage: Stage) -> StageTerms:
+    """What the charter says about a stage."""
+    match stage:
+        case Stage.INTERNAL:
+            return rules.internal
+        case Stage.MEMBERS:
+            return rules.members
+        case Stage.GATED:
+            return rules.gated
+        case Stage.PUBLIC:
+            return rules.public
+
+
+def following(place: Signed) -> Stage:
+    """The stage after this place."""
+    match place:
+        case Verifying():
+            return Stage.INTERNAL
+        case Staged(stage=stage):
+            return STAGES[STAGES.index(stage) + 1]
+
+
+def earliest(release: Release, place: Signed, rules: ReleaseTerms) -> datetime | None:
+    """Before when the next stage is not entered, unless the embargo ends; `None` when nothing has to be waited for."""
+    match place:
+        case Verifying():
+            return None
+        case Staged(stage=stage, since=since, early_since=early_since):
+            over = since + timedelta(hours=stage_terms(rules, stage).hours)
+            if following(place) is not Stage.PUBLIC:
+                return over
+            led = over if early_since is None else early_since + timedelta(hours=rules.early_access_hours)
+            return max(over, led, release.not_before)
+
+
+# ---------------------------------------------------------------- gates
+
+
+def wanted_evaluations(release: Release, rules: ReleaseTerms) -> tuple[str, ...]:
+    """The evaluations that must be passed, in order."""
+    return tuple(sorted(rules.evaluations.union(release.terms.evaluations)))
+
+
+def open_findings(release: Release, manifest: str) -> tuple[str, ...]:
+    """The dangers that were not dealt with in these files, in order."""
+    return tuple(sorted(name for name, finding in release.findings.items() if not _closed(finding, manifest)))
+
+
+def _closed(finding: Finding, manifest: str) -> bool:
+    return finding.closed_on == manifest
+
+
+def missing(release: Release, edition: Edition, to: Stage, register: Register) -> tuple[str, ...]:
+    """What these files have not passed yet that a stage asks for, in words; nothing when its gates are open."""
+    rules = rules_of(release, register)
+    gates = frozenset().union(*(stage_terms(rules, stage).gates for stage in STAGES[: STAGES.index(to) + 1]))
+    lacking: list[str] = []
+    if "evaluations" in gates:
+        for name in wanted_evaluations(release, rules):
+            made = edition.evaluations.get(name)
+            if made is None:
+                lacking.append(f"evaluation {name}")
+            elif not made.passed:
+                lacking.append(f"evaluation {name}, which was not passed")
+    if "findings" in gates:
+        lacking += [f"finding {name} is open" for name in open_findings(release, edition.manifest)]
+    if "licence" in gates and (edition.licence is None or not edition.licence.accepted):
+        lacking.append("licence review" if edition.licence is None else "licence review, which turned it down")
+    return (*lacking, *_missing_approvals(edition, to, rules, register))
+
+
+def _missing_approvals(edition: Edition, to: Stage, rules: ReleaseTerms, register: Register) -> Sequence[str]:
+    """Who approved counts as long as he holds the office he approved for."""
+    given = edition.approvals.get(to)
+    lacking: list[str] = []
+    for office, wanted in sorted(stage_terms(rules, to).approvals.items()):
+        count = sum(held is office and register.holds(person, office) for person, held in given.items()) if given is not None else 0
+        if count < wanted:
+            lacking.append(f"{wanted - count} of {wanted} approvals by {office}")
+    return lacking
+
+
+# ---------------------------------------------------------------- openness
+
+
+def reaches(openness_class: int, wanted: int) -> bool:
+    """Whether a class is at least as open as another; 0 asks for nothing."""
+    return wanted == 0 or 0 < openness_class <= wanted
+
+
+def left_by_the_run(computed: OpennessClass, release: Release, context: Context) -> OpennessClass:
+    """The class that remains when the run lost checkpoints that its contract retains: never class I."""
+    run = context.register.runs.get(release.terms.run)
+    return 2 if computed == 1 and (run is None or not run.checkpoints_retained) else computed
+
+
+def licence_changes(before: Sequence[Verdict], after: Sequence[Verdict]) -> tuple[LicenceChanged, ...]:
+    """The components whose licence, or its text, is not what it was."""
+    now = {verdict.component: verdict for verdict in after}
+    changes: list[LicenceChanged] = []
+    for was in before:
+        found = now.get(was.component)
+        if found is None or _licence(found) != _licence(was):
+            told = "not named" if found is None else _told(found)
+            changes.append(LicenceChanged(component=was.component, was=_told(was), now=told))
+    return tuple(changes)
+
+
+def _licence(verdict: Verdict) -> tuple[str, str | None]:
+    return verdict.licence, verdict.licence_sha256
+
+
+def _told(verdict: Verdict) -> str:
+    text = f", text {verdict.licence_sha256[:16]}" if verdict.licence_sha256 else ""
+    return f"{verdict.licence or verdict.standing}{text}"

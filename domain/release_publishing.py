@@ -1,0 +1,230 @@
+"""What the world is told and shown of a release: documents, publishers, the public registry; and how it ends."""
+
+from __future__ import annotations
+
+from domain.charter import Office
+from domain.kernel import Refused, Step, notify, slug_of
+from domain.process import Context, owe
+from domain.register import ReleaseStaged
+from domain.release_gates import charter_of, open_findings, rules_of
+from domain.release_messages import (
+    AUDIENCE,
+    Approved,
+    DocumentsKept,
+    DocumentsWritten,
+    EditionPublished,
+    Evaluated,
+    Publish,
+    Published,
+    PublishingRenewed,
+    RecallSigned,
+    ReleaseAbandoned,
+    ReleaseRecalled,
+    ReleaseSuperseded,
+    Stage,
+    Withdraw,
+    WriteDocuments,
+)
+from domain.release_rules import BOARD, MANAGER, SAFETY, Events, known_of, pending
+from domain.release_state import (
+    Abandoned,
+    Edition,
+    Held,
+    Known,
+    Pending,
+    Public,
+    Recalled,
+    Release,
+    ReleaseState,
+    Staged,
+    Superseded,
+    Verifying,
+)
+
+# ---------------------------------------------------------------- who is told what
+
+
+def told(template: str, stage: Stage, key: str, context: Context, /, **facts: str) -> Events:
+    """Notices to all who see a stage, a hundred at a time."""
+    offices = (MANAGER, SAFETY, BOARD)
+    members = sorted(member for member in context.register.members if context.register.active(member))
+    everybody = offices if stage is Stage.INTERNAL else (*offices, *(f"member:{member}" for member in members))
+    return tuple(
+        owe(notify(template, everybody[start : start + 100], key=f"{key}:{start}", release=context.stream, **facts))
+        for start in range(0, len(everybody), 100)
+    )  # fmt: skip
+
+
+def staged_fact(
+    release: Release, standing: str, manifest: str | None, openness_class: int, context: Context, newer: str | None = None
+) -> ReleaseStaged:
+    """The fact for the public registry."""
+    return ReleaseStaged(
+        release=slug_of(context.stream), standing=str(standing), title=release.terms.title, run=release.terms.run, manifest=manifest,
+        openness_class=openness_class, supersedes=release.terms.supersedes, superseded_by=newer, at=context.at,
+    )  # fmt: skip
+
+
+# ---------------------------------------------------------------- documents and publishers
+
+
+def documents_step(release: Release, edition: Edition, stage: Stage, lacking: tuple[str, ...], renewal: int, context: Context) -> Step:
+    """Everything that card and bill of materials say, as it is when the stage is entered."""
+    terms, openness = release.terms, edition.openness
+    assert openness is not None
+    passed = tuple(
+        Evaluated(evaluation=name, evidence=made.evidence, results=made.results)
+        for name, made in sorted(edition.evaluations.items())
+        if made.passed
+    )
+    approved = tuple(Approved(person=person, office=office) for person, office in sorted(edition.approvals.get(stage, {}).items()))
+    data = WriteDocuments(
+        release=slug_of(context.stream), edition=edition.number, stage=stage, title=terms.title,
+        producer=charter_of(release, context.register).name, text=terms.text, card=terms.card, run=terms.run, contract=release.contract,
+        location=terms.location, manifest=edition.manifest, files=edition.files, bytes=edition.bytes, signature=edition.signature,
+        key=edition.key, licences=terms.licences, components=terms.components, openness_class=openness.openness_class,
+        verdicts=openness.verdicts, reasons=openness.reasons, report=openness.report, evaluations=passed, approvals=approved,
+        findings=open_findings(release, edition.manifest), missing=lacking, supersedes=terms.supersedes, at=context.at,
+    )  # fmt: skip
+    return Step(kind="write_documents", key=f"documents:{edition.number}:{stage}:{renewal}", data=data.model_dump(mode="json"))
+
+
+def _shown_stage(state: Known) -> tuple[Edition, Stage, tuple[str, ...]] | None:
+    """The files that are to be seen, by the audience of which stage, and what was missing then."""
+    match state:
+        case Pending(place=Staged(edition=edition, stage=stage)) | Held(place=Staged(edition=edition, stage=stage)):
+            return edition, stage, ()
+        case Public(edition=edition, missing=lacking):
+            return edition, Stage.PUBLIC, lacking
+        case Superseded(edition=edition):
+            return edition, Stage.PUBLIC, ()
+        case Pending() | Held() | Recalled() | Abandoned():
+            return None
+
+
+def documented(state: Known, outcome: DocumentsWritten, context: Context) -> Events:
+    """The documents are kept; publishers that do not show the stage yet are asked to."""
+    found = _shown_stage(state)
+    if found is None or (found[0].number, found[1]) != (outcome.edition, outcome.stage):
+        return ()
+    edition, stage, _ = found
+    kept = DocumentsKept(stage=stage, card=outcome.card, bill=outcome.bill)
+    unseen = (publisher for publisher in state.release.terms.publishers if not shows(state.release, publisher, stage))
+    return (kept, *(owe(_publishing(state.release, edition, kept, publisher, context)) for publisher in unseen))
+
+
+def shows(release: Release, publisher: str, stage: Stage) -> bool:
+    """Whether a publisher shows the present files to the audience of this stage."""
+    shown = release.shown.get(publisher)
+    return shown is not None and shown.stage is stage
+
+
+def _publishing(release: Release, edition: Edition, kept: DocumentsKept, publisher: str, context: Context) -> Step:
+    data = Publish(
+        release=slug_of(context.stream), edition=edition.number, stage=kept.stage, audience=AUDIENCE[kept.stage], publisher=publisher,
+        location=release.terms.location, manifest=edition.manifest, signature=edition.signature, key=edition.key, card=kept.card,
+        bill=kept.bill,
+    )  # fmt: skip
+    key = f"publish:{edition.number}:{kept.stage}:{publisher}:{release.renewals}"
+    return Step(kind="publish", key=key, data=data.model_dump(mode="json"))
+
+
+def published(state: Known, outcome: Published) -> Events:
+    """A publisher shows the stage; what a former stage or edition brings back late is old news."""
+    found = _shown_stage(state)
+    if found is None or (found[0].number, found[1]) != (outcome.edition, outcome.stage):
+        return ()
+    return (EditionPublished(stage=outcome.stage, publisher=outcome.publisher, manifest=outcome.manifest, where=outcome.where),)
+
+
+def publish_again(state: Known, context: Context) -> Events:
+    """For what was given up: documents are written anew, and publishers that do not show the stage are asked once more."""
+    context.require_office(Office.RELEASE_MANAGER, clause="release")
+    found = _shown_stage(state)
+    if found is None:
+        raise Refused("nothing_staged", "it is in no stage that is published", remedy="`consortium show release/…` tells where it is")
+    edition, stage, lacking = found
+    release = state.release
+    if all(shows(release, publisher, stage) for publisher in release.terms.publishers):
+        return ()
+    renewed = PublishingRenewed(number=release.renewals + 1)
+    return (renewed, owe(documents_step(release, edition, stage, lacking, renewed.number, context)))
+
+
+# ---------------------------------------------------------------- the ends
+
+
+def abandon(state: ReleaseState, reason: str, context: Context) -> Events:
+    """By vote, before it is public: it is taken from every publisher."""
+    context.require_mandate()
+    if isinstance(state, Abandoned):
+        return ()
+    known = pending(state)
+    manifest = known.place.edition.manifest if isinstance(known.place, Verifying | Staged) else None
+    return (
+        ReleaseAbandoned(reason=reason, at=context.at),
+        staged_fact(known.release, "abandoned", manifest, 0, context),
+        *_withdrawals(known.release, reason, context),
+    )
+
+
+def _withdrawals(release: Release, reason: str, context: Context) -> Events:
+    return tuple(
+        owe(
+            Step(
+                kind="withdraw",
+                key=f"withdraw:{publisher}",
+                data=Withdraw(release=slug_of(context.stream), publisher=publisher, reason=reason).model_dump(mode="json"),
+            )
+        )
+        for publisher in release.terms.publishers
+    )
+
+
+def recall(state: ReleaseState, reason: str, context: Context) -> Events:
+    """By a vote at once; else when enough different people signed. Who signed counts as long as he holds such an office."""
+    known = known_of(state)
+    match known:
+        case Recalled():
+            return ()
+        case Abandoned():
+            raise Refused("release_over", "it was never public, and will not be", remedy="nothing is left to recall")
+        case Pending() | Held():
+            raise Refused("not_public", "it is not public", remedy="hold it (`hold_release`), or abandon it by a vote (`abandon_release`)")
+        case Public() | Superseded():
+            pass
+    if context.mandate is not None:
+        return _recalled(known, (), reason, context)
+    rules = rules_of(known.release, context.register)
+    context.require_office(*sorted(rules.recall_offices), clause="release.recall_offices")
+    if context.actor in known.recall:
+        return ()
+    keys = sorted(person for person in known.recall | {context.actor} if context.register.holds(person, *rules.recall_offices))
+    signed = RecallSigned(by=context.actor, reason=reason)
+    return (signed,) if len(keys) < rules.recall_keys else (signed, *_recalled(known, tuple(keys), reason, context))
+
+
+def _recalled(state: Public | Superseded, keys: tuple[str, ...], reason: str, context: Context) -> Events:
+    release, manifest, newer = state.release, state.edition.manifest, state.by if isinstance(state, Superseded) else None
+    return (
+        ReleaseRecalled(by=keys, reason=reason, at=context.at),
+        staged_fact(release, "recalled", manifest, state.openness_class, context, newer),
+        *_withdrawals(release, reason, context),
+        *told("release_recalled", Stage.PUBLIC, "notice:recalled", context, reason=reason[:500]),
+    )
+
+
+def supersede(state: Known, by: str, context: Context) -> Events:
+    """A newer release that names this one is public. What is not public is not superseded."""
+    context.require_service()
+    newer = context.register.releases.get(by)
+    match state:
+        case Public(release=release, edition=edition, openness_class=openness_class):
+            if newer is None or (newer.standing, newer.supersedes) != ("public", slug_of(context.stream)):
+                raise Refused("not_a_successor", f"release/{by} is not public in its place", remedy="none is needed")
+            return (
+                ReleaseSuperseded(release=by, at=context.at),
+                staged_fact(release, "superseded", edition.manifest, openness_class, context, by),
+            )
+        case Pending() | Held() | Superseded() | Recalled() | Abandoned():
+            return ()

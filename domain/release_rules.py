@@ -1,0 +1,113 @@
+"""What every decision on a release begins with: where the release is, and what must be true of who asks for what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from domain.kernel import Refused
+from domain.process import Context, StepOwed
+from domain.release_messages import ReleaseEvent
+from domain.release_state import (
+    Abandoned,
+    Edition,
+    Held,
+    Known,
+    Listing,
+    Pending,
+    Public,
+    Recalled,
+    Release,
+    ReleaseState,
+    Signed,
+    Signing,
+    Staged,
+    Superseded,
+    Unproposed,
+    Verifying,
+    evolve,
+)
+
+Events = Sequence[ReleaseEvent | StepOwed]
+
+MANAGER: Final = "office:release-manager"
+SAFETY: Final = "office:safety-reviewer"
+BOARD: Final = "office:board"
+
+
+def folded(state: ReleaseState, events: Events) -> ReleaseState:
+    """The release after these events."""
+    for event in events:
+        if not isinstance(event, StepOwed):
+            state = evolve(state, event)
+    return state
+
+
+# ---------------------------------------------------------------- where it is
+
+
+def known_of(state: ReleaseState) -> Known:
+    """A release that was proposed. Refuses the rest."""
+    match state:
+        case Unproposed():
+            raise Refused("not_proposed", "this release was not proposed", remedy="a release manager proposes it (`propose_release`)")
+        case Pending() | Held() | Public() | Superseded() | Recalled() | Abandoned():
+            return state
+
+
+def pending(state: ReleaseState) -> Pending | Held:
+    """Before the public. Refuses the rest."""
+    known = known_of(state)
+    match known:
+        case Pending() | Held():
+            return known
+        case Public() | Superseded():
+            raise Refused("already_public", "it is public", remedy="recall it, or let a newer release take its place")
+        case Recalled() | Abandoned():
+            raise Refused("release_over", "it was taken back for good", remedy="propose another release")
+
+
+def unheld(state: ReleaseState) -> Pending:
+    """Before the public and free to move on. Refuses the rest."""
+    known = pending(state)
+    match known:
+        case Pending():
+            return known
+        case Held(hold=hold):
+            raise Refused(
+                "release_held", f"{hold.by} holds it until {hold.until.isoformat()}", clause="release.hold_days",
+                remedy="wait, or let a safety reviewer lift the hold",
+            )  # fmt: skip
+
+
+def held(state: ReleaseState) -> Held:
+    """A release that is held. Refuses the rest."""
+    known = pending(state)
+    match known:
+        case Pending():
+            raise Refused("not_held", "nobody holds it", remedy="a safety reviewer can hold it (`hold_release`)")
+        case Held():
+            return known
+
+
+def signed(state: Pending | Held) -> Signed:
+    """The place of a release whose files are signed. Refuses the rest."""
+    match state.place:
+        case Verifying() | Staged():
+            return state.place
+        case Listing() | Signing():
+            raise Refused("not_signed", "its files are not listed and signed yet", remedy="wait; `consortium show` tells when they are")
+
+
+def require_manifest(edition: Edition, manifest: str) -> None:
+    """What is said about other files says nothing about these."""
+    if edition.manifest != manifest:
+        raise Refused(
+            "other_manifest", f"the files' manifest is {edition.manifest}, not {manifest}",
+            remedy="look at the present files, and name their manifest",
+        )  # fmt: skip
+
+
+def embargo_over(release: Release, context: Context) -> bool:
+    """Whether the embargo is over."""
+    return context.at >= release.embargo_ends_at

@@ -1,0 +1,491 @@
+"""What a release knows: its terms, its files and what was said about exactly them, early access; and how each fact changes it.
+
+An edition holds the evaluations, reviews and approvals that were given for its manifest: another manifest begins with none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Literal
+
+from domain.charter import Office
+from domain.kernel import Map, MemberId, PersonId, mapping
+from domain.register import ReleaseStaged
+from domain.release_messages import (
+    AccessGiven,
+    AccessTaken,
+    ApprovalWithdrawn,
+    CheckBegan,
+    ClaimLowered,
+    DocumentsKept,
+    EditionPublished,
+    EditionWithdrawn,
+    EmbargoEnded,
+    EmbargoMoved,
+    EvaluationRecorded,
+    FindingClosed,
+    FindingOpened,
+    HoldEnded,
+    HoldExtended,
+    HoldExtensionSigned,
+    LeaseEnded,
+    LeaseGranted,
+    LeaseOpened,
+    LeasesMinded,
+    LeaseSuspended,
+    LicenceChanged,
+    LicenceReviewed,
+    ManifestListed,
+    ManifestSealed,
+    OpennessClass,
+    OpennessJudged,
+    PublishingRenewed,
+    RecallSigned,
+    ReleaseAbandoned,
+    ReleaseAmended,
+    ReleaseEvent,
+    ReleaseHeld,
+    ReleaseProposed,
+    ReleaseRecalled,
+    ReleaseSuperseded,
+    Result,
+    Stage,
+    StageApproved,
+    StageEntered,
+    StageRefused,
+    Terms,
+)
+
+# ---------------------------------------------------------------- parts
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """How an evaluation of an edition came out."""
+
+    evidence: str
+    results: tuple[Result, ...]
+    passed: bool
+    by: PersonId
+
+
+@dataclass(frozen=True, slots=True)
+class LicenceReview:
+    """What a reviewer said about an edition's licences."""
+
+    accepted: bool
+    by: PersonId
+
+
+@dataclass(frozen=True, slots=True)
+class Edition:
+    """Files that are listed and signed, and what was said about exactly these."""
+
+    number: int
+    manifest: str
+    files: int
+    bytes: int
+    signature: str
+    key: str
+    openness: OpennessJudged | None = None
+    """Of the latest classification."""
+    evaluations: Map[str, Evaluation] = field(default_factory=mapping)
+    licence: LicenceReview | None = None
+    approvals: Map[Stage, Map[PersonId, Office]] = field(default_factory=mapping)
+
+    @property
+    def reviewed(self) -> bool:
+        """Whether anybody has agreed to its licences, or to a stage under them."""
+        return (self.licence is not None and self.licence.accepted) or any(self.approvals.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Components are being classified, then files verified, before a stage is entered."""
+
+    number: int
+    to: Stage
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A danger, and the manifest for which it was closed last."""
+
+    text: str
+    by: PersonId
+    closed_on: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Early access of a member's persons."""
+
+    member: MemberId
+    persons: tuple[PersonId, ...]
+    starts_at: datetime
+    ends_at: datetime
+    basis: Literal["named", "speaks-for"]
+    openings: int = 0
+    """How often a publisher was told to let them in."""
+    open: Map[str, str] = field(default_factory=mapping)
+    """By publisher, the opening by which they are in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Where a publisher shows the files, to the audience of which stage."""
+
+    stage: Stage
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """Model card and bill of materials of a stage."""
+
+    stage: Stage
+    card: str
+    bill: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Who stopped the release, why and until when; and who signed for longer."""
+
+    by: PersonId
+    reason: str
+    since: datetime
+    until: datetime
+    suspends_access: bool
+    keys: frozenset[PersonId] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What every phase of a release knows."""
+
+    terms: Terms
+    claim: OpennessClass
+    by: PersonId
+    """Who proposed or amended it last: nobody approves his own."""
+    charter_version: int
+    contract: str
+    not_before: datetime
+    embargo_ends_at: datetime
+    embargo_limit: datetime
+    publish_at: datetime
+    """When the system publishes it next by itself."""
+    hold_limit: datetime
+    hold_seconds: int
+    """How long one key can still hold it."""
+    hold_extensions: int
+    """How many extensions are left."""
+    edition: int = 1
+    checks: int = 0
+    renewals: int = 0
+    refused: str = ""
+    """Why the last check changed no stage."""
+    findings: Map[str, Finding] = field(default_factory=mapping)
+    leases: Map[str, Lease] = field(default_factory=mapping)
+    """Those that are not over."""
+    ended: Map[str, str] = field(default_factory=mapping)
+    """Leases that are over, with the cause."""
+    check_at: datetime | None = None
+    """When the members of leases are looked at again."""
+    shown: Map[str, Shown] = field(default_factory=mapping)
+    """By publisher, for the present edition."""
+    documents: Documents | None = None
+
+
+# ---------------------------------------------------------------- places before the public
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The files are being listed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signing:
+    """The files are listed and being signed."""
+
+    manifest: str
+    files: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verifying:
+    """The files are signed; nobody has been given them yet."""
+
+    edition: Edition
+    check: Check | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """The files are with the audience of a stage."""
+
+    edition: Edition
+    stage: Stage
+    since: datetime
+    early_since: datetime | None
+    """When early access began, if it has."""
+    check: Check | None = None
+
+
+Signed = Verifying | Staged
+Place = Listing | Signing | Verifying | Staged
+
+# ---------------------------------------------------------------- states
+
+
+@dataclass(frozen=True, slots=True)
+class Unproposed:
+    """Before the first command."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """On its way to the public."""
+
+    release: Release
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A safety reviewer stopped it for a bounded time; it goes on from its place."""
+
+    release: Release
+    place: Place
+    hold: Hold
+
+
+@dataclass(frozen=True, slots=True)
+class Public:
+    """Everybody may have the files."""
+
+    release: Release
+    edition: Edition
+    openness_class: OpennessClass
+    since: datetime
+    missing: tuple[str, ...] = ()
+    """What was not there when the embargo's end published it."""
+    recall: frozenset[PersonId] = frozenset()
+    """Who signed for taking it back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Superseded:
+    """Everybody may have the files; a newer release took its place."""
+
+    release: Release
+    edition: Edition
+    openness_class: OpennessClass
+    since: datetime
+    by: str
+    recall: frozenset[PersonId] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """It was public and was taken back."""
+
+    release: Release
+    edition: Edition
+    openness_class: OpennessClass
+    reason: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Abandoned:
+    """It will never be public."""
+
+    release: Release
+    reason: str
+    since: datetime
+
+
+Known = Pending | Held | Public | Superseded | Recalled | Abandoned
+ReleaseState = Unproposed | Known
+
+# ---------------------------------------------------------------- evolve
+
+
+def evolve(state: ReleaseState, event: ReleaseEvent) -> ReleaseState:
+    """The state after a fact."""
+    match event:
+        case ReleaseProposed():
+            return Pending(_proposed(event), Listing())
+        case ReleaseAmended(terms=terms, by=by, edition=edition):
+            state = _release(
+                state, lambda known: replace(
+                    known, terms=terms, claim=terms.claim, by=by, edition=edition, shown=mapping(), documents=None, refused=""
+                )
+            )  # fmt: skip
+            return _place(state, lambda _: Listing())
+        case ManifestListed(manifest=manifest, files=files, bytes=size):
+            return _place(state, lambda _: Signing(manifest, files, size))
+        case ManifestSealed():
+            return _place(state, lambda place: _sealed(place, event))
+        case CheckBegan(check=number, to=to, at=at):
+            state = _release(state, lambda known: replace(known, checks=number, refused=""))
+            return _signed(state, lambda place: replace(place, check=Check(number, to, at)))
+        case OpennessJudged():
+            return _edition(state, lambda edition: replace(edition, openness=event))
+        case LicenceChanged():
+            return _edition(state, lambda edition: replace(edition, licence=None, approvals=mapping()))
+        case StageRefused(subject=subject, reason=reason):
+            state = _release(state, lambda known: replace(known, refused=f"{subject}: {reason}"))
+            return _signed(state, lambda place: replace(place, check=None))
+        case StageEntered():
+            return _entered(state, event)
+        case EmbargoMoved(ends_at=ends_at):
+            return _release(state, lambda known: replace(known, embargo_ends_at=ends_at, publish_at=ends_at))
+        case EmbargoEnded(again_at=again_at):
+            return _signed_if_any(_release(state, lambda known: replace(known, publish_at=again_at)), _bound_for_the_public)
+        case ClaimLowered(claim=claim):
+            state = _release(state, lambda known: replace(known, claim=claim))
+            return _edition(state, lambda edition: replace(edition, approvals=mapping()))
+        case DocumentsKept(stage=stage, card=card, bill=bill):
+            return _release(state, lambda known: replace(known, documents=Documents(stage, card, bill)))
+        case PublishingRenewed(number=number):
+            return _release(state, lambda known: replace(known, renewals=number))
+        case EditionPublished(stage=stage, publisher=publisher, where=where):
+            return _release(state, lambda known: replace(known, shown=known.shown.set(publisher, Shown(stage, where))))
+        case EvaluationRecorded(evaluation=name, evidence=evidence, results=results, passed=passed, by=by):
+            made = Evaluation(evidence, results, passed, by)
+            return _edition(state, lambda edition: replace(edition, evaluations=edition.evaluations.set(name, made)))
+        case FindingOpened(finding=name, text=text, by=by):
+            return _release(state, lambda known: replace(known, findings=known.findings.set(name, Finding(text, by))))
+        case FindingClosed(finding=name, manifest=manifest):
+            return _release(
+                state, lambda known: replace(
+                    known, findings=known.findings.set(name, replace(known.findings[name], closed_on=manifest))
+                )
+            )  # fmt: skip
+        case LicenceReviewed(accepted=accepted, by=by):
+            return _edition(state, lambda edition: replace(edition, licence=LicenceReview(accepted, by)))
+        case StageApproved(stage=stage, by=by, office=office):
+            return _approvals(state, stage, lambda given: given.set(by, office))
+        case ApprovalWithdrawn(stage=stage, by=by):
+            return _approvals(state, stage, lambda given: given.delete(by))
+        case ReleaseHeld(by=by, reason=reason, since=since, until=until, suspend_access=suspends):
+            assert isinstance(state, Pending)
+            held = Held(state.release, state.place, Hold(by, reason, since, until, suspends))
+            return _signed_if_any(held, lambda place: replace(place, check=None))
+        case HoldExtensionSigned(by=by):
+            return _hold(state, lambda hold: replace(hold, keys=hold.keys | {by}))
+        case HoldExtended(until=until, extensions_left=left):
+            state = _release(state, lambda known: replace(known, hold_extensions=left))
+            return _hold(state, lambda hold: replace(hold, until=until, keys=frozenset()))
+        case HoldEnded(seconds_left=left):
+            assert isinstance(state, Held)
+            return Pending(replace(state.release, hold_seconds=left), state.place)
+        case LeaseGranted(lease=name, check_at=check_at):
+            lease = Lease(event.member, event.persons, event.starts_at, event.ends_at, event.basis)
+            return _release(state, lambda known: replace(known, leases=known.leases.set(name, lease), check_at=check_at))
+        case LeaseOpened(lease=name, publisher=publisher, opening=opening):
+            return _lease(
+                state, name, lambda lease: replace(lease, openings=lease.openings + 1, open=lease.open.set(publisher, opening))
+            )  # fmt: skip
+        case LeaseSuspended(lease=name):
+            return _lease(state, name, lambda lease: replace(lease, open=mapping()))
+        case LeaseEnded(lease=name, cause=cause):
+            return _release(state, lambda known: replace(known, leases=known.leases.delete(name), ended=known.ended.set(name, cause)))
+        case LeasesMinded(check_at=check_at):
+            return _release(state, lambda known: replace(known, check_at=check_at))
+        case ReleaseAbandoned(reason=reason, at=at):
+            return Abandoned(_known(state).release, reason, at)
+        case RecallSigned(by=by):
+            assert isinstance(state, Public | Superseded)
+            return replace(state, recall=state.recall | {by})
+        case ReleaseRecalled(reason=reason, at=at):
+            assert isinstance(state, Public | Superseded)
+            return Recalled(state.release, state.edition, state.openness_class, reason, at)
+        case ReleaseSuperseded(release=newer, at=at):
+            assert isinstance(state, Public)
+            return Superseded(state.release, state.edition, state.openness_class, at, newer, state.recall)
+        case AccessGiven() | AccessTaken() | EditionWithdrawn() | ReleaseStaged():
+            return state
+
+
+def _proposed(event: ReleaseProposed) -> Release:
+    return Release(
+        event.terms, event.terms.claim, event.by, event.charter_version, event.contract, event.not_before, event.embargo_ends_at,
+        event.embargo_limit, event.embargo_ends_at, event.hold_limit, event.hold_seconds, event.hold_extensions,
+    )  # fmt: skip
+
+
+def _sealed(place: Place, event: ManifestSealed) -> Place:
+    assert isinstance(place, Signing)
+    return Verifying(Edition(event.edition, place.manifest, place.files, place.bytes, event.signature, event.key))
+
+
+def _entered(state: ReleaseState, event: StageEntered) -> ReleaseState:
+    assert isinstance(state, Pending)
+    place = state.place
+    assert isinstance(place, Verifying | Staged)
+    release = replace(state.release, documents=None, refused="")
+    if event.stage is Stage.PUBLIC:
+        return Public(release, place.edition, event.openness_class, event.at, event.missing)
+    early = place.early_since if isinstance(place, Staged) else None
+    if event.stage is Stage.MEMBERS:
+        early = event.at
+    return Pending(release, Staged(place.edition, event.stage, event.at, early))
+
+
+def _bound_for_the_public(place: Signed) -> Signed:
+    return place if place.check is None else replace(place, check=replace(place.check, to=Stage.PUBLIC))
+
+
+def _known(state: ReleaseState) -> Known:
+    assert not isinstance(state, Unproposed)
+    return state
+
+
+def _release(state: ReleaseState, change: Callable[[Release], Release]) -> ReleaseState:
+    known = _known(state)
+    return replace(known, release=change(known.release))
+
+
+def _place(state: ReleaseState, change: Callable[[Place], Place]) -> ReleaseState:
+    assert isinstance(state, Pending | Held)
+    return replace(state, place=change(state.place))
+
+
+def _signed(state: ReleaseState, change: Callable[[Signed], Signed]) -> ReleaseState:
+    assert isinstance(state, Pending | Held)
+    assert isinstance(state.place, Verifying | Staged)
+    return replace(state, place=change(state.place))
+
+
+def _signed_if_any(state: ReleaseState, change: Callable[[Signed], Signed]) -> ReleaseState:
+    assert isinstance(state, Pending | Held)
+    return _signed(state, change) if isinstance(state.place, Verifying | Staged) else state
+
+
+def _edition(state: ReleaseState, change: Callable[[Edition], Edition]) -> ReleaseState:
+    return _signed_if_any(state, lambda place: replace(place, edition=change(place.edition)))
+
+
+def _approvals(state: ReleaseState, stage: Stage, change: Callable[[Map[PersonId, Office]], Map[PersonId, Office]]) -> ReleaseState:
+    return _edition(
+        state, lambda edition: replace(
+            edition, approvals=edition.approvals.set(stage, change(edition.approvals.get(stage, mapping())))
+        )
+    )  # fmt: skip
+
+
+def _hold(state: ReleaseState, change: Callable[[Hold], Hold]) -> ReleaseState:
+    assert isinstance(state, Held)
+    return replace(state, hold=change(state.hold))
+
+
+def _lease(state: ReleaseState, name: str, change: Callable[[Lease], Lease]) -> ReleaseState:
+    return _release(state, lambda known: replace(known, leases=known.leases.set(name, change(known.leases[name]))))
