@@ -218,17 +218,21 @@ class Ledger:
 
     def take(self, entry: Entry, events: Iterable[Event]) -> Sequence[Booking]:
         """Books what the next entry says; what it added."""
+        return self.note(entry.position, instant(entry.at).date(), entry.stream, events)
+
+    def note(self, position: int, on: date, stream: str, events: Iterable[Event]) -> Sequence[Booking]:
+        """Books the facts of a stream at a position of the log; what they added."""
         added: list[Booking] = []
         for event in events:
-            self._learn(entry.stream, event)
-            postings = tuple(posting for posting in self._postings(entry.stream, event) if posting.amount)
+            self._learn(stream, event)
+            postings = tuple(posting for posting in self._postings(stream, event) if posting.amount)
             if postings:
                 _require_balanced(postings)
-                added.append(Booking(entry.position, instant(entry.at).date(), entry.stream, event.kind, _words(event), postings))
+                added.append(Booking(position, on, stream, event.kind, _words(event), postings))
                 for posting in postings:
                     self._balances[posting.account, posting.currency] += posting.amount
         self._bookings += added
-        self.position = entry.position
+        self.position = position
         return added
 
     def _learn(self, stream: str, event: Event) -> None:
@@ -446,9 +450,7 @@ def beancount(bookings: Sequence[Booking], title: str = "Consortium") -> str:
 def hledger(bookings: Sequence[Booking], title: str = "Consortium") -> str:
     """The books for hledger: accounts and commodities declared, and what is on each account asserted at the end; `hledger check --strict` accepts it."""
     lines = [f"; {_plain(title)}", "", "decimal-mark .", ""]
-    lines += [
-        f"commodity {_decimal(1_000 * 10 ** MINOR_UNITS.get(currency, 2), currency)} {currency}" for currency in _currencies(bookings)
-    ]
+    lines += [f"commodity 1000.{'0' * MINOR_UNITS.get(currency, 2)} {currency}" for currency in _currencies(bookings)]
     lines += ["", *(f"account {account}" for account in _accounts(bookings))]
     for booking in bookings:
         lines += ["", f"{booking.on.isoformat()} * ({booking.position}) {_plain(booking.stream)}: {_plain(booking.text)}"]
