@@ -48,7 +48,7 @@ class HttpBank:
 
     def send(self, payment: SendPayment, document: bytes) -> Answer:
         """What the bank says of the order, which it gets when it does not know it."""
-        return self._known(payment) or self._posted(payment, document)
+        return self._decided(payment) or self._posted(payment, document)
 
     def _posted(self, payment: SendPayment, document: bytes) -> Answer:
         response = self._client.post("/payments", content=document, headers={"Content-Type": "application/xml"})
@@ -56,25 +56,25 @@ class HttpBank:
             self._require(response)
         answer = response.json()
         if answer["status"] == "RJCT" and answer["reason"] == "DUPL":
-            return self._known(payment) or Answer(Verdict.REPEATED)
+            return self._decided(payment) or self._turned_away(payment) or Answer(Verdict.REPEATED)
         for each in answer["payments"]:
             if each["end_to_end_id"] == payment.end_to_end_id:
                 return _of(each, each["outcome"], each.get("reason_text"))
         return Answer(Verdict.REJECTED, str(answer["reason"] or "")[:35], plain(str(answer["reason_text"] or ""), 500))
 
-    def _known(self, payment: SendPayment) -> Answer | None:
-        """What became of an order that the bank has: as a payment, or as a message that it turned away whole."""
+    def _decided(self, payment: SendPayment) -> Answer | None:
+        """What became of an order as a payment."""
         response = self._client.get(f"/_mock/payments/{quote(payment.end_to_end_id, safe='')}", params={"all": "1"})
-        if response.status_code != 404:
-            self._require(response)
-            for each in response.json():
-                if each["msg_id"] == payment.message_id:
-                    return _of(each, each["status"], each.get("reason_text"))
-        for message in self._json("/_mock/messages", {"type": "pain.002"}):
-            answer = self._reported(payment, message["body"]) if payment.message_id in message["body"] else None
-            if answer is not None:
-                return answer
-        return None
+        if response.status_code == 404:
+            return None
+        self._require(response)
+        found = (each for each in response.json() if each["msg_id"] == payment.message_id)
+        return next((_of(each, each["status"], each.get("reason_text")) for each in found), None)
+
+    def _turned_away(self, payment: SendPayment) -> Answer | None:
+        """Why an order that never became a payment was turned away, by the bank's first report of it."""
+        reports = (each["body"] for each in self._json("/_mock/messages", {"type": "pain.002"}) if payment.message_id in each["body"])
+        return next((answer for body in reports if (answer := self._reported(payment, body))), None)
 
     def _reported(self, payment: SendPayment, body: str) -> Answer | None:
         try:
