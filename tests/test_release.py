@@ -1,0 +1,1133 @@
+"""A staged release: a model's files on their way from the inside to the public.
+
+States: unproposed, pending (proposed, verifying, internal, members, gated), held, public, superseded, recalled, abandoned.
+
+| command | by whom | events | refusals (besides office_required, service_only, no_mandate, not_proposed, already_public, release_over, not_signed) |
+| --- | --- | --- | --- |
+| propose_release | release manager | release_proposed | already_proposed, unknown_run, run_not_completed, claim_below_charter (`release.lowest_class`), embargo_out_of_bounds (`release.embargo_days`), no_evaluation_named, nothing_to_supersede |
+| amend_release | release manager; near the embargo's end a passed proposal | release_amended, lease_suspended… | files_are_frozen (`release.freeze_hours`), other_run, publisher_in_use |
+| move_embargo | a passed proposal | embargo_moved | embargo_out_of_bounds |
+| advance_release | release manager | check_began; then openness_judged, stage_entered or stage_refused | release_held, not_the_next_stage, too_early, gates_missing |
+| lower_claim | release manager | claim_lowered | claim_not_lower, claim_below_charter |
+| publish_again | release manager | publishing_renewed | nothing_staged |
+| abandon_release | a passed proposal | release_abandoned, release_staged, lease_ended… | |
+| recall_release | a passed proposal; `recall_keys` different holders of `recall_offices` | recall_signed, release_recalled, release_staged, lease_ended… | not_public |
+| supersede_release | the newer release (service) | release_superseded, release_staged | not_a_successor |
+| record_evaluation | evaluation reviewer, not the run's lead | evaluation_recorded | other_manifest, evaluation_not_asked, verdict_is_final, run_lead |
+| open_finding, close_finding | safety reviewer | finding_opened, finding_closed | finding_exists, no_such_finding, other_manifest |
+| review_licence | licence reviewer | licence_reviewed | other_manifest, other_report |
+| approve_stage | holder of an office that the stage asks for; not who proposed, not the run's lead | stage_approved | approval_not_asked, stage_entered_already, other_manifest, not_classified, same_person, run_lead |
+| withdraw_approval | who approved | approval_withdrawn | |
+| hold_release | safety reviewer | release_held | already_held, hold_is_spent (`release.hold_days`) |
+| extend_hold | `hold_keys` different holders of `hold_offices` | hold_extension_signed, hold_extended | not_held, hold_is_spent (`release.hold_extensions`) |
+| lift_hold | safety reviewer | hold_ended | not_held |
+| grant_lease | a representative of an active member; release manager for who speaks for it | lease_granted, lease_opened… | not_a_representative, member_not_active, person_not_named, lease_exists, lease_too_long, lease_ends_before_it_starts, too_many_persons |
+| revoke_lease | a representative of the member, release manager, safety reviewer | lease_ended | no_such_lease |
+| end_leases | the membership process (service) | lease_ended… | |
+
+| deadline | comes | events |
+| --- | --- | --- |
+| publish_by_itself | at the embargo's end, then every `recheck_hours` until it is public | embargo_ended, check_began |
+| end_hold | at the hold's end | hold_ended |
+| mind_leases | when a lease begins or ends; every `lease_check_hours` | lease_opened…, lease_ended…, leases_minded |
+
+Steps: `build_manifest`, `sign_manifest`, `classify_openness`, `verify_artifacts`, `write_documents`, `publish`, `withdraw`,
+`open_access`, `close_access`; `tell` (to the release that is superseded), `notify`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from domain.charter import Charter, Office
+from domain.kernel import Command, Step, digest_of
+from domain.register import (
+    MandateGranted,
+    MemberDeparted,
+    MemberSuspended,
+    OfficeGranted,
+    OfficeRevoked,
+    Register,
+    ReleaseStaged,
+    RepresentativeUnseated,
+    RunReported,
+)
+from domain.release import RELEASE
+from domain.release_messages import (
+    AbandonRelease,
+    AccessClosed,
+    AccessOpened,
+    AdvanceRelease,
+    AmendRelease,
+    ApproveStage,
+    ArtifactsRefused,
+    ArtifactsVerified,
+    ClassifyOpenness,
+    CloseFinding,
+    Component,
+    DocumentsWritten,
+    EndLeases,
+    ExtendHold,
+    GrantLease,
+    HoldRelease,
+    LicenceTerms,
+    LiftHold,
+    LowerClaim,
+    ManifestBuilt,
+    ManifestSigned,
+    MoveEmbargo,
+    OpenFinding,
+    OpennessClassified,
+    ProposeRelease,
+    Publish,
+    PublishAgain,
+    Published,
+    RecallRelease,
+    RecordEvaluation,
+    Result,
+    ReviewLicence,
+    RevokeLease,
+    Stage,
+    SupersedeRelease,
+    Verdict,
+    WithdrawApproval,
+    Withdrawn,
+    WriteDocuments,
+)
+from domain.release_state import Pending, Public, Staged
+from tests.stories import START, Story, charter, day, founded, noted, with_members
+
+PEOPLE = {
+    "max": (Office.RELEASE_MANAGER,),
+    "mona": (Office.RELEASE_MANAGER,),
+    "eva": (Office.EVALUATION_REVIEWER,),
+    "sia": (Office.SAFETY_REVIEWER,),
+    "sol": (Office.SAFETY_REVIEWER,),
+    "lin": (Office.LICENCE_REVIEWER,),
+    "bea": (Office.BOARD,),
+    "ben": (Office.BOARD, Office.SAFETY_REVIEWER),
+}
+STREAM = "release/atlas-8b"
+PARAMETERS = "Model parameters (Final)"
+
+
+def sha(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
+MANIFEST, SIGNATURE, KEY, REPORT = sha("manifest"), sha("signature"), sha("key"), sha("report")
+
+
+def register(rules: Charter | None = None, *, phase: str = "completed", retained: bool = True) -> Register:
+    """Members ada, bel and cyd; the offices that a release needs; a run that is over."""
+    known = with_members(founded(rules), "ada", "bel", "cyd")
+    for person, offices in PEOPLE.items():
+        known = noted(known, *(OfficeGranted(person=person, office=office) for office in offices))
+    reported = RunReported(run="atlas", phase=phase, contract=sha("contract"), checkpoints_retained=retained, training_lead="lea")
+    return noted(known, reported)
+
+
+def proposal(**changes: Any) -> ProposeRelease:
+    usual: dict[str, Any] = {
+        "title": "Atlas 8B", "run": "atlas", "location": "atlas-8b", "claim": 3, "evaluations": ("mmlu",),
+        "components": (Component(name=PARAMETERS, place="model.safetensors", licence="Apache-2.0", licence_place="LICENSE"),),
+        "licences": LicenceTerms(distribution="Apache-2.0", place="LICENSE"),
+    }  # fmt: skip
+    return ProposeRelease(**(usual | changes))
+
+
+def amendment(**changes: Any) -> AmendRelease:
+    given = proposal(**changes)
+    return AmendRelease(**{name: getattr(given, name) for name in AmendRelease.model_fields if name != "kind"})
+
+
+def unproposed(known: Register | None = None) -> Story:
+    return Story.of(RELEASE, STREAM, known or register())
+
+
+def proposed(known: Register | None = None, **changes: Any) -> Story:
+    return unproposed(known).when(proposal(**changes), by="max").followed_by("release_proposed").owes("build_manifest", "manifest:1")
+
+
+def listed(story: Story, manifest: str = MANIFEST) -> Story:
+    """The step `build_manifest` comes back."""
+    step = owed(story, "build_manifest")
+    return story.when(ManifestBuilt(step=step.key, edition=step.data["edition"], manifest=manifest, files=3, bytes=2**41))
+
+
+def sealed(story: Story) -> Story:
+    """The step `sign_manifest` comes back."""
+    step = owed(story, "sign_manifest")
+    outcome = ManifestSigned(
+        step=step.key, edition=step.data["edition"], manifest=step.data["manifest"], signature=SIGNATURE, key=KEY
+    )  # fmt: skip
+    return story.when(outcome)
+
+
+def signed(story: Story, manifest: str = MANIFEST) -> Story:
+    """Listed and signed; the first check is under way."""
+    return sealed(listed(story, manifest))
+
+
+def owed(story: Story, kind: str) -> Step:
+    found = [step for step in story.steps if step.kind == kind]
+    assert found, f"no {kind} is owed"
+    return found[-1]
+
+
+def verdicts(licence: str = "Apache-2.0", text: str = "apache") -> tuple[Verdict, ...]:
+    return (
+        Verdict(component=PARAMETERS, standing="open", licence=licence, sha256=sha("weights"), licence_sha256=sha(text)),
+        Verdict(component="Technical report", standing="open", licence="CC-BY-4.0", sha256=sha("paper")),
+    )
+
+
+def classified(story: Story, openness_class: int = 3, **changes: Any) -> Story:
+    """The step `classify_openness` comes back."""
+    step = owed(story, "classify_openness")
+    usual: dict[str, Any] = {"verdicts": verdicts(), "report": REPORT, "framework": sha("framework"), "openness_class": openness_class}
+    return story.when(OpennessClassified(step=step.key, check=step.data["check"], **(usual | changes)))
+
+
+def verified(story: Story) -> Story:
+    """The step `verify_artifacts` comes back: nothing has changed."""
+    step = owed(story, "verify_artifacts")
+    return story.when(ArtifactsVerified(step=step.key, check=step.data["check"], manifest=step.data["manifest"]))
+
+
+def checked(story: Story, openness_class: int = 3, **changes: Any) -> Story:
+    return verified(classified(story, openness_class, **changes))
+
+
+def published(story: Story) -> Story:
+    """Documents are written, and every publisher shows the stage."""
+    step = owed(story, "write_documents")
+    story = story.when(
+        DocumentsWritten(step=step.key, edition=step.data["edition"], stage=Stage(step.data["stage"]), card=sha("card"), bill=sha("bill"))
+    )  # fmt: skip
+    for each in [step for step in story.steps if step.kind == "publish"]:
+        data = Publish.model_validate_json(json.dumps(each.data))
+        story = story.when(
+            Published(
+                step=each.key, edition=data.edition, stage=data.stage, publisher=data.publisher, manifest=data.manifest,
+                where=f"/srv/{data.audience}/atlas-8b",
+            )
+        )  # fmt: skip
+    return story
+
+
+def internal(known: Register | None = None, openness_class: int = 3, **changes: Any) -> Story:
+    story = checked(signed(proposed(known, **changes)), openness_class)
+    assert story.phase == "internal"
+    return published(story)
+
+
+def evaluated(story: Story, manifest: str = MANIFEST) -> Story:
+    return story.when(RecordEvaluation(evaluation="mmlu", manifest=manifest, evidence=sha("results"), passed=True), by="eva")
+
+
+def approved(story: Story, stage: Stage, *people: tuple[str, Office], manifest: str = MANIFEST) -> Story:
+    for person, office in people:
+        story = story.when(ApproveStage(stage=stage, manifest=manifest, office=office), by=person).followed_by("stage_approved")
+    return story
+
+
+def advanced(story: Story, to: Stage, at: datetime | None = None) -> Story:
+    """The stage is asked for, checked and published."""
+    story = story.when(AdvanceRelease(to=to), by="max", at=at)
+    assert story.refusal is None, story.refusal
+    story = checked(story)
+    assert story.phase == to, story.answer
+    return published(story)
+
+
+def with_members_stage(story: Story) -> Story:
+    """Through the gates into early access, on day 2."""
+    story = approved(evaluated(story), Stage.MEMBERS, ("sia", Office.SAFETY_REVIEWER))
+    return advanced(story, Stage.MEMBERS, day(2))
+
+
+def gated(story: Story) -> Story:
+    story = story.when(ReviewLicence(manifest=MANIFEST, report=REPORT, accepted=True), by="lin")
+    story = approved(story, Stage.GATED, ("lin", Office.LICENCE_REVIEWER))
+    return advanced(story, Stage.GATED, day(20))
+
+
+BOARD = (("bea", Office.BOARD), ("bo", Office.BOARD), ("sia", Office.SAFETY_REVIEWER))
+
+
+def public(known: Register | None = None, **changes: Any) -> Story:
+    story = gated(with_members_stage(internal(known, **changes)))
+    return advanced(approved(story, Stage.PUBLIC, *BOARD), Stage.PUBLIC, day(30))
+
+
+def mandated(story: Story, command: Command) -> Story:
+    """A vote authorises this command."""
+    granted = MandateGranted(proposal="proposal/x", digest=digest_of(story.stream, command.model_dump(mode="json")))
+    return replace(story, register=noted(story.register, granted))
+
+
+def kinds(story: Story) -> list[str]:
+    assert story.refusal is None, story.refusal
+    return [event.kind for event in story.answer if event.kind not in {"step_owed", "step_carried_out"}]
+
+
+def where(story: Story) -> Staged:
+    state = story.state.state
+    assert isinstance(state, Pending)
+    assert isinstance(state.place, Staged)
+    return state.place
+
+
+# ---------------------------------------------------------------- proposing
+
+
+def test_a_release_is_proposed_and_its_files_are_listed_then_signed_then_checked() -> None:
+    story = proposed()
+    assert story.phase == "proposed"
+    story = listed(story).followed_by("step_carried_out", "manifest_listed").owes("sign_manifest", "sign:1")
+    story = signed(proposed()).followed_by("step_carried_out", "manifest_sealed", "check_began").owes("classify_openness", "classify:1")
+    assert story.phase == "verifying"
+    story = classified(story).followed_by("step_carried_out", "openness_judged").owes("verify_artifacts", "verify:1")
+    story = verified(story).followed_by("step_carried_out", "stage_entered", "release_staged")
+    assert story.phase == "internal"
+    story.owes("write_documents", "documents:1:internal:0")
+    assert story.register.releases["atlas-8b"].standing == "internal"
+
+
+def test_proposed_twice_alike_is_old_news_and_otherwise_refused() -> None:
+    story = proposed().when(proposal(), by="max").then()
+    story.when(proposal(title="Other"), by="max").refused("already_proposed")
+
+
+def test_only_a_release_manager_proposes() -> None:
+    unproposed().when(proposal(), by="sam").refused("office_required")
+
+
+def test_nothing_is_said_about_a_release_that_was_not_proposed() -> None:
+    story = unproposed()
+    story.when(AdvanceRelease(to=Stage.INTERNAL), by="max").refused("not_proposed")
+    story.when(HoldRelease(reason="x"), by="sia").refused("not_proposed")
+
+
+def test_a_release_names_a_run_that_is_completed() -> None:
+    unproposed().when(proposal(run="other"), by="max").refused("unknown_run")
+    unproposed(register(phase="running")).when(proposal(), by="max").refused("run_not_completed")
+    unproposed(register(phase="stopped")).when(proposal(), by="max").refused("run_not_completed")
+
+
+def test_a_claim_below_the_charters_class_is_refused() -> None:
+    unproposed().when(proposal(claim=0), by="max").refused("claim_below_charter")
+    unproposed(register(charter(release__lowest_class=2))).when(proposal(claim=3), by="max").refused("claim_below_charter")
+
+
+def test_evaluations_that_a_stage_asks_for_are_named() -> None:
+    unproposed().when(proposal(evaluations=()), by="max").refused("no_evaluation_named")
+    unproposed(register(charter(release__evaluations=["arc"]))).when(proposal(evaluations=()), by="max").followed_by("release_proposed")
+
+
+def test_the_embargo_is_bounded_by_the_charter_and_leaves_time_for_the_stages() -> None:
+    unproposed().when(proposal(embargo_ends_at=day(91)), by="max").refused("embargo_out_of_bounds")
+    unproposed().when(proposal(embargo_ends_at=day(3)), by="max").refused("embargo_out_of_bounds")
+    unproposed().when(proposal(embargo_ends_at=day(40), not_before=day(41)), by="max").refused("embargo_out_of_bounds")
+    story = unproposed().when(proposal(embargo_ends_at=day(40)), by="max")
+    deadline = story.agenda.deadline
+    assert deadline is not None
+    assert (deadline.at, deadline.command.kind) == (day(40), "publish_by_itself")
+
+
+@pytest.mark.parametrize("location", ["../x", "/etc", "a//b", "a/../b", ".", "a\\b", " a"])
+def test_a_location_outside_the_folder_of_artifacts_is_no_location(location: str) -> None:
+    with pytest.raises(ValidationError):
+        proposal(location=location)
+
+
+@pytest.mark.parametrize("place", ["../weights", "http://example.org/x", "https://a b", "https://x\u202e", "/weights"])
+def test_a_component_is_among_the_files_or_at_an_https_address(place: str) -> None:
+    with pytest.raises(ValidationError):
+        Component(name=PARAMETERS, place=place)
+
+
+def test_a_component_is_named_once() -> None:
+    with pytest.raises(ValidationError):
+        proposal(components=(Component(name="X", place="x"), Component(name="X", place="y")))
+
+
+# ---------------------------------------------------------------- stages and what they wait for
+
+
+def test_a_release_is_walked_to_the_public() -> None:
+    story = public()
+    assert story.phase == "public"
+    assert story.register.releases["atlas-8b"].standing == "public"
+    assert story.agenda.closed or story.steps
+    state = story.state.state
+    assert isinstance(state, Public)
+    assert state.release.shown["directory"].where == "/srv/public/atlas-8b"
+    assert state.missing == ()
+
+
+def test_every_change_of_stage_is_preceded_by_a_verification_of_exactly_the_signed_files() -> None:
+    story = approved(evaluated(internal()), Stage.MEMBERS, ("sia", Office.SAFETY_REVIEWER))
+    story = (
+        story.when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)).followed_by("check_began").owes("classify_openness", "classify:2")
+    )
+    assert story.phase == "internal"
+    story = classified(story)
+    step = owed(story, "verify_artifacts")
+    assert (step.key, step.data["manifest"], step.data["signature"], step.data["key"]) == ("verify:2", MANIFEST, SIGNATURE, KEY)
+    assert story.phase == "internal"
+    assert verified(story).phase == "members"
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [("model.safetensors", "changed"), ("notes.txt", "extra"), ("config.json", "missing"), ("link", "symlink"), ("a/../../b", "path"),
+     ("model.sig", "signature")],
+)  # fmt: skip
+def test_files_that_are_not_as_signed_refuse_the_stage_and_are_named(path: str, reason: Any) -> None:
+    story = approved(evaluated(internal()), Stage.MEMBERS, ("sia", Office.SAFETY_REVIEWER))
+    story = classified(story.when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)))
+    story = story.when(ArtifactsRefused(step="verify:2", check=2, manifest=MANIFEST, path=path, reason=reason))
+    assert kinds(story) == ["stage_refused"]
+    assert story.phase == "internal"
+    line = RELEASE.describe(story.state.state).line.replace("\\", "")
+    assert path in line
+    assert reason in line
+    story.owes("notify")
+    assert checked(story.when(AdvanceRelease(to=Stage.MEMBERS), by="max")).phase == "members"
+
+
+def test_a_stage_is_entered_in_its_turn() -> None:
+    internal().when(AdvanceRelease(to=Stage.GATED), by="max", at=day(2)).refused("not_the_next_stage")
+    internal().when(AdvanceRelease(to=Stage.PUBLIC), by="max", at=day(2)).refused("not_the_next_stage")
+    internal().when(AdvanceRelease(to=Stage.MEMBERS), by="sam", at=day(2)).refused("office_required")
+
+
+def test_a_stage_that_was_entered_or_is_being_checked_is_not_asked_for_twice() -> None:
+    internal().when(AdvanceRelease(to=Stage.INTERNAL), by="max").then()
+    story = approved(evaluated(internal()), Stage.MEMBERS, ("sia", Office.SAFETY_REVIEWER))
+    story = story.when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2))
+    story.when(AdvanceRelease(to=Stage.MEMBERS), by="mona").then()
+
+
+def test_a_check_that_never_comes_back_is_begun_anew_after_the_charters_hours() -> None:
+    story = signed(proposed())
+    story.when(AdvanceRelease(to=Stage.INTERNAL), by="max", at=day(1)).then()
+    story = (
+        story.when(AdvanceRelease(to=Stage.INTERNAL), by="max", at=day(2))
+        .followed_by("check_began")
+        .owes("classify_openness", "classify:2")
+    )
+    late = next(step for step in story.steps if step.key == "classify:1")
+    story = story.when(
+        OpennessClassified(step=late.key, check=1, openness_class=1, verdicts=(), report=REPORT, framework=REPORT)
+    ).followed_by("step_carried_out")  # fmt: skip
+    assert checked(story).phase == "internal"
+
+
+def test_a_stage_lasts_its_hours() -> None:
+    story = approved(evaluated(internal()), Stage.MEMBERS, ("sia", Office.SAFETY_REVIEWER))
+    story.when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(0.9)).refused("too_early")
+    story.when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(1)).followed_by("check_began")
+
+
+def test_members_have_the_files_for_the_charters_lead_before_everybody() -> None:
+    rules = charter(release__members={"hours": 0}, release__gated={"hours": 0})
+    story = internal(register(rules), evaluations=("mmlu",))
+    story = advanced(advanced(story, Stage.MEMBERS, day(2)), Stage.GATED, day(3))
+    story = approved(story, Stage.PUBLIC, *BOARD)
+    story.when(AdvanceRelease(to=Stage.PUBLIC), by="max", at=day(15.9)).refused("too_early")
+    story.when(AdvanceRelease(to=Stage.PUBLIC), by="max", at=day(16)).followed_by("check_began")
+
+
+def test_nothing_is_public_before_the_agreed_day() -> None:
+    story = approved(gated(with_members_stage(internal(not_before=day(50)))), Stage.PUBLIC, *BOARD)
+    story.when(AdvanceRelease(to=Stage.PUBLIC), by="max", at=day(49)).refused("too_early")
+    story.when(AdvanceRelease(to=Stage.PUBLIC), by="max", at=day(50)).followed_by("check_began")
+
+
+# ---------------------------------------------------------------- openness
+
+
+def test_the_class_is_the_computed_one_and_must_reach_the_claim() -> None:
+    story = classified(signed(proposed(claim=2)), 3)
+    assert kinds(story) == ["openness_judged", "stage_refused"]
+    assert story.phase == "verifying"
+    story = story.when(LowerClaim(claim=3), by="max").followed_by("claim_lowered")
+    assert checked(story.when(AdvanceRelease(to=Stage.INTERNAL), by="max"), 3).phase == "internal"
+
+
+def test_a_better_class_than_claimed_is_told_as_it_is() -> None:
+    assert internal(openness_class=1).register.releases["atlas-8b"].openness_class == 1
+
+
+def test_no_class_at_all_reaches_no_claim() -> None:
+    assert kinds(classified(signed(proposed()), 0)) == ["openness_judged", "stage_refused"]
+
+
+def test_a_gap_in_the_runs_checkpoints_costs_class_one() -> None:
+    story = classified(signed(proposed(register(retained=False), claim=1)), 1)
+    assert kinds(story) == ["openness_judged", "stage_refused"]
+    story = story.when(LowerClaim(claim=2), by="max").when(AdvanceRelease(to=Stage.INTERNAL), by="max")
+    assert checked(story, 1).register.releases["atlas-8b"].openness_class == 2
+
+
+def test_a_gap_that_shows_later_costs_the_class_at_the_next_stage() -> None:
+    story = approved(evaluated(internal(openness_class=1, claim=1)), Stage.MEMBERS, ("sia", Office.SAFETY_REVIEWER))
+    gap = RunReported(run="atlas", phase="completed", contract=sha("contract"), checkpoints_retained=False, training_lead="lea")
+    story = replace(story, register=noted(story.register, gap)).when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2))
+    assert kinds(classified(story, 1)) == ["openness_judged", "stage_refused"]
+
+
+def test_a_claim_is_lowered_only_and_not_below_the_charter() -> None:
+    story = internal(claim=2, openness_class=2)
+    story.when(LowerClaim(claim=1), by="max").refused("claim_not_lower")
+    story.when(LowerClaim(claim=0), by="max").refused("claim_below_charter")
+    story.when(LowerClaim(claim=2), by="max").then()
+
+
+def test_a_lowered_claim_asks_for_approvals_again() -> None:
+    story = approved(evaluated(internal(claim=2, openness_class=2)), Stage.MEMBERS, ("sia", Office.SAFETY_REVIEWER))
+    story = story.when(LowerClaim(claim=3), by="max")
+    story.when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)).refused("gates_missing")
+
+
+@pytest.mark.parametrize("changed", [verdicts("Llama-3"), verdicts(text="another text"), verdicts()[1:]])
+def test_a_licence_changed_after_approval_refuses_the_next_stage_and_is_named(changed: tuple[Verdict, ...]) -> None:
+    story = approved(with_members_stage(internal()).when(ReviewLicence(manifest=MANIFEST, report=REPORT, accepted=True), by="lin"),
+                     Stage.GATED, ("lin", Office.LICENCE_REVIEWER))  # fmt: skip
+    story = classified(story.when(AdvanceRelease(to=Stage.GATED), by="max", at=day(20)), verdicts=changed, report=sha("other"))
+    assert kinds(story) == ["openness_judged", "licence_changed", "stage_refused"]
+    refused = next(event for event in story.answer if event.kind == "stage_refused")
+    assert refused.model_dump()["subject"] == PARAMETERS
+    story.when(AdvanceRelease(to=Stage.GATED), by="max").refused("gates_missing")
+    story.when(ReviewLicence(manifest=MANIFEST, report=REPORT, accepted=True), by="lin").refused("other_report")
+    story.when(ReviewLicence(manifest=MANIFEST, report=sha("other"), accepted=True), by="lin").followed_by("licence_reviewed")
+
+
+def test_a_licence_that_changes_before_anybody_agreed_to_it_stops_nothing() -> None:
+    story = internal(register(charter(release__members={"hours": 336}))).when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2))
+    assert kinds(classified(story, verdicts=verdicts("MIT"))) == ["openness_judged"]
+    assert checked(story, verdicts=verdicts("MIT")).phase == "members"
+
+
+# ---------------------------------------------------------------- gates
+
+
+def test_a_stage_names_what_it_still_needs() -> None:
+    story = internal().when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)).refused("gates_missing")
+    assert story.refusal is not None
+    assert "evaluation mmlu" in story.refusal.message
+    assert "1 of 1 approvals by safety-reviewer" in story.refusal.message
+
+
+def test_an_evaluation_that_was_not_passed_opens_nothing_until_better_evidence_comes() -> None:
+    failed = RecordEvaluation(
+        evaluation="mmlu", manifest=MANIFEST, evidence=sha("bad"), passed=False, results=(Result(metric="acc", value="0.25"),)
+    )  # fmt: skip
+    story = approved(internal().when(failed, by="eva").followed_by("evaluation_recorded"), Stage.MEMBERS, ("sia", Office.SAFETY_REVIEWER))
+    story.when(failed, by="eva").then()
+    story.when(failed.model_copy(update={"passed": True}), by="eva").refused("verdict_is_final")
+    story.when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)).refused("gates_missing")
+    evaluated(story).when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)).followed_by("check_began")
+
+
+def test_evaluations_are_of_these_files_by_a_reviewer_who_did_not_lead_the_run() -> None:
+    usual = RecordEvaluation(evaluation="mmlu", manifest=MANIFEST, evidence=sha("x"), passed=True)
+    story = internal()
+    story.when(usual, by="sia").refused("office_required")
+    story.when(usual.model_copy(update={"manifest": sha("other")}), by="eva").refused("other_manifest")
+    story.when(usual.model_copy(update={"evaluation": "other"}), by="eva").refused("evaluation_not_asked")
+    led = noted(story.register, OfficeGranted(person="lea", office=Office.EVALUATION_REVIEWER))
+    replace(story, register=led).when(usual, by="lea").refused("run_lead")
+
+
+def test_the_charters_evaluations_are_asked_for_too() -> None:
+    story = evaluated(internal(register(charter(release__evaluations=["arc"]))))
+    story = approved(story, Stage.MEMBERS, ("sia", Office.SAFETY_REVIEWER))
+    story = story.when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)).refused("gates_missing")
+    assert story.refusal is not None
+    assert "arc" in story.refusal.message
+
+
+def test_findings_are_closed_on_these_files_by_safety_reviewers() -> None:
+    story = approved(evaluated(internal()), Stage.MEMBERS, ("sia", Office.SAFETY_REVIEWER))
+    story.when(OpenFinding(finding="jailbreak", text="x"), by="max").refused("office_required")
+    story = story.when(OpenFinding(finding="jailbreak", text="x"), by="sia").followed_by("finding_opened")
+    story.when(OpenFinding(finding="jailbreak", text="x"), by="sia").then()
+    story.when(OpenFinding(finding="jailbreak", text="y"), by="sol").refused("finding_exists")
+    story.when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)).refused("gates_missing")
+    closing = CloseFinding(finding="jailbreak", manifest=MANIFEST, resolution="retrained")
+    story.when(closing, by="max").refused("office_required")
+    story.when(closing.model_copy(update={"finding": "other"}), by="sol").refused("no_such_finding")
+    story.when(closing.model_copy(update={"manifest": sha("other")}), by="sol").refused("other_manifest")
+    story = story.when(closing, by="sol").followed_by("finding_closed")
+    story.when(closing, by="sol").then()
+    story.when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)).followed_by("check_began")
+
+
+def test_a_finding_opened_during_the_check_refuses_the_stage() -> None:
+    story = approved(evaluated(internal()), Stage.MEMBERS, ("sia", Office.SAFETY_REVIEWER))
+    story = story.when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)).when(OpenFinding(finding="leak", text="x"), by="sia")
+    assert kinds(checked(story)) == ["stage_refused"]
+
+
+def test_licences_are_reviewed_by_a_licence_reviewer_and_may_be_turned_down() -> None:
+    story = with_members_stage(internal())
+    review = ReviewLicence(manifest=MANIFEST, report=REPORT, accepted=False)
+    story.when(review, by="sia").refused("office_required")
+    story.when(review.model_copy(update={"manifest": sha("other")}), by="lin").refused("other_manifest")
+    story = approved(story.when(review, by="lin").followed_by("licence_reviewed"), Stage.GATED, ("lin", Office.LICENCE_REVIEWER))
+    story.when(review, by="lin").then()
+    story = story.when(AdvanceRelease(to=Stage.GATED), by="max", at=day(20)).refused("gates_missing")
+    assert story.refusal is not None
+    assert "turned it down" in story.refusal.message
+
+
+def test_approvals_come_from_different_people_who_hold_the_office_and_did_not_propose() -> None:
+    story = gated(with_members_stage(internal()))
+    approve = ApproveStage(stage=Stage.PUBLIC, manifest=MANIFEST, office=Office.BOARD)
+    story.when(approve, by="sia").refused("office_required")
+    story.when(approve.model_copy(update={"manifest": sha("other")}), by="bo").refused("other_manifest")
+    story.when(approve.model_copy(update={"office": Office.TREASURER}), by="tess").refused("approval_not_asked")
+    story.when(approve.model_copy(update={"stage": Stage.GATED, "office": Office.LICENCE_REVIEWER}), by="lin").refused(
+        "stage_entered_already"
+    )
+    both = noted(story.register, *(OfficeGranted(person=person, office=Office.BOARD) for person in ("max", "lea")))
+    replace(story, register=both).when(approve, by="max").refused("same_person")
+    replace(story, register=both).when(approve, by="lea").refused("run_lead")
+    story = approved(story, Stage.PUBLIC, ("bo", Office.BOARD))
+    story.when(approve, by="bo").then()
+    story = approved(story, Stage.PUBLIC, ("ben", Office.BOARD), ("sia", Office.SAFETY_REVIEWER))
+    story.when(AdvanceRelease(to=Stage.PUBLIC), by="max", at=day(30)).followed_by("check_began")
+    swapped = approved(story, Stage.PUBLIC, ("ben", Office.SAFETY_REVIEWER))
+    swapped.when(AdvanceRelease(to=Stage.PUBLIC), by="max", at=day(30)).refused("gates_missing")
+
+
+def test_an_approval_counts_as_long_as_its_office_is_held_and_it_is_not_withdrawn() -> None:
+    story = approved(gated(with_members_stage(internal())), Stage.PUBLIC, *BOARD)
+    gone = noted(story.register, OfficeRevoked(person="bea", office=Office.BOARD))
+    replace(story, register=gone).when(AdvanceRelease(to=Stage.PUBLIC), by="max", at=day(30)).refused("gates_missing")
+    withdrawn = story.when(WithdrawApproval(stage=Stage.PUBLIC), by="bea").followed_by("approval_withdrawn")
+    withdrawn.when(WithdrawApproval(stage=Stage.PUBLIC), by="bea").then()
+    withdrawn.when(AdvanceRelease(to=Stage.PUBLIC), by="max", at=day(30)).refused("gates_missing")
+    late = story.when(AdvanceRelease(to=Stage.PUBLIC), by="max", at=day(30)).when(WithdrawApproval(stage=Stage.PUBLIC), by="bea")
+    assert kinds(checked(late)) == ["stage_refused"]
+
+
+def test_nothing_is_approved_before_the_components_are_classified() -> None:
+    story = signed(proposed())
+    story.when(ApproveStage(stage=Stage.MEMBERS, manifest=MANIFEST, office=Office.SAFETY_REVIEWER), by="sia").refused("not_classified")
+    proposed().when(ApproveStage(stage=Stage.MEMBERS, manifest=MANIFEST, office=Office.SAFETY_REVIEWER), by="sia").refused("not_signed")
+
+
+# ---------------------------------------------------------------- other files
+
+
+def test_other_files_close_every_gate() -> None:
+    story = with_members_stage(internal()).when(OpenFinding(finding="leak", text="x"), by="sia")
+    story = story.when(CloseFinding(finding="leak", manifest=MANIFEST, resolution="fine"), by="sia")
+    story = story.when(amendment(), by="max").followed_by("release_amended").owes("build_manifest", "manifest:2")
+    assert story.phase == "proposed"
+    other = sha("other")
+    story = published(checked(signed(story, other)))
+    assert story.phase == "internal"
+    story = story.when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(9)).refused("gates_missing")
+    assert story.refusal is not None
+    for lacking in ("evaluation mmlu", "finding leak", "safety-reviewer"):
+        assert lacking in story.refusal.message
+    story.when(RecordEvaluation(evaluation="mmlu", manifest=MANIFEST, evidence=sha("results"), passed=True), by="eva").refused(
+        "other_manifest"
+    )
+
+
+def test_what_former_files_bring_back_late_is_old_news() -> None:
+    story = proposed()
+    late = owed(story, "build_manifest")
+    story = story.when(amendment(title="Atlas 8B v2"), by="max")
+    story = story.when(ManifestBuilt(step=late.key, edition=1, manifest=MANIFEST, files=1, bytes=1)).followed_by("step_carried_out")
+    assert story.phase == "proposed"
+    story = signed(story, sha("other"))
+    assert story.phase == "verifying"
+
+
+def test_an_amendment_keeps_run_and_publishers_and_the_embargo_runs_on() -> None:
+    story = internal(publishers=("directory", "hub"))
+    story.when(amendment(run="other", publishers=("directory", "hub")), by="max").refused("other_run")
+    story.when(amendment(publishers=("hub",)), by="max").refused("publisher_in_use")
+    story.when(amendment(publishers=("directory", "hub")), by="sam").refused("office_required")
+    story = story.when(amendment(publishers=("directory", "hub", "s3")), by="max", at=day(5))
+    story.when(amendment(publishers=("directory", "hub", "s3")), by="max").then()
+    deadline = story.agenda.deadline
+    assert deadline is not None
+    assert deadline.at == day(90)
+
+
+def test_other_files_shortly_before_the_embargos_end_need_a_vote() -> None:
+    story = with_members_stage(internal())
+    story.when(amendment(), by="max", at=day(87.1)).refused("files_are_frozen")
+    mandated(story, amendment()).when(amendment(), at=day(87.1)).followed_by("mandate_exercised", "release_amended")
+
+
+# ---------------------------------------------------------------- publishers and documents
+
+
+def test_a_stage_is_shown_to_its_audience_with_its_documents_at_every_publisher() -> None:
+    story = checked(signed(proposed(publishers=("directory", "hub"))))
+    step = owed(story, "write_documents")
+    data = WriteDocuments.model_validate_json(json.dumps(step.data))
+    assert (data.title, data.producer, data.openness_class, data.manifest) == ("Atlas 8B", "Atlas Open-Model Consortium", 3, MANIFEST)
+    story = story.when(DocumentsWritten(step=step.key, edition=1, stage=Stage.INTERNAL, card=sha("card"), bill=sha("bill")))
+    story.followed_by("step_carried_out", "documents_kept")
+    for publisher in ("directory", "hub"):
+        story.owes("publish", f"publish:1:internal:{publisher}:0")
+    assert {step.data["audience"] for step in story.steps if step.kind == "publish"} == {"private"}
+    story = published(checked(signed(proposed())))
+    assert [step.data for step in with_members_stage(story).steps if step.kind == "publish"] == []
+
+
+def test_a_publisher_that_comes_late_with_a_former_stage_says_nothing_about_this_one() -> None:
+    story = checked(signed(proposed()))
+    step = owed(story, "write_documents")
+    story = story.when(DocumentsWritten(step=step.key, edition=1, stage=Stage.INTERNAL, card=sha("card"), bill=sha("bill")))
+    late = owed(story, "publish")
+    story = approved(evaluated(story), Stage.MEMBERS, ("sia", Office.SAFETY_REVIEWER))
+    story = checked(story.when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)))
+    told = Published(step=late.key, edition=1, stage=Stage.INTERNAL, publisher="directory", manifest=MANIFEST, where="/x")
+    story.when(told).followed_by("step_carried_out")
+
+
+def test_what_was_given_up_is_published_again_where_it_is_not_shown() -> None:
+    story = checked(signed(proposed(publishers=("directory", "hub"))))
+    story.when(PublishAgain(), by="sam").refused("office_required")
+    story = published(story)
+    story.when(PublishAgain(), by="max").then()
+    story = with_members_stage(story)
+    signed(proposed()).when(PublishAgain(), by="max").refused("nothing_staged")
+    story = approved(evaluated(checked(signed(proposed(publishers=("directory", "hub"))))), Stage.MEMBERS, ("sia", Office.SAFETY_REVIEWER))
+    story = checked(story.when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)))
+    story = story.when(PublishAgain(), by="max").followed_by("publishing_renewed").owes("write_documents", "documents:1:members:1")
+    story = story.when(DocumentsWritten(step="documents:1:members:1", edition=1, stage=Stage.MEMBERS, card=sha("card"), bill=sha("bill")))
+    story.owes("publish", "publish:1:members:hub:1")
+
+
+# ---------------------------------------------------------------- the embargo's end
+
+
+def deadlines(story: Story, until: datetime) -> Story:
+    """Nobody does anything but the system, and steps come back as they should."""
+    while (deadline := story.agenda.deadline) is not None and deadline.at <= until:
+        story = settled(story.due())
+    return replace(story, at=until)
+
+
+def settled(story: Story) -> Story:
+    """Whatever is owed for the next stage comes back well."""
+    ways = {"build_manifest": listed, "sign_manifest": sealed, "classify_openness": classified, "verify_artifacts": verified,
+            "write_documents": published}  # fmt: skip
+    while ready := [ways[step.kind] for step in story.steps if step.kind in ways]:
+        story = ready[0](story)
+    return story
+
+
+def test_the_embargos_end_publishes_with_everybody_silent() -> None:
+    story = deadlines(settled(proposed()), day(89))
+    assert story.phase == "internal"
+    story = story.due().followed_by("embargo_ended", "check_began")
+    assert story.at == day(90)
+    story = published(checked(story))
+    assert story.phase == "public"
+    state = story.state.state
+    assert isinstance(state, Public)
+    assert {"evaluation mmlu", "licence review", "2 of 2 approvals by board"} <= set(state.missing)
+
+
+def test_files_that_are_not_as_signed_stop_even_the_embargos_end_until_they_are() -> None:
+    story = classified(settled(proposed()).due())
+    story = story.when(ArtifactsRefused(step="verify:2", check=2, manifest=MANIFEST, path="weights", reason="changed"))
+    assert kinds(story) == ["stage_refused"]
+    story = story.due().followed_by("embargo_ended", "check_began")
+    assert story.at == day(90.25)
+    assert checked(story).phase == "public"
+
+
+def test_at_the_embargos_end_the_class_is_told_as_it_is() -> None:
+    story = classified(settled(proposed()).due(), 0, report=sha("other"), verdicts=verdicts("Proprietary"))
+    assert kinds(story) == ["openness_judged", "claim_lowered"]
+    story = verified(story)
+    assert story.register.releases["atlas-8b"].openness_class == 0
+    state = story.state.state
+    assert isinstance(state, Public)
+    assert "openness class III" in state.missing
+
+
+def test_a_licence_that_changed_stops_nothing_at_the_embargos_end_but_is_told() -> None:
+    story = with_members_stage(internal()).when(ReviewLicence(manifest=MANIFEST, report=REPORT, accepted=True), by="lin")
+    story = classified(story.due(), report=sha("other"), verdicts=verdicts("MIT"))
+    assert kinds(story) == ["openness_judged", "licence_changed"]
+    assert verified(story).phase == "public"
+
+
+def test_files_signed_after_the_embargos_end_are_published_at_once() -> None:
+    story = proposed().due().followed_by("embargo_ended")
+    story = signed(story)
+    assert checked(story).phase == "public"
+
+
+def test_a_check_under_way_at_the_embargos_end_leads_to_the_public() -> None:
+    story = approved(evaluated(internal()), Stage.MEMBERS, ("sia", Office.SAFETY_REVIEWER))
+    story = classified(story.when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(89.99)))
+    story = story.due().followed_by("embargo_ended")
+    assert verified(story).phase == "public"
+
+
+def test_at_the_embargos_end_a_check_that_never_comes_back_is_begun_anew() -> None:
+    story = settled(proposed()).due()
+    for _ in range(8):
+        story = story.due()
+    assert kinds(story) == ["embargo_ended", "check_began"]
+    assert story.at == day(92)
+    assert checked(story).phase == "public"
+
+
+def test_a_vote_moves_the_embargo_within_the_charters_longest() -> None:
+    story = internal(embargo_ends_at=day(40))
+    move = MoveEmbargo(ends_at=day(60))
+    story.when(move, by="max").refused("no_mandate")
+    moved = mandated(story, move).when(move).followed_by("mandate_exercised", "embargo_moved")
+    deadline = moved.agenda.deadline
+    assert deadline is not None
+    assert deadline.at == day(60)
+    for wrong in (day(91), START):
+        command = MoveEmbargo(ends_at=wrong)
+        mandated(story, command).when(command, at=day(1)).refused("embargo_out_of_bounds")
+
+
+def test_the_system_publishes_nothing_by_itself_early() -> None:
+    story = internal()
+    deadline = story.agenda.deadline
+    assert deadline is not None
+    story.when(deadline.command, at=day(89)).then()
+    story.when(deadline.command, by="max", at=day(91)).refused("service_only")
+
+
+# ---------------------------------------------------------------- holds
+
+
+def held(story: Story, by: str = "sia", at: datetime | None = None, **changes: Any) -> Story:
+    return story.when(HoldRelease(reason="a leak", **changes), by=by, at=at).followed_by("release_held")
+
+
+def test_a_safety_reviewer_holds_at_every_stage_before_the_public() -> None:
+    for story in (proposed(), listed(proposed()), signed(proposed()), internal(), with_members_stage(internal())):
+        story.when(HoldRelease(reason="x"), by="bo").refused("office_required")
+        stopped = held(story)
+        assert stopped.phase == "held"
+        stopped.when(HoldRelease(reason="a leak"), by="sia").then()
+        stopped.when(HoldRelease(reason="b"), by="sol").refused("already_held")
+        stopped.when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(3)).refused("release_held")
+        assert stopped.when(LiftHold(), by="sol").followed_by("hold_ended").phase == story.phase
+    public().when(HoldRelease(reason="x"), by="sia").refused("already_public")
+    internal().when(LiftHold(), by="sia").refused("not_held")
+    held(internal()).when(LiftHold(), by="max").refused("office_required")
+
+
+def test_a_hold_stops_the_check_that_is_under_way() -> None:
+    story = approved(evaluated(internal()), Stage.MEMBERS, ("sia", Office.SAFETY_REVIEWER))
+    story = classified(story.when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)))
+    story = verified(held(story)).followed_by("step_carried_out")
+    assert story.phase == "held"
+
+
+def test_files_are_listed_and_signed_while_it_is_held() -> None:
+    story = signed(held(proposed())).followed_by("step_carried_out", "manifest_sealed")
+    story = story.when(LiftHold(), by="sia").when(AdvanceRelease(to=Stage.INTERNAL), by="max").followed_by("check_began")
+    assert checked(story).phase == "internal"
+
+
+def test_a_hold_ends_by_itself() -> None:
+    story = held(internal())
+    deadline = story.agenda.deadline
+    assert deadline is not None
+    assert (deadline.at, deadline.command.kind) == (day(14), "end_hold")
+    story.when(deadline.command, at=day(13)).then()
+    story = story.due().followed_by("hold_ended")
+    story.when(HoldRelease(reason="again"), by="sia").refused("hold_is_spent")
+    story.when(HoldRelease(reason="again"), by="sol").refused("hold_is_spent")
+
+
+def test_one_key_holds_for_the_charters_days_in_all() -> None:
+    story = held(internal()).when(LiftHold(), by="sia", at=day(10))
+    story = held(story, by="sol", at=day(20))
+    deadline = story.agenda.deadline
+    assert deadline is not None
+    assert deadline.at == day(24)
+
+
+def test_a_longer_hold_takes_two_keys_each_time_and_has_an_end() -> None:
+    story = held(internal())
+    story.when(ExtendHold(reason="x"), by="max").refused("office_required")
+    story = story.when(ExtendHold(reason="x"), by="sia").followed_by("hold_extension_signed")
+    story.when(ExtendHold(reason="x"), by="sia").then()
+    story = story.when(ExtendHold(reason="y"), by="bo").followed_by("hold_extension_signed", "hold_extended")
+    assert RELEASE.describe(story.state.state).line.count(day(28).isoformat())
+    story = story.when(ExtendHold(reason="x"), by="bo").followed_by("hold_extension_signed")
+    left = noted(story.register, OfficeRevoked(person="bo", office=Office.BOARD))
+    replace(story, register=left).when(ExtendHold(reason="x"), by="sia").followed_by("hold_extension_signed")
+    story = story.when(ExtendHold(reason="x"), by="ben").followed_by("hold_extension_signed", "hold_extended")
+    story.when(ExtendHold(reason="x"), by="bo").refused("hold_is_spent")
+    assert story.due().at == day(42)
+    internal().when(ExtendHold(reason="x"), by="sia").refused("not_held")
+
+
+def test_a_hold_stops_the_embargos_end_until_it_is_over() -> None:
+    story = held(settled(proposed()), at=day(89))
+    story = story.due().followed_by("hold_ended")
+    assert story.at == day(103)
+    story = story.due().followed_by("embargo_ended", "check_began")
+    assert story.at == day(103)
+    assert checked(story).phase == "public"
+
+
+# ---------------------------------------------------------------- early access
+
+
+def lease(name: str = "ada-1", member: str = "ada", *persons: str, **changes: Any) -> GrantLease:
+    return GrantLease(lease=name, member=member, persons=persons or ("amy", "abe"), **changes)
+
+
+def test_a_lease_opens_with_early_access_and_closes_at_its_end() -> None:
+    story = internal().when(lease(ends_at=day(5)), by="rep-ada").followed_by("lease_granted")
+    story = (
+        with_members_stage(story)
+        .followed_by("step_carried_out", "edition_published", "lease_opened")
+        .owes("open_access", "open:ada-1-1:directory")
+    )
+    step = owed(story, "open_access")
+    assert (step.data["persons"], step.data["until"]) == (["abe", "amy"], day(5).isoformat().replace("+00:00", "Z"))
+    story = story.when(AccessOpened(step=step.key, publisher="directory", opening="ada-1-1")).followed_by(
+        "step_carried_out", "access_given"
+    )
+    while "lease_ended" not in kinds(story):
+        story = story.due()
+    assert story.at == day(5)
+    story = story.owes("close_access", "close:ada-1-1:directory")
+    closed = AccessClosed(step="close:ada-1-1:directory", publisher="directory", opening="ada-1-1")
+    story.when(closed).followed_by("step_carried_out", "access_taken")
+
+
+def test_a_lease_that_starts_later_opens_at_its_start() -> None:
+    story = with_members_stage(internal()).when(lease(starts_at=day(3), ends_at=day(5)), by="rep-ada").followed_by("lease_granted")
+    while "lease_opened" not in kinds(story):
+        assert story.at < day(3)
+        story = story.due()
+    assert story.at == day(3)
+
+
+def test_a_lease_is_given_by_a_representative_for_whom_he_names_or_by_a_manager_for_who_speaks_for_the_member() -> None:
+    story = internal()
+    story.when(lease(), by="rep-bel").refused("office_required")
+    story.when(lease(), by="sia").refused("office_required")
+    story.when(lease(), by="max").refused("person_not_named")
+    story.when(lease("ada-2", "ada", "rep-ada"), by="max").followed_by("lease_granted")
+    story.when(lease("dov-1", "dov"), by="max").refused("person_not_named")
+
+
+def test_only_active_members_have_early_access() -> None:
+    story = internal()
+    suspended = replace(story, register=noted(story.register, MemberSuspended(member="ada", cause="dues")))
+    suspended.when(lease(), by="rep-ada").refused("member_not_active")
+
+
+def test_leases_are_bounded() -> None:
+    story = internal(register(charter(release__lease_persons=3)))
+    story.when(lease(ends_at=START), by="rep-ada").refused("lease_ends_before_it_starts")
+    story.when(lease(ends_at=day(91)), by="rep-ada").refused("lease_too_long")
+    story.when(lease("ada-1", "ada", "a", "b", "c", "d"), by="rep-ada").refused("too_many_persons")
+    story = story.when(lease(), by="rep-ada")
+    story.when(lease("ada-2", "ada", "x", "y"), by="rep-ada").refused("too_many_persons")
+    story.when(lease("ada-2", "ada", "x"), by="rep-ada").followed_by("lease_granted")
+    story.when(lease("ada-1", "bel"), by="rep-bel").refused("lease_exists")
+    story.when(lease(), by="rep-ada").then()
+
+
+def test_a_lease_is_revoked_by_its_member_a_manager_or_a_safety_reviewer() -> None:
+    story = with_members_stage(internal()).when(lease(), by="rep-ada").followed_by("lease_granted", "lease_opened")
+    story.when(RevokeLease(lease="ada-1"), by="rep-bel").refused("office_required")
+    story.when(RevokeLease(lease="other"), by="max").refused("no_such_lease")
+    for by in ("rep-ada", "max", "sia"):
+        ended = story.when(RevokeLease(lease="ada-1"), by=by).followed_by("lease_ended").owes("close_access")
+        ended.when(RevokeLease(lease="ada-1"), by=by).then()
+        ended.when(lease(), by="rep-ada").refused("lease_exists")
+
+
+def test_a_suspended_or_departed_members_leases_end_when_membership_says_so() -> None:
+    story = with_members_stage(internal()).when(lease(), by="rep-ada").when(lease("bel-1", "bel"), by="rep-bel")
+    for fact in (MemberSuspended(member="ada", cause="dues"), MemberDeparted(member="ada", cause="left", at=START)):
+        told = replace(story, register=noted(story.register, fact)).when(EndLeases(member="ada"))
+        assert kinds(told) == ["lease_ended"]
+        told.owes("close_access", "close:ada-1-1:directory")
+    story.when(EndLeases(member="ada"), by="rep-bel").refused("service_only")
+    story.when(EndLeases(member="ada")).then()
+
+
+def test_members_are_looked_at_again_while_leases_are_open() -> None:
+    story = with_members_stage(internal()).when(lease(), by="rep-ada")
+    story = story.due().followed_by("leases_minded")
+    assert story.at == day(2.25)
+    suspended = replace(story, register=noted(story.register, MemberSuspended(member="ada", cause="dues")))
+    assert kinds(suspended.due())[-1:] == ["lease_ended"]
+
+
+def test_who_has_access_because_he_speaks_for_a_member_loses_it_with_his_seat() -> None:
+    story = with_members_stage(internal()).when(lease("ada-2", "ada", "rep-ada"), by="max").followed_by("lease_granted", "lease_opened")
+    gone = replace(story, register=noted(story.register, RepresentativeUnseated(member="ada", person="rep-ada", at=START)))
+    assert kinds(gone.due())[-1:] == ["lease_ended"]
+
+
+def test_no_lease_opens_while_it_is_held_and_those_that_are_open_rest_when_the_hold_says_so() -> None:
+    story = with_members_stage(internal()).when(lease(), by="rep-ada")
+    stopped = held(story).when(lease("bel-1", "bel"), by="rep-bel").followed_by("lease_granted")
+    stopped.when(LiftHold(), by="sia").followed_by("hold_ended", "lease_opened")
+    rested = story.when(HoldRelease(reason="x", suspend_access=True), by="sia").followed_by("release_held", "lease_suspended")
+    rested = rested.owes("close_access", "close:ada-1-1:directory").when(LiftHold(), by="sia").followed_by("hold_ended", "lease_opened")
+    rested.owes("open_access", "open:ada-1-2:directory")
+
+
+def test_other_files_take_early_access_away_until_they_are_with_the_members_too() -> None:
+    story = with_members_stage(internal()).when(lease(), by="rep-ada")
+    story = (
+        story.when(amendment(), by="max").followed_by("release_amended", "lease_suspended").owes("close_access", "close:ada-1-1:directory")
+    )
+    story = published(checked(signed(story, sha("other"))))
+    assert not any(each.open for each in state_of(story).leases.values())
+
+
+def state_of(story: Story) -> Any:
+    return story.state.state.release
+
+
+def test_leases_end_when_everybody_has_the_files() -> None:
+    story = gated(with_members_stage(internal()).when(lease(), by="rep-ada"))
+    story = approved(story, Stage.PUBLIC, *BOARD).when(AdvanceRelease(to=Stage.PUBLIC), by="max", at=day(30))
+    story = checked(story)
+    assert state_of(story).leases["ada-1"].open
+    story = published(story).followed_by("step_carried_out", "edition_published", "lease_ended")
+    assert story.agenda.deadline is None
+    story.when(lease("ada-2"), by="rep-ada").refused("already_public")
+
+
+# ---------------------------------------------------------------- the ends
+
+
+def test_a_public_release_is_recalled_by_enough_different_people() -> None:
+    story = public()
+    recall = RecallRelease(reason="it leaks")
+    story.when(recall, by="max").refused("office_required")
+    story = story.when(recall, by="sia").followed_by("recall_signed")
+    story.when(recall, by="sia").then()
+    story = story.when(recall, by="bo").followed_by("recall_signed")
+    without = noted(story.register, OfficeRevoked(person="bo", office=Office.BOARD))
+    replace(story, register=without).when(recall, by="sam").followed_by("recall_signed")
+    story = (
+        story.when(recall, by="sam")
+        .followed_by("recall_signed", "release_recalled", "release_staged")
+        .owes("withdraw", "withdraw:directory")
+    )
+    assert story.phase == "recalled"
+    story = story.when(Withdrawn(step="withdraw:directory", publisher="directory")).followed_by("step_carried_out", "edition_withdrawn")
+    story.when(recall, by="sia").then()
+    story.when(HoldRelease(reason="x"), by="sia").refused("release_over")
+    assert story.register.releases["atlas-8b"].standing == "recalled"
+
+
+def test_a_vote_recalls_a_public_release_at_once() -> None:
+    recall = RecallRelease(reason="it leaks")
+    mandated(public(), recall).when(recall).followed_by("mandate_exercised", "release_recalled", "release_staged")
+    internal().when(recall, by="sia").refused("not_public")
+
+
+def test_a_vote_abandons_a_release_before_it_is_public_and_takes_it_from_the_publishers() -> None:
+    abandon = AbandonRelease(reason="too dangerous")
+    story = with_members_stage(internal()).when(lease(), by="rep-ada")
+    story.when(abandon, by="max").refused("no_mandate")
+    for begun in (story, held(story), proposed()):
+        over = mandated(begun, abandon).when(abandon)
+        assert kinds(over)[:3] == ["mandate_exercised", "release_abandoned", "release_staged"]
+        over.owes("withdraw", "withdraw:directory")
+        assert over.phase == "abandoned"
+        assert over.agenda.deadline is None
+        over.when(RecallRelease(reason="x"), by="sia").refused("release_over")
+    assert "lease_ended" in kinds(mandated(story, abandon).when(abandon))
+    mandated(public(), abandon).when(abandon).refused("already_public")
+
+
+def newer(standing: str = "public", supersedes: str | None = "atlas-8b") -> ReleaseStaged:
+    return ReleaseStaged(
+        release="atlas-8b-2", standing=standing, title="Atlas 8B 2", run="atlas", manifest=sha("n"), openness_class=3, supersedes=supersedes, at=START
+    )  # fmt: skip
+
+
+def test_a_newer_public_release_takes_the_place_of_this_one() -> None:
+    story = public()
+    story.when(SupersedeRelease(by="atlas-8b-2")).refused("not_a_successor")
+    replace(story, register=noted(story.register, newer("members"))).when(SupersedeRelease(by="atlas-8b-2")).refused("not_a_successor")
+    replace(story, register=noted(story.register, newer(supersedes=None))).when(SupersedeRelease(by="atlas-8b-2")).refused(
+        "not_a_successor"
+    )
+    story = replace(story, register=noted(story.register, newer()))
+    story.when(SupersedeRelease(by="atlas-8b-2"), by="max").refused("service_only")
+    story = story.when(SupersedeRelease(by="atlas-8b-2")).followed_by("release_superseded", "release_staged")
+    assert story.phase == "superseded"
+    assert story.register.releases["atlas-8b"].superseded_by == "atlas-8b-2"
+    story.when(SupersedeRelease(by="atlas-8b-2")).then()
+    recall = RecallRelease(reason="it leaks")
+    mandated(story, recall).when(recall).followed_by("mandate_exercised", "release_recalled", "release_staged")
+
+
+def test_a_release_that_supersedes_another_tells_it_when_it_is_public() -> None:
+    older = ReleaseStaged(release="atlas-7b", standing="public", title="7B", run="atlas", manifest=sha("n"), openness_class=3, at=START)
+    unproposed().when(proposal(supersedes="atlas-7b"), by="max").refused("nothing_to_supersede")
+    story = settled(proposed(noted(register(), older), supersedes="atlas-7b"))
+    assert not any(step.kind == "tell" for step in story.steps)
+    story = checked(story.due())
+    step = owed(story, "tell")
+    assert step.data == {"stream": "release/atlas-7b", "command": {"kind": "supersede_release", "by": "atlas-8b"}}
+
+
+def test_public_is_final_but_for_recall_and_succession() -> None:
+    story = public()
+    commands: tuple[tuple[Command, str], ...] = (
+        (amendment(), "max"), (AdvanceRelease(to=Stage.GATED), "max"), (LowerClaim(claim=3), "max"), (HoldRelease(reason="x"), "sia"),
+        (OpenFinding(finding="f", text="x"), "sia"), (lease(), "rep-ada"), (WithdrawApproval(stage=Stage.PUBLIC), "bo"),
+    )  # fmt: skip
+    for command, by in commands:
+        story.when(command, by=by).refused("already_public")
+    assert story.phase == "public"
+
+
+def test_people_see_what_a_release_waits_for() -> None:
+    story = with_members_stage(internal()).when(lease(), by="rep-ada").when(OpenFinding(finding="leak", text="x"), by="sia")
+    headline = RELEASE.describe(story.state.state)
+    assert headline.phase == "members"
+    assert "public by itself at" in headline.line
+    assert headline.values["openness"] == "III"
+    for shown in ("finding leak", "ada-1", PARAMETERS.replace("(", "\\(").replace(")", "\\)"), "directory"):
+        assert shown in headline.text
+    assert RELEASE.describe(unproposed().state.state).phase == "unproposed"
+    assert RELEASE.describe(listed(proposed()).state.state).phase == "verifying"
+    assert RELEASE.describe(held(story).state.state).waits_for == ("office:safety-reviewer",)
+
+
+def test_a_step_says_in_its_own_words_what_it_is_about() -> None:
+    step = owed(signed(proposed()), "classify_openness")
+    data = ClassifyOpenness.model_validate_json(json.dumps(step.data))
+    assert (data.release, data.location, data.components[0].name) == ("atlas-8b", "atlas-8b", PARAMETERS)
