@@ -32,13 +32,18 @@ from activities.bank_http import HttpBank
 from activities.bank_statements import Hindered, Statements
 from activities.banking import Banking
 from activities.pain import Verdict, order
-from domain.kernel import Step
-from domain.treasury_messages import PaymentAccepted, PaymentRejected, StatementRead, StatementsFetched
+from domain.kernel import SERVICE, Step
+from domain.treasury import TREASURY
+from domain.treasury_messages import ImportStatement, OpenAccount, PaymentAccepted, PaymentRejected, StatementRead, StatementsFetched
+from domain.treasury_state import Open
 from tests.kill_bank import OURS, folder_bank, payment, step
+from tests.stories import START, Story, charter, founded
 from tests.test_camt import DATA, document, entry
 
 ROOT = Path(__file__).parents[1]
 ACCOUNT = {"id": "MAIN", "name": "Open Model Consortium", "iban": OURS.iban, "currency": "EUR", "balance": 10_000_000_00}
+
+TREASURY_IBAN = "FI2112345600000785"
 
 # ---------------------------------------------------------------- a real bank
 
@@ -259,6 +264,39 @@ async def test_chunks_stay_below_the_size_of_a_command(tmp_path: Path) -> None:
         if not cursor:
             break
     assert lines == 300
+
+
+# ---------------------------------------------------------------- into the treasury
+
+
+async def imported(banking: Banking, treasury: Story, digest: str) -> Story:
+    """The treasury after a stored file was read into it, chunk by chunk, by the steps that it owes."""
+    after = treasury.when(ImportStatement(file=digest), by="tess")
+    while reads := [owed for owed in after.state.owed.values() if owed.kind == "read_statement"]:
+        outcome = json.dumps(await banking.read_statement(reads[0]))
+        after = after.when(StatementRead.model_validate_json(outcome), by=SERVICE)
+        assert after.refusal is None
+    return after
+
+
+async def test_repeated_reordered_and_corrected_files_count_no_money_twice(tmp_path: Path) -> None:
+    statements = Statements(tmp_path)
+    banking = Banking(folder_bank(tmp_path), statements)
+    first, second = ((DATA / name).read_bytes() for name in ("branch-02.xml", "branch-02-page-2.xml"))
+    treasury = Story.of(TREASURY, "treasury/main", founded(charter(currency="EUR")))
+    treasury = treasury.when(OpenAccount(iban=TREASURY_IBAN, owner="Atlas", opening_balance=-1_000_00), by="tess")
+    kept, balances = Open(OURS, "EUR", START), list[int]()
+    for name, content in (
+        ("page 2", second), ("page 1", first), ("page 1 again", first + b"\n"), ("page 2 again", second.replace(b"  ", b" ")),
+        ("corrected", first.replace(b"ST-210", b"ST-210-C").replace(b"04:00:00", b"09:00:00")),
+        ("corrected page 2", second.replace(b"ST-210", b"ST-210-C").replace(b"04:00:00", b"09:00:00")),
+    ):  # fmt: skip
+        treasury = await imported(banking, treasury, statements.keep([content], name))
+        assert isinstance(treasury.state.state, Open)
+        kept = treasury.state.state
+        balances.append(kept.balances["EUR"])
+    assert balances == [-1_010_00, 290_00, 290_00, 290_00, 290_00, 290_00]
+    assert not kept.gaps
 
 
 # ---------------------------------------------------------------- payments
