@@ -93,6 +93,11 @@ def paid(client: httpx.Client) -> list[dict[str, Any]]:
     return found
 
 
+def posted(client: httpx.Client) -> int:
+    """How often an order was posted."""
+    return len(client.get("/_mock/requests", params={"path": "/payments"}).json())
+
+
 def fetch(cursor: str = "", number: int = 1) -> Step:
     return Step(kind="fetch_statements", key=f"fetch:{number}", data={"account": "main", "iban": OURS.iban, "cursor": cursor})
 
@@ -237,6 +242,16 @@ async def test_a_chunk_asked_for_again_is_the_same_and_a_lost_file_waits_for_a_p
     assert "not among the stored statements" in outcome["reason"]
 
 
+async def test_a_file_that_is_too_large_is_not_kept_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("activities.bank_statements.LIMIT", 1_000)
+    (tmp_path / "inbox").mkdir()
+    (tmp_path / "inbox" / "endless.xml").write_text(document(*(entry() for _ in range(100))))
+    outcome = await Banking(folder_bank(tmp_path), Statements(tmp_path / "statements")).fetch_statements(fetch())
+    assert outcome["kind"] == "fail_step"
+    assert "endless.xml" in outcome["reason"]
+    assert [path.name for path in (tmp_path / "statements").iterdir()] == []
+
+
 async def test_a_stored_file_that_was_changed_is_not_read(tmp_path: Path) -> None:
     statements = Statements(tmp_path / "statements")
     digest = statements.keep([document(entry("1.00")).encode()], "a.xml")
@@ -315,6 +330,7 @@ async def test_a_payment_leaves_the_account_once_and_the_statement_shows_it_by_i
     first = await accepted(banking)
     assert await accepted(banking) == first
     assert len(paid(bank)) == 1
+    assert posted(bank) == 1, "the bank is asked before it is told again"
     advance(bank)
     piece = await read(banking, (await fetched(banking)).files[0].file)
     assert [(line.amount, line.side, line.end_to_end_id) for line in piece.lines] == [(123_45, "debit", payment("gpu-1").end_to_end_id)]
@@ -452,12 +468,14 @@ def test_killed_before_any_file_operation_an_order_is_handed_out_once(forks: For
         folder = tmp_path / str(number)
         folder.mkdir()
         carried: list[bytes] = []
-        ended = forks.run("send", str(number), str(folder))
-        for end in (ended, forks.run("send", "0", str(folder)), forks.run("send", "0", str(folder))):
-            assert end in {0, -signal.SIGKILL}
+        ends = []
+        for kill in (number, 0, 0):
+            ends.append(forks.run("send", str(kill), str(folder)))
             for path in (folder / "outbox").glob("*.xml"):
                 carried.append(path.read_bytes())
                 path.unlink()
+        ended = ends[0]
+        assert set(ends) <= {0, -signal.SIGKILL}
         assert carried == [order(payment("gpu-1"))], f"killed before operation {number}"
         if ended == 0:
             assert number > 10, "there are boundaries to be killed at"
