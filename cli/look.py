@@ -84,6 +84,11 @@ async def proposals(*, where: Where = HERE) -> None:
     await _list("proposal", where)
 
 
+async def runs(*, where: Where = HERE) -> None:
+    """List the training runs."""
+    await _list("run", where)
+
+
 async def releases(*, where: Where = HERE) -> None:
     """List the releases of models."""
     await _list("release", where)

@@ -12,13 +12,14 @@ from domain.membership import MEMBERSHIP
 from domain.process import Process
 from domain.proposal import PROPOSAL
 from domain.release import RELEASE
+from domain.training import TRAINING
 from domain.treasury import TREASURY
 
 RULES: Final = "1"
 """The version of the rules that decide. Raised when a change would decide an old entry otherwise."""
 
 CATALOG: Final[Mapping[str, Process[Any, Any, Any]]] = {
-    process.name: process for process in (CONSORTIUM, MEMBERSHIP, PROPOSAL, FUNDING, RELEASE, TREASURY)
+    process.name: process for process in (CONSORTIUM, MEMBERSHIP, PROPOSAL, FUNDING, TRAINING, RELEASE, TREASURY)
 }
 
 

@@ -241,6 +241,16 @@ class ReleaseTerms(Message):
         return days(self.hold_days + self.hold_extensions * self.hold_extension_days)
 
 
+class TrainingTerms(Message):
+    """Clause `training`: who judges the milestones of training runs."""
+
+    reviewers: Annotated[int, Field(ge=2, le=10)] = 2
+    """How many different people, of different organisations, accept a milestone; the training lead is none of them."""
+    review_offices: Annotated[frozenset[Office], Field(min_length=1)] = Field(
+        default_factory=lambda: frozenset({Office.EVALUATION_REVIEWER, Office.SAFETY_REVIEWER})
+    )
+
+
 class RateCard(Message):
     """Clause `rate_card`: what delivered goods count for. A round keeps the version it was opened under."""
 
@@ -269,6 +279,7 @@ class Charter(Message):
     rate_card: RateCard
     treasury: TreasuryTerms = TreasuryTerms()
     release: ReleaseTerms = Field(default_factory=ReleaseTerms)
+    training: TrainingTerms = Field(default_factory=TrainingTerms)
 
     @model_validator(mode="after")
     def _classes_are_disjoint(self) -> Charter:

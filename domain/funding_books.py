@@ -390,10 +390,10 @@ def booked(books: Books, event: Booked) -> Books:
             return books
         case RefundOrdered(payment=payment, member=member, amount=amount):
             return _refund(add(books, member, Figures(credit=-amount, refunding=amount)), payment, Refund(member, amount))
-        case RefundMade(payment=None, member=member, amount=amount, reference=reference):
-            books = add(books, member, Figures(credit=-amount, refunded=amount))
-            return _moved(books, reference, Movement("refund", member, amount))
-        case RefundMade(payment=str(payment), member=member, amount=amount, reference=reference):
+        case RefundMade(payment=payment, member=member, amount=amount, reference=reference):
+            if payment is None:
+                books = add(books, member, Figures(credit=-amount, refunded=amount))
+                return _moved(books, reference, Movement("refund", member, amount))
             books = _refund(add(books, member, Figures(refunding=-amount, refunded=amount)), payment, Refund(member, amount, "made"))
             return _moved(books, reference, Movement("refund", payment, amount))
         case RefundReturned(payment=payment, member=member, amount=amount, reference=reference):

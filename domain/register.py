@@ -428,6 +428,8 @@ class Register:
     """The seat of each company that is related to another one."""
     cleared: Map[MemberId, int] = mapping()
     """What each member has contributed, in minor units of the charter's currency."""
+    raised: Map[str, int] = mapping()
+    """What was contributed on each stream."""
     commitments: Map[MemberId, Map[str, int]] = mapping()
     """What each member has bound itself to, by stream."""
     debts: Map[MemberId, Map[str, int]] = mapping()
@@ -508,10 +510,10 @@ def evolve(register: Register, fact: Fact) -> Register:
             return replace(register, commitments=_amount(register.commitments, member, source, amount))
         case DebtStated(member=member, source=source, amount=amount):
             return replace(register, debts=_amount(register.debts, member, source, amount))
-        case ContributionCleared(member=member, amount=amount):
-            return replace(register, cleared=register.cleared.set(member, register.cleared.get(member, 0) + amount))
-        case ContributionReturned(member=member, amount=amount):
-            return replace(register, cleared=register.cleared.set(member, register.cleared.get(member, 0) - amount))
+        case ContributionCleared(member=member, source=source, amount=amount):
+            return _contributed(register, member, source, amount)
+        case ContributionReturned(member=member, source=source, amount=amount):
+            return _contributed(register, member, source, -amount)
         case LegalEntityNamed(member=member, lei=lei):
             return replace(register, entities=register.entities.set(lei, member))
         case LegalEntityReleased(lei=lei):
@@ -580,6 +582,11 @@ def _person(register: Register, person: PersonId, known: Person) -> Register:
 
 def _member(register: Register, member: Member) -> Register:
     return replace(register, members=register.members.set(member.id, member))
+
+
+def _contributed(register: Register, member: MemberId, source: str, amount: int) -> Register:
+    cleared = register.cleared.set(member, register.cleared.get(member, 0) + amount)
+    return replace(register, cleared=cleared, raised=register.raised.set(source, register.raised.get(source, 0) + amount))
 
 
 def _amount(amounts: Map[MemberId, Map[str, int]], member: MemberId, source: str, amount: int) -> Map[MemberId, Map[str, int]]:

@@ -11,6 +11,7 @@ from workflows.membership import Member
 from workflows.process import ProcessWorkflow
 from workflows.proposal import Proposal
 from workflows.release import Release
+from workflows.training import Run
 from workflows.treasury import Treasury
 
-WORKFLOWS: Final[Sequence[type[ProcessWorkflow]]] = (Consortium, Member, Proposal, Round, Release, Treasury)
+WORKFLOWS: Final[Sequence[type[ProcessWorkflow]]] = (Consortium, Member, Proposal, Round, Run, Release, Treasury)
