@@ -38,7 +38,7 @@ from domain.treasury_messages import ImportStatement, OpenAccount, PaymentAccept
 from domain.treasury_state import Open
 from tests.kill_bank import OURS, folder_bank, payment, step
 from tests.stories import START, Story, charter, founded
-from tests.test_camt import DATA, document, entry
+from tests.test_camt import DATA, SHARED, document, entry, shared
 
 ROOT = Path(__file__).parents[1]
 ACCOUNT = {"id": "MAIN", "name": "Open Model Consortium", "iban": OURS.iban, "currency": "EUR", "balance": 10_000_000_00}
@@ -312,6 +312,23 @@ async def test_repeated_reordered_and_corrected_files_count_no_money_twice(tmp_p
         balances.append(kept.balances["EUR"])
     assert balances == [-1_010_00, 290_00, 290_00, 290_00, 290_00, 290_00]
     assert not kept.gaps
+
+
+@shared
+@pytest.mark.parametrize(
+    ("name", "named", "lines", "moved"),
+    [("abn_amro_example_camt.xml", "NL77ABNA0574908765", 29, -900_00), ("nordea_example_camt.xml", "FI8529501800030574", 6, 8_600_00)],
+)
+async def test_the_example_files_of_two_banks_come_into_a_treasury(name: str, named: str, lines: int, moved: int, tmp_path: Path) -> None:
+    """One example's account number is made up, and its check digits are wrong: no treasury opens it, so another stands in for both."""
+    statements = Statements(tmp_path)
+    digest = statements.keep([(SHARED / name).read_bytes().replace(named.encode(), TREASURY_IBAN.encode())], name)
+    treasury = Story.of(TREASURY, "treasury/main", founded(charter(currency="EUR")))
+    treasury = treasury.when(OpenAccount(iban=TREASURY_IBAN, owner="Atlas"), by="tess")
+    treasury = await imported(Banking(folder_bank(tmp_path), statements), treasury, digest)
+    kept = treasury.state.state
+    assert isinstance(kept, Open)
+    assert (kept.balances["EUR"], len(kept.waiting), kept.gaps) == (moved, lines, ())
 
 
 # ---------------------------------------------------------------- payments
