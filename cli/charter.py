@@ -65,7 +65,7 @@ def toml(table: Mapping[str, Any], place: str = "") -> Iterator[str]:
     for key, value in table.items():
         if isinstance(value, Mapping):
             inner = f"{place}.{key}".lstrip(".")
-            if any(not isinstance(item, Mapping) for item in value.values()):
+            if not value or any(not isinstance(item, Mapping) for item in value.values()):
                 yield from ("", f"[{inner}]")
             yield from toml(value, inner)
 

@@ -131,7 +131,7 @@ def licence_changes(before: Sequence[Verdict], after: Sequence[Verdict]) -> tupl
         found = now.get(was.component)
         if found is None or _licence(found) != _licence(was):
             told = "not named" if found is None else _told(found)
-            changes.append(LicenceChanged(component=was.component, was=_told(was), now=told))
+            changes.append(LicenceChanged(component=was.component, was=_told(was), became=told))
     return tuple(changes)
 
 

@@ -729,7 +729,7 @@ class LicenceChanged(Event):
     kind: Literal["licence_changed"] = "licence_changed"
     component: Name
     was: Shown
-    now: Shown
+    became: Shown
 
 
 class StageRefused(Event):
