@@ -38,6 +38,8 @@ class Settings(BaseSettings):
     """For rehearsals: `real,log,pace`, the log's time at a real time, and how many times faster it runs from there."""
     bank: str = ""
     """The bank's address, `https://…`; without one statements are dropped into `bank/in` in the folder and orders are written to `bank/out`."""
+    runs: Path | None = None
+    """Where trainers write their readings and harnesses their results; by default `runs` in the folder."""
     artifacts: Path | None = None
     """Where the files of releases lie; by default `artifacts` in the folder."""
     kept: Path | None = None

@@ -36,6 +36,7 @@ from activities.bank_http import HttpBank
 from activities.bank_statements import Statements
 from activities.banking import Bank, Banking
 from activities.clock import TRUE, Clock
+from activities.evaluation import Evaluations
 from activities.notices import Mail, Notices, Outbox, Smtp, Webhooks, standing_for
 from activities.outside import CarryOut
 from activities.publish_directory import DirectoryPublisher
@@ -47,6 +48,7 @@ from activities.record import Policy, Recording
 from activities.releasing import Places, Releasing
 from activities.screening import ListFiles, Screening
 from activities.sending import Sender
+from activities.telemetry import Following
 from activities.tell import Tell
 from eventstore.log import Log, LogUnavailable
 from eventstore.readmodels import Projector
@@ -58,6 +60,8 @@ POLICIES: Final[Mapping[str, Policy]] = {
     "tell": Policy(timedelta(seconds=45), attempts=0),
     "screen": Policy(timedelta(minutes=5), timedelta(seconds=30), attempts=5),
     "notify": Policy(timedelta(minutes=10), timedelta(seconds=60), attempts=300),
+    "follow_telemetry": Policy(timedelta(hours=1), timedelta(seconds=60), attempts=300),
+    "read_evaluation": Policy(timedelta(minutes=10), timedelta(seconds=60), attempts=20),
     "fetch_statements": Policy(timedelta(minutes=10), timedelta(seconds=60), attempts=300),
     "read_statement": Policy(timedelta(minutes=30), timedelta(seconds=60), attempts=20),
     **dict.fromkeys(
@@ -141,6 +145,8 @@ def outside(chosen: Settings, recorder: Recorder) -> Mapping[str, CarryOut]:
         "screen": Screening(sanctions, now=now),
         "notify": Notices(chosen.sender, book, persons, mail, Webhooks(now), now=now),
         **Banking(_bank(chosen), Statements(folder / "statements")).activities(),
+        **Following(chosen.runs or folder / "runs").activities(),
+        **Evaluations(chosen.runs or folder / "runs").activities(),
         **Releasing(_places(chosen), _publishers(chosen)).activities(),
     }
 

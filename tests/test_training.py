@@ -76,7 +76,7 @@ SCORE = Score(task="speech_mc", metric="acc,none", at_least=600_000)
 
 def contract(**changes: Any) -> Contract:
     """A run of 1,000 steps and a billion tokens, paid by one round, with two milestones."""
-    terms = {
+    terms: dict[str, Any] = {
         "title": "Atlas-1", "lead": "lea", "objective": "An open 32B model.", "architecture": "decoder", "parameters_millions": 32_000,
         "token_budget": 1_000_000_000, "data_mix": (Share(name="web", fraction=10_000),), "currency": "USD", "p50": 80_000_00, "p80": 100_000_00,
         "round": ROUND, "start_funds": 10_000_00, "stages": (STAGE,), "source": Source(adapter="jsonl", location="atlas-1/log.jsonl"),
