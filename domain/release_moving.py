@@ -58,7 +58,7 @@ from domain.release_state import (
     Verifying,
 )
 
-FINISHED: Final = frozenset({"completed", "closed"})
+FINISHED: Final = frozenset({"completed", "closed-completed"})
 """The phases of a run whose model can be released."""
 
 # ---------------------------------------------------------------- proposing

@@ -321,6 +321,8 @@ def test_a_release_names_a_run_that_is_completed() -> None:
     unproposed().when(proposal(run="other"), by="max").refused("unknown_run")
     unproposed(register(phase="running")).when(proposal(), by="max").refused("run_not_completed")
     unproposed(register(phase="stopped")).when(proposal(), by="max").refused("run_not_completed")
+    unproposed(register(phase="closed-stopped")).when(proposal(), by="max").refused("run_not_completed")
+    unproposed(register(phase="closed-completed")).when(proposal(), by="max").followed_by("release_proposed")
 
 
 def test_a_claim_below_the_charters_class_is_refused() -> None:
