@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,13 +26,15 @@ class LiveStage:
     """Plays a story through Temporal and a bank, and watches it on the log."""
 
     def __init__(
-        self, sender: Sender, recorder: Recorder, clock: Clock, bank: MockBank, told: Callable[[str], None] = lambda line: None
-    ) -> None:
+        self, sender: Sender, recorder: Recorder, clock: Clock, bank: MockBank, told: Callable[[str], None] = lambda line: None,
+        folder: Path = Path(),
+    ) -> None:  # fmt: skip
         self._sender = sender
         self._recorder = recorder
         self._clock = clock
         self._bank = bank
         self.told = told
+        self.folder = folder
 
     async def now(self) -> datetime:
         """See `Stage.now`. Never before the last entry."""
@@ -54,6 +56,14 @@ class LiveStage:
         """See `Stage.credit`."""
         await self._bank.credit(amount, currency, reference, end_to_end_id, payer)
 
+    async def wait(self, until: datetime) -> None:
+        """See `Stage.wait`."""
+        while True:
+            left = until - await self.now()
+            if left <= timedelta():
+                return
+            await asyncio.sleep(POLL_SECONDS)
+
     async def until(self, stream: str, holds: Callable[[Look], bool]) -> Look:
         """See `Stage.until`."""
         while True:
@@ -67,15 +77,15 @@ class LiveStage:
             standing = await self._recorder.standing(stream)
         except LogUnavailable:
             return None
-        return Look(standing.headline.phase, standing.headline.line, standing.stream.state)
+        return Look(standing.headline.phase, standing.headline.line, standing.stream.state, standing.headline.values)
 
 
 @asynccontextmanager
 async def live(
-    sender: Sender, recorder: Recorder, clock: Clock, bank: MockBank, told: Callable[[str], None] = lambda line: None
+    sender: Sender, recorder: Recorder, clock: Clock, bank: MockBank, told: Callable[[str], None] = lambda line: None, folder: Path = Path()
 ) -> AsyncIterator[LiveStage]:
     """The stage, whose bank keeps to the log's date meanwhile."""
-    stage = LiveStage(sender, recorder, clock, bank, told)
+    stage = LiveStage(sender, recorder, clock, bank, told, folder)
     following = asyncio.create_task(bank.follow(stage.now), name="bank-days")
     try:
         yield stage

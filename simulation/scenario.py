@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 from domain.allocation import interest
@@ -32,6 +33,7 @@ class Look:
     phase: str
     line: str
     state: Any
+    values: Mapping[str, str | int] = field(default_factory=dict)
 
 
 class Stage(Protocol):
@@ -48,6 +50,13 @@ class Stage(Protocol):
 
     async def until(self, stream: str, holds: Callable[[Look], bool]) -> Look:
         """Waits until the stream is as wished."""
+
+    async def wait(self, until: datetime) -> None:
+        """Lets the log's time pass up to an instant."""
+
+    @property
+    def folder(self) -> Path:
+        """Where the workers find trainers' readings (`runs`) and releases' files (`artifacts`)."""
 
     def told(self, line: str) -> None:
         """Tells the audience where the story is."""
@@ -103,7 +112,8 @@ LEAVER: Final = "lumen-press"
 BOARD: Final = ("bea", "ben", "bo")
 OFFICERS: Final[Mapping[str, tuple[str, ...]]] = {
     "sam": ("secretariat",), "tess": ("treasurer",), "theo": ("second-signatory",), "cora": ("compliance-reviewer",),
-    "lea": ("training-lead",), **dict.fromkeys(BOARD, ("board",)),
+    "lea": ("training-lead",), "eva": ("evaluation-reviewer",), "sia": ("safety-reviewer",), "luc": ("licence-reviewer",),
+    "rhea": ("release-manager",), **dict.fromkeys(BOARD, ("board",)),
 }  # fmt: skip
 IBAN: Final = "CH9300762011623852957"
 BIC: Final = "UBSWCHZH80A"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from domain.catalog import process_for
@@ -15,8 +16,9 @@ from simulation.world import Simulation
 class SimulatedStage:
     """Plays a story on the virtual clock: time passes only while the story waits."""
 
-    def __init__(self, simulation: Simulation, told: Callable[[str], None] = lambda line: None) -> None:
+    def __init__(self, simulation: Simulation, told: Callable[[str], None] = lambda line: None, folder: Path = Path()) -> None:
         self._simulation = simulation
+        self.folder = folder
         self._turn = asyncio.Lock()
         self.told = told
 
@@ -35,6 +37,11 @@ class SimulatedStage:
         async with self._turn:
             self._simulation.bank.credit(amount, currency, reference, end_to_end_id, payer)
 
+    async def wait(self, until: datetime) -> None:
+        """See `Stage.wait`."""
+        async with self._turn:
+            await self._simulation.advance(until)
+
     async def until(self, stream: str, holds: Callable[[Look], bool]) -> Look:
         """See `Stage.until`."""
         async with self._turn:
@@ -46,4 +53,4 @@ class SimulatedStage:
             process = process_for(stream)
             return Look(process.describe(process.initial).phase, "", process.initial)
         standing = self._simulation.standing(stream)
-        return Look(standing.headline.phase, standing.headline.line, standing.stream.state)
+        return Look(standing.headline.phase, standing.headline.line, standing.stream.state, standing.headline.values)
