@@ -23,6 +23,7 @@ import worker
 from activities import logs
 from activities.clock import TRUE
 from activities.sending import Sender
+from audit.ledger import beancount, hledger, ledger
 from cli.embedded import embedded
 from cli.failures import BadInput
 from cli.files import read_charter
@@ -34,7 +35,8 @@ from eventstore.recorder import Recorder
 from settings import in_force
 from simulation.live import LiveStage, bank_of, live
 from simulation.mock_bank import MockBank
-from simulation.scenario import FOURTEEN, ROUND, Look, Story
+from simulation.model import RELEASE, ModelStory
+from simulation.scenario import FOURTEEN, ROUND, Look
 
 PACE: Final = 240_000
 """One day in 0.36 seconds."""
@@ -63,7 +65,7 @@ def demo(
     json_
         Print the end as JSON.
     """
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, emoji=False)
     rules = adopted(charter)
     start = time.monotonic()
 
@@ -76,7 +78,7 @@ def demo(
     if json_:
         print(json.dumps(end, ensure_ascii=False))
     else:
-        _show(Console(highlight=False), end, rules.currency, folder)
+        _show(Console(highlight=False, emoji=False), end, rules.currency, folder)
 
 
 def prepare(folder: Path) -> None:
@@ -98,9 +100,9 @@ def adopted(path: Path) -> Charter:
 async def _compressed(folder: Path, charter: Charter, told: Callable[[str], None], console: Console | None) -> dict[str, Any]:
     async with bank_of(folder, charter) as bank, embedded(folder, pace=PACE, bank=bank.url) as running:
         told(f"Temporal, a worker, a bank and the log run in {folder}; the UI is at {running.ui}")
-        async with live(running.sender, running.recorder, running.clock, bank, told) as stage:
-            await Story(stage, charter).play()
-        end = await _end(running.recorder)
+        async with live(running.sender, running.recorder, running.clock, bank, told, folder) as stage:
+            await ModelStory(stage, charter).play()
+        end = await _end(running.recorder, folder)
         if console is not None:
             console.print(f"look at {running.ui}/namespaces/default/workflows/{ROUND.replace('/', '%2F')}; Ctrl-C ends")
             await running.stopped.wait()
@@ -121,15 +123,17 @@ async def _skipped(folder: Path, charter: Charter, told: Callable[[str], None]) 
             bank = await stack.enter_async_context(bank_of(folder, charter))
             recorder = await stack.enter_async_context(worker.recording(chosen.log_url))
             await stack.enter_async_context(worker.compose(environment.client, recorder, chosen.model_copy(update={"bank": bank.url})))
-            await Story(SkippingStage(environment, recorder, bank, told), charter).play()
-            return await _end(recorder)
+            await ModelStory(SkippingStage(environment, recorder, bank, told, folder), charter).play()
+            return await _end(recorder, folder)
 
 
 class SkippingStage(LiveStage):
     """Temporal's time-skipping server as a stage: the clock is moved on whenever the story waits."""
 
-    def __init__(self, environment: WorkflowEnvironment, recorder: Recorder, bank: MockBank, told: Callable[[str], None]) -> None:
-        super().__init__(Sender(environment.client, "demo"), recorder, TRUE, bank, told)
+    def __init__(
+        self, environment: WorkflowEnvironment, recorder: Recorder, bank: MockBank, told: Callable[[str], None], folder: Path
+    ) -> None:
+        super().__init__(Sender(environment.client, "demo"), recorder, TRUE, bank, told, folder)
         self._environment = environment
         self._moving = asyncio.Lock()
         self._moves = 0
@@ -137,6 +141,12 @@ class SkippingStage(LiveStage):
     async def now(self) -> datetime:
         """See `Stage.now`."""
         return max(await self._environment.get_current_time(), (await self._recorder.replica()).head_time).astimezone(UTC)
+
+    async def wait(self, until: datetime) -> None:
+        """See `Stage.wait`."""
+        while (left := until - await self.now()) > timedelta():
+            await self._move(min(left, timedelta(hours=6)))
+            await asyncio.sleep(0.05)
 
     async def until(self, stream: str, holds: Callable[[Look], bool]) -> Look:
         """See `Stage.until`."""
@@ -160,20 +170,34 @@ class SkippingStage(LiveStage):
                 self._moves += 1
 
 
-async def _end(recorder: Recorder) -> dict[str, Any]:
-    """What the story came to: each member's share and leverage, and the round's money by state."""
+async def _end(recorder: Recorder, folder: Path) -> dict[str, Any]:
+    """What the story came to: members with their share, leverage and lease; the round's money; the ledger; the published model."""
     state = (await recorder.standing(ROUND)).stream.state
     kept = books_of(state)
     assert kept is not None, "the story ends with a committed round"
     register = (await recorder.replica()).register
+    release = await recorder.standing(RELEASE)
+    known = release.stream.state.release
+    leases = {lease.member: f"{lease.starts_at.date()} to {lease.ends_at.date()}" for lease in known.leases.values()}
+    books = await ledger(recorder.log)
+    for name, text in (("ledger.beancount", beancount(books.bookings)), ("ledger.journal", hledger(books.bookings))):
+        (folder / name).write_text(text, encoding="utf-8")
     members = [
         {
             "member": each.member, "name": each.name, "standing": register.members[each.member].standing.value,
-            **_share(kept, each.member),
+            **_share(kept, each.member), "early_access": leases.get(each.member, ""),
         }
         for each in FOURTEEN
     ]  # fmt: skip
-    return {"goal": kept.goal, "members": members, "money": dict(money_by_state(state)), "entries": (await recorder.log.head()).position}
+    model = {
+        "line": release.headline.line, "where": str(folder / "published" / "public" / "atlas-1"), "openness": release.headline.values["openness"],
+        "reasons": list(release.stream.state.edition.openness.reasons),
+    }  # fmt: skip
+    return {
+        "goal": kept.goal, "members": members, "money": dict(money_by_state(state)), "model": model,
+        "ledger": {f"{account} {money}": amount for (account, money), amount in sorted(books.balances.items()) if amount},
+        "entries": (await recorder.log.head()).position,
+    }  # fmt: skip
 
 
 def _share(kept: Books, member: str) -> dict[str, Any]:
@@ -186,12 +210,14 @@ def _share(kept: Books, member: str) -> dict[str, Any]:
 
 
 def _show(console: Console, end: dict[str, Any], currency: str, folder: Path) -> None:
-    members = Table("member", "standing", "committed", "cleared", "share", "leverage", title=f"Members of {ROUND}, in {currency}")
+    members = Table(
+        "member", "standing", "committed", "cleared", "share", "leverage", "early access", title=f"Members of {ROUND}, in {currency}"
+    )
     for row in end["members"]:
         leverage = row["leverage_hundredths"]
         members.add_row(
             row["name"], row["standing"], _plain(row["committed"], currency), _plain(row["cleared"], currency),
-            f"{row['share_basis_points'] / 100:.2f} %", f"{leverage / 100:.1f} x" if leverage else "-",
+            f"{row['share_basis_points'] / 100:.2f} %", f"{leverage / 100:.1f} x" if leverage else "-", row["early_access"],
         )  # fmt: skip
     money = Table("state", "amount", title=f"Its money, of {display(end['goal'], currency)}")
     for name, amount in end["money"].items():
@@ -200,7 +226,16 @@ def _show(console: Console, end: dict[str, Any], currency: str, folder: Path) ->
         for column in columns:
             table.columns[column].justify = "right"
             table.columns[column].no_wrap = True
-    console.print(members, money)
+    books = Table("account", "balance", title="The ledger")
+    for name, amount in end["ledger"].items():
+        books.add_row(name, _plain(amount, currency))
+    books.columns[1].justify = "right"
+    console.print(members, money, books)
+    model = end["model"]
+    console.print(
+        f"{model['line']}\n  openness class {model['openness']}" + "".join(f"\n    {reason}" for reason in model["reasons"]), markup=False
+    )
+    console.print(f"  the files, their signature, card and bill of materials: {model['where']}", markup=False)
     console.print(
         f"{end['entries']} entries on the log. Look around with `consortium up --folder {folder}`: Temporal's UI shows every process,\n"
         f"{ROUND} under Workflows. Or: consortium log | show {ROUND} | verify, each with --folder {folder}.",
