@@ -222,7 +222,7 @@ async def who_represents(
     """Show who speaks for an organisation, or spoke for it at a time."""
     if re.fullmatch(SLUG, org) is None:
         raise BadInput(f"{org[:80]!r} is not an organisation's handle", "`consortium members` lists them")
-    asked = _as_of(as_of)
+    asked = as_of_instant(as_of)
     async with log_of(settings(where)) as log:
         agreed = await register(log)
         at = asked or max(datetime.now(UTC), instant_of((await log.head()).at))
@@ -242,7 +242,8 @@ async def who_represents(
         say(f"Nobody speaks for {org} as of {as_of or _time(at.isoformat())}.")
 
 
-def _as_of(text: str | None) -> datetime | None:
+def as_of_instant(text: str | None) -> datetime | None:
+    """The instant that `--as-of` names; a day means its end. Raises `BadInput`."""
     if text is None:
         return None
     try:
