@@ -295,7 +295,9 @@ def classified(state: Known, outcome: OpennessClassified, context: Context) -> E
     over = embargo_over(release, context)
     if changes and not over:
         first = changes[0]
-        refused = StageRefused(to=check.to, rule="licence_changed", subject=first.component, reason=f"{first.was} became {first.became}"[:300])
+        refused = StageRefused(
+            to=check.to, rule="licence_changed", subject=first.component, reason=f"{first.was} became {first.became}"[:300]
+        )
         return (*events, refused, *_told_refused(refused, check.number, context))
     if not reaches(judged.openness_class, release.claim):
         if not over:

@@ -177,9 +177,10 @@ def signed(story: Story, manifest: str = MANIFEST) -> Story:
 
 
 def owed(story: Story, kind: str) -> Step:
+    """The step of this kind that was owed last."""
     found = [step for step in story.steps if step.kind == kind]
     assert found, f"no {kind} is owed"
-    return found[-1]
+    return max(found, key=lambda step: (len(step.key), step.key))
 
 
 def verdicts(licence: str = "Apache-2.0", text: str = "apache") -> tuple[Verdict, ...]:
@@ -212,7 +213,7 @@ def published(story: Story) -> Story:
     story = story.when(
         DocumentsWritten(step=step.key, edition=step.data["edition"], stage=Stage(step.data["stage"]), card=sha("card"), bill=sha("bill"))
     )  # fmt: skip
-    for each in [step for step in story.steps if step.kind == "publish"]:
+    for each in sorted((step for step in story.steps if step.kind == "publish"), key=lambda step: step.key):
         data = Publish.model_validate_json(json.dumps(each.data))
         story = story.when(
             Published(
@@ -735,8 +736,8 @@ def settled(story: Story) -> Story:
     """Whatever is owed for the next stage comes back well."""
     ways = {"build_manifest": listed, "sign_manifest": sealed, "classify_openness": classified, "verify_artifacts": verified,
             "write_documents": published}  # fmt: skip
-    while ready := [ways[step.kind] for step in story.steps if step.kind in ways]:
-        story = ready[0](story)
+    while ready := sorted(step.kind for step in story.steps if step.kind in ways):
+        story = ways[ready[0]](story)
     return story
 
 
@@ -845,8 +846,10 @@ def test_a_safety_reviewer_holds_at_every_stage_before_the_public() -> None:
 def test_a_hold_stops_the_check_that_is_under_way() -> None:
     story = approved(evaluated(internal()), Stage.MEMBERS, ("sia", Office.SAFETY_REVIEWER))
     story = classified(story.when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)))
-    story = verified(held(story)).followed_by("step_carried_out")
-    assert story.phase == "held"
+    stopped = held(story)
+    assert verified(stopped).followed_by("step_carried_out").phase == "held"
+    lifted = stopped.when(LiftHold(), by="sia")
+    assert verified(lifted).followed_by("step_carried_out").phase == "internal"
 
 
 def test_files_are_listed_and_signed_while_it_is_held() -> None:
