@@ -54,7 +54,7 @@ async def registry(*, as_of: AsOf = None, where: Where = HERE) -> None:
     asked = as_of_instant(as_of)
     async with log_of(settings(where)) as log, Progress("reading the log"):
         agreed = await _register(log, asked)
-    found = [
+    found: list[dict[str, Any]] = [
         {
             "release": name, "title": each.title, "standing": each.standing, "class": each.openness_class, "manifest": each.manifest,
             "run": each.run, "since": each.since.isoformat(), "superseded_by": each.superseded_by,

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from activities.evaluation import Evaluations
+from activities.publish_directory import DirectoryPublisher
+from activities.releasing import Places, Releasing
+from activities.telemetry import Following
+from audit.ledger import beancount, hledger, ledger
 from audit.reexecute import Reexecution
 from domain.funding_state import money_by_state
+from domain.kernel import Step
 from eventstore.entries import Entry
 from eventstore.memory import MemoryLog
+from simulation.model import EARLY, RELEASE, RUN, ModelStory
 from simulation.scenario import DEFAULTER, FOURTEEN, GOAL, LEAVER, ROUND, SIZE, Story
 from simulation.stage import SimulatedStage
-from simulation.world import Simulation
+from simulation.world import Simulation, agreeable
 from tests.stories import START, charter
 
 
@@ -42,3 +58,77 @@ async def test_a_story_begun_again_changes_nothing() -> None:
     head = await log.head()
     await Story(SimulatedStage(simulation), charter()).found()
     assert await log.head() == head
+
+
+# ---------------------------------------------------------------- to the end, with the real files
+
+
+def accepted(*command: str) -> bool:
+    """Whether a checker has nothing to say."""
+    return subprocess.run(command, check=False).returncode == 0
+
+
+async def played_to_the_end(folder: Path) -> tuple[Simulation, MemoryLog]:
+    """The whole story; trainers, evaluations and releases are the real activities on real files."""
+    releasing = Releasing(
+        Places(folder / "artifacts", folder / "kept", folder / "signing.pem"), {"directory": DirectoryPublisher(folder / "published")}
+    )
+    real = {**Following(folder / "runs").activities(), **Evaluations(folder / "runs").activities(), **releasing.activities()}
+
+    async def outside(step: Step) -> dict[str, Any]:
+        return await real[step.kind](step) if step.kind in real else await agreeable(step)
+
+    log = MemoryLog()
+    simulation = Simulation(START, log, outside)
+    await ModelStory(SimulatedStage(simulation, folder=folder), charter()).play()
+    return simulation, log
+
+
+@pytest.fixture(scope="module")
+async def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Simulation, MemoryLog, Path]:
+    folder = tmp_path_factory.mktemp("whole")
+    simulation, log = await played_to_the_end(folder)
+    return simulation, log, folder
+
+
+async def test_the_story_ends_with_a_published_model_and_a_paid_supplier(whole: tuple[Simulation, MemoryLog, Path]) -> None:
+    simulation, _, folder = whole
+    assert simulation.standing(RUN).headline.phase == "completed"
+    released = simulation.standing(RELEASE).headline
+    assert (released.phase, released.values["openness"]) == ("public", "III")
+    assert money_by_state(simulation.standing(ROUND).stream.state)["spent"] == GOAL // 4
+    assert [stream for stream in simulation.streams() if simulation.standing(stream).stream.failed] == []
+    shown = next((folder / "published" / "public" / "atlas-1").iterdir())
+    assert {"MODEL_CARD.md", "bom.cdx.json", "manifest.json", "model.sig"} <= {path.name for path in shown.iterdir()}
+    assert (shown / "model" / "model.safetensors").stat().st_size > 1_000_000
+
+
+async def test_every_checkpoint_of_the_real_run_is_on_the_log_once(whole: tuple[Simulation, MemoryLog, Path]) -> None:
+    _, log, _ = whole
+    told = [event for entry in await log.read_stream(RUN, 0, 10_000) if entry.outcome == "accepted" for event in json.loads(entry.body)]
+    assert sum(event["range"]["count"] for event in told if event["kind"] == "checkpoints_written") == 742
+    kinds = [event["kind"] for event in told]
+    assert (kinds.count("milestone_rejected"), kinds.count("milestone_accepted"), kinds.count("checkpoint_missing")) == (1, 2, 0)
+    assert "run_fell_silent" in kinds
+
+
+async def test_nobody_had_the_model_early_but_the_persons_of_leases(whole: tuple[Simulation, MemoryLog, Path]) -> None:
+    _, log, _ = whole
+    told = [event for entry in await log.read_stream(RELEASE, 0, 10_000) if entry.outcome == "accepted" for event in json.loads(entry.body)]
+    assert {event["member"] for event in told if event["kind"] == "lease_granted"} == set(EARLY)
+    assert "release_held" in {event["kind"] for event in told}
+
+
+async def test_the_whole_story_is_the_same_when_it_is_decided_again(whole: tuple[Simulation, MemoryLog, Path]) -> None:
+    _, log, _ = whole
+    assert Reexecution().check(list(await log.read(0, 100_000))) is None
+
+
+async def test_the_books_of_the_whole_story_please_the_checkers(whole: tuple[Simulation, MemoryLog, Path]) -> None:
+    _, log, folder = whole
+    books = await ledger(log)
+    (folder / "ledger.beancount").write_text(beancount(books.bookings), encoding="utf-8")
+    (folder / "ledger.journal").write_text(hledger(books.bookings), encoding="utf-8")
+    assert accepted(str(Path(sys.executable).with_name("bean-check")), str(folder / "ledger.beancount"))
+    if program := shutil.which("hledger"):
+        assert accepted(program, "check", "--strict", "-f", str(folder / "ledger.journal"))
