@@ -12,7 +12,7 @@ from domain.money import display
 
 WIDTH: Final = 960
 PANEL: Final = 170
-LEFT: Final = 90
+LEFT: Final = 125
 RIGHT: Final = 20
 GAP: Final = 46
 BARS: Final = " ▁▂▃▄▅▆▇█"
