@@ -603,13 +603,13 @@ class Rounds(RuleBasedStateMachine):
 
 
 FLOOR = {
-    "pledge": 100, "withdraw_pledge": 5, "close_pledging": 20, "extend_round": 2, "fail_round": 1, "call_tranche": 40, "record_payment": 100,
+    "pledge": 100, "withdraw_pledge": 5, "close_pledging": 20, "extend_round": 2, "call_tranche": 40, "record_payment": 100,
     "declare_default": 10, "deliver_in_kind": 20, "accept_in_kind": 10, "reject_in_kind": 5, "join_late": 10, "take_over": 5,
     "release_leaver": 10, "exit_round": 10, "reduce_goal": 10, "cancel_round": 5, "propose_spending": 20, "record_spending": 5,
     "withdraw_spending": 5, "settle_round": 2, "record_refund": 20, "order_refund": 20, "return_refund": 5,
     "release_refund": 5, "return_spending": 2, "release_spending": 2, "reverse_payment": 10,
 }  # fmt: skip
-"""How often each command must have been accepted, so that the laws were tried on it."""
+"""How often each command must have been accepted, so that the laws were tried on it; a round that fails has stories of its own."""
 
 
 def test_money_is_conserved_whatever_happens_and_everything_told_twice_is_old_news() -> None:
