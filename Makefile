@@ -9,9 +9,8 @@ READY := $(VENV)/.ready
 demo: $(READY)
 	@$(BIN)/consortium demo
 
-# The short lane tries the same histories in every run; `make long` and a bare pytest try others.
 test: $(READY)
-	PYTHONHASHSEED=0 $(BIN)/python -m pytest
+	$(BIN)/python -m pytest
 
 long: $(READY)
 	$(BIN)/python -m pytest --long
