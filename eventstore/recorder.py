@@ -135,8 +135,14 @@ class Recorder:
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="recorder")
         answer: asyncio.Future[Recorded] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(submission, answer))
-        self._wake.set()
+        waiting = _Waiting(submission, answer)
+        if self._turn.locked() or self._waiting:
+            self._waiting.append(waiting)
+            self._wake.set()
+        else:  # nobody else asks: the way to another task and back takes longer than deciding
+            async with self._turn:
+                await self._alone((waiting,))
+                self._replica.trim()
         return await answer
 
     async def standing(self, stream: str) -> Standing:
@@ -199,7 +205,8 @@ class Recorder:
             await self._commit(batch)
         except Exception as error:  # noqa: BLE001  every caller must get an answer, and the next batch its turn
             self._give_up(batch, error)
-        self._in_hand = ()
+        finally:
+            self._in_hand = ()
 
     async def _overlapping(self) -> None:
         """Decides each batch while the one before it is on its way, until nobody waits or somebody wants to look."""

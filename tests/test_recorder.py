@@ -207,6 +207,22 @@ async def test_an_answer_that_was_lost_is_found_again(worker: Workers, monkeypat
     await assert_sound(recorder.log, 2)
 
 
+async def test_a_caller_who_goes_away_meanwhile_harms_nobody(worker: Workers) -> None:
+    recorder = await worker()
+    await recorder.record(founding())
+    asked = [grant(number) for number in range(40)]
+    for number, each in enumerate(asked):
+        caller = asyncio.create_task(recorder.record(each))
+        await asyncio.sleep(number * 0.0001)
+        caller.cancel()
+        await asyncio.gather(caller, return_exceptions=True)
+    answers = [await recorder.record(each) for each in asked]
+    entries = await everything(recorder.log)
+    assert sorted(entry.command_id for entry in entries[1:]) == sorted(each.command_id for each in asked)
+    assert sorted(answer.entry for answer in answers) == entries[1:]
+    assert verify(entries) == Head(len(entries), entries[-1].at, entries[-1].hash)
+
+
 async def test_a_snapshot_changes_nothing_but_the_time_to_start(worker: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshots, "REGISTER_EVERY", 10)
     monkeypatch.setattr(snapshots, "STREAM_EVERY", 10)
