@@ -135,14 +135,8 @@ class Recorder:
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="recorder")
         answer: asyncio.Future[Recorded] = asyncio.get_running_loop().create_future()
-        waiting = _Waiting(submission, answer)
-        if self._turn.locked() or self._waiting:
-            self._waiting.append(waiting)
-            self._wake.set()
-        else:  # nobody else asks: the way to another task and back takes longer than deciding
-            async with self._turn:
-                await self._alone((waiting,))
-                self._replica.trim()
+        self._waiting.append(_Waiting(submission, answer))
+        self._wake.set()
         return await answer
 
     async def standing(self, stream: str) -> Standing:
