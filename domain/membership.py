@@ -361,7 +361,7 @@ def decide(state: MembershipState, command: MembershipCommand, context: Context)
             context.require_service()
             match state:
                 case Active():
-                    return _suspend(state, _default(source))
+                    return _suspend(state, _default(source), context)
                 case Unapplied() | Screening() | Reviewing() | Voting() | Signing() | Paying() | Leaving() | Ended():
                     return ()
         case LiftDefault(source=source):
@@ -381,7 +381,7 @@ def decide(state: MembershipState, command: MembershipCommand, context: Context)
                 case Active(name_by=name_by) if name_by is not None:
                     _require_due(name_by, context)
                     notice = _note("seat-vacant", state.identity, "office:secretariat", key=f"seat-vacant:{name_by.isoformat()}")
-                    return (*_suspend(state, "vacancy"), notice)
+                    return (*_suspend(state, "vacancy", context), notice)
                 case Unapplied() | Screening() | Reviewing() | Voting() | Signing() | Paying() | Active() | Leaving() | Ended():
                     return ()
         case DeclareOwnership(holdings=holdings):
@@ -576,7 +576,7 @@ def _judged(state: Reviewing | Active, hit: ScreeningHit, command: JudgeScreenin
                 return (judged, *_ask_for_vote(state.identity, context))
             return (judged, *_over(state.identity, "rejected", context), _note("application-rejected", state.identity))
         case Active():
-            return (judged, *(_suspend(state, "sanctions") if command.verdict == "confirm" else _lift(state, "sanctions")))
+            return (judged, *(_suspend(state, "sanctions", context) if command.verdict == "confirm" else _lift(state, "sanctions")))
 
 
 def _ask_for_vote(identity: Identity, context: Context) -> Events:
@@ -794,7 +794,7 @@ def _climb(state: Active, context: Context) -> Events:
         case Rung.NOTICE | Rung.TERMINATION_NOTICE:
             return (reached, notice)
         case Rung.SUSPENDED:
-            return (reached, *_suspend(state, "dues"), notice)
+            return (reached, *_suspend(state, "dues", context), notice)
         case Rung.TERMINATED:
             return (reached, *_depart(state.identity, "terminated", context.at, context), notice)
 
@@ -806,8 +806,18 @@ def _default(source: str) -> str:
     return f"default-{slug_of(source)}"[:64].rstrip("-")
 
 
-def _suspend(state: Active, cause: str) -> Events:
-    return () if cause in state.causes else (MemberSuspended(member=state.identity.member, cause=cause),)
+def _suspend(state: Active, cause: str, context: Context) -> Events:
+    if cause in state.causes:
+        return ()
+    return (MemberSuspended(member=state.identity.member, cause=cause), *_leases_looked_at(state.identity.member, context))
+
+
+def _leases_looked_at(member: MemberId, context: Context) -> Sequence[StepOwed]:
+    """Early access ends with the rights it came from: each release that gave the member some is told to look."""
+    return tuple(
+        owe(tell(release, {"kind": "end_leases", "member": member}, key=f"tell:{release}:leases:{context.at.isoformat()}"))
+        for release in sorted(context.register.leases.get(member, mapping()))
+    )
 
 
 def _lift(state: Active, cause: str) -> Events:
@@ -847,9 +857,10 @@ def _unseat(identity: Identity, state: MembershipState, command: UnseatRepresent
     if command.person not in identity.delegates:
         return ()
     unseated = RepresentativeUnseated(member=identity.member, person=command.person, at=context.at)
+    told = _leases_looked_at(identity.member, context)
     if len(identity.delegates) > 1 or not isinstance(state, Active):
-        return (unseated,)
-    return (unseated, *_vacated(identity, context))
+        return (unseated, *told)
+    return (unseated, *_vacated(identity, context), *told)
 
 
 def _vacated(identity: Identity, context: Context) -> Events:
@@ -872,6 +883,7 @@ def _depart(identity: Identity, cause: Cause, leaves_at: datetime, context: Cont
         DepartureBegun(cause=cause),
         MemberDeparting(member=member, leaves_at=leaves_at),
         *(owe(tell(source, {"kind": "release_leaver", "member": member}, key=f"tell:{source}:{cause}")) for source in rounds),
+        *_leases_looked_at(member, context),
         _note("departure", identity, f"member:{member}", "office:secretariat", key=f"departure:{cause}", leaves_at=leaves_at.isoformat()),
     )
 

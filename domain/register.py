@@ -250,6 +250,15 @@ class DebtStated(Event):
     amount: Minor
 
 
+class LeasesHeld(Event):
+    """How many leases of early access to a release a member has, not ended yet; 0 when none is left."""
+
+    kind: Literal["leases_held"] = "leases_held"
+    member: MemberId
+    source: str
+    leases: Annotated[int, Field(ge=0)]
+
+
 class MandateGranted(Event):
     """A passed proposal authorises one command on one stream, by its digest, once."""
 
@@ -320,7 +329,7 @@ Fact = (
     CharterAdopted | OfficeGranted | OfficeRevoked | KeyEnrolled | KeyRevoked | RepresentativeSeated | RepresentativeUnseated
     | MemberActivated | MemberSuspended | MemberReinstated | MemberDeparting | MemberDeparted | OwnershipDeclared
     | LegalEntityReleased | LegalEntityNamed | TierChanged | BankReferenceUsed | ContributionCleared | ContributionReturned | CommitmentBound | DebtStated | MandateGranted | MandateExercised | VoteDecided
-    | RunReported | PaymentExpected | ReleaseStaged
+    | RunReported | PaymentExpected | ReleaseStaged | LeasesHeld
 )  # fmt: skip
 """Everything the register keeps."""
 
@@ -434,6 +443,8 @@ class Register:
     """What each member has bound itself to, by stream."""
     debts: Map[MemberId, Map[str, int]] = mapping()
     """What each member has been called for and not paid, by stream."""
+    leases: Map[MemberId, Map[str, int]] = mapping()
+    """How many leases of early access each member has, by the release's stream."""
     entities: Map[str, MemberId] = mapping()
     """Who applied under each Legal Entity Identifier."""
     references: Map[str, str] = mapping()
@@ -510,6 +521,8 @@ def evolve(register: Register, fact: Fact) -> Register:
             return replace(register, commitments=_amount(register.commitments, member, source, amount))
         case DebtStated(member=member, source=source, amount=amount):
             return replace(register, debts=_amount(register.debts, member, source, amount))
+        case LeasesHeld(member=member, source=source, leases=leases):
+            return replace(register, leases=_amount(register.leases, member, source, leases))
         case ContributionCleared(member=member, source=source, amount=amount):
             return _contributed(register, member, source, amount)
         case ContributionReturned(member=member, source=source, amount=amount):

@@ -97,7 +97,8 @@ SHOWN: Final = 20
 def decide(state: ReleaseState, command: ReleaseCommand, context: Context) -> Events:
     """The facts that follow, or `Refused`. Whatever it was, leases are looked at afterwards."""
     events = _decided(state, command, context)
-    return (*events, *leases.tended(folded(state, events), context))
+    events = (*events, *leases.tended(folded(state, events), context))
+    return (*events, *leases.counted(state, folded(state, events), context.stream))
 
 
 def _decided(state: ReleaseState, command: ReleaseCommand, context: Context) -> Events:

@@ -6,13 +6,15 @@ early access is published, and ends with its time, with the member's rights, or 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from domain.charter import Office, ReleaseTerms
-from domain.kernel import SERVICE, Refused, Step, slug_of
+from domain.kernel import SERVICE, MemberId, Refused, Step, slug_of
 from domain.process import Context, StepOwed, owe
+from domain.register import LeasesHeld
 from domain.release_gates import rules_of
 from domain.release_messages import (
     CloseAccess,
@@ -132,6 +134,18 @@ def tended(state: ReleaseState, context: Context) -> Events:
     if isinstance(state, Unproposed):
         return ()
     return tuple(event for name, lease in sorted(state.release.leases.items()) for event in _tended(state, name, lease, context))
+
+
+def counted(before: ReleaseState, after: ReleaseState, stream: str) -> Sequence[LeasesHeld]:
+    """What the register is told: how many leases each member has whose number changed."""
+    old, new = _by_member(before), _by_member(after)
+    return tuple(
+        LeasesHeld(member=member, source=stream, leases=new[member]) for member in sorted(old.keys() | new.keys()) if old[member] != new[member]
+    )  # fmt: skip
+
+
+def _by_member(state: ReleaseState) -> Counter[MemberId]:
+    return Counter() if isinstance(state, Unproposed) else Counter(lease.member for lease in state.release.leases.values())
 
 
 def minded(state: Known, context: Context) -> Events:

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from domain.charter import Office
 from domain.kernel import Command, Digest, Event, Instant, MemberId, Message, Name, Outcome, PersonId, Prose, Slug
-from domain.register import ReleaseStaged
+from domain.register import LeasesHeld, ReleaseStaged
 
 MOST_COMPONENTS: Final = 40
 MOST_PERSONS: Final = 100
@@ -1020,4 +1020,5 @@ ReleaseEvent = (
     | FindingOpened | FindingClosed | LicenceReviewed | StageApproved | ApprovalWithdrawn | ReleaseHeld | HoldExtensionSigned
     | HoldExtended | HoldEnded | LeaseGranted | LeaseOpened | LeaseSuspended | LeaseEnded | LeasesMinded | AccessGiven | AccessTaken
     | ReleaseAbandoned | RecallSigned | ReleaseRecalled | ReleaseSuperseded | EditionWithdrawn | ReleaseStaged
+    | LeasesHeld
 )  # fmt: skip

@@ -12,7 +12,7 @@ from typing import Literal
 
 from domain.charter import Office
 from domain.kernel import Map, MemberId, PersonId, mapping
-from domain.register import ReleaseStaged
+from domain.register import LeasesHeld, ReleaseStaged
 from domain.release_messages import (
     AccessGiven,
     AccessTaken,
@@ -411,7 +411,7 @@ def evolve(state: ReleaseState, event: ReleaseEvent) -> ReleaseState:
         case ReleaseSuperseded(release=newer, at=at):
             assert isinstance(state, Public)
             return Superseded(state.release, state.edition, state.openness_class, at, newer, state.recall)
-        case AccessGiven() | AccessTaken() | EditionWithdrawn() | ReleaseStaged():
+        case AccessGiven() | AccessTaken() | EditionWithdrawn() | ReleaseStaged() | LeasesHeld():
             return state
 
 

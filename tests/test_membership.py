@@ -86,6 +86,7 @@ from domain.register import (
     CommitmentBound,
     DebtStated,
     Holding,
+    LeasesHeld,
     LegalEntityNamed,
     MandateGranted,
     MemberDeparted,
@@ -962,6 +963,19 @@ def test_the_rounds_let_a_leaver_go() -> None:
     told = [step.data for step in story.steps if step.key.startswith("tell:round/")]
     assert sorted(data["stream"] for data in told) == ["round/a", "round/b"]
     assert told[0]["command"] == {"kind": "release_leaver", "member": "helio"}
+
+
+@pytest.mark.parametrize(
+    ("command", "by"),
+    [(SuspendForDefault(source="round/a"), SERVICE), (GiveNotice(), "ada"), (UnseatRepresentative(person="ada"), "sam")],
+    ids=lambda value: getattr(value, "kind", ""),
+)
+def test_the_releases_that_gave_a_member_early_access_look_at_it_when_its_rights_change(command: Command, by: str) -> None:
+    held = [LeasesHeld(member="helio", source="release/a", leases=2), LeasesHeld(member="helio", source="release/b", leases=1)]
+    ended = LeasesHeld(member="helio", source="release/b", leases=0)
+    story = also(member(), *held, LeasesHeld(member="nova", source="release/c", leases=1), ended).when(command, by=by)
+    told = [step.data for step in story.steps if step.key.startswith("tell:release/")]
+    assert told == [{"stream": "release/a", "command": {"kind": "end_leases", "member": "helio"}}]
 
 
 def test_whoever_owes_what_was_called_stays_until_it_is_paid() -> None:

@@ -21,15 +21,15 @@ States: unproposed, pending (proposed, verifying, internal, members, gated), hel
 | hold_release | safety reviewer | release_held | already_held, hold_is_spent (`release.hold_days`) |
 | extend_hold | `hold_keys` different holders of `hold_offices` | hold_extension_signed, hold_extended | not_held, hold_is_spent (`release.hold_extensions`) |
 | lift_hold | safety reviewer | hold_ended | not_held |
-| grant_lease | a representative of an active member; release manager for who speaks for it | lease_granted, lease_opened… | not_a_representative, member_not_active, person_not_named, lease_exists, lease_too_long, lease_ends_before_it_starts, too_many_persons |
-| revoke_lease | a representative of the member, release manager, safety reviewer | lease_ended | no_such_lease |
-| end_leases | the membership process (service) | lease_ended… | |
+| grant_lease | a representative of an active member; release manager for who speaks for it | lease_granted, lease_opened…, leases_held | not_a_representative, member_not_active, person_not_named, lease_exists, lease_too_long, lease_ends_before_it_starts, too_many_persons |
+| revoke_lease | a representative of the member, release manager, safety reviewer | lease_ended, leases_held | no_such_lease |
+| end_leases | the membership process (service) | lease_ended…, leases_held | |
 
 | deadline | comes | events |
 | --- | --- | --- |
 | publish_by_itself | at the embargo's end, then every `recheck_hours` until it is public | embargo_ended, check_began |
 | end_hold | at the hold's end | hold_ended |
-| mind_leases | when a lease begins or ends; every `lease_check_hours` | lease_opened…, lease_ended…, leases_minded |
+| mind_leases | when a lease begins or ends; every `lease_check_hours` | lease_opened…, lease_ended…, leases_held, leases_minded |
 
 Steps: `build_manifest`, `sign_manifest`, `classify_openness`, `verify_artifacts`, `write_documents`, `publish`, `withdraw`,
 `open_access`, `close_access`; `tell` (to the release that is superseded), `notify`.
@@ -910,7 +910,7 @@ def lease(name: str = "ada-1", member: str = "ada", *persons: str, **changes: An
 
 
 def test_a_lease_opens_with_early_access_and_closes_at_its_end() -> None:
-    story = internal().when(lease(ends_at=day(5)), by="rep-ada").followed_by("lease_granted")
+    story = internal().when(lease(ends_at=day(5)), by="rep-ada").followed_by("lease_granted", "leases_held")
     story = (
         with_members_stage(story)
         .followed_by("step_carried_out", "edition_published", "lease_opened")
@@ -930,7 +930,11 @@ def test_a_lease_opens_with_early_access_and_closes_at_its_end() -> None:
 
 
 def test_a_lease_that_starts_later_opens_at_its_start() -> None:
-    story = with_members_stage(internal()).when(lease(starts_at=day(3), ends_at=day(5)), by="rep-ada").followed_by("lease_granted")
+    story = (
+        with_members_stage(internal())
+        .when(lease(starts_at=day(3), ends_at=day(5)), by="rep-ada")
+        .followed_by("lease_granted", "leases_held")
+    )
     while "lease_opened" not in kinds(story):
         assert story.at < day(3)
         story = story.due()
@@ -942,7 +946,7 @@ def test_a_lease_is_given_by_a_representative_for_whom_he_names_or_by_a_manager_
     story.when(lease(), by="rep-bel").refused("office_required")
     story.when(lease(), by="sia").refused("office_required")
     story.when(lease(), by="max").refused("person_not_named")
-    story.when(lease("ada-2", "ada", "rep-ada"), by="max").followed_by("lease_granted")
+    story.when(lease("ada-2", "ada", "rep-ada"), by="max").followed_by("lease_granted", "leases_held")
     story.when(lease("dov-1", "dov"), by="max").refused("person_not_named")
 
 
@@ -959,17 +963,17 @@ def test_leases_are_bounded() -> None:
     story.when(lease("ada-1", "ada", "a", "b", "c", "d"), by="rep-ada").refused("too_many_persons")
     story = story.when(lease(), by="rep-ada")
     story.when(lease("ada-2", "ada", "x", "y"), by="rep-ada").refused("too_many_persons")
-    story.when(lease("ada-2", "ada", "x"), by="rep-ada").followed_by("lease_granted")
+    story.when(lease("ada-2", "ada", "x"), by="rep-ada").followed_by("lease_granted", "leases_held")
     story.when(lease("ada-1", "bel"), by="rep-bel").refused("lease_exists")
     story.when(lease(), by="rep-ada").then()
 
 
 def test_a_lease_is_revoked_by_its_member_a_manager_or_a_safety_reviewer() -> None:
-    story = with_members_stage(internal()).when(lease(), by="rep-ada").followed_by("lease_granted", "lease_opened")
+    story = with_members_stage(internal()).when(lease(), by="rep-ada").followed_by("lease_granted", "lease_opened", "leases_held")
     story.when(RevokeLease(lease="ada-1"), by="rep-bel").refused("office_required")
     story.when(RevokeLease(lease="other"), by="max").refused("no_such_lease")
     for by in ("rep-ada", "max", "sia"):
-        ended = story.when(RevokeLease(lease="ada-1"), by=by).followed_by("lease_ended").owes("close_access")
+        ended = story.when(RevokeLease(lease="ada-1"), by=by).followed_by("lease_ended", "leases_held").owes("close_access")
         ended.when(RevokeLease(lease="ada-1"), by=by).then()
         ended.when(lease(), by="rep-ada").refused("lease_exists")
 
@@ -978,7 +982,7 @@ def test_a_suspended_or_departed_members_leases_end_when_membership_says_so() ->
     story = with_members_stage(internal()).when(lease(), by="rep-ada").when(lease("bel-1", "bel"), by="rep-bel")
     for fact in (MemberSuspended(member="ada", cause="dues"), MemberDeparted(member="ada", cause="left", at=START)):
         told = replace(story, register=noted(story.register, fact)).when(EndLeases(member="ada"))
-        assert kinds(told) == ["lease_ended"]
+        assert kinds(told) == ["lease_ended", "leases_held"]
         told.owes("close_access", "close:ada-1-1:directory")
     story.when(EndLeases(member="ada"), by="rep-bel").refused("service_only")
     story.when(EndLeases(member="ada")).then()
@@ -989,18 +993,22 @@ def test_members_are_looked_at_again_while_leases_are_open() -> None:
     story = story.due().followed_by("leases_minded")
     assert story.at == day(2.25)
     suspended = replace(story, register=noted(story.register, MemberSuspended(member="ada", cause="dues")))
-    assert kinds(suspended.due())[-1:] == ["lease_ended"]
+    assert kinds(suspended.due())[-2:] == ["lease_ended", "leases_held"]
 
 
 def test_who_has_access_because_he_speaks_for_a_member_loses_it_with_his_seat() -> None:
-    story = with_members_stage(internal()).when(lease("ada-2", "ada", "rep-ada"), by="max").followed_by("lease_granted", "lease_opened")
+    story = (
+        with_members_stage(internal())
+        .when(lease("ada-2", "ada", "rep-ada"), by="max")
+        .followed_by("lease_granted", "lease_opened", "leases_held")
+    )
     gone = replace(story, register=noted(story.register, RepresentativeUnseated(member="ada", person="rep-ada", at=START)))
-    assert kinds(gone.due())[-1:] == ["lease_ended"]
+    assert kinds(gone.due())[-2:] == ["lease_ended", "leases_held"]
 
 
 def test_no_lease_opens_while_it_is_held_and_those_that_are_open_rest_when_the_hold_says_so() -> None:
     story = with_members_stage(internal()).when(lease(), by="rep-ada")
-    stopped = held(story).when(lease("bel-1", "bel"), by="rep-bel").followed_by("lease_granted")
+    stopped = held(story).when(lease("bel-1", "bel"), by="rep-bel").followed_by("lease_granted", "leases_held")
     stopped.when(LiftHold(), by="sia").followed_by("hold_ended", "lease_opened")
     rested = story.when(HoldRelease(reason="x", suspend_access=True), by="sia").followed_by("release_held", "lease_suspended")
     rested = rested.owes("close_access", "close:ada-1-1:directory").when(LiftHold(), by="sia").followed_by("hold_ended", "lease_opened")
@@ -1025,7 +1033,7 @@ def test_leases_end_when_everybody_has_the_files() -> None:
     story = approved(story, Stage.PUBLIC, *BOARD).when(AdvanceRelease(to=Stage.PUBLIC), by="max", at=day(30))
     story = checked(story)
     assert state_of(story).leases["ada-1"].open
-    story = published(story).followed_by("step_carried_out", "edition_published", "lease_ended")
+    story = published(story).followed_by("step_carried_out", "edition_published", "lease_ended", "leases_held")
     assert story.agenda.deadline is None
     story.when(lease("ada-2"), by="rep-ada").refused("already_public")
 
