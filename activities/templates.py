@@ -115,7 +115,67 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
     "payment_reversed": Letter(
         "Call {call} of {round}: a payment was taken back", "Your bank took a payment to {round} back. It is called again, due on {due_on}."
     ),
-    "dues-reversed": Letter("A payment of your dues was taken back", "Your bank took {amount_minor} back; {owed_minor} are owed again."),
+    # Applicants and members, about the membership; and the officers who deal with it.
+    "screening-hit": Letter(
+        "{name} resembles a listed name",
+        "The screening of {name} found a match (score {score}). Judge it: `consortium member judge-screening`.",
+    ),
+    "application-rejected": Letter("The application of {name} was rejected", "{name} may apply again, under another handle."),
+    "application-lapsed": Letter("The application of {name} lapsed", "Its time is over. {name} may apply again, under another handle."),
+    "agreement-to-sign": Letter(
+        "{name} is admitted: sign the agreement",
+        "The vote admitted {name}. Sign the agreement until {sign_by}: `consortium member sign-agreement`.",
+    ),
+    "agreement-to-countersign": Letter("{name} signed the agreement", "Countersign it: `consortium member countersign-agreement`."),
+    "member-active": Letter("{name} is a member", "{name} has its vote and can pledge from now on."),
+    "dues-invoiced": Letter(
+        "Membership dues of {name}: {amount}, due at {due_at}",
+        "Invoice {number}: {amount}, due at {due_at}. Pay with the reference {reference}, so that the bank's statement finds the invoice.",
+    ),
+    "dues-notice": Letter("Dues of {name} are overdue", "{amount} are overdue. If they stay unpaid, the membership is suspended."),
+    "dues-suspended": Letter(
+        "{name} is suspended", "{amount} are overdue: {name} does not vote, pledge or read early until they are paid, or a plan is agreed."
+    ),
+    "dues-termination-notice": Letter("The membership of {name} is about to end", "{amount} are overdue. Unpaid, the membership ends."),
+    "dues-terminated": Letter("The membership of {name} ends", "{amount} stayed unpaid. What was called before stays owed."),
+    "dues-reversed": Letter("A payment of your dues was taken back", "Your bank took {amount} back; {owed} are owed again."),
+    "seat-vacated": Letter("Nobody speaks for {name}", "Name a representative until {name_by}: `consortium member seat-representative`."),
+    "seat-vacant": Letter("{name} is suspended: nobody speaks for it", "Name a representative: `consortium member seat-representative`."),
+    "departure": Letter(
+        "{name} leaves", "The membership of {name} ends at {leaves_at}. What was called before stays owed until it is paid."
+    ),
+    # Voters, and who proposed.
+    "vote-opened": Letter(
+        "Vote until {closes_at}: {title}",
+        "The vote is open until {closes_at}. A ballot can be changed until then: `consortium proposal cast-ballot`.",
+    ),
+    "vote-closed": Letter("The vote is over: {title}", "The outcome is: {outcome}."),
+    # The training lead, reviewers and officers, about a training run.
+    "run-planned": Letter("{run} is planned: put its contract to the vote", "The contract has the digest {contract}."),
+    "run-approved": Letter("{run} is approved", "Start it when the trainer is ready: `consortium run start-run`."),
+    "run-findings": Letter(
+        "Something happened in {run}",
+        "Since the last look: {missing} checkpoints are missing, {restarts} restarts, {spikes} loss spikes. `consortium show {run}` has them.",
+    ),
+    "run-fell-silent": Letter("{run} is silent", "Nothing was heard of the trainer since {since}. Look after it."),
+    "run-stalled": Letter("{run} makes no progress", "The trainer writes, and no step was done since {since}. Look after it."),
+    "run-stopped": Letter("{run} was stopped", "The reason: {reason}\nWhat was not spent is shared out again when the round ends."),
+    "claim-failed": Letter("The claim of {milestone} in {run} fails", "{reason}\nClaim it again when that is mended."),
+    "milestone-to-review": Letter(
+        "{milestone} of {run} waits for your review", "Look at the evidence {evidence} and accept or reject exactly that one."
+    ),
+    "milestone-accepted": Letter("{milestone} of {run} is accepted", "The tranche that waited for it is released."),
+    "milestone-rejected": Letter(
+        "{milestone} of {run} is rejected", "{reason}\nThis evidence stays rejected: claim the milestone again with other evidence."
+    ),
+    # Everybody who sees the stage of a release, and its officers.
+    "stage_entered": Letter("{title} reached the stage {stage}", "`consortium show {release}` says where it is and who can read it."),
+    "stage_refused": Letter("{release} was not let into the stage {stage}", "{subject}: {reason}\nMend it, and ask for the stage again."),
+    "embargo_ended": Letter("The embargo of {release} is over", "It publishes by itself as soon as nothing is missing. Missing: {missing}"),
+    "release_held": Letter(
+        "{release} is held until {until}", "{reason}\nIt goes on at that time by itself, unless the hold is extended or lifted."
+    ),
+    "release_recalled": Letter("{release} is recalled", "{reason}\nStop using it."),
 }
 
 

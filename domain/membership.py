@@ -84,7 +84,7 @@ from domain.membership_messages import (
     UnseatRepresentative,
     WithdrawApplication,
 )
-from domain.money import CEILING
+from domain.money import CEILING, display
 from domain.process import Common, Context, Process, StepOwed, owe
 from domain.reference import creditor_reference, shown_reference
 from domain.register import (
@@ -443,6 +443,10 @@ def _note(template: str, identity: Identity, *to: str, key: str = "", **facts: s
     return owe(notify(template, to or (f"member:{identity.member}",), key=f"notice:{key or template}", name=identity.name, **facts))
 
 
+def _shown(amount: int, context: Context) -> str:
+    return display(amount, context.charter.currency)
+
+
 # ---------------------------------------------------------------- applying
 
 
@@ -646,7 +650,7 @@ def _invoice_notice(identity: Identity, invoice: DuesInvoiced, context: Context)
     if invoice.amount == invoice.credit_used:
         return ()
     facts: dict[str, str | int] = {
-        "amount_minor": invoice.amount - invoice.credit_used,
+        "amount": _shown(invoice.amount - invoice.credit_used, context),
         "due_at": invoice.due_at.isoformat(),
         "number": invoice.number,
         "reference": shown_reference(creditor_reference(context.stream, identity.member)),
@@ -693,7 +697,11 @@ def _reversed(state: Paying | Active, command: ReverseDuesPayment, context: Cont
     )  # fmt: skip
     used = BankReferenceUsed(reference=command.reference, source=context.stream)
     told = _note(
-        "dues-reversed", state.identity, key=f"dues-reversed:{command.reference}", amount_minor=command.amount, owed_minor=reopened
+        "dues-reversed",
+        state.identity,
+        key=f"dues-reversed:{command.reference}",
+        amount=_shown(command.amount, context),
+        owed=_shown(reopened, context),
     )
     return (undone, used, told)
 
@@ -789,7 +797,7 @@ def _next_rung(state: Active) -> datetime | None:
 def _climb(state: Active, context: Context) -> Events:
     oldest, rung = state.dues.open[0], _rungs(state.identity.terms)[state.dues.rung][0]
     reached = RungReached(invoice=oldest.number, rung=rung)
-    notice = _note(f"dues-{rung}", state.identity, key=f"dues-{rung}:{oldest.number}", amount_minor=oldest.amount - oldest.paid)
+    notice = _note(f"dues-{rung}", state.identity, key=f"dues-{rung}:{oldest.number}", amount=_shown(oldest.amount - oldest.paid, context))
     match rung:
         case Rung.NOTICE | Rung.TERMINATION_NOTICE:
             return (reached, notice)

@@ -591,8 +591,9 @@ def _lacking(score: Score, measured: Sequence[Measured]) -> str:
 
 def _failed(milestone: Milestone, claim: int, reason: str, book: Book, context: Context) -> Events:
     told = notify(
-        "claim-failed", (book.contract.lead,), key=f"notice:claim:{milestone.id}:{claim}", run=context.stream, milestone=milestone.id
-    )
+        "claim-failed", (book.contract.lead,), key=f"notice:claim:{milestone.id}:{claim}", run=context.stream, milestone=milestone.id,
+        reason=reason[:500],
+    )  # fmt: skip
     return (ClaimFailed(milestone=milestone.id, claim=claim, reason=reason), owe(told))
 
 
@@ -666,7 +667,7 @@ def _reject(book: Book, command: RejectMilestone, context: Context) -> Events:
     if mark.stage == "accepted":
         raise _not_now("milestone_accepted", f"{milestone.id} is accepted", "none: an acceptance is final")
     told = notify("milestone-rejected", (book.contract.lead,), key=f"notice:rejected:{milestone.id}:{mark.claim}", run=context.stream,
-                  milestone=milestone.id)  # fmt: skip
+                  milestone=milestone.id, reason=command.reason[:500])  # fmt: skip
     rejected = MilestoneRejected(milestone=milestone.id, evidence=command.evidence, by=context.actor, reason=command.reason)
     return (rejected, owe(told))
 
@@ -705,7 +706,8 @@ def _stop(book: Book, question: int | None, reason: str, context: Context) -> Ev
             return ()
     else:
         context.require_mandate()
-    lead = notify("run-stopped", (book.contract.lead, "office:secretariat", "office:treasurer"), key="notice:stopped", run=context.stream)
+    lead = notify("run-stopped", (book.contract.lead, "office:secretariat", "office:treasurer"), key="notice:stopped", run=context.stream,
+                  reason=reason[:500])  # fmt: skip
     return (RunStopped(reason=reason), _reported(book, "stopped", context), owe(lead))
 
 

@@ -78,6 +78,7 @@ from domain.membership_messages import (
     UnseatRepresentative,
     WithdrawApplication,
 )
+from domain.money import display
 from domain.process import StepDone
 from domain.reference import creditor_reference, shown_reference
 from domain.register import (
@@ -534,7 +535,7 @@ def test_what_is_paid_too_much_is_used_by_the_next_invoice() -> None:
     story = invoiced().when(payment(FEE + 700)).due()
     (issued,) = story.followed_by("dues_invoiced").answer[:1]
     assert issued.model_dump(include={"amount", "credit_used"}) == {"amount": FEE, "credit_used": 700}
-    assert story.state.owed["notice:dues-invoiced:2"].data["facts"]["amount_minor"] == FEE - 700
+    assert story.state.owed["notice:dues-invoiced:2"].data["facts"]["amount"] == display(FEE - 700, charter().currency)
     assert story.when(payment(FEE - 700, "BANK-2")).state.state.dues.open == ()
 
 

@@ -9,6 +9,7 @@ Whatever passes (a busy mailbox, a receiver that is down, a killed worker) is tr
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import email
 import email.policy
@@ -42,8 +43,9 @@ from temporalio.worker import Worker
 from activities.addresses import AddressBookUnreadable, Addresses, MemoryBook, TomlBook, Webhook
 from activities.notices import Notices, Outbox, Smtp, Undelivered, Webhooks, standing_for
 from activities.outside import Outcome
-from activities.templates import written
+from activities.templates import TEMPLATES, written
 from domain.kernel import Step, notify
+from domain.membership_messages import Rung
 from tests.stories import day, founded, with_members
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -364,6 +366,25 @@ def test_webhooks_go_to_https_or_to_this_machine(url: str) -> None:
 def test_a_weak_secret_signs_nothing(secret: str) -> None:
     with pytest.raises(ValidationError):
         Webhook(url="https://helio.example/", secret=secret)
+
+
+TELLING = {"notify": 0, "notices": 0, "told": 0, "_note": 0, "_notices": 1}
+"""What the processes tell by, and which argument names the template."""
+COMPUTED = {*(f"dues-{rung}" for rung in Rung), "run-fell-silent", "run-stalled", "round_settled", "round_cancelled"}
+
+
+def named_templates() -> Iterator[str]:
+    """What the processes call their notices, as their source says it."""
+    for file in sorted(Path("domain").glob("*.py")):
+        for call in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(call, ast.Call) and (place := TELLING.get(getattr(call.func, "id", ""))) is not None and len(call.args) > place:
+                template = call.args[place]
+                if isinstance(template, ast.Constant):
+                    yield str(template.value)
+
+
+def test_every_notice_of_every_process_has_a_text_and_no_text_is_for_nothing() -> None:
+    assert {*named_templates(), *COMPUTED} == TEMPLATES.keys()
 
 
 # ---------------------------------------------------------------- whom
