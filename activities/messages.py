@@ -51,7 +51,7 @@ class Due(_Wire):
 
 
 class Owed(_Wire):
-    """A step to carry out; its data stays on the log. `attempt` changes when a person asks for another try."""
+    """A step to carry out; its data stays on the log. `attempt` is never the same when it is owed again, or a person asks for another try."""
 
     kind: str
     key: str

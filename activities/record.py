@@ -121,7 +121,7 @@ class Recording:
             stream=stream, version=state.version, phase=headline.phase, line=headline.line,
             details=(headline.text + (f"\n\n**Needs attention**\n{failed}" if failed else ""))[:DETAILS],
             waits_for=list(headline.waits_for[:20]), attention=bool(state.failed), due=due,
-            steps=[self._owed(stream, step, state.tries.get(step.key, 0)) for step in agenda.steps],
+            steps=[self._owed(stream, step, state.tries[step.key]) for step in agenda.steps],
             closed=agenda.closed,
         )  # fmt: skip
 

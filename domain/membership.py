@@ -817,13 +817,13 @@ def _default(source: str) -> str:
 def _suspend(state: Active, cause: str, context: Context) -> Events:
     if cause in state.causes:
         return ()
-    return (MemberSuspended(member=state.identity.member, cause=cause), *_leases_looked_at(state.identity.member, context))
+    return (MemberSuspended(member=state.identity.member, cause=cause), *_leases_looked_at(state.identity.member, cause, context))
 
 
-def _leases_looked_at(member: MemberId, context: Context) -> Sequence[StepOwed]:
+def _leases_looked_at(member: MemberId, why: str, context: Context) -> Sequence[StepOwed]:
     """Early access ends with the rights it came from: each release that gave the member some is told to look."""
     return tuple(
-        owe(tell(release, {"kind": "end_leases", "member": member}, key=f"tell:{release}:leases:{context.at.isoformat()}"))
+        owe(tell(release, {"kind": "end_leases", "member": member}, key=f"tell:{release}:{why[:32]}:{context.at.isoformat()}"))
         for release in sorted(context.register.leases.get(member, mapping()))
     )
 
@@ -865,7 +865,7 @@ def _unseat(identity: Identity, state: MembershipState, command: UnseatRepresent
     if command.person not in identity.delegates:
         return ()
     unseated = RepresentativeUnseated(member=identity.member, person=command.person, at=context.at)
-    told = _leases_looked_at(identity.member, context)
+    told = _leases_looked_at(identity.member, command.person, context)
     if len(identity.delegates) > 1 or not isinstance(state, Active):
         return (unseated, *told)
     return (unseated, *_vacated(identity, context), *told)
@@ -891,7 +891,7 @@ def _depart(identity: Identity, cause: Cause, leaves_at: datetime, context: Cont
         DepartureBegun(cause=cause),
         MemberDeparting(member=member, leaves_at=leaves_at),
         *(owe(tell(source, {"kind": "release_leaver", "member": member}, key=f"tell:{source}:{cause}")) for source in rounds),
-        *_leases_looked_at(member, context),
+        *_leases_looked_at(member, cause, context),
         _note("departure", identity, f"member:{member}", "office:secretariat", key=f"departure:{cause}", leaves_at=leaves_at.isoformat()),
     )
 

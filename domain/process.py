@@ -227,7 +227,7 @@ class Stream(Generic[S]):
     failed: Map[str, str] = field(default_factory=mapping)
     """Of the owed steps those that wait for a person, with the reason."""
     tries: Map[str, int] = field(default_factory=mapping)
-    """How often a person asked for another try of a step still owed."""
+    """The try of each owed step: the version at which it was owed, or a person asked for it again. No two tries of a stream are alike."""
 
 
 def decide(process: Process[Any, Any, S], stream: Stream[S], command: Command, context: Context) -> Sequence[Event]:
@@ -276,13 +276,13 @@ def _obliged(stream: Stream[S], event: Common) -> Stream[S]:
     stream = replace(stream, version=stream.version + 1)
     match event:
         case StepOwed(step=step):
-            return replace(stream, owed=stream.owed.set(step.key, step))
+            return replace(stream, owed=stream.owed.set(step.key, step), tries=stream.tries.set(step.key, stream.version))
         case StepCarriedOut(step=key) | StepWaived(step=key):
             return replace(stream, owed=_without(stream.owed, key), failed=_without(stream.failed, key), tries=_without(stream.tries, key))
         case StepFailed(step=key, reason=reason):
             return replace(stream, failed=stream.failed.set(key, reason))
         case StepRetried(step=key):
-            return replace(stream, failed=_without(stream.failed, key), tries=stream.tries.set(key, stream.tries.get(key, 0) + 1))
+            return replace(stream, failed=_without(stream.failed, key), tries=stream.tries.set(key, stream.version))
         case MandateExercised():
             return stream
 

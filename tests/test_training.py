@@ -236,6 +236,8 @@ def test_a_run_that_does_not_get_on_is_told_of() -> None:
     for hour in (20, 40):
         story = told(story.when(LookAtTelemetry(), at=START + timedelta(hours=hour)), steps=(50,))
     stalled = story.when(SoundAlarm(), at=START + timedelta(hours=48)).followed_by("run_stalled")
+    stalled.when(SoundAlarm(), at=START + timedelta(hours=63)).refused("not_due")
+    stalled.when(SoundAlarm(), at=START + timedelta(hours=64)).followed_by("run_fell_silent").owes("notify")
     on = told(stalled.when(LookAtTelemetry(), at=START + timedelta(hours=50)), steps=(60,))
     on.followed_by("step_carried_out", "telemetry_followed", "alarm_ended")
 
@@ -365,6 +367,28 @@ def test_a_change_order_leaves_accepted_milestones_as_they_are() -> None:
         story = story.when(AcceptMilestone(milestone="half", evidence=evidence), by=reviewer)
     voted(story, ChangeContract(contract=contract(milestones=contract().milestones[1:]))).refused("milestone_accepted")
     voted(story, ChangeContract(contract=contract(currency="EUR"))).refused("other_currency")
+
+
+def test_evidence_for_the_terms_before_a_change_order_is_accepted_no_longer() -> None:
+    story, evidence = claimed()
+    signed = story.when(AcceptMilestone(milestone="half", evidence=evidence), by="eva")
+    changed = voted(signed, ChangeContract(contract=contract(p80=120_000_00)))
+    changed.when(AcceptMilestone(milestone="half", evidence=evidence), by="sia").refused("other_evidence")
+    again = changed.when(ClaimMilestone(milestone="half"), by="lea").followed_by("milestone_claimed", "evidence_presented")
+    renewed = next(event.evidence for event in again.answer if isinstance(event, EvidencePresented))
+    assert renewed != evidence
+    again.when(AcceptMilestone(milestone="half", evidence=renewed), by="sia").followed_by("milestone_signed")
+
+
+def test_a_milestone_with_another_day_can_be_missed_anew() -> None:
+    missed = running().when(MarkMissed(milestone="half"), at=day(30))
+    half_, end = contract().milestones
+    later = contract(milestones=(half_.model_copy(update={"due_at": day(40)}), end))
+    changed = voted(missed, ChangeContract(contract=later))
+    changed.when(MarkMissed(milestone="half"), at=day(39)).refused("not_due")
+    changed.when(MarkMissed(milestone="half"), at=day(40)).followed_by("milestone_missed", "question_asked")
+    same = voted(missed, ChangeContract(contract=contract(p80=120_000_00)))
+    assert same.when(MarkMissed(milestone="half"), at=day(40)).answer == ()
 
 
 # ---------------------------------------------------------------- the end
