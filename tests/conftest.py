@@ -47,10 +47,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not config.getoption("--long"):
-        for item in items:
-            if item.get_closest_marker("long"):
-                item.add_marker(pytest.mark.skip(reason="runs with --long"))
+    full = config.getoption("--long")
+    for item in items:
+        if full and "long" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.timeout(3_600), append=False)
+        elif not full and item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.skip(reason="runs with --long"))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

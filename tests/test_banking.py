@@ -519,10 +519,8 @@ def test_killed_before_any_file_operation_every_statement_is_kept_once(forks: Fo
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("way", ["http", "folder"])
-def test_killed_at_random_instants_every_payment_reaches_the_bank_once(
-    way: str, forks: Forks, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    kills = 50 if request.config.getoption("--long") else 5
+def test_killed_at_random_instants_every_payment_reaches_the_bank_once(way: str, forks: Forks, tmp_path: Path, *, long: bool) -> None:
+    kills = 50 if long else 5
     names = [f"gpu-{number}" for number in range(kills * 6)]
     chance = random.Random(7)
     for name in ("inbox", "outbox"):

@@ -14,9 +14,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from domain.allocation import Promise, allocate, by_tranche, counted, interest, make_up, summed, tranche
 from domain.funding import FUNDING, books, money_by_state
@@ -85,6 +85,7 @@ from domain.funding_messages import (
 from domain.funding_state import books_of
 from domain.kernel import SERVICE, Command, Event, digest_of
 from domain.register import BankReferenceUsed, MandateGranted, MemberReinstated, MemberSuspended, VoteDecided
+from tests.luck import try_laws
 from tests.stories import Story, charter, day, founded, noted, with_members
 
 MEMBERS = ("ada", "bel", "cyd", "dov", "eli", "fay")
@@ -612,22 +613,8 @@ FLOOR = {
 """How often each command must have been accepted, so that the laws were tried on it; a round that fails has stories of its own."""
 
 
-def test_money_is_conserved_whatever_happens_and_everything_told_twice_is_old_news() -> None:
-    accepted.clear()
-    run_state_machine_as_test(
-        Rounds,
-        settings=settings(
-            max_examples=250,
-            stateful_step_count=60,
-            deadline=None,
-            derandomize=True,
-            database=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
-    rare = {kind: accepted[kind] for kind, least in FLOOR.items() if accepted[kind] < least}
-    # Which histories are tried depends on the modules that happen to be loaded: a few rare commands may be missed in a short run.
-    assert len(rare) <= (len(FLOOR) // 4), f"accepted too rarely: {rare}, of {dict(accepted)}"
+def test_money_is_conserved_whatever_happens_and_everything_told_twice_is_old_news(*, long: bool) -> None:
+    try_laws(Rounds, accepted, FLOOR, histories=250, steps=60, long=long)
 
 
 # ---------------------------------------------------------------- the arithmetic

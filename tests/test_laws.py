@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
-import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -204,9 +203,9 @@ def after_the_end(entries: Sequence[Entry]) -> list[str]:
     return found
 
 
-def test_the_laws_hold_under_every_history(request: pytest.FixtureRequest) -> None:
+def test_the_laws_hold_under_every_history(*, long: bool) -> None:
     total: Counter[str] = Counter()
-    examples = 400 if request.config.getoption("--long") else 40
+    examples = 400 if long else 40
 
     @settings(
         max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), phases=(Phase.explicit, Phase.generate, Phase.shrink)
@@ -224,9 +223,9 @@ def test_the_laws_hold_under_every_history(request: pytest.FixtureRequest) -> No
         assert total[kind] >= examples // 40, f"{kind} was hardly ever accepted: {total}"
 
 
-def test_the_round_the_treasury_and_the_bank_agree_under_every_history_of_money(request: pytest.FixtureRequest) -> None:
+def test_the_round_the_treasury_and_the_bank_agree_under_every_history_of_money(*, long: bool) -> None:
     total: Counter[str] = Counter()
-    examples = 200 if request.config.getoption("--long") else 20
+    examples = 200 if long else 20
 
     @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
     @given(st.lists(money(), min_size=20, max_size=60))

@@ -22,7 +22,6 @@ from typing import Any, Final
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import run_state_machine_as_test
 
 from audit.ledger import Booking, Ledger, bank, beancount, hledger, in_transit, ledger, unmatched
 from domain.funding_messages import (
@@ -72,6 +71,7 @@ from eventstore.memory import MemoryLog
 from eventstore.replica import Replica
 from simulation.scenario import FOURTEEN, GOAL
 from simulation.scenario import ROUND as ATLAS_ROUND
+from tests.luck import play
 from tests.stories import START, charter
 from tests.test_laws import Action, commands, history, money
 from tests.test_scenario import played
@@ -374,10 +374,8 @@ def spendings() -> st.SearchStrategy[Action]:
     )
 
 
-@pytest.mark.timeout(1_800)
 @pytest.mark.parametrize("funded", [False, True], ids=["anything", "money"])
-def test_the_books_balance_under_every_history(funded: bool, request: pytest.FixtureRequest, tmp_path: Path) -> None:  # noqa: FBT001
-    long = request.config.getoption("--long")
+def test_the_books_balance_under_every_history(tmp_path: Path, *, funded: bool, long: bool) -> None:
     examples, steps = (50, 200) if long else (4, 50)
     facts: set[str] = set()
 
@@ -418,21 +416,9 @@ class Kept(Treasuries):
             accepted_by_others(self.books.bookings, self.folder)
 
 
-@pytest.mark.timeout(900)
-def test_the_books_of_a_treasury_balance_whatever_its_bank_repeats(request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    examples, steps = (40, 200) if request.config.getoption("--long") else (5, 40)
+def test_the_books_of_a_treasury_balance_whatever_its_bank_repeats(tmp_path: Path, *, long: bool) -> None:
     Kept.folder = tmp_path
-    run_state_machine_as_test(
-        Kept,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=steps,
-            deadline=None,
-            derandomize=True,
-            database=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    play(Kept, histories=40 if long else 5, steps=200 if long else 40)
 
 
 # ---------------------------------------------------------------- texts

@@ -16,9 +16,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from domain.charter import Charter, Office, ReleaseTerms
 from domain.kernel import SERVICE, Command, Event, PersonId, Step, digest_of
@@ -81,6 +80,7 @@ from domain.release_messages import (
     Withdrawn,
 )
 from domain.release_state import Held, Pending, Public, Signed, Staged, Verifying
+from tests.luck import try_laws
 from tests.stories import START, Story, charter, day, noted
 from tests.test_release import REPORT, amendment, proposal, register, sha, unproposed, verdicts
 
@@ -657,21 +657,7 @@ FLOOR = {
 
 
 def test_whatever_happens_the_laws_of_a_release_hold(*, long: bool) -> None:
-    accepted.clear()
-    run_state_machine_as_test(
-        Releases,
-        settings=settings(
-            max_examples=3_000 if long else 300,
-            stateful_step_count=50,
-            deadline=None,
-            derandomize=True,
-            database=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
-    rare = {kind: accepted[kind] for kind, least in FLOOR.items() if accepted[kind] < least}
-    # Which histories are tried depends on the modules that happen to be loaded: a few rare commands may be missed in a short run.
-    assert len(rare) <= (0 if long else len(FLOOR) // 4), f"accepted too rarely: {rare}, of {dict(accepted)}"
+    try_laws(Releases, accepted, FLOOR, histories=300, long=long)
 
 
 # ---------------------------------------------------------------- schedules of early access
@@ -719,7 +705,6 @@ def _lease(world: World, luck: random.Random) -> None:
     world.give(lease, f"rep-{member}")
 
 
-@pytest.mark.timeout(3_600)
 def test_a_lease_never_opens_early_nor_stays_open_late(*, long: bool) -> None:
     opened = given = 0
     for seed in range(10_000 if long else 100):

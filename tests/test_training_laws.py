@@ -13,9 +13,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from domain.charter import Office
 from domain.kernel import SERVICE, Command, Event, PersonId, digest_of
@@ -68,6 +67,7 @@ from domain.training_messages import (
     TelemetryReported,
     contract_digest,
 )
+from tests.luck import try_laws
 from tests.stories import START, Story, day, noted
 from tests.test_training import SCORE, STAGE, cast, contract
 
@@ -454,17 +454,4 @@ FLOOR: Final = {
 
 
 def test_whatever_happens_the_laws_of_a_training_run_hold(*, long: bool) -> None:
-    accepted.clear()
-    run_state_machine_as_test(
-        Runs,
-        settings=settings(
-            max_examples=3_000 if long else 300,
-            stateful_step_count=50,
-            deadline=None,
-            derandomize=True,
-            database=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
-    rare = {kind: accepted[kind] for kind, least in FLOOR.items() if accepted[kind] < least}
-    assert len(rare) <= (0 if long else len(FLOOR) // 4), f"accepted too rarely: {rare}, of {dict(accepted)}"
+    try_laws(Runs, accepted, FLOOR, histories=300, long=long)

@@ -11,9 +11,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from domain.kernel import SERVICE, Command, Event
 from domain.reference import IBAN_LENGTHS, creditor_reference, parse_iban, parse_reference, shown_reference
@@ -54,6 +53,7 @@ from domain.treasury_messages import (
     payment_digest,
 )
 from domain.treasury_state import Open
+from tests.luck import try_laws
 from tests.stories import Story, charter, day, founded, noted, with_members
 
 IBAN = "CH9300762011623852957"
@@ -379,22 +379,8 @@ FLOOR = {
 """How often each command must have been accepted, so that the laws were tried on it."""
 
 
-def test_no_cent_is_counted_or_sent_twice_whatever_the_bank_repeats() -> None:
-    accepted.clear()
-    run_state_machine_as_test(
-        Treasuries,
-        settings=settings(
-            max_examples=200,
-            stateful_step_count=40,
-            deadline=None,
-            derandomize=True,
-            database=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
-    rare = {kind: accepted[kind] for kind, least in FLOOR.items() if accepted[kind] < least}
-    # Which histories are tried depends on the modules that happen to be loaded: a few rare commands may be missed in a short run.
-    assert len(rare) <= (len(FLOOR) // 4), f"accepted too rarely: {rare}, of {dict(accepted)}"
+def test_no_cent_is_counted_or_sent_twice_whatever_the_bank_repeats(*, long: bool) -> None:
+    try_laws(Treasuries, accepted, FLOOR, histories=200, steps=40, long=long)
 
 
 def test_references_of_other_parts_are_other_references() -> None:
