@@ -143,6 +143,8 @@ class Account:
     in_default: bool = False
     defaults: int = 0
     """How often it was in default."""
+    releases: int = 0
+    """How often what it had committed and not yet paid ended, by exit or by leaving."""
     offered: int = 0
     """The value of deliveries that nobody judged yet."""
     taken_over: Map[MemberId, int] = mapping()
@@ -363,7 +365,9 @@ def booked(books: Books, event: Booked) -> Books:
         case CommitmentReleased(member=member, uncalled=uncalled, settled=settled, dues=dues):
             forgiven = _sums(settled)[0]
             books = _settled(books, member, settled, dues)
-            return add(books, member, Figures(called=-forgiven, cancelled=uncalled + forgiven))
+            books = add(books, member, Figures(called=-forgiven, cancelled=uncalled + forgiven))
+            account = books.accounts[member]
+            return put(books, member, replace(account, releases=account.releases + 1))
         case GoalReduced(goal=goal, minimum=minimum, budget=budget):
             lines = {line.name: amount for line, amount in zip(books.terms.budget, budget, strict=True)}
             return replace(books, goal=goal, minimum=minimum, budget=mapping(lines))

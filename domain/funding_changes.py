@@ -289,7 +289,8 @@ def release_leaver(state: FundingState, command: ReleaseLeaver, context: Context
 def _released(current: Live, released: CommitmentReleased, context: Context) -> Events:
     if not released.uncalled and not released.settled:
         return ()
-    books, key = current.books, f"notice:{released.cause}:{released.member}"
+    books = current.books
+    key = f"notice:{released.cause}:{released.member}:{books.accounts[released.member].releases + 1}"
     lost = sum((piece.principal for piece in released.settled), released.uncalled)
     staff = notify("commitment_released", STAFF, key=key, round=context.stream, member=released.member, amount=shown(books, lost))
     return (*concluded(current, (released,), (released.member,), context), owe(staff))

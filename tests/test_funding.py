@@ -909,6 +909,13 @@ def test_a_member_does_not_leave_after_it_voted_yes_or_not_at_all_or_too_late() 
     opposed(endangered(), no=("cyd",)).when(ExitRound(member="cyd", proposal="proposal/smaller"), by="rep-cyd").refused("in_default")
 
 
+def test_who_left_and_then_stood_in_for_another_leaves_again_and_the_staff_hear_of_each() -> None:
+    story = until(all_paid(called(), 100_000, "ada", "bel", "cyd"), "declare_default")
+    story = opposed(story, no=("ada",)).when(EXIT, by="rep-ada").owes("notify", "notice:exit:ada:1")
+    story = story.when(TakeOver(member="ada", defaulter="dov", amount=110_000), by="rep-ada")
+    story.when(EXIT, by="rep-ada").owes("notify", "notice:exit:ada:2")
+
+
 def test_a_leaver_of_the_consortium_owes_what_was_called_and_nothing_more() -> None:
     story = called()
     story.when(ReleaseLeaver(member="ada"), by="sam").refused("service_only")
