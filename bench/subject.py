@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import count
+from itertools import count, cycle
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import TypeAdapter
@@ -52,8 +52,8 @@ def _decide(state: Account, command: Post, _: Context) -> Sequence[Posted]:
     return (Posted(amount=command.amount, reference=command.reference, memo=_MEMO, total=state.total + command.amount),)
 
 
-def _evolve(state: Account, event: Posted) -> Account:
-    return replace(state, total=event.total)
+def _evolve(_: Account, event: Posted) -> Account:
+    return Account(event.total)
 
 
 ACCOUNT: Final[Process[Post, Posted, Account]] = Process(
@@ -71,17 +71,20 @@ PROCESSES: Final[Mapping[str, Process[Any, Any, Any]]] = {"account": ACCOUNT}
 
 def command_ids() -> Iterator[str]:
     """Ids in the order of time, as uuid7 are, no two alike in any process."""
-    prefix = f"{time.time_ns() // 1_000_000:012x}{os.getpid() & 0xFFFF:04x}{os.urandom(2).hex()}"
+    now = f"{time.time_ns() // 1_000_000:012x}"
+    prefix = f"{now[:8]}-{now[8:]}-{os.getpid() & 0xFFFF:04x}-{os.urandom(2).hex()}"
     for number in count():
-        text = f"{prefix}{number:012x}"
-        yield f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+        yield f"{prefix}-{number:012x}"
 
 
 def submissions() -> Iterator[Submission]:
-    """Commands without end, spread over the streams."""
-    for number, command_id in enumerate(command_ids()):
-        command = b'{"amount":%d,"kind":"post","reference":"RF18539007547034-%09d"}' % (number % 977, number)
-        yield Submission(f"account/{number % STREAMS}", command_id, "ada", command, _BEGAN)
+    """Commands without end, spread over the streams. They are made beforehand; only their ids are new."""
+    commands = [
+        (f"account/{number}", b'{"amount":%d,"kind":"post","reference":"RF18539007547034-%09d"}' % (number % 977, number))
+        for number in range(STREAMS)
+    ]
+    for (stream, command), command_id in zip(cycle(commands), command_ids(), strict=False):
+        yield Submission(stream, command_id, "ada", command, _BEGAN)
 
 
 def entries(size: int, head: Head = EMPTY) -> list[Entry]:

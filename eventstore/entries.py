@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
@@ -82,8 +81,7 @@ class Refusal(msgspec.Struct, frozen=True):
         return cls(refused.rule, refused.message, refused.remedy, refused.clause)
 
 
-@dataclass(frozen=True, slots=True)
-class Submission:
+class Submission(NamedTuple):
     """A command on its way to the log. `command` is canonical JSON (see `eventstore.wire`); `at` is when it was received."""
 
     stream: str
