@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from enum import Enum, auto
 from typing import NamedTuple, Protocol
@@ -36,9 +36,6 @@ class LogUnavailable(Exception):
 class Log(Protocol):
     """One consortium's log, and the derived tables beside it. Safe to use from several tasks and processes."""
 
-    overlaps: bool
-    """Whether somebody else works while an append is waited for, so that it pays to decide the next batch meanwhile."""
-
     async def head(self) -> Head:
         """The last entry."""
 
@@ -53,6 +50,9 @@ class Log(Protocol):
 
     async def append(self, entries: Sequence[Entry]) -> Appended:
         """Makes entries durable that follow one another, all or none. Compares `previous` of the first with the head."""
+
+    def begin(self, entries: Sequence[Entry]) -> Awaitable[Appended]:
+        """An `append` under way: it goes on while the caller does something else, and ends when it is awaited."""
 
     def exclusive(self) -> AbstractAsyncContextManager[None]:
         """Holds the log's write lock: inside, `append` on this object cannot be `BEHIND` what `read` showed."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from eventstore.entries import EMPTY, Entry, Head, head_of
@@ -12,8 +12,6 @@ from eventstore.log import Appended, Row
 
 class MemoryLog:
     """A log in one process's memory."""
-
-    overlaps = True
 
     def __init__(self) -> None:
         self._entries: list[Entry] = []
@@ -51,6 +49,10 @@ class MemoryLog:
             return await self._append(entries)
         async with self._lock:
             return await self._append(entries)
+
+    def begin(self, entries: Sequence[Entry]) -> Awaitable[Appended]:
+        """See `Log.begin`."""
+        return asyncio.create_task(self.append(entries))
 
     async def _append(self, entries: Sequence[Entry]) -> Appended:
         if not entries:

@@ -8,7 +8,7 @@ reader who follows positions misses none.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Final
 
@@ -62,8 +62,6 @@ _UNAVAILABLE: Final = (
 class PostgresLog:
     """A log in a database. Several processes may use it; make one object a process, inside a running event loop."""
 
-    overlaps = True
-
     def __init__(self, url: str) -> None:
         """Of the schema that the URL leads to (`?search_path=` names another than `public`)."""
         self._url = url
@@ -116,6 +114,10 @@ class PostgresLog:
             return await self._append(entries)
         async with self._turn:
             return await self._append(entries)
+
+    def begin(self, entries: Sequence[Entry]) -> Awaitable[Appended]:
+        """See `Log.begin`."""
+        return asyncio.create_task(self.append(entries))
 
     @asynccontextmanager
     async def exclusive(self) -> AsyncIterator[None]:

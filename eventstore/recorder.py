@@ -1,17 +1,16 @@
 """Recording: serial decisions under the log's write lock, many callers to a commit.
 
-Callers that ask while a commit is under way are decided together in the next one (group commit), and where somebody
-else does the writing, they are decided meanwhile, on top of what is not durable yet; nobody is answered before it is. A batch
-is decided against the head this worker knows, without holding any lock; the append compares the head. When another worker came
-between, its entries are taken in and the batch is decided again; after two such defeats the lock is held for one batch,
-so every worker gets its turn.
+Callers that ask while a commit is under way are decided together in the next one (group commit). When they are many they are
+decided meanwhile, on top of what is not durable yet; nobody is answered before it is. A batch is decided against the head
+this worker knows, without holding any lock; the append compares the head. When another worker came between, its entries are
+taken in and the batch is decided again; after two such defeats the lock is held for one batch, so every worker gets its turn.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, NamedTuple
 
@@ -107,7 +106,7 @@ class _Flight(NamedTuple):
     """A batch on its way to the log."""
 
     batch: _Batch
-    append: asyncio.Task[Appended]
+    append: Awaitable[Appended]
 
 
 class Recorder:
@@ -132,12 +131,13 @@ class Recorder:
         Raises `Malformed` for what is no command, `SameIdOtherCommand` for a reused id, and `LogUnavailable` when the log
         cannot be written: then the command may or may not be recorded, and asking again with the same id tells.
         """
-        if self._task is None:
-            self._task = asyncio.create_task(self._run(), name="recorder")
-        answer: asyncio.Future[Recorded] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(submission, answer))
-        self._wake.set()
-        return await answer
+        waiting = _Waiting(submission, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        if not await self._here(waiting):
+            if self._task is None:
+                self._task = asyncio.create_task(self._run(), name="recorder")
+            self._wake.set()
+        return await waiting.answer
 
     async def standing(self, stream: str) -> Standing:
         """What is true and owed on a stream, at least as of every answer this recorder has given."""
@@ -178,14 +178,25 @@ class Recorder:
         finally:
             self._lookers -= 1
 
+    async def _here(self, waiting: _Waiting) -> bool:
+        """Records a command where it is asked, if nobody else asks meanwhile: the way to another task and back takes as long as deciding."""
+        if self._turn.locked() or len(self._waiting) > 1:
+            return False
+        await asyncio.sleep(0)  # many callers find each other here
+        if self._turn.locked() or self._waiting != [waiting]:
+            return False
+        async with self._turn:
+            await self._alone(self._take(1))
+            self._replica.trim()
+        return True
+
     async def _run(self) -> None:
         while True:
             await self._wake.wait()
             self._wake.clear()
             while self._waiting:
                 async with self._turn:
-                    many = len(self._waiting) >= OVERLAPPING
-                    await (self._overlapping() if many and self.log.overlaps else self._alone(self._take(BATCH)))
+                    await (self._overlapping() if len(self._waiting) >= OVERLAPPING else self._alone(self._take(BATCH)))
                     self._replica.trim()
 
     def _take(self, most: int) -> Sequence[_Waiting]:
@@ -217,7 +228,7 @@ class Recorder:
                 self._replica.back(following.mark)
                 await self._alone(following.waiting)
                 continue
-            ahead = _Flight(following, asyncio.create_task(self.log.append(following.entries))) if following is not None else None
+            ahead = _Flight(following, self.log.begin(following.entries)) if following is not None else None
             if flight is not None:
                 self._settle(flight.batch)
             flight = ahead

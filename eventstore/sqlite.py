@@ -10,10 +10,13 @@ import fcntl
 import json
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import lru_cache
+from itertools import chain
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final, TypeVar
 
 import apsw
@@ -25,14 +28,11 @@ from eventstore.migrations import migrations, pending
 T = TypeVar("T")
 
 _COLUMNS: Final = ", ".join(Entry._fields)
-_INSERT: Final = f"INSERT INTO entries ({_COLUMNS}) VALUES ({', '.join('?' * len(Entry._fields))})"
-_INSERT_NEXT: Final = (
-    f"INSERT INTO entries ({_COLUMNS}) SELECT {', '.join('?' * len(Entry._fields))}"
-    " WHERE ? = coalesce((SELECT hash FROM entries ORDER BY position DESC LIMIT 1), zeroblob(32))"
-)
+_ROW: Final = f"({', '.join('?' * len(Entry._fields))})"
+_PRAGMAS: Final = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "trusted_schema = OFF")
 _TAIL: Final = "SELECT position, at, hash FROM entries ORDER BY position DESC LIMIT 1"
 _POLL_SECONDS: Final = 0.02
-_AT_ONCE_SECONDS: Final = 0.0005
+_AT_ONCE_SECONDS: Final = 0.002
 """Commits that usually take less are done in the event loop: the way to a thread and back takes as long. A slow disk gets the thread."""
 _MEMORY: Final = 0.9
 """How much of what commits usually take is remembered at each."""
@@ -40,8 +40,6 @@ _MEMORY: Final = 0.9
 
 class SqliteLog:
     """A log in a file. Several processes may use it; a lock file makes them take turns fairly."""
-
-    overlaps = False
 
     def __init__(self, path: Path) -> None:
         """Opens the file, and makes or migrates it. Raises `LogUnavailable` when it is no such file."""
@@ -83,15 +81,19 @@ class SqliteLog:
         """See `Log.append`."""
         if not entries:
             return Appended.DONE
-        work = self._timed(
-            lambda db: _insert_next(db, entries[0]) if len(entries) == 1 else _transaction(db, lambda db: _insert(db, entries))
-        )
-        if self._usual < _AT_ONCE_SECONDS and not self._exclusive.locked() and self._writer.idle and self._take_turn_at_once():
+        insert = self._timed(_insertion(entries))
+        if self._usual < _AT_ONCE_SECONDS and self._take_turn_at_once():
             try:
-                return self._writer.run_here(work)
+                return self._writer.run_here(insert)
             finally:
-                self._end_turn(None)
-        return await self._in_turn(work)
+                self._end_turn()
+        return await self._in_turn(insert)
+
+    def begin(self, entries: Sequence[Entry]) -> Awaitable[Appended]:
+        """See `Log.begin`."""
+        if not entries or not self._take_turn_at_once():
+            return asyncio.create_task(self.append(entries))
+        return _UnderWay(self._writer.start(self._ending_turn(self._timed(_insertion(entries)))), quick=self._usual < _AT_ONCE_SECONDS)
 
     @asynccontextmanager
     async def exclusive(self) -> AsyncIterator[None]:
@@ -200,17 +202,23 @@ class SqliteLog:
         return await self._in_turn(lambda db: _transaction(db, work))
 
     async def _in_turn(self, work: Callable[[apsw.Connection], T]) -> T:
-        def in_turn(db: apsw.Connection) -> T:
-            self._take_turn(db)
-            try:
-                return work(db)
-            finally:
-                self._end_turn(db)
-
         if self._holder is asyncio.current_task():
             return await self._writer.run(work)
         async with self._exclusive:
-            return await self._writer.run(in_turn)
+            return await self._writer.run(self._ending_turn(work, taken=False))
+
+    def _ending_turn(self, work: Callable[[apsw.Connection], T], *, taken: bool = True) -> Callable[[apsw.Connection], T]:
+        """The same work; the turn, which is taken before or now, ends with it."""
+
+        def in_turn(db: apsw.Connection) -> T:
+            if not taken:
+                self._take_turn(db)
+            try:
+                return work(db)
+            finally:
+                self._end_turn()
+
+        return in_turn
 
     def _timed(self, work: Callable[[apsw.Connection], T]) -> Callable[[apsw.Connection], T]:
         """The same work; how long it took is remembered."""
@@ -225,6 +233,9 @@ class SqliteLog:
         return timed
 
     def _take_turn_at_once(self) -> bool:
+        """Takes the turn if nobody has it, in this process or another."""
+        if self._exclusive.locked() or not self._writer.idle:
+            return False
         try:
             fcntl.flock(self._turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -235,8 +246,21 @@ class SqliteLog:
         # SQLite alone lets a busy writer starve the others (its waiters poll); the lock file queues them.
         fcntl.flock(self._turn, fcntl.LOCK_EX)
 
-    def _end_turn(self, _: apsw.Connection | None) -> None:
+    def _end_turn(self, _: apsw.Connection | None = None) -> None:
         fcntl.flock(self._turn, fcntl.LOCK_UN)
+
+
+class _UnderWay:
+    """An append in the writer's thread. A quick one is waited for on the spot: the way round the event loop takes as long as it does."""
+
+    def __init__(self, result: Future[Appended], *, quick: bool) -> None:
+        self._result = result
+        self._quick = quick
+
+    def __await__(self) -> Generator[Any, None, Appended]:
+        if self._quick:
+            return self._result.result()
+        return (yield from asyncio.wrap_future(self._result).__await__())
 
 
 class _Worker:
@@ -256,18 +280,25 @@ class _Worker:
     def run_here(self, work: Callable[[apsw.Connection], T]) -> T:
         """Does work in the calling thread, while the worker's own is idle. Raises `LogUnavailable`."""
         assert self.idle, "a connection is used by one thread at a time"
-        try:
-            return work(self._open())
-        except (apsw.Error, OSError) as error:
-            raise LogUnavailable(f"{self._path}: {error}") from error
+        return self._do(work)
 
     async def run(self, work: Callable[[apsw.Connection], T]) -> T:
         """Does work in the thread. Raises `LogUnavailable` for what SQLite cannot do now, a full disk among it."""
-        try:
-            self._last = self._thread.submit(lambda: work(self._open()))
-            return await asyncio.wrap_future(self._last)
-        except (apsw.Error, OSError) as error:
-            raise LogUnavailable(f"{self._path}: {error}") from error
+        running = self._last = self._thread.submit(self._do, work)
+        return await asyncio.wrap_future(running)
+
+    def start(self, work: Callable[[apsw.Connection], T]) -> Future[T]:
+        """Has the thread do work, and comes back when it does: it then needs the interpreter no more, and this thread may keep it."""
+        begun = Lock()
+        begun.acquire()
+
+        def begin() -> T:
+            begun.release()
+            return self._do(work)
+
+        running = self._last = self._thread.submit(begin)
+        begun.acquire()
+        return running
 
     async def close(self) -> None:
         """Closes the connection and ends the thread."""
@@ -276,11 +307,17 @@ class _Worker:
             await asyncio.get_running_loop().run_in_executor(self._thread, connection.close)
         self._thread.shutdown(wait=False)
 
+    def _do(self, work: Callable[[apsw.Connection], T]) -> T:
+        try:
+            return work(self._open())
+        except (apsw.Error, OSError) as error:
+            raise LogUnavailable(f"{self._path}: {error}") from error
+
     def _open(self) -> apsw.Connection:
         if self._connection is None:
             connection = apsw.Connection(str(self._path))
             connection.set_busy_timeout(5_000)
-            for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "trusted_schema = OFF"):
+            for pragma in _PRAGMAS:
                 connection.execute(f"PRAGMA {pragma}")
             self._connection = connection
         return self._connection
@@ -303,24 +340,26 @@ def _transaction(db: apsw.Connection, work: Callable[[apsw.Connection], T]) -> T
     return result
 
 
-def _insert_next(db: apsw.Connection, entry: Entry) -> Appended:
-    """One entry in one statement, which is a transaction of its own."""
-    try:
-        db.execute(_INSERT_NEXT, (*entry, entry.previous))
-    except apsw.ConstraintError:
-        return Appended.REPEATED
-    return Appended.DONE if db.changes() else Appended.BEHIND
+def _insertion(entries: Sequence[Entry]) -> Callable[[apsw.Connection], Appended]:
+    """All the entries in one statement, which is a transaction of its own."""
+    sql, bindings = _insert(len(entries)), (*chain.from_iterable(entries), entries[0].previous)
+
+    def insert(db: apsw.Connection) -> Appended:
+        try:
+            db.execute(sql, bindings)
+        except apsw.ConstraintError:
+            return Appended.REPEATED
+        return Appended.DONE if db.changes() else Appended.BEHIND
+
+    return insert
 
 
-def _insert(db: apsw.Connection, entries: Sequence[Entry]) -> Appended:
-    if _head(db).hash != entries[0].previous:
-        return Appended.BEHIND
-    try:
-        db.executemany(_INSERT, entries)
-    except apsw.ConstraintError:
-        db.execute("ROLLBACK")
-        return Appended.REPEATED
-    return Appended.DONE
+@lru_cache(maxsize=512)
+def _insert(rows: int) -> str:
+    return (
+        f"INSERT INTO entries ({_COLUMNS}) SELECT * FROM (VALUES {', '.join([_ROW] * rows)})"
+        " WHERE ? = coalesce((SELECT hash FROM entries ORDER BY position DESC LIMIT 1), zeroblob(32))"
+    )
 
 
 def _migrate(db: apsw.Connection) -> None:

@@ -61,7 +61,7 @@ def parse(process: Process[Any, Any, Any], command: bytes) -> Command:
     try:
         if msgspec.json.decode(command, type=_Kind).kind in _STEP_KINDS:
             return _STEP_COMMANDS.validate_json(command)
-        parsed: Command = process.commands.validate_json(command)
+        parsed: Command = process.commands.validator.validate_json(command)
     except ValidationError as error:
         raise Malformed("; ".join(_told(problem) for problem in error.errors(include_url=False, include_input=False)[:5])) from error
     return parsed

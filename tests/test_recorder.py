@@ -7,6 +7,7 @@ import json
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
+
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -123,9 +124,9 @@ async def test_an_id_is_never_used_for_another_command(worker: Workers, *, known
     await recorder.record(first)
     other = recorder if known_here else await worker()
     for changed in (
-        replace(grant(1), command_id=first.command_id),
-        replace(first, actor="tess"),
-        replace(first, stream="consortium/other"),
+        grant(1)._replace(command_id=first.command_id),
+        first._replace(actor="tess"),
+        first._replace(stream="consortium/other"),
     ):
         with pytest.raises(SameIdOtherCommand):
             await other.record(changed)
@@ -154,8 +155,8 @@ async def test_a_decision_sees_what_another_worker_recorded(worker: Workers) -> 
 async def test_time_on_the_log_never_goes_back(worker: Workers) -> None:
     recorder = await worker()
     await recorder.record(founding())
-    early = await recorder.record(replace(grant(1), at=START - timedelta(days=1)))
-    late = await recorder.record(replace(grant(2), at=START + timedelta(days=1)))
+    early = await recorder.record(grant(1)._replace(at=START - timedelta(days=1)))
+    late = await recorder.record(grant(2)._replace(at=START + timedelta(days=1)))
     assert early.entry.at == (await everything(recorder.log))[0].at < late.entry.at
 
 
@@ -171,7 +172,7 @@ async def test_bad_input_is_told_what_to_change_and_is_not_recorded(worker: Work
         with pytest.raises(Malformed, match=said):
             await recorder.record(Submission(ATLAS, str(uuid.uuid4()), "sam", command, START))
     with pytest.raises(Malformed, match="no process"):
-        await recorder.record(replace(grant(1), stream="nothing/atlas"))
+        await recorder.record(grant(1)._replace(stream="nothing/atlas"))
     await assert_sound(recorder.log, 1)
 
 
