@@ -29,6 +29,7 @@ from activities.messages import (
     StepRef,
 )
 from domain.kernel import Step, derived_id
+from domain.process import deadline_id
 from eventstore import recorder as store
 from eventstore.entries import Submission, instant
 from eventstore.log import LogUnavailable
@@ -112,10 +113,9 @@ class Recording:
         failed = "".join(f"\n- `{key}` failed: {reason[:200]}" for key, reason in sorted(state.failed.items())[:5])
         due = None
         if agenda.deadline is not None:
-            command = agenda.deadline.command.model_dump(mode="json")
             due = Due(
-                command_id=derived_id(stream, "deadline", command["kind"], agenda.deadline.at.isoformat()),
-                command=command, at=agenda.deadline.at, wake_at=self._clock.real_time(agenda.deadline.at),
+                command_id=deadline_id(stream, state, agenda.deadline), command=agenda.deadline.command.model_dump(mode="json"),
+                at=agenda.deadline.at, wake_at=self._clock.real_time(agenda.deadline.at),
             )  # fmt: skip
         return Standing(
             stream=stream, version=state.version, phase=headline.phase, line=headline.line,

@@ -20,6 +20,8 @@ from domain.kernel import (
     SERVICE,
     Agenda,
     Command,
+    CommandId,
+    Deadline,
     Event,
     Headline,
     Map,
@@ -30,6 +32,8 @@ from domain.kernel import (
     Refused,
     Step,
     StreamId,
+    canonical,
+    derived_id,
     digest_of,
     mapping,
 )
@@ -304,3 +308,15 @@ def agenda(process: Process[Any, Any, S], stream: Stream[S]) -> Agenda:
 def owe(step: Step) -> StepOwed:
     """The event by which a decision owes a step."""
     return StepOwed(step=step)
+
+
+# ---------------------------------------------------------------- what the system itself says
+
+
+def deadline_id(name: str, stream: Stream[Any], deadline: Deadline) -> CommandId:
+    """The id of a deadline's command on the stream of this name: asked again it is the same, until something happens there.
+
+    So an answer that was right while the stream stood otherwise, or one to another deadline at the same instant, is never taken for its own.
+    """
+    command = canonical(deadline.command).decode()
+    return derived_id(name, "deadline", command, deadline.at.isoformat(), str(stream.version))

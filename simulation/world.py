@@ -13,6 +13,7 @@ from itertools import count
 from typing import Any, Final
 
 from domain.kernel import SERVICE, Deadline, Step, derived_id
+from domain.process import deadline_id
 from eventstore.entries import Submission
 from eventstore.log import Log
 from eventstore.recorder import Recorded, Recorder, Standing
@@ -103,10 +104,10 @@ class Simulation:
         return [(standing.agenda.deadline.at, stream) for stream, standing in self._standings.items() if standing.agenda.deadline]
 
     async def _deadline(self, stream: str) -> None:
-        deadline = self._standings[stream].agenda.deadline
+        standing = self._standings[stream]
+        deadline = standing.agenda.deadline
         assert isinstance(deadline, Deadline)
-        command = deadline.command.model_dump(mode="json")
-        await self._record(stream, command, SERVICE, derived_id(stream, "deadline", deadline.command.kind, deadline.at.isoformat()))
+        await self._record(stream, deadline.command.model_dump(mode="json"), SERVICE, deadline_id(stream, standing.stream, deadline))
         assert self._standings[stream].agenda.deadline != deadline, f"{deadline.command.kind} on {stream} came, and still stands"
 
     async def _carry_out(self, stream: str, step: Step, attempt: int) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.common import SearchAttributeKey
 from temporalio.contrib.pydantic import pydantic_data_converter
@@ -183,6 +184,17 @@ async def test_a_deadline_comes_by_itself_and_by_name(site: Site) -> None:
         await site.until(stream, lambda stream: stream.state.rung)
         history = await site.handle(stream).fetch_history()
         assert '"ring"' in history.to_json() or "InJpbmci" in history.to_json()
+
+
+async def test_deadlines_at_one_instant_all_come_on_one_timer_whatever_happens_before(site: Site) -> None:
+    async with site.worker():
+        stream = site.name()
+        await site.give(stream, "begin", ring_seconds=3, bells=3)
+        for _ in range(4):
+            await site.give(stream, "poke")
+        await site.until(stream, lambda stream: stream.state.rung == 3)
+        started = EventType.EVENT_TYPE_TIMER_STARTED
+        assert [event.event_type for event in (await site.handle(stream).fetch_history()).events].count(started) == 1
 
 
 async def test_a_terminated_workflow_goes_on_when_it_is_started_again(site: Site) -> None:

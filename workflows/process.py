@@ -46,7 +46,7 @@ class ProcessWorkflow:
         self._seen = False
         self._under_way: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._timer: asyncio.Task[None] | None = None
-        self._timer_for = ""
+        self._timer_for: tuple[str, datetime] | None = None
         self._given: set[str] = set()
         self._giving = False
         self._draining = False
@@ -161,9 +161,9 @@ class ProcessWorkflow:
     # ------------------------------------------------------------ what is due
 
     def _set_timer(self) -> None:
-        """Keeps one timer, for the deadline that stands. One that was given and still stands is not given twice in a run."""
+        """Keeps one timer, for the deadline that stands. One that came and still stands is not given again until something else happens."""
         due = self._standing.due
-        wanted = due.command_id if due is not None and due.command_id not in self._given else ""
+        wanted = (due.kind, due.at) if due is not None and due.command_id not in self._given else None
         if wanted == self._timer_for or self._giving:
             return
         if self._timer is not None:
@@ -175,13 +175,23 @@ class ProcessWorkflow:
         wait = due.wake_at - workflow.now()
         if wait > timedelta():
             await workflow.sleep(wait, summary=due.kind)
+        due = self._as_it_stands(due)
         self._giving = True
         try:
-            await self._record_own(due.command_id, due.command, not_before=due.at)
-        finally:
             self._given.add(due.command_id)
+            recorded = await self._record_own(due.command_id, due.command, not_before=due.at)
+            still = recorded.standing.due
+            if still is not None and (still.command, still.at) == (due.command, due.at):
+                self._given.add(still.command_id)
+        finally:
             self._giving = False
+            self._timer_for = None
             self._seen = True
+
+    def _as_it_stands(self, due: Due) -> Due:
+        """The deadline by its id of now, which changes with whatever happens on the stream while it is waited for."""
+        standing = self._standing.due
+        return standing if standing is not None and (standing.kind, standing.at) == (due.kind, due.at) else due
 
     # ------------------------------------------------------------ the end
 
