@@ -27,6 +27,7 @@ from domain.kernel import (
     PersonId,
     Refused,
     Step,
+    asked_in,
     escaped,
     mapping,
     notify,
@@ -589,7 +590,7 @@ def _ask_for_vote(identity: Identity, context: Context) -> Events:
         "text": f"{identity.name} ({identity.country}, LEI {identity.lei}) asks to join as {identity.tier}.",
         "motion": {"stream": context.stream, "command": {"kind": "admit"}, "otherwise": {"kind": "decline"}},
     }  # fmt: skip
-    return (owe(tell(f"proposal/admit-{identity.member}", proposal, key="tell:admission")),)
+    return (owe(tell(asked_in("admit", identity.member), proposal, key="tell:admission")),)
 
 
 # ---------------------------------------------------------------- agreement
@@ -1060,7 +1061,7 @@ def describe(state: MembershipState) -> Headline:
         case Reviewing(identity=identity, hit=hit):
             return _headline("review", identity, f"a hit of {hit.score} in {escaped(hit.list)} is looked at", "office:compliance-reviewer")
         case Voting(identity=identity):
-            return _headline("voting", identity, f"the members decide in proposal/admit-{identity.member}")
+            return _headline("voting", identity, f"the members decide in {asked_in('admit', identity.member)}")
         case Signing(identity=identity, signer=None, sign_by=sign_by):
             return _headline("signing", identity, f"the agreement is to be signed by {sign_by.isoformat()}", f"member:{identity.member}")
         case Signing(identity=identity):
