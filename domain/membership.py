@@ -480,7 +480,10 @@ def _over(identity: Identity, outcome: Literal["rejected", "lapsed", "withdrawn"
 
 def _seated(member: MemberId, delegate: Delegate | SeatRepresentative, context: Context) -> Events:
     seated = RepresentativeSeated(member=member, person=delegate.person, capacity=delegate.capacity, at=context.at)
-    return (seated,) if delegate.public_key is None else (seated, KeyEnrolled(person=delegate.person, public_key=delegate.public_key))
+    if delegate.public_key is None:
+        return (seated,)
+    context.register.require_free(delegate.public_key, delegate.person)
+    return (seated, KeyEnrolled(person=delegate.person, public_key=delegate.public_key))
 
 
 def _screening_step(identity: Identity, number: int) -> Step:
@@ -499,6 +502,9 @@ def _require_applicant(member: MemberId, command: Apply, context: Context) -> No
         )
     if len(persons) != len(set(persons)):
         raise Refused("representative_named_twice", "a person is named twice", remedy="name each person once", clause="membership")
+    keys = [delegate.public_key for delegate in command.representatives if delegate.public_key]
+    if len(keys) != len(set(keys)):
+        raise Refused("key_taken", "two persons are named with one key", remedy="give each person a key of his own", clause="membership")
     for person in persons:
         _require_new(person, member, context)
     holder = context.register.entities.get(command.lei)
