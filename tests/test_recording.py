@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import pytest_asyncio
 
-from activities.messages import Due, Recorded, RecordRequest, Standing
+from activities.messages import Due, Envelope, Recorded, RecordRequest, Standing
 from activities.record import Recording
 from domain.kernel import SERVICE
 from eventstore.memory import MemoryLog
@@ -42,7 +42,8 @@ class Desk:
 
     async def _record(self, command_id: str, actor: str, command: dict[str, Any]) -> Recorded:
         later = START + timedelta(hours=2)
-        return await self._recording.record(RecordRequest(stream=STREAM, command_id=command_id, actor=actor, command=command, at=later))
+        request = RecordRequest(stream=STREAM, command_id=command_id, at=later)
+        return await self._recording.record(request, Envelope(actor=actor, command=command))
 
 
 @pytest_asyncio.fixture

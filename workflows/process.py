@@ -81,14 +81,10 @@ class ProcessWorkflow:
     async def command(self, name: str, args: Sequence[RawValue]) -> Receipt:
         """Records the command of this name; answers with its receipt, or fails with the refusal."""
         self._taken += 1
-        envelope = self._envelope(args)
         info = workflow.current_update_info()
         assert info is not None
-        request = RecordRequest(
-            stream=self._stream, command_id=info.id, actor=envelope.actor, command=envelope.command, at=workflow.now(),
-            signed=envelope.signed, signature=envelope.signature,
-        )  # fmt: skip
-        recorded = await self._record(request, retry=_UNLESS_BUG)
+        request = RecordRequest(stream=self._stream, command_id=info.id, at=workflow.now())
+        recorded = await self._record(request, args[0], retry=_UNLESS_BUG)
         if recorded.refusal is not None:
             refusal = recorded.refusal
             raise ApplicationError(refusal.message, refusal.model_dump(), recorded.receipt.position, type=REFUSED, non_retryable=True)
@@ -120,11 +116,11 @@ class ProcessWorkflow:
         )
         return standing
 
-    async def _record(self, request: RecordRequest, *, retry: RetryPolicy) -> Recorded:
+    async def _record(self, request: RecordRequest, envelope: Envelope | RawValue, *, retry: RetryPolicy) -> Recorded:
         self._recording += 1
         try:
             recorded: Recorded = await workflow.execute_local_activity(
-                "record", request, result_type=Recorded, start_to_close_timeout=_LOCAL, retry_policy=retry
+                "record", args=[request, envelope], result_type=Recorded, start_to_close_timeout=_LOCAL, retry_policy=retry
             )
         finally:
             self._recording -= 1
@@ -133,10 +129,8 @@ class ProcessWorkflow:
 
     async def _record_own(self, command_id: str, command: dict[str, Any], not_before: datetime | None = None) -> Recorded:
         """Records what the system itself says. A bug in a rule is waited out: a mended release takes up where this one stood."""
-        request = RecordRequest(
-            stream=self._stream, command_id=command_id, actor=SERVICE, command=command, at=workflow.now(), not_before=not_before
-        )  # fmt: skip
-        return await self._record(request, retry=_UNTIL_DONE)
+        request = RecordRequest(stream=self._stream, command_id=command_id, at=workflow.now(), not_before=not_before)
+        return await self._record(request, Envelope(actor=SERVICE, command=command), retry=_UNTIL_DONE)
 
     # ------------------------------------------------------------ what is owed
 
