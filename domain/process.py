@@ -232,6 +232,8 @@ class Stream(Generic[S]):
     """Of the owed steps those that wait for a person, with the reason."""
     tries: Map[str, int] = field(default_factory=mapping)
     """The try of each owed step: the version at which it was owed, or a person asked for it again. No two tries of a stream are alike."""
+    retried: Map[str, int] = field(default_factory=mapping)
+    """How often a person asked again for an owed step; those nobody asked for are not in it."""
 
 
 def decide(process: Process[Any, Any, S], stream: Stream[S], command: Command, context: Context) -> Sequence[Event]:
@@ -271,7 +273,8 @@ def _require_failed(stream: Stream[Any], key: str) -> None:
 def evolve(process: Process[Any, Any, S], stream: Stream[S], event: Event) -> Stream[S]:
     """The stream after an event. Copies, and never fails on a stored event."""
     if type(event) not in _COMMON:
-        return Stream(process.evolve(stream.state, event), stream.version + 1, stream.owed, stream.failed, stream.tries)
+        state = process.evolve(stream.state, event)
+        return Stream(state, stream.version + 1, stream.owed, stream.failed, stream.tries, stream.retried)
     return _obliged(stream, cast(Common, event))
 
 
@@ -282,11 +285,17 @@ def _obliged(stream: Stream[S], event: Common) -> Stream[S]:
         case StepOwed(step=step):
             return replace(stream, owed=stream.owed.set(step.key, step), tries=stream.tries.set(step.key, stream.version))
         case StepCarriedOut(step=key) | StepWaived(step=key):
-            return replace(stream, owed=_without(stream.owed, key), failed=_without(stream.failed, key), tries=_without(stream.tries, key))
+            return replace(
+                stream, owed=_without(stream.owed, key), failed=_without(stream.failed, key), tries=_without(stream.tries, key),
+                retried=_without(stream.retried, key),
+            )  # fmt: skip
         case StepFailed(step=key, reason=reason):
             return replace(stream, failed=stream.failed.set(key, reason))
         case StepRetried(step=key):
-            return replace(stream, failed=_without(stream.failed, key), tries=stream.tries.set(key, stream.version))
+            return replace(
+                stream, failed=_without(stream.failed, key), tries=stream.tries.set(key, stream.version),
+                retried=stream.retried.set(key, stream.retried.get(key, 0) + 1),
+            )  # fmt: skip
         case MandateExercised():
             return stream
 
@@ -320,3 +329,22 @@ def deadline_id(name: str, stream: Stream[Any], deadline: Deadline) -> CommandId
     """
     command = canonical(deadline.command).decode()
     return derived_id(name, "deadline", command, deadline.at.isoformat(), str(stream.version))
+
+
+def outcome_id(name: str, key: str, attempt: int) -> CommandId:
+    """The id of the outcome that one try of a step brought back."""
+    return derived_id(name, "outcome", key, str(attempt))
+
+
+def failure_id(name: str, key: str, attempt: int) -> CommandId:
+    """The id of the command that says that the outcome itself was not taken."""
+    return derived_id(name, "failure", key, str(attempt))
+
+
+def told_id(name: str, key: str, retries: int) -> CommandId:
+    """The id under which a `tell` of the stream of this name gives its command after so many retries by a person.
+
+    An answer under an id is for ever, a refusal too: whoever tells asks under the earlier ids first, so that what one of them
+    brought about is not told twice, and what all of them were refused is told anew.
+    """
+    return derived_id(name, "tell", key, *([str(retries)] if retries else ()))

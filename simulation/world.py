@@ -13,7 +13,7 @@ from itertools import count
 from typing import Any, Final
 
 from domain.kernel import SERVICE, Deadline, Step, derived_id
-from domain.process import deadline_id
+from domain.process import deadline_id, failure_id, outcome_id, told_id
 from eventstore.entries import Submission
 from eventstore.log import Log
 from eventstore.recorder import Recorded, Recorder, Standing
@@ -112,10 +112,10 @@ class Simulation:
 
     async def _carry_out(self, stream: str, step: Step, attempt: int) -> None:
         outcome = await self._answer(stream, step)
-        recorded = await self._record(stream, outcome, SERVICE, derived_id(stream, "outcome", step.key, str(attempt)))
+        recorded = await self._record(stream, outcome, SERVICE, outcome_id(stream, step.key, attempt))
         if recorded.refusal is not None:
             failure = {"kind": "fail_step", "step": step.key, "reason": f"{recorded.refusal.rule}: {recorded.refusal.message}"}
-            await self._record(stream, failure, SERVICE, derived_id(stream, "failure", step.key, str(attempt)))
+            await self._record(stream, failure, SERVICE, failure_id(stream, step.key, attempt))
 
     async def _answer(self, stream: str, step: Step) -> dict[str, Any]:
         if step.kind == "tell":
@@ -123,14 +123,13 @@ class Simulation:
         return await (self.bank.answer(step) if step.kind in bank.STEPS else self._outside(step))
 
     async def _tell(self, stream: str, step: Step) -> dict[str, Any]:
-        told = await self._record(step.data["stream"], step.data["command"], SERVICE, derived_id(stream, "tell", step.key))
-        if told.refusal is None:
-            return {"kind": "step_done", "step": step.key}
-        return {
-            "kind": "fail_step",
-            "step": step.key,
-            "reason": f"{step.data['stream']} refused: {told.refusal.rule}: {told.refusal.message}",
-        }
+        target, refused = step.data["stream"], ""
+        for retries in range(self._standings[stream].stream.retried.get(step.key, 0) + 1):
+            told = await self._record(target, step.data["command"], SERVICE, told_id(stream, step.key, retries))
+            if told.refusal is None:
+                return {"kind": "step_done", "step": step.key}
+            refused = f"{told.refusal.rule}: {told.refusal.message}"
+        return {"kind": "fail_step", "step": step.key, "reason": f"{target} refused: {refused}"}
 
     async def _record(self, stream: str, command: Mapping[str, Any], by: str, command_id: str) -> Recorded:
         submission = Submission(stream, command_id, by, canonical_command(json.dumps(command)), self.now)
