@@ -15,7 +15,7 @@ from pydantic import Field, TypeAdapter
 from domain.charter import Charter, Office
 from domain.kernel import SERVICE, Agenda, Command, Headline, Map, Message, PersonId, Refused, escaped, mapping
 from domain.process import Common, Context, Process, StepOwed
-from domain.register import CharterAdopted, KeyEnrolled, KeyRevoked, OfficeGranted, OfficeRevoked, PublicKey, Standing
+from domain.register import CharterAdopted, KeyEnrolled, KeyRevoked, OfficeGranted, OfficeRevoked, Person, PublicKey, Standing
 
 # ---------------------------------------------------------------- commands
 
@@ -60,7 +60,7 @@ class RevokeOffice(Command):
 
 
 class EnrolKey(Command):
-    """Let a key speak for a person. By that person, or the secretariat for an officer without one."""
+    """Let a key speak for a person with an office or a member. By that person, or the secretariat for an officer without one."""
 
     kind: Literal["enrol_key"] = "enrol_key"
     person: PersonId
@@ -91,17 +91,16 @@ class Unfounded:
 
 @dataclass(frozen=True, slots=True)
 class Founded:
-    """The charter in force, the officers and everybody's keys."""
+    """The charter in force and the officers."""
 
     version: int
     charter: Charter
     officers: Map[PersonId, frozenset[Office]]
-    keys: Map[PersonId, frozenset[str]]
 
 
 ConsortiumState = Unfounded | Founded
-SOLE: Final = (Office.SECRETARIAT, Office.TREASURER)
-"""Offices that may never stand empty."""
+SOLE: Final = (Office.SECRETARIAT, Office.TREASURER, Office.BOARD)
+"""Offices that may never stand empty: the board is who votes while there is no member."""
 
 # ---------------------------------------------------------------- decide
 
@@ -121,7 +120,7 @@ def decide(state: ConsortiumState, command: ConsortiumCommand, context: Context)
                     )
                 case AmendCharter() | GrantOffice() | RevokeOffice() | EnrolKey() | RevokeKey():
                     raise Refused("not_founded", "this consortium has not been founded yet", remedy="record `found` with a charter first")
-        case Founded(charter=current, officers=held, keys=keys):
+        case Founded(charter=current, officers=held):
             match command:
                 case Found():
                     raise Refused("already_founded", "this consortium has been founded", remedy="amend its charter by a proposal")
@@ -132,6 +131,7 @@ def decide(state: ConsortiumState, command: ConsortiumCommand, context: Context)
                     return (CharterAdopted(version=state.version + 1, charter=charter),)
                 case GrantOffice(person=person, office=office):
                     _require_appointer(office, context)
+                    _require_person(person)
                     return () if office in held.get(person, frozenset()) else (OfficeGranted(person=person, office=office),)
                 case RevokeOffice(person=person, office=office):
                     _require_appointer(office, context)
@@ -141,10 +141,10 @@ def decide(state: ConsortiumState, command: ConsortiumCommand, context: Context)
                     return (OfficeRevoked(person=person, office=office),)
                 case EnrolKey(person=person, public_key=key):
                     _require_self_or_secretariat(person, context)
-                    return () if key in keys.get(person, frozenset()) else (KeyEnrolled(person=person, public_key=key),)
+                    return () if key in _known(person, context).keys else _enrol(person, key, context)
                 case RevokeKey(person=person, public_key=key):
                     _require_self_or_secretariat(person, context)
-                    return (KeyRevoked(person=person, public_key=key),) if key in keys.get(person, frozenset()) else ()
+                    return (KeyRevoked(person=person, public_key=key),) if key in _known(person, context).keys else ()
 
 
 def _require_first(context: Context) -> None:
@@ -158,6 +158,9 @@ def _require_complete(officers: Sequence[Officer], context: Context) -> None:
     persons = [named.person for named in officers]
     if len(persons) != len(set(persons)) or SERVICE in persons:
         raise Refused("officer_named_twice", "each officer is named once, and none is called `service`", remedy="name each person once")
+    keys = [named.public_key for named in officers if named.public_key]
+    if len(keys) != len(set(keys)):
+        raise Refused("key_taken", "two officers are named with one key", remedy="give each officer a key of his own", clause="roles")
     for office in SOLE:
         if not any(office in named.offices for named in officers):
             raise Refused("office_vacant", f"nobody is named as {office}", remedy=f"name a {office}", clause="roles")
@@ -193,9 +196,38 @@ def _require_appointer(office: Office, context: Context) -> None:
         context.require_office(Office.SECRETARIAT)
 
 
+def _require_person(person: PersonId) -> None:
+    if person == SERVICE:
+        raise Refused(
+            "person_reserved", f"{SERVICE} is the system itself, and no person", remedy="name a person under another handle", clause="roles"
+        )
+
+
 def _require_self_or_secretariat(person: PersonId, context: Context) -> None:
     if context.actor != person:
         context.require_office(Office.SECRETARIAT)
+
+
+def _known(person: PersonId, context: Context) -> Person:
+    return context.register.people.get(person, Person())
+
+
+def _enrol(person: PersonId, key: str, context: Context) -> Sequence[KeyEnrolled]:
+    """A first key is vouched for by the secretariat; with it the person enrols the next ones himself."""
+    known = _known(person, context)
+    _require_person(person)
+    if not known.offices and (context.actor != person or not known.speaks_for):
+        raise Refused(
+            "not_an_officer", f"{person} holds no office", clause="roles",
+            remedy="grant the office first; who speaks for a member is named with his key by that member",
+        )  # fmt: skip
+    if context.actor != person and known.keys:
+        raise Refused(
+            "has_a_key", f"{person} has a key, and enrols others himself", clause="roles",
+            remedy="revoke the keys that are lost or stolen, then enrol a new one",
+        )  # fmt: skip
+    context.register.require_free(key, person)
+    return (KeyEnrolled(person=person, public_key=key),)
 
 
 # ---------------------------------------------------------------- evolve
@@ -207,27 +239,20 @@ def evolve(state: ConsortiumState, event: ConsortiumEvent) -> ConsortiumState:
         case CharterAdopted(version=version, charter=charter):
             match state:
                 case Unfounded():
-                    return Founded(version, charter, mapping(), mapping())
+                    return Founded(version, charter, mapping())
                 case Founded():
                     return replace(state, version=version, charter=charter)
         case OfficeGranted(person=person, office=office):
             return _officer(state, person, lambda offices: offices | {office})
         case OfficeRevoked(person=person, office=office):
             return _officer(state, person, lambda offices: offices - {office})
-        case KeyEnrolled(person=person, public_key=key):
-            return _keys(state, person, lambda keys: keys | {key})
-        case KeyRevoked(person=person, public_key=key):
-            return _keys(state, person, lambda keys: keys - {key})
+        case KeyEnrolled() | KeyRevoked():
+            return state
 
 
 def _officer(state: ConsortiumState, person: PersonId, change: Callable[[frozenset[Office]], frozenset[Office]]) -> ConsortiumState:
     assert isinstance(state, Founded)
     return replace(state, officers=state.officers.set(person, change(state.officers.get(person, frozenset()))))
-
-
-def _keys(state: ConsortiumState, person: PersonId, change: Callable[[frozenset[str]], frozenset[str]]) -> ConsortiumState:
-    assert isinstance(state, Founded)
-    return replace(state, keys=state.keys.set(person, change(state.keys.get(person, frozenset()))))
 
 
 # ---------------------------------------------------------------- agenda and describe

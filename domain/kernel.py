@@ -59,6 +59,24 @@ def slug_of(stream: str) -> str:
     return stream.partition("/")[2]
 
 
+ASKED: Final = ("admit", "extend", "question", "shortfall")
+"""What processes put to the vote by themselves: such a word begins the name of each of their proposals, and of nobody else's."""
+_LONGEST: Final = 64
+
+
+def asked_in(word: str, about: str, number: int | None = None) -> StreamId:
+    """The proposal in which a process asks something about itself, `proposal/<word>-<about>[-<number>]`.
+
+    Told again, it is the same; where the name is too long its end is a digest, so that two questions never share one.
+    """
+    assert word in ASKED, f"{word} is not reserved for processes"
+    slug = "-".join((word, about, *(() if number is None else (str(number),))))
+    if len(slug) > _LONGEST:
+        mark = hashlib.sha256(slug.encode()).hexdigest()[:16]
+        slug = f"{slug[: _LONGEST - len(mark) - 1].rstrip('-')}-{mark}"
+    return StreamId(f"proposal/{slug}")
+
+
 # ---------------------------------------------------------------- text
 
 _FORBIDDEN: Final = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))

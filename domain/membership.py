@@ -27,6 +27,7 @@ from domain.kernel import (
     PersonId,
     Refused,
     Step,
+    asked_in,
     escaped,
     mapping,
     notify,
@@ -479,7 +480,10 @@ def _over(identity: Identity, outcome: Literal["rejected", "lapsed", "withdrawn"
 
 def _seated(member: MemberId, delegate: Delegate | SeatRepresentative, context: Context) -> Events:
     seated = RepresentativeSeated(member=member, person=delegate.person, capacity=delegate.capacity, at=context.at)
-    return (seated,) if delegate.public_key is None else (seated, KeyEnrolled(person=delegate.person, public_key=delegate.public_key))
+    if delegate.public_key is None:
+        return (seated,)
+    context.register.require_free(delegate.public_key, delegate.person)
+    return (seated, KeyEnrolled(person=delegate.person, public_key=delegate.public_key))
 
 
 def _screening_step(identity: Identity, number: int) -> Step:
@@ -498,6 +502,9 @@ def _require_applicant(member: MemberId, command: Apply, context: Context) -> No
         )
     if len(persons) != len(set(persons)):
         raise Refused("representative_named_twice", "a person is named twice", remedy="name each person once", clause="membership")
+    keys = [delegate.public_key for delegate in command.representatives if delegate.public_key]
+    if len(keys) != len(set(keys)):
+        raise Refused("key_taken", "two persons are named with one key", remedy="give each person a key of his own", clause="membership")
     for person in persons:
         _require_new(person, member, context)
     holder = context.register.entities.get(command.lei)
@@ -589,7 +596,7 @@ def _ask_for_vote(identity: Identity, context: Context) -> Events:
         "text": f"{identity.name} ({identity.country}, LEI {identity.lei}) asks to join as {identity.tier}.",
         "motion": {"stream": context.stream, "command": {"kind": "admit"}, "otherwise": {"kind": "decline"}},
     }  # fmt: skip
-    return (owe(tell(f"proposal/admit-{identity.member}", proposal, key="tell:admission")),)
+    return (owe(tell(asked_in("admit", identity.member), proposal, key="tell:admission")),)
 
 
 # ---------------------------------------------------------------- agreement
@@ -1060,7 +1067,7 @@ def describe(state: MembershipState) -> Headline:
         case Reviewing(identity=identity, hit=hit):
             return _headline("review", identity, f"a hit of {hit.score} in {escaped(hit.list)} is looked at", "office:compliance-reviewer")
         case Voting(identity=identity):
-            return _headline("voting", identity, f"the members decide in proposal/admit-{identity.member}")
+            return _headline("voting", identity, f"the members decide in {asked_in('admit', identity.member)}")
         case Signing(identity=identity, signer=None, sign_by=sign_by):
             return _headline("signing", identity, f"the agreement is to be signed by {sign_by.isoformat()}", f"member:{identity.member}")
         case Signing(identity=identity):

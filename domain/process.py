@@ -72,6 +72,9 @@ class Context:
     register: Register
     mandate: Mandate | None = None
     """The vote that authorises exactly this command on this stream."""
+    owed: Mapping[str, Step] = field(default_factory=mapping)
+    failed: Mapping[str, str] = field(default_factory=mapping)
+    """The steps that the stream owes, and those of them that wait for a person."""
 
     @property
     def charter(self) -> Charter:
@@ -212,7 +215,7 @@ class Process(Generic[C, E, S]):
 
     name: str
     initial: S
-    decide: Callable[[S, C, Context], Sequence[E | StepOwed]]
+    decide: Callable[[S, C, Context], Sequence[E | StepEvent]]
     evolve: Callable[[S, E], S]
     agenda: Callable[[S], Agenda]
     describe: Callable[[S], Headline]
@@ -238,6 +241,7 @@ class Stream(Generic[S]):
 
 def decide(process: Process[Any, Any, S], stream: Stream[S], command: Command, context: Context) -> Sequence[Event]:
     """The events that follow from a command, or `Refused`. An answer to a step no longer owed is old news: nothing follows."""
+    context = replace(context, owed=stream.owed, failed=stream.failed)
     match command:
         case Outcome(step=key):
             context.require_service()

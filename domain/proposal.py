@@ -18,6 +18,7 @@ from pydantic import Field, TypeAdapter
 from domain import voting
 from domain.charter import DecisionRule, Office
 from domain.kernel import (
+    ASKED,
     SERVICE,
     Agenda,
     Deadline,
@@ -151,9 +152,12 @@ def decide(state: ProposalState, command: ProposalCommand, context: Context) -> 
         case Propose():
             match state:
                 case Unproposed():
+                    _require_own_name(context)
                     return _announce(command, context)
                 case Announced() | Open() | Timelocked() | Over() | Withdrawn():
-                    raise Refused("already_proposed", "this proposal has been made", remedy="give the new one a name of its own")
+                    raise Refused(
+                        "already_proposed", "this proposal has been made", remedy="give the new one a name of its own", clause="decisions"
+                    )
         case AmendProposal():
             match state:
                 case Announced():
@@ -213,7 +217,9 @@ def _not_now(rule: str, when: str, remedy: str) -> Refused:
 
 def _require_due(at: datetime, context: Context) -> None:
     if context.at < at:
-        raise Refused("not_due", f"this comes at {at.isoformat()}", remedy="wait: the system gives it when it is due")
+        raise Refused(
+            "not_due", f"this comes at {at.isoformat()}", remedy="wait: the system gives it when it is due", clause="decisions"
+        )  # fmt: skip
 
 
 # ---------------------------------------------------------------- announcing
@@ -233,6 +239,16 @@ def _announce(terms: Propose | AmendProposal, context: Context) -> Events:
         sponsor=context.actor, decision=decision, rule=rule, charter_version=context.register.version, opens_at=opens_at,
     )  # fmt: skip
     return (made,) if opens_at > context.at else (made, *_open(_announced(made), context))
+
+
+def _require_own_name(context: Context) -> None:
+    """The names under which processes ask are theirs: whoever took one would keep the question from ever being put."""
+    word, _, about = slug_of(context.stream).partition("-")
+    if context.actor != SERVICE and about and word in ASKED:
+        raise Refused(
+            "name_reserved", f"what is called {word}-… is put to the vote by the process it is about", clause="decisions",
+            remedy=f"give it a name that does not begin with {word}-",
+        )  # fmt: skip
 
 
 def _class_of(terms: Terms, context: Context) -> str:

@@ -430,6 +430,8 @@ class Register:
     """Of the charter in force; 0 before the founding."""
     charters: Map[int, Charter] = mapping()
     people: Map[PersonId, Person] = mapping()
+    keyholders: Map[str, PersonId] = mapping()
+    """For whom each key speaks."""
     members: Map[MemberId, Member] = mapping()
     terms: Map[MemberId, tuple[Term, ...]] = mapping()
     holdings: Map[MemberId, tuple[Holding, ...]] = mapping()
@@ -477,6 +479,16 @@ class Register:
     def holders(self, office: Office) -> tuple[PersonId, ...]:
         """Who holds an office now, in order."""
         return tuple(sorted(person for person, known in self.people.items() if office in known.offices))
+
+    def require_free(self, public_key: str, person: PersonId) -> None:
+        """Refuses a key that speaks for somebody else: a signature must tell who gave it."""
+        if self.keyholders.get(public_key, person) != person:
+            raise Refused(
+                "key_taken",
+                "this key speaks for another person",
+                remedy="make a key of one's own (`ssh-keygen -t ed25519`)",
+                clause="roles",
+            )
 
     def speaks_for(self, person: PersonId, member: MemberId) -> bool:
         """Whether the person is a representative of the member, or an alternate."""
@@ -545,9 +557,12 @@ def evolve(register: Register, fact: Fact) -> Register:
             return _person(register, person, replace(known, offices=known.offices - {office}))
         case KeyEnrolled(person=person, public_key=key):
             known = register.people.get(person, Person())
+            register = replace(register, keyholders=register.keyholders.set(key, person))
             return _person(register, person, replace(known, keys=known.keys | {key}))
         case KeyRevoked(person=person, public_key=key):
             known = register.people.get(person, Person())
+            if register.keyholders.get(key) == person:
+                register = replace(register, keyholders=register.keyholders.delete(key))
             return _person(register, person, replace(known, keys=known.keys - {key}))
         case RepresentativeSeated():
             return _seated(register, fact)

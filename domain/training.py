@@ -18,7 +18,22 @@ from pydantic import Field, TypeAdapter
 
 from domain import telemetry
 from domain.charter import Office
-from domain.kernel import SERVICE, Agenda, Deadline, Headline, Map, PersonId, Refused, Step, escaped, mapping, notify, slug_of, tell
+from domain.kernel import (
+    SERVICE,
+    Agenda,
+    Deadline,
+    Headline,
+    Map,
+    PersonId,
+    Refused,
+    Step,
+    asked_in,
+    escaped,
+    mapping,
+    notify,
+    slug_of,
+    tell,
+)
 from domain.money import display
 from domain.process import Common, Context, Process, StepOwed, owe
 from domain.register import RunReported
@@ -693,7 +708,7 @@ def _ask(book: Book, why: str, context: Context) -> Events:
     if book.asked:
         return ()
     number, run = book.question + 1, slug_of(context.stream)
-    stream = f"proposal/{run[:40].rstrip('-')}-question-{number}"
+    stream = asked_in("question", run, number)
     proposal = {
         "kind": "propose", "title": f"Shall the run {run} go on?",
         "text": f"{why[:1].upper()}{why[1:]}. Without a majority it is stopped; a change order is a proposal of its own.",

@@ -21,7 +21,7 @@ from pydantic import Field, TypeAdapter
 from domain.charter import Office, TreasuryTerms
 from domain.kernel import SERVICE, Agenda, Deadline, Headline, Refused, Step, escaped, notify, process_of, slug_of
 from domain.money import display
-from domain.process import Common, Context, Process, StepOwed, owe
+from domain.process import Common, Context, Process, StepOwed, StepWaived, owe
 from domain.reference import masked
 from domain.treasury_lines import Events, classified, folded, passed_on, received, returned_to_source
 from domain.treasury_messages import (
@@ -135,10 +135,8 @@ def decide(state: TreasuryState, command: TreasuryCommand, context: Context) -> 
                     return _name_payee(state, command, context)
                 case ApprovePayee():
                     return _approve_payee(state, command, context)
-                case BlockPayee(payee=payee, reason=reason):
-                    context.require_office(*_terms(context).payee_offices, clause="treasury.payee_offices")
-                    known = state.payees.get(payee, Payee())
-                    return () if known == Payee() else (PayeeBlocked(payee=payee, by=context.actor, reason=reason),)
+                case BlockPayee():
+                    return _block(state, command, context)
                 case OrderPayment():
                     return _order(state, command, context)
                 case ApprovePayment():
@@ -429,6 +427,20 @@ def _approve_payee(state: Open, command: ApprovePayee, context: Context) -> Even
     return (PayeeApproved(payee=command.payee, details=command.details, by=context.actor),)
 
 
+def _block(state: Open, command: BlockPayee, context: Context) -> Events:
+    """Nothing more goes there, nor does an order whose sending failed: no later try sends it. What is on its way cannot be held."""
+    context.require_office(*_terms(context).payee_offices, clause="treasury.payee_offices")
+    known = state.payees.get(command.payee, Payee())
+    blocked = () if known == Payee() else (PayeeBlocked(payee=command.payee, by=context.actor, reason=command.reason),)
+    held: Events = tuple(
+        event
+        for name, payment in sorted(state.payments.items())
+        if (payment.payee, payment.stage) == (command.payee, "sending") and _sending(name, payment) in context.failed
+        for event in _given_up(name, payment, command.reason, context)
+    )
+    return (*blocked, *held)
+
+
 # ---------------------------------------------------------------- payments
 
 
@@ -529,7 +541,12 @@ def _sent(state: Open, command: ApprovePayment, payment: Payment, account: Credi
         payment=command.payment, attempt=payment.attempt, message_id=message_id, end_to_end_id=end_to_end_id, debtor=state.account,
         creditor=account, amount=payment.amount, currency=payment.currency, text=payment.text, execute_on=day.date(), created_at=context.at,
     )  # fmt: skip
-    return (approved, owe(Step(kind="send_payment", key=f"pay:{command.payment}:{payment.attempt}", data=order.model_dump(mode="json"))))
+    return (approved, owe(Step(kind="send_payment", key=_sending(command.payment, payment), data=order.model_dump(mode="json"))))
+
+
+def _sending(name: str, payment: Payment) -> str:
+    """The key of the step that sends the present attempt."""
+    return f"pay:{name}:{payment.attempt}"
 
 
 def _failed(payment: str, attempt: int, code: str, reason: str, by: str | None = None) -> Events:
@@ -537,12 +554,25 @@ def _failed(payment: str, attempt: int, code: str, reason: str, by: str | None =
     return (PaymentFailed(payment=payment, attempt=attempt, code=code, reason=reason, by=by), owe(told))
 
 
+def _given_up(name: str, payment: Payment, reason: str, context: Context) -> Events:
+    """A person says that the bank will not pay the present attempt: a step that failed to send it is tried no more."""
+    step = _sending(name, payment)
+    closed = (StepWaived(step=step, reason=reason),) if step in context.failed else ()
+    return (*closed, *_failed(name, payment.attempt, "", reason, context.actor))
+
+
 def _record_rejection(state: Open, command: RecordRejection, context: Context) -> Events:
     context.require_office(Office.TREASURER)
     payment = _payment(state, command.payment)
+    step = _sending(command.payment, payment)
     match payment.stage:
+        case "sending" if step in context.owed and step not in context.failed:
+            raise Refused(
+                "payment_on_its_way", f"{command.payment} is being sent, and the bank may still take it",
+                remedy="wait for the bank's answer, or until the step fails", clause="treasury",
+            )  # fmt: skip
         case "sending" | "taken":
-            return _failed(command.payment, payment.attempt, "", command.reason, context.actor)
+            return _given_up(command.payment, payment, command.reason, context)
         case "failed":
             return ()
         case "ordered" | "confirmed" | "returned" | "cancelled":

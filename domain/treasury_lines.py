@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from domain.kernel import process_of, tell
-from domain.process import Context, StepOwed, owe
+from domain.process import Context, StepOwed, StepWaived, owe
 from domain.treasury_messages import (
     Line,
     LineBooked,
@@ -31,13 +31,13 @@ from domain.treasury_messages import (
 )
 from domain.treasury_state import Movement, Open, Payment, Place, evolve, handles
 
-Events = Sequence[TreasuryEvent | StepOwed]
+Events = Sequence[TreasuryEvent | StepOwed | StepWaived]
 
 
 def folded(state: Open, events: Events) -> Open:
     """The account after these events."""
     for event in events:
-        if not isinstance(event, StepOwed):
+        if not isinstance(event, StepOwed | StepWaived):
             after = evolve(state, event)
             assert isinstance(after, Open)
             state = after

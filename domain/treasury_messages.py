@@ -336,7 +336,7 @@ class ApprovePayee(Command):
 
 
 class BlockPayee(Command):
-    """Let no payment go to the payee until new details are approved. By an office that approves payees."""
+    """Let no payment go to the payee until new details are approved; one that could not be sent fails. By an office that approves payees."""
 
     kind: Literal["block_payee"] = "block_payee"
     payee: PayeeId
@@ -402,7 +402,7 @@ class PaymentRejected(Outcome):
 
 
 class RecordRejection(Command):
-    """The bank said later, and not by a statement, that it will not pay. By the treasurer, with the bank's reason."""
+    """The bank said later, and not by a statement, that it will not pay; not while the order is still being sent. By the treasurer, with the bank's reason."""
 
     kind: Literal["record_rejection"] = "record_rejection"
     payment: Slug

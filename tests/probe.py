@@ -189,3 +189,14 @@ class ProbeWorkflow(ProcessWorkflow):
     @workflow.run
     async def run(self) -> None:
         await self.drive()
+
+
+@workflow.defn(name="probe")
+class HurriedProbe(ProcessWorkflow):
+    """Drives a probe in runs that take few commands."""
+
+    most_updates = 20
+
+    @workflow.run
+    async def run(self) -> None:
+        await self.drive()

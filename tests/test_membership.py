@@ -5,7 +5,7 @@ withdrawn, left, terminated or expelled.
 
 | command | by whom | events | refusals (besides office_required, not_a_representative, service_only, not_in_this_phase) |
 | --- | --- | --- | --- |
-| apply | a representative named, the secretariat | application_received, legal_entity_named, ownership_declared, representative_seated…, key_enrolled… | handle_taken, handle_too_long, person_taken, representative_named_twice, entity_known, more_than_the_whole, holder_named_twice (`membership`), unknown_tier (`tiers`), tier_full (`tiers.<tier>`) |
+| apply | a representative named, the secretariat | application_received, legal_entity_named, ownership_declared, representative_seated…, key_enrolled… | handle_taken, handle_too_long, person_taken, representative_named_twice, key_taken, entity_known, more_than_the_whole, holder_named_twice (`membership`), unknown_tier (`tiers`), tier_full (`tiers.<tier>`) |
 | withdraw_application | a representative | representative_unseated…, legal_entity_released, application_ended | |
 | screening_completed | the service | screening_passed, or screening_hit; suspension_lifted, member_reinstated | |
 | judge_screening | a compliance reviewer | screening_judged, application_ended, member_suspended, suspension_lifted, member_reinstated | own_case, reason_missing (`membership`) |
@@ -17,7 +17,7 @@ withdrawn, left, terminated or expelled.
 | reverse_dues_payment | the treasury | dues_reversed, bank_reference_used | |
 | agree_payment_plan | the treasurer | payment_plan_agreed | plan_too_long (`membership.payment_plan_days`) |
 | suspend_for_default, lift_default | the service | member_suspended; suspension_lifted, member_reinstated | |
-| seat_representative, unseat_representative | a representative, the secretariat | representative_seated, key_enrolled, suspension_lifted, member_reinstated; representative_unseated, seat_vacated | person_taken (`membership`) |
+| seat_representative, unseat_representative | a representative, the secretariat | representative_seated, key_enrolled, suspension_lifted, member_reinstated; representative_unseated, seat_vacated | person_taken (`membership`), key_taken (`roles`) |
 | declare_ownership | a representative, the secretariat | ownership_declared | more_than_the_whole, holder_named_twice (`membership`) |
 | change_tier | a representative | tier_change_asked | unknown_tier (`tiers`), tier_full (`tiers.<tier>`) |
 | give_notice | a representative | departure_begun, member_departing | |
@@ -109,6 +109,7 @@ FEE = 50_000_000
 
 TODAY = START.date()
 KEY = "ssh-ed25519 " + "A" * 68
+OTHER_KEY = "ssh-ed25519 " + "B" * 68
 ADA = Delegate(person="ada", public_key=KEY)
 ALAN = Delegate(person="alan", capacity=Capacity.ALTERNATE)
 OVER = ("representative_unseated", "representative_unseated", "legal_entity_released", "application_ended")
@@ -763,11 +764,21 @@ def test_nobody_but_a_round_reports_a_default(command: Command) -> None:
 
 
 def test_a_member_seats_and_unseats_who_speaks_for_it() -> None:
-    story = member().when(SeatRepresentative(person="grace", public_key=KEY), by="ada").followed_by("representative_seated", "key_enrolled")
+    story = (
+        member()
+        .when(SeatRepresentative(person="grace", public_key=OTHER_KEY), by="ada")
+        .followed_by("representative_seated", "key_enrolled")
+    )
     story = story.when(UnseatRepresentative(person="ada"), by="grace", at=day(10)).followed_by("representative_unseated")
     assert not story.register.speaks_for("ada", "helio")
     assert [term.person for term in story.register.representatives("helio", day(9))] == ["ada", "grace", "alan"]
     assert [term.person for term in story.register.representatives("helio", day(10))] == ["grace", "alan"]
+
+
+def test_a_key_that_speaks_for_somebody_else_seats_nobody() -> None:
+    member().when(SeatRepresentative(person="grace", public_key=KEY), by="ada").refused("key_taken")
+    both = (ADA, Delegate(person="alan", public_key=KEY))
+    nobody().when(application(representatives=both), by="ada").refused("key_taken")
 
 
 def test_seating_or_unseating_somebody_again_changes_nothing() -> None:
@@ -1076,6 +1087,7 @@ async def test_the_two_thousandth_application_is_as_quick_as_the_first() -> None
     officers = (
         Officer(person="sam", offices=frozenset({Office.SECRETARIAT})),
         Officer(person="tess", offices=frozenset({Office.TREASURER})),
+        Officer(person="bo", offices=frozenset({Office.BOARD})),
     )
     recorder = Recorder(MemoryLog())
     founding = Found(charter=charter(), officers=officers)

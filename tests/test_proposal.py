@@ -2,7 +2,7 @@
 
 | command | by whom | events | refusals (clause `decisions.<class>`) |
 | --- | --- | --- | --- |
-| propose | a representative of an active member, an office that sponsors the class, the service | proposal_made, vote_opened | already_proposed, no_decision_class, class_follows_from_motion, not_a_sponsor, options_unfit, otherwise_reserved, opening_out_of_range |
+| propose | a representative of an active member, an office that sponsors the class, the service | proposal_made, vote_opened | already_proposed, name_reserved, no_decision_class, class_follows_from_motion, not_a_sponsor, options_unfit, otherwise_reserved, opening_out_of_range |
 | amend_proposal | the sponsor, before the opening | proposal_made | not_the_sponsor, not_amendable, and those of propose |
 | withdraw_proposal | the sponsor, before anybody voted | proposal_withdrawn; mandate_granted of `otherwise` | not_the_sponsor, not_withdrawable |
 | open_vote, close_vote, execute | the service, when due | vote_opened; vote_closed, vote_decided; proposal_executed, mandate_granted | service_only, not_due |
@@ -25,7 +25,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.charter import Office
-from domain.kernel import digest_of
+from domain.kernel import ASKED, asked_in, digest_of, process_of
 from domain.proposal import PROPOSAL, Open, Over, Timelocked
 from domain.proposal_messages import (
     AmendProposal,
@@ -116,6 +116,24 @@ def test_without_notice_the_vote_opens_at_once_and_the_roll_is_told() -> None:
 
 def test_a_proposal_is_made_once() -> None:
     admission().when(Propose(title="Again", motion=JOIN), by="sam").refused("already_proposed")
+
+
+@pytest.mark.parametrize("name", ["admit-zenith", "extend-atlas-1", "shortfall-atlas-1-2", "question-atlas-1-1"])
+def test_nobody_takes_the_name_under_which_a_process_asks(name: str) -> None:
+    squatted = story(stream=f"proposal/{name}").when(Propose(title="Mine", motion=JOIN), by="sam").refused("name_reserved")
+    assert squatted.when(Propose(title="Admit Zenith", motion=ADMIT)).phase == "open"
+
+
+@pytest.mark.parametrize("name", ["admittance-rules", "extend", "questions-1"])
+def test_a_name_that_only_looks_like_a_reserved_one_is_free(name: str) -> None:
+    assert story(stream=f"proposal/{name}").when(Propose(title="Mine", motion=JOIN), by="sam").phase == "open"
+
+
+@given(st.sets(st.text("ab-", min_size=1, max_size=64).map(lambda text: f"r{text}r"), min_size=2, max_size=2), st.integers(1, 12))
+def test_what_processes_ask_about_different_things_never_shares_a_name(abouts: set[str], number: int) -> None:
+    names = {asked_in(word, about[:64], asked) for word in ASKED for about in abouts for asked in (None, number)}
+    assert len(names) == len(ASKED) * len({about[:64] for about in abouts}) * 2
+    assert all(process_of(name) == "proposal" for name in names)
 
 
 def test_the_class_follows_from_the_motion_whatever_the_sponsor_says() -> None:

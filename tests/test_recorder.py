@@ -7,7 +7,6 @@ import json
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
-
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -66,6 +65,7 @@ def founding() -> Submission:
     officers = (
         Officer(person="sam", offices=frozenset({Office.SECRETARIAT})),
         Officer(person="tess", offices=frozenset({Office.TREASURER})),
+        Officer(person="bo", offices=frozenset({Office.BOARD})),
     )
     return submission(Found(charter=charter(), officers=officers))
 
@@ -246,7 +246,7 @@ async def test_a_forged_snapshot_runs_no_code(worker: Workers) -> None:
     await recorder.record(founding())
     forged = b"cos\nsystem\n(S'echo forged'\ntR."
     await recorder.log.save_snapshot("register", snapshots.shape(), 1, forged)
-    assert (await (await worker()).standing(ATLAS)).stream.version == 3
+    assert (await (await worker()).standing(ATLAS)).stream.version == 4
 
 
 async def test_reexecution_names_an_entry_that_the_rules_did_not_demand(worker: Workers) -> None:

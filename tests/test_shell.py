@@ -35,9 +35,12 @@ from eventstore.entries import Submission
 from eventstore.recorder import Recorder
 from eventstore.sqlite import SqliteLog
 from eventstore.wire import canonical_command
-from tests.probe import PROBE, Probe, ProbeWorkflow
+from tests.probe import PROBE, HurriedProbe, Probe, ProbeWorkflow
 from tests.stories import OFFICERS, START, charter
+from workflows.process import ProcessWorkflow
 
+EVENTS_A_RUN = 400
+"""After so many events the server suggests a new run: soon, so that tests see several."""
 FOUNDED: Final = (
     "consortium/atlas",
     {
@@ -51,7 +54,8 @@ FAST = {"work": Policy(attempts=2), "tell": Policy(attempts=0)}
 @pytest_asyncio.fixture(scope="module")
 async def temporal() -> AsyncIterator[Client]:
     attributes = [text for name in worker.SEARCH_ATTRIBUTES for text in ("--search-attribute", name)]
-    dynamic = [text for name in worker.DEV_SERVER for text in ("--dynamic-config-value", name)]
+    settings = (*worker.DEV_SERVER, f"limit.historyCount.suggestContinueAsNew={EVENTS_A_RUN}")
+    dynamic = [text for name in settings for text in ("--dynamic-config-value", name)]
     async with await WorkflowEnvironment.start_local(
         dev_server_existing_path=worker.binary("temporal"),
         data_converter=pydantic_data_converter,
@@ -83,12 +87,12 @@ class Site:
         await self.log.close()
 
     @asynccontextmanager
-    async def worker(self, work: Callable[[Step], Any] = works) -> AsyncIterator[None]:
+    async def worker(self, work: Callable[[Step], Any] = works, workflow: type[ProcessWorkflow] = ProbeWorkflow) -> AsyncIterator[None]:
         recording = Recording(self.recorder, policies=FAST)
         activities = [*recording.activities(), recording.carrying_out("work", work)]
         activities.append(recording.carrying_out("tell", Tell(self.sender, recording.retried)))
         async with Worker(
-            self.client, task_queue=self.queue, workflows=[ProbeWorkflow], activities=activities, workflow_runner=worker.sandbox()
+            self.client, task_queue=self.queue, workflows=[workflow], activities=activities, workflow_runner=worker.sandbox()
         ):  # fmt: skip
             yield
 
@@ -283,17 +287,64 @@ async def test_history_stays_bounded_while_commands_keep_coming(site: Site) -> N
     async with site.worker():
         stream = site.name()
         await site.give(stream, "begin", work=1)
-        calls = iter(range(900))
+        calls = iter(range(300))
 
         async def poke() -> None:
             for _ in calls:
                 await site.give(stream, "poke")
 
         await asyncio.gather(*(poke() for _ in range(8)))
-        assert (await site.state(stream)).pokes == 900
+        assert (await site.state(stream)).pokes == 300
         description = await site.handle(stream).describe()
         assert description.status == WorkflowExecutionStatus.RUNNING
-        assert description.history_length < 5_000
+        assert description.history_length < EVENTS_A_RUN * 2
+
+
+async def test_a_long_step_keeps_its_run_while_commands_and_deadlines_go_on(site: Site) -> None:
+    ended, begun = asyncio.Event(), 0
+
+    async def takes_long(step: Step) -> dict[str, Any]:
+        nonlocal begun
+        begun += 1
+        await ended.wait()
+        return await works(step)
+
+    async with site.worker(takes_long):
+        stream = site.name()
+        await site.give(stream, "begin", work=1, ring_seconds=3)
+        first = await site.handle(stream).describe()
+        while not (await site.state(stream)).rung or (await site.handle(stream).describe()).history_length < EVENTS_A_RUN * 2:
+            await site.give(stream, "poke")
+        assert (await site.handle(stream).describe()).run_id == first.run_id
+        ended.set()
+        await site.until(stream, lambda stream: not stream.owed)
+        await site.give(stream, "poke")
+        async with asyncio.timeout(20):
+            while (await site.handle(stream).describe()).run_id == first.run_id:
+                await asyncio.sleep(0.1)
+        assert begun == 1
+
+
+async def test_a_run_that_can_take_no_more_leaves_its_step_to_the_next(site: Site) -> None:
+    ended, begun = asyncio.Event(), 0
+
+    async def takes_long(step: Step) -> dict[str, Any]:
+        nonlocal begun
+        begun += 1
+        await ended.wait()
+        return await works(step)
+
+    async with site.worker(takes_long, HurriedProbe):
+        stream = site.name()
+        await site.give(stream, "begin", work=1)
+        first = await site.handle(stream).describe()
+        for _ in range(HurriedProbe.most_updates * 2):
+            await site.give(stream, "poke")
+        assert (await site.handle(stream).describe()).run_id != first.run_id
+        assert begun > 1
+        ended.set()
+        state = await site.until(stream, lambda stream: not stream.owed)
+        assert (state.pokes, state.results) == (HurriedProbe.most_updates * 2, ("work:000",))
 
 
 async def test_commands_sent_while_no_worker_runs_are_answered_when_one_comes(site: Site) -> None:

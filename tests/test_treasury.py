@@ -18,11 +18,11 @@ or doubted, then booked or dismissed. A payment is ordered, sending, taken, conf
 | turn_away_payment | service | line_unmatched | |
 | name_payee | treasurer; a member's own by its representative | payee_named | not_a_representative |
 | approve_payee | the charter's `payee_offices`, not who named it | payee_signed, payee_approved | no_such_details, same_person |
-| block_payee | the charter's `payee_offices` | payee_blocked | |
+| block_payee | the charter's `payee_offices` | payee_blocked, payment_failed | |
 | order_payment | service for other streams; treasurer for the treasury | payment_ordered | no_source, payment_exists, wrong_currency |
 | approve_payment | the charter's `approval_offices`, different people, not the orderer | payment_signed, payment_approved | no_such_payment, payment_not_ordered, same_person, payee_not_approved, digest_differs, more_than_held |
 | payment_accepted, payment_rejected | service | payment_taken, payment_failed | |
-| record_rejection | treasurer | payment_failed | no_such_payment, payment_not_sent |
+| record_rejection | treasurer | payment_failed | no_such_payment, payment_not_sent, payment_on_its_way |
 | retry_payment | treasurer | payment_renewed | no_such_payment, payment_not_failed |
 | cancel_payment | treasurer | payment_cancelled, line_unmatched | no_such_payment, payment_under_way |
 
@@ -44,6 +44,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from domain.process import FailStep, RetryStep, WaiveStep
 from domain.reference import creditor_reference
 from domain.register import PaymentExpected
 from domain.treasury import TREASURY
@@ -610,6 +611,27 @@ def test_a_rejection_that_the_bank_told_later_is_recorded_by_the_treasurer() -> 
     ordered(opened()).when(ask, by="tess").refused("payment_not_sent")
     shown = imported(story, line(400_000, side="debit", end_to_end_id=own_id()), name="b")
     assert "payment_confirmed" in kinds(shown), "the statement is right"
+
+
+def test_no_rejection_is_recorded_of_an_order_that_the_bank_may_still_get() -> None:
+    ask = RecordRejection(payment="p1", reason="the bank never had it")
+    sent().when(ask, by="tess").refused("payment_on_its_way")
+    stuck = sent().when(FailStep(step="pay:p1:1", reason="the bank does not say"))
+    story = stuck.when(ask, by="tess").followed_by("step_waived", "payment_failed")
+    story.when(RetryStep(step="pay:p1:1"), by="sam").refused("step_not_failed")
+    story = signed(story.when(RetryPayment(payment="p1"), by="tess")).followed_by("payment_approved")
+    assert [step.key for step in story.steps if step.kind == "send_payment"] == ["pay:p1:2"]
+    waived = stuck.when(WaiveStep(step="pay:p1:1", reason="we ask the bank"), by="sam")
+    waived.when(ask, by="tess").followed_by("payment_failed")
+
+
+def test_an_order_to_a_blocked_payee_that_could_not_be_sent_is_sent_no_more() -> None:
+    block = BlockPayee(payee="cloud", reason="fraud")
+    sent().when(block, by="theo").followed_by("payee_blocked")
+    stuck = sent().when(FailStep(step="pay:p1:1", reason="no line to the bank"))
+    story = stuck.when(block, by="theo").followed_by("payee_blocked", "step_waived", "payment_failed")
+    story.when(block, by="theo").then()
+    assert not [step for step in story.steps if step.kind == "send_payment"]
 
 
 def test_a_payment_that_comes_back_is_told_and_paid_anew_or_given_up() -> None:

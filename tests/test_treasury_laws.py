@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from domain.kernel import SERVICE, Command, Event
+from domain.process import FailStep
 from domain.reference import IBAN_LENGTHS, creditor_reference, parse_iban, parse_reference, shown_reference
 from domain.register import PaymentExpected
 from domain.treasury import TREASURY
@@ -302,7 +303,7 @@ class Treasuries(RuleBasedStateMachine):
 
     @rule(
         choice=st.integers(0, 50),
-        what=st.sampled_from(("taken", "rejected", "shown", "shown", "shown twice", "back", "claimed back", "later no")),
+        what=st.sampled_from(("taken", "rejected", "shown", "shown", "shown twice", "back", "claimed back", "later no", "unsent")),
     )
     def the_bank_answers(self, choice: int, what: str) -> None:
         stages = {"back": {"confirmed"}, "claimed back": {"confirmed"}}.get(what, {"sending", "taken"})
@@ -317,7 +318,9 @@ class Treasuries(RuleBasedStateMachine):
             self.give(PaymentAccepted(step=step, payment=name, attempt=payment.attempt))
         elif what == "rejected":
             self.give(PaymentRejected(step=step, payment=name, attempt=payment.attempt, reason="no"))
-        elif what == "later no":
+        elif what in {"later no", "unsent"}:
+            if what == "unsent":
+                self.give(FailStep(step=step, reason="no answer"))
             self.give(RecordRejection(payment=name, reason="no"), "tess")
         else:
             side, reversal = ("debit", False) if what.startswith("shown") else ("credit", what == "claimed back")

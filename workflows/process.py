@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar, NoReturn
 
 from temporalio import workflow
 from temporalio.common import RawValue, RetryPolicy, SearchAttributeKey
@@ -21,6 +21,9 @@ with workflow.unsafe.imports_passed_through():
 SERVICE = "service"
 LARGEST_UPDATE = 80 * 1024
 """Bytes of an envelope: a command of 64 KiB and its signature."""
+LONGEST_RUN = 20_000
+LARGEST_RUN = 20 * 1024 * 1024
+"""Events and bytes of a history that is continued whatever is under way: the server ends a workflow at 51,200 events or 50 MB."""
 
 PHASE = SearchAttributeKey.for_keyword("Phase")
 WAITS_FOR = SearchAttributeKey.for_keyword_list("WaitsFor")
@@ -40,6 +43,9 @@ _UNKNOWN = Standing(
 class ProcessWorkflow:
     """Drives one stream, whatever its process. A workflow class adds its name and a `run` that calls `drive`."""
 
+    most_updates: ClassVar[int] = 1_900
+    """Commands that one run takes; the server takes 2,000 and no more."""
+
     def __init__(self) -> None:
         self._stream = workflow.info().workflow_id
         self._standing = _UNKNOWN
@@ -49,6 +55,8 @@ class ProcessWorkflow:
         self._timer_for: tuple[str, datetime] | None = None
         self._given: set[str] = set()
         self._giving = False
+        self._taken = 0
+        self._recording = 0
         self._draining = False
         self._shown: tuple[object, ...] = ()
 
@@ -58,20 +66,21 @@ class ProcessWorkflow:
         while True:
             self._seen = False
             self._show()
+            if self._outgrown() and not self._over():
+                await self._continue_as_new()
             self._start_steps()
             self._set_timer()
             if self._over():
                 await workflow.wait_condition(lambda: self._seen or workflow.all_handlers_finished())
                 if not self._seen:
                     return
-            elif workflow.info().is_continue_as_new_suggested():
-                await self._continue_as_new()
             else:
-                await workflow.wait_condition(lambda: self._seen or self._over() or workflow.info().is_continue_as_new_suggested())
+                await workflow.wait_condition(lambda: self._seen or self._over() or self._outgrown())
 
     @workflow.update(dynamic=True)
     async def command(self, name: str, args: Sequence[RawValue]) -> Receipt:
         """Records the command of this name; answers with its receipt, or fails with the refusal."""
+        self._taken += 1
         envelope = self._envelope(args)
         info = workflow.current_update_info()
         assert info is not None
@@ -112,9 +121,13 @@ class ProcessWorkflow:
         return standing
 
     async def _record(self, request: RecordRequest, *, retry: RetryPolicy) -> Recorded:
-        recorded: Recorded = await workflow.execute_local_activity(
-            "record", request, result_type=Recorded, start_to_close_timeout=_LOCAL, retry_policy=retry
-        )
+        self._recording += 1
+        try:
+            recorded: Recorded = await workflow.execute_local_activity(
+                "record", request, result_type=Recorded, start_to_close_timeout=_LOCAL, retry_policy=retry
+            )
+        finally:
+            self._recording -= 1
         self._see(recorded.standing)
         return recorded
 
@@ -130,7 +143,7 @@ class ProcessWorkflow:
     def _start_steps(self) -> None:
         self._under_way = {key: task for key, task in self._under_way.items() if not task.done()}
         for step in self._standing.steps:
-            if (step.key, step.attempt) not in self._under_way and not self._draining:
+            if (step.key, step.attempt) not in self._under_way:
                 self._under_way[step.key, step.attempt] = asyncio.create_task(self._carry_out(step))
 
     async def _carry_out(self, step: Owed) -> None:
@@ -204,10 +217,18 @@ class ProcessWorkflow:
     def _working(self) -> bool:
         return self._giving or any(not task.done() for task in self._under_way.values())
 
-    async def _continue_as_new(self) -> None:
-        """Starts a new run when nobody is in the middle of something; a timer is set again from the log."""
+    def _outgrown(self) -> bool:
+        """Whether a new run is to begin: when one is due and no step is under way, so that none is carried out by two runs at once;
+        at the latest when the server would soon take no more.
+        """
+        info = workflow.info()
+        full = info.get_current_history_length() > LONGEST_RUN or info.get_current_history_size() > LARGEST_RUN
+        return full or self._taken >= self.most_updates or (info.is_continue_as_new_suggested() and not self._working())
+
+    async def _continue_as_new(self) -> NoReturn:
+        """Starts a new run when nothing is being recorded; its timer and its steps come from the log again."""
         self._draining = True
-        await workflow.wait_condition(lambda: workflow.all_handlers_finished() and not self._working())
+        await workflow.wait_condition(lambda: workflow.all_handlers_finished() and not self._recording)
         workflow.continue_as_new()
 
     # ------------------------------------------------------------ what people see
