@@ -1,7 +1,8 @@
 """Every process on a virtual clock: years in moments, for laws, rehearsals and what-ifs.
 
-The simulation does what the durable shell does, in one fixed order: it carries out owed steps, gives deadlines when they
-come, and records every outcome. What the outside world answers is scripted.
+The simulation does what the durable shell does: it carries out owed steps, gives deadlines when they come, and records every
+outcome. What the outside world answers is scripted. Steps that are shown together are carried out in an order of chance, as on
+many workers; one seed is one order.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from itertools import count
+from random import Random
 from typing import Any, Final
 
 from domain.kernel import SERVICE, Deadline, Step, derived_id
@@ -41,13 +43,14 @@ async def agreeable(step: Step) -> dict[str, Any]:
 class Simulation:
     """A consortium on a virtual clock with a bank of its own, used by one task at a time."""
 
-    def __init__(self, start: datetime, log: Log, outside: Outside = agreeable) -> None:
+    def __init__(self, start: datetime, log: Log, outside: Outside = agreeable, seed: int = 0) -> None:
         self.now = start
         self.bank = Bank(lambda: self.now)
         self.recorder = Recorder(log)
         self._outside = outside
         self._standings: dict[str, Standing] = {}
         self._numbers = count(1)
+        self._chance = Random(seed)  # noqa: S311  an order, no secret
 
     async def give(self, stream: str, command: Mapping[str, Any], by: str, command_id: str = "") -> Recorded:
         """A person gives a command now; whatever it brings about at once is carried out."""
@@ -58,12 +61,16 @@ class Simulation:
     async def settle(self) -> None:
         """Carries out every owed step, and those that follow from them."""
         for _ in range(PATIENCE):
-            owed = [(stream, standing) for stream, standing in sorted(self._standings.items()) if standing.agenda.steps]
+            owed = [
+                (stream, step, standing.stream.tries[step.key])
+                for stream, standing in sorted(self._standings.items())
+                for step in standing.agenda.steps
+            ]
             if not owed:
                 return
-            for stream, standing in owed:
-                for step in standing.agenda.steps:
-                    await self._carry_out(stream, step, standing.stream.tries[step.key])
+            self._chance.shuffle(owed)
+            for stream, step, attempt in owed:
+                await self._carry_out(stream, step, attempt)
         raise AssertionError("the simulation does not come to rest: steps are owed again and again")
 
     async def advance(self, to: datetime) -> None:
