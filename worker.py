@@ -190,7 +190,7 @@ def now() -> datetime:
 def compose(client: Client, recorder: Recorder, chosen: Settings, *, clock: Clock = TRUE) -> Worker:
     """A worker for every process, recording with this recorder."""
     recording = Recording(recorder, clock, POLICIES)
-    steps: Mapping[str, CarryOut] = {"tell": Tell(Sender(client, chosen.task_queue)), **outside(chosen, recorder)}
+    steps: Mapping[str, CarryOut] = {"tell": Tell(Sender(client, chosen.task_queue), recording.retried), **outside(chosen, recorder)}
     return Worker(
         client,
         task_queue=chosen.task_queue,

@@ -29,8 +29,8 @@ from activities.messages import (
     Standing,
     StepRef,
 )
-from domain.kernel import Step, derived_id
-from domain.process import deadline_id
+from domain.kernel import Step
+from domain.process import deadline_id, failure_id, outcome_id
 from eventstore import recorder as store
 from eventstore.entries import Submission, instant
 from eventstore.log import LogUnavailable
@@ -99,6 +99,10 @@ class Recording:
         """An owed step with its data, or `None` when it is owed no longer."""
         return (await self._recorder.standing(stream)).stream.owed.get(key)
 
+    async def retried(self, stream: str, key: str) -> int:
+        """How often a person asked again for an owed step."""
+        return (await self._recorder.standing(stream)).stream.retried.get(key, 0)
+
     def carrying_out(self, kind: str, carry_out: Callable[[Step], Awaitable[dict[str, Any]]]) -> Callable[..., Any]:
         """The activity for steps of a kind. It reads the step from the log, and does nothing for one no longer owed."""
 
@@ -129,8 +133,8 @@ class Recording:
     def _owed(self, stream: str, step: Step, attempt: int) -> Owed:
         policy = self._policies.get(step.kind, Policy())
         return Owed(
-            kind=step.kind, key=step.key, attempt=attempt, outcome_id=derived_id(stream, "outcome", step.key, str(attempt)),
-            failure_id=derived_id(stream, "failure", step.key, str(attempt)),
+            kind=step.kind, key=step.key, attempt=attempt, outcome_id=outcome_id(stream, step.key, attempt),
+            failure_id=failure_id(stream, step.key, attempt),
             start_to_close_seconds=int(policy.start_to_close.total_seconds()), heartbeat_seconds=int(policy.heartbeat.total_seconds()),
             attempts=policy.attempts,
         )  # fmt: skip

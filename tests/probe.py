@@ -34,7 +34,7 @@ class Poke(Command):
 
 
 class Muffle(Command):
-    """Ring no bell, or again."""
+    """Ring no bell and take no poke, or again."""
 
     kind: Literal["muffle"] = "muffle"
     muffled: bool
@@ -78,7 +78,7 @@ class Poked(Event):
 
 
 class Muffled(Event):
-    """No bell rings, or they ring again."""
+    """No bell rings and no poke is taken, or they are again."""
 
     kind: Literal["muffled"] = "muffled"
     muffled: bool
@@ -129,6 +129,8 @@ def decide(state: Probe, command: ProbeCommand, context: Context) -> Sequence[Pr
             steps = [owe(Step(kind="work", key=f"work:{number:03}")) for number in range(work)]
             return (Begun(rings_at=context.at + timedelta(seconds=seconds), bells=bells), *steps, *told)
         case Poke():
+            if state.muffled:
+                raise Refused("muffled", "a muffled probe is not poked", remedy="take the muffle off")
             return (Poked(),)
         case Muffle(muffled=muffled):
             return (Muffled(muffled=muffled),)

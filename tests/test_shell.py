@@ -7,11 +7,12 @@ because the shell treats all alike.
 from __future__ import annotations
 
 import asyncio
+import json
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 import pytest_asyncio
@@ -27,14 +28,26 @@ from activities.messages import Receipt
 from activities.record import Policy, Recording
 from activities.sending import NotAnswered, NotTaken, Sender, TurnedDown
 from activities.tell import Tell
-from domain.kernel import Step
+from domain.consortium import CONSORTIUM
+from domain.kernel import SERVICE, Step
+from domain.process import told_id
+from eventstore.entries import Submission
 from eventstore.recorder import Recorder
 from eventstore.sqlite import SqliteLog
+from eventstore.wire import canonical_command
 from tests.probe import PROBE, HurriedProbe, Probe, ProbeWorkflow
+from tests.stories import OFFICERS, START, charter
 from workflows.process import ProcessWorkflow
 
 EVENTS_A_RUN = 400
 """After so many events the server suggests a new run: soon, so that tests see several."""
+FOUNDED: Final = (
+    "consortium/atlas",
+    {
+        "kind": "found", "charter": charter().model_dump(mode="json"),
+        "officers": [{"person": person, "offices": sorted(offices)} for person, offices in OFFICERS.items()],
+    },
+)  # fmt: skip
 FAST = {"work": Policy(attempts=2), "tell": Policy(attempts=0)}
 
 
@@ -66,7 +79,7 @@ class Site:
 
     async def __aenter__(self) -> Site:
         self.log = await SqliteLog.open(self.path / "log.db")
-        self.recorder = Recorder(self.log, {"probe": PROBE})
+        self.recorder = Recorder(self.log, {"probe": PROBE, "consortium": CONSORTIUM})
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -77,11 +90,17 @@ class Site:
     async def worker(self, work: Callable[[Step], Any] = works, workflow: type[ProcessWorkflow] = ProbeWorkflow) -> AsyncIterator[None]:
         recording = Recording(self.recorder, policies=FAST)
         activities = [*recording.activities(), recording.carrying_out("work", work)]
-        activities.append(recording.carrying_out("tell", Tell(self.sender)))
+        activities.append(recording.carrying_out("tell", Tell(self.sender, recording.retried)))
         async with Worker(
             self.client, task_queue=self.queue, workflows=[workflow], activities=activities, workflow_runner=worker.sandbox()
         ):  # fmt: skip
             yield
+
+    async def record(self, stream: str, command: dict[str, Any], command_id: str = "", by: str = "sam") -> None:
+        """Records a command without a workflow."""
+        raw = canonical_command(json.dumps(command))
+        recorded = await self.recorder.record(Submission(stream, command_id or str(uuid.uuid4()), by, raw, START))
+        assert recorded.refusal is None
 
     def name(self) -> str:
         return f"probe/{uuid.uuid4()}"
@@ -168,6 +187,39 @@ async def test_a_step_that_fails_for_good_waits_for_a_person_who_asks_for_anothe
         broken = False
         with pytest.raises(TurnedDown, match="not_founded|office_required"):
             await site.give(stream, "retry_step", step="work:000")
+
+
+async def test_what_was_refused_is_told_anew_when_a_person_asks(site: Site) -> None:
+    await site.record(*FOUNDED)
+    async with site.worker():
+        stream, neighbour = site.name(), site.name()
+        told = f"tell:{neighbour}"
+        await site.give(neighbour, "begin")
+        await site.give(neighbour, "muffle", muffled=True)
+        await site.give(stream, "begin", tell=neighbour)
+        for _ in range(2):
+            await site.until(stream, lambda stream: "muffled" in stream.failed.get(told, ""))
+            await site.give(stream, "retry_step", step=told)
+        await site.until(stream, lambda stream: told in stream.failed)
+        await site.give(neighbour, "muffle", muffled=False)
+        await site.give(stream, "retry_step", step=told)
+        await site.until(stream, lambda stream: not stream.owed)
+        assert (await site.state(neighbour)).pokes == 1
+
+
+async def test_what_was_taken_after_its_sender_gave_up_is_not_told_anew(site: Site) -> None:
+    stream, neighbour = site.name(), site.name()
+    told = f"tell:{neighbour}"
+    await site.record(*FOUNDED)
+    await site.record(neighbour, {"kind": "begin"})
+    await site.record(stream, {"kind": "begin", "tell": neighbour})
+    await site.record(stream, {"kind": "fail_step", "step": told, "reason": "cancelled"}, by=SERVICE)
+    await site.record(stream, {"kind": "retry_step", "step": told})
+    await site.record(neighbour, {"kind": "poke"}, told_id(stream, told, 0), by=SERVICE)
+    async with site.worker():
+        await site.sender.start(stream)
+        await site.until(stream, lambda stream: not stream.owed)
+        assert (await site.state(neighbour)).pokes == 1
 
 
 async def test_an_outcome_that_is_no_command_becomes_the_failure_of_its_step(site: Site) -> None:
