@@ -31,12 +31,12 @@ logs.configure(sys.__stderr__ or sys.stderr, level=logging.WARNING)
 
 
 def settings(where: Where) -> Settings:
-    """The settings in force. Raises `BadInput` for wrong ones."""
+    """The settings in force; a folder that is named on the command line has its own log. Raises `BadInput` for wrong ones."""
     try:
         chosen = in_force()
     except ValueError as error:
         raise BadInput(f"the settings in the environment: {error}") from error
-    return chosen if where.folder is None else chosen.model_copy(update={"folder": where.folder})
+    return chosen if where.folder is None else chosen.model_copy(update={"folder": where.folder, "log": ""})
 
 
 @asynccontextmanager
