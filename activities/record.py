@@ -33,7 +33,7 @@ from eventstore import recorder as store
 from eventstore.entries import Submission, instant
 from eventstore.log import LogUnavailable
 from eventstore.recorder import Recorder, SameIdOtherCommand
-from eventstore.wire import Malformed, canonical_command
+from eventstore.wire import Malformed, canonical_command, require_sender
 
 DETAILS: Final = 4_000
 """The most characters of Markdown shown for a process."""
@@ -64,9 +64,10 @@ class Recording:
     async def record(self, request: RecordRequest) -> Recorded:
         """Records a command once and gives its answer, a refusal included. Only faults are raised; those may be tried again."""
         try:
+            require_sender(request.actor, request.command_id)
             at = self._clock.log_time(request.at)
             submission = Submission(
-                request.stream, request.command_id, request.actor, canonical_command(json.dumps(request.command)),
+                request.stream, request.command_id, request.actor, canonical_command(json.dumps(request.command, ensure_ascii=False)),
                 max(at, request.not_before) if request.not_before else at,
                 base64.b64decode(request.signed, validate=True), base64.b64decode(request.signature, validate=True),
             )  # fmt: skip

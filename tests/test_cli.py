@@ -312,6 +312,7 @@ APPLY = ("member", "apply", "helio", "--country", "CH", "--tier", "founding", "-
         (("show", "round"), "process/slug"),
         (("show", "round/none"), "nothing is on the log"),
         (("log", "--stream", "bank/x"), "there is no process"),
+        (("log", "--after", "99999999999999999999"), "fewer than 2^63"),
         (("inbox", "--as", "nobody"), "knows nobody"),
         (("who-represents", "nobody"), "knows no organisation"),
         (("who-represents", "nobody", "--as-of", "2026-12-01T00:00"), "has no offset"),
