@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Final, NoReturn
+from typing import Annotated, Any, Final, NoReturn
 from uuid import UUID
 
 import msgspec
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from domain.kernel import SLUG, Command
@@ -20,7 +20,7 @@ LIMIT: Final = 64 * 1024
 
 DEPTH: Final = 32
 
-_STEP_COMMANDS: Final[TypeAdapter[StepCommand]] = TypeAdapter(StepCommand)
+_STEP_COMMANDS: Final[TypeAdapter[StepCommand]] = TypeAdapter(Annotated[StepCommand, Field(discriminator="kind")])
 _STEP_KINDS: Final = frozenset({"step_done", "fail_step", "retry_step", "waive_step"})
 
 
