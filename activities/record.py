@@ -35,7 +35,7 @@ from eventstore import recorder as store
 from eventstore.entries import Submission, instant
 from eventstore.log import LogUnavailable
 from eventstore.recorder import Recorder, SameIdOtherCommand
-from eventstore.wire import Malformed, canonical_command
+from eventstore.wire import Malformed, canonical_command, require_sender
 
 DETAILS: Final = 4_000
 """The most characters of Markdown shown for a process."""
@@ -66,9 +66,11 @@ class Recording:
     async def record(self, request: RecordRequest, envelope: Envelope) -> Recorded:
         """Records a command once and gives its answer, a refusal included. Only faults are raised; those may be tried again."""
         try:
+            require_sender(envelope.actor, request.command_id)
             at = self._clock.log_time(request.at)
             submission = Submission(
-                request.stream, request.command_id, envelope.actor, canonical_command(json.dumps(envelope.command)),
+                request.stream, request.command_id, envelope.actor,
+                canonical_command(json.dumps(envelope.command, ensure_ascii=False)),
                 max(at, request.not_before) if request.not_before else at,
                 base64.b64decode(envelope.signed, validate=True), base64.b64decode(envelope.signature, validate=True),
             )  # fmt: skip

@@ -7,6 +7,7 @@ because the shell treats all alike.
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -159,6 +160,24 @@ async def test_bad_input_is_told_and_leaves_the_workflow_well(site: Site, fields
         with pytest.raises(NotTaken, match=said):
             await site.sender.send(stream, str(uuid.uuid4()), "sam", fields)
         await site.give(stream, "poke")
+
+
+async def test_a_sender_without_a_handle_or_an_id_is_told(site: Site) -> None:
+    async with site.worker():
+        stream = site.name()
+        for actor, command_id in (("Sam Smith", str(uuid.uuid4())), ("sam\x00", str(uuid.uuid4())), ("sam", "seventeen")):
+            with pytest.raises(NotTaken, match="handle|UUID"):
+                await site.sender.send(stream, command_id, actor, {"kind": "begin"})
+        assert (await site.log.head()).position == 0
+
+
+async def test_the_largest_command_goes_through_with_its_signed_text(site: Site) -> None:
+    async with site.worker():
+        text = "é" * (31 * 1024)
+        command = {"kind": "waive_step", "step": "work:000", "reason": text}
+        signed = base64.b64encode(json.dumps(command, ensure_ascii=False).encode()).decode()
+        with pytest.raises(NotTaken, match="reason: String should have at most"):
+            await site.sender.send(site.name(), str(uuid.uuid4()), "sam", command, signed=signed, signature=signed[:400])
 
 
 async def test_owed_steps_are_carried_out_and_what_a_step_tells_arrives_once(site: Site) -> None:

@@ -19,8 +19,8 @@ with workflow.unsafe.imports_passed_through():
     from activities.messages import BUG, BUSY, MALFORMED, REFUSED, Due, Envelope, Owed, Receipt, Recorded, RecordRequest, Standing, StepRef
 
 SERVICE = "service"
-LARGEST_UPDATE = 80 * 1024
-"""Bytes of an envelope: a command of 64 KiB and its signature."""
+LARGEST_UPDATE = 160 * 1024
+"""Bytes of an envelope: a command of 64 KiB, the signed text that repeats it in Base64, and the signature."""
 LONGEST_RUN = 20_000
 LARGEST_RUN = 20 * 1024 * 1024
 """Events and bytes of a history that is continued whatever is under way: the server ends a workflow at 51,200 events or 50 MB."""
