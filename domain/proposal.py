@@ -169,10 +169,12 @@ def decide(state: ProposalState, command: ProposalCommand, context: Context) -> 
             match state:
                 case Announced():
                     return _withdraw(state, context)
-                case Open(proposal=proposal, ballots=ballots) if not ballots:
+                case Open(proposal=proposal, ballots=ballots, closes_at=closes_at) if not ballots and context.at < closes_at:
                     return _withdraw(proposal, context)
                 case Unproposed() | Open() | Timelocked() | Over() | Withdrawn():
-                    raise _not_now("not_withdrawable", "withdrawn before anybody voted", "ask the members to vote it down")
+                    raise _not_now(
+                        "not_withdrawable", "withdrawn before anybody voted and its vote is over", "ask the members to vote it down"
+                    )
         case OpenVote():
             context.require_service()
             match state:
@@ -474,8 +476,7 @@ def _consequences(before: Open, event: BallotCast | ConflictDeclared, context: C
 def _close(state: Open, context: Context) -> Events:
     proposal, tally, motion = state.proposal, state.tally, state.proposal.terms.motion
     quorum = voting.has_quorum(proposal.rule, tally)
-    several = proposal.rule.method in {"ranked", "budget"}
-    passed = quorum and (several or voting.carries(proposal.rule, tally))
+    passed = quorum and (_chose(state) if proposal.rule.method in {"ranked", "budget"} else voting.carries(proposal.rule, tally))
     executes_at = context.at + timedelta(hours=proposal.rule.timelock_hours) if passed and motion else None
     closed = VoteClosed(
         outcome="passed" if passed else "rejected" if quorum else "lapsed",
@@ -498,6 +499,11 @@ def _close(state: Open, context: Context) -> Events:
 
 def _result_notice(proposal: Announced, closed: VoteClosed) -> Any:
     return notify("vote-closed", (proposal.sponsor,), key="notice:closed", title=proposal.terms.title, outcome=closed.outcome)
+
+
+def _chose(state: Open) -> bool:
+    """Whether anybody whose vote weighs something named an option: where all abstain nothing is chosen."""
+    return any((ballot.ranking or ballot.approves) and state.roll[seat].weight for seat, ballot in state.ballots.items())
 
 
 def _order(state: Open) -> tuple[tuple[str, ...], ...]:

@@ -499,6 +499,18 @@ def test_a_ranked_vote_orders_the_options() -> None:
     assert state.result.ranking[0] == ("medium",)
 
 
+def test_a_vote_in_which_all_abstain_chooses_nothing() -> None:
+    sharing = story().when(Propose(title="Share 100", decision="budget", options=PROJECTS, budget=100), by="sam")
+    for opened in (steering(), sharing):
+        assert votes(opened, "abstain", *EIGHT).due().phase == "rejected"
+
+
+def test_a_vote_that_must_be_unanimous_passes_when_nobody_is_against() -> None:
+    opened = admission(with_members(founded(charter(decisions__admission__threshold=10_000)), *EIGHT))
+    assert votes(opened, "yes", *EIGHT).phase == "executed"
+    assert votes(votes(opened, "no", "haven"), "yes", *EIGHT[:2]).phase == "rejected"
+
+
 def test_a_budget_is_shared_among_the_projects() -> None:
     opened = story().when(Propose(title="Share 100", decision="budget", options=PROJECTS, budget=100), by="sam")
     opened.when(CastBallot(member="amber", approves=frozenset({"gold"})), by="rep-amber").refused("choice_unfit")
@@ -514,6 +526,8 @@ def test_a_proposal_is_withdrawn_by_its_sponsor_until_somebody_voted() -> None:
     opened.when(WithdrawProposal(), by="bo").refused("not_the_sponsor")
     assert opened.when(WithdrawProposal(), by="sam").followed_by("proposal_withdrawn").phase == "withdrawn"
     votes(opened, "yes", "amber").when(WithdrawProposal(), by="sam").refused("not_withdrawable")
+    lazy = story().when(Propose(title="Move the call", decision="routine"), by="sam")
+    lazy.when(WithdrawProposal(), by="sam", at=day(3)).refused("not_withdrawable")
     announced = story().when(amendment(), by="bo")
     assert announced.when(WithdrawProposal(), by="bo").followed_by("proposal_withdrawn").agenda.closed
 
