@@ -45,6 +45,7 @@ from domain.proposal_messages import (
     ConflictDeclared,
     DeclareConflict,
     Execute,
+    Motion,
     OpenVote,
     ProposalCommand,
     ProposalEvent,
@@ -59,7 +60,7 @@ from domain.proposal_messages import (
     VoteOpened,
     WithdrawProposal,
 )
-from domain.register import MandateGranted, Seat, VoteDecided
+from domain.register import MandateGranted, Register, Seat, VoteDecided
 from domain.voting import Tally
 
 TOLD_AT_ONCE: Final = 100
@@ -339,8 +340,9 @@ def _withdraw(proposal: Announced, context: Context) -> Events:
 def _open(proposal: Announced, context: Context) -> Events:
     """Freezes the roll as of this position; while there is no active member the board is the roll, one vote each."""
     roll = _roll(proposal, context)
-    barred = _barred(proposal, context) & {entry.seat for entry in roll}
-    opened = VoteOpened(roll=roll, barred=barred, closes_at=context.at + timedelta(hours=proposal.rule.duration_hours))
+    opened = VoteOpened(
+        roll=roll, barred=_barred(proposal, roll, context), closes_at=context.at + timedelta(hours=proposal.rule.duration_hours)
+    )
     asked = [name for entry in roll for name in _names(entry)]
     notices = [
         owe(notify("vote-opened", tuple(asked[first : first + TOLD_AT_ONCE]), key=f"notice:opened:{first // TOLD_AT_ONCE + 1}",
@@ -365,14 +367,29 @@ def _weight(proposal: Announced, seat: Seat, context: Context) -> int:
     return voting.weight(proposal.rule.scheme, votes, sum(context.register.cleared.get(member, 0) for member in seat.members))
 
 
-def _barred(proposal: Announced, context: Context) -> frozenset[str]:
+def _barred(proposal: Announced, roll: Sequence[RollEntry], context: Context) -> frozenset[str]:
+    """The seats of whom the motion is about: of the members with all that are related to them, or the board members themselves."""
     motion = proposal.terms.motion
     if motion is None or not proposal.rule.subject_barred:
         return frozenset()
-    named = [motion.command.get(field) for field in ("member", "supplier", "payee")]
-    if process_of(motion.stream) == "member":
-        named.append(slug_of(motion.stream))
-    return frozenset(context.register.seat_of(name) for name in named if isinstance(name, str))
+    members, persons = _concerned(motion, context.register)
+    seats = {context.register.seat_of(member) for member in members}
+    return frozenset(entry.seat for entry in roll if entry.seat in (seats if entry.members else persons))
+
+
+def _concerned(motion: Motion, register: Register) -> tuple[frozenset[MemberId], frozenset[PersonId]]:
+    """Whom a motion is about: the member on whose stream it is, and the persons whom it names, with all that they speak for.
+
+    A run is its training lead's, whether the contract is in force, waits for its vote, or is the motion's own.
+    """
+    command, slug, process = motion.command, slug_of(motion.stream), process_of(motion.stream)
+    named = [command.get("person")]
+    if process == "run":
+        run, contract = register.runs.get(slug), command.get("contract")
+        named += [register.leads.get(slug), run and run.training_lead, contract.get("lead") if isinstance(contract, dict) else None]
+    persons = frozenset(person for person in named if isinstance(person, str))
+    represented = {member for person in persons if person in register.people for member in register.people[person].speaks_for}
+    return frozenset(represented | ({slug} if process == "member" else set())), persons
 
 
 # ---------------------------------------------------------------- voting

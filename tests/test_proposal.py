@@ -25,7 +25,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.charter import Office
-from domain.kernel import ASKED, asked_in, digest_of, process_of
+from domain.kernel import ASKED, Event, asked_in, digest_of, process_of
 from domain.proposal import PROPOSAL, Open, Over, Timelocked
 from domain.proposal_messages import (
     AmendProposal,
@@ -46,6 +46,7 @@ from domain.register import (
     CharterAdopted,
     ContributionCleared,
     Holding,
+    LeadNamed,
     MandateGranted,
     MemberSuspended,
     OfficeGranted,
@@ -53,10 +54,13 @@ from domain.register import (
     OwnershipDeclared,
     Register,
     RepresentativeSeated,
+    RunReported,
     VoteDecided,
 )
+from domain.training_messages import ChangeContract
 from domain.voting import Tally
 from tests.stories import START, Story, charter, day, founded, noted, with_members
+from tests.test_training import contract
 
 EIGHT = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "haven")
 ADMIT = Motion(stream="member/zenith", command={"kind": "admit"}, otherwise={"kind": "decline"})
@@ -306,13 +310,49 @@ def test_tiers_weigh_as_the_charter_said_when_the_proposal_was_made() -> None:
     assert tally_of(announced.due()).roll_weight == 8 * 3
 
 
-@pytest.mark.parametrize("field", ["member", "supplier", "payee"])
-def test_whoever_a_motion_names_is_barred_with_all_that_are_related_to_it(field: str) -> None:
-    related = OwnershipDeclared(member="birch", holdings=(Holding(holder="birch-holding", fraction=6_000),))
-    motion = Motion(stream="round/x", command={"kind": "cancel_round", field: "birch-holding"})
-    opened = story(noted(with_members(founded(), *EIGHT), related)).when(Propose(title="Pay", motion=motion), by="sam")
+def related_to_birch() -> Register:
+    """Eight members, of which `birch` owns `cedar`; the class that decides offices bars whom they are for."""
+    return noted(
+        with_members(founded(charter(decisions__offices__subject_barred=True)), *EIGHT),
+        OwnershipDeclared(member="cedar", holdings=(Holding(holder="birch", fraction=6_000),)),
+    )
+
+
+OFFICE = Motion(stream="consortium/atlas", command={"kind": "grant_office", "person": "rep-birch", "office": "auditor"})
+CONTRACT = Motion(stream="run/atlas-1", command={"kind": "approve_contract", "contract": "0" * 64})
+QUESTION = Motion(stream="run/atlas-1", command={"kind": "continue_run", "question": 1})
+PLANNED = LeadNamed(run="atlas-1", lead="rep-birch")
+APPROVED = RunReported(run="atlas-1", phase="running", contract="0" * 64, checkpoints_retained=True, training_lead="rep-birch")
+
+
+@pytest.mark.parametrize(
+    ("motion", "known"), [(OFFICE, ()), (CONTRACT, (PLANNED,)), (QUESTION, (APPROVED,))], ids=["office", "planned contract", "running run"]
+)
+def test_whose_office_or_run_it_is_is_barred_with_all_that_are_related_to_it(motion: Motion, known: tuple[Event, ...]) -> None:
+    opened = story(noted(related_to_birch(), *known)).when(Propose(title="Decide", motion=motion), by="sam")
+    for member in ("birch", "cedar"):
+        opened.when(CastBallot(member=member, choice="yes"), by=f"rep-{member}").refused("recused")
+    assert tally_of(opened).roll_heads == 6
+
+
+def test_a_change_order_bars_who_would_lead_the_run() -> None:
+    proposed = Motion(stream="run/atlas-1", command=ChangeContract(contract=contract(lead="rep-birch")).model_dump(mode="json"))
+    opened = story(related_to_birch()).when(Propose(title="Another lead", motion=proposed), by="sam")
     opened.when(CastBallot(member="birch", choice="yes"), by="rep-birch").refused("recused")
-    assert tally_of(opened).roll_heads == 7
+
+
+def test_a_board_member_does_not_vote_on_his_own_office() -> None:
+    rules = charter(decisions__offices__subject_barred=True)
+    register = noted(founded(rules), OfficeGranted(person="bea", office=Office.BOARD), OfficeGranted(person="ben", office=Office.BOARD))
+    motion = Motion(stream="consortium/atlas", command={"kind": "revoke_office", "person": "ben", "office": "board"})
+    opened = story(register).when(Propose(title="Replace Ben", motion=motion), by="sam")
+    opened.when(CastBallot(choice="no"), by="ben").refused("recused")
+    assert tally_of(opened).roll_heads == 2
+
+
+def test_a_member_that_is_called_like_a_board_member_bars_him_from_nothing() -> None:
+    opened = story(founded()).when(Propose(title="Admit Bo", motion=Motion(stream="member/bo", command={"kind": "admit"})), by="sam")
+    assert opened.when(CastBallot(choice="yes"), by="bo").phase == "executed"
 
 
 def test_where_the_charter_bars_nobody_the_subject_votes_too() -> None:
