@@ -8,12 +8,13 @@ at the opening, threshold, duration, who is barred. A passed proposal authorises
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from domain import voting
 from domain.charter import DecisionRule, Office
@@ -27,6 +28,7 @@ from domain.kernel import (
     MemberId,
     PersonId,
     Refused,
+    canonical_json,
     digest_of,
     escaped,
     mapping,
@@ -67,6 +69,8 @@ TOLD_AT_ONCE: Final = 100
 """Recipients of one notice."""
 NAMED: Final = 20
 """How many who have not voted are named."""
+NAMED_PROBLEMS: Final = 5
+"""How many problems of an unreadable motion are named."""
 OPENS_WITHIN: Final = timedelta(days=366)
 """How far ahead an opening may be set."""
 
@@ -314,6 +318,28 @@ def _require_own_motion(terms: Terms, clause: str, context: Context) -> None:
             "otherwise_reserved", "a person's motion orders nothing when it does not pass", clause=clause,
             remedy="leave `otherwise` out, and propose that command by itself",
         )  # fmt: skip
+
+
+def _require_readable(motion: Motion, orders: Mapping[str, TypeAdapter[Any]]) -> None:
+    """What is voted on must be a command of its stream's process, so that what passed is not turned away as no command at all."""
+    process = process_of(motion.stream)
+    for command in (motion.command, motion.otherwise):
+        try:
+            if command is not None and process in orders:
+                orders[process].validate_json(canonical_json(command))
+        except ValidationError as error:
+            wrong = "; ".join(_told(problem) for problem in error.errors(include_url=False, include_input=False)[:NAMED_PROBLEMS])
+            raise Refused(
+                "motion_unreadable", f"{motion.stream} takes no such command: {wrong}", clause="decisions",
+                remedy=f"write the command as `consortium {process}` would give it, every field and no other",
+            ) from error  # fmt: skip
+
+
+def _told(problem: ErrorDetails) -> str:
+    """A problem with its place, in words that no release of a library changes; a name that somebody made up steers no terminal."""
+    place = ".".join(str(part) for part in problem["loc"][1:]) or "command"
+    what = problem["msg"].removeprefix("Value error, ") if problem["type"] == "value_error" else problem["type"].replace("_", " ")
+    return f"{ascii(place)[1:-1]}: {what}"
 
 
 def _require_opening_near(opens_at: datetime | None, clause: str, context: Context) -> None:
@@ -708,13 +734,23 @@ def _outcome(result: VoteClosed, phase: str) -> str:
     return f"{phase}: {chosen}" if chosen else phase
 
 
-PROPOSAL: Process[ProposalCommand, ProposalEvent, ProposalState] = Process(
-    name="proposal",
-    initial=Unproposed(),
-    decide=decide,
-    evolve=evolve,
-    agenda=agenda,
-    describe=describe,
-    commands=TypeAdapter(Annotated[ProposalCommand, Field(discriminator="kind")]),
-    events=TypeAdapter(tuple[Annotated[ProposalEvent | Common, Field(discriminator="kind")], ...]),
-)
+def proposals(processes: Iterable[Process[Any, Any, Any]]) -> Process[ProposalCommand, ProposalEvent, ProposalState]:
+    """The process of proposals whose motions order commands of these processes."""
+    orders = {process.name: process.commands for process in processes}
+
+    def decide_readable(state: ProposalState, command: ProposalCommand, context: Context) -> Events:
+        events = decide(state, command, context)
+        if isinstance(command, Propose | AmendProposal) and command.motion is not None:
+            _require_readable(command.motion, orders)
+        return events
+
+    return Process(
+        name="proposal",
+        initial=Unproposed(),
+        decide=decide_readable,
+        evolve=evolve,
+        agenda=agenda,
+        describe=describe,
+        commands=TypeAdapter(Annotated[ProposalCommand, Field(discriminator="kind")]),
+        events=TypeAdapter(tuple[Annotated[ProposalEvent | Common, Field(discriminator="kind")], ...]),
+    )

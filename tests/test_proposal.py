@@ -2,7 +2,7 @@
 
 | command | by whom | events | refusals (clause `decisions.<class>`) |
 | --- | --- | --- | --- |
-| propose | a representative of an active member, an office that sponsors the class, the service | proposal_made, vote_opened | already_proposed, name_reserved, no_decision_class, class_follows_from_motion, not_a_sponsor, options_unfit, otherwise_reserved, opening_out_of_range |
+| propose | a representative of an active member, an office that sponsors the class, the service | proposal_made, vote_opened | already_proposed, name_reserved, no_decision_class, class_follows_from_motion, not_a_sponsor, options_unfit, otherwise_reserved, opening_out_of_range, motion_unreadable |
 | amend_proposal | the sponsor, before the opening | proposal_made | not_the_sponsor, not_amendable, and those of propose |
 | withdraw_proposal | the sponsor, before anybody voted | proposal_withdrawn; mandate_granted of `otherwise` | not_the_sponsor, not_withdrawable |
 | open_vote, close_vote, execute | the service, when due | vote_opened; vote_closed, vote_decided; proposal_executed, mandate_granted | service_only, not_due |
@@ -24,9 +24,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from domain.catalog import PROPOSAL
 from domain.charter import Office
 from domain.kernel import ASKED, Event, asked_in, digest_of, process_of
-from domain.proposal import PROPOSAL, Open, Over, Timelocked
+from domain.proposal import Open, Over, Timelocked
 from domain.proposal_messages import (
     AmendProposal,
     CastBallot,
@@ -147,6 +148,34 @@ def test_the_class_follows_from_the_motion_whatever_the_sponsor_says() -> None:
 def test_no_vote_orders_what_the_charter_lets_none_decide() -> None:
     motion = Motion(stream="round/x", command={"kind": "record_payment"})
     story().when(Propose(title="Pay", motion=motion), by="sam").refused("no_decision_class")
+
+
+@pytest.mark.parametrize(
+    ("command", "problem"),
+    [
+        ({"kind": "admit", "nonsense": 1}, "nonsense: extra forbidden"),
+        ({"kind": "admit", "non\x1b[2Jsense": 1}, r"non\x1b[2Jsense: extra forbidden"),
+        ({"kind": "expel", "step": None}, "step: extra forbidden"),
+    ],
+    ids=["a field too many", "a field that would steer a terminal", "an empty field too many"],
+)  # fmt: skip
+def test_nothing_is_voted_on_that_would_be_no_command_once_it_passed(command: dict[str, Any], problem: str) -> None:
+    told = story().when(Propose(title="Do", motion=Motion(stream="member/amber", command=command)), by="sam").refused("motion_unreadable")
+    assert told.refusal is not None
+    assert problem in told.refusal.message
+
+
+def test_no_vote_puts_a_charter_in_force_under_which_something_cannot_be_decided() -> None:
+    flawed = charter(funding__extension_vote_days=1).model_dump(mode="json")
+    motion = Motion(stream="consortium/atlas", command={"kind": "amend_charter", "charter": flawed})
+    told = story().when(Propose(title="Wait less", motion=motion), by="bo").refused("motion_unreadable")
+    assert "funding.extension_vote_days" in str(told.refusal)
+
+
+def test_an_announced_motion_is_not_amended_into_something_unreadable() -> None:
+    announced = story().when(amendment(), by="bo")
+    motion = Motion(stream="consortium/atlas", command={"kind": "amend_charter"})
+    announced.when(AmendProposal(title="Nothing", motion=motion), by="bo").refused("motion_unreadable")
 
 
 def test_without_a_motion_the_class_is_named_and_must_be_one_that_needs_none() -> None:
