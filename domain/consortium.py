@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, TypeAdapter
 
-from domain.charter import Charter, Office
+from domain.charter import Charter, Office, SoundCharter
 from domain.kernel import SERVICE, Agenda, Command, Headline, Map, Message, PersonId, Refused, escaped, mapping
 from domain.process import Common, Context, Process, StepOwed
 from domain.register import CharterAdopted, KeyEnrolled, KeyRevoked, OfficeGranted, OfficeRevoked, Person, PublicKey, Standing
@@ -32,7 +32,7 @@ class Found(Command):
     """Adopt the first charter and name the first officers. Once, by one of them."""
 
     kind: Literal["found"] = "found"
-    charter: Charter
+    charter: SoundCharter
     officers: tuple[Officer, ...] = Field(min_length=1, max_length=100)
 
 
@@ -40,7 +40,7 @@ class AmendCharter(Command):
     """Put a whole new charter in force. By a passed proposal."""
 
     kind: Literal["amend_charter"] = "amend_charter"
-    charter: Charter
+    charter: SoundCharter
 
 
 class GrantOffice(Command):

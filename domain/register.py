@@ -299,6 +299,14 @@ class RunReported(Event):
     training_lead: PersonId
 
 
+class LeadNamed(Event):
+    """The contract of a run that waits for its vote names this person as responsible."""
+
+    kind: Literal["lead_named"] = "lead_named"
+    run: Slug
+    lead: PersonId
+
+
 class PaymentExpected(Event):
     """A creditor reference (ISO 11649) was issued: money that names it is for this member on this stream."""
 
@@ -329,7 +337,7 @@ Fact = (
     CharterAdopted | OfficeGranted | OfficeRevoked | KeyEnrolled | KeyRevoked | RepresentativeSeated | RepresentativeUnseated
     | MemberActivated | MemberSuspended | MemberReinstated | MemberDeparting | MemberDeparted | OwnershipDeclared
     | LegalEntityReleased | LegalEntityNamed | TierChanged | BankReferenceUsed | ContributionCleared | ContributionReturned | CommitmentBound | DebtStated | MandateGranted | MandateExercised | VoteDecided
-    | RunReported | PaymentExpected | ReleaseStaged | LeasesHeld
+    | RunReported | PaymentExpected | ReleaseStaged | LeasesHeld | LeadNamed
 )  # fmt: skip
 """Everything the register keeps."""
 
@@ -455,6 +463,8 @@ class Register:
     """The proposal that authorises the command with this digest."""
     votes: Map[str, Vote] = mapping()
     runs: Map[Slug, Run] = mapping()
+    leads: Map[Slug, PersonId] = mapping()
+    """Whom the last contract proposed for each run names as responsible, approved or not."""
     releases: Map[Slug, Release] = mapping()
     """What was staged at least once, and where each stands."""
     expected: Map[str, Expected] = mapping()
@@ -592,6 +602,8 @@ def evolve(register: Register, fact: Fact) -> Register:
             return replace(register, votes=register.votes.set(proposal, Vote(concerns, passed, yes, no, effective_at)))
         case RunReported(run=run, phase=phase, contract=contract, checkpoints_retained=retained, training_lead=lead):
             return replace(register, runs=register.runs.set(run, Run(phase, contract, retained, lead)))
+        case LeadNamed(run=run, lead=lead):
+            return replace(register, leads=register.leads.set(run, lead))
         case PaymentExpected(reference=reference, stream=stream, member=member):
             return replace(register, expected=register.expected.set(reference, Expected(stream, member)))
         case ReleaseStaged():

@@ -36,7 +36,7 @@ from domain.kernel import (
 )
 from domain.money import display
 from domain.process import Common, Context, Process, StepOwed, owe
-from domain.register import RunReported
+from domain.register import LeadNamed, RunReported
 from domain.telemetry import Watch
 from domain.training_messages import (
     AcceptMilestone,
@@ -381,7 +381,7 @@ def _plan(state: Unplanned | Planned, contract: Contract, context: Context) -> E
     if isinstance(state, Planned) and state.digest == digest:
         return ()
     board = notify("run-planned", ("office:board",), key=f"notice:planned:{digest[:16]}", run=context.stream, contract=digest)
-    return (RunPlanned(contract=contract, digest=digest), owe(board))
+    return (RunPlanned(contract=contract, digest=digest), LeadNamed(run=slug_of(context.stream), lead=contract.lead), owe(board))
 
 
 def _require_sound(contract: Contract, context: Context) -> None:
@@ -767,7 +767,7 @@ def evolve(state: TrainingState, event: TrainingEvent) -> TrainingState:
             return replace(state, book=book, look_at=look_at) if isinstance(state, Running) else _with(state, book)
         case TelemetryFollowed():
             return _after_look(state, event)
-        case CheckpointsWritten() | RunReported():
+        case CheckpointsWritten() | RunReported() | LeadNamed():
             return state
         case CheckpointMissing():
             return _with(state, replace(_book(state), missing=_book(state).missing + 1))

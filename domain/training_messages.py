@@ -18,7 +18,7 @@ from pydantic import Field, model_validator
 
 from domain.kernel import BasisPoints, Command, Digest, Event, Instant, Message, Name, Outcome, PersonId, Prose, Slug, canonical
 from domain.money import Amount, Currency, Minor
-from domain.register import RunReported
+from domain.register import LeadNamed, RunReported
 from domain.telemetry import (
     MISSING,
     MOST,
@@ -595,7 +595,7 @@ TrainingEvent = (
     RunPlanned | ContractApproved | RunStarted | RunPaused | RunResumed | LookBegan | TelemetryFollowed | CheckpointsWritten
     | CheckpointMissing | RunRestarted | LossSpiked | RunFellSilent | RunStalled | AlarmEnded | MilestoneReached | MilestoneClaimed
     | ClaimFailed | EvidencePresented | MilestoneSigned | MilestoneAccepted | MilestoneRejected | MilestoneMissed | OverrunForecast
-    | QuestionAsked | QuestionSettled | RunStopped | RunCompleted | RunClosed | RunReported
+    | QuestionAsked | QuestionSettled | RunStopped | RunCompleted | RunClosed | RunReported | LeadNamed
 )  # fmt: skip
 
 

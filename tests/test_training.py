@@ -2,7 +2,7 @@
 
 | command | by whom | events | refusals |
 | --- | --- | --- | --- |
-| plan_run | the training lead whom it names | run_planned | office_required, not_the_lead, other_currency, nobody_decides, due_date_passed, no_round, contract_approved |
+| plan_run | the training lead whom it names | run_planned, lead_named | office_required, not_the_lead, other_currency, nobody_decides, due_date_passed, no_round, contract_approved |
 | approve_contract | a passed proposal | contract_approved, run_reported | no_mandate, other_contract, no_contract_waits |
 | start_run | the training lead | run_started, look_began, run_reported | not_the_lead, not_funded, not_approved |
 | pause_run, resume_run | the training lead | run_paused, run_resumed, look_began | not_the_lead, run_not_running |
@@ -140,7 +140,7 @@ def claimed() -> tuple[Story, str]:
 
 
 def test_a_contract_is_planned_by_its_lead_and_waits_for_the_vote_on_its_hash() -> None:
-    story = cast().when(PlanRun(contract=contract()), by="lea").followed_by("run_planned")
+    story = cast().when(PlanRun(contract=contract()), by="lea").followed_by("run_planned", "lead_named")
     assert story.when(PlanRun(contract=contract()), by="lea").answer == ()
     assert story.phase == "planned"
     cast().when(PlanRun(contract=contract()), by="sam").refused("office_required")
