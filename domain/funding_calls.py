@@ -66,15 +66,26 @@ from domain.register import BankReferenceUsed
 
 
 def release_tranche(state: FundingState, command: ReleaseTranche, context: Context) -> Events:
-    """The milestone was accepted: the tranche may be called. Told again it is old news."""
-    if context.actor != SERVICE:
+    """The milestone was accepted: the tranche may be called. The board says so only before the round's run exists. Told again it is old news."""
+    by_run = context.actor == SERVICE
+    if not by_run:
         context.require_office(Office.BOARD)
-    current = running(state) if context.actor == SERVICE else live(state)
+    current = running(state) if by_run else live(state)
     if current is None or command.tranche in current.books.released:
         return ()
-    expected = _tranche(current.books, command.tranche).milestone
-    if command.milestone not in {None, expected}:
-        raise Refused("other_milestone", f"tranche {command.tranche} is released by {expected}", remedy="name that milestone, or none")
+    run, milestone = current.books.terms.run, _tranche(current.books, command.tranche).milestone
+    named = (command.run, command.milestone)
+    if named != (run, milestone) if by_run else command.run not in {None, run} or command.milestone not in {None, milestone}:
+        raise Refused(
+            "other_milestone",
+            f"tranche {command.tranche} is released by {milestone} of the run {run}",
+            remedy="name that milestone of that run",
+        )
+    if not by_run and run in context.register.runs:
+        raise Refused(
+            "run_releases", f"the milestones of the run {run} release the tranches of this round", clause="training.reviewers",
+            remedy=f"have its reviewers accept {milestone} (`consortium run accept-milestone`)",
+        )  # fmt: skip
     treasurer = notify(
         "tranche_released", STAFF, key=f"notice:tranche-released:{command.tranche}", round=context.stream, tranche=command.tranche
     )

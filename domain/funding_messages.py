@@ -163,10 +163,11 @@ class SettleRound(Command):
 
 
 class ReleaseTranche(Command):
-    """The milestone was accepted. By the run; by the board while there is no run."""
+    """The milestone was accepted. By the round's run, which names itself and the milestone; by the board while there is no run."""
 
     kind: Literal["release_tranche"] = "release_tranche"
     tranche: TrancheNumber
+    run: Slug | None = None
     milestone: Slug | None = None
     evidence: Digest | None = None
 

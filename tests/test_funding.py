@@ -8,7 +8,7 @@
 | withdraw_pledge | representative | pledge_withdrawn | pledging_closed |
 | extend_round, reduce_goal, cancel_round | a passed proposal | round_extended; goal_reduced; round_cancelled | no_mandate, goal_out_of_range, not_pledging |
 | fail_round | the proposal's rejection, the service when the vote's time is over | round_failed | service_only, not_due |
-| release_tranche | the run, the board | tranche_released | office_required, other_milestone, no_such_tranche |
+| release_tranche | the run; the board while there is none | tranche_released | office_required, other_milestone, run_releases (training.reviewers), no_such_tranche |
 | call_tranche | treasurer | interest_shared…, tranche_called, credit_applied… | tranche_out_of_order, tranche_not_released, minimum_lost, not_a_business_day (calendar), notice_too_short (funding.call_notice_business_days), too_many_calls |
 | record_payment | treasury | payment_recorded, call_cleared, default_cured | reference_used, value_date_in_the_future, wrong_currency; what is not taken goes to the treasury's inbox |
 | reverse_payment | treasury | payment_reversed, call_reopened…, surplus_returned | reversal_turned_away; what went back meanwhile goes to the treasury's inbox |
@@ -105,12 +105,14 @@ from domain.register import (
     OwnershipDeclared,
     PaymentExpected,
     RepresentativeSeated,
+    RunReported,
     VoteDecided,
 )
 from domain.treasury_messages import OrderPayment
 from tests.stories import Story, charter, day, founded, noted, with_members
 
 GOAL = 1_000_000
+RELEASE = ReleaseTranche(tranche=2, run="atlas-1", milestone="half-way")
 MEMBERS = ("ada", "bel", "cyd", "dov")
 ALL = (*MEMBERS, "eli", "fay")
 
@@ -219,7 +221,7 @@ def money(story: Story, name: str, member: str = "") -> int:
 
 def test_a_round_is_announced_pledged_called_paid_spent_and_settled_with_the_surplus_back() -> None:
     story = all_paid(called(), 100_000)
-    story = story.when(ReleaseTranche(tranche=2, milestone="half-way")).when(CallTranche(tranche=2), by="tess")
+    story = story.when(RELEASE).when(CallTranche(tranche=2), by="tess")
     story = all_paid(story, 150_000)
     assert money(story, "cleared") == GOAL
     story = story.when(ProposeSpending(spending="gpu-1", line="compute", amount=600_000, payee="cloud"), by="tess")
@@ -472,18 +474,30 @@ def test_tranches_are_called_by_the_treasurer_in_order_and_after_their_milestone
     story.when(CallTranche(tranche=3), by="tess").refused("no_such_tranche")
     story = story.when(CallTranche(tranche=1), by="tess")
     story.when(CallTranche(tranche=2), by="tess").refused("tranche_not_released")
-    story.when(ReleaseTranche(tranche=2), by="tess").refused("office_required")
-    story.when(ReleaseTranche(tranche=2, milestone="end")).refused("other_milestone")
-    story = story.when(ReleaseTranche(tranche=2), by="bo").followed_by("tranche_released")
-    story.when(ReleaseTranche(tranche=2, milestone="half-way")).then()
+    story = story.when(RELEASE).followed_by("tranche_released")
+    story.when(RELEASE).then()
     story = story.when(CallTranche(tranche=2), by="tess")
     assert money(story, "called") == GOAL
     assert money(story, "uncalled") == 0
 
 
+def test_the_run_releases_its_tranches_and_the_board_only_while_there_is_no_run() -> None:
+    story = called()
+    story.when(RELEASE, by="tess").refused("office_required")
+    for other in ({"milestone": "end"}, {"run": "other"}):
+        story.when(RELEASE.model_copy(update=other)).refused("other_milestone")
+        story.when(RELEASE.model_copy(update=other), by="bo").refused("other_milestone")
+    story.when(ReleaseTranche(tranche=2)).refused("other_milestone")
+    story.when(ReleaseTranche(tranche=2), by="bo").followed_by("tranche_released")
+    reported = RunReported(run="atlas-1", phase="running", contract="c" * 64, checkpoints_retained=True, training_lead="lea")
+    story = knowing(story, reported)
+    story.when(ReleaseTranche(tranche=2), by="bo").refused("run_releases")
+    story.when(RELEASE).followed_by("tranche_released")
+
+
 def test_nothing_is_called_before_the_commitment() -> None:
     pledging().when(CallTranche(tranche=1), by="tess").refused("not_committed")
-    opened().when(ReleaseTranche(tranche=2)).then()
+    opened().when(RELEASE).then()
 
 
 def test_uneven_tranches_call_every_cent_in_the_end() -> None:
@@ -494,7 +508,9 @@ def test_uneven_tranches_call_every_cent_in_the_end() -> None:
     )
     story = pledged(pledging(tranches=thirds), ada=333_331, bel=333_337, cyd=333_332).due()
     for number in (1, 2, 3):
-        story = story.when(ReleaseTranche(tranche=number)).when(CallTranche(tranche=number), by="tess")
+        story = story.when(ReleaseTranche(tranche=number, run="atlas-1", milestone=thirds[number - 1].milestone)).when(
+            CallTranche(tranche=number), by="tess"
+        )
     assert money(story, "called") == GOAL
     assert {member: figures["uncalled"] for member, figures in books(story.state.state).items()} == {"ada": 0, "bel": 0, "cyd": 0}
 
@@ -536,7 +552,7 @@ def test_an_over_payment_is_credit_that_pays_the_next_call_or_goes_back() -> Non
     back.when(OrderRefund(refund="ada-1", member="bel"), by="tess").refused("refund_exists")
     back.when(OrderRefund(refund="ada-2", member="ada"), by="tess").refused("refund_above_credit")
     assert money(back, "held") == 100_000
-    story = all_paid(story, 100_000, "bel", "cyd", "dov").when(ReleaseTranche(tranche=2)).when(CallTranche(tranche=2), by="tess")
+    story = all_paid(story, 100_000, "bel", "cyd", "dov").when(RELEASE).when(CallTranche(tranche=2), by="tess")
     assert money(story, "credit", "ada") == 0
     assert money(story, "debt", "ada") == 120_000
     assert story.register.cleared["ada"] == 130_000
@@ -616,7 +632,7 @@ def test_default_interest_goes_to_those_who_paid_the_tranche_in_time() -> None:
     story = until(all_paid(called(), 100_000, "ada", "bel", "cyd"), "remind_overdue")
     story = paid(story, "dov", 100_400, on=date(2026, 11, 30))
     assert money(story, "credit") == 0
-    story = story.when(ReleaseTranche(tranche=2)).when(CallTranche(tranche=2), by="tess")
+    story = story.when(RELEASE).when(CallTranche(tranche=2), by="tess")
     assert money(story, "debt", "ada") == 150_000 - 134
     assert money(story, "debt", "bel") == money(story, "debt", "cyd") == 150_000 - 133
     assert money(story, "debt", "dov") == 150_000
@@ -669,13 +685,13 @@ def test_a_defaulter_that_pays_with_interest_has_its_votes_and_its_commitment_ba
     story = paid(story, "dov", 100_000 + 100 * days).owes("tell", "tell:lift-default:dov:1")
     assert "default_cured" in {event.kind for event in story.answer}
     assert money(story, "in_default") == 0
-    story = all_paid(story, 25_000, "ada", "bel", "cyd").when(ReleaseTranche(tranche=2)).when(CallTranche(tranche=2), by="tess")
+    story = all_paid(story, 25_000, "ada", "bel", "cyd").when(RELEASE).when(CallTranche(tranche=2), by="tess")
     assert money(story, "called") == GOAL, "what the make-up brought lowers the later calls of all"
 
 
 def test_a_member_in_default_is_called_for_nothing_more() -> None:
     story = until(all_paid(called(minimum=600_000), 100_000, "ada", "bel", "cyd"), "declare_default")
-    story = story.when(ReleaseTranche(tranche=2)).when(CallTranche(tranche=2), by="tess")
+    story = story.when(RELEASE).when(CallTranche(tranche=2), by="tess")
     assert money(story, "uncalled", "dov") == 150_000
     assert money(story, "uncalled", "ada") == 0
 
@@ -695,7 +711,7 @@ def test_the_minimum_is_tested_after_every_loss_of_money() -> None:
     assert motion["command"] == {"kind": "reduce_goal", "goal": 550_000, "minimum": 550_000}
     assert motion["otherwise"] == {"kind": "cancel_round", "cause": "shortfall"}
     story = all_paid(story, 25_000, "ada", "bel")
-    story = story.when(ReleaseTranche(tranche=2))
+    story = story.when(RELEASE)
     story.when(CallTranche(tranche=2), by="tess").refused("minimum_lost")
     story.when(ProposeSpending(spending="x", line="compute", amount=1, payee="p"), by="tess").refused("minimum_lost")
 
@@ -775,7 +791,7 @@ def test_a_delivery_counts_by_the_rate_card_once_accepted_for_what_is_owed_first
     assert money(story, "held") == 0
     story.when(AcceptInKind(evidence=PROOF), by="tess").then()
     story.when(RejectInKind(evidence=PROOF, reason="no"), by="tess").refused("delivery_accepted")
-    story = all_paid(story, 100_000, "bel", "cyd", "dov").when(ReleaseTranche(tranche=2)).when(CallTranche(tranche=2), by="tess")
+    story = all_paid(story, 100_000, "bel", "cyd", "dov").when(RELEASE).when(CallTranche(tranche=2), by="tess")
     assert money(story, "debt", "ada") == 100_000
 
 
@@ -823,7 +839,7 @@ def test_a_late_joiner_pays_in_as_if_early_with_interest_to_those_who_paid_in_ti
     waited = (story.at.date() - date(2026, 11, 26)).days
     assert money(story, "debt", "eli") == 100_000 + 100 * waited
     story = paid(story, "eli", 100_000 + 100 * waited)
-    story = story.when(ReleaseTranche(tranche=2)).when(CallTranche(tranche=2), by="tess")
+    story = story.when(RELEASE).when(CallTranche(tranche=2), by="tess")
     assert {member: figures["called"] for member, figures in books(story.state.state).items()} == dict.fromkeys((*MEMBERS, "eli"), 200_000)
     interest = 100 + 100 * waited
     assert money(story, "debt", "ada") == 100_000 - interest // 3 - (interest % 3 > 0)
@@ -1098,7 +1114,7 @@ def test_credit_that_is_on_its_way_back_pays_no_call() -> None:
     story = all_paid(paid(called(), "ada", 130_000), 100_000, "bel", "cyd", "dov").when(
         OrderRefund(refund="ada-1", member="ada"), by="tess"
     )
-    story = story.when(ReleaseTranche(tranche=2)).when(CallTranche(tranche=2), by="tess")
+    story = story.when(RELEASE).when(CallTranche(tranche=2), by="tess")
     assert money(story, "debt", "ada") == 150_000
     (name,) = books_of(story.state.state).refunds  # type: ignore[union-attr]
     story = story.when(ReleaseRefund(payment=name, member="ada", amount=30_000))
@@ -1179,7 +1195,7 @@ def test_a_payment_is_taken_back_once() -> None:
 
 def test_credit_of_a_payment_that_is_taken_back_holds_nothing_that_it_settled_later() -> None:
     story = all_paid(paid(called(), "ada", 130_000, reference="IN-1"), 100_000, "bel", "cyd", "dov")
-    story = story.when(ReleaseTranche(tranche=2, milestone="half-way")).when(CallTranche(tranche=2), by="tess")
+    story = story.when(RELEASE).when(CallTranche(tranche=2), by="tess")
     assert money(story, "debt", "ada") == 120_000
     story = taken_back(story, "ada", 130_000, "IN-1")
     assert (money(story, "debt", "ada"), money(story, "received", "ada")) == (250_000, 0)
@@ -1189,7 +1205,7 @@ def test_credit_of_a_payment_that_is_taken_back_holds_nothing_that_it_settled_la
 def test_interest_that_was_shared_before_it_was_taken_back_is_missing_to_nobody_once_it_is_paid_again() -> None:
     story = until(all_paid(called(), 100_000, "ada", "bel", "cyd"), "remind_overdue")
     story = paid(story, "dov", 100_400, reference="IN-D", on=date(2026, 11, 30))
-    story = story.when(ReleaseTranche(tranche=2, milestone="half-way")).when(CallTranche(tranche=2), by="tess")
+    story = story.when(RELEASE).when(CallTranche(tranche=2), by="tess")
     story = taken_back(story, "dov", 100_400, "IN-D")
     assert story.state.state.books.calls[1].interest == -400
     assert story.state.state.books.spendable == 300_000, "of the cleared 300,400 the shared interest is not there"
@@ -1244,7 +1260,7 @@ def test_a_round_settles_only_when_all_is_called_and_cleared_and_nothing_is_rese
     story = all_paid(called(), 100_000)
     story.when(SettleRound(), by="sam").refused("office_required")
     story.when(SettleRound(), by="tess").refused("not_all_called")
-    story = story.when(ReleaseTranche(tranche=2)).when(CallTranche(tranche=2), by="tess")
+    story = story.when(RELEASE).when(CallTranche(tranche=2), by="tess")
     story.when(SettleRound(), by="tess").refused("calls_running")
     story = spending(all_paid(story, 150_000))
     story.when(SettleRound(), by="tess").refused("spending_open")
@@ -1271,7 +1287,7 @@ def test_nothing_happens_after_the_end() -> None:
         (SettleRound(), "tess"), (Pledge(member="ada", amount=100_000), "rep-ada"), (OpenRound(**terms(title="x")), "sam"),
     ):  # fmt: skip
         assert story.when(command, by=by).refusal is not None
-    told = (ReleaseTranche(tranche=2), ReleaseLeaver(member="ada"), MarkOverdue(call=1), StartPledging(), CancelRound(cause="shortfall"))
+    told = (RELEASE, ReleaseLeaver(member="ada"), MarkOverdue(call=1), StartPledging(), CancelRound(cause="shortfall"))
     for news in told:
         story.when(news).then()
 

@@ -438,7 +438,7 @@ class Rounds(RuleBasedStateMachine):
         assert self.kept is not None
         number = len(self.kept.tranches) + 1
         if number <= 3:
-            self.give(ReleaseTranche(tranche=number))
+            self.give(ReleaseTranche(tranche=number, run="r", milestone=self.kept.terms.tranches[number - 1].milestone))
             self.give(CallTranche(tranche=number), "tess")
 
     @rule(choice=st.integers(0, 5), late=st.integers(0, 20), part=st.sampled_from((1, 1, 1, 2, 3)), extra=st.sampled_from((0, 0, 0, 50)))
