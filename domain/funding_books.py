@@ -153,6 +153,8 @@ class Account:
     """What it took over of whom."""
     applied: tuple[Settlement, ...] = ()
     """What its credit settled, the latest last."""
+    ahead: int = 0
+    """The value of accepted deliveries that belongs to tranches that are not called yet."""
 
     @property
     def debt(self) -> int:
@@ -178,6 +180,8 @@ class Call:
     stage: Stage = Stage.NOTIFIED
     reopened: int = 0
     """How often its ladder started again."""
+    carried: Map[MemberId, int] = mapping()
+    """Of a tranche: what each was called for of it, by itself, to make up, to catch up, or had delivered before."""
     made_up: Map[MemberId, int] = mapping()
     """What was called of others in the stead of who did not pay it."""
 
@@ -387,20 +391,22 @@ def booked(books: Books, event: Booked) -> Books:
         case InKindAccepted(member=member, evidence=evidence, value=value, settled=settled, dues=dues):
             books = _offered(books, member, -_offer(books, evidence))
             books = _settled(_delivered(books, event), member, settled, dues)
-            return add(books, member, Figures(called=value - _sums(settled)[0], in_kind=value))
+            ahead = value - _sums(settled)[0]
+            books = put(books, member, replace(books.accounts[member], ahead=books.accounts[member].ahead + ahead))
+            return add(books, member, Figures(called=ahead, in_kind=value))
         case InKindRejected(member=member, evidence=evidence):
             return _delivered(_offered(books, member, -_offer(books, evidence)), event)
         case LateJoinerCommitted(member=member, amount=amount):
             return add(books, member, Figures(pledged=amount))
         case CommitmentTakenOver(member=member, defaulter=defaulter, amount=amount, settled=settled, dues=dues):
-            books = _settled(books, defaulter, settled, dues)
+            books = _carried(_settled(books, defaulter, settled, dues), defaulter, settled, -1)
             books = add(books, defaulter, Figures(called=-_sums(settled)[0], cancelled=amount))
             books = add(books, member, Figures(pledged=amount))
             account = books.accounts[member]
             return put(books, member, replace(account, taken_over=account.taken_over.set(defaulter, amount)))
         case CommitmentReleased(member=member, uncalled=uncalled, settled=settled, dues=dues):
             forgiven = _sums(settled)[0]
-            books = _settled(books, member, settled, dues)
+            books = _carried(_settled(books, member, settled, dues), member, settled, -1)
             books = add(books, member, Figures(called=-forgiven, cancelled=uncalled + forgiven))
             account = books.accounts[member]
             return put(books, member, replace(account, releases=account.releases + 1))
@@ -521,12 +527,21 @@ def called(books: Books, event: TrancheCalled | MakeUpCalled | CatchUpCalled) ->
         figures = account.figures + Figures(pledged=added, called=owing[member])
         books = put(books, member, replace(account, figures=figures, dues=(*account.dues, *mine)))
     call = Call(event.call, _purpose(event), event.schedule, mapping(owing), mapping(owing), sum(owing.values()))
+    if isinstance(event, TrancheCalled):
+        carried = {**event.delivered} | {member: amount + event.delivered.get(member, 0) for member, amount in owing.items()}
+        call = replace(call, in_time=mapping(event.delivered), carried=mapping(carried))
+        for member, amount in event.delivered.items():
+            books = put(books, member, replace(books.accounts[member], ahead=books.accounts[member].ahead - amount))
     tranches = (*books.tranches, event.call) if isinstance(event, TrancheCalled) else books.tranches
     if isinstance(event, MakeUpCalled):
         pool = books.calls[event.pool]
         made_up = {member: amount + pool.made_up.get(member, 0) for member, amount in event.amounts.items()}
         books = _kept(books, replace(pool, made_up=pool.made_up.update(made_up)))
-    return replace(_kept(books, call), running=(*books.running, event.call), tranches=tranches)
+    books = replace(_kept(books, call), running=(*books.running, event.call), tranches=tranches)
+    if not isinstance(event, TrancheCalled):
+        for member, mine in dues.items():
+            books = _carried(books, member, mine, 1)
+    return books
 
 
 def _charged(event: TrancheCalled | MakeUpCalled | CatchUpCalled) -> Mapping[MemberId, tuple[Due, ...]]:
@@ -537,6 +552,15 @@ def _charged(event: TrancheCalled | MakeUpCalled | CatchUpCalled) -> Mapping[Mem
             return {member: (_due(number, pool, amount, plan),) for member, amount in amounts.items()}
         case CatchUpCalled(member=member, dues=dues):
             return {member: dues}
+
+
+def _carried(books: Books, member: MemberId, parts: Iterable[Due | Settlement], sign: Literal[1, -1]) -> Books:
+    """The member carries so much more, or less, of the tranches that these parts belong to."""
+    for part in parts:
+        pool = books.calls[part.pool]
+        carried = _amount(pool.carried, member, pool.carried.get(member, 0) + sign * part.principal)
+        books = _kept(books, replace(pool, carried=carried))
+    return books
 
 
 def _purpose(event: TrancheCalled | MakeUpCalled | CatchUpCalled) -> Purpose:

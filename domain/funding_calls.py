@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from domain.allocation import make_up, tranche
+from collections.abc import Mapping
+
+from domain.allocation import make_up, part, tranche
 from domain.charter import Office
 from domain.funding_books import Account, Books, Call, Movement, Receipt
 from domain.funding_messages import (
@@ -115,7 +117,9 @@ def call_tranche(state: FundingState, command: CallTranche, context: Context) ->
     require_few_running(books)
     plan = schedule(context, books, terms_of(context, books).call_notice_business_days, command.due)
     shares = shared_interest(books)
-    called = TrancheCalled(call=len(books.calls) + 1, tranche=command.tranche, amounts=_amounts(books, command.tranche), schedule=plan)
+    amounts = _amounts(books, command.tranche)
+    delivered = _delivered(books, planned, amounts)
+    called = TrancheCalled(call=len(books.calls) + 1, tranche=command.tranche, amounts=amounts, schedule=plan, delivered=delivered)
     earning = {member for shared in shares for member in shared.credits}
     paying = called.amounts.keys() | {member for member in earning if books.accounts[member].dues}
     events = with_credits(current, (*shares, called), paying, context)
@@ -138,13 +142,25 @@ def _amounts(books: Books, number: int) -> dict[MemberId, int]:
     return tranche(uncalled, need, fractions[0], sum(fractions))
 
 
+def _delivered(books: Books, planned: Tranche, amounts: Mapping[MemberId, int]) -> dict[MemberId, int]:
+    """What members had delivered of a tranche before it is called: of what they delivered ahead, the tranche's part of their commitment."""
+    ahead = {
+        member: min(account.ahead, part(account.figures.committed, planned.fraction) - amounts.get(member, 0))
+        for member, account in sorted(books.accounts.items())
+        if account.ahead
+    }
+    return {member: amount for member, amount in ahead.items() if amount > 0}
+
+
 def shared_interest(books: Books) -> tuple[InterestShared, ...]:
     """What came in as interest since the last time, to those who paid the same tranche in time; if nobody did, to all."""
     shares: list[InterestShared] = []
     for number in books.tranches:
         call = books.calls[number]
         if call.interest > 0:
-            punctual = call.in_time or {member: account.figures.pledged for member, account in books.accounts.items()}
+            punctual = {member: amount for member, amount in call.in_time.items() if amount} or {
+                member: account.figures.pledged for member, account in books.accounts.items()
+            }
             earned = {member: amount for member, amount in sorted(share(call.interest, punctual).items()) if amount}
             shares.append(InterestShared(call=number, credits=earned))
     return tuple(shares)
@@ -232,9 +248,9 @@ def _undone(state: Live | Refunding, command: ReversePayment, receipt: Receipt, 
         credit = min(account.figures.credit, receipt.amount)
         brought = account.figures.received + account.figures.earned - account.figures.refunded - account.figures.refunding
         lost = receipt.amount - credit
-        return (
-            PaymentReversed(**told, credit=credit, uncleared=lost) if lost <= account.figures.cash and receipt.amount <= brought else None
-        )
+        if receipt.amount > brought or lost > account.figures.cash - account.figures.returned:
+            return None
+        return PaymentReversed(**told, credit=credit, uncleared=lost)
     credit = min(account.figures.credit, receipt.credited)
     applied, since = split(account.applied, receipt.credited - credit)
     undone = (*receipt.settled, *since)

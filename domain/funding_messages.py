@@ -542,6 +542,8 @@ class TrancheCalled(Event):
     tranche: TrancheNumber
     amounts: Amounts
     schedule: Schedule
+    delivered: Amounts = Field(default_factory=dict)
+    """What members had delivered of it in kind before: they paid it in time."""
 
 
 class MakeUpCalled(Event):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, Literal, TypeVar, cast
 
 from domain.allocation import interest
 from domain.calendar import Calendar
@@ -205,22 +205,22 @@ def schedule(context: Context, books: Books, business_days: int, due: date | Non
 
 
 def settle(
-    books: Books, dues: Sequence[Due], amount: int, on: date, rate: int, *, with_interest: bool = True
+    books: Books, dues: Sequence[Due], amount: int, on: date, rate: int, *, by: Literal["money", "goods", "replacement"] = "money"
 ) -> tuple[tuple[Settlement, ...], tuple[Due, ...]]:
     """What an amount of this value date pays: the oldest due first, of each the principal and then the interest it has run up.
 
-    Answers with the settlements and what is owed afterwards. Deliveries pay no interest.
+    Answers with the settlements and what is owed afterwards. Goods pay no interest; a replacement neither pays it nor was in time.
     """
     settled: list[Settlement] = []
     left: list[Due] = []
     for due in dues:
         run_up = due.interest + interest(due.principal, rate, (on - due.accrued_to).days)
         principal = min(amount, due.principal)
-        paid = min(amount - principal, run_up) if with_interest else 0
+        paid = min(amount - principal, run_up) if by == "money" else 0
         amount -= principal + paid
         accrued_to = max(on, due.accrued_to)
         if principal or paid:
-            in_time = on <= books.calls[due.call].schedule.due_on
+            in_time = by != "replacement" and on <= books.calls[due.call].schedule.due_on
             settled.append(
                 Settlement(call=due.call, pool=due.pool, principal=principal, interest=paid, in_time=in_time, accrued_to=accrued_to)
             )

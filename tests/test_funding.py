@@ -638,6 +638,32 @@ def test_default_interest_goes_to_those_who_paid_the_tranche_in_time() -> None:
     assert money(story, "debt", "dov") == 150_000
 
 
+def test_interest_is_shared_though_nobody_paid_anything_in_time() -> None:
+    story = until(called(minimum=1), "mark_overdue")
+    story = paid(story, "dov", 100_000, on=story.at.date())
+    story = paid(story, "dov", 100, on=date(2026, 11, 26))
+    assert not story.state.state.books.calls[1].in_time
+    over = mandated(story, CancelRound())
+    assert money(over, "credit") == money(over, "held") == 100_100
+
+
+def test_a_defaulter_whose_due_is_taken_over_before_its_day_did_not_pay_in_time() -> None:
+    story = all_paid(called(minimum=1), 100_000, "ada", "bel", "cyd").when(RELEASE)
+    story = until(story.when(CallTranche(tranche=2, due=date(2027, 1, 15)), by="tess"), "declare_default")
+    story = story.when(TakeOver(member="eli", defaulter="dov", amount=250_000), by="rep-eli")
+    assert "dov" not in story.state.state.books.calls[2].in_time
+
+
+def test_who_delivered_in_kind_before_the_call_shares_the_interest_of_its_tranche() -> None:
+    story = committed().when(delivery(quantity=1_000), by="rep-ada").when(AcceptInKind(evidence=PROOF), by="sam")
+    story = all_paid(story.when(CallTranche(tranche=1), by="tess"), 100_000, "bel", "cyd")
+    story = paid(until(story, "remind_overdue"), "dov", 100_400, on=date(2026, 11, 30))
+    over = mandated(story, CancelRound())
+    assert [money(over, "credit", member) - money(over, "cleared", member) + money(over, "in_kind", member) for member in MEMBERS] == [
+        134, 133, 133, 0,
+    ]  # fmt: skip
+
+
 def test_the_others_make_up_for_a_default_each_up_to_the_charters_fraction_of_his_own_call() -> None:
     story = until(all_paid(called(), 100_000, "ada", "bel", "cyd"), "declare_default")
     assert {member: figures["debt"] for member, figures in books(story.state.state).items()} == {
@@ -836,8 +862,8 @@ def test_a_late_joiner_pays_in_as_if_early_with_interest_to_those_who_paid_in_ti
         "late_joiner_committed",
         "catch_up_called",
     ]
-    waited = (story.at.date() - date(2026, 11, 26)).days
-    assert money(story, "debt", "eli") == 100_000 + 100 * waited
+    waited = (story.state.state.books.calls[2].schedule.due_on - date(2026, 11, 26)).days
+    assert money(story, "debt", "eli") == 100_000 + 100 * waited, "interest up to the day on which it is due"
     story = paid(story, "eli", 100_000 + 100 * waited)
     story = story.when(RELEASE).when(CallTranche(tranche=2), by="tess")
     assert {member: figures["called"] for member, figures in books(story.state.state).items()} == dict.fromkeys((*MEMBERS, "eli"), 200_000)
@@ -845,6 +871,49 @@ def test_a_late_joiner_pays_in_as_if_early_with_interest_to_those_who_paid_in_ti
     assert money(story, "debt", "ada") == 100_000 - interest // 3 - (interest % 3 > 0)
     assert money(story, "debt", "dov") == 100_000
     assert money(story, "debt", "eli") == 100_000
+
+
+def everybody_pays(story: Story) -> Story:
+    """All that is owed is paid, to the last cent."""
+    for member, figures in books(story.state.state).items():
+        story = paid(story, member, figures["debt"]) if figures["debt"] else story
+    return story
+
+
+def joined(story: Story, member: str, amount: int = 250_000) -> Story:
+    story = story.when(JoinLate(member=member, amount=amount), by=f"rep-{member}")
+    assert story.refusal is None
+    return everybody_pays(story)
+
+
+def costs(story: Story) -> dict[str, int]:
+    """What each hundred that a member brought cost it in the end, in cents, of a round that spent half of its goal."""
+    story = ordered(story, amount=GOAL // 2).when(RecordSpending(spending="gpu-1", reference="OUT")).when(SettleRound(), by="tess")
+    assert story.phase == "refunding"
+    kept = {member: (figures["received"] - figures["credit"], figures["cleared"]) for member, figures in books(story.state.state).items()}
+    return {member: cost * 10_000 // cleared for member, (cost, cleared) in kept.items() if cleared}
+
+
+FREE = rules(funding__equalisation_interest=0, funding__default_interest=0)
+
+
+def test_whoever_joins_when_ends_with_the_same_costs_for_the_same_commitment() -> None:
+    story = joined(everybody_pays(called(FREE)), "eli").when(RELEASE)
+    story = joined(everybody_pays(story.when(CallTranche(tranche=2), by="tess")), "fay")
+    assert {member: figures["called"] for member, figures in books(story.state.state).items()} == dict.fromkeys(ALL, 200_000)
+    assert len({figures["committed"] for figures in books(story.state.state).values()}) == 1
+    assert len(set(costs(story).values())) == 1
+
+
+def test_a_late_joiner_carries_its_part_of_what_the_others_made_up() -> None:
+    story = until(all_paid(called(FREE, minimum=600_000), 100_000, "ada", "bel", "cyd"), "declare_default")
+    story = story.when(RELEASE)
+    story = all_paid(story, 25_000, "ada", "bel", "cyd").when(JoinLate(member="eli", amount=250_000), by="rep-eli")
+    assert money(story, "debt", "eli") == 250_000 * 125_000 // 275_000
+    story = paid(story, "eli", money(story, "debt", "eli")).when(CallTranche(tranche=2), by="tess")
+    figures = books(story.state.state)
+    parts = {figures[member]["called"] * 10_000 // figures[member]["committed"] for member in ("ada", "bel", "cyd", "eli")}
+    assert len(parts) == 1, "the same part of its commitment from each"
 
 
 def test_joining_after_the_last_call_brings_a_surplus_that_goes_back_in_proportion() -> None:
