@@ -113,7 +113,9 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
     "payment_failed": Letter("A payment failed", "The bank did not carry out {payment}: {reason}\nRetry it, or cancel it."),
     # Members, about money that the bank took back.
     "payment_reversed": Letter(
-        "Call {call} of {round}: a payment was taken back", "Your bank took a payment to {round} back. It is called again, due on {due_on}."
+        "{round}: a payment of {amount} was taken back",
+        "Your bank took {amount} back that your organisation had paid to {round}. Of it {owed} are owed again, as if they had never been paid:\n"
+        "interest runs from the day they were due, and what is not paid by the end of the time to cure is a default.",
     ),
     # Applicants and members, about the membership; and the officers who deal with it.
     "screening-hit": Letter(

@@ -664,7 +664,7 @@ def _accept(book: Book, command: AcceptMilestone, context: Context) -> Events:
     accepted = MilestoneAccepted(milestone=milestone.id, evidence=command.evidence, by=signed)
     told = notify("milestone-accepted", (book.contract.lead, "office:treasurer"), key=f"notice:accepted:{milestone.id}", run=context.stream,
                   milestone=milestone.id)  # fmt: skip
-    return (accepted, *_released(book, milestone, command.evidence), owe(told))
+    return (accepted, *_released(book, milestone, command.evidence, context), owe(told))
 
 
 def _organisations(context: Context, person: PersonId) -> frozenset[str]:
@@ -672,10 +672,12 @@ def _organisations(context: Context, person: PersonId) -> frozenset[str]:
     return frozenset(context.register.seat_of(member) for member in known.speaks_for) if known is not None else frozenset()
 
 
-def _released(book: Book, milestone: Milestone, evidence: str) -> Events:
+def _released(book: Book, milestone: Milestone, evidence: str, context: Context) -> Events:
     if milestone.tranche is None or book.contract.round is None:
         return ()
-    command = {"kind": "release_tranche", "tranche": milestone.tranche, "milestone": milestone.id, "evidence": evidence}
+    command = {
+        "kind": "release_tranche", "tranche": milestone.tranche, "run": slug_of(context.stream), "milestone": milestone.id, "evidence": evidence,
+    }  # fmt: skip
     return (owe(tell(book.contract.round, command, key=f"tell:release:{milestone.id}")),)
 
 
