@@ -49,6 +49,11 @@ MIT = (
     "to deal in the Software without restriction, provided that the above copyright notice and this permission notice shall be included in all "
     "copies or substantial portions of the Software.\n"
 )
+GPL = (
+    "GNU GENERAL PUBLIC LICENSE Version 3, 29 June 2007\nEveryone is permitted to copy and distribute verbatim copies of this license document, "
+    "but changing it is not allowed.\n"
+)
+APACHE = "Apache License\nVersion 2.0, January 2004\n3. Grant of Patent License.\n"
 OUTCOMES: TypeAdapter[Answer] = TypeAdapter(told_of.ReleaseOutcome)
 COMPONENTS: list[dict[str, Any]] = [
     {"name": "Model architecture", "place": "code/model.py"},
@@ -292,6 +297,29 @@ async def test_a_licence_file_that_holds_another_text_opens_nothing(world: World
     assert verdict["note"] == "the licence file does not hold the text of MIT"
 
 
+@pytest.mark.parametrize(
+    ("licences", "component", "standing", "note"),
+    [
+        ({"distribution": "Apache-2.0", "place": "APACHE", "code": "MIT", "code_place": "LICENSE"}, {}, "open", ""),
+        ({"distribution": "Apache-2.0", "place": "APACHE", "code": "MIT"}, {"licence_place": "LICENSE"}, "open", ""),
+        ({"distribution": "Apache-2.0", "place": "APACHE", "code": "MIT"}, {}, "open", ""),
+        ({"distribution": "Apache-2.0", "place": "APACHE", "code": "MIT", "code_place": "APACHE"}, {}, "unlicensed", "text of MIT"),
+        ({"code": "GPL-3.0-only", "place": "APACHE"}, {}, "unlicensed", "text of GPL-3.0-only"),
+        ({"code": "MIT", "place": "LICENSE"}, {}, "open", ""),
+        ({"distribution": "MIT", "place": "LICENSE"}, {"licence": "Apache-2.0", "licence_place": "APACHE"}, "open", ""),
+    ],
+)
+async def test_a_text_is_compared_with_the_licence_that_the_component_has(
+    world: World, licences: dict[str, Any], component: dict[str, Any], standing: str, note: str
+) -> None:
+    (model_of(world) / "APACHE").write_text(APACHE)
+    named = {"name": "Model architecture", "place": "code/model.py", **component}
+    classified = await world.classified(await world.built(), [named], licences=licences)
+    verdict = next(each for each in classified["verdicts"] if each["component"] == "Model architecture")
+    assert verdict["standing"] == standing
+    assert note in verdict["note"]
+
+
 async def test_a_licence_whose_text_is_not_there_opens_nothing(world: World) -> None:
     classified = await world.classified(await world.built(), licences={"distribution": "MIT", "place": "LICENCE.txt"})
     assert classified["openness_class"] == 0
@@ -523,6 +551,13 @@ async def test_a_real_small_model_is_signed_classified_and_published(tmp_path: P
         ("CC-BY-4.0", "Creative Commons Attribution-NonCommercial 4.0 International", "does not hold"),
         ("BSD-3-Clause", "SPDX-License-Identifier: BSD-3-Clause", ""), ("BSD-3-Clause", "SPDX-License-Identifier: BSD-2-Clause", "does not"),
         ("OpenMDW-1.0", "A text that nobody here knows", ""), ("OpenMDW-1.0", MIT, "holds the text of MIT, not of OpenMDW-1.0"),
+        ("OpenMDW-1.0", "Copyright us. All rights reserved.", "says 'all rights reserved'"), ("MIT", f"Copyright us. All rights reserved.\n{MIT}", ""),
+        ("MIT", f"{MIT}Provided that no commercial use is made.", "says 'no commercial use'"),
+        ("MIT", "All rights reserved. SPDX-License-Identifier: MIT", "all rights reserved"),
+        ("Apache-2.0", "Licensed under the Apache License, Version 2.0, but only for non-commercial use", "non commercial use"),
+        ("GPL-3.0", GPL, ""), ("GPL-3.0+", GPL, ""), ("GPL-2.0", GPL, "does not hold"), ("GPL-3.0-or-later", "SPDX-License-Identifier: GPL-3.0", ""),
+        ("BSD-3-Clause", "SPDX-License-Identifier: BSD-3-Clause-Clear", "does not hold"), ("MIT", "SPDX-License-Identifier: MIT OR Mine", "does not hold"),
+        ("CC-BY-NC-4.0", "Creative Commons Attribution-NonCommercial 4.0 International", ""),
     ],
 )  # fmt: skip
 def test_whether_a_text_is_that_of_the_licence(licence: str, text: str, why: str) -> None:
