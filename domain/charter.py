@@ -112,6 +112,8 @@ class DecisionRule(Message):
     """Whether a decision that can no longer change closes at once."""
     timelock_hours: Hours = 0
     """From passing to execution; who opposed may leave in between."""
+    mandate_days: Annotated[int, Field(ge=1, le=3_650)] = 90
+    """How long what was voted can be carried out, from when it is ordered: an order refused until then needs another vote."""
     subject_barred: bool = True
     """Whether the member that the decision is about is recused by rule."""
     sponsors: frozenset[Office] = frozenset()
