@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -93,6 +93,11 @@ def in_force() -> Settings:
     if unknown:
         raise ValueError(f"{', '.join(unknown)} is no setting; there are {', '.join(sorted(known))}")
     return Settings()
+
+
+def rehearsed(folder: Path, **chosen: Any) -> Settings:
+    """Settings for a consortium that is only played. Nothing is taken from the environment: no real log, bank or mailbox can be meant."""
+    return Settings.model_construct(folder=folder, **chosen)
 
 
 async def open_log(url: str) -> Log:

@@ -74,6 +74,8 @@ POLICIES: Final[Mapping[str, Policy]] = {
 }
 """How each kind of step is tried; `attempts=0` is for ever."""
 
+AGAIN_SECONDS: Final = 15
+"""How long the projector waits before it tries again what it could not understand."""
 BANK_SECONDS: Final = 60
 """How long an answer of the bank is waited for."""
 SEARCH_ATTRIBUTES: Final = ("Phase=Keyword", "WaitsFor=KeywordList", "Due=Datetime", "Attention=Bool")
@@ -190,7 +192,7 @@ def now() -> datetime:
 def compose(client: Client, recorder: Recorder, chosen: Settings, *, clock: Clock = TRUE) -> Worker:
     """A worker for every process, recording with this recorder."""
     recording = Recording(recorder, clock, POLICIES)
-    steps: Mapping[str, CarryOut] = {"tell": Tell(Sender(client, chosen.task_queue)), **outside(chosen, recorder)}
+    steps: Mapping[str, CarryOut] = {"tell": Tell(Sender(client, chosen.task_queue), recording.retried), **outside(chosen, recorder)}
     return Worker(
         client,
         task_queue=chosen.task_queue,
@@ -216,15 +218,19 @@ async def recording(url: str) -> AsyncIterator[Recorder]:
 
 @asynccontextmanager
 async def projecting(log: Log) -> AsyncIterator[None]:
-    """Keeps the read models at the head of the log meanwhile, through every absence of its database."""
+    """Keeps the read models at the head of the log meanwhile, through every absence of its database and whatever else goes wrong."""
 
     async def follow() -> None:
+        projector = Projector(log)
         while True:
             try:
-                await Projector(log).follow()
+                await projector.follow()
             except LogUnavailable as error:
                 _log.warning("projection.interrupted", error=str(error))
                 await asyncio.sleep(1)
+            except Exception:  # noqa: BLE001  commands go on without lists; what is wrong is told until it is mended
+                _log.exception("projection.failed")
+                await asyncio.sleep(AGAIN_SECONDS)
 
     task = asyncio.create_task(follow(), name="projector")
     try:

@@ -14,7 +14,7 @@ positive; what the consortium owes or earned is negative (as both programs have 
 | payment_confirmed of the treasury's own | Liabilities:Unmatched:A | Expenses:Other |
 | payment_recorded | Income:Rounds:R:M, Liabilities:Interest:R, Liabilities:Credit:M:R | Liabilities:In-transit:S |
 | credit_applied | Income:Rounds:R:M, Liabilities:Interest:R | Liabilities:Credit:M:R |
-| payment_reversed | Liabilities:In-transit:S | Liabilities:Credit:M:R, Income:Rounds:R:M |
+| payment_reversed | Liabilities:In-transit:S | Liabilities:Credit:M:R, Liabilities:Interest:R, Income:Rounds:R:M |
 | interest_shared | Liabilities:Credit:M:R | Liabilities:Interest:R |
 | in_kind_accepted | Income:In-kind:R:M | Expenses:In-kind:R |
 | spending_paid; spending_returned: the reverse | Liabilities:In-transit:S | Expenses:Rounds:R:Line |
@@ -302,7 +302,8 @@ class Ledger:
                 principal, late = _sums(settled)
                 yield from _moved(contribution(here, member), credit(member, here), principal, currency)
                 yield from _moved(interest(here), credit(member, here), late, currency)
-            case PaymentReversed(member=member, credit=shrunk, uncleared=uncleared):
+            case PaymentReversed(member=member, credit=shrunk, uncleared=uncleared, interest=late):
+                yield from _moved(transit, interest(here), late, currency)
                 yield from _moved(transit, credit(member, here), shrunk, currency)
                 yield from _moved(transit, contribution(here, member), uncleared, currency)
             case InterestShared(credits=credits):

@@ -76,7 +76,7 @@ def translated(error: Exception) -> Failure:
         return error
     from activities.sending import NotAnswered, NotTaken, TurnedDown
     from cli.embedded import AlreadyUp
-    from eventstore.log import LogUnavailable
+    from eventstore.log import LogUnavailable, NotWritable
     from eventstore.migrations import SchemaMismatch
     from eventstore.replica import UnreadableEntry
     from eventstore.wire import Malformed
@@ -86,6 +86,10 @@ def translated(error: Exception) -> Failure:
             return Refused(refusal.message, refusal.remedy, rule=refusal.rule, clause=refusal.clause)
         case NotAnswered():
             return Unreachable(str(error), "start a worker with `consortium up` or `consortium worker`")
+        case NotWritable():
+            return Unreachable(
+                f"the log cannot be written from here: {error}", "ask as a role that may write, at the database that takes writes"
+            )
         case LogUnavailable():
             return Unreachable(f"the log cannot be reached: {error}", "start its database, or name another with --folder or CONSORTIUM_LOG")
         case NotTaken() | Malformed() | AlreadyUp():

@@ -29,6 +29,8 @@ from eventstore.log import Log
 SOON: Final = 10
 """How many deadlines `status` shows, and how many entries `show`."""
 BATCH: Final = 500
+LAST: Final = 2**63 - 1
+"""The last position that a log can have."""
 FOLLOW_SECONDS: Final = 30.0
 
 Row = Mapping[str, Any]
@@ -148,8 +150,8 @@ async def log(
     """Show the entries of the log in order; in JSON one a line."""
     if stream is not None:
         process_of(stream)
-    if after < 0:
-        raise BadInput("--after: positions are counted from 1", "leave it out to see everything")
+    if not 0 <= after <= LAST:
+        raise BadInput("--after: positions are counted from 1, and there are fewer than 2^63", "leave it out to see everything")
     async with log_of(settings(where)) as log:
         seen = after
         while True:

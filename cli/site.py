@@ -17,7 +17,7 @@ from cli.failures import BadInput, Unreachable
 from cli.options import Where
 from cli.output import Progress
 from domain.register import Register
-from eventstore.log import Log
+from eventstore.log import Log, NotWritable
 from eventstore.readmodels import STANDINGS, Projector, standings
 from eventstore.recorder import Recorder
 from settings import Settings, in_force, open_log
@@ -31,12 +31,12 @@ logs.configure(sys.__stderr__ or sys.stderr, level=logging.WARNING)
 
 
 def settings(where: Where) -> Settings:
-    """The settings in force. Raises `BadInput` for wrong ones."""
+    """The settings in force; a folder that is named on the command line has its own log. Raises `BadInput` for wrong ones."""
     try:
         chosen = in_force()
     except ValueError as error:
         raise BadInput(f"the settings in the environment: {error}") from error
-    return chosen if where.folder is None else chosen.model_copy(update={"folder": where.folder})
+    return chosen if where.folder is None else chosen.model_copy(update={"folder": where.folder, "log": ""})
 
 
 @asynccontextmanager
@@ -59,16 +59,24 @@ def _exists(url: str) -> bool:
 
 async def rows(log: Log, process: str | None = None) -> Sequence[dict[str, Any]]:
     """The read model's row of every stream, as of now."""
-    async with Progress("bringing the lists up to date"):
-        await Projector(log).catch_up()
+    await _up_to_date(log)
     return await standings(log, process)
 
 
 async def row_of(log: Log, stream: str) -> dict[str, Any] | None:
     """The read model's row of one stream, as of now."""
-    async with Progress("bringing the lists up to date"):
-        await Projector(log).catch_up()
+    await _up_to_date(log)
     return next((json.loads(found.body) for found in await log.rows(STANDINGS, key=stream)), None)
+
+
+async def _up_to_date(log: Log) -> None:
+    """Brings the read models to the head; who may only read the log sees them as the workers left them."""
+    try:
+        async with Progress("bringing the lists up to date"):
+            await Projector(log).catch_up()
+    except NotWritable:
+        position = await log.checkpoint(await log.generation())
+        print(f"(the lists are as of position {position:,}: they cannot be brought up to date from here)", file=sys.stderr)
 
 
 async def currency(log: Log) -> str:

@@ -29,7 +29,7 @@ async def up(*, port: Port = 0, ui_port: UiPort = 0, where: Where = HERE) -> Non
     async with AsyncExitStack() as stack:
         try:
             async with Progress(f"starting Temporal, a worker and the log in {chosen.folder}"):
-                running = await stack.enter_async_context(embedded(chosen.folder, port=port, ui_port=ui_port))
+                running = await stack.enter_async_context(embedded(chosen, port=port, ui_port=ui_port))
         except FileNotFoundError as error:
             raise Unreachable(str(error)) from error
         except OSError as error:

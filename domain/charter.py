@@ -143,7 +143,7 @@ class FundingTerms(Message):
     default_interest: BasisPoints = 800
     """Per year, simple, actual/360, on the overdue amount; paid to those who funded the tranche in time."""
     makeup_cap: BasisPoints = 2_500
-    """The most a make-up call may add, as a fraction of the member's own call."""
+    """The most that make-up calls for one tranche may add, as a fraction of the member's own call; also beyond the share cap."""
     makeup_notice_business_days: Annotated[int, Field(ge=1, le=120)] = 5
     equalisation_interest: BasisPoints = 400
     """Per year, simple, actual/360, that a late joiner pays on what he would have paid, to those who paid it."""

@@ -20,7 +20,7 @@ from domain import funding_calls as calls
 from domain import funding_changes as changes
 from domain import funding_ending as ending
 from domain import funding_pledging as pledging
-from domain.funding_books import Books, Call, Stage
+from domain.funding_books import Books, Call
 from domain.funding_messages import (
     AcceptInKind,
     AmendRound,
@@ -56,6 +56,7 @@ from domain.funding_messages import (
     ReturnSpending,
     ReversePayment,
     SettleRound,
+    Stage,
     StartPledging,
     TakeOver,
     Terms,

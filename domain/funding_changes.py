@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 
-from domain.allocation import by_tranche, interest, part
+from domain.allocation import interest, part
 from domain.charter import Office
 from domain.funding_books import Account, Books
 from domain.funding_messages import (
@@ -24,6 +25,7 @@ from domain.funding_messages import (
     ReduceGoal,
     RejectInKind,
     ReleaseLeaver,
+    Schedule,
     Settlement,
     TakeOver,
 )
@@ -91,9 +93,7 @@ def accept_in_kind(state: FundingState, command: AcceptInKind, context: Context)
         case InKindDelivered(member=member):
             books, account = current.books, current.books.accounts[member]
             value = min(delivery.value, account.figures.outstanding)
-            settled, dues = settle(
-                books, account.dues, value, delivery.delivered_on, terms_of(context, books).default_interest, with_interest=False
-            )
+            settled, dues = settle(books, account.dues, value, delivery.delivered_on, terms_of(context, books).default_interest, by="goods")
             accepted = InKindAccepted(member=member, evidence=command.evidence, by=context.actor, value=value, settled=settled, dues=dues)
             return concluded(current, (accepted,), (member,), context)
 
@@ -159,7 +159,8 @@ def join_late(state: FundingState, command: JoinLate, context: Context) -> Event
     require_cap(context, books, member, command.amount)
     require_few_running(books)
     joined = LateJoinerCommitted(member=member, amount=command.amount)
-    return _caught_up(current, (joined,), member, tuple(_missed(books, command.amount, context)), context)
+    plan = _catch_up_schedule(books, context)
+    return _caught_up(current, (joined,), member, tuple(_missed(books, command.amount, plan.due_on, context)), plan, context)
 
 
 def take_over(state: FundingState, command: TakeOver, context: Context) -> Events:
@@ -188,10 +189,14 @@ def take_over(state: FundingState, command: TakeOver, context: Context) -> Event
     require_cap(context, books, member, command.amount)
     require_few_running(books)
     today, rate = context.at.date(), terms_of(context, books).default_interest
-    settled, dues = settle(books, defaulter.dues, command.amount, today, rate, with_interest=False)
+    settled, dues = settle(books, defaulter.dues, command.amount, today, rate, by="replacement")
     taken = CommitmentTakenOver(member=member, defaulter=command.defaulter, amount=command.amount, settled=settled, dues=dues)
     owed = tuple((piece.pool, piece.principal, 0) for piece in settled)
-    return _caught_up(current, (taken,), member, owed, context, also=command.defaulter)
+    return _caught_up(current, (taken,), member, owed, _catch_up_schedule(books, context), context, also=command.defaulter)
+
+
+def _catch_up_schedule(books: Books, context: Context) -> Schedule:
+    return schedule(context, books, terms_of(context, books).call_notice_business_days)
 
 
 def _require_share(context: Context, books: Books, command: JoinLate) -> None:
@@ -203,14 +208,24 @@ def _require_share(context: Context, books: Books, command: JoinLate) -> None:
         )
 
 
-def _missed(books: Books, amount: int, context: Context) -> Iterator[tuple[int, int, int]]:
-    """What the joiner missed: of each tranche's call its part, and the interest since that call was due."""
+def _missed(books: Books, amount: int, until: date, context: Context) -> Iterator[tuple[int, int, int]]:
+    """What the joiner missed: of each tranche as much as the others carry of it, and the interest from its due day to this one.
+
+    As much means for every unit that it commits: then later calls and the surplus, both in proportion, keep everybody equal.
+    """
     rate = terms_of(context, books).equalisation_interest
-    pieces = by_tranche(amount, [planned.fraction for planned in books.terms.tranches])
-    for number, piece in zip(books.tranches, pieces, strict=False):
-        waited = context.at.date() - books.calls[number].schedule.due_on
+    for number in books.tranches:
+        call = books.calls[number]
+        carrying = {member: carried for member, carried in call.carried.items() if _carries(books.accounts[member])}
+        committed = sum(books.accounts[member].figures.committed for member in carrying)
+        piece = amount * sum(carrying.values()) // committed if committed else 0
         if piece:
-            yield number, piece, interest(piece, rate, waited.days)
+            yield number, piece, interest(piece, rate, (until - call.schedule.due_on).days)
+
+
+def _carries(account: Account) -> bool:
+    """Whether the member stands for its whole commitment."""
+    return not account.in_default and not account.releases
 
 
 def _caught_up(
@@ -218,6 +233,7 @@ def _caught_up(
     events: Events,
     member: MemberId,
     owed: tuple[tuple[int, int, int], ...],
+    plan: Schedule,
     context: Context,
     *,
     also: MemberId | None = None,
@@ -226,7 +242,6 @@ def _caught_up(
     if not owed:
         return concluded(current, events, touched, context)
     books = current.books
-    plan = schedule(context, books, terms_of(context, books).call_notice_business_days)
     number = len(books.calls) + 1
     dues = tuple(
         Due(call=number, pool=pool, principal=principal, interest=extra, accrued_to=plan.due_on) for pool, principal, extra in owed

@@ -41,6 +41,7 @@ from domain.funding_rules import (
     closed_round,
     closing,
     concluded,
+    contributions,
     facts,
     folded,
     held_back,
@@ -92,7 +93,7 @@ def propose_spending(state: FundingState, command: ProposeSpending, context: Con
             return ()
         raise Refused("spending_exists", f"{command.spending} names another spending", remedy="choose another name")
     if isinstance(current, Endangered):
-        raise Refused("minimum_lost", "the round is below its minimum", remedy="wait for the vote on a smaller run, or for a replacement")
+        raise _minimum_lost()
     if command.line not in books.budget:
         raise Refused("no_such_line", "the budget has no such line", remedy=f"name one of: {', '.join(sorted(books.budget))}")
     free = books.budget[command.line] - books.lines.get(command.line, 0)
@@ -111,7 +112,7 @@ def propose_spending(state: FundingState, command: ProposeSpending, context: Con
 
 
 def approve_spending(state: FundingState, command: ApproveSpending, context: Context) -> Events:
-    """The second signature, of another person."""
+    """The second signature, of another person, while the money is still there."""
     current = live(state)
     context.require_office(Office.SECOND_SIGNATORY)
     spending = _spending(current.books, command.spending)
@@ -122,6 +123,13 @@ def approve_spending(state: FundingState, command: ApproveSpending, context: Con
             return ()
         case "withdrawn":
             raise _spending_withdrawn()
+        case "proposed" if isinstance(current, Endangered):
+            raise _minimum_lost()
+        case "proposed" if current.books.spendable < 0:
+            raise Refused(
+                "more_than_cleared", f"{shown(current.books, -current.books.spendable)} of it was taken back since it was proposed",
+                remedy="wait until it is paid again, or withdraw the spending", clause="funding",
+            )  # fmt: skip
         case "proposed":
             approved = SpendingApproved(spending=command.spending, by=context.actor)
             return (approved, _ordered(command.spending, spending, current.books, context))
@@ -207,10 +215,16 @@ def release_spending(state: FundingState, command: ReleaseSpending, context: Con
     withdrawn = SpendingWithdrawn(spending=command.spending)
     if not isinstance(state, Refunding):
         return (withdrawn,)
-    surplus = SurplusReturned(returns=_in_proportion(books, spending.amount))
-    after = evolve(evolve(state, withdrawn), surplus)
-    assert isinstance(after, Refunding)
-    return (withdrawn, surplus, *facts(books, after.books, sorted(surplus.returns), context, over=True))
+    freed = folded(state, (withdrawn,)).books
+    surplus = SurplusReturned(returns=_in_proportion(freed, max(freed.spendable, 0)))
+    events: Events = (withdrawn, surplus) if surplus.returns else (withdrawn,)
+    after = folded(state, events).books
+    closed = () if held_back(after) else (RoundClosed(),)
+    return (*events, *closed, *contributions(books, after, sorted(surplus.returns), context))
+
+
+def _minimum_lost() -> Refused:
+    return Refused("minimum_lost", "the round is below its minimum", remedy="wait for the vote on a smaller run, or for a replacement")
 
 
 def _spending(books: Books, name: Slug) -> Spending:
@@ -275,7 +289,7 @@ def _end(current: Live, end: Literal["settled", "cancelled"], cause: Literal["de
     books = current.books
     shares = shared_interest(books)
     ordered = sum(spending.amount for spending in books.spendings.values() if spending.stage == "approved")
-    returns = _in_proportion(books, max(books.totals.cash - books.spent - ordered, 0))
+    returns = _in_proportion(books, max(books.totals.cash - books.spent - ordered - books.advanced, 0))
     over = RoundSettled(returns=returns) if end == "settled" else RoundCancelled(cause=cause, returns=returns)
     after = evolve(folded(current, shares), over)
     assert isinstance(after, Refunding)
@@ -292,8 +306,8 @@ def _end(current: Live, end: Literal["settled", "cancelled"], cause: Literal["de
 
 
 def _in_proportion(books: Books, amount: int) -> dict[str, int]:
-    """An amount shared by the cash that each paid in."""
-    paid = {member: account.figures.cash for member, account in books.accounts.items() if account.figures.cash}
+    """An amount shared by the cash that each paid in and did not get back."""
+    paid = {member: account.figures.cash - account.figures.returned for member, account in books.accounts.items()}
     return {member: part for member, part in sorted(share(amount, paid).items()) if part}
 
 
@@ -314,6 +328,12 @@ def order_refund(state: FundingState, command: OrderRefund, context: Context) ->
     amount = account.figures.credit if command.amount is None else command.amount
     if not amount or amount > account.figures.credit:
         raise Refused("refund_above_credit", f"the credit is {shown(books, account.figures.credit)}", remedy="refund at most that")
+    free = books.held - books.totals.refunding
+    if amount > free:
+        raise Refused(
+            "refund_above_held", f"{shown(books, max(free, 0))} is left on the account for this round", clause="funding",
+            remedy="refund at most that, and the rest when what the bank took back is paid again",
+        )  # fmt: skip
     order = {
         "kind": "order_payment", "payment": payment, "source": context.stream, "payee": f"member:{command.member}", "amount": amount,
         "currency": books.terms.currency, "purpose": "refund", "subject": command.member, "text": f"{slug_of(context.stream)} refund",

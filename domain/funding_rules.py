@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeVar, cast
 
 from domain.allocation import interest
 from domain.calendar import Calendar
 from domain.charter import Charter, FundingTerms, days
-from domain.funding_books import Account, Books, Movement, Stage
+from domain.funding_books import Account, Books, Movement
 from domain.funding_messages import (
     CallCleared,
     CancelRound,
@@ -29,6 +29,7 @@ from domain.funding_messages import (
     RoundClosed,
     Schedule,
     Settlement,
+    Stage,
 )
 from domain.funding_state import (
     Calling,
@@ -54,6 +55,7 @@ from domain.reference import creditor_reference
 from domain.register import CommitmentBound, ContributionCleared, ContributionReturned, DebtStated, PaymentExpected
 
 Events = Sequence[FundingEvent | StepOwed]
+Phase = TypeVar("Phase", Live, Refunding)
 
 AT_A_TIME: Final = 100
 """The recipients of one notice."""
@@ -203,29 +205,60 @@ def schedule(context: Context, books: Books, business_days: int, due: date | Non
 
 
 def settle(
-    books: Books, dues: Sequence[Due], amount: int, on: date, rate: int, *, with_interest: bool = True
+    books: Books, dues: Sequence[Due], amount: int, on: date, rate: int, *, by: Literal["money", "goods", "replacement"] = "money"
 ) -> tuple[tuple[Settlement, ...], tuple[Due, ...]]:
     """What an amount of this value date pays: the oldest due first, of each the principal and then the interest it has run up.
 
-    Answers with the settlements and what is owed afterwards. Deliveries pay no interest.
+    Answers with the settlements and what is owed afterwards. Goods pay no interest; a replacement neither pays it nor was in time.
     """
     settled: list[Settlement] = []
     left: list[Due] = []
     for due in dues:
         run_up = due.interest + interest(due.principal, rate, (on - due.accrued_to).days)
         principal = min(amount, due.principal)
-        paid = min(amount - principal, run_up) if with_interest else 0
+        paid = min(amount - principal, run_up) if by == "money" else 0
         amount -= principal + paid
+        accrued_to = max(on, due.accrued_to)
         if principal or paid:
-            in_time = on <= books.calls[due.call].schedule.due_on
-            settled.append(Settlement(call=due.call, pool=due.pool, principal=principal, interest=paid, in_time=in_time))
-        if due.principal > principal or run_up > paid:
-            left.append(
-                due.model_copy(
-                    update={"principal": due.principal - principal, "interest": run_up - paid, "accrued_to": max(on, due.accrued_to)}
-                )
+            in_time = by != "replacement" and on <= books.calls[due.call].schedule.due_on
+            settled.append(
+                Settlement(call=due.call, pool=due.pool, principal=principal, interest=paid, in_time=in_time, accrued_to=accrued_to)
             )
+        if due.principal > principal or run_up > paid:
+            rest = {"principal": due.principal - principal, "interest": run_up - paid, "accrued_to": accrued_to}
+            left.append(due.model_copy(update=rest))
     return tuple(settled), tuple(left)
+
+
+def owed_again(books: Books, dues: Sequence[Due], undone: Iterable[Settlement], rate: int) -> tuple[Due, ...]:
+    """What is owed when these settlements do not hold: as if they had never been, each with the interest that has run up meanwhile."""
+    owed = {(due.call, due.pool): due for due in dues}
+    for part in undone:
+        since = part.accrued_to or books.calls[part.call].schedule.due_on
+        again = Due(call=part.call, pool=part.pool, principal=part.principal, interest=part.interest, accrued_to=since)
+        known = owed.get((part.call, part.pool))
+        owed[part.call, part.pool] = again if known is None else _together(known, again, rate)
+    return tuple(due for _, due in sorted(owed.items()))
+
+
+def _together(one: Due, other: Due, rate: int) -> Due:
+    day = max(one.accrued_to, other.accrued_to)
+    run_up = sum(due.interest + interest(due.principal, rate, (day - due.accrued_to).days) for due in (one, other))
+    return one.model_copy(update={"principal": one.principal + other.principal, "interest": run_up, "accrued_to": day})
+
+
+def split(settled: Sequence[Settlement], amount: int) -> tuple[tuple[Settlement, ...], tuple[Settlement, ...]]:
+    """The settlements that hold, and the latest ones that make up this amount, interest first; less where there is less."""
+    held, undone = list(settled), list[Settlement]()
+    while held and amount:
+        last = held.pop()
+        late = min(last.interest, amount)
+        principal = min(last.principal, amount - late)
+        amount -= late + principal
+        undone.append(last.model_copy(update={"principal": principal, "interest": late}))
+        if (rest := last.model_copy(update={"principal": last.principal - principal, "interest": last.interest - late})).total:
+            held.append(rest)
+    return tuple(held), tuple(undone)
 
 
 def with_credits(state: Live, events: Events, members: Iterable[MemberId], context: Context) -> Events:
@@ -244,14 +277,14 @@ def with_credits(state: Live, events: Events, members: Iterable[MemberId], conte
 # ---------------------------------------------------------------- consequences
 
 
-def folded(state: Live, events: Events) -> Live:
+def folded(state: Phase, events: Events) -> Phase:
     """The phase after these events, none of which ends the round."""
     after: FundingState = state
     for event in events:
         if not isinstance(event, StepOwed):
             after = evolve(after, event)
-    assert isinstance(after, Committed | Calling | Endangered)
-    return after
+    assert isinstance(after, Refunding if isinstance(state, Refunding) else Committed | Calling | Endangered)
+    return cast(Phase, after)
 
 
 def concluded(state: Live, events: Events, members: Iterable[MemberId], context: Context) -> Events:
@@ -341,13 +374,21 @@ def facts(before: Books, after: Books, members: Iterable[MemberId], context: Con
             yield from expected(context, (member,))
         if new.debt != old.debt:
             yield DebtStated(member=member, source=context.stream, amount=new.debt)
-        cleared, returned = new.figures.cleared - old.figures.cleared, new.figures.returned - old.figures.returned
-        if cleared > 0:
-            yield ContributionCleared(member=member, source=context.stream, amount=cleared)
-        elif cleared < 0:
-            yield ContributionReturned(member=member, source=context.stream, amount=-cleared)
-        if returned:
-            yield ContributionReturned(member=member, source=context.stream, amount=returned)
+        yield from _contributed(member, old, new, context)
+
+
+def contributions(before: Books, after: Books, members: Iterable[MemberId], context: Context) -> Iterator[FundingEvent]:
+    """What the register must know of two books of a round that is over: nothing is bound or owed in it any more."""
+    for member in members:
+        yield from _contributed(member, before.accounts[member], after.accounts[member], context)
+
+
+def _contributed(member: MemberId, old: Account, new: Account, context: Context) -> Iterator[FundingEvent]:
+    brought = new.figures.cleared - new.figures.returned - old.figures.cleared + old.figures.returned
+    if brought > 0:
+        yield ContributionCleared(member=member, source=context.stream, amount=brought)
+    elif brought < 0:
+        yield ContributionReturned(member=member, source=context.stream, amount=-brought)
 
 
 def held_back(books: Books) -> int:

@@ -14,6 +14,7 @@ from domain.funding_messages import (
     CallDefaulted,
     CallOverdue,
     CallReminded,
+    CallReopened,
     CallWarned,
     CatchUpCalled,
     CommitmentReleased,
@@ -42,6 +43,7 @@ from domain.funding_messages import (
     RefundOrdered,
     RefundReleased,
     RefundReturned,
+    ReversalTurnedAway,
     RoundCancelled,
     RoundClosed,
     RoundExtended,
@@ -214,7 +216,7 @@ def evolve(state: FundingState, event: FundingEvent) -> FundingState:
             books = called(_books(state), event)
             return replace(state, books=books) if isinstance(state, Endangered) else Calling(books)
         case (
-            TrancheReleased() | CreditApplied() | PaymentRecorded() | PaymentReversed() | CallReminded() | CallOverdue() | CallWarned() | CallDefaulted()
+            TrancheReleased() | CreditApplied() | PaymentRecorded() | PaymentReversed() | ReversalTurnedAway() | CallReopened() | CallReminded() | CallOverdue() | CallWarned() | CallDefaulted()
             | CallCleared() | MemberDefaulted() | DefaultCured() | InterestShared() | InKindDelivered() | InKindAccepted()
             | InKindRejected() | LateJoinerCommitted() | CommitmentTakenOver() | CommitmentReleased() | GoalReduced()
             | SpendingProposed() | SpendingApproved() | SpendingWithdrawn() | SpendingPaid() | SpendingReturned()

@@ -297,11 +297,15 @@ class BookLine(Command):
 
 
 class JudgeLine(Command):
-    """Say whether a line that looks like an earlier one on another page is a repeat of it. By the treasurer."""
+    """Say what a line is that a repeated or corrected page left in doubt. By the treasurer.
+
+    A doubted line is a movement of its own (`new`) or was counted before (`repeat`). A line that a corrected page does not show any more
+    `stands` all the same, or is `withdrawn`: then the bank's correction is booked as a movement that undoes it.
+    """
 
     kind: Literal["judge_line"] = "judge_line"
     line: LineId
-    verdict: Literal["new", "repeat"]
+    verdict: Literal["new", "repeat", "stands", "withdrawn"]
     reason: Prose
 
 
@@ -336,7 +340,7 @@ class ApprovePayee(Command):
 
 
 class BlockPayee(Command):
-    """Let no payment go to the payee until new details are approved. By an office that approves payees."""
+    """Let no payment go to the payee until new details are approved; one that could not be sent fails. By an office that approves payees."""
 
     kind: Literal["block_payee"] = "block_payee"
     payee: PayeeId
@@ -402,7 +406,7 @@ class PaymentRejected(Outcome):
 
 
 class RecordRejection(Command):
-    """The bank said later, and not by a statement, that it will not pay. By the treasurer, with the bank's reason."""
+    """The bank said later, and not by a statement, that it will not pay; not while the order is still being sent. By the treasurer, with the bank's reason."""
 
     kind: Literal["record_rejection"] = "record_rejection"
     payment: Slug
@@ -481,6 +485,8 @@ class ChunkImported(Event):
     not_booked: int
     finished: bool
     """Whether it was the file's last."""
+    shown: tuple[LineId, ...] = ()
+    """Of a page that another file brought before: the lines known from there that this one shows again."""
 
 
 class ImportRefused(Event):
@@ -508,7 +514,10 @@ class LineBooked(Event):
 
 
 class LineDoubted(Event):
-    """A line looks like an earlier one, and the bank's ids do not tell them apart: nothing is booked until a person judges."""
+    """A line looks like an earlier one that the bank's ids do not tell apart from it, or is new on a page that was there before.
+
+    Nothing is booked until a person judges.
+    """
 
     kind: Literal["line_doubted"] = "line_doubted"
     line: LineId
@@ -525,6 +534,24 @@ class LineDismissed(Event):
 
     kind: Literal["line_dismissed"] = "line_dismissed"
     line: LineId
+    by: PersonId
+    reason: Prose
+
+
+class LineMissed(Event):
+    """A line that counts is not on the corrected page that this file brought: it counts until a person judges."""
+
+    kind: Literal["line_missed"] = "line_missed"
+    line: LineId
+    file: Digest
+
+
+class MissedLineJudged(Event):
+    """What a person said of a line that a corrected page does not show any more."""
+
+    kind: Literal["missed_line_judged"] = "missed_line_judged"
+    line: LineId
+    verdict: Literal["stands", "withdrawn"]
     by: PersonId
     reason: Prose
 
@@ -761,7 +788,7 @@ class PaymentCancelled(Event):
 
 TreasuryEvent = (
     AccountOpened | StatementsSought | StatementsFound | ImportStarted | ChunkImported | ImportRefused | LineBooked | LineDoubted
-    | LineDismissed | LineUnmatched | LineMatched | LineExplained | ReceiptReversed | PayeeNamed | PayeeSigned | PayeeApproved | PayeeBlocked
+    | LineDismissed | LineMissed | MissedLineJudged | LineUnmatched | LineMatched | LineExplained | ReceiptReversed | PayeeNamed | PayeeSigned | PayeeApproved | PayeeBlocked
     | PaymentOrdered | PaymentSigned | PaymentApproved | PaymentTaken | PaymentFailed | PaymentConfirmed | PaymentReturned | PaymentRenewed
     | PaymentCancelled
 )  # fmt: skip

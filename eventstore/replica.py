@@ -69,7 +69,7 @@ class Replica:
     def __init__(self, processes: Mapping[str, Process[Any, Any, Any]] = CATALOG) -> None:
         self.head: Head = EMPTY
         self.register: Register = Register()
-        self._processes = processes
+        self.processes = processes
         self._streams: OrderedDict[str, Stream[Any]] = OrderedDict()
         self._marks: list[Mark] = []
 
@@ -91,9 +91,9 @@ class Replica:
             name = process_of(stream)
         except ValueError as error:
             raise Malformed(str(error)) from error
-        if name not in self._processes:
-            raise Malformed(f"there is no process {name!r}; there are {', '.join(self._processes)}")
-        return self._processes[name]
+        if name not in self.processes:
+            raise Malformed(f"there is no process {name!r}; there are {', '.join(self.processes)}")
+        return self.processes[name]
 
     def missing(self, streams: Iterable[str]) -> Sequence[str]:
         """Those of these streams whose state must be loaded before they can be decided on."""
@@ -203,7 +203,7 @@ class Replica:
                 self._marks[-1].before.setdefault(entry.stream, state)
             for event in events:
                 state = kernel.evolve(process, state, event)
-            self._streams[entry.stream] = state
+            self.put(entry.stream, state)
         for event in events:
             self.register = note(self.register, event)
         self.head = Head(entry.position, entry.at, entry.hash)

@@ -28,11 +28,13 @@ from typing import Any
 import apsw
 import pytest
 
-from cli import main, processes
+from cli import demo, main, processes
+from cli.embedded import LOCK
 from cli.output import Progress
 from cli.processes import commands_of
 from domain.catalog import CATALOG
 from domain.kernel import Outcome
+from settings import rehearsed
 
 CHARTER = Path(__file__).parent.parent / "examples/charter.toml"
 OFFICERS = """
@@ -310,6 +312,7 @@ APPLY = ("member", "apply", "helio", "--country", "CH", "--tier", "founding", "-
         (("show", "round"), "process/slug"),
         (("show", "round/none"), "nothing is on the log"),
         (("log", "--stream", "bank/x"), "there is no process"),
+        (("log", "--after", "99999999999999999999"), "fewer than 2^63"),
         (("inbox", "--as", "nobody"), "knows nobody"),
         (("who-represents", "nobody"), "knows no organisation"),
         (("who-represents", "nobody", "--as-of", "2026-12-01T00:00"), "has no offset"),
@@ -431,6 +434,7 @@ def test_an_answer_that_the_log_does_not_know_is_not_believed(
     source, target = apsw.Connection(str(site.folder / "log.db")), apsw.Connection(str(other))
     with target.backup("main", source, "main") as backup:
         backup.step()
+    type_.folder = ""
     monkeypatch.setenv("CONSORTIUM_LOG", str(other))
     monkeypatch.setenv("CONSORTIUM_ADDRESS", site.told["address"])
     monkeypatch.setattr("cli.give.SEEN_SECONDS", 0.1)
@@ -498,6 +502,39 @@ def test_a_folder_has_one_up_and_what_is_on_the_log_goes_on_with_the_next(type_:
     again = type_(*grant("--as", "sam", "--json", person="lot"))
     assert again.code == 0, again.err
     assert again.json["position"] == before["entries"] + 1
+
+
+def test_a_demonstration_removes_nothing_but_what_a_demonstration_left(
+    bare: Terminal, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs, ours = tmp_path / "demo", tmp_path / "ours"
+    theirs.mkdir()
+    (theirs / "thesis.txt").write_text("years of work", encoding="utf-8")
+    told = bare("demo", "--folder", str(theirs))
+    assert (told.code, told.out) == (4, "")
+    assert "no demonstration left" in told.err
+    assert [path.name for path in theirs.iterdir()] == ["thesis.txt"]
+    demo.prepare(ours)
+    (ours / "log.db").touch()
+    (ours / "bank").mkdir()
+    demo.prepare(ours)
+    assert sorted(path.name for path in ours.iterdir()) == [demo.MARKER, "sanctions.txt", LOCK]
+    (site.folder / demo.MARKER).touch()
+    told = bare("demo", "--folder", str(site.folder))
+    (site.folder / demo.MARKER).unlink()
+    assert told.code == 4
+    assert "in use by another" in told.err
+    assert (site.folder / "log.db").exists()
+
+
+def test_a_folder_that_is_named_has_its_own_log_and_what_is_played_has_nothing_of_the_environment(
+    type_: Terminal, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONSORTIUM_LOG", str(tmp_path / "other.db"))
+    monkeypatch.setenv("CONSORTIUM_SMTP_HOST", "mail.example")
+    assert type_("status", "--json").json["log"] == str(site.folder / "log.db")
+    played = rehearsed(tmp_path)
+    assert (played.log_url, played.smtp_host, played.smtp_port) == (str(tmp_path / "log.db"), "", 465)
 
 
 def until(holds: Any) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from domain.kernel import digest_of
+from domain.kernel import digest_of, tell
 from domain.process import AT_ONCE, FailStep, RetryStep, StepDone, StepOwed, WaiveStep
 from domain.register import MandateGranted
 from tests.probe import PROBE, Begin, Finish, Poke, Worked
@@ -88,6 +88,46 @@ def test_only_the_secretariat_retries_or_waives() -> None:
 
 def test_so_many_steps_are_shown_at_once_and_no_more() -> None:
     assert len(begun(AT_ONCE + 10).agenda.steps) == AT_ONCE
+
+
+def told(*keys_and_targets: str) -> Story:
+    """A probe that owes these tells (`key>target`), in this order."""
+    pairs = [text.split(">") for text in keys_and_targets]
+    return Story.of(PROBE, "probe/one").given(*(StepOwed(step=tell(f"probe/{target}", {"kind": "poke"}, key=key)) for key, target in pairs))
+
+
+def shown(story: Story) -> list[str]:
+    return [step.key for step in story.agenda.steps]
+
+
+def test_steps_are_shown_in_the_order_in_which_they_are_owed() -> None:
+    assert shown(told("z>two", "y>three", "x>four")) == ["z", "y", "x"]
+
+
+def test_what_one_stream_is_told_is_shown_one_at_a_time() -> None:
+    story = told("z>two", "y>two", "x>three", "w>two")
+    for expected in (["z", "x"], ["x", "y"], ["x", "w"], ["x"]):
+        assert sorted(shown(story)) == sorted(expected)
+        story = story.when(StepDone(step=min(set(shown(story)) - {"x"}, default="x")))
+    assert shown(story) == []
+
+
+def test_a_tell_that_failed_holds_no_other_up_and_is_the_last_when_it_is_asked_for_again() -> None:
+    story = told("z>two", "y>two").when(FailStep(step="z", reason="refused"))
+    assert shown(story) == ["y"]
+    story = story.when(RetryStep(step="z"), by="sam")
+    assert shown(story) == ["y"]
+    assert shown(story.when(StepDone(step="y"))) == ["z"]
+
+
+def test_many_tells_to_one_stream_do_not_keep_other_steps_waiting() -> None:
+    story = told(*(f"tell-{number}>two" for number in range(AT_ONCE + 10)), "aside>three")
+    assert shown(story) == ["tell-0", "aside"]
+
+
+def test_a_step_owed_again_while_it_waits_for_a_person_waits_on() -> None:
+    story = failed()
+    assert shown(story.given(StepOwed(step=story.steps[0]))) == []
 
 
 def test_a_closed_process_is_over_when_it_owes_nothing() -> None:

@@ -25,7 +25,7 @@ from eventstore import snapshots
 from eventstore.entries import EMPTY, Entry, Head, Submission, encode_json, verify
 from eventstore.log import Appended, Log
 from eventstore.recorder import Recorder, SameIdOtherCommand
-from eventstore.wire import Malformed, canonical_command
+from eventstore.wire import Malformed, canonical_command, require_sender
 from tests.places import MemoryPlace, Place, PostgresPlace, SqlitePlace
 from tests.stories import START, charter
 
@@ -271,11 +271,29 @@ async def test_reexecution_names_an_entry_that_the_rules_did_not_demand(worker: 
         (b'{"kind":"' + b"x" * 70_000 + b'"}', "bytes long"),
         (b'{"kind":"x","a":' + b"[" * 30_000 + b"]" * 30_000 + b"}", "readable|deeper"),
         ('{"kind":"x","ä":1}'.encode(), "ASCII"),
+        (rb'{"kind":"x","a":"\ud800"}', "surrogates"),
     ],
 )
 def test_what_is_no_command_is_refused_before_it_is_read_further(raw: bytes, said: str) -> None:
     with pytest.raises(Malformed, match=said):
         canonical_command(raw)
+
+
+@pytest.mark.parametrize(
+    ("actor", "command_id", "said"),
+    [
+        ("Sam", "018f0000-0000-7000-8000-000000000001", "handle"),
+        ("sam\x00", "018f0000-0000-7000-8000-000000000001", "handle"),
+        ("s" * 65, "018f0000-0000-7000-8000-000000000001", "handle"),
+        ("sam", "17", "no UUID"),
+        ("sam", "\ud800", "no UUID"),
+        ("sam", "018F0000-0000-7000-8000-00000000000A", "lower case"),
+        ("sam", "018f000000007000800000000000000a", "hyphens"),
+    ],
+)
+def test_who_gives_a_command_and_its_id_have_one_form(actor: str, command_id: str, said: str) -> None:
+    with pytest.raises(Malformed, match=said):
+        require_sender(actor, command_id)
 
 
 def test_a_command_has_one_canonical_form() -> None:
