@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from domain import proposal, voting
 from domain.kernel import SERVICE, Command, Event, PersonId
 from domain.process import Context
-from domain.proposal_messages import CastBallot, CloseVote, DeclareConflict, Execute, Propose, VoteClosed, WithdrawProposal
+from domain.proposal_messages import CastBallot, CloseVote, DeclareConflict, Execute, OpenVote, Propose, VoteClosed, WithdrawProposal
 from domain.register import ContributionCleared, Holding, OwnershipDeclared, Register, Seat, VoteDecided
 from tests.stories import Story, charter, day, founded, noted, with_members
 from tests.test_proposal import EIGHT, EXPEL, PROJECTS, SIZES, story
@@ -169,3 +172,61 @@ def test_a_second_result_another_result_and_a_withdrawal_afterwards_are_named() 
     assert isinstance(decided, VoteDecided)
     again = closed.told(result, decided.model_copy(update={"passed": True}))
     assert set(again.broken) == {"a vote has one result", "the register is told another result"}
+
+
+# ---------------------------------------------------------------- laws
+
+RULE = st.fixed_dictionaries(
+    {
+        "method": st.sampled_from(("weighted", "lazy")), "scheme": st.sampled_from(("per_member", "per_tier", "contribution", "square_root")),
+        "group_cap": st.sampled_from((0, 1_500, 3_000, 10_000)), "duration_hours": st.just(240), "notice_hours": st.sampled_from((0, 24)),
+        "quorum_heads": st.sampled_from((0, 3_000, 10_000)), "quorum_weight": st.sampled_from((0, 5_000, 10_000)),
+        "threshold": st.sampled_from((0, 5_000, 6_667, 10_000)), "objection": st.sampled_from((0, 2_500, 10_000)),
+        "late_quorum_hours": st.sampled_from((0, 48)), "early_close": st.booleans(), "timelock_hours": st.sampled_from((0, 72)),
+        "subject_barred": st.booleans(), "covers": st.just(["member/expel"]), "sponsors": st.just(["secretariat"]),
+    }
+)  # fmt: skip
+MEMBER, CHOICE = st.sampled_from(EIGHT), st.sampled_from(("yes", "no", "abstain", "consent", "object"))
+ACTS = st.lists(
+    st.one_of(
+        st.builds(lambda member, choice: (CastBallot(member=member, choice=choice), f"rep-{member}"), MEMBER, CHOICE),
+        st.builds(lambda member: (DeclareConflict(member=member, reason="a rival"), f"rep-{member}"), MEMBER),
+        st.sampled_from([(WithdrawProposal(), "sam"), (OpenVote(), SERVICE), (CloseVote(), SERVICE), (Execute(), SERVICE)]),
+        st.integers(1, 5),
+    ),
+    max_size=40,
+)
+WEALTH = st.lists(st.sampled_from((0, 1, 100, 10**9)), min_size=8, max_size=8)
+
+
+def test_every_vote_under_every_rule_breaks_no_law(*, long: bool) -> None:
+    ends: Counter[str] = Counter()
+
+    @settings(max_examples=1_500 if long else 150, deadline=None, derandomize=True, database=None)
+    @given(RULE, WEALTH, ACTS)
+    def laws(rule: dict[str, Any], wealth: list[int], acts: list[Any]) -> None:
+        watched = voted(rule, wealth, acts)
+        ends[watched.story.phase] += 1
+        assert watched.broken == ()
+
+    laws()
+    assert all(ends[end] >= 5 for end in ("executed", "rejected", "lapsed", "withdrawn")), ends
+
+
+def voted(rule: dict[str, Any], wealth: list[int], acts: list[Any]) -> Watched:
+    """A vote under this rule among members who contributed so much, with these acts and all that is due until its end."""
+    cleared = [ContributionCleared(member=name, source="round/x", amount=amount) for name, amount in zip(EIGHT, wealth, strict=True)]
+    owned = OwnershipDeclared(member="cedar", holdings=(Holding(holder="birch", fraction=6_000),))
+    register = noted(with_members(founded(charter(decisions__expulsion=rule)), *EIGHT), owned, *cleared)
+    watched, at = Watched(story(register)).when(Propose(title="Expel", motion=EXPEL), "sam"), 0
+    for act in acts:
+        if isinstance(act, int):
+            at += act
+        else:
+            command, by = act
+            watched = watched.when(command, by, day(at))
+    for _ in range(6):
+        deadline = watched.story.agenda.deadline
+        if deadline is not None:
+            watched = watched.when(deadline.command, SERVICE, deadline.at)
+    return watched
