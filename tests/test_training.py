@@ -209,7 +209,7 @@ def test_a_contract_that_waits_is_displaced_by_its_own_lead_only() -> None:
     rivals.when(PlanRun(contract=contract(lead="leo")), by="leo").refused("other_contract_waits")
     rivals.when(PlanRun(contract=contract(title="Atlas-2")), by="lea").followed_by("run_planned", "lead_named")
     gone = replace(rivals, register=noted(rivals.register, OfficeRevoked(person="lea", office=Office.TRAINING_LEAD)))
-    gone.when(PlanRun(contract=contract(lead="leo")), by="leo").followed_by("run_planned")
+    gone.when(PlanRun(contract=contract(lead="leo")), by="leo").followed_by("run_planned", "lead_named")
 
 
 def test_a_run_keeps_the_charter_that_its_contract_was_approved_under() -> None:
