@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import shutil
 import signal
 import sys
@@ -96,10 +97,20 @@ def binary(name: str) -> str:
     return found
 
 
+def profile() -> dict[str, Any]:
+    """What Temporal's configuration says of the connection; empty without one. Raises `ValueError` for a file or a profile that is not there."""
+    named = os.environ.get("TEMPORAL_CONFIG_FILE")
+    if named and not Path(named).is_file():
+        raise ValueError(f"TEMPORAL_CONFIG_FILE: there is no file {named}")
+    try:
+        return dict(ClientConfig.load_client_connect_config())
+    except RuntimeError as error:
+        raise ValueError(f"Temporal's configuration: {' '.join(str(error).split())}") from error
+
+
 async def connect(address: str, runtime: Runtime | None = None) -> Client:
-    """A client by the profile in force, else at this address."""
-    config: dict[str, Any] = dict(ClientConfig.load_client_connect_config())
-    return await Client.connect(**({"target_host": address} | config), data_converter=pydantic_data_converter, runtime=runtime)
+    """A client by the profile in force, else at this address. Raises `ValueError` as `profile` does."""
+    return await Client.connect(**({"target_host": address} | profile()), data_converter=pydantic_data_converter, runtime=runtime)
 
 
 async def connect_here(address: str, runtime: Runtime) -> Client:

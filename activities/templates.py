@@ -159,12 +159,21 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
         "Something happened in {run}",
         "Since the last look: {missing} checkpoints are missing, {restarts} restarts, {spikes} loss spikes. `consortium show {run}` has them.",
     ),
+    "run-diverged": Letter(
+        "The loss of {run} is no number",
+        "Since the last look, {count} losses are not finite, the first at step {step} of {stage}. Look after it: the run has diverged.",
+    ),
     "run-fell-silent": Letter("{run} is silent", "Nothing was heard of the trainer since {since}. Look after it."),
     "run-stalled": Letter("{run} makes no progress", "The trainer writes, and no step was done since {since}. Look after it."),
     "run-stopped": Letter("{run} was stopped", "The reason: {reason}\nWhat was not spent is shared out again when the round ends."),
     "claim-failed": Letter("The claim of {milestone} in {run} fails", "{reason}\nClaim it again when that is mended."),
     "milestone-to-review": Letter(
         "{milestone} of {run} waits for your review", "Look at the evidence {evidence} and accept or reject exactly that one."
+    ),
+    "evaluation-to-review": Letter(
+        "{milestone} of {run} waits for your review",
+        "Look at the evidence {evidence} and accept or reject exactly that one. It was measured on {model}; its results file has the "
+        "SHA-256 {results}.",
     ),
     "milestone-accepted": Letter("{milestone} of {run} is accepted", "The tranche that waited for it is released."),
     "milestone-rejected": Letter(

@@ -54,12 +54,12 @@ async def status(*, where: Where = HERE) -> None:
         brief = ("stream", "phase", "line", "due", "deadline", "waits_for", "failed")
         told = [[{name: row[name] for name in brief} for row in some] for some in (attention, due)]
         say_json({
-            "log": chosen.log_url, "position": head.position, "up": up,
+            "log": chosen.log_shown, "position": head.position, "up": up,
             "processes": {name: dict(counted) for name, counted in phases.items()}, "attention": told[0], "due": told[1],
         })  # fmt: skip
         return
     say(
-        f"{chosen.log_url}: {head.position:,} entries"
+        f"{chosen.log_shown}: {head.position:,} entries"
         + (f"; up with Temporal's UI at {up['ui']}" if up else "; `consortium up` does not run")
     )
     table(

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from temporalio.client import Client
 
 CONNECT_SECONDS: Final = 10
+_SQLITE: Final = b"SQLite format 3\0"
 
 logs.configure(sys.__stderr__ or sys.stderr, level=logging.WARNING)
 
@@ -41,8 +42,9 @@ def settings(where: Where) -> Settings:
 
 @asynccontextmanager
 async def log_of(chosen: Settings) -> AsyncIterator[Log]:
-    """The log, which must exist. Raises `Unreachable`."""
+    """The log, which must exist. Raises `Unreachable`, and `BadInput` for what is no log."""
     url = chosen.log_url
+    _require_database(url)
     if not _exists(url):
         raise Unreachable(f"there is no log at {url}", f"start one with `consortium up --folder {chosen.folder}`, or name another folder")
     log = await open_log(url)
@@ -50,6 +52,20 @@ async def log_of(chosen: Settings) -> AsyncIterator[Log]:
         yield log
     finally:
         await log.close()
+
+
+def _require_database(url: str) -> None:
+    """Raises `BadInput` for a file that holds something else."""
+    path = Path(url.removeprefix("sqlite:"))
+    if "://" in url or not path.exists():
+        return
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(len(_SQLITE))
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror}", "name the log's file, or the folder that holds it") from error
+    if beginning not in {b"", _SQLITE}:
+        raise BadInput(f"{path} is no SQLite database", "name the log's file, or the folder that holds it; a damaged one is in the backup")
 
 
 def _exists(url: str) -> bool:
@@ -109,13 +125,17 @@ def running(folder: Path) -> dict[str, str] | None:
 
 
 async def temporal(chosen: Settings) -> Client:
-    """A client of the Temporal that `up` runs on the folder, else of the profile in force. Raises `Unreachable`."""
+    """A client of the Temporal that `up` runs on the folder, else of the profile in force. Raises `Unreachable` and `BadInput`."""
     from temporalio.service import RPCError
 
     import worker
 
+    try:
+        profile = worker.profile()
+    except ValueError as error:
+        raise BadInput(str(error), "check TEMPORAL_CONFIG_FILE and TEMPORAL_PROFILE") from error
     up, runtime = None if chosen.log else running(chosen.folder), worker.telemetry("")
-    where = up["address"] if up else chosen.address
+    where = up["address"] if up else profile.get("target_host", chosen.address)
     try:
         async with asyncio.timeout(CONNECT_SECONDS), Progress(f"connecting to Temporal at {where}"):
             if up:
@@ -123,6 +143,6 @@ async def temporal(chosen: Settings) -> Client:
             return await worker.connect(where, runtime)
     except (RuntimeError, RPCError, OSError, ValueError) as error:
         raise Unreachable(
-            f"Temporal cannot be reached ({where}, or the profile in force)",
+            f"Temporal cannot be reached at {where}",
             f"start everything with `consortium up --folder {chosen.folder}`, or say where it is: TEMPORAL_ADDRESS or CONSORTIUM_ADDRESS",
         ) from error  # fmt: skip

@@ -5,7 +5,7 @@ Periods carry their unit in the name. Fractions are basis points. Amounts are mi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from enum import StrEnum
 from itertools import pairwise
@@ -35,6 +35,17 @@ class Office(StrEnum):
     COMPLIANCE_REVIEWER = "compliance-reviewer"
     RELEASE_MANAGER = "release-manager"
     AUDITOR = "auditor"
+
+
+class RoleTerms(Message):
+    """Clause `roles`: what nobody is entrusted with at a time."""
+
+    apart: Annotated[Mapping[Office, frozenset[Office]], Field(max_length=11)] = Field(default_factory=dict)
+    """Who holds the one office is granted none of the others, nor the other way round; who held both before keeps them."""
+
+    def barring(self, office: Office, held: Iterable[Office]) -> tuple[Office, ...]:
+        """Which of the offices that a person holds keep him from this one, in order."""
+        return tuple(sorted(other for other in held if other in self.apart.get(office, ()) or office in self.apart.get(other, ())))
 
 
 class Tier(Message):
@@ -279,6 +290,7 @@ class Charter(Message):
     currency: Annotated[Currency, AfterValidator(_known)]
     seat: CountryCode
     calendar: Calendar = Calendar()
+    roles: RoleTerms = Field(default_factory=RoleTerms)
     tiers: Annotated[Mapping[Slug, Tier], Field(min_length=1)]
     membership: MembershipTerms
     decisions: Annotated[Mapping[Slug, DecisionRule], Field(min_length=1)]
@@ -319,6 +331,9 @@ def flaws(charter: Charter) -> Iterator[str]:
     for command in REQUIRED_DECISIONS:
         if charter.class_of(command) is None:
             yield f"decisions: no class of decision covers {command}"
+    for office, others in charter.roles.apart.items():
+        if office in others:
+            yield f"roles.apart.{office}: nobody could hold an office that is kept apart from itself"
     if membership.signing_days == 0:
         yield "membership.signing_days: nobody can sign in no time; allow a day at least"
     if funding.extension_days == 0:

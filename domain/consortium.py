@@ -113,6 +113,7 @@ def decide(state: ConsortiumState, command: ConsortiumCommand, context: Context)
                 case Found(charter=charter, officers=officers):
                     _require_first(context)
                     _require_complete(officers, context)
+                    _require_apart(charter, officers)
                     return (
                         CharterAdopted(version=1, charter=charter),
                         *(OfficeGranted(person=named.person, office=office) for named in officers for office in sorted(named.offices)),
@@ -132,7 +133,10 @@ def decide(state: ConsortiumState, command: ConsortiumCommand, context: Context)
                 case GrantOffice(person=person, office=office):
                     _require_appointer(office, context)
                     _require_person(person)
-                    return () if office in held.get(person, frozenset()) else (OfficeGranted(person=person, office=office),)
+                    if office in held.get(person, frozenset()):
+                        return ()
+                    _require_compatible(current, person, office, held.get(person, frozenset()))
+                    return (OfficeGranted(person=person, office=office),)
                 case RevokeOffice(person=person, office=office):
                     _require_appointer(office, context)
                     if office not in held.get(person, frozenset()):
@@ -164,6 +168,21 @@ def _require_complete(officers: Sequence[Officer], context: Context) -> None:
     for office in SOLE:
         if not any(office in named.offices for named in officers):
             raise Refused("office_vacant", f"nobody is named as {office}", remedy=f"name a {office}", clause="roles")
+
+
+def _require_apart(charter: Charter, officers: Sequence[Officer]) -> None:
+    for named in officers:
+        for office in sorted(named.offices):
+            _require_compatible(charter, named.person, office, named.offices - {office})
+
+
+def _require_compatible(charter: Charter, person: PersonId, office: Office, held: frozenset[Office]) -> None:
+    if barring := charter.roles.barring(office, held):
+        names = " and ".join(barring)
+        raise Refused(
+            "offices_apart", f"{person} is {names}, which the charter keeps apart from {office}", clause="roles.apart",
+            remedy=f"entrust somebody else with it, or take the office {names} from {person} first",
+        )  # fmt: skip
 
 
 def _require_tiers_kept(charter: Charter, context: Context) -> None:

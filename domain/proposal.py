@@ -71,6 +71,8 @@ NAMED: Final = 20
 """How many who have not voted are named."""
 NAMED_PROBLEMS: Final = 5
 """How many problems of an unreadable motion are named."""
+SHOWN: Final = 100
+"""How much of a problem's place is shown: people make up names of any length."""
 OPENS_WITHIN: Final = timedelta(days=366)
 """How far ahead an opening may be set."""
 
@@ -323,9 +325,14 @@ def _require_own_motion(terms: Terms, clause: str, context: Context) -> None:
 def _require_readable(motion: Motion, orders: Mapping[str, TypeAdapter[Any]]) -> None:
     """What is voted on must be a command of its stream's process, so that what passed is not turned away as no command at all."""
     process = process_of(motion.stream)
+    if process not in orders:
+        raise Refused(
+            "motion_unreadable", f"no vote orders anything on {motion.stream}", clause="decisions",
+            remedy=f"move a command on a stream of {', '.join(sorted(orders))}",
+        )  # fmt: skip
     for command in (motion.command, motion.otherwise):
         try:
-            if command is not None and process in orders:
+            if command is not None:
                 orders[process].validate_json(canonical_json(command))
         except ValidationError as error:
             wrong = "; ".join(_told(problem) for problem in error.errors(include_url=False, include_input=False)[:NAMED_PROBLEMS])
@@ -339,7 +346,7 @@ def _told(problem: ErrorDetails) -> str:
     """A problem with its place, in words that no release of a library changes; a name that somebody made up steers no terminal."""
     place = ".".join(str(part) for part in problem["loc"][1:]) or "command"
     what = problem["msg"].removeprefix("Value error, ") if problem["type"] == "value_error" else problem["type"].replace("_", " ")
-    return f"{ascii(place)[1:-1]}: {what}"
+    return f"{ascii(place[:SHOWN])[1:-1]}: {what}"
 
 
 def _require_opening_near(opens_at: datetime | None, clause: str, context: Context) -> None:

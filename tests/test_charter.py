@@ -27,6 +27,7 @@ def test_the_example_charter_has_no_flaw() -> None:
     [
         ({"decisions__releases__method": "ranked"}, "decisions.releases.covers"),
         ({"decisions__releases__method": "budget"}, "decisions.releases.covers"),
+        ({"roles__apart": {"auditor": ["auditor"]}}, "roles.apart.auditor"),
         ({"membership__signing_days": 0}, "membership.signing_days"),
         ({"membership__application_days": 0}, "membership.application_days"),
         ({"membership__application_days": 7}, "membership.application_days"),

@@ -2,9 +2,9 @@
 
 | command | by whom | events | refusals |
 | --- | --- | --- | --- |
-| found | one of the officers named | charter_adopted, office_granted…, key_enrolled… | already_founded, founder_not_named, officer_named_twice, key_taken, office_vacant |
+| found | one of the officers named | charter_adopted, office_granted…, key_enrolled… | already_founded, founder_not_named, officer_named_twice, key_taken, office_vacant, offices_apart |
 | amend_charter | a passed proposal | charter_adopted | no_mandate, currency_is_fixed, tier_in_use |
-| grant_office, revoke_office | secretariat; a passed proposal for the board | office_granted, office_revoked | office_required, no_mandate, person_reserved, last_officer |
+| grant_office, revoke_office | secretariat; a passed proposal for the board | office_granted, office_revoked | office_required, no_mandate, person_reserved, offices_apart, last_officer |
 | enrol_key | the person; the secretariat for an officer without a key | key_enrolled | office_required, not_an_officer, has_a_key, key_taken |
 | revoke_key | the person, the secretariat | key_revoked | office_required |
 """
@@ -71,6 +71,26 @@ def test_the_secretariat_grants_an_office_and_a_repeat_changes_nothing() -> None
     grant = GrantOffice(person="lea", office=Office.TRAINING_LEAD)
     story = founded().when(grant, by="sam").then(OfficeGranted(person="lea", office=Office.TRAINING_LEAD))
     story.when(grant, by="sam").then()
+
+
+@pytest.mark.parametrize(("person", "office"), [("tess", Office.SECOND_SIGNATORY), ("sam", Office.COMPLIANCE_REVIEWER)])
+def test_offices_that_the_charter_keeps_apart_come_together_in_nobody(person: str, office: Office) -> None:
+    founded().when(GrantOffice(person=person, office=office), by="sam").refused("offices_apart")
+    founded().when(GrantOffice(person="lea", office=office), by="sam").followed_by("office_granted")
+    both = tuple(
+        officer.model_copy(update={"offices": officer.offices | {office}}) if officer.person == person else officer for officer in OFFICERS
+    )
+    unfounded().when(Found(charter=charter(), officers=both), by="sam").refused("offices_apart")
+    unfounded().when(Found(charter=charter(roles__apart={}), officers=both), by="sam").followed_by(
+        "charter_adopted", *("office_granted",) * 4
+    )
+
+
+def test_offices_are_apart_whichever_of_them_the_charter_names_first_and_one_is_free_when_the_other_is_given_up() -> None:
+    theo = founded().when(GrantOffice(person="theo", office=Office.SECOND_SIGNATORY), by="sam")
+    theo.when(GrantOffice(person="theo", office=Office.TREASURER), by="sam").refused("offices_apart")
+    freed = theo.when(RevokeOffice(person="theo", office=Office.SECOND_SIGNATORY), by="sam")
+    freed.when(GrantOffice(person="theo", office=Office.TREASURER), by="sam").followed_by("office_granted")
 
 
 def test_nobody_else_grants_an_office() -> None:

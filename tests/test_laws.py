@@ -13,9 +13,11 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from domain import proposal
 from domain.kernel import Event
 from domain.process import Stream, evolve
 from domain.reference import creditor_reference
@@ -223,6 +225,19 @@ def test_the_laws_hold_under_every_history(*, long: bool) -> None:
     laws()
     for kind in ("pledge", "cast_ballot", "give_notice", "propose", "withdraw_pledge"):
         assert total[kind] >= examples // 40, f"{kind} was hardly ever accepted: {total}"
+
+
+def test_a_planted_bug_in_the_count_is_found_on_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proposal, "_uncounted", lambda state, seat: state.tally)
+    motion = {"stream": f"member/{MEMBERS[0]}", "command": {"kind": "expel"}}
+    actions: list[Action] = [("proposal/expel", {"kind": "propose", "title": "Expel", "motion": motion}, "sam")]
+    actions += [
+        ("proposal/expel", {"kind": "cast_ballot", "member": MEMBERS[1], "choice": choice}, f"{MEMBERS[1]}-rep") for choice in ("yes", "no")
+    ]
+    entries, _, _ = asyncio.run(history(actions, funded=False))
+    found = problems(entries)
+    assert found
+    assert all("each seat counts once" in problem for problem in found)
 
 
 def test_the_round_the_treasury_and_the_bank_agree_under_every_history_of_money(*, long: bool) -> None:

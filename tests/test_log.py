@@ -328,6 +328,19 @@ class TestFinal:
         assert list(await log.read(0)) == entries
         await log.close()
 
+    @pytest.mark.parametrize("column", ["position", "command_id"])
+    async def test_an_entry_is_not_replaced_by_another_with_its_position_or_command(self, tmp_path: Path, column: str) -> None:
+        place = SqlitePlace(tmp_path / "log.db")
+        log = await place.open()
+        entries = chain(EMPTY, 2, by="ada")
+        await log.append(entries)
+        forged = chain(await log.head(), 1, by="eve")[0]._replace(**{column: getattr(entries[0], column)})
+        marks = ", ".join("?" * len(Entry._fields))
+        with pytest.raises(apsw.Error, match="entries are final"):
+            await place.sql(f"INSERT OR REPLACE INTO entries VALUES ({marks})", *forged)
+        assert list(await log.read(0)) == entries
+        await log.close()
+
     async def test_postgresql_refuses_truncation_even_from_a_replication_session(self, postgres_url: str) -> None:
         log = await PostgresLog.open(postgres_url)
         await log.append(chain(EMPTY, 2, by="ada"))

@@ -156,13 +156,15 @@ def test_no_vote_orders_what_the_charter_lets_none_decide() -> None:
         ({"kind": "admit", "nonsense": 1}, "nonsense: extra forbidden"),
         ({"kind": "admit", "non\x1b[2Jsense": 1}, r"non\x1b[2Jsense: extra forbidden"),
         ({"kind": "expel", "step": None}, "step: extra forbidden"),
+        ({"kind": "expel", "x" * 5_000: 1}, f"{'x' * 100}: extra forbidden"),
     ],
-    ids=["a field too many", "a field that would steer a terminal", "an empty field too many"],
+    ids=["a field too many", "a field that would steer a terminal", "an empty field too many", "a field without end"],
 )  # fmt: skip
 def test_nothing_is_voted_on_that_would_be_no_command_once_it_passed(command: dict[str, Any], problem: str) -> None:
     told = story().when(Propose(title="Do", motion=Motion(stream="member/amber", command=command)), by="sam").refused("motion_unreadable")
     assert told.refusal is not None
     assert problem in told.refusal.message
+    assert len(told.refusal.message) < 200
 
 
 def test_no_vote_puts_a_charter_in_force_under_which_something_cannot_be_decided() -> None:
@@ -170,6 +172,13 @@ def test_no_vote_puts_a_charter_in_force_under_which_something_cannot_be_decided
     motion = Motion(stream="consortium/atlas", command={"kind": "amend_charter", "charter": flawed})
     told = story().when(Propose(title="Wait less", motion=motion), by="bo").refused("motion_unreadable")
     assert "funding.extension_vote_days" in str(told.refusal)
+
+
+def test_no_vote_orders_a_proposal() -> None:
+    rules = charter(decisions__releases__covers=["proposal/propose"])
+    command = {"kind": "propose", "title": "Another", "decision": "routine"}
+    moved = story(with_members(founded(rules), *EIGHT))
+    moved.when(Propose(title="Propose", motion=Motion(stream="proposal/two", command=command)), by="sam").refused("motion_unreadable")
 
 
 def test_an_announced_motion_is_not_amended_into_something_unreadable() -> None:

@@ -22,7 +22,7 @@ from domain.consortium import CONSORTIUM, EnrolKey, Found, GrantOffice, Officer
 from domain.kernel import Command
 from domain.process import Process
 from eventstore import snapshots
-from eventstore.entries import EMPTY, Entry, Head, Submission, encode_json, verify
+from eventstore.entries import EMPTY, Entry, Head, Submission, encode_json, hash_of, verify
 from eventstore.log import Appended, Log
 from eventstore.recorder import Recorder, SameIdOtherCommand
 from eventstore.wire import Malformed, canonical_command, require_sender
@@ -257,6 +257,20 @@ async def test_reexecution_names_an_entry_that_the_rules_did_not_demand(worker: 
     forged = entries[1]._replace(body=entries[1].body.replace(b"person-1", b"person-2"))
     assert (broken := Reexecution().check([entries[0], forged])) is not None
     assert broken.position == 2
+
+
+async def test_what_other_rules_decided_is_followed_and_named_and_not_decided_again(worker: Workers) -> None:
+    recorder = await worker()
+    await recorder.record(founding())
+    await recorder.record(grant(1))
+    head, older = EMPTY, list[Entry]()
+    for entry in await everything(recorder.log):
+        changed = entry._replace(rules="0" if entry.position == 1 else entry.rules, previous=head.hash)
+        older.append(changed._replace(hash=hash_of(changed)))
+        head = Head(entry.position, entry.at, older[-1].hash)
+    again = Reexecution()
+    assert again.check(older) is None
+    assert again.others == {"0": (1, 1)}
 
 
 @pytest.mark.parametrize(

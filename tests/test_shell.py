@@ -10,8 +10,9 @@ import asyncio
 import base64
 import json
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,16 +28,16 @@ from temporalio.worker import Worker
 import worker
 from activities.messages import Receipt
 from activities.record import Policy, Recording
-from activities.sending import NotAnswered, NotTaken, Sender, TurnedDown
+from activities.sending import Mistaken, NotAnswered, NotTaken, Sender, TurnedDown
 from activities.tell import Tell
 from domain.consortium import CONSORTIUM
 from domain.kernel import SERVICE, Step
-from domain.process import told_id
+from domain.process import Context, told_id
 from eventstore.entries import Submission
 from eventstore.recorder import Recorder
 from eventstore.sqlite import SqliteLog
 from eventstore.wire import canonical_command
-from tests.probe import PROBE, HurriedProbe, Probe, ProbeWorkflow
+from tests.probe import PROBE, HurriedProbe, Poke, Probe, ProbeWorkflow
 from tests.stories import OFFICERS, START, charter
 from workflows.process import ProcessWorkflow
 
@@ -178,6 +179,24 @@ async def test_the_largest_command_goes_through_with_its_signed_text(site: Site)
         signed = base64.b64encode(json.dumps(command, ensure_ascii=False).encode()).decode()
         with pytest.raises(NotTaken, match="reason: String should have at most"):
             await site.sender.send(site.name(), str(uuid.uuid4()), "sam", command, signed=signed, signature=signed[:400])
+
+
+async def test_a_rule_that_fails_is_our_mistake_and_the_command_is_taken_once_it_is_mended(site: Site) -> None:
+    broken = True
+
+    def decide(state: Probe, command: Any, context: Context) -> Sequence[Any]:
+        if broken and isinstance(command, Poke):
+            raise ZeroDivisionError
+        return PROBE.decide(state, command, context)
+
+    site.recorder = Recorder(site.log, {"probe": replace(PROBE, decide=decide)})
+    async with site.worker():
+        stream = site.name()
+        await site.give(stream, "begin")
+        with pytest.raises(Mistaken, match="ZeroDivisionError"):
+            await site.give(stream, "poke")
+        broken = False
+        assert (await site.give(stream, "poke")).events == ["poked"]
 
 
 async def test_owed_steps_are_carried_out_and_what_a_step_tells_arrives_once(site: Site) -> None:
