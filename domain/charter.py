@@ -279,7 +279,7 @@ class RateCard(Message):
 
 def _known(code: str) -> str:
     if code not in MINOR_UNITS:
-        raise ValueError(f"this system keeps no books in {code}; use one of {', '.join(sorted(MINOR_UNITS))}")
+        raise ValueError(f"{code} is not a currency in use (ISO 4217)")
     return code
 
 
