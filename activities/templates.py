@@ -45,7 +45,10 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
     "round_settled": Letter(
         "{round} is settled", "{round} has ended as planned. What was not spent is shared out again by what each member paid."
     ),
-    "goal_reduced": Letter("{round} has a smaller goal", "By vote, the goal of {round} is {goal} now. Commitments shrink in proportion."),
+    "goal_reduced": Letter(
+        "{round} has a smaller goal",
+        "By vote, the goal of {round} is {goal} now. What was not called of your commitment shrinks in proportion; what was called stays owed.",
+    ),
     "capital_called": Letter(
         "Capital call {call} of {round}: due on {due_on}",
         "Your organisation is called for a payment to {round} (call {call}), due on {due_on}. `consortium show {round}` says how much.\n"

@@ -322,6 +322,11 @@ class Books:
         return sum(max(-self.calls[number].interest, 0) for number in self.tranches)
 
     @property
+    def soundly_called(self) -> int:
+        """What is paid, or called of members that are not in default."""
+        return self.totals.called - self.totals.defaulted_owed
+
+    @property
     def room(self) -> int:
         """What of the goal nobody soundly stands for."""
         return max(self.goal - self.totals.sound, 0)
@@ -410,7 +415,9 @@ def booked(books: Books, event: Booked) -> Books:
             books = add(books, member, Figures(called=-forgiven, cancelled=uncalled + forgiven))
             account = books.accounts[member]
             return put(books, member, replace(account, releases=account.releases + 1))
-        case GoalReduced(goal=goal, minimum=minimum, budget=budget):
+        case GoalReduced(goal=goal, minimum=minimum, budget=budget, cancelled=cancelled):
+            for member, amount in cancelled.items():
+                books = add(books, member, Figures(cancelled=amount))
             lines = {line.name: amount for line, amount in zip(books.terms.budget, budget, strict=True)}
             return replace(books, goal=goal, minimum=minimum, budget=mapping(lines))
         case SpendingProposed(spending=spending, line=line, amount=amount, payee=payee, by=by):

@@ -138,8 +138,7 @@ def _tranche(books: Books, number: int) -> Tranche:
 def _amounts(books: Books, number: int) -> dict[MemberId, int]:
     uncalled = {member: account.figures.uncalled for member, account in sorted(books.accounts.items()) if not account.in_default}
     fractions = [planned.fraction for planned in books.terms.tranches[number - 1 :]]
-    need = books.goal - (books.totals.called - books.totals.defaulted_owed)
-    return tranche(uncalled, need, fractions[0], sum(fractions))
+    return tranche(uncalled, books.goal - books.soundly_called, fractions[0], sum(fractions))
 
 
 def _delivered(books: Books, planned: Tranche, amounts: Mapping[MemberId, int]) -> dict[MemberId, int]:

@@ -47,7 +47,7 @@ from domain.funding_rules import (
     terms_of,
     with_credits,
 )
-from domain.funding_state import FundingState, Live, Pledging
+from domain.funding_state import Endangered, FundingState, Live, Pledging
 from domain.kernel import MemberId, Refused, Slug, notify
 from domain.money import share
 from domain.process import Context, owe
@@ -315,9 +315,14 @@ def _released(current: Live, released: CommitmentReleased, context: Context) -> 
 
 
 def reduce_goal(state: FundingState, command: ReduceGoal, context: Context) -> Events:
-    """A vote makes the run smaller; every budget line shrinks in proportion, and the minimum is tested again."""
+    """A vote makes the run smaller: what is free of the budget and not called of the commitments shrinks in proportion.
+
+    What a shortfall asked for is old news once the shortfall is over. The minimum is tested again.
+    """
     context.require_mandate()
     current = live(state)
+    if command.cause == "shortfall" and not isinstance(current, Endangered):
+        return ()
     books = current.books
     bound = books.spent + books.reserved
     if not max(bound, command.minimum) <= command.goal < books.goal:
@@ -325,8 +330,21 @@ def reduce_goal(state: FundingState, command: ReduceGoal, context: Context) -> E
             "goal_out_of_range", f"the goal can fall from {shown(books, books.goal)}, to its minimum and to what is spent at the least",
             remedy=f"propose a goal of at least {shown(books, max(bound, command.minimum))}",
         )  # fmt: skip
-    lines = share(command.goal, books.budget)
-    budget = tuple(lines[line.name] for line in books.terms.budget)
-    reduced = GoalReduced(goal=command.goal, minimum=command.minimum, budget=budget)
+    cancelled = _beyond(books, command.goal)
+    reduced = GoalReduced(goal=command.goal, minimum=command.minimum, budget=_smaller_budget(books, command.goal), cancelled=cancelled)
     told = notices("goal_reduced", books.accounts, f"goal:{command.goal}", round=context.stream, goal=shown(books, command.goal))
-    return (*concluded(current, (reduced,), (), context), *told)
+    return (*concluded(current, (reduced,), cancelled, context), *told)
+
+
+def _smaller_budget(books: Books, goal: int) -> tuple[int, ...]:
+    """The lines of a smaller goal: each keeps what is spent and reserved on it."""
+    taken = {name: books.lines.get(name, 0) for name in books.budget}
+    free = share(goal - sum(taken.values()), {name: amount - taken[name] for name, amount in books.budget.items()})
+    return tuple(taken[line.name] + free[line.name] for line in books.terms.budget)
+
+
+def _beyond(books: Books, goal: int) -> dict[MemberId, int]:
+    """What a smaller goal will not call any more of those that are not in default, in proportion to what is uncalled."""
+    uncalled = {member: account.figures.uncalled for member, account in books.accounts.items() if not account.in_default}
+    excess = sum(uncalled.values()) - max(goal - books.soundly_called, 0)
+    return {member: amount for member, amount in sorted(share(excess, uncalled).items()) if amount} if excess > 0 else {}

@@ -242,19 +242,28 @@ def _spending_withdrawn() -> Refused:
 
 
 def settle_round(state: FundingState, command: SettleRound, context: Context) -> Events:
-    """End a round in which all is called and paid: the surplus goes back in proportion to the cash that each paid in."""
+    """End a round in which all is called and paid: the surplus goes back in proportion to the cash that each paid in.
+
+    Settling forgives what is owed, so nobody may owe who can still pay: only what members owe that are gone is given up.
+    """
     context.require_office(Office.TREASURER)
     if isinstance(state, Refunding | Settled) and (isinstance(state, Settled) or state.end == "settled"):
         return ()
     current = live(state)
     books = current.books
-    complete = len(books.tranches) == len(books.terms.tranches) or books.totals.called - books.totals.defaulted_owed >= books.goal
+    complete = len(books.tranches) == len(books.terms.tranches) or books.soundly_called >= books.goal
     if isinstance(current, Endangered) or not complete:
         raise Refused("not_all_called", "tranches are still to be called", remedy="call them, or have the goal reduced to what is called")
     if books.running:
         raise Refused(
             "calls_running", f"call {books.running[0]} has not cleared", remedy="wait until it has cleared, or its default is declared"
         )
+    owing = sorted(member for member, account in books.accounts.items() if account.figures.owed and not context.register.gone(member))
+    if owing:
+        raise Refused(
+            "default_open", f"{owing[0]} owes {shown(books, books.accounts[owing[0]].figures.owed)} and can still pay",
+            remedy="wait until it is paid or taken over; a vote can expel the member, or cancel the round", clause="funding",
+        )  # fmt: skip
     if books.reserved:
         raise Refused("spending_open", f"{shown(books, books.reserved)} is reserved", remedy="pay or withdraw what was proposed")
     return _end(current, "settled", "decision", context)

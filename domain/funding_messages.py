@@ -139,11 +139,12 @@ class FailRound(Command):
 
 
 class ReduceGoal(Command):
-    """Go on with a smaller run. By a passed proposal."""
+    """Go on with a smaller run. By a passed proposal; for a shortfall only while there is one."""
 
     kind: Literal["reduce_goal"] = "reduce_goal"
     goal: Amount
     minimum: Amount
+    cause: Literal["decision", "shortfall"] = "decision"
 
 
 class CancelRound(Command):
@@ -780,6 +781,8 @@ class GoalReduced(Event):
     minimum: Minor
     budget: tuple[Minor, ...]
     """What each line may cost, in the order of the terms."""
+    cancelled: Amounts = Field(default_factory=dict)
+    """What of each commitment will not be called any more."""
 
 
 class SpendingProposed(Event):

@@ -344,7 +344,7 @@ def _vote_on_shortfall(context: Context, books: Books, sound: int) -> Step:
     """A smaller run that fits what is left, or else the end; when nothing is left, the end."""
     number = books.shortfalls + 1
     end = CancelRound(cause="shortfall")
-    smaller = ReduceGoal(goal=sound, minimum=sound) if sound else end
+    smaller = ReduceGoal(goal=sound, minimum=sound, cause="shortfall") if sound else end
     return proposed(
         context, f"shortfall-{slug_of(context.stream)}-{number}", f"Go on with {shown(books, sound)}",
         f"The round lost money and its minimum of {shown(books, books.minimum)}. Yes: a smaller run. No: everything held is refunded.",

@@ -510,6 +510,11 @@ class Register:
         known = self.members.get(member)
         return known is not None and known.standing is Standing.ACTIVE
 
+    def gone(self, member: MemberId) -> bool:
+        """Whether the membership is over."""
+        known = self.members.get(member)
+        return known is not None and known.standing is Standing.GONE
+
 
 # ---------------------------------------------------------------- the fold
 

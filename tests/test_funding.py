@@ -6,7 +6,7 @@
 | withdraw_round | secretariat, treasurer | round_withdrawn | pledging_started, round_closed |
 | pledge | representative of an active member | pledge_made | pledging_not_started, pledging_closed, not_a_representative, member_not_active, unknown_member, wrong_currency, pledge_below_floor (funding.share_floor), pledge_above_cap (funding.share_cap) |
 | withdraw_pledge | representative | pledge_withdrawn | pledging_closed |
-| extend_round, reduce_goal, cancel_round | a passed proposal | round_extended; goal_reduced; round_cancelled | no_mandate, goal_out_of_range, not_pledging |
+| extend_round, reduce_goal, cancel_round | a passed proposal | round_extended; goal_reduced, commitment_bound…; round_cancelled | no_mandate, goal_out_of_range, not_pledging |
 | fail_round | the proposal's rejection, the service when the vote's time is over | round_failed | service_only, not_due |
 | release_tranche | the run; the board while there is none | tranche_released | office_required, other_milestone, run_releases (training.reviewers), no_such_tranche |
 | call_tranche | treasurer | interest_shared…, tranche_called, credit_applied… | tranche_out_of_order, tranche_not_released, minimum_lost, not_a_business_day (calendar), notice_too_short (funding.call_notice_business_days), too_many_calls |
@@ -20,7 +20,7 @@
 | release_leaver | the membership process | commitment_released, pledge_withdrawn | service_only |
 | propose_, approve_, withdraw_spending | treasurer; second signatory | spending_… | more_than_cleared, line_exceeded, no_such_line, minimum_lost, spending_exists, same_person, not_approved, spending_paid, spending_withdrawn, payment_ordered |
 | record_, return_, release_spending | treasury | spending_paid, spending_returned, spending_withdrawn | not_approved, spending_not_paid |
-| settle_round | treasurer | round_settled | not_all_called, calls_running, spending_open |
+| settle_round | treasurer | round_settled | not_all_called, calls_running, default_open (funding), spending_open |
 | order_refund | treasurer | refund_ordered | refund_above_credit, refund_above_held (funding), refund_exists |
 | record_, return_, release_refund | treasury | refund_made, refund_returned, refund_released; round_closed | no_such_refund, refund_not_made, refund_released, reference_used |
 
@@ -100,6 +100,7 @@ from domain.register import (
     CommitmentBound,
     Holding,
     MandateGranted,
+    MemberDeparted,
     MemberSuspended,
     OfficeGranted,
     OwnershipDeclared,
@@ -734,7 +735,7 @@ def test_the_minimum_is_tested_after_every_loss_of_money() -> None:
     story = endangered().owes("tell", "tell:proposal:shortfall-atlas-1-1")
     assert story.phase == "endangered"
     motion = next(step for step in story.steps if step.kind == "tell" and step.key.startswith("tell:proposal")).data["command"]["motion"]
-    assert motion["command"] == {"kind": "reduce_goal", "goal": 550_000, "minimum": 550_000}
+    assert motion["command"] == {"kind": "reduce_goal", "goal": 550_000, "minimum": 550_000, "cause": "shortfall"}
     assert motion["otherwise"] == {"kind": "cancel_round", "cause": "shortfall"}
     story = all_paid(story, 25_000, "ada", "bel")
     story = story.when(RELEASE)
@@ -748,6 +749,31 @@ def test_a_vote_makes_the_run_smaller_and_the_round_goes_on() -> None:
     story = mandated(story, ReduceGoal(goal=550_000, minimum=550_000)).followed_by("mandate_exercised", "goal_reduced", "minimum_restored")
     assert story.phase == "calling"
     assert dict(story.state.state.books.budget) == {"compute": 440_000, "data": 110_000}
+
+
+def test_a_smaller_goal_cancels_what_it_will_not_call_in_proportion() -> None:
+    story = mandated(called(minimum=1), ReduceGoal(goal=500_000, minimum=1))
+    story.followed_by("mandate_exercised", "goal_reduced", *["commitment_bound"] * 4)
+    assert [money(story, "committed", member) for member in MEMBERS] == [125_000] * 4
+    assert dict(story.register.commitments["ada"]) == {"round/atlas-1": 125_000}
+    story = all_paid(story, 100_000).when(RELEASE).when(CallTranche(tranche=2), by="tess")
+    assert money(story, "called") == 500_000
+    assert money(story, "uncalled") == 0
+
+
+def test_a_smaller_budget_keeps_what_is_spent_on_each_line() -> None:
+    story = all_paid(all_paid(called(minimum=1), 100_000).when(RELEASE).when(CallTranche(tranche=2), by="tess"), 150_000)
+    story = ordered(story, amount=600_000).when(RecordSpending(spending="gpu-1", reference="OUT"))
+    story = mandated(story, ReduceGoal(goal=700_000, minimum=1))
+    assert dict(story.state.state.books.budget) == {"compute": 650_000, "data": 50_000}
+
+
+def test_a_smaller_run_that_a_shortfall_asked_for_is_old_news_once_the_shortfall_is_over() -> None:
+    story = endangered().when(JoinLate(member="eli", amount=200_000), by="rep-eli")
+    mandated(story, ReduceGoal(goal=550_000, minimum=550_000, cause="shortfall")).followed_by("mandate_exercised")
+    mandated(endangered(), ReduceGoal(goal=550_000, minimum=550_000, cause="shortfall")).followed_by(
+        "mandate_exercised", "goal_reduced", "minimum_restored"
+    )
 
 
 def test_the_goal_falls_neither_below_what_is_spent_nor_below_its_minimum_and_never_rises() -> None:
@@ -1338,6 +1364,15 @@ def test_a_round_settles_only_when_all_is_called_and_cleared_and_nothing_is_rese
     assert FUNDING.describe(story.state.state).waits_for == ("office:treasurer",)
     story.when(SettleRound(), by="tess").then()
     assert turned_away(paid(story, "ada", 1, reference="LATE").then(), "LATE")
+
+
+def test_no_round_settles_while_somebody_owes_who_can_still_pay() -> None:
+    story = all_paid(called(minimum=1, tranches=(Tranche(name="all", fraction=10_000),)), 250_000, "ada", "bel", "cyd")
+    story = all_paid(until(story, "declare_default"), 62_500, "ada", "bel", "cyd")
+    story.when(SettleRound(), by="tess").refused("default_open")
+    assert everybody_pays(story).when(SettleRound(), by="tess").refusal is None
+    gone = knowing(story, MemberDeparted(member="dov", cause="expelled", at=story.at)).when(SettleRound(), by="tess")
+    assert gone.phase == "refunding"
 
 
 def test_a_round_that_spent_everything_closes_at_once() -> None:

@@ -36,6 +36,7 @@ from domain.funding_messages import (
     ExitRound,
     ExtendRound,
     FailRound,
+    GoalReduced,
     InKindAccepted,
     InterestShared,
     JoinLate,
@@ -149,6 +150,8 @@ class Ledger:
                 forgiven = sum(part.principal for part in settled)
                 self.cancelled[member] += uncalled + forgiven
                 self.called[member] -= forgiven
+            case GoalReduced(cancelled=cancelled):
+                self.cancelled.update(cancelled)
             case PaymentRecorded(member=member, amount=amount, settled=settled, credited=credited):
                 self.received[member] += amount
                 assert self._cleared(member, settled) + credited == amount
