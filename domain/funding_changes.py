@@ -7,7 +7,7 @@ from datetime import date
 
 from domain.allocation import interest, part
 from domain.charter import Office
-from domain.funding_books import Account, Books
+from domain.funding_books import Account, Books, TakenOver
 from domain.funding_messages import (
     AcceptInKind,
     CatchUpCalled,
@@ -51,6 +51,7 @@ from domain.funding_state import Endangered, FundingState, Live, Pledging
 from domain.kernel import MemberId, Refused, Slug, notify
 from domain.money import share
 from domain.process import Context, owe
+from domain.register import EvidenceUsed
 
 # ---------------------------------------------------------------- in kind
 
@@ -66,6 +67,7 @@ def deliver_in_kind(state: FundingState, command: DeliverInKind, context: Contex
         if known.member == command.member:
             return ()
         raise Refused("evidence_used", f"{known.member} delivered on this evidence", remedy="name the evidence of your own delivery")
+    _require_new(command.evidence, context)
     card = charter_of(context, books.charter_version).rate_card
     value = command.quantity * _rate(card.rates.get(command.item), command.item)
     if value + account.offered > account.figures.outstanding:
@@ -91,11 +93,13 @@ def accept_in_kind(state: FundingState, command: AcceptInKind, context: Context)
         case InKindRejected():
             raise Refused("delivery_rejected", "a rejection is final for its evidence", remedy="deliver again, with other evidence")
         case InKindDelivered(member=member):
+            _require_new(command.evidence, context)
             books, account = current.books, current.books.accounts[member]
             value = min(delivery.value, account.figures.outstanding)
             settled, dues = settle(books, account.dues, value, delivery.delivered_on, terms_of(context, books).default_interest, by="goods")
             accepted = InKindAccepted(member=member, evidence=command.evidence, by=context.actor, value=value, settled=settled, dues=dues)
-            return concluded(current, (accepted,), (member,), context)
+            used = EvidenceUsed(evidence=command.evidence, source=context.stream)
+            return concluded(current, (accepted, used), (member,), context)
 
 
 def reject_in_kind(state: FundingState, command: RejectInKind, context: Context) -> Events:
@@ -112,6 +116,12 @@ def reject_in_kind(state: FundingState, command: RejectInKind, context: Context)
                 InKindRejected(member=member, evidence=command.evidence, by=context.actor, reason=command.reason),
                 *notices("delivery_rejected", (member,), f"rejected:{command.evidence}", round=context.stream),
             )
+
+
+def _require_new(evidence: str, context: Context) -> None:
+    source = context.register.evidence.get(evidence)
+    if source is not None:
+        raise Refused("evidence_used", f"what it shows counts in {source}", remedy="deliver what counts nowhere yet, with its own evidence")
 
 
 def _rate(rate: int | None, item: Slug) -> int:
@@ -164,16 +174,17 @@ def join_late(state: FundingState, command: JoinLate, context: Context) -> Event
 
 
 def take_over(state: FundingState, command: TakeOver, context: Context) -> Events:
-    """Stand in for a defaulted commitment: what was called of it first, then what was not. Once for each defaulter."""
+    """Stand in for a defaulted commitment: what was called of it first, then what was not. Once for each default of a member."""
     current, member = live(state), command.member
     context.require_representative(member)
     context.require_active(member)
     books = current.books
     defaulter = account_of(books, command.defaulter)
     own = books.accounts.get(member, Account())
-    if own.taken_over.get(command.defaulter) == command.amount:
+    before = own.taken_over.get(command.defaulter)
+    if before == TakenOver(defaulter.defaults, command.amount):
         return ()
-    if command.defaulter in own.taken_over:
+    if before is not None and before.default == defaulter.defaults:
         raise Refused(
             "taken_over_before", f"{member} took over of {command.defaulter} before", remedy="let another member take over the rest"
         )
@@ -186,7 +197,8 @@ def take_over(state: FundingState, command: TakeOver, context: Context) -> Event
     open_ = defaulter.figures.outstanding
     if command.amount > open_:
         raise Refused("more_than_defaulted", f"{shown(books, open_)} of it is open", remedy="take over at most that")
-    require_cap(context, books, member, command.amount)
+    if context.register.seat_of(member) != context.register.seat_of(command.defaulter):
+        require_cap(context, books, member, command.amount)
     require_few_running(books)
     today, rate = context.at.date(), terms_of(context, books).default_interest
     settled, dues = settle(books, defaulter.dues, command.amount, today, rate, by="replacement")

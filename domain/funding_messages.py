@@ -21,6 +21,7 @@ from domain.register import (
     ContributionCleared,
     ContributionReturned,
     DebtStated,
+    EvidenceUsed,
     PaymentExpected,
 )
 
@@ -894,7 +895,15 @@ class RoundClosed(Event):
     kind: Literal["round_closed"] = "round_closed"
 
 
-RegisterFact = CommitmentBound | DebtStated | ContributionCleared | ContributionReturned | BankReferenceUsed | PaymentExpected
+class RoundReopened(Event):
+    """Money came back after the round had closed: it is on the account for this round again."""
+
+    kind: Literal["round_reopened"] = "round_reopened"
+
+
+RegisterFact = (
+    CommitmentBound | DebtStated | ContributionCleared | ContributionReturned | BankReferenceUsed | PaymentExpected | EvidenceUsed
+)
 """What a round tells everybody."""
 
 FundingEvent = (
@@ -904,5 +913,5 @@ FundingEvent = (
     | CallOverdue | CallWarned | CallDefaulted | CallCleared | MemberDefaulted | DefaultCured | InterestShared | InKindDelivered
     | InKindAccepted | InKindRejected | LateJoinerCommitted | CommitmentTakenOver | CommitmentReleased | MinimumLost | MinimumRestored
     | GoalReduced | SpendingProposed | SpendingApproved | SpendingWithdrawn | SpendingPaid | SpendingReturned | RoundSettled | RoundCancelled
-    | SurplusReturned | RefundOrdered | RefundMade | RefundReturned | RefundReleased | RoundClosed | RegisterFact
+    | SurplusReturned | RefundOrdered | RefundMade | RefundReturned | RefundReleased | RoundClosed | RoundReopened | RegisterFact
 )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from domain.allocation import WHOLE, allocate, concentration, counted, part, summed
+from domain.allocation import WHOLE, Promise, allocate, concentration, counted, part, summed
 from domain.charter import Office, days
 from domain.funding_messages import (
     AmendRound,
@@ -27,7 +27,18 @@ from domain.funding_messages import (
     WithdrawPledge,
     WithdrawRound,
 )
-from domain.funding_rules import STAFF, Events, charter_of, closed_round, expected, notices, proposed, require_currency, require_due
+from domain.funding_rules import (
+    STAFF,
+    Events,
+    charter_of,
+    closed_round,
+    expected,
+    following,
+    notices,
+    proposed,
+    require_currency,
+    require_due,
+)
 from domain.funding_state import (
     Calling,
     Cancelled,
@@ -81,7 +92,7 @@ def open_round(state: FundingState, command: OpenRound, context: Context) -> Eve
 
 def amend_round(state: FundingState, command: AmendRound, context: Context) -> Events:
     """Announce other terms under the charter in force now."""
-    draft = _draft(state)
+    draft = _draft(state, context)
     return () if draft.terms == _terms(command) else (_announced(command, context),)
 
 
@@ -89,7 +100,7 @@ def withdraw_round(state: FundingState, command: WithdrawRound, context: Context
     """Take the announcement back."""
     if isinstance(state, Withdrawn):
         return ()
-    _draft(state)
+    _draft(state, context)
     context.require_office(Office.SECRETARIAT, Office.TREASURER)
     return (RoundWithdrawn(),)
 
@@ -100,23 +111,27 @@ def start_pledging(state: FundingState, command: StartPledging, context: Context
     if not isinstance(state, Draft):
         return ()
     require_due(context, state.terms.opens_at)
+    return _started(state.terms, context)
+
+
+def _started(terms: Terms, context: Context) -> Events:
     active = (member.id for member in context.register.members.values() if member.standing is Standing.ACTIVE)
     return (
         PledgingStarted(),
-        *notices("pledging_started", active, "pledging", round=context.stream, closes_at=state.terms.closes_at.isoformat()),
+        *notices("pledging_started", active, "pledging", round=context.stream, closes_at=terms.closes_at.isoformat()),
     )
 
 
-def _draft(state: FundingState) -> Draft:
+def _draft(state: FundingState, context: Context) -> Draft:
     match state:
-        case Draft():
+        case Draft() if context.at < state.terms.opens_at:
             return state
         case Unopened():
             raise _not_opened()
-        case Pledging() | Short() | Committed() | Calling() | Endangered():
+        case Draft() | Pledging() | Short() | Committed() | Calling() | Endangered():
             raise Refused(
                 "pledging_started",
-                "members have pledged to these terms",
+                "members can pledge to these terms",
                 remedy="a vote can reduce or cancel the round (`consortium proposal propose`)",
             )
         case Withdrawn() | Failed() | Refunding() | Settled() | Cancelled():
@@ -177,18 +192,20 @@ def _require_sound_tranches(terms: Terms) -> None:
 
 
 def pledge(state: FundingState, command: Pledge, context: Context) -> Events:
-    """A pledge replaces the member's former one; the same again is old news."""
-    pledging = _pledging(state, context)
+    """A pledge replaces the member's former one; the same again is old news. The first one may be what finds the opening instant over."""
+    started = _started(state.terms, context) if isinstance(state, Draft) and context.at >= state.terms.opens_at else ()
+    pledging = _pledging(following(state, started), context)
     context.require_representative(command.member)
     context.require_active(command.member)
     require_currency(context, command.currency)
     threshold = command.if_total_at_least or 0
-    former = pledging.pledges.get(command.member)
-    if former is not None and (former.amount, former.if_total_at_least) == (command.amount, threshold):
+    former, promised = pledging.pledges.get(command.member), Promise(command.amount, threshold, command.condition)
+    if former == promised:
         return ()
     _require_floor(pledging, command, former.amount if former else 0, context)
     _require_cap(pledging, command, context)
-    return (PledgeMade(member=command.member, amount=command.amount, if_total_at_least=threshold, condition=command.condition),)
+    made = PledgeMade(member=command.member, amount=command.amount, if_total_at_least=threshold, condition=command.condition)
+    return (*started, made)
 
 
 def withdraw_pledge(state: FundingState, command: WithdrawPledge, context: Context) -> Events:

@@ -277,12 +277,17 @@ def with_credits(state: Live, events: Events, members: Iterable[MemberId], conte
 # ---------------------------------------------------------------- consequences
 
 
-def folded(state: Phase, events: Events) -> Phase:
-    """The phase after these events, none of which ends the round."""
-    after: FundingState = state
+def following(state: FundingState, events: Events) -> FundingState:
+    """The state after these events."""
     for event in events:
         if not isinstance(event, StepOwed):
-            after = evolve(after, event)
+            state = evolve(state, event)
+    return state
+
+
+def folded(state: Phase, events: Events) -> Phase:
+    """The phase after these events, none of which ends the round."""
+    after = following(state, events)
     assert isinstance(after, Refunding if isinstance(state, Refunding) else Committed | Calling | Endangered)
     return cast(Phase, after)
 

@@ -361,7 +361,7 @@ class Rounds(RuleBasedStateMachine):
             assert after.refusal.remedy
             return False
         news = [event for event in after.answer if event.kind != "mandate_exercised"]
-        assert not (was_over and news), "nothing happens after the end"
+        assert not was_over or not news or news[0].kind == "round_reopened", "nothing happens after the end, unless money comes back"
         for event in after.answer:
             self.ledger.note(event)
         accepted[command.kind] += bool(news)
