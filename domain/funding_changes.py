@@ -226,11 +226,11 @@ def _missed(books: Books, amount: int, until: date, context: Context) -> Iterato
     As much means for every unit that it commits: then later calls and the surplus, both in proportion, keep everybody equal.
     """
     rate = terms_of(context, books).equalisation_interest
-    for number in books.tranches:
+    carrying = {member for member, account in books.accounts.items() if _carries(account)}
+    committed = sum(books.accounts[member].figures.committed for member in carrying)
+    for number in books.tranches if committed else ():
         call = books.calls[number]
-        carrying = {member: carried for member, carried in call.carried.items() if _carries(books.accounts[member])}
-        committed = sum(books.accounts[member].figures.committed for member in carrying)
-        piece = amount * sum(carrying.values()) // committed if committed else 0
+        piece = amount * sum(carried for member, carried in call.carried.items() if member in carrying) // committed
         if piece:
             yield number, piece, interest(piece, rate, (until - call.schedule.due_on).days)
 
