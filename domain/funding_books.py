@@ -150,6 +150,8 @@ class Account:
     figures: Figures = Figures()
     dues: tuple[Due, ...] = ()
     """What it owes, the oldest call first."""
+    reference: str = ""
+    """By which its money is known on statements."""
     in_default: bool = False
     defaults: int = 0
     """How often it was in default."""

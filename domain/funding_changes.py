@@ -34,8 +34,10 @@ from domain.funding_rules import (
     STAFF,
     Events,
     account_of,
+    bills,
     charter_of,
     concluded,
+    folded,
     live,
     notices,
     require_cap,
@@ -45,6 +47,7 @@ from domain.funding_rules import (
     settle,
     shown,
     terms_of,
+    to_pay,
     with_credits,
 )
 from domain.funding_state import Endangered, FundingState, Live, Pledging
@@ -259,8 +262,12 @@ def _caught_up(
         Due(call=number, pool=pool, principal=principal, interest=extra, accrued_to=plan.due_on) for pool, principal, extra in owed
     )
     called = CatchUpCalled(call=number, member=member, dues=dues, schedule=plan)
-    asked = notices("catch_up_called", (member,), f"call:{number}", round=context.stream, call=number, due_on=plan.due_on.isoformat())
-    return (*concluded(current, with_credits(current, (*events, called), (member,), context), touched, context), *asked)
+    paying = with_credits(current, (*events, called), (member,), context)
+    each = bills(context, books, to_pay(folded(current, paying).books, number))
+    asked = notices(
+        "catch_up_called", (member,), f"call:{number}", each=each, round=context.stream, call=number, due_on=plan.due_on.isoformat()
+    )
+    return (*concluded(current, paying, touched, context), *asked)
 
 
 # ---------------------------------------------------------------- leaving

@@ -51,7 +51,7 @@ from domain.funding_state import (
 from domain.kernel import Command, MemberId, Refused, Step, notify, slug_of, tell
 from domain.money import display
 from domain.process import Context, StepOwed, owe
-from domain.reference import creditor_reference
+from domain.reference import creditor_reference, shown_reference
 from domain.register import CommitmentBound, ContributionCleared, ContributionReturned, DebtStated, PaymentExpected
 
 Events = Sequence[FundingEvent | StepOwed]
@@ -171,11 +171,30 @@ def repeated(context: Context, books: Books, reference: str, movement: Movement)
 # ---------------------------------------------------------------- notices and schedules
 
 
-def notices(template: str, members: Iterable[MemberId], key: str, **facts: str | int) -> Iterator[StepOwed]:
-    """The steps that tell members something, so many at a time."""
-    to = [f"member:{member}" for member in sorted(members)]
-    for start in range(0, len(to), AT_A_TIME):
-        yield owe(notify(template, tuple(to[start : start + AT_A_TIME]), key=f"notice:{key}:{start // AT_A_TIME + 1}", **facts))
+def notices(
+    template: str, members: Iterable[MemberId], key: str, *, each: Mapping[MemberId, Mapping[str, str]] | None = None, **facts: str | int
+) -> Iterator[StepOwed]:
+    """The steps that tell members something, so many at a time, and each what concerns nobody else."""
+    told = sorted(members)
+    for start in range(0, len(told), AT_A_TIME):
+        some = told[start : start + AT_A_TIME]
+        own = {f"member:{member}": each[member] for member in some if member in each} if each else None
+        to = tuple(f"member:{member}" for member in some)
+        yield owe(notify(template, to, key=f"notice:{key}:{start // AT_A_TIME + 1}", each=own, **facts))
+
+
+def bills(context: Context, books: Books, owed: Mapping[MemberId, int]) -> dict[MemberId, dict[str, str]]:
+    """How much each member is to pay, and the reference by which its money is known."""
+    return {
+        member: {"amount": shown(books, amount), "reference": shown_reference(creditor_reference(context.stream, member))}
+        for member, amount in owed.items()
+    }
+
+
+def to_pay(books: Books, number: int) -> dict[MemberId, int]:
+    """What each member that was called has still to pay of a call, with the interest reckoned so far."""
+    dues = {member: books.accounts[member].dues for member in books.calls[number].amounts}
+    return {member: sum(due.principal + due.interest for due in mine if due.call == number) for member, mine in dues.items()}
 
 
 def schedule(context: Context, books: Books, business_days: int, due: date | None = None) -> Schedule:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 from domain.allocation import Promise
-from domain.funding_books import Books, Figures, add, booked, by_state, called, ended
+from domain.funding_books import Books, Figures, add, booked, by_state, called, ended, put
 from domain.funding_messages import (
     CallCleared,
     CallDefaulted,
@@ -236,15 +236,10 @@ def evolve(state: FundingState, event: FundingEvent) -> FundingState:
         ):  # fmt: skip
             assert isinstance(state, Committed | Calling | Endangered | Refunding)
             return replace(state, books=booked(state.books, event))
-        case (
-            CommitmentBound()
-            | DebtStated()
-            | ContributionCleared()
-            | ContributionReturned()
-            | BankReferenceUsed()
-            | PaymentExpected()
-            | EvidenceUsed()
-        ):
+        case PaymentExpected(member=member, reference=reference):
+            books = _books(state)
+            return replace(state, books=put(books, member, replace(books.accounts[member], reference=reference)))
+        case CommitmentBound() | DebtStated() | ContributionCleared() | ContributionReturned() | BankReferenceUsed() | EvidenceUsed():
             return state
 
 

@@ -92,7 +92,7 @@ from domain.funding_messages import (
 )
 from domain.funding_state import books_of
 from domain.kernel import Command, Event, digest_of
-from domain.reference import creditor_reference
+from domain.reference import creditor_reference, shown_reference
 from domain.register import (
     BankReferenceUsed,
     Capacity,
@@ -467,6 +467,24 @@ def test_a_call_gives_the_charters_notice_and_falls_due_at_the_end_of_a_business
     assert dict(story.register.debts["ada"]) == {"round/atlas-1": 100_000}
     assert FUNDING.describe(story.state.state).waits_for == tuple(f"member:{member}" for member in MEMBERS)
     story.when(CallTranche(tranche=1), by="tess").then()
+
+
+def test_every_called_member_is_told_its_amount_and_its_reference_and_sees_them() -> None:
+    story = paid(called(), "ada", 130_000)
+    step = story.state.owed["notice:call:1:1"]
+    reference = shown_reference(creditor_reference(story.stream, "bel"))
+    assert step.data["each"]["member:bel"] == {"amount": "USD 1,000.00", "reference": reference}
+    text = FUNDING.describe(story.state.state).text
+    assert f"| bel | USD 1,000.00 | 2026-11-26 | {reference} |" in text
+    assert "| ada |" not in text
+    due = story.due().state.owed["notice:capital-call-due:1:1"].data["each"]
+    assert due["member:bel"] == {"amount": "USD 1,000.00", "reference": reference}
+    story = all_paid(story, 100_000, "bel", "cyd", "dov").when(RELEASE).when(CallTranche(tranche=2), by="tess")
+    assert story.state.owed["notice:call:2:1"].data["each"]["member:ada"]["amount"] == "USD 1,200.00", "its credit pays a part"
+    many = [f"m{number:02}" for number in range(30)]
+    story = Story.of(FUNDING, "round/atlas-1", with_members(founded(rules()), *many)).when(OpenRound(**terms()), by="sam").due()
+    story = pledged(story, **dict.fromkeys(many, 33_000)).due().when(CallTranche(tranche=1), by="tess")
+    assert "10 more owe." in FUNDING.describe(story.state.state).text
 
 
 def test_a_due_day_without_business_or_with_too_little_notice_is_refused() -> None:
