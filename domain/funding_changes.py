@@ -274,15 +274,20 @@ def _caught_up(
 
 
 def exit_round(state: FundingState, command: ExitRound, context: Context) -> Events:
-    """A member may leave before a decision that it opposed takes effect, not after it voted for it. What was called stays owed."""
+    """A member may leave before a decision on the round or its run that it opposed takes effect, not after it voted for it.
+
+    What was called stays owed. The time to leave is the timelock of the decision's class; without one there is none.
+    """
     current, member = live(state), command.member
     context.require_representative(member)
     account = account_of(current.books, member)
     vote = context.register.votes.get(command.proposal)
-    if vote is None or not vote.passed or vote.concerns != context.stream:
+    concerned = {context.stream, f"run/{current.books.terms.run}"}
+    if vote is None or not vote.passed or vote.concerns not in concerned:
         raise Refused(
-            "no_such_decision", f"{command.proposal} decided nothing about this round", remedy="name the passed proposal that you opposed"
-        )
+            "no_such_decision", f"{command.proposal} decided nothing about this round or its run",
+            remedy="name the passed proposal that you opposed",
+        )  # fmt: skip
     if member in vote.yes:
         raise Refused(
             "bound_by_yes", f"{member} voted for it", remedy="leave by the consortium's notice (`consortium leave`)", clause="decisions"
@@ -291,11 +296,9 @@ def exit_round(state: FundingState, command: ExitRound, context: Context) -> Eve
         raise Refused("did_not_oppose", f"{member} did not vote against it", remedy="leave by the consortium's notice", clause="decisions")
     if context.at >= vote.effective_at:
         raise Refused(
-            "decision_in_effect",
-            f"it took effect at {vote.effective_at.isoformat()}",
-            remedy="leave by the consortium's notice",
-            clause="decisions",
-        )
+            "decision_in_effect", f"it took effect at {vote.effective_at.isoformat()}, when the timelock of its class was over, if it has one",
+            remedy="leave by the consortium's notice; the charter's `timelock_hours` is the time to leave", clause="decisions",
+        )  # fmt: skip
     if account.in_default:
         raise Refused("in_default", f"{member} is in default", remedy="settle what is owed first")
     return _released(

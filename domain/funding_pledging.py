@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Final
 
 from domain.allocation import WHOLE, Promise, allocate, concentration, counted, part, summed
@@ -61,6 +62,9 @@ from domain.register import CommitmentBound, Standing
 
 SLUG_LENGTH: Final = 48
 """Names of proposals and steps are made from the round's."""
+
+LATEST_CLOSE: Final = timedelta(days=5 * 366)
+"""How far ahead a round may close."""
 
 # ---------------------------------------------------------------- the announcement
 
@@ -159,6 +163,10 @@ def _require_sound_terms(terms: Terms, context: Context) -> None:
     require_currency(context, terms.currency)
     if terms.opens_at < context.at:
         raise Refused("opens_in_the_past", f"{terms.opens_at.isoformat()} is over", remedy="name a later opening")
+    if terms.closes_at > context.at + LATEST_CLOSE:
+        raise Refused(
+            "closes_too_late", f"{terms.closes_at.isoformat()} is more than {LATEST_CLOSE.days} days ahead", remedy="name an earlier close"
+        )
     if terms.closes_at <= terms.opens_at:
         raise Refused("closes_before_opening", f"{terms.closes_at.isoformat()} is not after the opening", remedy="name a later close")
     if terms.minimum > terms.goal:

@@ -63,6 +63,9 @@ AT_A_TIME: Final = 100
 RUNNING: Final = 64
 """Calls whose ladder may run at the same time, so that the next deadline is found at once."""
 
+LATEST_DUE: Final = timedelta(days=366)
+"""How far ahead a call may fall due."""
+
 STAFF: Final = ("office:treasurer", "office:secretariat")
 
 # ---------------------------------------------------------------- the charter of the round
@@ -198,10 +201,12 @@ def to_pay(books: Books, number: int) -> dict[MemberId, int]:
 
 
 def schedule(context: Context, books: Books, business_days: int, due: date | None = None) -> Schedule:
-    """When a call made now falls due, and its ladder after that; refuses a day without business or with too little notice."""
+    """When a call made now falls due, and its ladder after that; refuses a day without business, too far ahead or with too little notice."""
     calendar, terms = calendar_of(context, books), terms_of(context, books)
     earliest = calendar.add(context.at, business_days) - timedelta(days=1)
     due_on = due or earliest.date()
+    if due_on > context.at.date() + LATEST_DUE:
+        raise Refused("due_too_late", f"{due_on} is more than {LATEST_DUE.days} days ahead", remedy="name an earlier day, or call later")
     if not calendar.is_business_day(due_on):
         raise Refused("not_a_business_day", f"no money moves on {due_on}", remedy="name a business day", clause="calendar")
     if due_on < earliest.date():

@@ -2,14 +2,14 @@
 
 | command | by whom | events | refusals (clause) |
 | --- | --- | --- | --- |
-| open_round, amend_round | secretariat, treasurer | round_opened | office_required, round_exists, name_too_long, wrong_currency (currency), opens_in_the_past, closes_before_opening, minimum_above_goal, budget_does_not_sum, tranches_do_not_sum, tranche_without_milestone, milestone_named_twice, pledging_started |
+| open_round, amend_round | secretariat, treasurer | round_opened | office_required, round_exists, name_too_long, wrong_currency (currency), opens_in_the_past, closes_before_opening, closes_too_late, minimum_above_goal, budget_does_not_sum, tranches_do_not_sum, tranche_without_milestone, milestone_named_twice, pledging_started |
 | withdraw_round | secretariat, treasurer | round_withdrawn | pledging_started, round_closed |
 | pledge | representative of an active member | (pledging_started) pledge_made | pledging_not_started, pledging_closed, not_a_representative, member_not_active, unknown_member, wrong_currency, pledge_below_floor (funding.share_floor), pledge_above_cap (funding.share_cap) |
 | withdraw_pledge | representative | pledge_withdrawn | pledging_closed |
 | extend_round, reduce_goal, cancel_round | a passed proposal | round_extended; goal_reduced, commitment_bound…; round_cancelled | no_mandate, goal_out_of_range, not_pledging |
 | fail_round | the proposal's rejection, the service when the vote's time is over | round_failed | service_only, not_due |
 | release_tranche | the run; the board while there is none | tranche_released | office_required, other_milestone, run_releases (training.reviewers), no_such_tranche |
-| call_tranche | treasurer | interest_shared…, tranche_called, credit_applied… | tranche_out_of_order, tranche_not_released, minimum_lost, not_a_business_day (calendar), notice_too_short (funding.call_notice_business_days), too_many_calls |
+| call_tranche | treasurer | interest_shared…, tranche_called, credit_applied… | tranche_out_of_order, tranche_not_released, minimum_lost, not_a_business_day (calendar), notice_too_short (funding.call_notice_business_days), due_too_late, too_many_calls |
 | record_payment | treasury | payment_recorded, call_cleared, default_cured | reference_used, value_date_in_the_future, wrong_currency; what is not taken goes to the treasury's inbox |
 | reverse_payment | treasury | payment_reversed, call_reopened…, surplus_returned | reversal_turned_away; what went back meanwhile goes to the treasury's inbox |
 | deliver_in_kind | representative | in_kind_delivered | not_on_rate_card (rate_card), delivery_above_commitment (rate_card), evidence_used |
@@ -263,6 +263,7 @@ def test_only_the_secretariat_or_the_treasurer_opens_a_round_and_only_once() -> 
         ({"currency": "EUR"}, "wrong_currency"),
         ({"opens_at": day(-1)}, "opens_in_the_past"),
         ({"closes_at": day(1)}, "closes_before_opening"),
+        ({"closes_at": day(1_831)}, "closes_too_late"),
         ({"minimum": GOAL + 1}, "minimum_above_goal"),
         ({"budget": (BudgetLine(name="compute", amount=GOAL - 1),)}, "budget_does_not_sum"),
         ({"budget": (BudgetLine(name="a", amount=GOAL // 2), BudgetLine(name="a", amount=GOAL // 2))}, "budget_does_not_sum"),
@@ -492,6 +493,8 @@ def test_a_due_day_without_business_or_with_too_little_notice_is_refused() -> No
     story.when(CallTranche(tranche=1, due=date(2026, 11, 28)), by="tess").refused("not_a_business_day")
     story.when(CallTranche(tranche=1, due=date(2026, 12, 25)), by="tess").refused("not_a_business_day")
     story.when(CallTranche(tranche=1, due=date(2026, 11, 25)), by="tess").refused("notice_too_short")
+    for due in (date(2027, 11, 15), date.max):
+        story.when(CallTranche(tranche=1, due=due), by="tess").refused("due_too_late")
     story.when(CallTranche(tranche=1, due=date(2026, 11, 26)), by="tess").followed_by("tranche_called", *["debt_stated"] * 4)
 
 
@@ -1078,6 +1081,8 @@ def test_a_member_leaves_before_a_decision_that_it_opposed_takes_effect() -> Non
     assert money(story, "uncalled", "ada") == 0
     assert money(story, "debt", "ada") == 100_000, "what was called stays owed"
     story.when(EXIT, by="rep-ada").then()
+    of_the_run = opposed(called(), no=("ada",), concerns="run/atlas-1").when(EXIT, by="rep-ada")
+    of_the_run.followed_by("commitment_released", "commitment_bound")
 
 
 def test_a_member_does_not_leave_after_it_voted_yes_or_not_at_all_or_too_late() -> None:
