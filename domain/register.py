@@ -232,6 +232,14 @@ class BankReferenceUsed(Event):
     source: str
 
 
+class EvidenceUsed(Event):
+    """What this evidence shows was accepted as a contribution; it counts nowhere else."""
+
+    kind: Literal["evidence_used"] = "evidence_used"
+    evidence: Digest
+    source: str
+
+
 class CommitmentBound(Event):
     """What a member has bound itself to fund on a stream, in all; 0 when nothing is left."""
 
@@ -337,7 +345,7 @@ Fact = (
     CharterAdopted | OfficeGranted | OfficeRevoked | KeyEnrolled | KeyRevoked | RepresentativeSeated | RepresentativeUnseated
     | MemberActivated | MemberSuspended | MemberReinstated | MemberDeparting | MemberDeparted | OwnershipDeclared
     | LegalEntityReleased | LegalEntityNamed | TierChanged | BankReferenceUsed | ContributionCleared | ContributionReturned | CommitmentBound | DebtStated | MandateGranted | MandateExercised | VoteDecided
-    | RunReported | PaymentExpected | ReleaseStaged | LeasesHeld | LeadNamed
+    | RunReported | PaymentExpected | ReleaseStaged | LeasesHeld | LeadNamed | EvidenceUsed
 )  # fmt: skip
 """Everything the register keeps."""
 
@@ -459,6 +467,8 @@ class Register:
     """Who applied under each Legal Entity Identifier."""
     references: Map[str, str] = mapping()
     """The stream that used each bank reference."""
+    evidence: Map[Digest, str] = mapping()
+    """The stream in which each evidence of a contribution counts."""
     mandates: Map[Digest, str] = mapping()
     """The proposal that authorises the command with this digest."""
     votes: Map[str, Vote] = mapping()
@@ -532,6 +542,11 @@ class Register:
         known = self.members.get(member)
         return known is not None and known.standing is Standing.ACTIVE
 
+    def gone(self, member: MemberId) -> bool:
+        """Whether the membership is over."""
+        known = self.members.get(member)
+        return known is not None and known.standing is Standing.GONE
+
 
 # ---------------------------------------------------------------- the fold
 
@@ -557,6 +572,8 @@ def evolve(register: Register, fact: Fact) -> Register:
             return _member(register, replace(register.members[member], tier=tier))
         case BankReferenceUsed(reference=reference, source=source):
             return replace(register, references=register.references.set(reference, source))
+        case EvidenceUsed(evidence=evidence, source=source):
+            return replace(register, evidence=register.evidence.set(evidence, source))
         case CharterAdopted(version=version, charter=charter):
             return _regrouped(replace(register, version=version, charters=register.charters.set(version, charter)))
         case OfficeGranted(person=person, office=office):
