@@ -32,7 +32,7 @@ LIMIT: Final = 1024 * 1024 * 1024
 CHUNK: Final = 256 * 1024
 BYTES: Final = 40 * 1024
 """The most JSON of lines in one chunk; with its page and the command around it, it stays below 48 KiB."""
-READER: Final = 1
+READER: Final = 2
 """Raised when a file is read differently than before: what was normalised is then made again."""
 
 
