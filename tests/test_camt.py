@@ -262,15 +262,14 @@ def test_invisible_characters_of_a_payer_do_not_reach_the_log() -> None:
     assert heard.lines[0].text == "abc d"
 
 
-@given(st.text(st.characters(exclude_categories=["Cs", "Cc"]) | st.sampled_from("\u200c\u200d\u202eقा्"), max_size=300))
+@given(st.text(st.characters(exclude_categories=["Cs", "Cc"]) | st.sampled_from("\u200c\u200d\u202eقा्"), max_size=60))
 def test_whatever_a_payer_writes_the_file_is_read_or_refused_with_its_line(text: str) -> None:
     content = document(entry(details=f"<TxDtls><RmtInf><Ustrd>{escape(text)}</Ustrd></RmtInf></TxDtls>"))
     try:
-        heard, _ = told(content)
+        lines = len(told(content)[0].lines)
     except Unreadable as unreadable:
-        assert "line" in str(unreadable)
-    else:
-        assert len(heard.lines) == 1
+        lines = str(unreadable).count("line ")
+    assert lines == 1
 
 
 def test_how_the_file_is_cut_into_chunks_changes_nothing() -> None:
