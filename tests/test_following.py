@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from activities.evaluation import Evaluations, Refused, scores
+from activities.evaluation import LIMIT, Evaluations, Refused, scores
 from activities.telemetry import Following
 from domain.kernel import Message, Step
 from domain.telemetry import SpikeRule, StagePlan, Watch, planned, step_of, unfinished
@@ -554,7 +554,96 @@ async def test_a_results_file_is_read_where_it_lies_and_named_by_its_hash(tmp_pa
     (tmp_path / "results.json").write_bytes(lm_eval(config={"limit": 1}))
     assert (await Evaluations(tmp_path).read(step))["kind"] == "evaluation_refused"
     (tmp_path / "results.json").unlink()
-    assert (await Evaluations(tmp_path).read(step))["kind"] == "fail_step"
+    assert (await Evaluations(tmp_path).read(step))["kind"] == "evaluation_refused"
+
+
+@pytest.mark.parametrize("file", ["absent.json", "../results.json", "link.json", "folder", "huge.json"])
+async def test_a_results_file_that_cannot_be_read_proves_nothing(tmp_path: Path, file: str) -> None:
+    (tmp_path / "link.json").symlink_to("/etc/passwd")
+    (tmp_path / "folder").mkdir()
+    with (tmp_path / "huge.json").open("wb") as huge:
+        huge.truncate(LIMIT + 1)
+    asked = ReadEvaluation(run="a", milestone="end", claim=1, file=file, scores=(ACC,))
+    outcome = await Evaluations(tmp_path).read(Step(kind="read_evaluation", key="e", data=asked.model_dump(mode="json")))
+    assert (outcome["kind"], file in outcome["reason"]) == ("evaluation_refused", True)
+
+
+def inspect_scores(*scorers: dict[str, Any], total: int = 20, **described: Any) -> bytes:
+    """A log with these scorers, of an evaluation that is described so."""
+    results = {"total_samples": total, "completed_samples": total, "scores": list(scorers)}
+    return inspect_log(eval={"task": "speech_mc", "model": "atlas/1", "config": {}, **described}, results=results)
+
+
+def scorer(name: str, value: float, **more: Any) -> dict[str, Any]:
+    """What one scorer of Inspect says of the accuracy."""
+    return {"name": name, "metrics": {"accuracy": {"value": value}}, **more}
+
+
+ACCURACY = Score(task="speech_mc", metric="accuracy", at_least=0)
+MMLU: dict[str, Any] = {
+    "results": {"mmlu": {"acc,none": 0.7}, "mmlu_a": {"acc,none": 0.7}, "mmlu_b": {"acc,none": 0.7}},
+    "group_subtasks": {"mmlu": ["mmlu_stem"], "mmlu_stem": ["mmlu_a", "mmlu_b"], "mmlu_a": []},
+}  # fmt: skip
+
+
+def test_a_group_is_whole_when_each_of_its_tasks_is() -> None:
+    group = Score(task="mmlu", metric="acc,none", at_least=0)
+    counts = {"mmlu_a": {"original": 5, "effective": 5}, "mmlu_b": {"original": 7, "effective": 7}}
+    _, _, (found,) = scores(lm_eval(**MMLU, **{"n-samples": counts}), (group,))
+    assert (found.value, found.samples) == (700_000, 12)
+    for lacking, said in (({"mmlu_b": {"original": 7, "effective": 6}}, "mmlu_b: 6 of 7"), ({"mmlu_b": None}, "mmlu_b: the file does not")):
+        with pytest.raises(Refused, match=said):
+            scores(lm_eval(**MMLU, **{"n-samples": counts | lacking}), (group,))
+
+
+def test_no_rounding_reaches_a_bound() -> None:
+    perplexity = Score(task="speech_mc", metric="ppl,none", at_most=600_000)
+    _, _, (low, high) = scores(lm_eval(results={"speech_mc": {"acc,none": 0.5999999, "ppl,none": 0.6000001}}), (ACC, perplexity))
+    assert (low.value, high.value) == (599_999, 600_001)
+
+
+@pytest.mark.parametrize(
+    ("body", "score", "told"),
+    [
+        (lm_eval(results={"speech_mc": {"acc,none": 1.0, "sample_len": 2}}), ACC, "2 of 20"),
+        (lm_eval(config={"limit": None, "samples": {"speech_mc": [1]}}), ACC, "chosen items"),
+        (lm_eval(**{"n-samples": {"speech_mc": {"original": True, "effective": True}}}), ACC, "how many"),
+        (lm_eval(results=None), ACC, "no table"),
+        (lm_eval(results={"speech_mc": [1]}), ACC, "no table"),
+        (json.dumps({"results": {"speech_mc": {"acc,none": 0.7}}, "versions": {}}).encode(), ACC, "n-samples"),
+        (lm_eval(higher_is_better={"speech_mc": {"acc": False}}), ACC, "at_most"),
+        (lm_eval(higher_is_better={"speech_mc": {"acc": True}}), Score(task="speech_mc", metric="acc,none", at_most=0), "at_least"),
+        (inspect_scores(scorer("choice", 1.0), config={"sample_id": ["1"]}), ACCURACY, "limited"),
+        (inspect_scores(scorer("choice", 1.0), dataset={"samples": 200}), ACCURACY, "20 of 200"),
+        (inspect_scores(scorer("choice", 1.0), dataset={"samples": 20}, config={"epochs": 4}), ACCURACY, "20 of 80"),
+        (inspect_scores(scorer("choice", 1.0, scored_samples=3, unscored_samples=17)), ACCURACY, "3 of 20"),
+        (inspect_scores(scorer("lenient", 1.0), scorer("strict", 0.1)), ACCURACY, "several accuracy.*lenient/accuracy, strict/accuracy"),
+        (
+            inspect_scores(scorer("choice", 0.2, reducer="mean"), scorer("choice", 0.9, reducer="max")),
+            Score(task="speech_mc", metric="choice/accuracy", at_least=0), "choice/max/accuracy, choice/mean/accuracy",
+        ),
+        (inspect_log(results={"total_samples": 20, "completed_samples": 20, "scores": None}), ACCURACY, "no scores"),
+        (inspect_log(results={"total_samples": True, "completed_samples": True, "scores": []}), ACCURACY, "does not tell"),
+        (inspect_log(results=None), ACCURACY, "no table"),
+        (inspect_log(invalidated=True), ACCURACY, "invalidated"),
+    ],
+)  # fmt: skip
+def test_what_looks_like_a_whole_run_and_is_none_proves_nothing(body: bytes, score: Score, told: str) -> None:
+    with pytest.raises(Refused, match=told):
+        scores(body, (score,))
+
+
+def test_one_of_several_scorers_is_meant_by_its_name() -> None:
+    body = inspect_scores(scorer("lenient", 1.0), scorer("strict", 0.1, reducer="mean"), scorer("strict", 0.2, reducer="max"))
+    for metric, value in (("lenient/accuracy", 1_000_000), ("strict/mean/accuracy", 100_000), ("strict/max/accuracy", 200_000)):
+        assert scores(body, (Score(task="speech_mc", metric=metric, at_least=0),))[2][0].value == value
+    repeated = inspect_scores(scorer("choice", 0.5, scored_samples=5), total=20, dataset={"samples": 5}, config={"epochs": 4})
+    assert scores(repeated, (ACCURACY,))[2][0].samples == 20
+
+
+def test_a_results_file_without_a_version_or_a_name_of_its_model_is_read() -> None:
+    harness, model, _ = scores(lm_eval(lm_eval_version="", model_name=None, config={"model_args": "pretrained=atlas"}), (ACC,))
+    assert (harness, model) == ("lm-evaluation-harness of unknown version", "pretrained=atlas")
 
 
 @pytest.mark.skipif(not (SHARED / "evaluation").is_dir(), reason="the shared inputs are not here")
