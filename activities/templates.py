@@ -142,13 +142,22 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
     ),
     "dues-notice": Letter("Dues of {name} are overdue", "{amount} are overdue. If they stay unpaid, the membership is suspended."),
     "dues-suspended": Letter(
-        "{name} is suspended", "{amount} are overdue: {name} does not vote, pledge or read early until they are paid, or a plan is agreed."
+        "{name} is suspended", "{amount} are overdue: {name} does not vote, pledge or read early until they are paid."
     ),
     "dues-termination-notice": Letter("The membership of {name} is about to end", "{amount} are overdue. Unpaid, the membership ends."),
     "dues-terminated": Letter("The membership of {name} ends", "{amount} stayed unpaid. What was called before stays owed."),
     "dues-reversed": Letter("A payment of your dues was taken back", "Your bank took {amount} back; {owed} are owed again."),
     "seat-vacated": Letter("Nobody speaks for {name}", "Name a representative until {name_by}: `consortium member seat-representative`."),
     "seat-vacant": Letter("{name} is suspended: nobody speaks for it", "Name a representative: `consortium member seat-representative`."),
+    "ownership-to-confirm": Letter(
+        "The owners of {name} wait for a second person",
+        "{declared_by} declared who owns {name}. Compare it with the evidence, and confirm it: `consortium member confirm-ownership`.",
+    ),
+    "dues-to-refund": Letter(
+        "{name} is to be paid {amount} back",
+        "{name} has paid {amount} of dues that it does not owe. The treasurer orders the payment to {payee}: `consortium treasury order-payment`.",
+    ),
+    "membership-ended": Letter("The membership of {name} has ended", "{name} is no member any more ({cause}). Its public record stays."),
     "departure": Letter(
         "{name} leaves", "The membership of {name} ends at {leaves_at}. What was called before stays owed until it is paid."
     ),
