@@ -127,6 +127,8 @@ class DecisionRule(Message):
     """Whether a decision that can no longer change closes at once."""
     timelock_hours: Hours = 0
     """From passing to execution; who opposed may leave in between."""
+    mandate_days: Annotated[int, Field(ge=1, le=3_650)] = 90
+    """How long what was voted can be carried out, from when it is ordered: an order refused until then needs another vote."""
     subject_barred: bool = True
     """Whether the member that the decision is about is recused by rule."""
     sponsors: frozenset[Office] = frozenset()
@@ -281,7 +283,7 @@ class RateCard(Message):
 
 def _known(code: str) -> str:
     if code not in MINOR_UNITS:
-        raise ValueError(f"this system keeps no books in {code}; use one of {', '.join(sorted(MINOR_UNITS))}")
+        raise ValueError(f"{code} is not a currency in use (ISO 4217)")
     return code
 
 

@@ -94,11 +94,24 @@ def _joins(text: str, index: int) -> bool:
     return [unicodedata.bidirectional(letter) for letter in (text[index - 1], *text[index + 1 : index + 2])] == ["AL", "AL"]
 
 
+def _hides(text: str, index: int) -> bool:
+    return unicodedata.category(text[index]) in _FORBIDDEN and not _joins(text, index)
+
+
+def visible(text: str) -> str:
+    """Foreign text as one line in which nothing is left that a `Name` or `Prose` refuses; empty when nothing of it is visible."""
+    while True:
+        line = " ".join(unicodedata.normalize("NFC", text).split())
+        text = "".join(character for index, character in enumerate(line) if not _hides(line, index))
+        if text == line:
+            return text
+
+
 def _plain(text: str, *, also: str = "") -> str:
     """NFC text without control, format (bidi, zero-width), surrogate, private-use or unassigned characters."""
     text = unicodedata.normalize("NFC", text)
     for index, character in enumerate(text):
-        if unicodedata.category(character) in _FORBIDDEN and character not in also and not _joins(text, index):
+        if _hides(text, index) and character not in also:
             raise ValueError(f"character U+{ord(character):04X} at place {index + 1} is invisible or steers the display; remove it")
     return text
 

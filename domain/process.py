@@ -35,9 +35,10 @@ from domain.kernel import (
     canonical,
     derived_id,
     digest_of,
+    escaped,
     mapping,
 )
-from domain.register import MandateExercised, Register
+from domain.register import MandateExercised, MandateWithdrawn, Register
 
 AT_ONCE: Final = 32
 """How many owed steps are shown, and so carried out, at a time: a bound on every workflow's width."""
@@ -55,13 +56,18 @@ class Mandate:
     digest: str
 
 
-def mandate_for(register: Register, stream: str, command: Mapping[str, Any]) -> Mandate | None:
-    """The mandate under which this command, exactly as it was given, stands on this stream; spent ones are gone."""
-    if not register.mandates:
+def mandate_for(register: Register, stream: str, command: Mapping[str, Any], actor: PersonId, at: datetime) -> Mandate | None:
+    """The mandate under which this command, exactly as it was given, stands on this stream; spent and ended ones are gone.
+
+    Only the service exercises one, when it tells the stream what was voted: nobody picks the moment, and what a person gives by
+    an office of his own spends no mandate.
+    """
+    if actor != SERVICE or not register.mandates:
         return None
     digest = digest_of(stream, command)
-    proposal = register.mandates.get(digest)
-    return None if proposal is None else Mandate(proposal, digest)
+    standing = (granted for granted in register.mandates.get(digest, ()) if granted.until is None or at < granted.until)
+    first = next(standing, None)
+    return None if first is None else Mandate(first.proposal, digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +160,7 @@ class RetryStep(Command):
 
 
 class WaiveStep(Command):
-    """Live without a failed step: it is owed no longer. By the secretariat, with the reason."""
+    """Live without a failed step: it is owed no longer, nor authorised. By the secretariat, with the reason."""
 
     kind: Literal["waive_step"] = "waive_step"
     step: str
@@ -200,7 +206,7 @@ class StepWaived(Event):
 
 StepCommand = StepDone | FailStep | RetryStep | WaiveStep
 StepEvent = StepOwed | StepCarriedOut | StepFailed | StepRetried | StepWaived
-Common = StepEvent | MandateExercised
+Common = StepEvent | MandateExercised | MandateWithdrawn
 """Events that any stream may hold besides its process's own."""
 _COMMON: Final = frozenset(get_args(Common))
 
@@ -269,12 +275,21 @@ def decide(process: Process[Any, Any, S], stream: Stream[S], command: Command, c
         case WaiveStep(step=key, reason=reason):
             context.require_office(Office.SECRETARIAT)
             _require_failed(stream, key)
-            return (StepWaived(step=key, reason=reason),)
+            return (StepWaived(step=key, reason=reason), *_given_up(stream.owed[key], context))
         case _:
             events = process.decide(stream.state, command, context)
             if context.mandate is None:
                 return events
             return (MandateExercised(proposal=context.mandate.proposal, digest=context.mandate.digest), *events)
+
+
+def _given_up(step: Step, context: Context) -> Sequence[MandateWithdrawn]:
+    """An order that is not told any more is authorised no longer."""
+    if step.kind != TELL:
+        return ()
+    digest = digest_of(step.data["stream"], step.data["command"])
+    mine = (granted for granted in context.register.mandates.get(digest, ()) if granted.proposal == context.stream)
+    return tuple(MandateWithdrawn(proposal=granted.proposal, digest=digest) for granted in mine)
 
 
 def _require_failed(stream: Stream[Any], key: str) -> None:
@@ -311,7 +326,7 @@ def _obliged(stream: Stream[S], event: Common) -> Stream[S]:
                 stream, ready=_queued(stream.ready, stream.owed[key]), failed=_without(stream.failed, key),
                 tries=stream.tries.set(key, stream.version), retried=stream.retried.set(key, stream.retried.get(key, 0) + 1),
             )  # fmt: skip
-        case MandateExercised():
+        case MandateExercised() | MandateWithdrawn():
             return stream
 
 
@@ -357,6 +372,16 @@ def _shown(stream: Stream[Any]) -> tuple[Step, ...]:
         if target:
             told.add(target)
     return tuple(shown)
+
+
+def describe(process: Process[Any, Any, S], stream: Stream[S]) -> Headline:
+    """The process in a line, which tells too that a step failed: then the secretariat is waited for."""
+    own = process.describe(stream.state)
+    if not stream.failed:
+        return own
+    failed = ", ".join(sorted(stream.failed)[:3]) + (", …" if len(stream.failed) > 3 else "")
+    waits_for = tuple(dict.fromkeys((*own.waits_for, f"office:{Office.SECRETARIAT}")))
+    return replace(own, line=f"{own.line}; failed: {escaped(failed, 120)}", waits_for=waits_for)
 
 
 def owe(step: Step) -> StepOwed:

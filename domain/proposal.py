@@ -577,16 +577,20 @@ def _otherwise(proposal: Announced, context: Context) -> Events:
     motion = proposal.terms.motion
     if motion is None or motion.otherwise is None:
         return ()
-    granted = MandateGranted(proposal=context.stream, digest=digest_of(motion.stream, motion.otherwise))
-    return (granted, owe(tell(motion.stream, motion.otherwise, key="tell:otherwise")))
+    return (_mandate(proposal, motion.stream, motion.otherwise, context), owe(tell(motion.stream, motion.otherwise, key="tell:otherwise")))
 
 
 def _executed(proposal: Announced, context: Context) -> Events:
     """Orders the motion. Its mandate is granted only now, so that nobody can use it before the timelock is over."""
     motion = proposal.terms.motion
     assert motion is not None
-    granted = MandateGranted(proposal=context.stream, digest=digest_of(motion.stream, motion.command))
+    granted = _mandate(proposal, motion.stream, motion.command, context)
     return (ProposalExecuted(), granted, owe(tell(motion.stream, motion.command, key="tell:motion")))
+
+
+def _mandate(proposal: Announced, stream: str, command: Mapping[str, Any], context: Context) -> MandateGranted:
+    until = context.at + timedelta(days=proposal.rule.mandate_days)
+    return MandateGranted(proposal=context.stream, digest=digest_of(stream, command), until=until)
 
 
 # ---------------------------------------------------------------- evolve

@@ -293,12 +293,22 @@ class MandateGranted(Event):
     kind: Literal["mandate_granted"] = "mandate_granted"
     proposal: str
     digest: Digest
+    until: Instant | None = None
+    """From when on it authorises nothing; one of a charter that named no time has no end."""
 
 
 class MandateExercised(Event):
     """The authorised command took effect; the mandate is spent."""
 
     kind: Literal["mandate_exercised"] = "mandate_exercised"
+    proposal: str
+    digest: Digest
+
+
+class MandateWithdrawn(Event):
+    """The order was given up, and with it what authorised it."""
+
+    kind: Literal["mandate_withdrawn"] = "mandate_withdrawn"
     proposal: str
     digest: Digest
 
@@ -364,7 +374,8 @@ class ReleaseStaged(Event):
 Fact = (
     CharterAdopted | OfficeGranted | OfficeRevoked | KeyEnrolled | KeyRevoked | RepresentativeSeated | RepresentativeUnseated
     | MemberActivated | MemberSuspended | MemberReinstated | MemberDeparting | MemberDeparted | OwnershipDeclared
-    | LegalEntityReleased | LegalEntityNamed | TierReserved | TierChanged | BankReferenceUsed | ContributionCleared | ContributionReturned | CommitmentBound | DebtStated | MandateGranted | MandateExercised | VoteDecided
+    | LegalEntityReleased | LegalEntityNamed | TierReserved | TierChanged | BankReferenceUsed | ContributionCleared | ContributionReturned
+    | CommitmentBound | DebtStated | MandateGranted | MandateExercised | MandateWithdrawn | VoteDecided
     | RunReported | PaymentExpected | ReleaseStaged | LeasesHeld | LeadNamed | EvidenceUsed
 )  # fmt: skip
 """Everything the register keeps."""
@@ -493,8 +504,8 @@ class Register:
     """The stream that used each bank reference."""
     evidence: Map[Digest, str] = mapping()
     """The stream in which each evidence of a contribution counts."""
-    mandates: Map[Digest, str] = mapping()
-    """The proposal that authorises the command with this digest."""
+    mandates: Map[Digest, tuple[MandateGranted, ...]] = mapping()
+    """What authorises the command with this digest: each mandate for one time."""
     votes: Map[str, Vote] = mapping()
     runs: Map[Slug, Run] = mapping()
     leads: Map[Slug, PersonId] = mapping()
@@ -673,10 +684,10 @@ def evolve(register: Register, fact: Fact) -> Register:
             if not holdings and member not in register.holdings:
                 return register
             return _related(replace(register, holdings=register.holdings.set(member, holdings)), member)
-        case MandateGranted(proposal=proposal, digest=digest):
-            return replace(register, mandates=register.mandates.set(digest, proposal))
-        case MandateExercised(digest=digest):
-            return replace(register, mandates=register.mandates.delete(digest))
+        case MandateGranted(digest=digest):
+            return replace(register, mandates=register.mandates.set(digest, (*register.mandates.get(digest, ()), fact)))
+        case MandateExercised(proposal=proposal, digest=digest) | MandateWithdrawn(proposal=proposal, digest=digest):
+            return _spent(register, proposal, digest)
         case VoteDecided(proposal=proposal, concerns=concerns, passed=passed, yes=yes, no=no, effective_at=effective_at):
             return replace(register, votes=register.votes.set(proposal, Vote(concerns, passed, yes, no, effective_at)))
         case RunReported(run=run, phase=phase, contract=contract, checkpoints_retained=retained, training_lead=lead):
@@ -732,6 +743,14 @@ def _unseated(register: Register, fact: RepresentativeUnseated) -> Register:
     terms = _ended(register.terms.get(fact.member, ()), fact.person, fact.at)
     register = replace(register, terms=register.terms.set(fact.member, terms))
     return _person(register, fact.person, replace(known, speaks_for=known.speaks_for.delete(fact.member)))
+
+
+def _spent(register: Register, proposal: str, digest: Digest) -> Register:
+    granted = register.mandates.get(digest, ())
+    left = tuple(mandate for mandate in granted if mandate.proposal != proposal)
+    if left:
+        return replace(register, mandates=register.mandates.set(digest, left))
+    return replace(register, mandates=register.mandates.delete(digest)) if granted else register
 
 
 def _ended(terms: Iterable[Term], person: PersonId, at: datetime) -> tuple[Term, ...]:

@@ -104,7 +104,7 @@ class Projector:
 
     def _row(self, stream: str, position: int) -> Row:
         process, state = self._replica.process_of(stream), self._replica.get(stream)
-        agenda, headline = kernel.agenda(process, state), process.describe(state.state)
+        agenda, headline = kernel.agenda(process, state), kernel.describe(process, state)
         body = {
             "stream": stream, "process": process.name, "phase": headline.phase, "line": headline.line, "details": headline.text,
             "waits_for": list(headline.waits_for), "values": dict(headline.values),

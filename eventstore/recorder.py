@@ -151,7 +151,7 @@ class Recorder:
     def view(self, stream: str, position: int, state: Stream[Any]) -> Standing:
         """A stream's state as people and workflows see it."""
         process = self._replica.process_of(stream)
-        return Standing(position, state, kernel.agenda(process, state), process.describe(state.state))
+        return Standing(position, state, kernel.agenda(process, state), kernel.describe(process, state))
 
     async def replica(self) -> Replica:
         """The replica at the log's head. Look, and do not decide with it."""

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from domain import process as kernel
 from domain.catalog import CATALOG, RULES
-from domain.kernel import Event, Refused, StreamId, process_of
+from domain.kernel import SERVICE, Event, Refused, StreamId, process_of
 from domain.process import Context, Process, Stream, mandate_for
 from domain.register import Register, note
 from eventstore.entries import (
@@ -193,8 +193,11 @@ class Replica:
 
     def _context(self, submission: Submission, at: int) -> Context:
         register = self.register
-        mandate = mandate_for(register, submission.stream, msgspec.json.decode(submission.command)) if register.mandates else None
-        return Context(instant(at), submission.actor, StreamId(submission.stream), register, mandate)
+        now, actor = instant(at), submission.actor
+        mandate = None
+        if register.mandates and actor == SERVICE:
+            mandate = mandate_for(register, submission.stream, msgspec.json.decode(submission.command), actor, now)
+        return Context(now, actor, StreamId(submission.stream), register, mandate)
 
     def _take(self, entry: Entry, process: Process[Any, Any, Any], events: Sequence[Event]) -> None:
         state = self._streams.get(entry.stream)

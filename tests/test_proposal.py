@@ -16,7 +16,7 @@ close, the end of the timelock. Steps: `tell:motion`, `tell:otherwise`, notices 
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
@@ -501,7 +501,9 @@ def test_nobody_can_carry_out_a_passed_motion_before_its_timelock_is_over() -> N
     passed = votes(opened, "yes", "birch", "cedar", "delta", "ember", "fjord")
     assert passed.phase == "timelocked"
     assert not passed.register.mandates
-    assert dict(passed.due().register.mandates) == {digest_of("member/amber", {"kind": "expel"}): "proposal/one"}
+    ((digest, (granted,)),) = passed.due().register.mandates.items()
+    assert (digest, granted.proposal) == (digest_of("member/amber", {"kind": "expel"}), "proposal/one")
+    assert granted.until == passed.due().at + timedelta(days=charter().decisions["expulsion"].mandate_days)
 
 
 def test_the_mandate_is_for_the_command_as_it_was_written_and_the_same_is_told() -> None:

@@ -66,7 +66,7 @@ async def folded(log: Log) -> dict[str, Any]:
 
 def row(stream: str, state: Stream[Any], position: int) -> dict[str, Any]:
     process = CATALOG[stream.partition("/")[0]]
-    agenda, head = kernel.agenda(process, state), process.describe(state.state)
+    agenda, head = kernel.agenda(process, state), kernel.describe(process, state)
     return {
         "stream": stream, "process": process.name, "phase": head.phase, "line": head.line, "details": head.text,
         "waits_for": list(head.waits_for), "values": dict(head.values),
