@@ -21,7 +21,7 @@ from temporalio.testing import ActivityEnvironment
 from activities.evaluation import LIMIT, Evaluations, Refused, scores
 from activities.telemetry import Following
 from domain.kernel import Message, Step
-from domain.telemetry import SpikeRule, StagePlan, Watch, planned, step_of, unfinished
+from domain.telemetry import SpikeRule, StagePlan, Watch, unfinished
 from domain.training_messages import FollowTelemetry, ReadEvaluation, Score, Source, TelemetryReported
 
 SHARED = Path(os.environ.get("CONSORTIUM_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -299,20 +299,6 @@ async def test_the_real_table_of_a_32b_run_has_742_checkpoints_in_six_stages() -
     assert [each.stage for each in told.checkpoints] == [stage.name for stage in OLMO]
     assert (told.watch.tokens, told.missing, told.unreadable) == (5_979_089_403_904, (), 0)
     assert unfinished(OLMO, told.watch) == []
-
-
-@pytest.mark.parametrize("stage", OLMO, ids=lambda stage: stage.name)
-@pytest.mark.parametrize("which", ["first", "middle", "last"])
-async def test_any_row_that_the_real_table_lacks_is_named(tmp_path: Path, stage: StagePlan, which: str) -> None:
-    number = {"first": 0, "middle": planned(stage) // 2, "last": planned(stage) - 1}[which]
-    step = step_of(stage, number)
-    lines = TABLE.read_text(encoding="utf-8").splitlines(keepends=True)
-    kept = [line for line in lines if not line.startswith(f"{stage.name},{step},")]
-    assert len(kept) == len(lines) - 1
-    (tmp_path / "copy.csv").write_text("".join(kept), encoding="utf-8")
-    told = await followed(tmp_path, "checkpoint-table", "copy.csv", stages=OLMO)
-    gaps = [*told.missing, *unfinished(OLMO, told.watch)]
-    assert [(each.stage, each.step, each.count) for each in gaps] == [(stage.name, step, 1)]
 
 
 # ---------------------------------------------------------------- servers
