@@ -158,7 +158,7 @@ class Releasing:
         }  # fmt: skip
         documents = {name: self._store.get(digest) for name, digest in digests.items()}
         folder, manifest = self._folder(asked.location), self._store.manifest(asked.manifest)
-        publication = Publication(asked.release, folder, manifest, documents)
+        publication = Publication(asked.release, folder, manifest, documents, (asked.edition, told_of.STAGES.index(asked.stage)))
         where = self._publisher(asked.publisher).publish(publication, View(asked.audience), told)
         return told_of.Published(
             step=step, edition=asked.edition, stage=asked.stage, publisher=asked.publisher, manifest=asked.manifest, where=where[:1_000]

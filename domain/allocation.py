@@ -26,6 +26,8 @@ class Promise:
 
     amount: int
     if_total_at_least: int = 0
+    condition: str = ""
+    """What the member says about it; it binds nobody."""
 
 
 def part(amount: int, fraction: int) -> int:

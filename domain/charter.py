@@ -67,6 +67,8 @@ class MembershipTerms(Message):
     """Screening similarity (0 to 100) from which on a person must look at the hit."""
     list_age_days: Days = 7
     """A sanctions list older than this screens nobody."""
+    list_entries: Annotated[int, Field(ge=1, le=10_000_000)] = 1
+    """A sanctions list with fewer names than this screens nobody: it was cut off on its way here."""
     application_days: Days = 90
     """An application that has not become a membership by then lapses."""
     signing_days: Days = 30
@@ -79,6 +81,8 @@ class MembershipTerms(Message):
     payment_plan_days: Days = 180
     """The longest time a payment plan may stop the ladder's clock."""
     leaving_notice_days: Days = 90
+    run_off_days: Annotated[int, Field(ge=1, le=366)] = 7
+    """How often one whose notice is over and who still owes something is looked at again."""
     vacancy_days: Days = 30
     """How long a member may be without a representative before his votes are suspended."""
     control: BasisPoints = 5_000

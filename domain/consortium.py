@@ -15,7 +15,7 @@ from pydantic import Field, TypeAdapter
 from domain.charter import Charter, Office, SoundCharter
 from domain.kernel import SERVICE, Agenda, Command, Headline, Map, Message, PersonId, Refused, escaped, mapping
 from domain.process import Common, Context, Process, StepOwed
-from domain.register import CharterAdopted, KeyEnrolled, KeyRevoked, OfficeGranted, OfficeRevoked, Person, PublicKey, Standing
+from domain.register import CharterAdopted, KeyEnrolled, KeyRevoked, OfficeGranted, OfficeRevoked, Person, PublicKey
 
 # ---------------------------------------------------------------- commands
 
@@ -186,11 +186,11 @@ def _require_compatible(charter: Charter, person: PersonId, office: Office, held
 
 
 def _require_tiers_kept(charter: Charter, context: Context) -> None:
-    used = {member.tier for member in context.register.members.values() if member.standing is not Standing.GONE}
+    used = context.register.tiers().keys()
     if used - charter.tiers.keys():
         missing = ", ".join(sorted(used - charter.tiers.keys()))
         raise Refused(
-            "tier_in_use", f"members are in the tiers that this charter leaves out: {missing}", clause="tiers",
+            "tier_in_use", f"members are in the tiers that this charter leaves out, or have a seat kept there: {missing}", clause="tiers",
             remedy="keep the tier, with no seats for new ones if need be, until its members have changed to another",
         )  # fmt: skip
 

@@ -136,12 +136,22 @@ _FIGURES = tuple(item.name for item in fields(Figures))
 
 
 @dataclass(frozen=True, slots=True)
+class TakenOver:
+    """So much of a commitment, in the so many-th default of its member."""
+
+    default: int
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """A member in the round."""
 
     figures: Figures = Figures()
     dues: tuple[Due, ...] = ()
     """What it owes, the oldest call first."""
+    reference: str = ""
+    """By which its money is known on statements."""
     in_default: bool = False
     defaults: int = 0
     """How often it was in default."""
@@ -149,8 +159,8 @@ class Account:
     """How often what it had committed and not yet paid ended, by exit or by leaving."""
     offered: int = 0
     """The value of deliveries that nobody judged yet."""
-    taken_over: Map[MemberId, int] = mapping()
-    """What it took over of whom."""
+    taken_over: Map[MemberId, TakenOver] = mapping()
+    """What it took over of whom, the last time."""
     applied: tuple[Settlement, ...] = ()
     """What its credit settled, the latest last."""
     ahead: int = 0
@@ -284,6 +294,8 @@ class Books:
     calls: Map[int, Call] = mapping()
     running: tuple[int, ...] = ()
     """The calls whose ladder goes on by itself."""
+    defaulted: tuple[int, ...] = ()
+    """The calls whose default was declared, and on which somebody still owes."""
     deliveries: Map[Digest, Delivery] = mapping()
     """By the evidence: what was said to be delivered, or how it was judged."""
     spendings: Map[Slug, Spending] = mapping()
@@ -322,6 +334,11 @@ class Books:
         return sum(max(-self.calls[number].interest, 0) for number in self.tranches)
 
     @property
+    def soundly_called(self) -> int:
+        """What is paid, or called of members that are not in default."""
+        return self.totals.called - self.totals.defaulted_owed
+
+    @property
     def room(self) -> int:
         """What of the goal nobody soundly stands for."""
         return max(self.goal - self.totals.sound, 0)
@@ -329,8 +346,8 @@ class Books:
     @property
     def overdue(self) -> int:
         """What is called, not paid, and past its due day."""
-        late = (call.unpaid for call in map(self.calls.__getitem__, self.running) if call.stage in {Stage.OVERDUE, Stage.WARNED})
-        return sum(late) + self.totals.defaulted_owed
+        late = (call for call in map(self.calls.__getitem__, self.running) if call.stage in {Stage.OVERDUE, Stage.WARNED})
+        return sum(call.unpaid for call in late) + sum(self.calls[number].unpaid for number in self.defaulted)
 
 
 # ---------------------------------------------------------------- the fold
@@ -366,7 +383,8 @@ def booked(books: Books, event: Booked) -> Books:
             return replace(books, gone=books.gone.set(original, reference))
         case CallReopened(call=number, stage=stage):
             call = books.calls[number]
-            return replace(_kept(books, replace(call, stage=stage, reopened=call.reopened + 1)), running=(*books.running, number))
+            books = _kept(_without(books, number), replace(call, stage=stage, reopened=call.reopened + 1))
+            return replace(books, running=(*books.running, number))
         case CallReminded(call=number):
             return _staged(books, number, Stage.REMINDED)
         case CallOverdue(call=number):
@@ -403,14 +421,17 @@ def booked(books: Books, event: Booked) -> Books:
             books = add(books, defaulter, Figures(called=-_sums(settled)[0], cancelled=amount))
             books = add(books, member, Figures(pledged=amount))
             account = books.accounts[member]
-            return put(books, member, replace(account, taken_over=account.taken_over.set(defaulter, amount)))
+            taken = TakenOver(books.accounts[defaulter].defaults, amount)
+            return put(books, member, replace(account, taken_over=account.taken_over.set(defaulter, taken)))
         case CommitmentReleased(member=member, uncalled=uncalled, settled=settled, dues=dues):
             forgiven = _sums(settled)[0]
             books = _carried(_settled(books, member, settled, dues), member, settled, -1)
             books = add(books, member, Figures(called=-forgiven, cancelled=uncalled + forgiven))
             account = books.accounts[member]
             return put(books, member, replace(account, releases=account.releases + 1))
-        case GoalReduced(goal=goal, minimum=minimum, budget=budget):
+        case GoalReduced(goal=goal, minimum=minimum, budget=budget, cancelled=cancelled):
+            for member, amount in cancelled.items():
+                books = add(books, member, Figures(cancelled=amount))
             lines = {line.name: amount for line, amount in zip(books.terms.budget, budget, strict=True)}
             return replace(books, goal=goal, minimum=minimum, budget=mapping(lines))
         case SpendingProposed(spending=spending, line=line, amount=amount, payee=payee, by=by):
@@ -590,9 +611,20 @@ def _kept(books: Books, call: Call) -> Books:
 
 def _staged(books: Books, number: int, stage: Stage) -> Books:
     books = _kept(books, replace(books.calls[number], stage=stage))
-    if stage in {Stage.DEFAULTED, Stage.CLEARED}:
-        return replace(books, running=tuple(call for call in books.running if call != number))
-    return books
+    match stage:
+        case Stage.DEFAULTED:
+            books = _without(books, number)
+            return replace(books, defaulted=(*books.defaulted, number))
+        case Stage.CLEARED:
+            return _without(books, number)
+        case Stage.NOTIFIED | Stage.REMINDED | Stage.OVERDUE | Stage.WARNED:
+            return books
+
+
+def _without(books: Books, number: int) -> Books:
+    """The call neither runs nor is in default."""
+    running, defaulted = (tuple(call for call in calls if call != number) for calls in (books.running, books.defaulted))
+    return replace(books, running=running, defaulted=defaulted)
 
 
 def _offer(books: Books, evidence: str) -> int:
@@ -642,7 +674,7 @@ def ended(books: Books, returns: Mapping[MemberId, int]) -> Books:
         released = Figures(cancelled=mine.outstanding, called=-mine.owed, credit=back, returned=back)
         books = put(books, member, replace(account, figures=mine + released, dues=(), in_default=False))
     ordered = sum(spending.amount for spending in books.spendings.values() if spending.stage == "approved")
-    return replace(books, running=(), reserved=ordered)
+    return replace(books, running=(), defaulted=(), reserved=ordered)
 
 
 # ---------------------------------------------------------------- by state

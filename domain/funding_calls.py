@@ -38,6 +38,7 @@ from domain.funding_messages import (
 from domain.funding_rules import (
     STAFF,
     Events,
+    bills,
     concluded,
     contributions,
     folded,
@@ -55,6 +56,7 @@ from domain.funding_rules import (
     shown,
     split,
     terms_of,
+    to_pay,
     turned_away,
     with_credits,
 )
@@ -123,9 +125,11 @@ def call_tranche(state: FundingState, command: CallTranche, context: Context) ->
     earning = {member for shared in shares for member in shared.credits}
     paying = called.amounts.keys() | {member for member in earning if books.accounts[member].dues}
     events = with_credits(current, (*shares, called), paying, context)
+    each = bills(context, books, to_pay(folded(current, events).books, called.call))
     asked = notices(
-        "capital_called", called.amounts, f"call:{called.call}", round=context.stream, call=called.call, due_on=plan.due_on.isoformat()
-    )
+        "capital_called", called.amounts, f"call:{called.call}", each=each,
+        round=context.stream, call=called.call, due_on=plan.due_on.isoformat(),
+    )  # fmt: skip
     return (*concluded(current, events, paying, context), *asked)
 
 
@@ -138,8 +142,7 @@ def _tranche(books: Books, number: int) -> Tranche:
 def _amounts(books: Books, number: int) -> dict[MemberId, int]:
     uncalled = {member: account.figures.uncalled for member, account in sorted(books.accounts.items()) if not account.in_default}
     fractions = [planned.fraction for planned in books.terms.tranches[number - 1 :]]
-    need = books.goal - (books.totals.called - books.totals.defaulted_owed)
-    return tranche(uncalled, need, fractions[0], sum(fractions))
+    return tranche(uncalled, books.goal - books.soundly_called, fractions[0], sum(fractions))
 
 
 def _delivered(books: Books, planned: Tranche, amounts: Mapping[MemberId, int]) -> dict[MemberId, int]:
@@ -291,19 +294,23 @@ def _lost_after_the_end(state: Refunding, events: Events, undone: PaymentReverse
 def remind_before_due(state: FundingState, command: RemindBeforeDue, context: Context) -> Events:
     """Remind everybody who has not paid."""
     call = _rung(state, command.call, Stage.NOTIFIED, context)
-    return (CallReminded(call=call.number), *_notices(call, "capital_call_due", context)) if call else ()
+    return (CallReminded(call=call.number), *_notices(call, "capital_call_due", live(state).books, context)) if call else ()
 
 
 def mark_overdue(state: FundingState, command: MarkOverdue, context: Context) -> Events:
     """The due day is over: from here on interest runs."""
     call = _rung(state, command.call, Stage.REMINDED, context)
-    return (CallOverdue(call=call.number, unpaid=call.unpaid), *_notices(call, "capital_call_overdue", context)) if call else ()
+    return (
+        (CallOverdue(call=call.number, unpaid=call.unpaid), *_notices(call, "capital_call_overdue", live(state).books, context))
+        if call
+        else ()
+    )
 
 
 def remind_overdue(state: FundingState, command: RemindOverdue, context: Context) -> Events:
     """Warn everybody who is overdue that the cure period is running out."""
     call = _rung(state, command.call, Stage.OVERDUE, context)
-    return (CallWarned(call=call.number), *_notices(call, "capital_call_cure_ends", context)) if call else ()
+    return (CallWarned(call=call.number), *_notices(call, "capital_call_cure_ends", live(state).books, context)) if call else ()
 
 
 def declare_default(state: FundingState, command: DeclareDefault, context: Context) -> Events:
@@ -328,7 +335,7 @@ def declare_default(state: FundingState, command: DeclareDefault, context: Conte
     return (
         *concluded(current, events, {*late, *(extra.amounts if extra else ())}, context),
         *(_suspended(books, member, context) for member in fallen),
-        *_told_of_default(books, call, extra, context),
+        *_told_of_default(folded(current, events).books, call, extra, context),
     )
 
 
@@ -378,13 +385,22 @@ def _told_of_default(books: Books, call: Call, extra: MakeUpCalled | None, conte
     if extra is None:
         return (owe(staff),)
     due_on = extra.schedule.due_on.isoformat()
-    asked = notices("make_up_called", extra.amounts, f"call:{extra.call}", round=context.stream, call=extra.call, due_on=due_on)
+    each = bills(context, books, to_pay(books, extra.call))
+    asked = notices("make_up_called", extra.amounts, f"call:{extra.call}", each=each, round=context.stream, call=extra.call, due_on=due_on)
     return (owe(staff), *asked)
 
 
-def _notices(call: Call, template: str, context: Context) -> Events:
+def _notices(call: Call, template: str, books: Books, context: Context) -> Events:
     plan = call.schedule
     dates = {"due_on": plan.due_on.isoformat(), "cure_ends_at": plan.cure_ends_at.isoformat()}
     return tuple(
-        notices(template, call.owing, f"{template.replace('_', '-')}:{call.label}", round=context.stream, call=call.number, **dates)
+        notices(
+            template,
+            call.owing,
+            f"{template.replace('_', '-')}:{call.label}",
+            each=bills(context, books, call.owing),
+            round=context.stream,
+            call=call.number,
+            **dates,
+        )
     )

@@ -24,6 +24,7 @@ from domain.funding_messages import (
     ReturnSpending,
     RoundCancelled,
     RoundClosed,
+    RoundReopened,
     RoundSettled,
     SettleRound,
     SpendingApproved,
@@ -86,6 +87,7 @@ def propose_spending(state: FundingState, command: ProposeSpending, context: Con
     """Reserve cleared money under a budget line: never is more committed to spending than has cleared."""
     current = live(state)
     context.require_office(Office.TREASURER)
+    _require_disinterested(command.payee, context)
     books = current.books
     known = books.spendings.get(command.spending)
     if known is not None:
@@ -118,6 +120,7 @@ def approve_spending(state: FundingState, command: ApproveSpending, context: Con
     spending = _spending(current.books, command.spending)
     if context.actor == spending.proposed_by:
         raise Refused("same_person", f"{context.actor} proposed it", remedy="ask another second signatory", clause="roles")
+    _require_disinterested(spending.payee, context)
     match spending.stage:
         case "approved" | "paid":
             return ()
@@ -133,6 +136,12 @@ def approve_spending(state: FundingState, command: ApproveSpending, context: Con
         case "proposed":
             approved = SpendingApproved(spending=command.spending, by=context.actor)
             return (approved, _ordered(command.spending, spending, current.books, context))
+
+
+def _require_disinterested(payee: str, context: Context) -> None:
+    member = payee.removeprefix("member:")
+    if member != payee and context.register.speaks_for(context.actor, member):
+        raise Refused("own_payment", f"{context.actor} speaks for {member}, which is paid", remedy="ask another officer", clause="roles")
 
 
 def _ordered(name: Slug, spending: Spending, books: Books, context: Context) -> StepOwed:
@@ -187,10 +196,10 @@ def record_spending(state: FundingState, command: RecordSpending, context: Conte
 
 
 def return_spending(state: FundingState, command: ReturnSpending, context: Context) -> Events:
-    """The payment came back: the money is reserved again, until it is paid anew or given up. A round that is over leaves it to the treasurer."""
+    """The payment came back: the money is reserved again, until it is paid anew or given up. A round that had closed is open again for it."""
     context.require_service()
     books = books_of(state)
-    if books is None or not isinstance(state, Committed | Calling | Endangered | Refunding):
+    if books is None:
         return ()
     spending = _spending(books, command.spending)
     if repeated(context, books, command.reference, Movement("spending-return", command.spending, spending.amount)):
@@ -198,7 +207,7 @@ def return_spending(state: FundingState, command: ReturnSpending, context: Conte
     match spending.stage:
         case "paid":
             used = BankReferenceUsed(reference=command.reference, source=context.stream)
-            return (SpendingReturned(spending=command.spending, reference=command.reference), used)
+            return (*_reopened(state), SpendingReturned(spending=command.spending, reference=command.reference), used)
         case "proposed" | "approved" | "withdrawn":
             raise Refused("spending_not_paid", "it was not paid", remedy="try again once its payment is recorded here")
 
@@ -242,19 +251,30 @@ def _spending_withdrawn() -> Refused:
 
 
 def settle_round(state: FundingState, command: SettleRound, context: Context) -> Events:
-    """End a round in which all is called and paid: the surplus goes back in proportion to the cash that each paid in."""
+    """End a round in which all is called and paid: the surplus goes back in proportion to the cash that each paid in.
+
+    Settling forgives what is owed, so nobody may owe who can still pay: only what members owe that are gone is given up.
+    """
     context.require_office(Office.TREASURER)
     if isinstance(state, Refunding | Settled) and (isinstance(state, Settled) or state.end == "settled"):
         return ()
     current = live(state)
     books = current.books
-    complete = len(books.tranches) == len(books.terms.tranches) or books.totals.called - books.totals.defaulted_owed >= books.goal
+    complete = len(books.tranches) == len(books.terms.tranches) or books.soundly_called >= books.goal
     if isinstance(current, Endangered) or not complete:
         raise Refused("not_all_called", "tranches are still to be called", remedy="call them, or have the goal reduced to what is called")
     if books.running:
         raise Refused(
             "calls_running", f"call {books.running[0]} has not cleared", remedy="wait until it has cleared, or its default is declared"
         )
+    owing = sorted(member for member, account in books.accounts.items() if account.figures.owed and context.register.belongs(member))
+    if owing:
+        raise Refused(
+            "default_open", f"{owing[0]} owes {shown(books, books.accounts[owing[0]].figures.owed)} and can still pay",
+            remedy="wait until it is paid or taken over; a vote can expel the member, or cancel the round", clause="funding",
+        )  # fmt: skip
+    if any(account.offered for account in books.accounts.values()):
+        raise Refused("delivery_open", "a delivery is not judged yet", remedy="accept or reject it (`consortium show`)")
     if books.reserved:
         raise Refused("spending_open", f"{shown(books, books.reserved)} is reserved", remedy="pay or withdraw what was proposed")
     return _end(current, "settled", "decision", context)
@@ -359,18 +379,18 @@ def record_refund(state: FundingState, command: RecordRefund, context: Context) 
 
 
 def return_refund(state: FundingState, command: ReturnRefund, context: Context) -> Events:
-    """A refund came back: it is on its way again, until it is paid anew or given up. A round that is over leaves it to the treasurer."""
+    """A refund came back: it is on its way again, until it is paid anew or given up. A round that had closed is open again for it."""
     context.require_service()
     books = books_of(state)
     refund = _refund(books, command.payment, command.member, command.amount)
-    if books is None or not isinstance(state, Committed | Calling | Endangered | Refunding):
+    if books is None:
         return ()
     if repeated(context, books, command.reference, Movement("refund-return", command.payment, command.amount)):
         return ()
     if refund.stage != "made":
         raise Refused("refund_not_made", "it was not made", remedy="try again once its payment is recorded here")
     back = RefundReturned(payment=command.payment, member=command.member, amount=command.amount, reference=command.reference)
-    return (back, BankReferenceUsed(reference=command.reference, source=context.stream))
+    return (*_reopened(state), back, BankReferenceUsed(reference=command.reference, source=context.stream))
 
 
 def release_refund(state: FundingState, command: ReleaseRefund, context: Context) -> Events:
@@ -392,6 +412,10 @@ def _refund(books: Books | None, payment: Slug, member: MemberId, amount: int) -
     if refund is None or (refund.member, refund.amount) != (member, amount):
         raise Refused("no_such_refund", f"no refund of that amount was ordered as {payment}", remedy="order it first (`order_refund`)")
     return refund
+
+
+def _reopened(state: FundingState) -> tuple[RoundReopened, ...]:
+    return (RoundReopened(),) if isinstance(state, Settled | Cancelled) else ()
 
 
 def _refundable(state: FundingState) -> Books:

@@ -21,6 +21,7 @@ from domain.register import (
     ContributionCleared,
     ContributionReturned,
     DebtStated,
+    EvidenceUsed,
     PaymentExpected,
 )
 
@@ -139,11 +140,12 @@ class FailRound(Command):
 
 
 class ReduceGoal(Command):
-    """Go on with a smaller run. By a passed proposal."""
+    """Go on with a smaller run. By a passed proposal; for a shortfall only while there is one."""
 
     kind: Literal["reduce_goal"] = "reduce_goal"
     goal: Amount
     minimum: Amount
+    cause: Literal["decision", "shortfall"] = "decision"
 
 
 class CancelRound(Command):
@@ -780,6 +782,8 @@ class GoalReduced(Event):
     minimum: Minor
     budget: tuple[Minor, ...]
     """What each line may cost, in the order of the terms."""
+    cancelled: Amounts = Field(default_factory=dict)
+    """What of each commitment will not be called any more."""
 
 
 class SpendingProposed(Event):
@@ -891,7 +895,15 @@ class RoundClosed(Event):
     kind: Literal["round_closed"] = "round_closed"
 
 
-RegisterFact = CommitmentBound | DebtStated | ContributionCleared | ContributionReturned | BankReferenceUsed | PaymentExpected
+class RoundReopened(Event):
+    """Money came back after the round had closed: it is on the account for this round again."""
+
+    kind: Literal["round_reopened"] = "round_reopened"
+
+
+RegisterFact = (
+    CommitmentBound | DebtStated | ContributionCleared | ContributionReturned | BankReferenceUsed | PaymentExpected | EvidenceUsed
+)
 """What a round tells everybody."""
 
 FundingEvent = (
@@ -901,5 +913,5 @@ FundingEvent = (
     | CallOverdue | CallWarned | CallDefaulted | CallCleared | MemberDefaulted | DefaultCured | InterestShared | InKindDelivered
     | InKindAccepted | InKindRejected | LateJoinerCommitted | CommitmentTakenOver | CommitmentReleased | MinimumLost | MinimumRestored
     | GoalReduced | SpendingProposed | SpendingApproved | SpendingWithdrawn | SpendingPaid | SpendingReturned | RoundSettled | RoundCancelled
-    | SurplusReturned | RefundOrdered | RefundMade | RefundReturned | RefundReleased | RoundClosed | RegisterFact
+    | SurplusReturned | RefundOrdered | RefundMade | RefundReturned | RefundReleased | RoundClosed | RoundReopened | RegisterFact
 )  # fmt: skip

@@ -51,7 +51,7 @@ from domain.funding_state import (
 from domain.kernel import Command, MemberId, Refused, Step, StreamId, asked_in, notify, slug_of, tell
 from domain.money import display
 from domain.process import Context, StepOwed, owe
-from domain.reference import creditor_reference
+from domain.reference import creditor_reference, shown_reference
 from domain.register import CommitmentBound, ContributionCleared, ContributionReturned, DebtStated, PaymentExpected
 
 Events = Sequence[FundingEvent | StepOwed]
@@ -62,6 +62,9 @@ AT_A_TIME: Final = 100
 
 RUNNING: Final = 64
 """Calls whose ladder may run at the same time, so that the next deadline is found at once."""
+
+LATEST_DUE: Final = timedelta(days=366)
+"""How far ahead a call may fall due."""
 
 STAFF: Final = ("office:treasurer", "office:secretariat")
 
@@ -171,18 +174,39 @@ def repeated(context: Context, books: Books, reference: str, movement: Movement)
 # ---------------------------------------------------------------- notices and schedules
 
 
-def notices(template: str, members: Iterable[MemberId], key: str, **facts: str | int) -> Iterator[StepOwed]:
-    """The steps that tell members something, so many at a time."""
-    to = [f"member:{member}" for member in sorted(members)]
-    for start in range(0, len(to), AT_A_TIME):
-        yield owe(notify(template, tuple(to[start : start + AT_A_TIME]), key=f"notice:{key}:{start // AT_A_TIME + 1}", **facts))
+def notices(
+    template: str, members: Iterable[MemberId], key: str, *, each: Mapping[MemberId, Mapping[str, str]] | None = None, **facts: str | int
+) -> Iterator[StepOwed]:
+    """The steps that tell members something, so many at a time, and each what concerns nobody else."""
+    told = sorted(members)
+    for start in range(0, len(told), AT_A_TIME):
+        some = told[start : start + AT_A_TIME]
+        own = {f"member:{member}": each[member] for member in some if member in each} if each else None
+        to = tuple(f"member:{member}" for member in some)
+        yield owe(notify(template, to, key=f"notice:{key}:{start // AT_A_TIME + 1}", each=own, **facts))
+
+
+def bills(context: Context, books: Books, owed: Mapping[MemberId, int]) -> dict[MemberId, dict[str, str]]:
+    """How much each member is to pay, and the reference by which its money is known."""
+    return {
+        member: {"amount": shown(books, amount), "reference": shown_reference(creditor_reference(context.stream, member))}
+        for member, amount in owed.items()
+    }
+
+
+def to_pay(books: Books, number: int) -> dict[MemberId, int]:
+    """What each member that was called has still to pay of a call, with the interest reckoned so far."""
+    dues = {member: books.accounts[member].dues for member in books.calls[number].amounts}
+    return {member: sum(due.principal + due.interest for due in mine if due.call == number) for member, mine in dues.items()}
 
 
 def schedule(context: Context, books: Books, business_days: int, due: date | None = None) -> Schedule:
-    """When a call made now falls due, and its ladder after that; refuses a day without business or with too little notice."""
+    """When a call made now falls due, and its ladder after that; refuses a day without business, too far ahead or with too little notice."""
     calendar, terms = calendar_of(context, books), terms_of(context, books)
     earliest = calendar.add(context.at, business_days) - timedelta(days=1)
     due_on = due or earliest.date()
+    if due_on > context.at.date() + LATEST_DUE:
+        raise Refused("due_too_late", f"{due_on} is more than {LATEST_DUE.days} days ahead", remedy="name an earlier day, or call later")
     if not calendar.is_business_day(due_on):
         raise Refused("not_a_business_day", f"no money moves on {due_on}", remedy="name a business day", clause="calendar")
     if due_on < earliest.date():
@@ -277,12 +301,17 @@ def with_credits(state: Live, events: Events, members: Iterable[MemberId], conte
 # ---------------------------------------------------------------- consequences
 
 
-def folded(state: Phase, events: Events) -> Phase:
-    """The phase after these events, none of which ends the round."""
-    after: FundingState = state
+def following(state: FundingState, events: Events) -> FundingState:
+    """The state after these events."""
     for event in events:
         if not isinstance(event, StepOwed):
-            after = evolve(after, event)
+            state = evolve(state, event)
+    return state
+
+
+def folded(state: Phase, events: Events) -> Phase:
+    """The phase after these events, none of which ends the round."""
+    after = following(state, events)
     assert isinstance(after, Refunding if isinstance(state, Refunding) else Committed | Calling | Endangered)
     return cast(Phase, after)
 
@@ -344,7 +373,7 @@ def _vote_on_shortfall(context: Context, books: Books, sound: int) -> Step:
     """A smaller run that fits what is left, or else the end; when nothing is left, the end."""
     number = books.shortfalls + 1
     end = CancelRound(cause="shortfall")
-    smaller = ReduceGoal(goal=sound, minimum=sound) if sound else end
+    smaller = ReduceGoal(goal=sound, minimum=sound, cause="shortfall") if sound else end
     return proposed(
         context, asked_in("shortfall", slug_of(context.stream), number), f"Go on with {shown(books, sound)}",
         f"The round lost money and its minimum of {shown(books, books.minimum)}. Yes: a smaller run. No: everything held is refunded.",

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from domain import telemetry
+from domain.charter import TrainingTerms
 from domain.kernel import PersonId, Refused, Step, notify, slug_of, tell
 from domain.money import display
 from domain.process import Context, owe
@@ -137,13 +138,21 @@ def _present(book: Book, milestone: Milestone, number: int, results: Results, co
         milestone=milestone.id, claim=number, evidence=evidence, results=results.file, measured=results.measured, tokens=book.watch.tokens,
         loss_micro=book.loss_micro, spent=book.spent, harness=results.harness, model=results.model,
     )  # fmt: skip
-    reviewers = tuple(f"office:{office}" for office in sorted(terms_of(book, context).review_offices))
-    shown = {"model": results.model or "without a name", "results": results.file} if results.file is not None else {}
-    asked = notify(
-        "evaluation-to-review" if shown else "milestone-to-review", reviewers, key=f"notice:review:{milestone.id}:{number}",
-        run=context.stream, milestone=milestone.id, evidence=evidence, **shown,
+    return (presented, owe(_review(presented, terms_of(book, context), context)))
+
+
+def _review(presented: EvidencePresented, terms: TrainingTerms, context: Context) -> Step:
+    """The step that asks the reviewers to judge, and tells them what was measured on which model."""
+    reviewers = tuple(f"office:{office}" for office in sorted(terms.review_offices))
+    key = f"notice:review:{presented.milestone}:{presented.claim}"
+    if presented.results is None:
+        return notify(
+            "milestone-to-review", reviewers, key=key, run=context.stream, milestone=presented.milestone, evidence=presented.evidence
+        )
+    return notify(
+        "evaluation-to-review", reviewers, key=key, run=context.stream, milestone=presented.milestone, evidence=presented.evidence,
+        model=presented.model or "a model without a name", results=presented.results,
     )  # fmt: skip
-    return (presented, owe(asked))
 
 
 # ---------------------------------------------------------------- judgement
@@ -192,7 +201,7 @@ def _require_reviewer(book: Book, milestone: str, evidence: str, context: Contex
     if not _organisations(context, context.actor):
         raise Refused(
             "no_organisation", f"{context.actor} speaks for no member, so nobody can tell whose judgement it is", clause="training.reviewers",
-            remedy="let a member seat this reviewer (`seat_representative`), or let a member's reviewer judge",
+            remedy="let somebody judge who speaks for a member and holds the office (`grant_office`)",
         )  # fmt: skip
     if mark.stage not in {"presented", "accepted"} or mark.evidence != evidence:
         shown = f"the evidence that waits is {mark.evidence}" if mark.stage == "presented" else "no evidence waits"

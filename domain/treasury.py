@@ -21,7 +21,7 @@ from pydantic import Field, TypeAdapter
 from domain.charter import Office, TreasuryTerms
 from domain.kernel import SERVICE, Agenda, Deadline, Headline, Refused, Step, escaped, notify, process_of, slug_of
 from domain.money import display
-from domain.process import Common, Context, Process, StepOwed, StepWaived, owe
+from domain.process import Common, Context, Process, StepCarriedOut, StepEvent, StepOwed, StepWaived, owe
 from domain.reference import masked
 from domain.treasury_lines import (
     Events,
@@ -76,6 +76,7 @@ from domain.treasury_messages import (
     ReadStatement,
     ReceiptReversed,
     RecordRejection,
+    ReportRead,
     RetryPayment,
     ReturnLine,
     SendPayment,
@@ -109,8 +110,8 @@ def decide(state: TreasuryState, command: TreasuryCommand, context: Context) -> 
                 case OpenAccount():
                     return _open(command, context)
                 case (
-                    LookForStatements() | StatementsFetched() | ImportStatement() | StatementRead() | StatementRefused() | AssignLine()
-                    | ReturnLine() | BookLine() | JudgeLine() | TurnAwayPayment() | NamePayee() | ApprovePayee() | BlockPayee()
+                    LookForStatements() | StatementsFetched() | ImportStatement() | StatementRead() | ReportRead() | StatementRefused()
+                    | AssignLine() | ReturnLine() | BookLine() | JudgeLine() | TurnAwayPayment() | NamePayee() | ApprovePayee() | BlockPayee()
                     | OrderPayment() | ApprovePayment() | PaymentAccepted() | PaymentRejected() | RecordRejection() | RetryPayment()
                     | CancelPayment()
                 ):  # fmt: skip
@@ -128,6 +129,8 @@ def decide(state: TreasuryState, command: TreasuryCommand, context: Context) -> 
                     return _import(state, StatementFile(file=file, name=name))
                 case StatementRead():
                     return _read(state, command, context)
+                case ReportRead():
+                    return _reported(state, command, context)
                 case StatementRefused(file=file, reason=reason):
                     told = notify(
                         "statement_refused", TREASURERS, key=f"notice:refused:{file[:40]}:{state.files[file].tries}", reason=reason
@@ -238,6 +241,9 @@ def _fetched(state: Open, command: StatementsFetched, context: Context) -> Event
     """Every file that is new is read; when the bank has more, it is asked again at once, as long as its cursor moves."""
     moved = command.cursor != state.cursor
     found: Events = (StatementsFound(cursor=command.cursor),) if moved else ()
+    if command.aside:
+        told = notify("statement_refused", TREASURERS, key=f"notice:aside:{command.step}", reason="; ".join(command.aside)[:500])
+        found = (*found, owe(told))
     current = folded(state, found)
     for file in command.files:
         started = _import(current, file)
@@ -262,7 +268,7 @@ def _read(state: Open, command: StatementRead, context: Context) -> Events:
     """Every line of the chunk counts once; the next chunk is owed."""
     known = state.files.get(command.file, Import(""))
     page = command.page if command.page is not None and command.page.account == state.account.iban else None
-    events: list[TreasuryEvent | StepOwed | StepWaived] = []
+    events: list[TreasuryEvent | StepEvent] = []
     current, counted = state, 0
     shown: tuple[str, ...] = ()
     if known.page is not None and known.page != page:
@@ -292,6 +298,25 @@ def _read(state: Open, command: StatementRead, context: Context) -> Events:
     if not finished:
         events.append(owe(_reading(state, command.file, f"{known.tries}:{known.chunks + 2}", command.next_cursor)))
     return (*events, imported)
+
+
+def _reported(state: Open, command: ReportRead, context: Context) -> Events:
+    """A bank may refuse an order after it took it. Nobody sends such an order again; an answer to any other is old news."""
+    read = ChunkImported(
+        file=command.file, page=None, counted=0, repeated=0, other_accounts=0, not_booked=0, finished=True,
+    )  # fmt: skip
+    name, attempt = state.orders.get(command.order, ("", 0))
+    payment = _current(state, name, attempt, "sending") or _current(state, name, attempt, "taken")
+    if payment is None:
+        return (read,)
+    own = sending_ids(context.stream, name, attempt)[1]
+    answers = {answer.end_to_end_id: answer for answer in command.answers}
+    answer = answers.get(own) or answers.get("")
+    if answer is None or not answer.rejected:
+        return (read,)
+    step = _sending(name, payment)
+    closed = (StepCarriedOut(step=step),) if step in context.owed else ()
+    return (read, *closed, *_failed(name, attempt, answer.code, answer.reason or answer.code or "no reason given"))
 
 
 # ---------------------------------------------------------------- money that waits

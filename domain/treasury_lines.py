@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from domain.kernel import process_of, tell
-from domain.process import Context, StepOwed, StepWaived, owe
+from domain.process import Context, StepEvent, StepOwed, owe
 from domain.treasury_messages import (
     Line,
     LineBooked,
@@ -33,13 +33,13 @@ from domain.treasury_messages import (
 )
 from domain.treasury_state import Movement, Open, Payment, Place, Sightings, evolve, former_editions, handles
 
-Events = Sequence[TreasuryEvent | StepOwed | StepWaived]
+Events = Sequence[TreasuryEvent | StepEvent]
 
 
 def folded(state: Open, events: Events) -> Open:
     """The account after these events."""
     for event in events:
-        if not isinstance(event, StepOwed | StepWaived):
+        if not isinstance(event, StepEvent):
             after = evolve(state, event)
             assert isinstance(after, Open)
             state = after

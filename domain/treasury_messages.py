@@ -8,7 +8,7 @@ Three steps speak to the bank. Each step's `data` is one model below, dumped to 
 | step | data | outcomes |
 | --- | --- | --- |
 | fetch_statements | `FetchStatements` | `StatementsFetched` |
-| read_statement | `ReadStatement` | `StatementRead` (a chunk; the next one is owed by the process), `StatementRefused` |
+| read_statement | `ReadStatement` | `StatementRead` (a chunk; the next one is owed by the process), `ReportRead`, `StatementRefused` |
 | send_payment | `SendPayment` | `PaymentAccepted`, `PaymentRejected` |
 """
 
@@ -31,6 +31,12 @@ LINES: Final = 100
 
 FILES: Final = 100
 """The most files that one look brings."""
+
+ASIDE: Final = 20
+"""The most files that one look tells of as put aside."""
+
+ANSWERS: Final = 100
+"""The most answers that a report on an order tells."""
 
 Iban = Annotated[str, Field(max_length=60, repr=False), AfterValidator(parse_iban)]
 """An account number (ISO 13616): kept without spaces; its check digits are right."""
@@ -231,6 +237,8 @@ class StatementsFetched(Outcome):
     """Where the next look goes on."""
     more: bool = False
     """Whether more is there at once."""
+    aside: Annotated[tuple[Annotated[Prose, Field(max_length=300)], ...], Field(max_length=ASIDE)] = ()
+    """What the bank sent and nobody will read, each with the reason."""
 
 
 class ImportStatement(Command):
@@ -255,6 +263,27 @@ class StatementRead(Outcome):
     """Statements of other accounts that were passed over in this chunk."""
     not_booked: Annotated[int, Field(ge=0)] = 0
     """Entries that are only announced (`PDNG`, `INFO`, `FUTR`) and were passed over in this chunk."""
+
+
+class OrderAnswer(Message):
+    """What a bank's report says of a transaction of an order, or of the whole order where it names none."""
+
+    end_to_end_id: Identifier = ""
+    rejected: bool
+    """Whether it will never be paid; else it was received, accepted or carried out."""
+    code: Annotated[str, Field(max_length=35, pattern=r"^[ -~]*$")] = ""
+    """ISO 20022's external status reason, `AC04`."""
+    reason: Annotated[Prose, Field(max_length=500)] = ""
+
+
+class ReportRead(Outcome):
+    """The file is a report on an order, which banks also send long after they took it."""
+
+    kind: Literal["report_read"] = "report_read"
+    file: Digest
+    order: Identifier
+    """The `MsgId` of the order."""
+    answers: Annotated[tuple[OrderAnswer, ...], Field(max_length=ANSWERS)] = ()
 
 
 class StatementRefused(Outcome):
@@ -429,8 +458,8 @@ class CancelPayment(Command):
 
 
 TreasuryCommand = (
-    OpenAccount | LookForStatements | StatementsFetched | ImportStatement | StatementRead | StatementRefused | AssignLine | ReturnLine
-    | BookLine | JudgeLine | TurnAwayPayment | NamePayee | ApprovePayee | BlockPayee | OrderPayment | ApprovePayment | PaymentAccepted
+    OpenAccount | LookForStatements | StatementsFetched | ImportStatement | StatementRead | ReportRead | StatementRefused | AssignLine
+    | ReturnLine | BookLine | JudgeLine | TurnAwayPayment | NamePayee | ApprovePayee | BlockPayee | OrderPayment | ApprovePayment | PaymentAccepted
     | PaymentRejected | RecordRejection | RetryPayment | CancelPayment
 )  # fmt: skip
 

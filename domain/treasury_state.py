@@ -228,6 +228,8 @@ class Open:
     payments: Map[str, Payment] = mapping()
     sent: Map[str, tuple[str, int]] = mapping()
     """The payment and attempt of each end-to-end id."""
+    orders: Map[str, tuple[str, int]] = mapping()
+    """The payment and attempt of each order's message id."""
 
     @property
     def free(self) -> int:
@@ -317,8 +319,9 @@ def _opened(state: Open, event: TreasuryEvent) -> Open:
             current = state.payments[payment]
             signed = (current.signed if current.digest == digest else frozenset()) | {by}
             return _paid(state, payment, replace(current, digest=digest, signed=signed))
-        case PaymentApproved(payment=payment, digest=digest, account=account, end_to_end_id=end_to_end, attempt=attempt):
-            state = replace(state, sent=state.sent.set(end_to_end, (payment, attempt)))
+        case PaymentApproved(payment=payment, digest=digest, account=account, attempt=attempt):
+            sent = state.sent.set(event.end_to_end_id, (payment, attempt))
+            state = replace(state, sent=sent, orders=state.orders.set(event.message_id, (payment, attempt)))
             approved = replace(state.payments[payment], stage="sending", digest=digest, account=account)
             return _paid(state, payment, approved, "sent-back")
         case PaymentTaken(payment=payment):

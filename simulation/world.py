@@ -35,7 +35,7 @@ async def agreeable(step: Step) -> dict[str, Any]:
     if step.kind == "screen":
         return {
             "kind": "screening_completed", "step": step.key, "list": "simulated", "list_digest": "0" * 64,
-            "list_date": "2026-11-01", "entries": 10_000, "score": 0, "match": "",
+            "list_date": "2026-11-01", "list_age_days": 1, "entries": 10_000, "score": 0, "match": "",
         }  # fmt: skip
     return {"kind": "step_done", "step": step.key}
 

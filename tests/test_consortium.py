@@ -18,7 +18,7 @@ import pytest
 from domain.charter import Office
 from domain.consortium import CONSORTIUM, AmendCharter, EnrolKey, Found, GrantOffice, Officer, RevokeKey, RevokeOffice
 from domain.kernel import SERVICE, digest_of
-from domain.register import KeyEnrolled, MandateGranted, MemberDeparted, OfficeGranted, OfficeRevoked, Register
+from domain.register import KeyEnrolled, MandateGranted, MemberDeparted, OfficeGranted, OfficeRevoked, Register, TierReserved
 from tests.stories import START, Story, charter, noted, with_members
 
 OFFICERS = (
@@ -121,6 +121,8 @@ def test_no_amendment_leaves_out_a_tier_that_has_members() -> None:
     story = founded()
     with_one = replace(story, register=noted(with_members(story.register, "helio", tier="associate"), granted))
     with_one.when(amendment).refused("tier_in_use")
+    kept = TierReserved(member="helio", tier="associate")
+    replace(story, register=noted(story.register, kept, granted)).when(amendment).refused("tier_in_use")
     gone = noted(with_one.register, MemberDeparted(member="helio", cause="left", at=START))
     replace(with_one, register=gone).when(amendment).followed_by("mandate_exercised", "charter_adopted")
 

@@ -2,27 +2,27 @@
 
 | command | by whom | events | refusals (clause) |
 | --- | --- | --- | --- |
-| open_round, amend_round | secretariat, treasurer | round_opened | office_required, round_exists, name_too_long, wrong_currency (currency), opens_in_the_past, closes_before_opening, minimum_above_goal, budget_does_not_sum, tranches_do_not_sum, tranche_without_milestone, milestone_named_twice, pledging_started |
+| open_round, amend_round | secretariat, treasurer | round_opened | office_required, round_exists, name_too_long, wrong_currency (currency), opens_in_the_past, closes_before_opening, closes_too_late, minimum_above_goal, budget_does_not_sum, tranches_do_not_sum, tranche_without_milestone, milestone_named_twice, pledging_started |
 | withdraw_round | secretariat, treasurer | round_withdrawn | pledging_started, round_closed |
-| pledge | representative of an active member | pledge_made | pledging_not_started, pledging_closed, not_a_representative, member_not_active, unknown_member, wrong_currency, pledge_below_floor (funding.share_floor), pledge_above_cap (funding.share_cap) |
+| pledge | representative of an active member | (pledging_started) pledge_made | pledging_not_started, pledging_closed, not_a_representative, member_not_active, unknown_member, wrong_currency, pledge_below_floor (funding.share_floor), pledge_above_cap (funding.share_cap) |
 | withdraw_pledge | representative | pledge_withdrawn | pledging_closed |
-| extend_round, reduce_goal, cancel_round | a passed proposal | round_extended; goal_reduced; round_cancelled | no_mandate, goal_out_of_range, not_pledging |
+| extend_round, reduce_goal, cancel_round | a passed proposal | round_extended; goal_reduced, commitment_bound…; round_cancelled | no_mandate, goal_out_of_range, not_pledging |
 | fail_round | the proposal's rejection, the service when the vote's time is over | round_failed | service_only, not_due |
 | release_tranche | the run; the board while there is none | tranche_released | office_required, other_milestone, run_releases (training.reviewers), no_such_tranche |
-| call_tranche | treasurer | interest_shared…, tranche_called, credit_applied… | tranche_out_of_order, tranche_not_released, minimum_lost, not_a_business_day (calendar), notice_too_short (funding.call_notice_business_days), too_many_calls |
+| call_tranche | treasurer | interest_shared…, tranche_called, credit_applied… | tranche_out_of_order, tranche_not_released, minimum_lost, not_a_business_day (calendar), notice_too_short (funding.call_notice_business_days), due_too_late, too_many_calls |
 | record_payment | treasury | payment_recorded, call_cleared, default_cured | reference_used, value_date_in_the_future, wrong_currency; what is not taken goes to the treasury's inbox |
 | reverse_payment | treasury | payment_reversed, call_reopened…, surplus_returned | reversal_turned_away; what went back meanwhile goes to the treasury's inbox |
 | deliver_in_kind | representative | in_kind_delivered | not_on_rate_card (rate_card), delivery_above_commitment (rate_card), evidence_used |
-| accept_in_kind, reject_in_kind | secretariat, treasurer, not of that member | in_kind_accepted, in_kind_rejected | own_delivery, no_such_delivery, delivery_rejected, delivery_accepted |
+| accept_in_kind, reject_in_kind | secretariat, treasurer, not of that member | in_kind_accepted, evidence_used; in_kind_rejected | evidence_used, own_delivery, no_such_delivery, delivery_rejected, delivery_accepted |
 | join_late | representative of an active member outside the round | late_joiner_committed, catch_up_called | already_committed, commitment_below_floor, commitment_above_cap (funding.share_cap) |
 | take_over | representative of an active member | commitment_taken_over, catch_up_called | not_in_default, more_than_defaulted, taken_over_before, commitment_above_cap |
 | exit_round | representative | commitment_released | no_such_decision, bound_by_yes, did_not_oppose, decision_in_effect, in_default |
 | release_leaver | the membership process | commitment_released, pledge_withdrawn | service_only |
-| propose_, approve_, withdraw_spending | treasurer; second signatory | spending_… | more_than_cleared, line_exceeded, no_such_line, minimum_lost, spending_exists, same_person, not_approved, spending_paid, spending_withdrawn, payment_ordered |
-| record_, return_, release_spending | treasury | spending_paid, spending_returned, spending_withdrawn | not_approved, spending_not_paid |
-| settle_round | treasurer | round_settled | not_all_called, calls_running, spending_open |
+| propose_, approve_, withdraw_spending | treasurer; second signatory | spending_… | more_than_cleared, line_exceeded, no_such_line, minimum_lost, spending_exists, same_person (roles), own_payment (roles), not_approved, spending_paid, spending_withdrawn, payment_ordered |
+| record_, return_, release_spending | treasury | spending_paid, (round_reopened) spending_returned, spending_withdrawn | not_approved, spending_not_paid |
+| settle_round | treasurer | round_settled | not_all_called, calls_running, default_open (funding), delivery_open, spending_open |
 | order_refund | treasurer | refund_ordered | refund_above_credit, refund_above_held (funding), refund_exists |
-| record_, return_, release_refund | treasury | refund_made, refund_returned, refund_released; round_closed | no_such_refund, refund_not_made, refund_released, reference_used |
+| record_, return_, release_refund | treasury | refund_made, (round_reopened) refund_returned, refund_released; round_closed | no_such_refund, refund_not_made, refund_released, reference_used |
 
 | state | deadline | its command |
 | --- | --- | --- |
@@ -32,7 +32,7 @@
 | committed, calling, endangered | the next rung of a call that runs | remind_before_due, mark_overdue, remind_overdue, declare_default |
 | endangered | decide_by | cancel_round (shortfall) |
 | refunding | none: the treasurer pays back | |
-| withdrawn, failed, settled, cancelled | closed | |
+| withdrawn, failed, settled, cancelled | closed, until money comes back | |
 
 Steps: `notify` (treasurer, secretariat, board, members by the hundred) and `tell` to `proposal/extend-<round>`,
 `proposal/shortfall-<round>-<n>` and `member/<slug>` (suspend_for_default, lift_default).
@@ -92,7 +92,7 @@ from domain.funding_messages import (
 )
 from domain.funding_state import books_of
 from domain.kernel import Command, Event, digest_of
-from domain.reference import creditor_reference
+from domain.reference import creditor_reference, shown_reference
 from domain.register import (
     BankReferenceUsed,
     Capacity,
@@ -100,6 +100,7 @@ from domain.register import (
     CommitmentBound,
     Holding,
     MandateGranted,
+    MemberDeparted,
     MemberSuspended,
     OfficeGranted,
     OwnershipDeclared,
@@ -262,6 +263,7 @@ def test_only_the_secretariat_or_the_treasurer_opens_a_round_and_only_once() -> 
         ({"currency": "EUR"}, "wrong_currency"),
         ({"opens_at": day(-1)}, "opens_in_the_past"),
         ({"closes_at": day(1)}, "closes_before_opening"),
+        ({"closes_at": day(1_831)}, "closes_too_late"),
         ({"minimum": GOAL + 1}, "minimum_above_goal"),
         ({"budget": (BudgetLine(name="compute", amount=GOAL - 1),)}, "budget_does_not_sum"),
         ({"budget": (BudgetLine(name="a", amount=GOAL // 2), BudgetLine(name="a", amount=GOAL // 2))}, "budget_does_not_sum"),
@@ -303,6 +305,7 @@ def test_a_draft_is_amended_or_withdrawn_until_pledging_starts() -> None:
 def test_a_new_pledge_replaces_the_former_and_the_same_again_is_old_news() -> None:
     story = pledging().when(Pledge(member="ada", amount=100_000), by="rep-ada").then(PledgeMade(member="ada", amount=100_000))
     story.when(Pledge(member="ada", amount=100_000), by="rep-ada").then()
+    story.when(Pledge(member="ada", amount=100_000, condition="if the data is open"), by="rep-ada").followed_by("pledge_made")
     story = story.when(Pledge(member="ada", amount=300_000, condition="if the data is open"), by="rep-ada").followed_by("pledge_made")
     assert money(story, "pledged") == 300_000
 
@@ -321,6 +324,14 @@ def test_pledges_are_taken_from_the_opening_to_the_close_only() -> None:
     opened().when(ask, by="rep-ada").refused("pledging_not_started")
     pledging().when(ask, by="rep-ada", at=day(10)).refused("pledging_closed")
     committed().when(ask, by="rep-ada").refused("pledging_closed")
+
+
+def test_the_instant_decides_whether_pledging_has_started_and_not_the_timer() -> None:
+    story = opened().when(Pledge(member="ada", amount=100_000), by="rep-ada", at=day(1))
+    story.followed_by("pledging_started", "pledge_made").owes("notify", "notice:pledging:1")
+    story.when(StartPledging()).then()
+    late = opened().when(AmendRound(**terms(title="x")), by="sam", at=day(1)).refused("pledging_started")
+    late.when(WithdrawRound(), by="sam").refused("pledging_started")
 
 
 def test_only_representatives_of_active_members_pledge() -> None:
@@ -459,11 +470,31 @@ def test_a_call_gives_the_charters_notice_and_falls_due_at_the_end_of_a_business
     story.when(CallTranche(tranche=1), by="tess").then()
 
 
+def test_every_called_member_is_told_its_amount_and_its_reference_and_sees_them() -> None:
+    story = paid(called(), "ada", 130_000)
+    step = story.state.owed["notice:call:1:1"]
+    reference = shown_reference(creditor_reference(story.stream, "bel"))
+    assert step.data["each"]["member:bel"] == {"amount": "USD 1,000.00", "reference": reference}
+    text = FUNDING.describe(story.state.state).text
+    assert f"| bel | USD 1,000.00 | 2026-11-26 | {reference} |" in text
+    assert "| ada |" not in text
+    due = story.due().state.owed["notice:capital-call-due:1:1"].data["each"]
+    assert due["member:bel"] == {"amount": "USD 1,000.00", "reference": reference}
+    story = all_paid(story, 100_000, "bel", "cyd", "dov").when(RELEASE).when(CallTranche(tranche=2), by="tess")
+    assert story.state.owed["notice:call:2:1"].data["each"]["member:ada"]["amount"] == "USD 1,200.00", "its credit pays a part"
+    many = [f"m{number:02}" for number in range(30)]
+    story = Story.of(FUNDING, "round/atlas-1", with_members(founded(rules()), *many)).when(OpenRound(**terms()), by="sam").due()
+    story = pledged(story, **dict.fromkeys(many, 33_000)).due().when(CallTranche(tranche=1), by="tess")
+    assert "10 more owe." in FUNDING.describe(story.state.state).text
+
+
 def test_a_due_day_without_business_or_with_too_little_notice_is_refused() -> None:
     story = committed()
     story.when(CallTranche(tranche=1, due=date(2026, 11, 28)), by="tess").refused("not_a_business_day")
     story.when(CallTranche(tranche=1, due=date(2026, 12, 25)), by="tess").refused("not_a_business_day")
     story.when(CallTranche(tranche=1, due=date(2026, 11, 25)), by="tess").refused("notice_too_short")
+    for due in (date(2027, 11, 15), date.max):
+        story.when(CallTranche(tranche=1, due=due), by="tess").refused("due_too_late")
     story.when(CallTranche(tranche=1, due=date(2026, 11, 26)), by="tess").followed_by("tranche_called", *["debt_stated"] * 4)
 
 
@@ -604,6 +635,15 @@ def test_the_ladder_reminds_marks_overdue_warns_and_declares_the_default() -> No
     story.when(DeclareDefault(call=9)).then()
 
 
+def test_only_what_is_past_its_due_day_is_overdue_and_once() -> None:
+    story = all_paid(called(minimum=1), 100_000, "ada", "bel", "cyd").when(RELEASE)
+    story = until(story.when(CallTranche(tranche=2, due=date(2027, 1, 15)), by="tess"), "declare_default")
+    assert money(story, "debt", "dov") == 250_000
+    assert money(story, "overdue") == 100_000
+    cured = paid(story, "dov", 110_000)
+    assert money(cured, "overdue") == 0
+
+
 def test_paying_within_the_cure_period_cures_only_with_the_interest() -> None:
     story = until(all_paid(called(), 100_000, "ada", "bel", "cyd"), "mark_overdue")
     late = paid(story, "dov", 100_000, on=story.at.date())
@@ -734,7 +774,7 @@ def test_the_minimum_is_tested_after_every_loss_of_money() -> None:
     story = endangered().owes("tell", "tell:proposal:shortfall-atlas-1-1")
     assert story.phase == "endangered"
     motion = next(step for step in story.steps if step.kind == "tell" and step.key.startswith("tell:proposal")).data["command"]["motion"]
-    assert motion["command"] == {"kind": "reduce_goal", "goal": 550_000, "minimum": 550_000}
+    assert motion["command"] == {"kind": "reduce_goal", "goal": 550_000, "minimum": 550_000, "cause": "shortfall"}
     assert motion["otherwise"] == {"kind": "cancel_round", "cause": "shortfall"}
     story = all_paid(story, 25_000, "ada", "bel")
     story = story.when(RELEASE)
@@ -748,6 +788,31 @@ def test_a_vote_makes_the_run_smaller_and_the_round_goes_on() -> None:
     story = mandated(story, ReduceGoal(goal=550_000, minimum=550_000)).followed_by("mandate_exercised", "goal_reduced", "minimum_restored")
     assert story.phase == "calling"
     assert dict(story.state.state.books.budget) == {"compute": 440_000, "data": 110_000}
+
+
+def test_a_smaller_goal_cancels_what_it_will_not_call_in_proportion() -> None:
+    story = mandated(called(minimum=1), ReduceGoal(goal=500_000, minimum=1))
+    story.followed_by("mandate_exercised", "goal_reduced", *["commitment_bound"] * 4)
+    assert [money(story, "committed", member) for member in MEMBERS] == [125_000] * 4
+    assert dict(story.register.commitments["ada"]) == {"round/atlas-1": 125_000}
+    story = all_paid(story, 100_000).when(RELEASE).when(CallTranche(tranche=2), by="tess")
+    assert money(story, "called") == 500_000
+    assert money(story, "uncalled") == 0
+
+
+def test_a_smaller_budget_keeps_what_is_spent_on_each_line() -> None:
+    story = all_paid(all_paid(called(minimum=1), 100_000).when(RELEASE).when(CallTranche(tranche=2), by="tess"), 150_000)
+    story = ordered(story, amount=600_000).when(RecordSpending(spending="gpu-1", reference="OUT"))
+    story = mandated(story, ReduceGoal(goal=700_000, minimum=1))
+    assert dict(story.state.state.books.budget) == {"compute": 650_000, "data": 50_000}
+
+
+def test_a_smaller_run_that_a_shortfall_asked_for_is_old_news_once_the_shortfall_is_over() -> None:
+    story = endangered().when(JoinLate(member="eli", amount=200_000), by="rep-eli")
+    mandated(story, ReduceGoal(goal=550_000, minimum=550_000, cause="shortfall")).followed_by("mandate_exercised")
+    mandated(endangered(), ReduceGoal(goal=550_000, minimum=550_000, cause="shortfall")).followed_by(
+        "mandate_exercised", "goal_reduced", "minimum_restored"
+    )
 
 
 def test_the_goal_falls_neither_below_what_is_spent_nor_below_its_minimum_and_never_rises() -> None:
@@ -811,7 +876,9 @@ def test_a_delivery_counts_by_the_rate_card_once_accepted_for_what_is_owed_first
     story = called().when(delivery(quantity=600), by="rep-ada").followed_by("in_kind_delivered").owes("notify", f"notice:delivery:{PROOF}")
     assert money(story, "cleared") == 0
     story.when(delivery(quantity=600), by="rep-ada").then()
-    story = story.when(AcceptInKind(evidence=PROOF), by="sam").followed_by("in_kind_accepted", "debt_stated", "contribution_cleared")
+    story = story.when(AcceptInKind(evidence=PROOF), by="sam").followed_by(
+        "in_kind_accepted", "evidence_used", "debt_stated", "contribution_cleared"
+    )
     assert money(story, "debt", "ada") == 0
     assert money(story, "cleared", "ada") == money(story, "called", "ada") == 150_000, "beyond the call it is called and paid at once"
     assert money(story, "held") == 0
@@ -850,6 +917,14 @@ def test_a_rejection_is_final_for_its_evidence_and_nobody_judges_his_own_deliver
     story.when(RejectInKind(evidence=PROOF, reason="again"), by="sam").then()
     story.when(AcceptInKind(evidence=PROOF), by="sam").refused("delivery_rejected")
     story.when(delivery(quantity=1_000, evidence=OTHER_PROOF), by="rep-ada").followed_by("in_kind_delivered")
+
+
+def test_what_one_evidence_shows_counts_once_in_all_rounds() -> None:
+    counted = called().when(delivery(), by="rep-ada").when(AcceptInKind(evidence=PROOF), by="sam")
+    other = replace(called(), register=counted.register)
+    other.when(delivery(), by="rep-ada").refused("evidence_used")
+    pending = called().when(delivery(), by="rep-ada")
+    replace(pending, register=counted.register).when(AcceptInKind(evidence=PROOF), by="sam").refused("evidence_used")
 
 
 # ---------------------------------------------------------------- late joiners and replacements
@@ -959,6 +1034,19 @@ def test_another_member_stands_in_for_a_defaulted_commitment_called_or_not() -> 
     assert money(story, "debt", "dov") == 100 * (story.at.date() - date(2026, 11, 26)).days, "the interest stays the defaulter's"
 
 
+def test_a_later_default_of_a_member_is_taken_over_anew_and_by_its_own_group_within_its_share() -> None:
+    story = until(all_paid(called(rules(funding__share_cap=2_500), minimum=1), 100_000, "ada", "bel", "cyd"), "declare_default")
+    story = knowing(story, OwnershipDeclared(member="eli", holdings=(Holding(holder="dov", fraction=9_000),)))
+    take = TakeOver(member="eli", defaulter="dov", amount=50_000)
+    story = story.when(take, by="rep-eli").when(RELEASE)
+    assert money(story, "committed", "eli") == 50_000
+    story = paid(everybody_pays(story), "dov", 10_000).when(CallTranche(tranche=2), by="tess")
+    assert money(story, "in_default") == 0
+    story = until(story, "declare_default").when(take, by="rep-eli")
+    assert "commitment_taken_over" in {event.kind for event in story.answer}
+    assert money(story, "committed", "eli") == 100_000
+
+
 def test_only_defaulted_commitments_are_taken_over_and_by_members_in_good_order() -> None:
     story = called()
     story.when(TakeOver(member="eli", defaulter="ada", amount=100), by="rep-eli").refused("not_in_default")
@@ -993,6 +1081,8 @@ def test_a_member_leaves_before_a_decision_that_it_opposed_takes_effect() -> Non
     assert money(story, "uncalled", "ada") == 0
     assert money(story, "debt", "ada") == 100_000, "what was called stays owed"
     story.when(EXIT, by="rep-ada").then()
+    of_the_run = opposed(called(), no=("ada",), concerns="run/atlas-1").when(EXIT, by="rep-ada")
+    of_the_run.followed_by("commitment_released", "commitment_bound")
 
 
 def test_a_member_does_not_leave_after_it_voted_yes_or_not_at_all_or_too_late() -> None:
@@ -1101,6 +1191,14 @@ def ordered(story: Story, name: str = "gpu-1", amount: int = 100_000) -> Story:
     return spending(story, name, amount).when(ApproveSpending(spending=name), by="theo").followed_by("spending_approved")
 
 
+def test_nobody_proposes_or_signs_a_payment_to_a_member_that_he_speaks_for() -> None:
+    story = paid(called(), "ada", 100_000)
+    ask = ProposeSpending(spending="bel-1", line="compute", amount=1_000, payee="member:bel")
+    speaks = [RepresentativeSeated(member="bel", person=person, capacity=Capacity.ALTERNATE, at=day(0)) for person in ("tess", "theo")]
+    knowing(story, speaks[0]).when(ask, by="tess").refused("own_payment")
+    knowing(story.when(ask, by="tess"), speaks[1]).when(ApproveSpending(spending="bel-1"), by="theo").refused("own_payment")
+
+
 def test_approved_spending_orders_its_payment_from_the_treasury_once() -> None:
     story = ordered(paid(called(), "ada", 100_000))
     (order,) = (step.data for step in story.steps if step.data.get("command", {}).get("kind") == "order_payment")
@@ -1164,6 +1262,26 @@ def test_a_payment_under_way_outlives_the_round_and_is_returned_to_the_members_w
     assert (done.phase, money(done, "held")) == ("cancelled", 0)
     story = story.when(ReleaseSpending(spending="gpu-1"))
     assert (story.phase, money(story, "credit"), money(story, "held")) == ("refunding", 100_000, 100_000)
+
+
+def test_money_that_comes_back_after_the_round_had_closed_opens_it_again_for_its_members() -> None:
+    story = all_paid(called(tranches=(Tranche(name="all", fraction=10_000),), budget=(BudgetLine(name="compute", amount=GOAL),)), 250_000)
+    story = ordered(story, amount=GOAL).when(RecordSpending(spending="gpu-1", reference="OUT")).when(SettleRound(), by="tess")
+    assert story.phase == "settled"
+    story = story.when(ReturnSpending(spending="gpu-1", reference="IN")).followed_by(
+        "round_reopened", "spending_returned", "bank_reference_used"
+    )
+    assert (story.phase, money(story, "held"), money(story, "reserved")) == ("refunding", GOAL, GOAL)
+    again = story.when(RecordSpending(spending="gpu-1", reference="OUT-2"))
+    assert again.phase == "settled"
+    story = story.when(ReleaseSpending(spending="gpu-1"))
+    assert {money(story, "credit", member) for member in MEMBERS} == {250_000}
+    for member in MEMBERS:
+        story = refunded(story, member)
+    assert story.phase == "settled"
+    back = refund_of(story, "ada").model_dump(exclude={"kind", "reference"})
+    story = story.when(ReturnRefund(**back, reference="IN-2")).followed_by("round_reopened", "refund_returned", "bank_reference_used")
+    assert (story.phase, money(story, "held")) == ("refunding", 250_000)
 
 
 def test_a_refund_that_comes_back_is_on_its_way_and_one_given_up_is_credit() -> None:
@@ -1338,6 +1456,23 @@ def test_a_round_settles_only_when_all_is_called_and_cleared_and_nothing_is_rese
     assert FUNDING.describe(story.state.state).waits_for == ("office:treasurer",)
     story.when(SettleRound(), by="tess").then()
     assert turned_away(paid(story, "ada", 1, reference="LATE").then(), "LATE")
+
+
+def test_no_round_settles_while_somebody_owes_who_can_still_pay() -> None:
+    story = all_paid(called(minimum=1, tranches=(Tranche(name="all", fraction=10_000),)), 250_000, "ada", "bel", "cyd")
+    story = all_paid(until(story, "declare_default"), 62_500, "ada", "bel", "cyd")
+    story.when(SettleRound(), by="tess").refused("default_open")
+    assert everybody_pays(story).when(SettleRound(), by="tess").refusal is None
+    gone = knowing(story, MemberDeparted(member="dov", cause="expelled", at=story.at)).when(SettleRound(), by="tess")
+    assert gone.phase == "refunding"
+
+
+def test_no_round_settles_before_every_delivery_is_judged() -> None:
+    story = all_paid(called(tranches=(Tranche(name="all", fraction=10_000),)), 250_000, "bel", "cyd", "dov")
+    story = paid(story.when(delivery(quantity=1_000), by="rep-ada"), "ada", 250_000)
+    story.when(SettleRound(), by="tess").refused("delivery_open")
+    judged = story.when(RejectInKind(evidence=PROOF, reason="too late"), by="sam").when(SettleRound(), by="tess")
+    assert judged.phase == "refunding"
 
 
 def test_a_round_that_spent_everything_closes_at_once() -> None:

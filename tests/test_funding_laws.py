@@ -36,6 +36,7 @@ from domain.funding_messages import (
     ExitRound,
     ExtendRound,
     FailRound,
+    GoalReduced,
     InKindAccepted,
     InterestShared,
     JoinLate,
@@ -149,6 +150,8 @@ class Ledger:
                 forgiven = sum(part.principal for part in settled)
                 self.cancelled[member] += uncalled + forgiven
                 self.called[member] -= forgiven
+            case GoalReduced(cancelled=cancelled):
+                self.cancelled.update(cancelled)
             case PaymentRecorded(member=member, amount=amount, settled=settled, credited=credited):
                 self.received[member] += amount
                 assert self._cleared(member, settled) + credited == amount
@@ -357,8 +360,8 @@ class Rounds(RuleBasedStateMachine):
         if after.refusal is not None:
             assert after.refusal.remedy
             return False
-        news = [event for event in after.answer if event.kind != "mandate_exercised"]
-        assert not (was_over and news), "nothing happens after the end"
+        news = [event for event in after.answer if event.kind not in {"mandate_exercised", "step_owed"}]
+        assert not was_over or not news or news[0].kind == "round_reopened", "nothing happens after the end, unless money comes back"
         for event in after.answer:
             self.ledger.note(event)
         accepted[command.kind] += bool(news)
@@ -535,6 +538,7 @@ class Rounds(RuleBasedStateMachine):
         member = MEMBERS[choice]
         self.give(JoinLate(member=member, amount=amount), f"rep-{member}")
 
+    @precondition(lambda self: bool(self.who(lambda account: account.in_default)))
     @rule(choice=st.integers(0, 5), of=st.integers(0, 5), amount=st.integers(1, 2_000), whole=st.booleans())
     def take_over(self, choice: int, of: int, amount: int, whole: bool) -> None:  # noqa: FBT001
         defaulter = self.pick(self.who(lambda account: account.in_default), of)
@@ -602,6 +606,18 @@ class Rounds(RuleBasedStateMachine):
             if spending.stage == "approved":
                 self.give(ReleaseSpending(spending=name))
         self.give(SettleRound(), "tess")
+
+    @rule(choice=st.integers(0, 5))
+    def money_comes_back(self, choice: int) -> None:
+        """A payee, or a member's bank, sends back what it was paid, also after the end."""
+        kept = self.kept
+        gone = sorted(name for name, spending in kept.spendings.items() if spending.stage == "paid") if kept else []
+        if choice < 3 and (name := self.pick(gone, choice)):
+            self.give(ReturnSpending(spending=name, reference=self.fresh("IN")))
+        made = sorted(name for name, refund in kept.refunds.items() if refund.stage == "made") if kept else []
+        if kept and choice == 4 and (name := self.pick(made, choice)):
+            refund = kept.refunds[name]
+            self.give(ReturnRefund(payment=name, member=refund.member, amount=refund.amount, reference=self.fresh("IN")))
 
     # ---- the laws
 

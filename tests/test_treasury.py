@@ -10,6 +10,7 @@ or doubted, then booked or dismissed. A payment is ordered, sending, taken, conf
 | statements_fetched | service | statements_found, import_started… | |
 | import_statement | treasurer | import_started | |
 | statement_read | service | line_booked, line_doubted, line_missed, and what each is; chunk_imported | |
+| report_read | service | payment_failed; chunk_imported | |
 | statement_refused | service | import_refused | |
 | assign_line | treasurer | line_matched | no_such_line, line_not_waiting, not_a_receipt, wrong_currency, no_such_receiver, unknown_member |
 | return_line | treasurer | payment_ordered | no_such_line, line_not_waiting, not_a_receipt |
@@ -65,12 +66,14 @@ from domain.treasury_messages import (
     LookForStatements,
     NamePayee,
     OpenAccount,
+    OrderAnswer,
     OrderPayment,
     Page,
     PaymentAccepted,
     PaymentRejected,
     Purpose,
     RecordRejection,
+    ReportRead,
     RetryPayment,
     ReturnLine,
     SendPayment,
@@ -764,6 +767,38 @@ def test_a_rejection_that_the_bank_told_later_is_recorded_by_the_treasurer() -> 
     ordered(opened()).when(ask, by="tess").refused("payment_not_sent")
     shown = imported(story, line(400_000, side="debit", end_to_end_id=own_id()), name="b")
     assert "payment_confirmed" in kinds(shown), "the statement is right"
+
+
+def reported(story: Story, *answers: OrderAnswer, order: str = "", name: str = "report") -> Story:
+    """A file turns out to be a report on the first order."""
+    story = story.when(ImportStatement(file=file(name)), by="tess")
+    (step,) = (step for step in story.steps if step.kind == "read_statement")
+    return story.when(ReportRead(step=step.key, file=file(name), order=order or sending_ids(TREASURY_STREAM, "p1", 1)[0], answers=answers))
+
+
+def test_a_rejection_that_the_bank_reports_after_it_took_the_order_fails_the_payment() -> None:
+    no = OrderAnswer(rejected=True, code="AC04")
+    story = reported(taken(sent()), no)
+    assert kinds(story) == ["chunk_imported", "payment_failed"]
+    assert (state(story).payments["p1"].reason, state(story).files[file("report")].stage) == ("AC04", "read")
+    assert kinds(reported(story, no, name="again")) == ["chunk_imported"]
+    own = OrderAnswer(end_to_end_id=own_id(), rejected=False)
+    for old_news in ((own, no), (OrderAnswer(rejected=False),), (OrderAnswer(end_to_end_id="OTHER", rejected=True),)):
+        assert kinds(reported(taken(sent()), *old_news)) == ["chunk_imported"]
+    assert kinds(reported(taken(sent()), no, order="M0")) == ["chunk_imported"]
+    assert kinds(reported(confirmed(), no)) == ["chunk_imported"], "a statement says more"
+
+
+def test_a_rejection_that_is_read_while_the_order_is_being_sent_ends_the_sending() -> None:
+    story = reported(sent(), OrderAnswer(rejected=True, code="AC04"))
+    assert kinds(story) == ["chunk_imported", "payment_failed"]
+    assert not [step for step in story.steps if step.kind == "send_payment"]
+
+
+def test_the_treasurer_is_told_of_what_the_bank_sent_and_nobody_reads() -> None:
+    story = opened().due().when(StatementsFetched(step="fetch:1", aside=("x.xml: a notification, which is not read",)))
+    (told_of,) = (step for step in story.steps if step.kind == "notify")
+    assert "x.xml" in told_of.data["facts"]["reason"]
 
 
 def test_no_rejection_is_recorded_of_an_order_that_the_bank_may_still_get() -> None:
