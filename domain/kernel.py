@@ -193,17 +193,20 @@ YEARS: Final = range(2000, 2200)
 """In which a command names instants and days: every period that a charter knows can be counted from them, forth and back."""
 
 
-def _days_in(value: Any) -> Iterator[date]:
-    if isinstance(value, date):
-        yield value
-    elif isinstance(value, BaseModel):
-        for each in value.__dict__.values():
-            yield from _days_in(each)
-    elif isinstance(value, (tuple, frozenset)):
-        for each in value:
-            yield from _days_in(each)
-    elif isinstance(value, Mapping):
-        yield from _days_in(tuple(value.values()))
+def _days_in(message: Message) -> Iterator[date]:
+    inside: list[Any] = list(message.__dict__.values())
+    while inside:
+        value = inside.pop()
+        if isinstance(value, (str, int)):
+            continue
+        if isinstance(value, date):
+            yield value
+        elif isinstance(value, Message):
+            inside += value.__dict__.values()
+        elif isinstance(value, Mapping):
+            inside += value.values()
+        elif isinstance(value, (tuple, frozenset)):
+            inside += value
 
 
 class Command(Message):
