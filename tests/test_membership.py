@@ -834,6 +834,14 @@ def test_a_member_seats_and_unseats_who_speaks_for_it() -> None:
     assert [term.person for term in story.register.representatives("helio", day(10))] == ["grace", "alan"]
 
 
+def test_who_is_unseated_by_another_hears_of_it_himself() -> None:
+    story = member().when(UnseatRepresentative(person="ada"), by="sam")
+    (told,) = (step.data["to"] for step in story.steps if step.key.startswith("notice:unseated:ada"))
+    assert told == ["ada", "member:helio"]
+    resigned = member().when(UnseatRepresentative(person="ada"), by="ada")
+    assert not any(step.key.startswith("notice:unseated") for step in resigned.steps)
+
+
 def test_seating_or_unseating_somebody_again_changes_nothing() -> None:
     member().when(SeatRepresentative(person="ada", public_key=KEY), by="ada").then()
     member().when(SeatRepresentative(person="alan", capacity=Capacity.ALTERNATE), by="sam").then()
@@ -974,7 +982,8 @@ def test_more_than_half_of_a_company_shares_its_holders_seat() -> None:
     control = (Holding(holder="nova", fraction=5_001),)
     story = story.when(DeclareOwnership(holdings=half), by="ada").followed_by("ownership_declared", "screening_started")
     assert story.register.seat_of("helio") == "helio"
-    story = story.when(DeclareOwnership(holdings=control), by="ada").followed_by("ownership_declared")
+    story = story.when(DeclareOwnership(holdings=control), by="ada").followed_by("ownership_change_asked")
+    story = story.when(ConfirmOwnership(holdings=control), by="cora").followed_by("ownership_declared")
     assert story.register.related("nova") == ("helio", "nova")
     assert len(story.register.seats()) == 1
 
@@ -1056,11 +1065,33 @@ def test_a_member_makes_no_second_vote_by_its_own_word_alone() -> None:
     story.when(DeclareOwnership(holdings=(Holding(holder="nova", fraction=6_000),)), by="ada").followed_by("ownership_declared")
 
 
-@pytest.mark.parametrize("fewer", [(), (Holding(holder="sol", fraction=6_000),), (Holding(holder="nova", fraction=5_999),)], ids=len)
-def test_dropping_renaming_or_reducing_a_holder_waits_for_a_second_person(fewer: tuple[Holding, ...]) -> None:
+@pytest.mark.parametrize("fewer", [(), (Holding(holder="sol", fraction=6_000),), (Holding(holder="nova", fraction=5_000),)])
+def test_dropping_renaming_or_reducing_a_controlling_holder_waits_for_a_second_person(fewer: tuple[Holding, ...]) -> None:
     owned().when(DeclareOwnership(holdings=fewer), by="ada").followed_by("ownership_change_asked")
-    more = (Holding(holder="nova", fraction=6_001), Holding(holder="sol", fraction=1))
-    owned().when(DeclareOwnership(holdings=more), by="ada").followed_by("ownership_declared", "screening_started")
+    other = (Holding(holder="nova", fraction=5_001), Holding(holder="sol", fraction=1))
+    owned().when(DeclareOwnership(holdings=other), by="ada").followed_by("ownership_declared", "screening_started")
+
+
+def test_a_member_binds_no_other_member_to_it_by_its_own_word_alone() -> None:
+    sol = OwnershipDeclared(member="nova", holdings=(Holding(holder="sol", fraction=9_000),))
+    story = member(noted(with_members(founded(), "nova"), sol))
+    for holder in ("nova", "sol"):
+        story.when(DeclareOwnership(holdings=(Holding(holder=holder, fraction=6_000),)), by="ada").followed_by("ownership_change_asked")
+    alone = DeclareOwnership(holdings=(Holding(holder="luna", fraction=6_000),))
+    story.when(alone, by="ada").followed_by("ownership_declared", "screening_started")
+
+
+def test_an_owner_who_may_be_listed_comes_or_goes_by_no_word_of_the_member_alone() -> None:
+    evil = (Holding(holder="evil-corp", fraction=2_000),)
+    story = member(holdings=evil).when(Rescreen(), by="sam").when(screening(97, "EVIL CORP", number=2))
+    story.when(DeclareOwnership(holdings=()), by="ada").followed_by("ownership_change_asked")
+    story = story.when(JudgeScreening(verdict="confirm", reason="it is"), by="cora")
+    story.when(DeclareOwnership(holdings=()), by="ada").followed_by("ownership_change_asked")
+
+
+def test_the_voters_read_who_owns_the_applicant() -> None:
+    story = voting(holdings=(Holding(holder="luna", fraction=1_005), Holding(holder="sol", fraction=6_000)))
+    assert "sol 60.00 %, luna 10.05 %" in story.state.owed["tell:admission"].data["command"]["text"]
 
 
 def test_an_officer_binds_no_member_to_another_by_his_word_alone() -> None:
@@ -1151,7 +1182,7 @@ def test_a_new_hit_takes_no_rights_until_a_person_confirms_it() -> None:
 
 
 def test_a_screening_that_passes_judges_no_hit_that_waits_for_a_person() -> None:
-    story = hit_again(member()).when(DeclareOwnership(holdings=(Holding(holder="sol", fraction=1),)), by="ada")
+    story = hit_again(voting()).when(DeclareOwnership(holdings=(Holding(holder="sol", fraction=1),)), by="ada")
     story = story.when(screening(0, number=3)).followed_by("step_carried_out", "screening_passed")
     story.when(Rescreen(), by="sam").refused("not_in_this_phase")
     story.when(JudgeScreening(verdict="clear", reason="a namesake"), by="cora").followed_by("screening_judged")
@@ -1164,7 +1195,8 @@ def test_of_two_screenings_the_later_one_counts() -> None:
 
 
 def test_every_hit_is_told_and_judged_by_itself_the_oldest_first() -> None:
-    story = hit_again(member()).when(DeclareOwnership(holdings=(Holding(holder="evil-corp", fraction=1),)), by="ada")
+    evil = (Holding(holder="evil-corp", fraction=1),)
+    story = hit_again(member()).when(DeclareOwnership(holdings=evil), by="ada").when(ConfirmOwnership(holdings=evil), by="sam")
     story = story.when(screening(91, "EVIL CORP", number=3)).owes("notify", "notice:screening-hit:screen:3")
     story = story.when(JudgeScreening(verdict="clear", reason="a namesake"), by="cora").followed_by("screening_judged")
     assert [waiting.match for waiting in story.state.state.identity.vetting.hits] == ["EVIL CORP"]
