@@ -3,35 +3,37 @@
 States: unapplied, screening, review, voting, signing, paying, active, suspended, leaving; ended as rejected, lapsed,
 withdrawn, left, terminated or expelled.
 
-| command | by whom | events | refusals (besides office_required, not_a_representative, service_only, not_in_this_phase) |
+| command | by whom | events | refusals (besides office_required, not_a_representative, representative_required, service_only, not_in_this_phase) |
 | --- | --- | --- | --- |
-| apply | a representative named, the secretariat | application_received, legal_entity_named, ownership_declared, representative_seated…, key_enrolled… | handle_taken, handle_too_long, person_taken, representative_named_twice, entity_known, more_than_the_whole, holder_named_twice (`membership`), unknown_tier (`tiers`), tier_full (`tiers.<tier>`) |
-| withdraw_application | a representative | representative_unseated…, legal_entity_released, application_ended | |
-| screening_completed | the service | screening_passed, or screening_hit; suspension_lifted, member_reinstated | |
-| judge_screening | a compliance reviewer | screening_judged, application_ended, member_suspended, suspension_lifted, member_reinstated | own_case, reason_missing (`membership`) |
+| apply | a person named in it, the secretariat | application_received, legal_entity_named, ownership_declared, representative_seated…, key_enrolled… | handle_taken, handle_too_long, handle_of_a_holder, person_taken, representative_named_twice, representative_missing, entity_known, more_than_the_whole, holder_named_twice, holder_known_otherwise (`membership`), unknown_tier (`tiers`), tier_full (`tiers.<tier>`) |
+| withdraw_application | a representative | representative_unseated…, key_revoked…, legal_entity_released, application_ended, dues_closed | |
+| screening_completed | the service | screening_passed, or screening_hit; member_activated, suspension_lifted, member_reinstated | list_stale (`membership.list_age_days`), list_too_short (`membership.list_entries`), list_ahead (`membership`) |
+| judge_screening | a compliance reviewer | screening_judged; application_ended, member_activated, member_suspended, suspension_lifted, member_reinstated | own_case, reason_missing (`membership`) |
 | rescreen | the secretariat, a compliance reviewer | screening_started | |
-| admit, decline | a passed proposal | applicant_admitted, application_ended | no_mandate (`decisions`) |
-| sign_agreement | a representative | agreement_signed | other_agreement (`membership.agreement`) |
-| countersign_agreement | the secretariat, the board | agreement_countersigned, dues_invoiced, payment_expected, member_activated where nothing is to be paid | own_case (`membership.agreement`) |
+| admit, decline | a passed proposal | applicant_admitted, tier_reserved; application_ended | no_mandate (`decisions`), unknown_tier (`tiers`), tier_full (`tiers.<tier>`) |
+| sign_agreement | a representative | agreement_signed | other_agreement (`membership.agreement`), too_late (`membership`) |
+| countersign_agreement | the secretariat, the board | agreement_countersigned, dues_invoiced, payment_expected, member_activated where nothing is to be paid | own_case (`membership.agreement`), too_late (`membership`) |
 | record_dues_payment | the treasury | dues_paid, bank_reference_used, member_activated, suspension_lifted, member_reinstated | other_currency (`currency`), reference_used, value_date_ahead (`membership`) |
 | reverse_dues_payment | the treasury | dues_reversed, bank_reference_used | |
 | agree_payment_plan | the treasurer | payment_plan_agreed | plan_too_long (`membership.payment_plan_days`) |
 | suspend_for_default, lift_default | the service | member_suspended; suspension_lifted, member_reinstated | |
-| seat_representative, unseat_representative | a representative, the secretariat | representative_seated, key_enrolled, suspension_lifted, member_reinstated; representative_unseated, seat_vacated | person_taken (`membership`) |
-| declare_ownership | a representative, the secretariat | ownership_declared | more_than_the_whole, holder_named_twice (`membership`) |
-| change_tier | a representative | tier_change_asked | unknown_tier (`tiers`), tier_full (`tiers.<tier>`) |
+| seat_representative | a representative; on a vacant seat the secretariat or the board; for his own key who is seated | representative_seated, key_enrolled, seat_vacated, suspension_lifted, member_reinstated | person_taken, key_of_another, seat_not_vacant, second_person_required, too_many_speakers (`membership`) |
+| unseat_representative | himself, a representative, the secretariat | representative_unseated, key_revoked…, seat_vacated | |
+| declare_ownership | a representative, the secretariat | ownership_declared, screening_started; or ownership_change_asked | more_than_the_whole, holder_named_twice, holder_known_otherwise (`membership`) |
+| confirm_ownership | the secretariat, a compliance reviewer; of an officer's declaration a representative | ownership_declared, screening_started | no_such_declaration, second_person_required, own_case (`membership`) |
+| change_tier | a representative | tier_change_asked, tier_reserved | unknown_tier (`tiers`), tier_full (`tiers.<tier>`) |
 | give_notice | a representative | departure_begun, member_departing | |
 | expel | a passed proposal | departure_begun, member_departing | no_mandate (`decisions`) |
 
 | deadline | comes | events |
 | --- | --- | --- |
-| lapse_application | `application_days` after applying, and `signing_days` after the admission while it is not signed | application_ended |
-| issue_invoice | a year after the last one | tier_changed, dues_invoiced |
+| lapse_application | `application_days` after applying, and `signing_days` after the admission while it is not signed | application_ended, dues_closed |
+| issue_invoice | a year after the last one was due to be issued | tier_changed, dues_invoiced |
 | climb_ladder | 60, 75, 90 and 105 days after the due date | rung_reached, member_suspended, departure_begun, member_departing |
 | suspend_vacancy | `vacancy_days` after the last representative left | member_suspended |
-| end_membership | at the end of the notice, then weekly while something called is owed | member_departed, or run_off_continued |
+| end_membership | at the end of the notice, then every `run_off_days` while something is owed | member_departed, legal_entity_released, dues_closed; or run_off_continued |
 
-Steps: `screen` (the applicant and its owners), `tell` (the proposal to admit; the rounds of one who leaves; the treasury, when money is not taken), `notify`.
+Steps: `screen` (the applicant and its owners), `tell` (the proposal to admit; the rounds and releases of one who leaves; the treasury, when money is not taken), `notify`.
 """
 
 from __future__ import annotations

@@ -110,7 +110,7 @@ class World:
                 self.give(member, found, SERVICE)
 
     def join(self, member: str, holdings: tuple[Holding, ...]) -> None:
-        """From the application to the first dues."""
+        """From the application to the first dues, which make it a member once they are paid."""
         representative, alternate = f"{member}-1", f"{member}-2"
         delegates = (
             Delegate(person=representative, public_key=key(representative)),
@@ -126,7 +126,6 @@ class World:
         self.mandate(member, Admit())
         self.give(member, SignAgreement(agreement=charter().membership.agreement), representative)
         self.give(member, CountersignAgreement(), "bo")
-        self.pay(member, FEE)
 
     def pay(self, member: str, amount: int) -> None:
         self.movements += 1
@@ -265,6 +264,7 @@ def played(chance: Random) -> Counter[str]:
     world = World()
     for name in MEMBERS[:3]:
         world.join(name, holdings(chance))
+        world.pay(name, chance.choice((1, FEE)))
     for _ in range(chance.randint(15, 60)):
         act(world, chance.choice(MEMBERS), chance)
     world.pass_days(800)
