@@ -30,6 +30,7 @@ from activities.artifacts import Told, Unfit, opened, working
 from activities.missing import explained
 from activities.outside import CarryOut, Outcome, failed
 from domain.kernel import Step
+from domain.money import SAFE
 from domain.telemetry import Reading, observe
 from domain.training_messages import RANGES, FollowTelemetry, TelemetryReported
 
@@ -272,9 +273,9 @@ def _object(line: bytes) -> Mapping[str, Any] | None:
 
 
 def _integer(text: str) -> int | None:
-    """A whole number, also written as `1e6` or `12.0`; at most 10^18."""
+    """A whole number, also written as `1e6` or `12.0`; at most 2^53 - 1."""
     number = _decimal(text.replace(",", ""))
-    if number is None or number != number.to_integral_value() or not 0 <= number <= 10**18:
+    if number is None or number != number.to_integral_value() or not 0 <= number <= SAFE:
         return None
     return int(number)
 
