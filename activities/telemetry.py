@@ -387,7 +387,7 @@ def _object(line: bytes) -> Mapping[str, Any] | None:
 
 
 def _integer(text: str) -> int | None:
-    """A whole number, also written as `1e6` or `12.0`; at most 10^18."""
+    """A whole number, also written as `1e6` or `12.0`; at most 2^53 - 1."""
     number = _decimal(text.replace(",", ""))
     if number is None or not 0 <= number <= MOST_TOKENS or number != number.to_integral_value():
         return None
