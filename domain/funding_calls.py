@@ -246,14 +246,16 @@ def _undone(state: Live | Refunding, command: ReversePayment, receipt: Receipt, 
     """What the payment had settled, and of its credit what is left or has settled something since; none when some of it went back."""
     books, member = state.books, receipt.member
     account = books.accounts[member]
-    told = {"member": member, "amount": receipt.amount, "reference": command.reference, "original": command.original}
+    whole = PaymentReversed(
+        member=member, amount=receipt.amount, reference=command.reference, original=command.original, credit=receipt.amount, uncleared=0
+    )
     if isinstance(state, Refunding):
         credit = min(account.figures.credit, receipt.amount)
         brought = account.figures.received + account.figures.earned - account.figures.refunded - account.figures.refunding
         lost = receipt.amount - credit
         if receipt.amount > brought or lost > account.figures.cash - account.figures.returned:
             return None
-        return PaymentReversed(**told, credit=credit, uncleared=lost)
+        return whole.model_copy(update={"credit": credit, "uncleared": lost})
     credit = min(account.figures.credit, receipt.credited)
     applied, since = split(account.applied, receipt.credited - credit)
     undone = (*receipt.settled, *since)
@@ -261,7 +263,8 @@ def _undone(state: Live | Refunding, command: ReversePayment, receipt: Receipt, 
     if credit + principal + interest < receipt.amount:
         return None
     dues = owed_again(books, account.dues, undone, terms_of(context, books).default_interest)
-    return PaymentReversed(**told, credit=credit, uncleared=principal, interest=interest, undone=undone, applied=applied, dues=dues)
+    parts = {"credit": credit, "uncleared": principal, "interest": interest, "undone": undone, "applied": applied, "dues": dues}
+    return whole.model_copy(update=parts)
 
 
 def _reopened(books: Books, undone: PaymentReversed, context: Context) -> tuple[CallReopened, ...]:

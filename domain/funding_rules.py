@@ -48,7 +48,7 @@ from domain.funding_state import (
     Withdrawn,
     evolve,
 )
-from domain.kernel import Command, MemberId, Refused, Step, notify, slug_of, tell
+from domain.kernel import Command, MemberId, Refused, Step, notify, slug_of, tell, with_own_facts
 from domain.money import display
 from domain.process import Context, StepOwed, owe
 from domain.reference import creditor_reference, shown_reference
@@ -181,9 +181,10 @@ def notices(
     told = sorted(members)
     for start in range(0, len(told), AT_A_TIME):
         some = told[start : start + AT_A_TIME]
-        own = {f"member:{member}": each[member] for member in some if member in each} if each else None
         to = tuple(f"member:{member}" for member in some)
-        yield owe(notify(template, to, key=f"notice:{key}:{start // AT_A_TIME + 1}", each=own, **facts))
+        notice = notify(template, to, key=f"notice:{key}:{start // AT_A_TIME + 1}", **facts)
+        own = {f"member:{member}": each[member] for member in some if member in each} if each else {}
+        yield owe(with_own_facts(notice, own) if own else notice)
 
 
 def bills(context: Context, books: Books, owed: Mapping[MemberId, int]) -> dict[MemberId, dict[str, str]]:
@@ -312,7 +313,7 @@ def following(state: FundingState, events: Events) -> FundingState:
 def folded(state: Phase, events: Events) -> Phase:
     """The phase after these events, none of which ends the round."""
     after = following(state, events)
-    assert isinstance(after, Refunding if isinstance(state, Refunding) else Committed | Calling | Endangered)
+    assert isinstance(after, Committed | Calling | Endangered | Refunding)
     return cast(Phase, after)
 
 

@@ -237,7 +237,8 @@ def evolve(state: FundingState, event: FundingEvent) -> FundingState:
             assert isinstance(state, Committed | Calling | Endangered | Refunding)
             return replace(state, books=booked(state.books, event))
         case PaymentExpected(member=member, reference=reference):
-            books = _books(state)
+            assert isinstance(state, Committed | Calling | Endangered)
+            books = state.books
             return replace(state, books=put(books, member, replace(books.accounts[member], reference=reference)))
         case CommitmentBound() | DebtStated() | ContributionCleared() | ContributionReturned() | BankReferenceUsed() | EvidenceUsed():
             return state
