@@ -125,7 +125,7 @@ def call_tranche(state: FundingState, command: CallTranche, context: Context) ->
     earning = {member for shared in shares for member in shared.credits}
     paying = called.amounts.keys() | {member for member in earning if books.accounts[member].dues}
     events = with_credits(current, (*shares, called), paying, context)
-    each = bills(context, books, to_pay(folded(current, events).books, called.call))
+    each = bills(context, books, to_pay(called.amounts, called.call, events))
     asked = notices(
         "capital_called", called.amounts, f"call:{called.call}", each=each,
         round=context.stream, call=called.call, due_on=plan.due_on.isoformat(),
@@ -338,7 +338,7 @@ def declare_default(state: FundingState, command: DeclareDefault, context: Conte
     return (
         *concluded(current, events, {*late, *(extra.amounts if extra else ())}, context),
         *(_suspended(books, member, context) for member in fallen),
-        *_told_of_default(folded(current, events).books, call, extra, context),
+        *_told_of_default(books, call, extra, events, context),
     )
 
 
@@ -382,13 +382,13 @@ def _suspended(books: Books, member: MemberId, context: Context) -> StepOwed:
     return owe(tell(f"member/{member}", {"kind": "suspend_for_default", "source": context.stream}, key=key))
 
 
-def _told_of_default(books: Books, call: Call, extra: MakeUpCalled | None, context: Context) -> Events:
+def _told_of_default(books: Books, call: Call, extra: MakeUpCalled | None, events: Events, context: Context) -> Events:
     missing = shown(books, call.unpaid)
     staff = notify("call_defaulted", (*STAFF, "office:board"), key=f"notice:default:{call.label}", round=context.stream, unpaid=missing)
     if extra is None:
         return (owe(staff),)
     due_on = extra.schedule.due_on.isoformat()
-    each = bills(context, books, to_pay(books, extra.call))
+    each = bills(context, books, to_pay(extra.amounts, extra.call, events))
     asked = notices("make_up_called", extra.amounts, f"call:{extra.call}", each=each, round=context.stream, call=extra.call, due_on=due_on)
     return (owe(staff), *asked)
 

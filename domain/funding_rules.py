@@ -195,10 +195,13 @@ def bills(context: Context, books: Books, owed: Mapping[MemberId, int]) -> dict[
     }
 
 
-def to_pay(books: Books, number: int) -> dict[MemberId, int]:
-    """What each member that was called has still to pay of a call, with the interest reckoned so far."""
-    dues = {member: books.accounts[member].dues for member in books.calls[number].amounts}
-    return {member: sum(due.principal + due.interest for due in mine if due.call == number) for member, mine in dues.items()}
+def to_pay(charged: Mapping[MemberId, int], number: int, events: Events) -> dict[MemberId, int]:
+    """What each member has to pay of a call, when these events let credit pay a part of what it was charged."""
+    left = dict(charged)
+    for event in events:
+        if isinstance(event, CreditApplied) and event.member in left:
+            left[event.member] -= sum(part.total for part in event.settled if part.call == number)
+    return left
 
 
 def schedule(context: Context, books: Books, business_days: int, due: date | None = None) -> Schedule:
