@@ -114,7 +114,7 @@ class Movement:
     reason: Unmatched | None = None
     note: str = ""
     partner: str | None = None
-    """Of a receipt that was undone, what undid it; and the other way round."""
+    """Of a receipt that was undone, what undid it, and the other way round; of a paid movement, the payment."""
     missed: Literal["", "open", "stands", "withdrawn"] = ""
     """Whether a corrected page does not show it any more, and what the treasurer said of that."""
 
@@ -329,10 +329,10 @@ def _opened(state: Open, event: TreasuryEvent) -> Open:
         case PaymentFailed(payment=payment, reason=reason):
             return _paid(state, payment, replace(state.payments[payment], stage="failed", reason=reason), "returning")
         case PaymentConfirmed(payment=payment, attempt=attempt, line=line):
-            state = _moved(state, line, replace(state.movements[line], stage="paid"))
+            state = _moved(state, line, replace(state.movements[line], stage="paid", partner=payment))
             return _paid(state, payment, replace(state.payments[payment], stage="confirmed", reason="", shown=attempt), "sent-back")
         case PaymentReturned(payment=payment, line=line, reason=reason):
-            state = _moved(state, line, replace(state.movements[line], stage="paid"))
+            state = _moved(state, line, replace(state.movements[line], stage="paid", partner=payment))
             return _paid(state, payment, replace(state.payments[payment], stage="returned", reason=reason), "returning")
         case PaymentRenewed(payment=payment, attempt=attempt):
             renewed = replace(

@@ -14,6 +14,8 @@ or doubted, then booked or dismissed. A payment is ordered, sending, taken, conf
 | statement_refused | service | import_refused | |
 | assign_line | treasurer | line_matched | no_such_line, line_not_waiting, not_a_receipt, wrong_currency, no_such_receiver, unknown_member |
 | return_line | treasurer | payment_ordered | no_such_line, line_not_waiting, not_a_receipt |
+| match_payment | treasurer | payment_confirmed, payment_returned | no_such_line, line_not_waiting, no_such_payment, other_amount, payment_elsewhere |
+| undo_receipt | treasurer | receipt_reversed | no_such_line, line_not_waiting, not_a_debit, no_such_receipt, other_amount |
 | book_line | treasurer | line_explained | no_such_line, line_not_waiting |
 | judge_line | treasurer | line_dismissed, or line_booked and what it is; missed_line_judged | no_such_line, line_not_waiting, line_not_missed |
 | turn_away_payment | service | line_unmatched, receipt_reversed | |
@@ -64,6 +66,7 @@ from domain.treasury_messages import (
     JudgeLine,
     Line,
     LookForStatements,
+    MatchPayment,
     NamePayee,
     OpenAccount,
     OrderAnswer,
@@ -82,6 +85,7 @@ from domain.treasury_messages import (
     StatementRefused,
     StatementsFetched,
     TurnAwayPayment,
+    UndoReceipt,
     details_digest,
     payment_digest,
     sending_ids,
@@ -588,6 +592,21 @@ def test_money_taken_back_before_its_stream_turned_it_away_waits_for_nobody(firs
     story.when(assign(undo["original"]), by="tess").refused("line_not_waiting")
 
 
+def test_a_person_says_which_credit_a_debit_took_back() -> None:
+    story = imported(opened(), line(reference=ADA, bank_id="1"), line(5, bank_id="2"), line(side="debit", bank_id="9"))
+    (paid,) = told(story, "record_payment")
+    named = {movement.details.bank_id: name for name, movement in state(story).movements.items()}
+    undo = UndoReceipt(line=named["9"], original=paid["reference"], reason="the payer's bank wrote")
+    story.when(undo, by="sam").refused("office_required")
+    story.when(undo.model_copy(update={"original": named["2"]}), by="tess").refused("other_amount")
+    story.when(undo.model_copy(update={"original": named["9"]}), by="tess").refused("no_such_receipt")
+    story.when(undo.model_copy(update={"line": named["2"]}), by="tess").refused("not_a_debit")
+    story = story.when(undo, by="tess").followed_by("receipt_reversed")
+    story.when(undo, by="tess").then()
+    (told_of,) = told(story, "reverse_payment")
+    assert (told_of["original"], told_of["member"], balance(story)) == (paid["reference"], "ada", 5)
+
+
 # ---------------------------------------------------------------- payees
 
 
@@ -832,6 +851,38 @@ def test_a_payment_that_comes_back_is_told_and_paid_anew_or_given_up() -> None:
     assert len(told(renewed, "record_spending")) == 2
     story = story.when(CancelPayment(payment="p1", reason="no account"), by="tess").followed_by("payment_cancelled")
     assert told(story, "release_spending") == [{"kind": "release_spending", "spending": "gpu-1", "reason": "no account"}]
+
+
+def test_a_person_says_which_payment_a_line_without_its_id_shows() -> None:
+    story = imported(taken(sent()), line(400_015, side="debit", bank_id="OUT"), name="out")
+    (name,) = state(story).waiting
+    match = MatchPayment(line=name, payment="p1", reason="the bank's advice names it")
+    story.when(match, by="sam").refused("office_required")
+    story.when(match.model_copy(update={"payment": "p9"}), by="tess").refused("no_such_payment")
+    story = story.when(match, by="tess").followed_by("payment_confirmed")
+    story.when(match, by="tess").then()
+    assert (len(told(story, "record_spending")), state(story).free) == (1, 599_985)
+    story = imported(story, line(399_990, bank_id="BACK"), name="back", of=page("S2"))
+    (name,) = state(story).waiting
+    back = MatchPayment(line=name, payment="p1", reason="the account was closed")
+    story = story.when(back, by="tess").followed_by("payment_returned")
+    story.when(back, by="tess").then()
+    assert len(told(story, "return_spending")) == 1
+
+
+def test_a_line_shows_no_payment_that_is_larger_or_not_on_its_way() -> None:
+    for story, amount, rule in ((taken(sent()), 399_999, "other_amount"), (ordered(funded()), 400_000, "payment_elsewhere")):
+        shown = imported(story, line(amount, side="debit", bank_id="OUT"), name="out")
+        (name,) = state(shown).waiting
+        shown.when(MatchPayment(line=name, payment="p1", reason="x"), by="tess").refused(rule)
+
+
+def test_a_debit_may_show_an_attempt_that_was_given_up_too_early() -> None:
+    story = taken(sent()).when(RecordRejection(payment="p1", reason="recalled"), by="tess").when(RetryPayment(payment="p1"), by="tess")
+    story = imported(story, line(400_000, side="debit", bank_id="OUT"), name="out")
+    (name,) = state(story).waiting
+    story = story.when(MatchPayment(line=name, payment="p1", reason="the bank's advice"), by="tess").followed_by("payment_confirmed")
+    signed(story).then()
 
 
 def test_a_return_that_comes_before_its_debit_waits_for_it() -> None:
