@@ -29,7 +29,7 @@ from pydantic import ValidationError
 
 from activities.bank_xml import MESSAGES, Message, Node, Unreadable, read
 from activities.outside import plain
-from domain.money import CEILING, SAFE
+from domain.money import CEILING, MINOR_UNITS, SAFE
 from domain.reference import parse_reference
 from domain.treasury_messages import Balance, Line, Page, Side, key_of
 
@@ -42,11 +42,6 @@ LETTERS: Final = 20
 
 NO_CURRENCY: Final = "XXX"
 """ISO 4217's code for none: of a page that names no currency and holds no money."""
-
-PLACES: Final = dict.fromkeys(
-    ("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF"), 0
-) | dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3) | dict.fromkeys(("CLF", "UYW"), 4)  # fmt: skip
-"""Decimal places of the currencies that have not two (ISO 4217)."""
 
 _CONTAINERS: Final = frozenset({"Document", "BkToCstmrStmt", "Stmt", "Ntry", "NtryDtls"})
 _AMOUNT: Final = re.compile(r"\+?(?=\.?[0-9])(?P<whole>[0-9]{0,18})(?:\.(?P<fraction>[0-9]{0,9}))?")
@@ -119,9 +114,9 @@ def minor_units(text: str, currency: str, line: int) -> int:
     match = _AMOUNT.fullmatch(text) if text.isascii() else None
     if match is None:
         raise Unreadable(f"line {line}: {text[:40]!r} is not an amount")
-    if not _CURRENCY.fullmatch(currency):
-        raise Unreadable(f"line {line}: an amount without a currency of ISO 4217")
-    places = PLACES.get(currency, 2)
+    places = MINOR_UNITS.get(currency)
+    if places is None:
+        raise Unreadable(f"line {line}: an amount without a currency in use (ISO 4217)")
     fraction = match["fraction"] or ""
     if fraction[places:].strip("0"):
         raise Unreadable(f"line {line}: {text[:40]} has more decimal places than {currency}")

@@ -15,7 +15,7 @@ positive; what the consortium owes or earned is negative (as both programs have 
 | payment_confirmed, payment_returned: what the bank kept | Liabilities:Unmatched:A | Expenses:Bank:Charges |
 | payment_recorded | Income:Rounds:R:M, Liabilities:Interest:R, Liabilities:Credit:M:R | Liabilities:In-transit:S |
 | credit_applied | Income:Rounds:R:M, Liabilities:Interest:R | Liabilities:Credit:M:R |
-| payment_reversed | Liabilities:In-transit:S | Liabilities:Credit:M:R, Income:Rounds:R:M |
+| payment_reversed | Liabilities:In-transit:S | Liabilities:Credit:M:R, Liabilities:Interest:R, Income:Rounds:R:M |
 | interest_shared | Liabilities:Credit:M:R | Liabilities:Interest:R |
 | in_kind_accepted | Income:In-kind:R:M | Expenses:In-kind:R |
 | spending_paid; spending_returned: the reverse | Liabilities:In-transit:S | Expenses:Rounds:R:Line |
@@ -314,8 +314,9 @@ class Ledger:
                 principal, late = _sums(settled)
                 yield from _moved(contribution(here, member), credit(member, here), principal, currency)
                 yield from _moved(interest(here), credit(member, here), late, currency)
-            case PaymentReversed(member=member, amount=amount, credit=shrunk, uncleared=uncleared):
+            case PaymentReversed(member=member, amount=amount, credit=shrunk, uncleared=uncleared, interest=late):
                 yield Posting(transit, -amount, currency)
+                yield Posting(interest(here), late, currency)
                 yield Posting(credit(member, here), shrunk, currency)
                 yield Posting(contribution(here, member), uncleared, currency)
             case InterestShared(credits=credits):

@@ -26,6 +26,8 @@ class Promise:
 
     amount: int
     if_total_at_least: int = 0
+    condition: str = ""
+    """What the member says about it; it binds nobody."""
 
 
 def part(amount: int, fraction: int) -> int:
@@ -90,9 +92,9 @@ def tranche(uncalled: Mapping[MemberId, int], need: int, fraction: int, remainin
     return {member: amount for member, amount in share(total, uncalled).items() if amount} if total else {}
 
 
-def make_up(gap: int, own_calls: Mapping[MemberId, int], cap: int) -> dict[MemberId, int]:
-    """What the others are called for in the stead of those who did not pay, each at most a fraction of the own call."""
-    caps = {member: part(amount, cap) for member, amount in own_calls.items()}
+def make_up(gap: int, own_calls: Mapping[MemberId, int], cap: int, before: Mapping[MemberId, int]) -> dict[MemberId, int]:
+    """What the others are called for in the stead of those who did not pay, each at most a fraction of the own call, with what it made up before."""
+    caps = {member: part(amount, cap) - before.get(member, 0) for member, amount in own_calls.items()}
     return {member: amount for member, amount in share_under_caps(gap, own_calls, caps).items() if amount}
 
 

@@ -20,7 +20,7 @@ from domain import funding_calls as calls
 from domain import funding_changes as changes
 from domain import funding_ending as ending
 from domain import funding_pledging as pledging
-from domain.funding_books import Books, Call, Stage
+from domain.funding_books import Books, Call
 from domain.funding_messages import (
     AcceptInKind,
     AmendRound,
@@ -56,6 +56,7 @@ from domain.funding_messages import (
     ReturnSpending,
     ReversePayment,
     SettleRound,
+    Stage,
     StartPledging,
     TakeOver,
     Terms,
@@ -85,6 +86,7 @@ from domain.funding_state import (
 from domain.kernel import Agenda, Command, Deadline, Headline, escaped
 from domain.money import display
 from domain.process import Common, Context, Process
+from domain.reference import shown_reference
 
 NAMED: Final = 20
 """How many members who owe are named in the headline."""
@@ -285,9 +287,19 @@ def _of_books(phase: str, kept: Books, note: str, waits_for: tuple[str, ...]) ->
     }  # fmt: skip
     table = "\n".join(f"| {name} | {shown(kept, amount)} |" for name, amount in rows.items())
     line = f"{escaped(kept.terms.title)}: {shown(kept, money.cleared)} of {shown(kept, money.committed)} cleared; {note}"
-    return Headline(
-        phase, line, f"| money | {kept.terms.currency} |\n| --- | --- |\n{table}\n\nConcentration (HHI): {gauge}", waits_for, values
-    )
+    text = f"| money | {kept.terms.currency} |\n| --- | --- |\n{table}\n\nConcentration (HHI): {gauge}{_bills(kept)}"
+    return Headline(phase, line, text, waits_for, values)
+
+
+def _bills(kept: Books) -> str:
+    """What is still to be paid, by whom, until when and with which reference; the first of many."""
+    owing = [(member, account) for member, account in sorted(kept.accounts.items()) if account.dues]
+    rows = [
+        f"| {member} | {shown(kept, account.debt)} | {kept.calls[account.dues[0].call].schedule.due_on} | {shown_reference(account.reference)} |"
+        for member, account in owing[:NAMED]
+    ]
+    more = (f"\n\n{len(owing) - NAMED} more owe.",) if len(owing) > NAMED else ()
+    return "\n".join(("\n\n| to pay | amount | due | reference |", "| --- | --- | --- | --- |", *rows, *more)) if rows else ""
 
 
 FUNDING: Final[Process[FundingCommand, FundingEvent, FundingState]] = Process(

@@ -8,12 +8,13 @@ from datetime import datetime
 from typing import Literal
 
 from domain.allocation import Promise
-from domain.funding_books import Books, Figures, add, booked, by_state, called, ended
+from domain.funding_books import Books, Figures, add, booked, by_state, called, ended, put
 from domain.funding_messages import (
     CallCleared,
     CallDefaulted,
     CallOverdue,
     CallReminded,
+    CallReopened,
     CallWarned,
     CatchUpCalled,
     CommitmentReleased,
@@ -42,11 +43,13 @@ from domain.funding_messages import (
     RefundOrdered,
     RefundReleased,
     RefundReturned,
+    ReversalTurnedAway,
     RoundCancelled,
     RoundClosed,
     RoundExtended,
     RoundFailed,
     RoundOpened,
+    RoundReopened,
     RoundSettled,
     RoundWithdrawn,
     SpendingApproved,
@@ -60,7 +63,15 @@ from domain.funding_messages import (
     TrancheReleased,
 )
 from domain.kernel import Map, MemberId, mapping
-from domain.register import BankReferenceUsed, CommitmentBound, ContributionCleared, ContributionReturned, DebtStated, PaymentExpected
+from domain.register import (
+    BankReferenceUsed,
+    CommitmentBound,
+    ContributionCleared,
+    ContributionReturned,
+    DebtStated,
+    EvidenceUsed,
+    PaymentExpected,
+)
 
 # ---------------------------------------------------------------- the phases
 
@@ -174,10 +185,10 @@ def evolve(state: FundingState, event: FundingEvent) -> FundingState:
         case PledgingStarted():
             assert isinstance(state, Draft)
             return Pledging(state.terms, state.charter_version, state.terms.closes_at)
-        case PledgeMade(member=member, amount=amount, if_total_at_least=threshold):
+        case PledgeMade(member=member, amount=amount, if_total_at_least=threshold, condition=condition):
             assert isinstance(state, Pledging)
             former = state.pledges.get(member, Promise(0))
-            pledges = state.pledges.set(member, Promise(amount, threshold))
+            pledges = state.pledges.set(member, Promise(amount, threshold, condition))
             return replace(state, pledges=pledges, total=state.total + amount - former.amount)
         case PledgeWithdrawn(member=member):
             assert isinstance(state, Pledging)
@@ -210,11 +221,14 @@ def evolve(state: FundingState, event: FundingEvent) -> FundingState:
         case RoundClosed():
             assert isinstance(state, Refunding)
             return Settled(state.books) if state.end == "settled" else Cancelled(state.books)
+        case RoundReopened():
+            assert isinstance(state, Settled | Cancelled)
+            return Refunding(state.books, "settled" if isinstance(state, Settled) else "cancelled")
         case TrancheCalled() | MakeUpCalled() | CatchUpCalled():
             books = called(_books(state), event)
             return replace(state, books=books) if isinstance(state, Endangered) else Calling(books)
         case (
-            TrancheReleased() | CreditApplied() | PaymentRecorded() | PaymentReversed() | CallReminded() | CallOverdue() | CallWarned() | CallDefaulted()
+            TrancheReleased() | CreditApplied() | PaymentRecorded() | PaymentReversed() | ReversalTurnedAway() | CallReopened() | CallReminded() | CallOverdue() | CallWarned() | CallDefaulted()
             | CallCleared() | MemberDefaulted() | DefaultCured() | InterestShared() | InKindDelivered() | InKindAccepted()
             | InKindRejected() | LateJoinerCommitted() | CommitmentTakenOver() | CommitmentReleased() | GoalReduced()
             | SpendingProposed() | SpendingApproved() | SpendingWithdrawn() | SpendingPaid() | SpendingReturned()
@@ -222,7 +236,10 @@ def evolve(state: FundingState, event: FundingEvent) -> FundingState:
         ):  # fmt: skip
             assert isinstance(state, Committed | Calling | Endangered | Refunding)
             return replace(state, books=booked(state.books, event))
-        case CommitmentBound() | DebtStated() | ContributionCleared() | ContributionReturned() | BankReferenceUsed() | PaymentExpected():
+        case PaymentExpected(member=member, reference=reference):
+            books = _books(state)
+            return replace(state, books=put(books, member, replace(books.accounts[member], reference=reference)))
+        case CommitmentBound() | DebtStated() | ContributionCleared() | ContributionReturned() | BankReferenceUsed() | EvidenceUsed():
             return state
 
 

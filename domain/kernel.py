@@ -59,6 +59,24 @@ def slug_of(stream: str) -> str:
     return stream.partition("/")[2]
 
 
+ASKED: Final = ("admit", "extend", "question", "shortfall")
+"""What processes put to the vote by themselves: such a word begins the name of each of their proposals, and of nobody else's."""
+_LONGEST: Final = 64
+
+
+def asked_in(word: str, about: str, number: int | None = None) -> StreamId:
+    """The proposal in which a process asks something about itself, `proposal/<word>-<about>[-<number>]`.
+
+    Told again, it is the same; where the name is too long its end is a digest, so that two questions never share one.
+    """
+    assert word in ASKED, f"{word} is not reserved for processes"
+    slug = "-".join((word, about, *(() if number is None else (str(number),))))
+    if len(slug) > _LONGEST:
+        mark = hashlib.sha256(slug.encode()).hexdigest()[:16]
+        slug = f"{slug[: _LONGEST - len(mark) - 1].rstrip('-')}-{mark}"
+    return StreamId(f"proposal/{slug}")
+
+
 # ---------------------------------------------------------------- text
 
 _FORBIDDEN: Final = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
@@ -76,11 +94,24 @@ def _joins(text: str, index: int) -> bool:
     return [unicodedata.bidirectional(letter) for letter in (text[index - 1], *text[index + 1 : index + 2])] == ["AL", "AL"]
 
 
+def _hides(text: str, index: int) -> bool:
+    return unicodedata.category(text[index]) in _FORBIDDEN and not _joins(text, index)
+
+
+def visible(text: str) -> str:
+    """Foreign text as one line in which nothing is left that a `Name` or `Prose` refuses; empty when nothing of it is visible."""
+    while True:
+        line = " ".join(unicodedata.normalize("NFC", text).split())
+        text = "".join(character for index, character in enumerate(line) if not _hides(line, index))
+        if text == line:
+            return text
+
+
 def _plain(text: str, *, also: str = "") -> str:
     """NFC text without control, format (bidi, zero-width), surrogate, private-use or unassigned characters."""
     text = unicodedata.normalize("NFC", text)
     for index, character in enumerate(text):
-        if unicodedata.category(character) in _FORBIDDEN and character not in also and not _joins(text, index):
+        if _hides(text, index) and character not in also:
             raise ValueError(f"character U+{ord(character):04X} at place {index + 1} is invisible or steers the display; remove it")
     return text
 
@@ -221,9 +252,15 @@ def tell(stream: str, command: Mapping[str, Any], *, key: str) -> Step:
     return Step(kind="tell", key=key, data={"stream": stream, "command": dict(command)})
 
 
-def notify(template: str, to: tuple[str, ...], *, key: str, **facts: str | int) -> Step:
-    """The step that tells people something. `to` names persons, members (`member:helio`) or offices (`office:treasurer`)."""
-    return Step(kind="notify", key=key, data={"template": template, "to": list(to), "facts": facts})
+def notify(
+    template: str, to: tuple[str, ...], *, key: str, each: Mapping[str, Mapping[str, str | int]] | None = None, **facts: str | int
+) -> Step:
+    """The step that tells people something. `to` names persons, members (`member:helio`) or offices (`office:treasurer`).
+
+    `each` holds further facts by recipient, which nobody else is told.
+    """
+    own = {"each": {recipient: dict(mine) for recipient, mine in each.items()}} if each else {}
+    return Step(kind="notify", key=key, data={"template": template, "to": list(to), "facts": facts} | own)
 
 
 @dataclass(frozen=True, slots=True)

@@ -319,6 +319,7 @@ def test_amount_side_day_and_ids_make_another_key(other: str) -> None:
         ("1.2345", "CLF", 12345),
         (".50", "EUR", 50),
         ("+1.00", "EUR", 100),
+        ("1.234", "TND", 1234),
     ],
 )
 def test_amounts_are_read_by_the_currencys_own_places(text: str, currency: str, minor: int) -> None:
@@ -328,6 +329,12 @@ def test_amounts_are_read_by_the_currencys_own_places(text: str, currency: str, 
 @pytest.mark.parametrize("text", ["", "-1.00", "++1", "+", ".", "1e3", "1,00", "NaN", "１", "1.005", "1 000", "9" * 18, "1_0"])
 def test_what_is_no_amount_is_refused_with_its_line(text: str) -> None:
     assert "line 4: " in refused(document(entry(), entry(text)))
+
+
+@pytest.mark.parametrize("currency", ["XYZ", "", "eur", "XXX"])
+def test_an_amount_in_no_currency_in_use_is_refused(currency: str) -> None:
+    with pytest.raises(Unreadable, match="line 4: an amount without a currency"):
+        minor_units("1.00", currency, 4)
 
 
 @given(st.text(min_size=1, max_size=10), st.integers(0, 4), st.text("abcdefghijklmnop ", max_size=40), st.integers(0, 24))
