@@ -101,6 +101,9 @@ from domain.treasury_messages import (
 )
 from domain.treasury_state import Import, Movement, Open, Payee, Payment, TreasuryState, Unopened, closing_balance, evolve, former_editions
 
+RESERVED: Final = tuple(f"{purpose}-" for purpose in (Purpose.SPENDING, Purpose.REFUND, Purpose.RETURN))
+"""How the names begin that rounds and the treasury itself give to payments; nobody may take one before them."""
+
 SHOWN: Final = 20
 """How many movements, payments and payees are listed for people."""
 
@@ -598,6 +601,8 @@ def _order(state: Open, command: OrderPayment, context: Context) -> Events:
         context.require_office(Office.TREASURER)
         if command.source is not None or command.purpose is not Purpose.OTHER:
             raise Refused("service_only", "orders of other streams come from there", remedy="order it there, or for the treasury itself")
+        if command.payment.startswith(RESERVED) and command.payment not in state.payments:
+            raise Refused("name_reserved", f"{command.payment} is a name that the system gives", remedy="choose another name")
     _require_currency(state.currency, command.currency)
     known = state.payments.get(command.payment)
     if known is not None:
@@ -836,6 +841,8 @@ def _headline(state: Open) -> Headline:
 def _text(state: Open, payments: dict[str, Payment], refused: Sequence[str]) -> str:
     parts = [f"- missing: {escaped(gap, 120)}" for gap in state.gaps[:SHOWN]]
     parts += [f"- not imported: {escaped(name)}" for name in refused[:SHOWN]]
+    elsewhere = [known.name or file[:12] for file, known in state.files.items() if known.others and not known.ours]
+    parts += [f"- of other accounts only: {escaped(name)}" for name in elsewhere[:SHOWN]]
     if state.waiting:
         rows = (_waiting_row(state, line) for line in islice(state.waiting, SHOWN))
         parts += ["", "| waits | day | amount | why | from | text |", "| --- | --- | --- | --- | --- | --- |", *rows]

@@ -70,6 +70,10 @@ class Import:
     reason: str = ""
     page: Page | None = None
     """The page at hand."""
+    ours: bool = False
+    """Whether it held a page of this account."""
+    others: int = 0
+    """Statements of other accounts in it."""
     shown: frozenset[str] = frozenset()
     """The lines of the page's former editions that it shows again."""
 
@@ -436,6 +440,7 @@ def _imported(state: Open, event: ChunkImported) -> Open:
     grown = replace(
         known, chunks=known.chunks + 1, counted=known.counted + event.counted, repeated=known.repeated + event.repeated,
         stage="read" if event.finished else "reading", page=event.page,
+        ours=known.ours or event.page is not None, others=known.others + event.other_accounts,
         shown=frozenset(event.shown) | (known.shown if known.page == event.page else frozenset()),
     )  # fmt: skip
     state = replace(state, files=state.files.set(event.file, grown))

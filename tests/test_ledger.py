@@ -16,6 +16,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +26,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from audit.ledger import Booking, Ledger, bank, beancount, hledger, in_transit, ledger, unmatched
+from cli.demo import judged
 from domain.funding_messages import (
     BudgetLine,
     CreditApplied,
@@ -486,6 +488,16 @@ def test_currencies_have_their_own_places_in_both_books(tmp_path: Path) -> None:
     assert "1.234 KWD" in text
     assert "10000000000000.00 USD" in text
     accepted_by_others(books.bookings, tmp_path)
+
+
+def test_the_demonstration_says_what_the_programs_say_of_its_books(tmp_path: Path) -> None:
+    books = Ledger()
+    books.note(1, DAY, "treasury/main", [OPENED, booked(A, 100)])
+    said = judged(books.bookings, tmp_path)
+    assert set(said.values()) <= {"accepts the books"}
+    assert "bean-check" in said
+    crooked = replace(books.bookings[0], postings=books.bookings[0].postings[:1])
+    assert all(verdict.startswith("refuses the books: ") for verdict in judged([crooked], tmp_path).values())
 
 
 def test_books_without_money_are_accepted_too(tmp_path: Path) -> None:

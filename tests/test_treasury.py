@@ -22,7 +22,7 @@ or doubted, then booked or dismissed. A payment is ordered, sending, taken, conf
 | name_payee | treasurer; a member's own by its representative | payee_named | not_a_representative |
 | approve_payee | the charter's `payee_offices`, not who named it | payee_signed, payee_approved | no_such_details, same_person |
 | block_payee | the charter's `payee_offices` | payee_blocked, payment_failed | |
-| order_payment | service for other streams; treasurer for the treasury | payment_ordered | no_source, payment_exists, wrong_currency |
+| order_payment | service for other streams; treasurer for the treasury | payment_ordered | no_source, payment_exists, name_reserved, wrong_currency |
 | approve_payment | the charter's `approval_offices`, different people, not the orderer | payment_signed, payment_approved | no_such_payment, payment_not_ordered, same_person, payee_not_approved, digest_differs, more_than_held, debit_waits |
 | payment_accepted, payment_rejected | service | payment_taken, payment_failed | |
 | record_rejection | treasurer | payment_failed | no_such_payment, payment_not_sent, payment_on_its_way |
@@ -280,6 +280,13 @@ def test_a_file_that_is_refused_is_shown_and_can_be_tried_again() -> None:
 
 def test_lines_of_another_account_count_nothing() -> None:
     assert balance(imported(opened(), line(), of=page(account=SUPPLIER))) == 0
+
+
+def test_a_file_that_holds_other_accounts_only_says_so() -> None:
+    story = opened().when(ImportStatement(file=file("x"), name="savings.xml"), by="tess")
+    (step,) = (step for step in story.steps if step.kind == "read_statement")
+    story = story.when(StatementRead(step=step.key, file=file("x"), other_accounts=2))
+    assert "of other accounts only: savings.xml" in TREASURY.describe(story.state.state).text
 
 
 # ---------------------------------------------------------------- once, whatever the files repeat
@@ -683,13 +690,11 @@ def test_a_signature_counts_as_long_as_its_giver_holds_an_office() -> None:
     signed(story, by=("bo",)).followed_by("payment_signed")
 
 
-def test_a_payment_back_takes_the_next_free_name() -> None:
+def test_nobody_takes_a_name_that_the_system_gives_to_a_payment() -> None:
     story, name = waiting()
-    story = story.when(OrderPayment(payment=f"return-{name[5:].lower()}-1", payee="cloud", amount=5), by="tess").followed_by(
-        "payment_ordered"
-    )
-    story = story.when(ReturnLine(line=name, payee="cloud", reason="not ours"), by="tess").followed_by("payment_ordered")
-    assert len(state(story).payments) == 2
+    taking = OrderPayment(payment=f"return-{name[5:].lower()}-1", payee="cloud", amount=5)
+    story.when(taking, by="tess").refused("name_reserved")
+    story.when(taking.model_copy(update={"payment": "refund-ada"}), by="tess").refused("name_reserved")
 
 
 def test_a_members_money_that_repeats_our_own_id_is_the_members() -> None:
