@@ -228,6 +228,8 @@ class Release:
     """When the members of leases are looked at again."""
     shown: Map[str, Shown] = field(default_factory=mapping)
     """By publisher, for the present edition."""
+    renewing: frozenset[str] = frozenset()
+    """Publishers that are asked once more, whatever they show."""
     documents: Documents | None = None
     former: Former | None = None
     """While the files of an amendment that no vote ordered are not signed."""
@@ -386,9 +388,13 @@ def evolve(state: ReleaseState, event: ReleaseEvent) -> ReleaseState:
         case DocumentsKept(stage=stage, card=card, bill=bill):
             return _release(state, lambda known: replace(known, documents=Documents(stage, card, bill)))
         case PublishingRenewed(number=number):
-            return _release(state, lambda known: replace(known, renewals=number))
+            return _release(state, lambda known: replace(known, renewals=number, renewing=frozenset(known.terms.publishers)))
         case EditionPublished(stage=stage, publisher=publisher, where=where):
-            return _release(state, lambda known: replace(known, shown=known.shown.set(publisher, Shown(stage, where))))
+            return _release(
+                state, lambda known: replace(
+                    known, shown=known.shown.set(publisher, Shown(stage, where)), renewing=known.renewing - {publisher}
+                )
+            )  # fmt: skip
         case EvaluationNamed(evaluation=name, reading=reading, file=file, by=by, note=note):
             state = _release(state, lambda known: replace(known, readings=reading))
             return _edition(state, lambda edition: replace(edition, named=edition.named.set(name, Named(reading, file, by, note))))
