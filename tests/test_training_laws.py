@@ -21,7 +21,7 @@ from domain.kernel import SERVICE, Command, Event, PersonId, digest_of
 from domain.process import StepOwed
 from domain.register import MandateGranted, OfficeGranted, OfficeRevoked, Register, RunReported
 from domain.telemetry import MISSING, MOST, STAGES, Reading, Watch, observe
-from domain.training import TRAINING, Ended, Paused, Planned, Running
+from domain.training import TRAINING
 from domain.training_messages import (
     MOST_MILESTONES,
     RANGES,
@@ -72,6 +72,7 @@ from domain.training_messages import (
     contract_digest,
 )
 from domain.training_milestones import READING
+from domain.training_state import Ended, Paused, Planned, Running
 from tests.luck import try_laws
 from tests.stories import START, Story, day, noted
 from tests.test_training import SCORE, STAGE, cast, contract
