@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from domain.charter import Office
 from domain.kernel import SERVICE, Command, Event, PersonId, digest_of
-from domain.process import StepOwed
+from domain.process import FailStep, StepOwed, WaiveStep
 from domain.register import MandateGranted, OfficeGranted, OfficeRevoked, Register, RunReported
 from domain.telemetry import MISSING, MOST, STAGES, Reading, Watch, observe
 from domain.training import TRAINING
@@ -80,7 +80,7 @@ from tests.test_training import SCORE, STAGE, cast, contract
 FACTS: Final = RANGES + MISSING + 2 * STAGES + 2 * MOST + MOST_MILESTONES + 10
 """The most events of one look."""
 REVIEWERS: Final = ("eva", "ella", "sia", "lea", "sam")
-OVER: Final = {"run_closed", "run_reported", "step_owed", "step_carried_out", "step_failed", "mandate_exercised"}
+OVER: Final = {"run_closed", "run_reported", "step_owed", "step_carried_out", "step_failed", "step_waived", "mandate_exercised"}
 
 # ---------------------------------------------------------------- the laws
 
@@ -439,6 +439,12 @@ class Runs(RuleBasedStateMachine):
                 assert self.world.voted(ContinueRun(question=number))
             elif not isinstance(self.world.state, Ended):
                 self.world.again(StopRun(question=number, reason="no majority"))
+
+    @rule(kind=st.sampled_from(["follow_telemetry", "read_evaluation"]))
+    def what_was_asked_outside_never_comes_back(self, kind: str) -> None:
+        for step in [step for step in self.world.story.steps if step.kind == kind]:
+            self.world.again(FailStep(step=step.key, reason="x"))
+            self.world.again(WaiveStep(step=step.key, reason="x"), "sam")
 
     @rule(rests=st.booleans())
     def the_lead_pauses_or_resumes(self, *, rests: bool) -> None:
