@@ -100,6 +100,7 @@ class Law:
     questions: int = 0
     looks: int = 0
     looking: bool = False
+    look_at: datetime = START
     lineage: int = 1
     spent: int = 0
     phase: str = ""
@@ -205,9 +206,9 @@ class Law:
             case RunClosed():
                 assert self.phase == "ended"
                 self.phase = "closed"
-            case LookBegan(number=number):
+            case LookBegan(number=number, look_at=look_at):
                 assert number == self.looks + 1
-                self.looks, self.looking = number, True
+                self.looks, self.looking, self.look_at = number, True, look_at
             case TelemetryFollowed(number=number, spent=spent, heard_at=heard_at, advanced_at=advanced_at):
                 assert self.looking
                 assert number == self.looks, "a look that was given up came back"
@@ -240,6 +241,8 @@ class Law:
             assert self.alarm == "silent" or at < self.heard_at + timedelta(hours=self.contract.silent_hours), (
                 "silent, and nobody was paged"
             )
+            given_up = self.look_at + timedelta(hours=self.contract.silent_hours if self.looking else 0)
+            assert at < given_up, "nobody looks at the readings any more"
             assert self.alarm or at < self.advanced_at + timedelta(hours=self.contract.stalled_hours), "stalled, and nobody was told"
         if self.phase in {"running", "paused"}:
             assert retained == (self.missing == 0), "the register knows another tale of the checkpoints"
