@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from domain.money import CEILING
-from domain.telemetry import MOST_STEPS, MOST_TOKENS, Reading, StageName
+from domain.money import CEILING, SAFE
+from domain.telemetry import MOST_STEPS, Reading, StageName
 from domain.training_messages import FollowTelemetry
 
 STEPS: Final = ("step", "global_step", "_step", "train/step", "Step")
@@ -109,9 +109,9 @@ def object_of(line: bytes) -> Mapping[str, Any] | None:
 
 
 def _integer(text: str) -> int | None:
-    """A whole number, also written as `1e6` or `12.0`; at most 10^18."""
+    """A whole number, also written as `1e6` or `12.0`; at most 2^53 - 1."""
     number = _decimal(text.replace(",", ""))
-    if number is None or not 0 <= number <= MOST_TOKENS or number != number.to_integral_value():
+    if number is None or not 0 <= number <= SAFE or number != number.to_integral_value():
         return None
     return int(number)
 
