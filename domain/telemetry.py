@@ -388,6 +388,7 @@ class _Seen:
         self.checkpoints, self._unhashed = watch.checkpoints or int(watch.checkpoint is not None), watch.unhashed
         self.findings = Findings()
         if relisted:
+            self.checkpoints = self._unhashed = 0
             for stage in self._stages.values():
                 stage.relist()
 
