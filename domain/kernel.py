@@ -282,15 +282,14 @@ def tell(stream: str, command: Mapping[str, Any], *, key: str) -> Step:
     return Step(kind="tell", key=key, data={"stream": stream, "command": dict(command)})
 
 
-def notify(
-    template: str, to: tuple[str, ...], *, key: str, each: Mapping[str, Mapping[str, str | int]] | None = None, **facts: str | int
-) -> Step:
-    """The step that tells people something. `to` names persons, members (`member:helio`) or offices (`office:treasurer`).
+def notify(template: str, to: tuple[str, ...], *, key: str, **facts: str | int) -> Step:
+    """The step that tells people something. `to` names persons, members (`member:helio`) or offices (`office:treasurer`)."""
+    return Step(kind="notify", key=key, data={"template": template, "to": list(to), "facts": facts})
 
-    `each` holds further facts by recipient, which nobody else is told.
-    """
-    own = {"each": {recipient: dict(mine) for recipient, mine in each.items()}} if each else {}
-    return Step(kind="notify", key=key, data={"template": template, "to": list(to), "facts": facts} | own)
+
+def with_own_facts(notice: Step, each: Mapping[str, Mapping[str, str | int]]) -> Step:
+    """The notice with further facts for some of its recipients, which nobody else is told."""
+    return notice.model_copy(update={"data": notice.data | {"each": {recipient: dict(facts) for recipient, facts in each.items()}}})
 
 
 @dataclass(frozen=True, slots=True)
