@@ -142,13 +142,25 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
     ),
     "dues-notice": Letter("Dues of {name} are overdue", "{amount} are overdue. If they stay unpaid, the membership is suspended."),
     "dues-suspended": Letter(
-        "{name} is suspended", "{amount} are overdue: {name} does not vote, pledge or read early until they are paid, or a plan is agreed."
+        "{name} is suspended", "{amount} are overdue: {name} does not vote, pledge or read early until they are paid."
     ),
     "dues-termination-notice": Letter("The membership of {name} is about to end", "{amount} are overdue. Unpaid, the membership ends."),
     "dues-terminated": Letter("The membership of {name} ends", "{amount} stayed unpaid. What was called before stays owed."),
     "dues-reversed": Letter("A payment of your dues was taken back", "Your bank took {amount} back; {owed} are owed again."),
     "seat-vacated": Letter("Nobody speaks for {name}", "Name a representative until {name_by}: `consortium member seat-representative`."),
     "seat-vacant": Letter("{name} is suspended: nobody speaks for it", "Name a representative: `consortium member seat-representative`."),
+    "ownership-to-confirm": Letter(
+        "The owners of {name} wait for a second person",
+        "{declared_by} declared who owns {name}. Compare it with the evidence, and confirm it: `consortium member confirm-ownership`.",
+    ),
+    "dues-to-refund": Letter(
+        "{name} is to be paid {amount} back",
+        "{name} has paid {amount} of dues that it does not owe. The treasurer orders the payment to {payee}: `consortium treasury order-payment`.",
+    ),
+    "membership-ended": Letter("The membership of {name} has ended", "{name} is no member any more ({cause}). Its public record stays."),
+    "unseated": Letter(
+        "{person} speaks for {name} no more", "{person} was unseated. If that is wrong, ask a representative of {name}, or the board."
+    ),
     "departure": Letter(
         "{name} leaves", "The membership of {name} ends at {leaves_at}. What was called before stays owed until it is paid."
     ),
@@ -165,12 +177,21 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
         "Something happened in {run}",
         "Since the last look: {missing} checkpoints are missing, {restarts} restarts, {spikes} loss spikes. `consortium show {run}` has them.",
     ),
+    "run-diverged": Letter(
+        "The loss of {run} is no number",
+        "Since the last look, {count} losses are not finite, the first at step {step} of {stage}. Look after it: the run has diverged.",
+    ),
     "run-fell-silent": Letter("{run} is silent", "Nothing was heard of the trainer since {since}. Look after it."),
     "run-stalled": Letter("{run} makes no progress", "The trainer writes, and no step was done since {since}. Look after it."),
     "run-stopped": Letter("{run} was stopped", "The reason: {reason}\nWhat was not spent is shared out again when the round ends."),
     "claim-failed": Letter("The claim of {milestone} in {run} fails", "{reason}\nClaim it again when that is mended."),
     "milestone-to-review": Letter(
         "{milestone} of {run} waits for your review", "Look at the evidence {evidence} and accept or reject exactly that one."
+    ),
+    "evaluation-to-review": Letter(
+        "{milestone} of {run} waits for your review",
+        "Look at the evidence {evidence} and accept or reject exactly that one. It was measured on {model}; its results file has the "
+        "SHA-256 {results}.",
     ),
     "milestone-accepted": Letter("{milestone} of {run} is accepted", "The tranche that waited for it is released."),
     "milestone-rejected": Letter(

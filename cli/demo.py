@@ -24,7 +24,7 @@ from activities import logs
 from activities.clock import TRUE
 from activities.sending import Sender
 from audit.ledger import beancount, hledger, ledger
-from cli.embedded import embedded
+from cli.embedded import LOCK, alone, embedded
 from cli.failures import BadInput
 from cli.files import read_charter
 from domain.charter import Charter
@@ -32,7 +32,7 @@ from domain.funding_books import Books
 from domain.funding_state import books_of, money_by_state
 from domain.money import display
 from eventstore.recorder import Recorder
-from settings import in_force
+from settings import rehearsed
 from simulation.live import LiveStage, bank_of, live
 from simulation.mock_bank import MockBank
 from simulation.model import RELEASE, ModelStory
@@ -40,6 +40,8 @@ from simulation.scenario import FOURTEEN, ROUND, Look
 
 PACE: Final = 240_000
 """One day in 0.36 seconds."""
+MARKER: Final = ".demo"
+"""The file by which a folder is known to be of a demonstration, and may be made anew."""
 
 
 def demo(
@@ -82,11 +84,19 @@ def demo(
 
 
 def prepare(folder: Path) -> None:
-    """Makes the folder anew, with a sanctions list in it. Raises `BadInput` for a folder that may be somebody's."""
-    if folder.name != "demo" and folder.exists() and any(folder.iterdir()):
-        raise BadInput(f"{folder} is not empty", "name a new folder, or one called demo")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    """Makes the folder anew, with a sanctions list in it.
+
+    Raises `BadInput` for a folder in which no demonstration was played, and `AlreadyUp` for one in use.
+    """
+    if folder.exists() and not (folder / MARKER).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise BadInput(f"{folder} holds something that no demonstration left there", "name a new folder with --folder, or remove this one")
+    with alone(folder):
+        (folder / MARKER).touch()
+        for left in folder.iterdir():
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left)
+            elif left.name not in {MARKER, LOCK}:
+                left.unlink()
     (folder / "sanctions.txt").write_text(files("cli").joinpath("sanctions.txt").read_text(encoding="utf-8"), encoding="utf-8")
 
 
@@ -98,7 +108,7 @@ def adopted(path: Path) -> Charter:
 
 
 async def _compressed(folder: Path, charter: Charter, told: Callable[[str], None], console: Console | None) -> dict[str, Any]:
-    async with bank_of(folder, charter) as bank, embedded(folder, pace=PACE, bank=bank.url) as running:
+    async with bank_of(folder, charter) as bank, embedded(rehearsed(folder, bank=bank.url), pace=PACE) as running:
         told(f"Temporal, a worker, a bank and the log run in {folder}; the UI is at {running.ui}")
         async with live(running.sender, running.recorder, running.clock, bank, told, folder) as stage:
             await ModelStory(stage, charter).play()
@@ -118,11 +128,12 @@ async def _skipped(folder: Path, charter: Charter, told: Callable[[str], None]) 
     ) as environment:
         await worker.make_search_attributes(environment.client)
         told("the time-skipping server runs: every period has its full length")
-        chosen = in_force().model_copy(update={"folder": folder, "log": "", "task_queue": "demo"})
         async with AsyncExitStack() as stack:
+            stack.enter_context(alone(folder))
             bank = await stack.enter_async_context(bank_of(folder, charter))
+            chosen = rehearsed(folder, bank=bank.url, task_queue="demo")
             recorder = await stack.enter_async_context(worker.recording(chosen.log_url))
-            await stack.enter_async_context(worker.compose(environment.client, recorder, chosen.model_copy(update={"bank": bank.url})))
+            await stack.enter_async_context(worker.compose(environment.client, recorder, chosen))
             await ModelStory(SkippingStage(environment, recorder, bank, told, folder), charter).play()
             return await _end(recorder, folder)
 

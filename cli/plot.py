@@ -59,8 +59,12 @@ def course(told: Told) -> Course:
                 run.marks.append((at, "spike", f"spike at step {event['spike']['step']:,}"))
             case "run_restarted":
                 run.marks.append((at, "restart", f"restart at step {event['restart']['to_step']:,}"))
+            case "loss_diverged":
+                run.marks.append((at, "spike", f"no finite loss from step {event['step']:,}"))
             case "checkpoint_missing":
-                run.marks.append((at, "missing", f"missing: {event['stage']} {event['step']:,}"))
+                run.marks.append((at, "missing", f"missing: {_checkpoints(event)}"))
+            case "checkpoints_found":
+                run.marks.append((at, "milestone", f"found: {_checkpoints(event)}"))
             case "run_fell_silent" | "run_stalled":
                 run.marks.append((at, "alarm", event["kind"].removeprefix("run_").replace("_", " ")))
             case "milestone_reached" | "milestone_accepted" | "milestone_rejected" | "milestone_missed":
@@ -70,6 +74,12 @@ def course(told: Told) -> Course:
             case _:
                 continue
     return run
+
+
+def _checkpoints(event: Mapping[str, Any]) -> str:
+    """The first checkpoint by its step, and how many more there are."""
+    more = int(event.get("count", 1)) - 1
+    return f"{event['stage']} {event['step']:,}" + (f" and {more:,} more" if more else "")
 
 
 # ---------------------------------------------------------------- SVG

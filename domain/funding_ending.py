@@ -267,7 +267,7 @@ def settle_round(state: FundingState, command: SettleRound, context: Context) ->
         raise Refused(
             "calls_running", f"call {books.running[0]} has not cleared", remedy="wait until it has cleared, or its default is declared"
         )
-    owing = sorted(member for member, account in books.accounts.items() if account.figures.owed and not context.register.gone(member))
+    owing = sorted(member for member, account in books.accounts.items() if account.figures.owed and context.register.belongs(member))
     if owing:
         raise Refused(
             "default_open", f"{owing[0]} owes {shown(books, books.accounts[owing[0]].figures.owed)} and can still pay",

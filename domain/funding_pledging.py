@@ -55,7 +55,7 @@ from domain.funding_state import (
     Unopened,
     Withdrawn,
 )
-from domain.kernel import MemberId, Refused, notify, slug_of
+from domain.kernel import MemberId, Refused, asked_in, notify, slug_of
 from domain.money import display
 from domain.process import Context, owe
 from domain.register import CommitmentBound, Standing
@@ -306,7 +306,7 @@ def _missed(state: Pledging, total: int, context: Context) -> Events:
     terms, currency = state.terms, state.terms.currency
     vote_ends_at = context.at + days(charter_of(context, state.charter_version).funding.extension_vote_days)
     motion = proposed(
-        context, f"extend-{slug_of(context.stream)}", f"Extend the round at {display(total, currency)}",
+        context, asked_in("extend", slug_of(context.stream)), f"Extend the round at {display(total, currency)}",
         f"Pledges of {display(total, currency)} count, and the minimum is {display(terms.minimum, currency)}. "
         "Yes: pledging goes on, once. No: the round fails and the pledges are released.",
         ExtendRound(), FailRound(),

@@ -48,7 +48,7 @@ from domain.funding_state import (
     Withdrawn,
     evolve,
 )
-from domain.kernel import Command, MemberId, Refused, Step, notify, slug_of, tell, with_own_facts
+from domain.kernel import Command, MemberId, Refused, Step, StreamId, asked_in, notify, slug_of, tell, with_own_facts
 from domain.money import display
 from domain.process import Context, StepOwed, owe
 from domain.reference import creditor_reference, shown_reference
@@ -379,13 +379,13 @@ def _vote_on_shortfall(context: Context, books: Books, sound: int) -> Step:
     end = CancelRound(cause="shortfall")
     smaller = ReduceGoal(goal=sound, minimum=sound, cause="shortfall") if sound else end
     return proposed(
-        context, f"shortfall-{slug_of(context.stream)}-{number}", f"Go on with {shown(books, sound)}",
+        context, asked_in("shortfall", slug_of(context.stream), number), f"Go on with {shown(books, sound)}",
         f"The round lost money and its minimum of {shown(books, books.minimum)}. Yes: a smaller run. No: everything held is refunded.",
         smaller, end if sound else None,
     )  # fmt: skip
 
 
-def proposed(context: Context, slug: str, title: str, text: str, command: Command, otherwise: Command | None) -> Step:
+def proposed(context: Context, proposal: StreamId, title: str, text: str, command: Command, otherwise: Command | None) -> Step:
     """The step that puts a motion on this round to the vote."""
     motion = {
         "stream": context.stream,
@@ -393,7 +393,7 @@ def proposed(context: Context, slug: str, title: str, text: str, command: Comman
         "otherwise": otherwise and otherwise.model_dump(mode="json"),
     }
     propose = {"kind": "propose", "title": title, "text": text, "motion": motion}
-    return tell(f"proposal/{slug}", propose, key=f"tell:proposal:{slug}")
+    return tell(proposal, propose, key=f"tell:proposal:{slug_of(proposal)}")
 
 
 def facts(before: Books, after: Books, members: Iterable[MemberId], context: Context, *, over: bool = False) -> Iterator[FundingEvent]:

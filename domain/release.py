@@ -35,6 +35,7 @@ from domain.release_messages import (
     ApproveStage,
     ArtifactsRefused,
     ArtifactsVerified,
+    ClassificationFailed,
     CloseFinding,
     DocumentsWritten,
     EditionWithdrawn,
@@ -160,6 +161,8 @@ def _decided(state: ReleaseState, command: ReleaseCommand, context: Context) -> 
             return moving.sealed(known_of(state), command, context)
         case OpennessClassified():
             return moving.classified(known_of(state), command, context)
+        case ClassificationFailed():
+            return moving.unclassified(known_of(state), command, context)
         case ArtifactsVerified(check=number):
             return moving.verified(known_of(state), number, context)
         case ArtifactsRefused():

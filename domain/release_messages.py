@@ -21,6 +21,18 @@ MOST_COMPONENTS: Final = 40
 MOST_PERSONS: Final = 100
 MOST_PUBLISHERS: Final = 5
 
+FRAMEWORK: Final = frozenset(
+    (
+        "Model architecture", "Data preprocessing code", "Training code", "Inference code", "Evaluation code",
+        "Supporting libraries and tools", "Model parameters (Final)", "Model parameters (Intermediate)", "Datasets", "Evaluation data",
+        "Model metadata", "Sample model outputs", "Model card", "Data card", "Technical report", "Research paper", "Evaluation results",
+    )
+)  # fmt: skip
+"""The components of the Model Openness Framework, by its names for them."""
+
+PUBLISHERS: Final = frozenset(("directory", "s3", "hub"))
+"""The publishers that a worker can have, by the names that it knows them under."""
+
 _PLAIN_PATH: Final = re.compile(r"[^\x00-\x1f\\]+")
 
 
@@ -104,6 +116,18 @@ class LicenceTerms(Message):
     document: Licence | None = None
     place: Place | None = None
     """Where the text of the distribution's licence is."""
+    code_place: Place | None = None
+    data_place: Place | None = None
+    document_place: Place | None = None
+    """Where the texts of the kinds' licences are."""
+
+    def of(self, kind: Literal["code", "data", "document"]) -> str | None:
+        """The licence of components of this kind, where they have one as a group."""
+        return {"code": self.code, "data": self.data, "document": self.document}[kind]
+
+    def place_of(self, kind: Literal["code", "data", "document"]) -> str | None:
+        """Where the text of that licence is."""
+        return {"code": self.code_place, "data": self.data_place, "document": self.document_place}[kind]
 
 
 class CardText(Message):
@@ -197,7 +221,8 @@ class ManifestSigned(Outcome):
 class ClassifyOpenness(Message):
     """The data of a step `classify_openness`: fetch and hash each component, judge its licence by the framework's data.
 
-    What cannot be fetched is judged missing, with the reason: it does not fail the step.
+    It brings back `openness_classified`; `artifacts_refused` for a file that is not as it was signed; `classification_failed` for
+    what else is in the way. What is not there, as its server says, is judged missing; a server that cannot be asked is a fault.
     """
 
     release: Slug
@@ -254,6 +279,14 @@ class VerifyArtifacts(Message):
     manifest: Digest
     signature: Digest
     key: Digest
+
+
+class ClassificationFailed(Outcome):
+    """The components could not be classified, though the files are as they were signed; the reason says what was in the way."""
+
+    kind: Literal["classification_failed"] = "classification_failed"
+    check: Number
+    reason: Shown
 
 
 class ArtifactsVerified(Outcome):
@@ -325,7 +358,8 @@ class WriteDocuments(Message):
     openness_class: OpennessClass
     verdicts: tuple[Verdict, ...]
     reasons: tuple[Shown, ...]
-    report: Digest
+    report: Digest | None
+    """Of the classification; nothing when the embargo's end published it unclassified."""
     evaluations: tuple[Evaluated, ...]
     """Those that these files passed."""
     approvals: tuple[Approved, ...]
@@ -638,14 +672,14 @@ class MindLeases(Command):
 
 
 ReleaseOutcome = (
-    ManifestBuilt | ManifestSigned | OpennessClassified | ArtifactsVerified | ArtifactsRefused | DocumentsWritten | Published | Withdrawn
-    | AccessOpened | AccessClosed
+    ManifestBuilt | ManifestSigned | OpennessClassified | ClassificationFailed | ArtifactsVerified | ArtifactsRefused | DocumentsWritten
+    | Published | Withdrawn | AccessOpened | AccessClosed
 )  # fmt: skip
 ReleaseCommand = (
     ProposeRelease | AmendRelease | MoveEmbargo | AdvanceRelease | LowerClaim | PublishByItself | PublishAgain | AbandonRelease
     | RecallRelease | SupersedeRelease | RecordEvaluation | OpenFinding | CloseFinding | ReviewLicence | ApproveStage | WithdrawApproval
     | HoldRelease | ExtendHold | LiftHold | EndHold | GrantLease | RevokeLease | EndLeases | MindLeases | ManifestBuilt | ManifestSigned
-    | OpennessClassified | ArtifactsVerified | ArtifactsRefused | DocumentsWritten | Published | Withdrawn | AccessOpened | AccessClosed
+    | OpennessClassified | ClassificationFailed | ArtifactsVerified | ArtifactsRefused | DocumentsWritten | Published | Withdrawn | AccessOpened | AccessClosed
 )  # fmt: skip
 
 # ---------------------------------------------------------------- events
@@ -678,6 +712,16 @@ class ReleaseAmended(Event):
     terms: Terms
     by: PersonId
     edition: Number
+    voted: bool = False
+    """Whether a passed proposal ordered it."""
+
+
+class EditionRestored(Event):
+    """The embargo ended before the files of an amendment were signed: the edition that was signed last is released after all."""
+
+    kind: Literal["edition_restored"] = "edition_restored"
+    edition: Number
+    manifest: Digest
 
 
 class ManifestListed(Event):
@@ -732,12 +776,23 @@ class LicenceChanged(Event):
     became: Shown
 
 
+class ComponentChanged(Event):
+    """A component that lies elsewhere is not the one that was reviewed: review and approvals are asked for again."""
+
+    kind: Literal["component_changed"] = "component_changed"
+    component: Name
+    was: Digest
+    became: Digest
+
+
 class StageRefused(Event):
     """A stage was not entered."""
 
     kind: Literal["stage_refused"] = "stage_refused"
     to: Stage
-    rule: Literal["artifacts_refused", "licence_changed", "claim_not_reached", "gates_missing", "too_early"]
+    rule: Literal[
+        "artifacts_refused", "licence_changed", "component_changed", "not_classified", "claim_not_reached", "gates_missing", "too_early"
+    ]
     subject: Shown
     """The file, component or gates."""
     reason: Shown
@@ -902,6 +957,7 @@ class HoldEnded(Event):
     by: PersonId
     reason: Prose = ""
     seconds_left: Count
+    at: Instant | None = None
 
 
 class LeaseGranted(Event):
@@ -936,6 +992,16 @@ class LeaseSuspended(Event):
     kind: Literal["lease_suspended"] = "lease_suspended"
     lease: Slug
     cause: Literal["held", "amended"]
+    at: Instant
+
+
+class LeaseNarrowed(Event):
+    """Persons of the lease lost their seats: it goes on for the others."""
+
+    kind: Literal["lease_narrowed"] = "lease_narrowed"
+    lease: Slug
+    persons: tuple[PersonId, ...]
+    """Who still has it."""
     at: Instant
 
 
@@ -1015,10 +1081,10 @@ class EditionWithdrawn(Event):
 
 
 ReleaseEvent = (
-    ReleaseProposed | ReleaseAmended | ManifestListed | ManifestSealed | CheckBegan | OpennessJudged | LicenceChanged | StageRefused
+    ReleaseProposed | ReleaseAmended | EditionRestored | ManifestListed | ManifestSealed | CheckBegan | OpennessJudged | LicenceChanged | ComponentChanged | StageRefused
     | StageEntered | EmbargoMoved | EmbargoEnded | ClaimLowered | DocumentsKept | PublishingRenewed | EditionPublished | EvaluationRecorded
     | FindingOpened | FindingClosed | LicenceReviewed | StageApproved | ApprovalWithdrawn | ReleaseHeld | HoldExtensionSigned
-    | HoldExtended | HoldEnded | LeaseGranted | LeaseOpened | LeaseSuspended | LeaseEnded | LeasesMinded | AccessGiven | AccessTaken
+    | HoldExtended | HoldEnded | LeaseGranted | LeaseOpened | LeaseSuspended | LeaseNarrowed | LeaseEnded | LeasesMinded | AccessGiven | AccessTaken
     | ReleaseAbandoned | RecallSigned | ReleaseRecalled | ReleaseSuperseded | EditionWithdrawn | ReleaseStaged
     | LeasesHeld
 )  # fmt: skip

@@ -191,6 +191,8 @@ def extend_hold(state: Held, reason: str, context: Context) -> Events:
     context.require_office(*sorted(rules.hold_offices), clause="release.hold_offices")
     if context.actor in hold.keys:
         return ()
+    if context.at >= hold.until:
+        raise Refused("not_held", f"the hold was over at {hold.until.isoformat()}", remedy="a safety reviewer can hold it (`hold_release`)")
     until = min(hold.until + days(rules.hold_extension_days), release.hold_limit)
     if release.hold_extensions == 0 or until <= hold.until:
         raise Refused(
@@ -218,4 +220,4 @@ def end_hold(state: Held, cause: Literal["lifted", "over"], reason: str, context
     """The release goes on. What the hold took is taken from what one key can hold it again."""
     held = -((state.hold.since - context.at) // timedelta(seconds=1))
     left = max(0, state.release.hold_seconds - held)
-    return (HoldEnded(cause=cause, by=context.actor, reason=reason, seconds_left=left),)
+    return (HoldEnded(cause=cause, by=context.actor, reason=reason, seconds_left=left, at=context.at),)

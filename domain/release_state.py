@@ -19,8 +19,10 @@ from domain.release_messages import (
     ApprovalWithdrawn,
     CheckBegan,
     ClaimLowered,
+    ComponentChanged,
     DocumentsKept,
     EditionPublished,
+    EditionRestored,
     EditionWithdrawn,
     EmbargoEnded,
     EmbargoMoved,
@@ -32,6 +34,7 @@ from domain.release_messages import (
     HoldExtensionSigned,
     LeaseEnded,
     LeaseGranted,
+    LeaseNarrowed,
     LeaseOpened,
     LeasesMinded,
     LeaseSuspended,
@@ -56,6 +59,7 @@ from domain.release_messages import (
     StageEntered,
     StageRefused,
     Terms,
+    Verdict,
 )
 
 # ---------------------------------------------------------------- parts
@@ -91,6 +95,8 @@ class Edition:
     key: str
     openness: OpennessJudged | None = None
     """Of the latest classification."""
+    known: Map[str, Verdict] = field(default_factory=mapping)
+    """By component, the verdict on it when it was there last: what people look at who review."""
     evaluations: Map[str, Evaluation] = field(default_factory=mapping)
     licence: LicenceReview | None = None
     approvals: Map[Stage, Map[PersonId, Office]] = field(default_factory=mapping)
@@ -164,13 +170,22 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class Former:
+    """What was signed last before an amendment: the embargo's end falls back on it."""
+
+    terms: Terms
+    claim: OpennessClass
+    edition: Edition
+
+
+@dataclass(frozen=True, slots=True)
 class Release:
     """What every phase of a release knows."""
 
     terms: Terms
     claim: OpennessClass
     by: PersonId
-    """Who proposed or amended it last: nobody approves his own."""
+    """The person who proposed or amended it last: nobody approves his own."""
     charter_version: int
     contract: str
     not_before: datetime
@@ -198,6 +213,8 @@ class Release:
     shown: Map[str, Shown] = field(default_factory=mapping)
     """By publisher, for the present edition."""
     documents: Documents | None = None
+    former: Former | None = None
+    """While the files of an amendment that no vote ordered are not signed."""
 
 
 # ---------------------------------------------------------------- places before the public
@@ -322,23 +339,21 @@ def evolve(state: ReleaseState, event: ReleaseEvent) -> ReleaseState:
     match event:
         case ReleaseProposed():
             return Pending(_proposed(event), Listing())
-        case ReleaseAmended(terms=terms, by=by, edition=edition):
-            state = _release(
-                state, lambda known: replace(
-                    known, terms=terms, claim=terms.claim, by=by, edition=edition, shown=mapping(), documents=None, refused=""
-                )
-            )  # fmt: skip
-            return _place(state, lambda _: Listing())
+        case ReleaseAmended():
+            return _amended(state, event)
+        case EditionRestored():
+            return _restored(state)
         case ManifestListed(manifest=manifest, files=files, bytes=size):
             return _place(state, lambda _: Signing(manifest, files, size))
         case ManifestSealed():
+            state = _release(state, lambda known: replace(known, former=None))
             return _place(state, lambda place: _sealed(place, event))
         case CheckBegan(check=number, to=to, at=at):
             state = _release(state, lambda known: replace(known, checks=number, refused=""))
             return _signed(state, lambda place: replace(place, check=Check(number, to, at)))
         case OpennessJudged():
-            return _edition(state, lambda edition: replace(edition, openness=event))
-        case LicenceChanged():
+            return _edition(state, lambda edition: _judged(edition, event))
+        case LicenceChanged() | ComponentChanged():
             return _edition(state, lambda edition: replace(edition, licence=None, approvals=mapping()))
         case StageRefused(subject=subject, reason=reason):
             state = _release(state, lambda known: replace(known, refused=f"{subject}: {reason}"))
@@ -384,9 +399,10 @@ def evolve(state: ReleaseState, event: ReleaseEvent) -> ReleaseState:
         case HoldExtended(until=until, extensions_left=left):
             state = _release(state, lambda known: replace(known, hold_extensions=left))
             return _hold(state, lambda hold: replace(hold, until=until, keys=frozenset()))
-        case HoldEnded(seconds_left=left):
+        case HoldEnded(seconds_left=left, at=ended_at):
             assert isinstance(state, Held)
-            return Pending(replace(state.release, hold_seconds=left), state.place)
+            publish_at = state.release.publish_at if ended_at is None else max(state.release.publish_at, ended_at)
+            return Pending(replace(state.release, hold_seconds=left, publish_at=publish_at), state.place)
         case LeaseGranted(lease=name, check_at=check_at):
             lease = Lease(event.member, event.persons, event.starts_at, event.ends_at, event.basis)
             return _release(state, lambda known: replace(known, leases=known.leases.set(name, lease), check_at=check_at))
@@ -396,6 +412,8 @@ def evolve(state: ReleaseState, event: ReleaseEvent) -> ReleaseState:
             )  # fmt: skip
         case LeaseSuspended(lease=name):
             return _lease(state, name, lambda lease: replace(lease, open=mapping()))
+        case LeaseNarrowed(lease=name, persons=persons):
+            return _lease(state, name, lambda lease: replace(lease, persons=persons, open=mapping()))
         case LeaseEnded(lease=name, cause=cause):
             return _release(state, lambda known: replace(known, leases=known.leases.delete(name), ended=known.ended.set(name, cause)))
         case LeasesMinded(check_at=check_at):
@@ -420,6 +438,38 @@ def _proposed(event: ReleaseProposed) -> Release:
         event.terms, event.terms.claim, event.by, event.charter_version, event.contract, event.not_before, event.embargo_ends_at,
         event.embargo_limit, event.embargo_ends_at, event.hold_limit, event.hold_seconds, event.hold_extensions,
     )  # fmt: skip
+
+
+def _amended(state: ReleaseState, event: ReleaseAmended) -> ReleaseState:
+    assert isinstance(state, Pending | Held)
+    known, former = state.release, state.release.former
+    match state.place:
+        case Verifying(edition=edition) | Staged(edition=edition):
+            former = Former(known.terms, known.claim, edition)
+        case Listing() | Signing():
+            pass
+    release = replace(
+        known, terms=event.terms, claim=event.terms.claim, by=known.by if event.voted else event.by, edition=event.edition, shown=mapping(),
+        documents=None, refused="", former=None if event.voted else former,
+    )  # fmt: skip
+    return replace(state, release=release, place=Listing())
+
+
+def _restored(state: ReleaseState) -> ReleaseState:
+    assert isinstance(state, Pending | Held)
+    former = state.release.former
+    assert former is not None
+    return replace(
+        state, release=replace(state.release, terms=former.terms, claim=former.claim, former=None), place=Verifying(former.edition)
+    )
+
+
+def _judged(edition: Edition, event: OpennessJudged) -> Edition:
+    known = edition.known
+    for verdict in event.verdicts:
+        if verdict.standing != "missing":
+            known = known.set(verdict.component, verdict)
+    return replace(edition, openness=event, known=known)
 
 
 def _sealed(place: Place, event: ManifestSealed) -> Place:

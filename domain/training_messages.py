@@ -11,19 +11,21 @@ Amounts are minor units of the charter's currency; losses are micro-nats; scores
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
 from domain.kernel import BasisPoints, Command, Digest, Event, Instant, Message, Name, Outcome, PersonId, Prose, Slug, canonical
 from domain.money import Amount, Currency, Minor
-from domain.register import RunReported
+from domain.register import LeadNamed, RunReported
 from domain.telemetry import (
     MISSING,
     MOST,
     STAGES,
     CheckpointRange,
+    Divergence,
+    Found,
     MicroNats,
     Missing,
     Restart,
@@ -69,12 +71,23 @@ class Source(Message):
 
 
 class Score(Message):
-    """What an evaluation must reach, named before it is run."""
+    """What an evaluation must reach, named before it is run: at least this, or at most this where less is better."""
 
     task: TaskName
     metric: TaskName
     """As the harness writes it, for example `acc,none`."""
-    at_least: Millionths
+    at_least: Millionths | None = None
+    at_most: Millionths | None = None
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> Score:
+        if (self.at_least is None) == (self.at_most is None):
+            raise ValueError("a score has one bound: `at_least`, or `at_most` where less is better")
+        return self
+
+    def reached(self, value: int) -> bool:
+        """Whether a value in millionths is within the bound."""
+        return value >= self.at_least if self.at_least is not None else self.at_most is not None and value <= self.at_most
 
 
 class Criteria(Message):
@@ -87,6 +100,8 @@ class Criteria(Message):
     scores: Annotated[tuple[Score, ...], Field(max_length=30)] = ()
     checkpoints_retained: bool = True
     """Whether every checkpoint of the plan up to here must be there."""
+    checkpoints_hashed: bool = False
+    """Whether each of them must be told with its SHA-256."""
     spent_at_most: Amount | None = None
 
 
@@ -180,9 +195,13 @@ class TelemetryReported(Outcome):
     cost: Minor | None = None
     """What the run has cost so far, where the trainer tells it."""
     checkpoints: Annotated[tuple[CheckpointRange, ...], Field(max_length=RANGES)] = ()
-    missing: Annotated[tuple[Missing, ...], Field(max_length=MISSING)] = ()
+    missing: Annotated[tuple[Missing, ...], Field(max_length=MISSING + STAGES)] = ()
+    found: Annotated[tuple[Found, ...], Field(max_length=STAGES)] = ()
     restarts: Annotated[tuple[Restart, ...], Field(max_length=MOST)] = ()
     spikes: Annotated[tuple[Spike, ...], Field(max_length=MOST)] = ()
+    diverged: Divergence | None = None
+    quiet_seconds: Annotated[int, Field(ge=0, le=10**10)] = 0
+    """How long before the look the trainer wrote last, where the source tells."""
     more: Annotated[int, Field(ge=0)] = 0
     """How many findings are not told one by one."""
     unreadable: Annotated[int, Field(ge=0)] = 0
@@ -279,7 +298,9 @@ class SoundAlarm(Command):
 
 
 class ClaimMilestone(Command):
-    """Say that a milestone is reached, with the results file that its scores ask for. By the training lead."""
+    """Say that a milestone is reached, with the results file that its scores ask for; a claim that is still being read is given up
+    for this one. By the training lead.
+    """
 
     kind: Literal["claim_milestone"] = "claim_milestone"
     milestone: Slug
@@ -369,6 +390,8 @@ class ContractApproved(Event):
     contract: Contract
     digest: Digest
     version: Annotated[int, Field(ge=1)]
+    charter_version: Annotated[int, Field(ge=1)] | None = None
+    """The charter whose clause `training` the run keeps; none where it was not stored, and the one in force counts."""
 
 
 class RunStarted(Event):
@@ -413,7 +436,9 @@ class TelemetryFollowed(Event):
     heard_at: Instant
     """When there was something new last."""
     advanced_at: Instant
-    """When there was a later step last."""
+    """When the run got further than ever before last."""
+    cost: Minor | None = None
+    """What the trainer told last of what the run has cost; none while it told nothing."""
     more: int = 0
     unreadable: int = 0
 
@@ -426,11 +451,24 @@ class CheckpointsWritten(Event):
 
 
 class CheckpointMissing(Event):
-    """A checkpoint that the contract retains is not there: it costs the openness class."""
+    """Checkpoints that the contract retains are not there: it costs the openness class."""
 
     kind: Literal["checkpoint_missing"] = "checkpoint_missing"
     stage: str
     step: StepNumber
+    """Of the first."""
+    count: Annotated[int, Field(ge=1)] = 1
+    """How many of the stage's, from that step on."""
+
+
+class CheckpointsFound(Event):
+    """Checkpoints that were missing are there after all."""
+
+    kind: Literal["checkpoints_found"] = "checkpoints_found"
+    stage: str
+    step: StepNumber
+    """Of the first."""
+    count: Annotated[int, Field(ge=1)]
 
 
 class RunRestarted(Event):
@@ -446,6 +484,16 @@ class LossSpiked(Event):
 
     kind: Literal["loss_spiked"] = "loss_spiked"
     spike: Spike
+
+
+class LossDiverged(Event):
+    """Losses were no finite numbers."""
+
+    kind: Literal["loss_diverged"] = "loss_diverged"
+    stage: str
+    step: StepNumber
+    """Of the first."""
+    count: Annotated[int, Field(ge=1)]
 
 
 class RunFellSilent(Event):
@@ -505,12 +553,15 @@ class EvidencePresented(Event):
     milestone: Slug
     claim: int
     evidence: Digest
-    """Of the contract, the milestone's terms, the readings and the results; an acceptance is bound to it."""
+    """Of the contract, the milestone's terms, the readings, the spend and the results; an acceptance is bound to it."""
     results: Digest | None
     measured: tuple[Measured, ...]
     tokens: Tokens
     loss_micro: MicroNats | None
     spent: Minor
+    harness: str = ""
+    model: str = ""
+    """The model that was evaluated, as the harness names it."""
 
 
 class MilestoneSigned(Event):
@@ -593,19 +644,27 @@ class RunClosed(Event):
 
 TrainingEvent = (
     RunPlanned | ContractApproved | RunStarted | RunPaused | RunResumed | LookBegan | TelemetryFollowed | CheckpointsWritten
-    | CheckpointMissing | RunRestarted | LossSpiked | RunFellSilent | RunStalled | AlarmEnded | MilestoneReached | MilestoneClaimed
+    | CheckpointMissing | CheckpointsFound | RunRestarted | LossSpiked | LossDiverged | RunFellSilent | RunStalled | AlarmEnded | MilestoneReached | MilestoneClaimed
     | ClaimFailed | EvidencePresented | MilestoneSigned | MilestoneAccepted | MilestoneRejected | MilestoneMissed | OverrunForecast
-    | QuestionAsked | QuestionSettled | RunStopped | RunCompleted | RunClosed | RunReported
+    | QuestionAsked | QuestionSettled | RunStopped | RunCompleted | RunClosed | RunReported | LeadNamed
 )  # fmt: skip
 
 
-def evidence_digest(contract: str, milestone: Milestone, watch: Watch, results: str | None, measured: Sequence[Measured]) -> str:
-    """What an acceptance is bound to: the contract, the milestone's terms, every reading so far, and the results."""
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What a harness measured, and on what; nothing where a milestone asks for no scores."""
+
+    file: str | None = None
+    """The SHA-256 of the results file."""
+    harness: str = ""
+    model: str = ""
+    measured: tuple[Measured, ...] = ()
+
+
+def evidence_digest(contract: str, milestone: Milestone, watch: Watch, loss_micro: int | None, spent: int, results: Results) -> str:
+    """What an acceptance is bound to: the contract, the milestone's terms, every reading so far, the spend, and the results."""
     parts = (
-        contract.encode(),
-        canonical(milestone),
-        watch.evidence.encode(),
-        (results or "-").encode(),
-        *(canonical(each) for each in measured),
-    )
+        contract.encode(), canonical(milestone), watch.evidence.encode(), f"{watch.tokens} {loss_micro} {spent}".encode(),
+        (results.file or "-").encode(), results.harness.encode(), results.model.encode(), *(canonical(each) for each in results.measured),
+    )  # fmt: skip
     return hashlib.sha256(b"\x1f".join(parts)).hexdigest()

@@ -15,7 +15,7 @@ from typing import Any, Final
 from domain.training_messages import Contract, contract_digest
 from domain.treasury_messages import Creditor, details_digest, payment_digest
 from simulation import model_files
-from simulation.scenario import DEFAULTER, GOAL, LEAVER, ROUND, Look, Story
+from simulation.scenario import ATLAS, DEFAULTER, GOAL, LEAVER, ROUND, Look, Story
 
 RUN: Final = "run/atlas-1"
 RELEASE: Final = "release/atlas-1"
@@ -31,6 +31,8 @@ TABLE: Final = "atlas-1/checkpoints.csv"
 RESULTS: Final = "atlas-1/lm-eval-results.json"
 EARLY: Final = ("aalto-compute", "helio-labs")
 """Members whose people have the model early."""
+REVIEWERS: Final = {"maple-science-rep": "evaluation-reviewer", "nairobi-net-rep": "safety-reviewer"}
+"""Who judges the milestones: people of different members, by their offices."""
 
 
 class ModelStory(Story):
@@ -45,7 +47,9 @@ class ModelStory(Story):
     # ------------------------------------------------------------ the run
 
     async def contract(self) -> None:
-        """The run's contract is put forward and voted on by its hash."""
+        """People of different members become reviewers; the run's contract is put forward and voted on by its hash."""
+        for person, office in REVIEWERS.items():
+            await self._give(ATLAS, "grant_office", "sam", person, person=person, office=office)
         self._stage.told("the training lead puts the run's contract forward; the members vote on its hash")
         if (await self._stage.until(RUN, lambda look: True)).phase == "unplanned":
             await self._give(RUN, "plan_run", "lea", contract=await self._terms())
@@ -65,7 +69,7 @@ class ModelStory(Story):
         self._stage.told(f"the run follows the table of a real one: {half.line}")
         first = await self._presented("half-tokens", "first")
         await self._give(
-            RUN, "reject_milestone", "sia", "first", milestone="half-tokens", evidence=first, reason="The curve of the last thousand steps is missing."
+            RUN, "reject_milestone", "nairobi-net-rep", "first", milestone="half-tokens", evidence=first, reason="The curve of the last thousand steps is missing."
         )  # fmt: skip
         self._stage.told("  its first evidence is rejected, which is final for it")
         silent = await self._stage.until(RUN, lambda look: getattr(look.state, "alarm", "") == "silent")
@@ -99,6 +103,7 @@ class ModelStory(Story):
         self._write(TABLE, _rows(0, None))
         await self._stage.until(RUN, lambda look: look.state.book.watch.tokens >= TOKENS)
         await self._accepted("final-checkpoint", await self._presented("final-checkpoint", "final"))
+        await self._stage.until(RUN, lambda look: not look.state.book.looking and look.state.book.look > look.state.book.accepted_look)
         await self._give(RUN, "complete_run", "lea")
         done = await self._stage.until(RUN, lambda look: look.phase == "completed")
         self._stage.told(f"the run is completed: {done.line}")
@@ -180,7 +185,7 @@ class ModelStory(Story):
         return str(look.state.book.mark(milestone).evidence)
 
     async def _accepted(self, milestone: str, evidence: str) -> None:
-        for reviewer in ("eva", "sia"):
+        for reviewer in REVIEWERS:
             await self._give(RUN, "accept_milestone", reviewer, f"{milestone}-{reviewer}", milestone=milestone, evidence=evidence)
 
     async def _sign(self, spending: str) -> None:

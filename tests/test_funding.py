@@ -499,7 +499,7 @@ def test_a_due_day_without_business_or_with_too_little_notice_is_refused() -> No
     story.when(CallTranche(tranche=1, due=date(2026, 11, 28)), by="tess").refused("not_a_business_day")
     story.when(CallTranche(tranche=1, due=date(2026, 12, 25)), by="tess").refused("not_a_business_day")
     story.when(CallTranche(tranche=1, due=date(2026, 11, 25)), by="tess").refused("notice_too_short")
-    for due in (date(2027, 11, 15), date.max):
+    for due in (date(2027, 11, 15), date(2199, 12, 31)):
         story.when(CallTranche(tranche=1, due=due), by="tess").refused("due_too_late")
     story.when(CallTranche(tranche=1, due=date(2026, 11, 26)), by="tess").followed_by("tranche_called", *["debt_stated"] * 4)
 

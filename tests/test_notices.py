@@ -381,9 +381,17 @@ def test_a_weak_secret_signs_nothing(secret: str) -> None:
         Webhook(url="https://helio.example/", secret=secret)
 
 
-TELLING = {"notify": 0, "notices": 0, "told": 0, "_note": 0, "_notices": 1}
+TELLING = {"notify": 0, "notices": 0, "told": 0, "note": 0, "_notices": 1}
 """What the processes tell by, and which argument names the template."""
-COMPUTED = {*(f"dues-{rung}" for rung in Rung), "run-fell-silent", "run-stalled", "round_settled", "round_cancelled"}
+COMPUTED = {
+    *(f"dues-{rung}" for rung in Rung),
+    "application-lapsed",
+    "application-rejected",
+    "run-fell-silent",
+    "run-stalled",
+    "round_settled",
+    "round_cancelled",
+}
 
 
 def named_templates() -> Iterator[str]:

@@ -21,7 +21,18 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from domain.charter import Charter, Office, ReleaseTerms
 from domain.kernel import SERVICE, Command, Event, PersonId, Step, digest_of
-from domain.register import MandateGranted, MemberReinstated, MemberSuspended, OfficeGranted, OfficeRevoked, Register
+from domain.process import FailStep, RetryStep
+from domain.register import (
+    Capacity,
+    MandateGranted,
+    MemberReinstated,
+    MemberSuspended,
+    OfficeGranted,
+    OfficeRevoked,
+    Register,
+    RepresentativeSeated,
+    RepresentativeUnseated,
+)
 from domain.release_messages import (
     STAGES,
     AbandonRelease,
@@ -34,9 +45,12 @@ from domain.release_messages import (
     ArtifactsVerified,
     CheckBegan,
     ClaimLowered,
+    ClassificationFailed,
     CloseFinding,
+    ComponentChanged,
     DocumentsWritten,
     EditionPublished,
+    EditionRestored,
     EmbargoMoved,
     EndLeases,
     EvaluationRecorded,
@@ -49,6 +63,7 @@ from domain.release_messages import (
     HoldRelease,
     LeaseEnded,
     LeaseGranted,
+    LeaseNarrowed,
     LeaseOpened,
     LeaseSuspended,
     LicenceChanged,
@@ -57,7 +72,9 @@ from domain.release_messages import (
     LowerClaim,
     ManifestBuilt,
     ManifestListed,
+    ManifestSealed,
     ManifestSigned,
+    MindLeases,
     MoveEmbargo,
     OpenFinding,
     OpennessClass,
@@ -110,6 +127,9 @@ class Watch:
     licence: bool = False
     approvals: dict[Stage, dict[str, Office]] = field(default_factory=dict)
     wanted: tuple[str, ...] = ()
+    sealed: bool = False
+    former: tuple[str, tuple[str, ...], dict[str, bool], bool, dict[Stage, dict[str, Office]]] | None = None
+    """What was signed before an amendment that no vote ordered, and what was said about it."""
     held_since: datetime | None = None
     held_until: datetime = START
     held: timedelta = timedelta()
@@ -134,9 +154,21 @@ class Watch:
                 assert self.proposed is not None
                 assert ends_at <= self.proposed.embargo_limit
                 self.embargo_ends_at = ends_at
-            case ReleaseAmended(terms=terms):
+            case ReleaseAmended(terms=terms, voted=voted):
+                if voted:
+                    self.former = None
+                elif self.sealed:
+                    self.former = (self.manifest, self.wanted, self.evaluations, self.licence, self.approvals)
                 self.evaluations, self.licence, self.approvals, self.entered, self.shown = {}, False, {}, {}, {}
-                self.manifest, self.wanted = "", terms.evaluations
+                self.manifest, self.wanted, self.sealed = "", terms.evaluations, False
+            case ManifestSealed():
+                self.sealed, self.former = True, None
+            case EditionRestored(manifest=manifest):
+                assert at >= self.embargo_ends_at
+                assert self.former is not None
+                self.manifest, self.wanted, self.evaluations, self.licence, self.approvals = self.former
+                assert manifest == self.manifest
+                self.sealed, self.former = True, None
             case ManifestListed(manifest=manifest):
                 self.manifest = manifest
             case EvaluationRecorded(evaluation=name, manifest=manifest, passed=passed):
@@ -155,7 +187,7 @@ class Watch:
                 self.approvals.setdefault(stage, {})[by] = office
             case ApprovalWithdrawn(stage=stage, by=by):
                 del self.approvals[stage][by]
-            case LicenceChanged():
+            case LicenceChanged() | ComponentChanged():
                 self.licence, self.approvals = False, {}
             case ClaimLowered():
                 self.approvals = {}
@@ -184,7 +216,7 @@ class Watch:
                 self.leases[lease] = event
             case LeaseOpened():
                 self._opened(event, at, known)
-            case LeaseSuspended(lease=lease) | LeaseEnded(lease=lease):
+            case LeaseSuspended(lease=lease) | LeaseNarrowed(lease=lease) | LeaseEnded(lease=lease):
                 assert at <= self.leases[lease].ends_at or lease not in self.open, f"{lease} was open after its end"
                 self.open.pop(lease, None)
             case ReleaseRecalled(by=by):
@@ -314,8 +346,11 @@ class World:
         self.story = replace(self.story, at=max(at, self.at))
 
     def answer(self, step: Step, *, well: bool = True, licence: str = "Apache-2.0", openness_class: OpennessClass = 1) -> None:
-        """A step comes back, well or with what it may find."""
+        """A step comes back, well or with what it may find, or not well at all."""
         data, key = step.data, step.key
+        if not well and step.kind in {"build_manifest", "sign_manifest", "write_documents", "publish"}:
+            self.give(FailStep(step=key, reason="the disk is full"))
+            return
         outcomes: dict[str, Callable[[], Command]] = {
             "build_manifest": lambda: ManifestBuilt(
                 step=key, edition=data["edition"], manifest=sha(f"edition {data['edition']}"), files=1, bytes=1
@@ -323,9 +358,10 @@ class World:
             "sign_manifest": lambda: ManifestSigned(
                 step=key, edition=data["edition"], manifest=data["manifest"], signature=sha("s"), key=sha("k")
             ),
-            "classify_openness": lambda: OpennessClassified(
-                step=key, check=data["check"], openness_class=openness_class, verdicts=verdicts(licence),
-                report=sha(licence), framework=REPORT,
+            "classify_openness": lambda: (
+                OpennessClassified(
+                    step=key, check=data["check"], openness_class=openness_class, verdicts=verdicts(licence), report=sha(licence), framework=REPORT
+                ) if well else ClassificationFailed(step=key, check=data["check"], reason="no framework")
             ),
             "verify_artifacts": lambda: (
                 ArtifactsVerified(step=key, check=data["check"], manifest=data["manifest"]) if well
@@ -348,7 +384,22 @@ class World:
     @property
     def steps(self) -> list[Step]:
         """What may come back, in an order that is the same in every run."""
-        return sorted((step for step in self.story.steps if step.kind not in {"notify", "tell"}), key=lambda step: step.key)
+        failed = self.story.state.failed
+        return sorted(
+            (step for step in self.story.steps if step.kind not in {"notify", "tell"} and step.key not in failed), key=lambda step: step.key
+        )
+
+    def retried(self) -> None:
+        """The secretariat asks for another try of whatever failed."""
+        for key in sorted(self.story.state.failed):
+            self.give(RetryStep(step=key), "sam")
+
+    def look_at_seats(self) -> None:
+        """Whoever is let in for speaking for a member speaks for it."""
+        state, known = self.story.state.state, self.story.register
+        if isinstance(state, Pending | Held):
+            for lease in state.release.leases.values():
+                assert lease.basis == "named" or all(known.speaks_for(person, lease.member) for person in lease.persons)
 
     def settle(self) -> None:
         """Everything that is owed comes back well."""
@@ -417,6 +468,8 @@ class World:
         """From here on nobody does anything, and steps come back well: in the end it is public, and not long after the latest bound."""
         proposed = self.watch.proposed
         assert proposed is not None
+        if not self.watch.sealed and self.watch.former is None:
+            self.retried()
         state = self.story.state.state
         bound = max(self.at, self.watch.embargo_ends_at, state.hold.until if isinstance(state, Held) else START)
         rules = self.watch.rules
@@ -475,6 +528,29 @@ class Releases(RuleBasedStateMachine):
         steps = self.world.steps
         if steps:
             self.world.answer(steps[pick % len(steps)], well=well > 0, licence=licence)
+
+    @rule()
+    def what_failed_is_tried_again(self) -> None:
+        self.world.retried()
+
+    @rule(member=st.sampled_from(MEMBERS), back=st.booleans())
+    def seats_change(self, *, member: str, back: bool) -> None:
+        person, at = f"alt-{member}", self.world.at
+        seated = self.world.story.register.speaks_for(person, member)
+        if seated == back:
+            return
+        self.world.noted(
+            RepresentativeSeated(member=member, person=person, capacity=Capacity.ALTERNATE, at=at) if back
+            else RepresentativeUnseated(member=member, person=person, at=at)
+        )  # fmt: skip
+        self.world.give(MindLeases())
+        self.world.look_at_seats()
+
+    @rule(member=st.sampled_from(MEMBERS))
+    def who_speaks_for_a_member_has_it_early(self, member: str) -> None:
+        persons = tuple(person for person in (f"rep-{member}", f"alt-{member}") if self.world.story.register.speaks_for(person, member))
+        if persons:
+            self.world.again(GrantLease(lease=self.fresh("l"), member=member, persons=persons), "max")
 
     @rule()
     def steps_come_back(self) -> None:

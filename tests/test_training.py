@@ -2,23 +2,23 @@
 
 | command | by whom | events | refusals |
 | --- | --- | --- | --- |
-| plan_run | the training lead whom it names | run_planned | office_required, not_the_lead, other_currency, nobody_decides, due_date_passed, no_round, contract_approved |
+| plan_run | the training lead whom it names | run_planned | office_required, not_the_lead, other_currency, nobody_decides, due_date_passed, no_round, contract_approved, other_contract_waits, too_many_checkpoints, looks_too_rare, loss_band_inverted |
 | approve_contract | a passed proposal | contract_approved, run_reported | no_mandate, other_contract, no_contract_waits |
 | start_run | the training lead | run_started, look_began, run_reported | not_the_lead, not_funded, not_approved |
 | pause_run, resume_run | the training lead | run_paused, run_resumed, look_began | not_the_lead, run_not_running |
 | look_at_telemetry | the service | look_began | service_only, not_due |
 | sound_alarm | the service | run_fell_silent, run_stalled | service_only, not_due |
-| claim_milestone | the training lead | milestone_claimed, evidence_presented | not_the_lead, no_such_milestone, criteria_not_met, results_missing, claim_pending |
-| accept_milestone | reviewers of different organisations | milestone_signed, milestone_accepted | office_required, lead_reviews, other_evidence, same_organisation |
+| claim_milestone | the training lead | milestone_claimed, evidence_presented | not_the_lead, no_such_milestone, criteria_not_met, results_missing, evidence_waits |
+| accept_milestone | reviewers of different organisations | milestone_signed, milestone_accepted, look_began | office_required, lead_reviews, no_organisation, other_evidence, same_organisation |
 | reject_milestone | a reviewer | milestone_rejected | the same, milestone_accepted |
 | mark_missed | the service | milestone_missed, question_asked | service_only, not_due |
-| continue_run, change_contract, stop_run | a passed proposal | question_settled, contract_approved, run_stopped | no_mandate, milestone_accepted |
-| complete_run | the training lead | checkpoint_missing…, run_completed | not_the_lead, milestones_open |
+| continue_run, change_contract, stop_run | a passed proposal | question_settled, question_asked, contract_approved, look_began, checkpoint_missing…, run_stopped | no_mandate, milestone_accepted, too_many_checkpoints, looks_too_rare, loss_band_inverted |
+| complete_run | the training lead | checkpoint_missing…, run_completed | not_the_lead, milestones_open, last_look_awaited |
 | close_run | secretariat | run_closed | office_required, run_not_over |
 
 | outcome of | command | events |
 | --- | --- | --- |
-| follow_telemetry | telemetry_reported | telemetry_followed, checkpoints_written…, checkpoint_missing…, run_restarted…, loss_spiked…, alarm_ended, milestone_reached…, overrun_forecast, question_asked |
+| follow_telemetry | telemetry_reported | telemetry_followed, checkpoints_written…, checkpoint_missing…, checkpoints_found…, run_restarted…, loss_spiked…, loss_diverged, alarm_ended, milestone_reached…, overrun_forecast, question_asked |
 | read_evaluation | evaluation_read, evaluation_refused | evidence_presented, claim_failed |
 """
 
@@ -33,9 +33,19 @@ import pytest
 from pydantic import ValidationError
 
 from domain.charter import Office
-from domain.kernel import Command, digest_of
-from domain.register import Capacity, ContributionCleared, MandateGranted, OfficeGranted, RepresentativeSeated, RunReported
-from domain.telemetry import CheckpointRange, Missing, Reading, Restart, Spike, StagePlan, Watch, observe
+from domain.kernel import Command, StreamId, digest_of, slug_of
+from domain.process import Context, FailStep, WaiveStep
+from domain.register import (
+    Capacity,
+    CharterAdopted,
+    ContributionCleared,
+    MandateGranted,
+    OfficeGranted,
+    OfficeRevoked,
+    RepresentativeSeated,
+    RunReported,
+)
+from domain.telemetry import CheckpointRange, Divergence, Reading, Restart, Spike, StagePlan, Watch, observe
 from domain.training import TRAINING
 from domain.training_messages import (
     AcceptMilestone,
@@ -54,8 +64,10 @@ from domain.training_messages import (
     MarkMissed,
     Measured,
     Milestone,
+    OverrunForecast,
     PauseRun,
     PlanRun,
+    QuestionAsked,
     RejectMilestone,
     ResumeRun,
     Score,
@@ -64,9 +76,11 @@ from domain.training_messages import (
     Source,
     StartRun,
     StopRun,
+    TelemetryFollowed,
     TelemetryReported,
     contract_digest,
 )
+from domain.training_rules import ask
 from tests.stories import START, Story, charter, day, founded, noted, with_members
 
 ROUND = "round/atlas-1"
@@ -89,10 +103,13 @@ def contract(**changes: Any) -> Contract:
 
 
 def cast() -> Story:
-    """Reviewers eva (of amber), sia (of birch), ella (of amber too); 20,000 dollars have cleared."""
-    register = with_members(founded(charter()), "amber", "birch")
+    """Reviewers eva (of amber), sia (of birch), ella (of amber too), lia (of the lead's organisation, cedar) and sol (of none);
+    20,000 dollars have cleared.
+    """
+    register = with_members(founded(charter()), "amber", "birch", "cedar")
     for person, office, member in (("eva", Office.EVALUATION_REVIEWER, "amber"), ("ella", Office.EVALUATION_REVIEWER, "amber"),
-                                   ("sia", Office.SAFETY_REVIEWER, "birch"), ("lea", Office.EVALUATION_REVIEWER, "")):  # fmt: skip
+                                   ("sia", Office.SAFETY_REVIEWER, "birch"), ("lea", Office.EVALUATION_REVIEWER, "cedar"),
+                                   ("lia", Office.SAFETY_REVIEWER, "cedar"), ("sol", Office.SAFETY_REVIEWER, "")):  # fmt: skip
         register = noted(register, OfficeGranted(person=person, office=office))
         if member:
             register = noted(register, RepresentativeSeated(member=member, person=person, capacity=Capacity.ALTERNATE, at=START))
@@ -121,7 +138,8 @@ def told(story: Story, *, steps: Sequence[int] = (), at: Any = None, **more: Any
     watch, found = observe((STAGE,), contract().spikes, Watch.model_validate(step.data["watch"], strict=False), readings)
     fields = {
         "step": step.key, "number": step.data["number"], "cursor": str(watch.readings), "watch": watch, "loss_micro": found.loss_micro,
-        "checkpoints": tuple(found.checkpoints), "missing": tuple(found.missing), "restarts": tuple(found.restarts),
+        "checkpoints": tuple(found.checkpoints), "missing": tuple(found.missing), "found": tuple(found.found),
+        "restarts": tuple(found.restarts),
     }  # fmt: skip
     return story.when(TelemetryReported(**fields | more), at=at)
 
@@ -140,7 +158,7 @@ def claimed() -> tuple[Story, str]:
 
 
 def test_a_contract_is_planned_by_its_lead_and_waits_for_the_vote_on_its_hash() -> None:
-    story = cast().when(PlanRun(contract=contract()), by="lea").followed_by("run_planned")
+    story = cast().when(PlanRun(contract=contract()), by="lea").followed_by("run_planned", "lead_named")
     assert story.when(PlanRun(contract=contract()), by="lea").answer == ()
     assert story.phase == "planned"
     cast().when(PlanRun(contract=contract()), by="sam").refused("office_required")
@@ -170,6 +188,38 @@ def test_a_contract_that_cannot_hold_is_not_taken() -> None:
             contract(**wrong)
 
 
+@pytest.mark.parametrize(
+    ("terms", "rule"),
+    [
+        ({"stages": (StagePlan(name="p", first_checkpoint=0, checkpoint_every=1, last_step=10**12),)}, "too_many_checkpoints"),
+        ({"silent_hours": 6}, "looks_too_rare"),
+        ({"stalled_hours": 5}, "looks_too_rare"),
+        ({"milestones": (Milestone(id="a", text="x", criteria=Criteria(loss_at_least_micro=5, loss_at_most_micro=1), due_at=day(30)),)},
+         "loss_band_inverted"),
+    ],
+)  # fmt: skip
+def test_terms_that_no_run_can_be_followed_by_are_taken_neither_at_first_nor_by_a_change_order(terms: dict[str, Any], rule: str) -> None:
+    cast().when(PlanRun(contract=contract(**terms)), by="lea").refused(rule)
+    voted(running(), ChangeContract(contract=contract(**terms))).refused(rule)
+
+
+def test_a_contract_that_waits_is_displaced_by_its_own_lead_only() -> None:
+    planned = cast().when(PlanRun(contract=contract()), by="lea")
+    rivals = replace(planned, register=noted(planned.register, OfficeGranted(person="leo", office=Office.TRAINING_LEAD)))
+    rivals.when(PlanRun(contract=contract(lead="leo")), by="leo").refused("other_contract_waits")
+    rivals.when(PlanRun(contract=contract(title="Atlas-2")), by="lea").followed_by("run_planned", "lead_named")
+    gone = replace(rivals, register=noted(rivals.register, OfficeRevoked(person="lea", office=Office.TRAINING_LEAD)))
+    gone.when(PlanRun(contract=contract(lead="leo")), by="leo").followed_by("run_planned", "lead_named")
+
+
+def test_a_run_keeps_the_charter_that_its_contract_was_approved_under() -> None:
+    story, evidence = claimed()
+    stricter = charter(training__reviewers=3, training__review_offices=["board"])
+    amended = replace(story, register=noted(story.register, CharterAdopted(version=2, charter=stricter)))
+    signed = amended.when(AcceptMilestone(milestone="half", evidence=evidence), by="eva").followed_by("milestone_signed")
+    signed.when(AcceptMilestone(milestone="half", evidence=evidence), by="sia").followed_by("milestone_accepted")
+
+
 def test_a_run_starts_when_its_money_has_cleared() -> None:
     approved(contract(start_funds=20_000_01)).when(StartRun(), by="lea").refused("not_funded")
     approved().when(StartRun(), by="sam").refused("not_the_lead")
@@ -193,6 +243,48 @@ def test_readings_are_looked_at_one_look_after_another() -> None:
 def test_an_answer_to_an_older_look_is_old_news() -> None:
     late = TelemetryReported(step="follow:9", number=9, cursor="", watch=Watch())
     assert running().when(late).answer == ()
+
+
+def test_a_look_that_does_not_come_back_is_begun_anew() -> None:
+    waived = running().when(FailStep(step="follow:1", reason="x")).when(WaiveStep(step="follow:1", reason="x"), by="sam")
+    assert waived.when(LookAtTelemetry(), at=START + timedelta(hours=29)).answer == ()
+    silent = waived.due().followed_by("run_fell_silent")
+    again = silent.due().followed_by("look_began").owes("follow_telemetry", "follow:2")
+    assert again.at == START + timedelta(hours=30)
+    resumed = waived.when(PauseRun(reason="x"), by="lea").when(ResumeRun(), by="lea")
+    resumed.followed_by("run_resumed", "run_reported", "look_began").owes("follow_telemetry", "follow:2")
+
+
+def test_another_source_is_read_from_its_beginning_at_once() -> None:
+    story = told(running(), steps=(0, 50, 100))
+    moved = contract(source=Source(adapter="checkpoint-table", location="atlas-1/table.csv"))
+    changed = voted(story, ChangeContract(contract=moved)).followed_by(
+        "mandate_exercised", "contract_approved", "run_reported", "look_began"
+    )
+    step = next(step for step in changed.steps if step.kind == "follow_telemetry")
+    assert (step.data["number"], step.data["cursor"], step.data["source"]["adapter"]) == (2, "", "checkpoint-table")
+    again = told(changed, steps=(0, 100))
+    again.followed_by("step_carried_out", "telemetry_followed")
+    rests = voted(story.due().when(PauseRun(reason="x"), by="lea"), ChangeContract(contract=moved))
+    late = TelemetryReported(step="follow:2", number=2, cursor="99:abc", watch=Watch(readings=99))
+    assert [event.kind for event in rests.when(late).answer] == ["step_carried_out"]
+
+
+def test_a_missing_checkpoint_that_turns_up_is_missing_no_longer() -> None:
+    gap = told(running(), steps=(0, 100, 300))
+    whole = told(gap.due(), steps=(200, 400))
+    kinds = [event.kind for event in whole.answer if event.kind != "step_owed"]
+    assert {"checkpoints_found", "run_reported"} <= set(kinds)
+    assert whole.register.runs["atlas-1"].checkpoints_retained
+    told(whole.due(), steps=(500,)).when(ClaimMilestone(milestone="half"), by="lea").followed_by("milestone_claimed", "evidence_presented")
+
+
+def test_a_run_that_has_diverged_is_told_of_and_has_no_loss() -> None:
+    nan = Divergence(stage="pretraining", step=150, count=3, lasting=True)
+    story = told(half().due(), steps=(550,), diverged=nan, loss_micro=None)
+    story.owes("notify", "notice:diverged:2")
+    assert [event.kind for event in story.answer if event.kind != "step_owed"][-1] == "loss_diverged"
+    assert TRAINING.describe(story.state.state).values["loss_micro"] == 0
 
 
 def test_a_missing_checkpoint_is_a_fact_that_everybody_learns_once() -> None:
@@ -220,6 +312,41 @@ def test_what_the_trainer_does_not_tell_is_reckoned_by_the_contracts_rate() -> N
     priced = TRAINING.describe(half(cost_per_billion_tokens=90_000_00).state.state).values
     assert priced["forecast_minor"] == 90_000_00
     assert TRAINING.describe(told(running(), steps=(0, 50), cost=1_000_00).state.state).values["spent_minor"] == 1_000_00
+
+
+def test_a_cost_that_was_told_is_replaced_by_no_reckoned_one() -> None:
+    story = told(running(), steps=(0, 50), cost=1_000_00)
+    quiet = told(story.due(), steps=(100,))
+    assert quiet.state.state.book.spent == 1_000_00
+    assert told(quiet.due(), steps=(150,), cost=2_000_00).state.state.book.spent == 2_000_00
+
+
+def test_what_is_spent_above_the_p80_is_an_overrun_before_the_first_token_and_after_the_last() -> None:
+    spent = told(running(), cost=999_999_00)
+    assert [event.forecast for event in spent.answer if isinstance(event, OverrunForecast)] == [999_999_00]
+    over = told(running(contract(token_budget=200_000_000)), steps=range(0, 501, 50), cost=150_000_00)
+    assert [event.forecast for event in over.answer if isinstance(event, OverrunForecast)] == [150_000_00]
+
+
+def test_an_amount_of_any_size_is_stored_so_that_it_can_be_read_again() -> None:
+    wild = told(running(contract(token_budget=10**18)), watch=Watch(stage="p", step=1, tokens=1, readings=5), cost=10**30 - 1)
+    facts = [event for event in wild.answer if isinstance(event, TelemetryFollowed)]
+    assert facts
+    assert TelemetryFollowed.model_validate_json(facts[0].model_dump_json()) == facts[0]
+
+
+def test_silence_counts_from_when_the_trainer_wrote() -> None:
+    story = told(running(), steps=(0, 50), at=START + timedelta(hours=6), quiet_seconds=4 * 3_600)
+    assert story.state.state.heard_at == START + timedelta(hours=2)
+    assert told(running(), steps=(0,), quiet_seconds=10**9).state.state.heard_at == START
+
+
+def test_a_run_that_crashes_again_and_again_does_not_get_on() -> None:
+    story = told(running(), steps=(0, 50, 90))
+    for hours in range(6, 60, 6):
+        story = told(story.when(LookAtTelemetry(), at=START + timedelta(hours=hours)), steps=(40, 80 + hours // 12))
+        if hours == 48:
+            story = story.when(SoundAlarm()).followed_by("run_stalled")
 
 
 def test_a_silent_run_pages_once_even_when_nobody_looks() -> None:
@@ -277,8 +404,58 @@ def test_every_criterion_counts(criteria: Criteria) -> None:
 
 
 def test_a_gap_in_the_checkpoints_stands_in_the_way_of_a_milestone() -> None:
-    story = told(running(), steps=(0, 200, 500), missing=(Missing(stage="pretraining", step=100),), checkpoints=())
+    story = told(running(), steps=(0, 200, 300, 400, 500))
     story.when(ClaimMilestone(milestone="half"), by="lea").refused("criteria_not_met")
+
+
+def test_a_run_that_tells_no_checkpoints_reaches_no_milestone_that_asks_for_them() -> None:
+    story = told(running(), steps=range(1, 502, 50))
+    story.when(ClaimMilestone(milestone="half"), by="lea").refused("criteria_not_met")
+
+
+def test_when_the_tokens_are_used_up_the_whole_plan_must_be_there() -> None:
+    soup = StagePlan(name="soup", first_checkpoint=1_000, checkpoint_every=1, last_step=1_000)
+    only = (Milestone(id="end", text="x", criteria=Criteria(tokens=900_000_000), due_at=day(60)),)
+    terms = contract(stages=(STAGE, soup), milestones=only)
+    told(running(terms), steps=range(0, 951, 50)).when(ClaimMilestone(milestone="end"), by="lea").followed_by(
+        "milestone_claimed", "evidence_presented"
+    )
+    told(running(terms), steps=range(0, 1_001, 50)).when(ClaimMilestone(milestone="end"), by="lea").refused("criteria_not_met")
+
+
+def test_checkpoints_must_be_hashed_where_the_milestone_asks_for_it() -> None:
+    only = (Milestone(id="half", text="x", criteria=Criteria(checkpoints_hashed=True), due_at=day(30)),)
+    half(milestones=only).when(ClaimMilestone(milestone="half"), by="lea").refused("criteria_not_met")
+
+
+def test_a_loss_of_zero_is_a_bound_as_well() -> None:
+    only = (Milestone(id="half", text="x", criteria=Criteria(loss_at_most_micro=0), due_at=day(30)),)
+    half(milestones=only).when(ClaimMilestone(milestone="half"), by="lea").refused("criteria_not_met")
+
+
+def test_evidence_that_waits_is_not_claimed_again() -> None:
+    story, evidence = claimed()
+    signed = story.when(AcceptMilestone(milestone="half", evidence=evidence), by="eva")
+    again = told(signed.due(), steps=(550, 600)).when(ClaimMilestone(milestone="half"), by="lea").refused("evidence_waits")
+    again.when(AcceptMilestone(milestone="half", evidence=evidence), by="sia").followed_by("milestone_accepted")
+
+
+def test_a_reviewer_speaks_for_an_organisation_and_not_for_the_leads() -> None:
+    story, evidence = claimed()
+    accept = AcceptMilestone(milestone="half", evidence=evidence)
+    story.when(accept, by="sol").refused("no_organisation")
+    story.when(accept, by="lia").refused("same_organisation")
+
+
+def test_a_signature_counts_while_its_reviewer_holds_the_office() -> None:
+    story, evidence = claimed()
+    accept = AcceptMilestone(milestone="half", evidence=evidence)
+    signed = story.when(accept, by="eva")
+    revoked = replace(signed, register=noted(signed.register, OfficeRevoked(person="eva", office=Office.EVALUATION_REVIEWER)))
+    alone = revoked.when(accept, by="sia").followed_by("milestone_signed")
+    assert alone.when(accept, by="sia").answer == ()
+    back = replace(alone, register=noted(alone.register, OfficeGranted(person="eva", office=Office.EVALUATION_REVIEWER)))
+    back.when(accept, by="eva").followed_by("milestone_accepted")
 
 
 def test_two_reviewers_of_different_organisations_accept_and_the_tranche_is_released() -> None:
@@ -314,7 +491,6 @@ def evaluating() -> Story:
 
 def test_scores_are_read_from_the_harness_before_anybody_judges() -> None:
     story = evaluating().followed_by("milestone_claimed").owes("read_evaluation", "evaluate:end:1")
-    story.when(ClaimMilestone(milestone="end", results="x.json"), by="lea").refused("claim_pending")
     read = EvaluationRead(
         step="evaluate:end:1", milestone="end", claim=1, file="1" * 64, harness="lm-evaluation-harness 0.4.13",
         measured=(Measured(task="speech_mc", metric="acc,none", value=700_000, stderr=100_000, samples=20),),
@@ -325,6 +501,78 @@ def test_scores_are_read_from_the_harness_before_anybody_judges() -> None:
     story.when(read.model_copy(update={"measured": ()})).followed_by("step_carried_out", "claim_failed")
     partial = EvaluationRefused(step="evaluate:end:1", milestone="end", claim=1, reason="speech_mc: 5 of 20 items")
     story.when(partial).followed_by("step_carried_out", "claim_failed")
+
+
+def read(**changes: Any) -> EvaluationRead:
+    """The harness measured enough."""
+    fields: dict[str, Any] = {
+        "step": "evaluate:end:1", "milestone": "end", "claim": 1, "file": "1" * 64, "harness": "lm-evaluation-harness 0.4.13", "model": "atlas-1",
+        "measured": (Measured(task="speech_mc", metric="acc,none", value=700_000, samples=20),),
+    }  # fmt: skip
+    return EvaluationRead(**fields | changes)
+
+
+def test_a_claim_whose_results_do_not_come_is_given_up_for_the_next() -> None:
+    stuck = evaluating().when(FailStep(step="evaluate:end:1", reason="x")).when(WaiveStep(step="evaluate:end:1", reason="x"), by="sam")
+    again = stuck.when(ClaimMilestone(milestone="end", results="right.json"), by="lea").followed_by("milestone_claimed")
+    again.owes("read_evaluation", "evaluate:end:2")
+    assert evaluating().when(ClaimMilestone(milestone="end", results="x.json"), by="lea").when(read()).answer[1:] == ()
+    again.when(read(step="evaluate:end:2", claim=2)).followed_by("step_carried_out", "evidence_presented")
+
+
+def test_the_criteria_are_looked_at_again_when_the_results_are_there() -> None:
+    tight = Criteria(tokens=500_000_000, loss_at_most_micro=2_500_000, scores=(SCORE,), spent_at_most=50_000_00)
+    story = half(milestones=(Milestone(id="end", text="x", criteria=tight, due_at=day(60)),))
+    story = story.when(ClaimMilestone(milestone="end", results="r.json"), by="lea").followed_by("milestone_claimed")
+    worse = told(story.when(LookAtTelemetry(), at=START + timedelta(hours=6)), steps=(550, 600, 700), loss_micro=9_000_000)
+    worse.when(read()).followed_by("step_carried_out", "claim_failed")
+    story.when(read()).followed_by("step_carried_out", "evidence_presented")
+
+
+def test_a_score_of_which_less_is_better_has_a_bound_above() -> None:
+    perplexity = Score(task="wikitext", metric="word_perplexity,none", at_most=10_000_000)
+    only = (Milestone(id="end", text="x", criteria=Criteria(scores=(perplexity,)), due_at=day(60)),)
+    story = half(milestones=only).when(ClaimMilestone(milestone="end", results="r.json"), by="lea")
+    for value, kind in ((10_000_000, "evidence_presented"), (10_000_001, "claim_failed")):
+        story.when(read(measured=(Measured(task="wikitext", metric="word_perplexity,none", value=value),))).followed_by(
+            "step_carried_out", kind
+        )
+    for bounds in ({}, {"at_least": 1, "at_most": 2}):
+        with pytest.raises(ValidationError):
+            Score(task="x", metric="y", **bounds)
+
+
+def test_reviewers_see_what_was_measured_on_which_model() -> None:
+    story = evaluating().when(read())
+    facts = next(step.data["facts"] for step in story.steps if step.key == "notice:review:end:1")
+    assert (facts["model"], facts["results"]) == ("atlas-1", "1" * 64)
+    assert "atlas-1" in TRAINING.describe(story.state.state).text
+    digests = {
+        event.evidence
+        for results in (read(), read(model="atlas-0"), read(file="2" * 64))
+        for event in evaluating().when(results).answer
+        if isinstance(event, EvidencePresented)
+    }
+    assert len(digests) == 3
+
+
+def test_evidence_is_bound_to_the_spend() -> None:
+    digests = set()
+    for cost in (1_000_00, 2_000_00):
+        story = told(running(), steps=range(0, 501, 50), cost=cost).when(ClaimMilestone(milestone="half"), by="lea")
+        digests |= {event.evidence for event in story.answer if isinstance(event, EvidencePresented)}
+    assert len(digests) == 2
+
+
+def test_a_claim_made_in_time_is_not_missed_while_it_is_read() -> None:
+    story = told(running(), steps=range(0, 1_001, 50)).when(
+        ClaimMilestone(milestone="end", results="r.json"), by="lea", at=day(60) - timedelta(hours=1)
+    )
+    story.when(MarkMissed(milestone="end"), at=day(60)).refused("not_due")
+    story.when(read(), at=day(60) + timedelta(hours=1)).followed_by("step_carried_out", "evidence_presented")
+    failed = story.when(EvaluationRefused(step="evaluate:end:1", milestone="end", claim=1, reason="x"), at=day(60))
+    failed.when(MarkMissed(milestone="end")).followed_by("milestone_missed", "question_asked")
+    story.when(MarkMissed(milestone="end"), at=day(61)).followed_by("milestone_missed", "question_asked")
 
 
 # ---------------------------------------------------------------- questions
@@ -353,12 +601,46 @@ def test_without_a_majority_the_run_is_stopped() -> None:
 def test_a_forecast_above_the_p80_is_put_to_a_vote_once_for_each_contract() -> None:
     story = told(running(), steps=(0, 50), cost=6_000_00)
     story.followed_by("step_carried_out", "telemetry_followed", "checkpoints_written", "overrun_forecast", "question_asked")
-    again = told(story.due(), steps=(60,), cost=8_000_00)
+    again = told(story.due(), steps=(60,), cost=7_000_00)
     assert [event.kind for event in again.answer if event.kind != "step_owed"] == ["step_carried_out", "telemetry_followed"]
     dearer = contract(p50=150_000_00, p80=200_000_00)
     changed = voted(again, ChangeContract(contract=dearer))
     changed.followed_by("mandate_exercised", "contract_approved", "question_settled", "run_reported")
     assert changed.register.runs["atlas-1"].contract == contract_digest(dearer)
+
+
+def test_what_comes_up_during_a_vote_is_put_to_the_next() -> None:
+    missed = told(running(), steps=(0, 50)).when(MarkMissed(milestone="half"), at=day(30))
+    dear = told(missed.when(LookAtTelemetry()), steps=(60,), cost=7_000_00)
+    dear.followed_by("step_carried_out", "telemetry_followed", "overrun_forecast")
+    on = voted(dear, ContinueRun(question=1)).followed_by("mandate_exercised", "question_settled", "question_asked")
+    asked = next(step.data["command"]["text"] for step in on.steps if step.key == "tell:question:2")
+    assert "P80" in asked
+    assert "missed" not in asked
+    assert voted(on, ContinueRun(question=2)).followed_by("mandate_exercised", "question_settled").state.state.book.waiting == ()
+
+
+def test_an_overrun_that_has_grown_since_the_vote_is_put_to_a_vote_again() -> None:
+    story = voted(told(running(), steps=(0, 50), cost=6_000_00), ContinueRun(question=1))
+    steady = told(story.due(), steps=(60,), cost=7_500_00).followed_by("step_carried_out", "telemetry_followed")
+    grown = told(steady.due(), steps=(70,), cost=9_300_00)
+    grown.followed_by("step_carried_out", "telemetry_followed", "overrun_forecast", "question_asked")
+
+
+@pytest.mark.parametrize("ending", ["one", "two"])
+def test_no_two_runs_ask_by_one_proposal(ending: str) -> None:
+    run = f"atlas-frontier-open-model-2027-pretraining-run-number-of-{ending}"
+    (asked, _) = ask(running().state.state.book, "x", _about(run))
+    assert isinstance(asked, QuestionAsked)
+    assert len(slug_of(asked.proposal)) <= 64
+    other = ask(running().state.state.book, "x", _about(run[:-1]))[0]
+    assert isinstance(other, QuestionAsked)
+    assert other.proposal != asked.proposal
+
+
+def _about(run: str) -> Context:
+    """The context of a decision about another run."""
+    return Context(START, "service", StreamId(f"run/{run}"), founded())
 
 
 def test_a_change_order_leaves_accepted_milestones_as_they_are() -> None:
@@ -394,13 +676,17 @@ def test_a_milestone_with_another_day_can_be_missed_anew() -> None:
 # ---------------------------------------------------------------- the end
 
 
-def finished() -> Story:
+def all_accepted() -> Story:
     only = (Milestone(id="end", text="x", criteria=Criteria(tokens=900_000_000), due_at=day(60)),)
     story = told(running(contract(milestones=only)), steps=range(0, 901, 50)).when(ClaimMilestone(milestone="end"), by="lea")
     evidence = next(event.evidence for event in story.answer if isinstance(event, EvidencePresented))
-    return story.when(AcceptMilestone(milestone="end", evidence=evidence), by="eva").when(
-        AcceptMilestone(milestone="end", evidence=evidence), by="sia"
-    )
+    for reviewer in ("eva", "sia"):
+        story = story.when(AcceptMilestone(milestone="end", evidence=evidence), by=reviewer)
+    return story
+
+
+def finished() -> Story:
+    return told(all_accepted())
 
 
 def test_a_run_is_completed_when_all_is_accepted_and_what_it_lacks_is_told() -> None:
@@ -409,6 +695,19 @@ def test_a_run_is_completed_when_all_is_accepted_and_what_it_lacks_is_told() -> 
     story = finished().when(CompleteRun(), by="lea").followed_by("checkpoint_missing", "run_completed", "run_reported")
     assert not story.register.runs["atlas-1"].checkpoints_retained
     assert story.when(CompleteRun(), by="lea").answer == ()
+
+
+def test_a_run_is_completed_after_one_more_look() -> None:
+    accepted = all_accepted().followed_by("milestone_accepted", "look_began")
+    accepted.when(CompleteRun(), by="lea").refused("last_look_awaited")
+    whole = told(accepted, steps=(1_000,)).when(CompleteRun(), by="lea").followed_by("run_completed", "run_reported")
+    assert whole.register.runs["atlas-1"].checkpoints_retained
+
+
+def test_a_run_that_is_stopped_lacks_what_should_be_there_by_then() -> None:
+    stopped = voted(told(running(), steps=(1, 501)), StopRun(reason="x"))
+    stopped.followed_by("mandate_exercised", "checkpoint_missing", "run_stopped", "run_reported")
+    assert not stopped.register.runs["atlas-1"].checkpoints_retained
 
 
 def test_a_run_that_is_over_is_closed_by_the_secretariat() -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from domain.kernel import SERVICE, Command, Event
+from domain.process import FailStep
 from domain.reference import IBAN_LENGTHS, creditor_reference, parse_iban, parse_reference, shown_reference
 from domain.register import PaymentExpected
 from domain.treasury import TREASURY
@@ -188,15 +189,19 @@ class Treasuries(RuleBasedStateMachine):
 
     def line(self, amount: int, **fields: Any) -> Line:
         tag = self.fresh()
-        usual: dict[str, Any] = {"booked_on": day(0).date(), "value_date": day(0).date(), "currency": "USD", "side": "credit"}
-        return Line(amount=amount, text=f"T{tag}", bank_id=f"B{tag}" if self.numbered else "", **(usual | fields))
+        usual: dict[str, Any] = {
+            "booked_on": day(0).date(), "value_date": day(0).date(), "currency": "USD", "side": "credit",
+            "bank_id": f"B{tag}" if self.numbered else "",
+        }  # fmt: skip
+        return Line(amount=amount, text=f"T{tag}", **(usual | fields))
 
     def write(self, *lines: Line, statement: str = "", number: int = 1) -> None:
         """The bank writes a page; it hands it out when it likes."""
         place = self.fresh()
         page = Page(
-            statement=statement or f"S{place}", account=IBAN, currency="USD", page=number, closing=Balance(amount=0, on=day(0).date())
-        )
+            statement=statement or f"S{place}", account=IBAN, currency="USD", page=number, closing=Balance(amount=0, on=day(0).date()),
+            sequence=None if statement else place, created_at=day(place),
+        )  # fmt: skip
         self.pages.append((page, counted(lines)))
 
     def deliver(self, page: Page, lines: tuple[Line, ...], cut: int) -> None:
@@ -209,11 +214,21 @@ class Treasuries(RuleBasedStateMachine):
         self.delivered |= {line.text for line in lines}
 
     @rule(
-        amounts=st.lists(st.tuples(st.sampled_from((5, 5, 70, 400)), st.sampled_from(REFERENCES)), min_size=1, max_size=4),
+        amounts=st.lists(
+            st.tuples(st.sampled_from((5, 5, 70, 400)), st.sampled_from(REFERENCES), st.booleans(), st.sampled_from(("", "E1"))),
+            min_size=1, max_size=4,
+        ),
         now=st.booleans(),
-    )
-    def money_arrives(self, amounts: list[tuple[int, str | None]], now: bool) -> None:  # noqa: FBT001
-        self.write(*(self.line(amount, reference=reference) for amount, reference in amounts))
+    )  # fmt: skip
+    def money_arrives(self, amounts: list[tuple[int, str | None, bool, str]], now: bool) -> None:  # noqa: FBT001
+        """Several payers may write one id of theirs, and the bank one id for several that it books together."""
+        together = f"BATCH{self.fresh()}"
+        self.write(
+            *(
+                self.line(amount, reference=reference, end_to_end_id=own, **({"bank_id": together} if shared else {}))
+                for amount, reference, shared, own in amounts
+            )
+        )
         if now:
             self.deliver(*self.pages[-1], cut=len(amounts) // 2)
 
@@ -231,12 +246,19 @@ class Treasuries(RuleBasedStateMachine):
         self.deliver(*self.pages[choice % len(self.pages)], cut)
 
     @precondition(lambda self: self.pages)
-    @rule(choice=st.integers(0, 50))
-    def correct(self, choice: int) -> None:
-        """The bank sends a page anew, as another statement, with a reference that was missing."""
+    @rule(
+        choice=st.integers(0, 50),
+        change=st.sampled_from(
+            ({"reference": REFERENCES[0]}, {"amount": 6}, {"booked_on": day(1).date()}, {"bank_id": "B-NEW"}, {"end_to_end_id": "E2"}, None)
+        ),
+        renamed=st.booleans(),
+    )
+    def correct(self, choice: int, change: dict[str, Any] | None, renamed: bool) -> None:  # noqa: FBT001
+        """The bank sends a page anew, with its number, its name or both: its first line is another one, or is gone."""
         page, lines = self.pages[choice % len(self.pages)]
-        changed = (lines[0].model_copy(update={"reference": REFERENCES[0]}), *lines[1:])
-        self.deliver(page.model_copy(update={"statement": f"C{self.fresh()}"}), counted(changed), 0)
+        changed = () if change is None else (lines[0].model_copy(update=change),)
+        name = f"C{self.fresh()}" if renamed and page.sequence is not None else page.statement
+        self.deliver(page.model_copy(update={"statement": name, "created_at": day(self.fresh())}), counted((*changed, *lines[1:])), 0)
 
     @rule(choice=st.integers(0, 50))
     def take_back(self, choice: int) -> None:
@@ -257,7 +279,9 @@ class Treasuries(RuleBasedStateMachine):
             return
         line = waits[choice % len(waits)]
         movement = self.kept.movements[line]
-        if movement.stage == "doubted":
+        if movement.missed == "open":
+            self.give(JudgeLine(line=line, verdict="withdrawn" if choice % 2 else "stands", reason="asked the bank"), "tess")
+        elif movement.stage == "doubted":
             tag = movement.details.text
             verdict: Any = "repeat" if self.ledger.tags[tag] else "new"
             if self.give(JudgeLine(line=line, verdict=verdict, reason="looked"), "tess") and verdict == "repeat":
@@ -302,7 +326,7 @@ class Treasuries(RuleBasedStateMachine):
 
     @rule(
         choice=st.integers(0, 50),
-        what=st.sampled_from(("taken", "rejected", "shown", "shown", "shown twice", "back", "claimed back", "later no")),
+        what=st.sampled_from(("taken", "rejected", "shown", "shown", "shown twice", "back", "claimed back", "later no", "unsent")),
     )
     def the_bank_answers(self, choice: int, what: str) -> None:
         stages = {"back": {"confirmed"}, "claimed back": {"confirmed"}}.get(what, {"sending", "taken"})
@@ -317,7 +341,9 @@ class Treasuries(RuleBasedStateMachine):
             self.give(PaymentAccepted(step=step, payment=name, attempt=payment.attempt))
         elif what == "rejected":
             self.give(PaymentRejected(step=step, payment=name, attempt=payment.attempt, reason="no"))
-        elif what == "later no":
+        elif what in {"later no", "unsent"}:
+            if what == "unsent":
+                self.give(FailStep(step=step, reason="no answer"))
             self.give(RecordRejection(payment=name, reason="no"), "tess")
         else:
             side, reversal = ("debit", False) if what.startswith("shown") else ("credit", what == "claimed back")

@@ -1,0 +1,79 @@
+"""What the rules of training runs have in common: refusals, what the register is told, and the votes that put a run in question."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from domain.charter import TrainingTerms
+from domain.kernel import Refused, asked_in, slug_of, tell
+from domain.process import Context, owe
+from domain.register import RunReported
+from domain.training_messages import QuestionAsked
+from domain.training_state import Book, Events, Paused, Running
+
+# ---------------------------------------------------------------- refusals
+
+
+def not_now(rule: str, message: str, remedy: str) -> Refused:
+    """A refusal by the clause `training`."""
+    return Refused(rule, message, remedy=remedy, clause="training")
+
+
+def not_running() -> Refused:
+    """What a run that is not under way says."""
+    return not_now("run_not_running", "this can be done while the training runs", "`consortium show` tells how far the run is")
+
+
+def require_due(at: datetime, context: Context) -> None:
+    """Refuses what is due later."""
+    if context.at < at:
+        raise not_now("not_due", f"this is due at {at.isoformat()}", "none is needed: the system gives it when it is due")
+
+
+def require_lead(book: Book, context: Context) -> None:
+    """Refuses everybody but the training lead."""
+    if context.actor != book.contract.lead:
+        lead = book.contract.lead
+        raise not_now("not_the_lead", f"{lead} is responsible for this run", f"ask {lead}, or propose a change order with another lead")
+
+
+# ---------------------------------------------------------------- the charter and the register
+
+
+def terms_of(book: Book, context: Context) -> TrainingTerms:
+    """The clause `training` of the charter that the contract was approved under."""
+    kept = book.charter_version
+    return (context.charter if kept is None else context.register.charters[kept]).training
+
+
+def reported(book: Book, phase: str, context: Context, *, missing: int = 0) -> RunReported:
+    """What the register is told, when so many checkpoints more are missing."""
+    return RunReported(
+        run=slug_of(context.stream), phase=phase, contract=book.digest, checkpoints_retained=book.missing + missing == 0,
+        training_lead=book.contract.lead,
+    )  # fmt: skip
+
+
+def phase_of(state: Running | Paused) -> str:
+    """The phase as the register has it."""
+    return "running" if isinstance(state, Running) else "paused"
+
+
+# ---------------------------------------------------------------- votes
+
+
+def ask(book: Book, why: str, context: Context) -> Events:
+    """One vote at a time: what else comes up meanwhile is put to the next one."""
+    if book.asked:
+        return ()
+    number, run = book.question + 1, slug_of(context.stream)
+    stream = asked_in("question", run, number)
+    proposal = {
+        "kind": "propose", "title": f"Shall the run {run} go on?",
+        "text": f"{why[:1].upper()}{why[1:]}. Without a majority it is stopped; a change order is a proposal of its own.",
+        "motion": {
+            "stream": context.stream, "command": {"kind": "continue_run", "question": number},
+            "otherwise": {"kind": "stop_run", "question": number, "reason": why},
+        },
+    }  # fmt: skip
+    return (QuestionAsked(question=number, proposal=stream), owe(tell(stream, proposal, key=f"tell:question:{number}")))
