@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
@@ -23,7 +25,7 @@ import worker
 from activities import logs
 from activities.clock import TRUE
 from activities.sending import Sender
-from audit.ledger import beancount, hledger, ledger
+from audit.ledger import Booking, beancount, hledger, ledger
 from cli.embedded import LOCK, alone, embedded
 from cli.failures import BadInput
 from cli.files import read_charter
@@ -191,8 +193,7 @@ async def _end(recorder: Recorder, folder: Path) -> dict[str, Any]:
     known = release.stream.state.release
     leases = {lease.member: f"{lease.starts_at.date()} to {lease.ends_at.date()}" for lease in known.leases.values()}
     books = await ledger(recorder.log)
-    for name, text in (("ledger.beancount", beancount(books.bookings)), ("ledger.journal", hledger(books.bookings))):
-        (folder / name).write_text(text, encoding="utf-8")
+    verdicts = await asyncio.to_thread(judged, books.bookings, folder)
     members = [
         {
             "member": each.member, "name": each.name, "standing": register.members[each.member].standing.value,
@@ -207,8 +208,23 @@ async def _end(recorder: Recorder, folder: Path) -> dict[str, Any]:
     return {
         "goal": kept.goal, "members": members, "money": dict(money_by_state(state)), "model": model,
         "ledger": {f"{account} {money}": amount for (account, money), amount in sorted(books.balances.items()) if amount},
-        "entries": (await recorder.log.head()).position,
+        "books": verdicts, "entries": (await recorder.log.head()).position,
     }  # fmt: skip
+
+
+def judged(bookings: Sequence[Booking], folder: Path) -> dict[str, str]:
+    """Writes the books for both accounting programs into the folder, and tells what each that is installed says of them."""
+    beans, journal = folder / "ledger.beancount", folder / "ledger.journal"
+    beans.write_text(beancount(bookings), encoding="utf-8")
+    journal.write_text(hledger(bookings), encoding="utf-8")
+    checks = {"bean-check": (str(beans),), "hledger": ("check", "--strict", "-f", str(journal))}
+    verdicts = dict[str, str]()
+    for name, arguments in checks.items():
+        program = shutil.which(name) or shutil.which(name, path=Path(sys.executable).parent)
+        if program is not None:
+            said = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)  # noqa: S603  # a program by its name, on our files
+            verdicts[name] = "accepts the books" if said.returncode == 0 else f"refuses the books: {(said.stdout + said.stderr)[:500]}"
+    return verdicts
 
 
 def _share(kept: Books, member: str) -> dict[str, Any]:
@@ -242,6 +258,8 @@ def _show(console: Console, end: dict[str, Any], currency: str, folder: Path) ->
         books.add_row(name, _plain(amount, currency))
     books.columns[1].justify = "right"
     console.print(members, money, books)
+    for program, verdict in end["books"].items():
+        console.print(f"{program} {verdict}", markup=False)
     model = end["model"]
     console.print(
         f"{model['line']}\n  openness class {model['openness']}" + "".join(f"\n    {reason}" for reason in model["reasons"]), markup=False

@@ -27,11 +27,14 @@ from domain.treasury_lines import (
     Events,
     classified,
     folded,
+    gone,
     missed,
     passed_on,
     received,
+    returned,
     returned_to_source,
     shown_again,
+    undone,
     withdrawn,
 )
 from domain.treasury_messages import (
@@ -55,6 +58,7 @@ from domain.treasury_messages import (
     LineMatched,
     LineUnmatched,
     LookForStatements,
+    MatchPayment,
     MissedLineJudged,
     NamePayee,
     OpenAccount,
@@ -89,12 +93,16 @@ from domain.treasury_messages import (
     TreasuryCommand,
     TreasuryEvent,
     TurnAwayPayment,
+    UndoReceipt,
     Unmatched,
     details_digest,
     payment_digest,
     sending_ids,
 )
 from domain.treasury_state import Import, Movement, Open, Payee, Payment, TreasuryState, Unopened, closing_balance, evolve, former_editions
+
+RESERVED: Final = tuple(f"{purpose}-" for purpose in (Purpose.SPENDING, Purpose.REFUND, Purpose.RETURN))
+"""How the names begin that rounds and the treasury itself give to payments; nobody may take one before them."""
 
 SHOWN: Final = 20
 """How many movements, payments and payees are listed for people."""
@@ -111,7 +119,7 @@ def decide(state: TreasuryState, command: TreasuryCommand, context: Context) -> 
                     return _open(command, context)
                 case (
                     LookForStatements() | StatementsFetched() | ImportStatement() | StatementRead() | ReportRead() | StatementRefused()
-                    | AssignLine() | ReturnLine() | BookLine() | JudgeLine() | TurnAwayPayment() | NamePayee() | ApprovePayee() | BlockPayee()
+                    | AssignLine() | ReturnLine() | MatchPayment() | UndoReceipt() | BookLine() | JudgeLine() | TurnAwayPayment() | NamePayee() | ApprovePayee() | BlockPayee()
                     | OrderPayment() | ApprovePayment() | PaymentAccepted() | PaymentRejected() | RecordRejection() | RetryPayment()
                     | CancelPayment()
                 ):  # fmt: skip
@@ -140,6 +148,10 @@ def decide(state: TreasuryState, command: TreasuryCommand, context: Context) -> 
                     return _assign(state, command, context)
                 case ReturnLine():
                     return _return(state, command, context)
+                case MatchPayment():
+                    return _match_payment(state, command, context)
+                case UndoReceipt():
+                    return _undo(state, command, context)
                 case BookLine():
                     return _explain(state, command, context)
                 case JudgeLine():
@@ -349,7 +361,9 @@ def _assign(state: Open, command: AssignLine, context: Context) -> Events:
 
 def _require_assignable(state: Open, movement: Movement, command: AssignLine, context: Context) -> None:
     if movement.details.side == "debit":
-        raise Refused("not_a_receipt", f"{command.line} took money away", remedy="say what it was (`book_line`)")
+        raise Refused(
+            "not_a_receipt", f"{command.line} took money away", remedy="say what it was (`match_payment`, `undo_receipt`, `book_line`)"
+        )
     if movement.details.currency != state.currency:
         raise Refused(
             "wrong_currency", f"the books are kept in {state.currency}, the money is {movement.details.currency}",
@@ -380,6 +394,55 @@ def _return(state: Open, command: ReturnLine, context: Context) -> Events:
         purpose=Purpose.RETURN, subject=None, text=command.reason[:140], by=context.actor, approvals=_terms(context).approvals, line=command.line,
     )  # fmt: skip
     return (ordered, _asked(ordered, context))
+
+
+def _match_payment(state: Open, command: MatchPayment, context: Context) -> Events:
+    """A person says what the ids do not: the payment went, or came back. The bank's charges are the difference, and never negative."""
+    context.require_office(Office.TREASURER)
+    known = state.movements.get(command.line)
+    if known is not None and (known.stage, known.partner) == ("paid", command.payment):
+        return ()
+    movement, payment = _waiting(state, command.line), _payment(state, command.payment)
+    details = movement.details
+    out = details.side == "debit"
+    charges = details.amount - payment.amount if out else payment.amount - details.amount
+    if charges < 0 or details.currency != payment.currency:
+        raise Refused(
+            "other_amount", f"{command.payment} is of {display(payment.amount, payment.currency)}, {command.line} of {display(details.amount, details.currency)}",
+            remedy="say what else it was (`book_line`)",
+        )  # fmt: skip
+    match payment.stage:
+        case "sending" | "taken" | "failed" if out:
+            return gone(command.payment, payment, payment.attempt, command.line, details, context.actor, command.reason)
+        case "ordered" if out and payment.attempt - 1 > payment.shown:
+            return gone(command.payment, payment, payment.attempt - 1, command.line, details, context.actor, command.reason)
+        case "confirmed" if not out:
+            return returned(command.payment, payment, command.line, details, context.actor, command.reason)
+        case "ordered" | "sending" | "taken" | "failed" | "confirmed" | "returned" | "cancelled":
+            raise Refused(
+                "payment_elsewhere", f"{command.payment} is {payment.stage}: no {details.side} of it is waited for",
+                remedy="name another payment, or say what else it was (`book_line`, `assign_line`)",
+            )  # fmt: skip
+
+
+def _undo(state: Open, command: UndoReceipt, context: Context) -> Events:
+    context.require_office(Office.TREASURER)
+    known = state.movements.get(command.line)
+    if known is not None and (known.stage, known.partner) == ("reversed", command.original):
+        return ()
+    details, original = _waiting(state, command.line).details, state.movements.get(command.original)
+    if details.side == "credit":
+        raise Refused("not_a_debit", f"{command.line} brought money", remedy="assign it, or say which payment came back (`match_payment`)")
+    if original is None or original.details.side == "debit" or original.stage not in {"unmatched", "matched"}:
+        raise Refused(
+            "no_such_receipt", f"{command.original} is no credit that stands", remedy="`consortium show treasury/…` lists what waits"
+        )
+    if (details.amount, details.currency) != (original.details.amount, original.details.currency):
+        raise Refused(
+            "other_amount", f"{command.original} is of {display(original.details.amount, original.details.currency)}",
+            remedy="only a whole credit is taken back: say what the debit was (`book_line`), and settle the rest with the payer",
+        )  # fmt: skip
+    return undone(state, command.line, command.original, context.actor, command.reason)
 
 
 def _explain(state: Open, command: BookLine, context: Context) -> Events:
@@ -538,6 +601,8 @@ def _order(state: Open, command: OrderPayment, context: Context) -> Events:
         context.require_office(Office.TREASURER)
         if command.source is not None or command.purpose is not Purpose.OTHER:
             raise Refused("service_only", "orders of other streams come from there", remedy="order it there, or for the treasury itself")
+        if command.payment.startswith(RESERVED) and command.payment not in state.payments:
+            raise Refused("name_reserved", f"{command.payment} is a name that the system gives", remedy="choose another name")
     _require_currency(state.currency, command.currency)
     known = state.payments.get(command.payment)
     if known is not None:
@@ -628,7 +693,7 @@ def _require_no_debit(state: Open, name: str) -> None:
         if details.side == "debit" and state.sent.get(details.end_to_end_id, ("", 0))[0] == name:
             raise Refused(
                 "debit_waits", f"{line} took {display(details.amount, details.currency)} away under an id of {name}",
-                remedy="the treasurer says first what it was", clause="treasury",
+                remedy="the treasurer says first what it was (`match_payment`, `book_line`)", clause="treasury",
             )  # fmt: skip
 
 
@@ -776,6 +841,8 @@ def _headline(state: Open) -> Headline:
 def _text(state: Open, payments: dict[str, Payment], refused: Sequence[str]) -> str:
     parts = [f"- missing: {escaped(gap, 120)}" for gap in state.gaps[:SHOWN]]
     parts += [f"- not imported: {escaped(name)}" for name in refused[:SHOWN]]
+    elsewhere = [known.name or file[:12] for file, known in state.files.items() if known.others and not known.ours]
+    parts += [f"- of other accounts only: {escaped(name)}" for name in elsewhere[:SHOWN]]
     if state.waiting:
         rows = (_waiting_row(state, line) for line in islice(state.waiting, SHOWN))
         parts += ["", "| waits | day | amount | why | from | text |", "| --- | --- | --- | --- | --- | --- |", *rows]

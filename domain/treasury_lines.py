@@ -122,7 +122,7 @@ def withdrawn(state: Open, line: str, context: Context) -> Events:
     state = folded(state, (booked,))
     match original.stage, details.side:
         case "unmatched" | "matched", "credit":
-            return (booked, *_undone(state, booked.line, line))
+            return (booked, *undone(state, booked.line, line))
         case "unmatched", "debit":
             return (booked, _reversed(state, line, booked.line))
         case "paid", "debit":
@@ -166,8 +166,8 @@ def _says_whose(details: Line, context: Context) -> bool:
 
 def _receipt(state: Open, line: str, details: Line, context: Context) -> Events:
     """A member's money by the reference that a call or an invoice gave it; also too little, too much or twice: the stream knows."""
-    undone = [other for other in _awaiting(state, "debit", details) if state.movements[other].details.reversal]
-    if best := _likest(state, details, undone):
+    undoing = [other for other in _awaiting(state, "debit", details) if state.movements[other].details.reversal]
+    if best := _likest(state, details, undoing):
         return (_reversed(state, best[-1], line),)
     if details.currency != state.currency:
         return (_unmatched(line, details, Unmatched.WRONG_CURRENCY),)
@@ -191,7 +191,7 @@ def _debit(state: Open, line: str, details: Line) -> Events:
         return (_unmatched(line, details, Unmatched.UNKNOWN_DEBIT),)
     if not _of_amount(payment, details):
         return (_unmatched(line, details, Unmatched.OTHER_AMOUNT),)
-    events: Events = _gone(name, payment, attempt, line, details)
+    events: Events = gone(name, payment, attempt, line, details)
     after = folded(state, events)
     for other in _awaiting(after, "credit", details):
         if after.movements[other].details.end_to_end_id == details.end_to_end_id:
@@ -208,10 +208,12 @@ def _may_have_gone(payment: Payment, attempt: int) -> bool:
     return payment.stage in {"ordered", "failed"}
 
 
-def _gone(name: str, payment: Payment, attempt: int, line: str, details: Line) -> Events:
+def gone(name: str, payment: Payment, attempt: int, line: str, details: Line, by: str | None = None, note: str = "") -> Events:
+    """A debit shows that an attempt of a payment went; who ordered it is told."""
     confirmed = PaymentConfirmed(
         payment=name, attempt=attempt, line=line, source=payment.source, payee=payment.payee, purpose=payment.purpose,
         subject=payment.subject, amount=payment.amount, currency=payment.currency, value_date=details.value_date,
+        charges=details.amount - payment.amount, by=by, note=note,
     )  # fmt: skip
     return (confirmed, *told_source(name, payment, line, "record"))
 
@@ -224,16 +226,17 @@ def _came_back(state: Open, line: str, details: Line) -> Events:
         return (_unmatched(line, details, Unmatched.UNKNOWN_REVERSAL),)
     if not _of_amount(payment, details):
         return (_unmatched(line, details, Unmatched.OTHER_AMOUNT),)
-    return _returned(name, payment, line, details)
+    return returned(name, payment, line, details)
 
 
-def _returned(name: str, payment: Payment, line: str, details: Line) -> Events:
-    returned = PaymentReturned(
+def returned(name: str, payment: Payment, line: str, details: Line, by: str | None = None, note: str = "") -> Events:
+    """A credit shows that a payment came back; who ordered it is told."""
+    back = PaymentReturned(
         payment=name, attempt=payment.shown, line=line, source=payment.source, payee=payment.payee, purpose=payment.purpose,
         subject=payment.subject, amount=payment.amount, currency=payment.currency, value_date=details.value_date,
-        reason=details.return_reason,
+        reason=details.return_reason, charges=payment.amount - details.amount, by=by, note=note,
     )  # fmt: skip
-    return (returned, *told_source(name, payment, line, "return"))
+    return (back, *told_source(name, payment, line, "return"))
 
 
 def _of_amount(payment: Payment, details: Line) -> bool:
@@ -247,7 +250,7 @@ def _undoing(state: Open, line: str, details: Line) -> Events:
     best = _likest(state, details, standing)
     if len({_owner(state.movements[original]) for original in best}) != 1:
         return (_unmatched(line, details, Unmatched.UNKNOWN_REVERSAL),)
-    return _undone(state, line, max(best, key=lambda original: state.movements[original].details.booked_on))
+    return undone(state, line, max(best, key=lambda original: state.movements[original].details.booked_on))
 
 
 def _owner(movement: Movement) -> tuple[str | None, ...]:
@@ -274,10 +277,10 @@ def _in_common(one: Line, other: Line) -> int:
     return sum(bool(mine) and mine == theirs for mine, theirs in (*pairs, (one.bank_id, other.bank_id)))
 
 
-def _undone(state: Open, line: str, original: str) -> Events:
+def undone(state: Open, line: str, original: str, by: str | None = None, note: str = "") -> Events:
     """A debit takes back a credit, and the stream that has the money is told."""
-    undone = _reversed(state, line, original)
-    return (undone, *_told_of_reversal(line, original, state.movements[original]))
+    taken_back = _reversed(state, line, original).model_copy(update={"by": by, "note": note})
+    return (taken_back, *_told_of_reversal(line, original, state.movements[original]))
 
 
 def _reversed(state: Open, line: str, original: str) -> ReceiptReversed:

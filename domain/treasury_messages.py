@@ -325,6 +325,27 @@ class BookLine(Command):
     reason: Prose
 
 
+class MatchPayment(Command):
+    """Say which payment an unmatched line shows: a debit that it went, a credit that it came back. By the treasurer.
+
+    What a debit took more than the payment, or a credit brings less, are the bank's charges.
+    """
+
+    kind: Literal["match_payment"] = "match_payment"
+    line: LineId
+    payment: Slug
+    reason: Prose
+
+
+class UndoReceipt(Command):
+    """Say which credit an unmatched debit took back; the stream that has the money is told. By the treasurer."""
+
+    kind: Literal["undo_receipt"] = "undo_receipt"
+    line: LineId
+    original: LineId
+    reason: Prose
+
+
 class JudgeLine(Command):
     """Say what a line is that a repeated or corrected page left in doubt. By the treasurer.
 
@@ -459,7 +480,7 @@ class CancelPayment(Command):
 
 TreasuryCommand = (
     OpenAccount | LookForStatements | StatementsFetched | ImportStatement | StatementRead | ReportRead | StatementRefused | AssignLine
-    | ReturnLine | BookLine | JudgeLine | TurnAwayPayment | NamePayee | ApprovePayee | BlockPayee | OrderPayment | ApprovePayment | PaymentAccepted
+    | ReturnLine | MatchPayment | UndoReceipt | BookLine | JudgeLine | TurnAwayPayment | NamePayee | ApprovePayee | BlockPayee | OrderPayment | ApprovePayment | PaymentAccepted
     | PaymentRejected | RecordRejection | RetryPayment | CancelPayment
 )  # fmt: skip
 
@@ -653,6 +674,9 @@ class ReceiptReversed(Event):
     stream: Source | None = None
     """The stream that the credit had been passed on to."""
     member: MemberId | None = None
+    by: PersonId | None = None
+    """Who said so, where no id did."""
+    note: Prose = ""
 
 
 # ---------------------------------------------------------------- events: payees
@@ -778,6 +802,11 @@ class PaymentConfirmed(Event):
     amount: Minor
     currency: Currency
     value_date: date
+    charges: Minor = 0
+    """What the bank kept of it for itself."""
+    by: PersonId | None = None
+    """Who said so, where no id did."""
+    note: Prose = ""
 
 
 class PaymentReturned(Event):
@@ -795,6 +824,11 @@ class PaymentReturned(Event):
     currency: Currency
     value_date: date
     reason: str = ""
+    charges: Minor = 0
+    """What the bank kept of it for itself."""
+    by: PersonId | None = None
+    """Who said so, where no id did."""
+    note: Prose = ""
 
 
 class PaymentRenewed(Event):

@@ -70,6 +70,10 @@ class Import:
     reason: str = ""
     page: Page | None = None
     """The page at hand."""
+    ours: bool = False
+    """Whether it held a page of this account."""
+    others: int = 0
+    """Statements of other accounts in it."""
     shown: frozenset[str] = frozenset()
     """The lines of the page's former editions that it shows again."""
 
@@ -114,7 +118,7 @@ class Movement:
     reason: Unmatched | None = None
     note: str = ""
     partner: str | None = None
-    """Of a receipt that was undone, what undid it; and the other way round."""
+    """Of a receipt that was undone, what undid it, and the other way round; of a paid movement, the payment."""
     missed: Literal["", "open", "stands", "withdrawn"] = ""
     """Whether a corrected page does not show it any more, and what the treasurer said of that."""
 
@@ -329,10 +333,10 @@ def _opened(state: Open, event: TreasuryEvent) -> Open:
         case PaymentFailed(payment=payment, reason=reason):
             return _paid(state, payment, replace(state.payments[payment], stage="failed", reason=reason), "returning")
         case PaymentConfirmed(payment=payment, attempt=attempt, line=line):
-            state = _moved(state, line, replace(state.movements[line], stage="paid"))
+            state = _moved(state, line, replace(state.movements[line], stage="paid", partner=payment))
             return _paid(state, payment, replace(state.payments[payment], stage="confirmed", reason="", shown=attempt), "sent-back")
         case PaymentReturned(payment=payment, line=line, reason=reason):
-            state = _moved(state, line, replace(state.movements[line], stage="paid"))
+            state = _moved(state, line, replace(state.movements[line], stage="paid", partner=payment))
             return _paid(state, payment, replace(state.payments[payment], stage="returned", reason=reason), "returning")
         case PaymentRenewed(payment=payment, attempt=attempt):
             renewed = replace(
@@ -436,6 +440,7 @@ def _imported(state: Open, event: ChunkImported) -> Open:
     grown = replace(
         known, chunks=known.chunks + 1, counted=known.counted + event.counted, repeated=known.repeated + event.repeated,
         stage="read" if event.finished else "reading", page=event.page,
+        ours=known.ours or event.page is not None, others=known.others + event.other_accounts,
         shown=frozenset(event.shown) | (known.shown if known.page == event.page else frozenset()),
     )  # fmt: skip
     state = replace(state, files=state.files.set(event.file, grown))

@@ -14,13 +14,15 @@ or doubted, then booked or dismissed. A payment is ordered, sending, taken, conf
 | statement_refused | service | import_refused | |
 | assign_line | treasurer | line_matched | no_such_line, line_not_waiting, not_a_receipt, wrong_currency, no_such_receiver, unknown_member |
 | return_line | treasurer | payment_ordered | no_such_line, line_not_waiting, not_a_receipt |
+| match_payment | treasurer | payment_confirmed, payment_returned | no_such_line, line_not_waiting, no_such_payment, other_amount, payment_elsewhere |
+| undo_receipt | treasurer | receipt_reversed | no_such_line, line_not_waiting, not_a_debit, no_such_receipt, other_amount |
 | book_line | treasurer | line_explained | no_such_line, line_not_waiting |
 | judge_line | treasurer | line_dismissed, or line_booked and what it is; missed_line_judged | no_such_line, line_not_waiting, line_not_missed |
 | turn_away_payment | service | line_unmatched, receipt_reversed | |
 | name_payee | treasurer; a member's own by its representative | payee_named | not_a_representative |
 | approve_payee | the charter's `payee_offices`, not who named it | payee_signed, payee_approved | no_such_details, same_person |
 | block_payee | the charter's `payee_offices` | payee_blocked, payment_failed | |
-| order_payment | service for other streams; treasurer for the treasury | payment_ordered | no_source, payment_exists, wrong_currency |
+| order_payment | service for other streams; treasurer for the treasury | payment_ordered | no_source, payment_exists, name_reserved, wrong_currency |
 | approve_payment | the charter's `approval_offices`, different people, not the orderer | payment_signed, payment_approved | no_such_payment, payment_not_ordered, same_person, payee_not_approved, digest_differs, more_than_held, debit_waits |
 | payment_accepted, payment_rejected | service | payment_taken, payment_failed | |
 | record_rejection | treasurer | payment_failed | no_such_payment, payment_not_sent, payment_on_its_way |
@@ -64,6 +66,7 @@ from domain.treasury_messages import (
     JudgeLine,
     Line,
     LookForStatements,
+    MatchPayment,
     NamePayee,
     OpenAccount,
     OrderAnswer,
@@ -82,6 +85,7 @@ from domain.treasury_messages import (
     StatementRefused,
     StatementsFetched,
     TurnAwayPayment,
+    UndoReceipt,
     details_digest,
     payment_digest,
     sending_ids,
@@ -276,6 +280,13 @@ def test_a_file_that_is_refused_is_shown_and_can_be_tried_again() -> None:
 
 def test_lines_of_another_account_count_nothing() -> None:
     assert balance(imported(opened(), line(), of=page(account=SUPPLIER))) == 0
+
+
+def test_a_file_that_holds_other_accounts_only_says_so() -> None:
+    story = opened().when(ImportStatement(file=file("x"), name="savings.xml"), by="tess")
+    (step,) = (step for step in story.steps if step.kind == "read_statement")
+    story = story.when(StatementRead(step=step.key, file=file("x"), other_accounts=2))
+    assert "of other accounts only: savings.xml" in TREASURY.describe(story.state.state).text
 
 
 # ---------------------------------------------------------------- once, whatever the files repeat
@@ -588,6 +599,21 @@ def test_money_taken_back_before_its_stream_turned_it_away_waits_for_nobody(firs
     story.when(assign(undo["original"]), by="tess").refused("line_not_waiting")
 
 
+def test_a_person_says_which_credit_a_debit_took_back() -> None:
+    story = imported(opened(), line(reference=ADA, bank_id="1"), line(5, bank_id="2"), line(side="debit", bank_id="9"))
+    (paid,) = told(story, "record_payment")
+    named = {movement.details.bank_id: name for name, movement in state(story).movements.items()}
+    undo = UndoReceipt(line=named["9"], original=paid["reference"], reason="the payer's bank wrote")
+    story.when(undo, by="sam").refused("office_required")
+    story.when(undo.model_copy(update={"original": named["2"]}), by="tess").refused("other_amount")
+    story.when(undo.model_copy(update={"original": named["9"]}), by="tess").refused("no_such_receipt")
+    story.when(undo.model_copy(update={"line": named["2"]}), by="tess").refused("not_a_debit")
+    story = story.when(undo, by="tess").followed_by("receipt_reversed")
+    story.when(undo, by="tess").then()
+    (told_of,) = told(story, "reverse_payment")
+    assert (told_of["original"], told_of["member"], balance(story)) == (paid["reference"], "ada", 5)
+
+
 # ---------------------------------------------------------------- payees
 
 
@@ -664,13 +690,11 @@ def test_a_signature_counts_as_long_as_its_giver_holds_an_office() -> None:
     signed(story, by=("bo",)).followed_by("payment_signed")
 
 
-def test_a_payment_back_takes_the_next_free_name() -> None:
+def test_nobody_takes_a_name_that_the_system_gives_to_a_payment() -> None:
     story, name = waiting()
-    story = story.when(OrderPayment(payment=f"return-{name[5:].lower()}-1", payee="cloud", amount=5), by="tess").followed_by(
-        "payment_ordered"
-    )
-    story = story.when(ReturnLine(line=name, payee="cloud", reason="not ours"), by="tess").followed_by("payment_ordered")
-    assert len(state(story).payments) == 2
+    taking = OrderPayment(payment=f"return-{name[5:].lower()}-1", payee="cloud", amount=5)
+    story.when(taking, by="tess").refused("name_reserved")
+    story.when(taking.model_copy(update={"payment": "refund-ada"}), by="tess").refused("name_reserved")
 
 
 def test_a_members_money_that_repeats_our_own_id_is_the_members() -> None:
@@ -832,6 +856,38 @@ def test_a_payment_that_comes_back_is_told_and_paid_anew_or_given_up() -> None:
     assert len(told(renewed, "record_spending")) == 2
     story = story.when(CancelPayment(payment="p1", reason="no account"), by="tess").followed_by("payment_cancelled")
     assert told(story, "release_spending") == [{"kind": "release_spending", "spending": "gpu-1", "reason": "no account"}]
+
+
+def test_a_person_says_which_payment_a_line_without_its_id_shows() -> None:
+    story = imported(taken(sent()), line(400_015, side="debit", bank_id="OUT"), name="out")
+    (name,) = state(story).waiting
+    match = MatchPayment(line=name, payment="p1", reason="the bank's advice names it")
+    story.when(match, by="sam").refused("office_required")
+    story.when(match.model_copy(update={"payment": "p9"}), by="tess").refused("no_such_payment")
+    story = story.when(match, by="tess").followed_by("payment_confirmed")
+    story.when(match, by="tess").then()
+    assert (len(told(story, "record_spending")), state(story).free) == (1, 599_985)
+    story = imported(story, line(399_990, bank_id="BACK"), name="back", of=page("S2"))
+    (name,) = state(story).waiting
+    back = MatchPayment(line=name, payment="p1", reason="the account was closed")
+    story = story.when(back, by="tess").followed_by("payment_returned")
+    story.when(back, by="tess").then()
+    assert len(told(story, "return_spending")) == 1
+
+
+def test_a_line_shows_no_payment_that_is_larger_or_not_on_its_way() -> None:
+    for story, amount, rule in ((taken(sent()), 399_999, "other_amount"), (ordered(funded()), 400_000, "payment_elsewhere")):
+        shown = imported(story, line(amount, side="debit", bank_id="OUT"), name="out")
+        (name,) = state(shown).waiting
+        shown.when(MatchPayment(line=name, payment="p1", reason="x"), by="tess").refused(rule)
+
+
+def test_a_debit_may_show_an_attempt_that_was_given_up_too_early() -> None:
+    story = taken(sent()).when(RecordRejection(payment="p1", reason="recalled"), by="tess").when(RetryPayment(payment="p1"), by="tess")
+    story = imported(story, line(400_000, side="debit", bank_id="OUT"), name="out")
+    (name,) = state(story).waiting
+    story = story.when(MatchPayment(line=name, payment="p1", reason="the bank's advice"), by="tess").followed_by("payment_confirmed")
+    signed(story).then()
 
 
 def test_a_return_that_comes_before_its_debit_waits_for_it() -> None:
