@@ -7,15 +7,24 @@ begin with `CONSORTIUM_`.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from activities.clock import TRUE, Clock
 from activities.messages import TASK_QUEUE
 from eventstore.log import Log
+
+_PASSWORD: Final = re.compile(r"(?P<before>://[^/?#@:]*:).*(?=@)|(?P<named>[?&](?:ssl)?password=)[^&#]*")
+
+
+def _clock(text: str) -> str:
+    if text:
+        Clock.parse(text)
+    return text
 
 
 class Settings(BaseSettings):
@@ -34,7 +43,7 @@ class Settings(BaseSettings):
     """Where Prometheus finds the worker's metrics, like `127.0.0.1:9464`."""
     debug: bool = False
     """Whether the command line shows the trace of an error."""
-    clock: str = ""
+    clock: Annotated[str, AfterValidator(_clock)] = ""
     """For rehearsals: `real,log,pace`, the log's time at a real time, and how many times faster it runs from there."""
     bank: str = ""
     """The bank's address, `https://…`; without one statements are dropped into `bank/in` in the folder and orders are written to `bank/out`."""
@@ -77,7 +86,7 @@ class Settings(BaseSettings):
 
     @property
     def log_clock(self) -> Clock:
-        """The clock of the log. Raises `ValueError`."""
+        """The clock of the log."""
         return Clock.parse(self.clock) if self.clock else TRUE
 
     @property
@@ -85,14 +94,28 @@ class Settings(BaseSettings):
         """Where the log is."""
         return self.log or str(self.folder / "log.db")
 
+    @property
+    def log_shown(self) -> str:
+        """Where the log is, without a password."""
+        return _PASSWORD.sub(lambda found: f"{found['before'] or found['named']}***", self.log_url)
+
 
 def in_force() -> Settings:
-    """The settings in force. Raises `ValueError` for a variable that none of them reads."""
+    """The settings in force. Raises `ValueError` for a variable that none of them reads, and for a value that one of them cannot have."""
     known = {f"CONSORTIUM_{name.upper()}" for name in Settings.model_fields}
     unknown = sorted(name for name in os.environ if name.startswith("CONSORTIUM_") and name not in known)
     if unknown:
         raise ValueError(f"{', '.join(unknown)} is no setting; there are {', '.join(sorted(known))}")
-    return Settings()
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = [(".".join(map(str, problem["loc"])), problem["msg"]) for problem in error.errors(include_url=False, include_input=False)]
+        raise ValueError("; ".join(f"CONSORTIUM_{name.upper()}: {message}" for name, message in wrong)) from error
+
+
+def rehearsed(folder: Path, **chosen: Any) -> Settings:
+    """Settings for a consortium that is only played. Nothing is taken from the environment: no real log, bank or mailbox can be meant."""
+    return Settings.model_construct(folder=folder, **chosen)
 
 
 async def open_log(url: str) -> Log:

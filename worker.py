@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import shutil
 import signal
 import sys
@@ -74,6 +75,8 @@ POLICIES: Final[Mapping[str, Policy]] = {
 }
 """How each kind of step is tried; `attempts=0` is for ever."""
 
+AGAIN_SECONDS: Final = 15
+"""How long the projector waits before it tries again what it could not understand."""
 BANK_SECONDS: Final = 60
 """How long an answer of the bank is waited for."""
 SEARCH_ATTRIBUTES: Final = ("Phase=Keyword", "WaitsFor=KeywordList", "Due=Datetime", "Attention=Bool")
@@ -94,10 +97,20 @@ def binary(name: str) -> str:
     return found
 
 
+def profile() -> dict[str, Any]:
+    """What Temporal's configuration says of the connection; empty without one. Raises `ValueError` for a file or a profile that is not there."""
+    named = os.environ.get("TEMPORAL_CONFIG_FILE")
+    if named and not Path(named).is_file():
+        raise ValueError(f"TEMPORAL_CONFIG_FILE: there is no file {named}")
+    try:
+        return dict(ClientConfig.load_client_connect_config())
+    except RuntimeError as error:
+        raise ValueError(f"Temporal's configuration: {' '.join(str(error).split())}") from error
+
+
 async def connect(address: str, runtime: Runtime | None = None) -> Client:
-    """A client by the profile in force, else at this address."""
-    config: dict[str, Any] = dict(ClientConfig.load_client_connect_config())
-    return await Client.connect(**({"target_host": address} | config), data_converter=pydantic_data_converter, runtime=runtime)
+    """A client by the profile in force, else at this address. Raises `ValueError` as `profile` does."""
+    return await Client.connect(**({"target_host": address} | profile()), data_converter=pydantic_data_converter, runtime=runtime)
 
 
 async def connect_here(address: str, runtime: Runtime) -> Client:
@@ -190,7 +203,7 @@ def now() -> datetime:
 def compose(client: Client, recorder: Recorder, chosen: Settings, *, clock: Clock = TRUE) -> Worker:
     """A worker for every process, recording with this recorder."""
     recording = Recording(recorder, clock, POLICIES)
-    steps: Mapping[str, CarryOut] = {"tell": Tell(Sender(client, chosen.task_queue)), **outside(chosen, recorder)}
+    steps: Mapping[str, CarryOut] = {"tell": Tell(Sender(client, chosen.task_queue), recording.retried), **outside(chosen, recorder)}
     return Worker(
         client,
         task_queue=chosen.task_queue,
@@ -216,15 +229,19 @@ async def recording(url: str) -> AsyncIterator[Recorder]:
 
 @asynccontextmanager
 async def projecting(log: Log) -> AsyncIterator[None]:
-    """Keeps the read models at the head of the log meanwhile, through every absence of its database."""
+    """Keeps the read models at the head of the log meanwhile, through every absence of its database and whatever else goes wrong."""
 
     async def follow() -> None:
+        projector = Projector(log)
         while True:
             try:
-                await Projector(log).follow()
+                await projector.follow()
             except LogUnavailable as error:
                 _log.warning("projection.interrupted", error=str(error))
                 await asyncio.sleep(1)
+            except Exception:  # noqa: BLE001  commands go on without lists; what is wrong is told until it is mended
+                _log.exception("projection.failed")
+                await asyncio.sleep(AGAIN_SECONDS)
 
     task = asyncio.create_task(follow(), name="projector")
     try:

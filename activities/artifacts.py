@@ -17,6 +17,7 @@ import stat
 import threading
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,13 @@ class Unfit(Exception):
         self.path = path
         self.why = why
         self.reason = reason
+
+
+class Absent(Unfit):
+    """What is looked for is not there: whoever would have it says so."""
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(path, why, "missing")
 
 
 class Stopped(Exception):
@@ -421,6 +429,9 @@ def as_json(value: Any) -> bytes:
 
 T = TypeVar("T")
 
+SHORT_WORK: Final = ThreadPoolExecutor(8, thread_name_prefix="short-work")
+"""Threads for what must not wait behind hours of copying."""
+
 
 @dataclass(slots=True)
 class _Progress:
@@ -428,7 +439,7 @@ class _Progress:
     done: int = 0
 
 
-async def working(work: Callable[[Told], T], *, every: float = 5.0) -> T:
+async def working(work: Callable[[Told], T], *, every: float = 5.0, pool: Executor | None = None) -> T:
     """Does blocking work in a thread, shows Temporal that it lives and how far it is, and stops it when the activity is cancelled."""
     progress, stop = _Progress(), threading.Event()
 
@@ -444,7 +455,8 @@ async def working(work: Callable[[Told], T], *, every: float = 5.0) -> T:
 
     beating = asyncio.create_task(beat(), context=contextvars.copy_context())
     try:
-        return await asyncio.to_thread(work, told)
+        context = contextvars.copy_context()
+        return await asyncio.get_running_loop().run_in_executor(pool, lambda: context.run(work, told))
     finally:
         stop.set()
         beating.cancel()

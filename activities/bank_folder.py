@@ -1,8 +1,9 @@
 """A bank that is reached through folders, as banking programs and transfer services keep them.
 
     inbox/                      the bank's files are dropped here
-    inbox/taken/                statements that were kept
-    inbox/other/                the bank's other messages: reports on orders, notifications
+    inbox/taken/                statements, and reports on orders, that were kept
+    inbox/other/                the bank's other messages: notifications
+    inbox/refused/              what cannot be kept
     outbox/<MsgId>.xml          payment orders, each whole, for whoever carries them to the bank and takes them away
     outbox/.sending/            the order that is about to be handed out, and a marker of each that ever was
 
@@ -16,7 +17,7 @@ import hashlib
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -24,11 +25,16 @@ from typing import BinaryIO, Final
 
 from activities.artifacts import Told
 from activities.bank_statements import CHUNK, Hindered, Statements, locked, settle
-from activities.bank_xml import Unreadable, sniffed
+from activities.bank_xml import MESSAGES, Unreadable, sniffed
+from activities.outside import plain
 from activities.pain import Answer, Verdict, report
 from domain.treasury_messages import SendPayment
 
 UNFINISHED: Final = (".part", ".tmp", ".filepart", ".crdownload")
+READ: Final = frozenset({"camt.053", "pain.002"})
+"""The messages that are kept."""
+NAME: Final = 200
+"""The longest name of a file that was put away, in bytes."""
 REPORT: Final = 4 * 1024 * 1024
 """The largest report on orders that is looked at, in bytes."""
 REPORTS: Final = 1_000
@@ -49,14 +55,16 @@ class FolderBank:
 
     # ------------------------------------------------------------ statements
 
-    def bring(self, statements: Statements, told: Told) -> None:
-        """Keeps every file of the inbox that is no other message of a bank."""
+    def bring(self, statements: Statements, told: Told) -> Sequence[str]:
+        """Keeps every file of the inbox that may be a statement or a report on orders, and puts the others aside."""
         self._inbox.mkdir(parents=True, exist_ok=True)
+        aside: list[str] = []
         for path in self._dropped():
             try:
                 with _opened(path) as file:
                     message = sniffed(_chunks(file))
-                    if message is not None and message.name != "camt.053":
+                    if message is not None and message.name not in READ:
+                        aside.append(f"{path.name}: {MESSAGES.get(message.name, message.name)}, which is not read")
                         self._away(path, "other", path.name)
                         continue
                     file.seek(0)
@@ -64,6 +72,10 @@ class FolderBank:
                 self._away(path, "taken", f"{digest[:16]}-{path.name}")
             except FileNotFoundError:
                 continue
+            except Hindered as hindered:
+                aside.append(str(hindered))
+                self._away(path, "refused", path.name)
+        return aside
 
     def _dropped(self) -> list[Path]:
         """The files of the inbox that nobody writes to any more, by name; no links and no hidden ones."""
@@ -82,7 +94,7 @@ class FolderBank:
         """Puts a file that was dealt with out of the way; where that is not allowed it stays, and is known the next time."""
         with suppress(PermissionError):
             (self._inbox / where).mkdir(exist_ok=True)
-            path.replace(self._inbox / where / name[:200])
+            path.replace(self._inbox / where / os.fsdecode(os.fsencode(name)[:NAME]))
 
     # ------------------------------------------------------------ payments
 
@@ -118,7 +130,7 @@ class FolderBank:
     def _answer(self, payment: SendPayment) -> Answer | None:
         """What the bank's reports say of an order; that it was repeated says nothing of it."""
         for path in self._reports():
-            with suppress(Unreadable, OSError), _opened(path) as file:
+            with suppress(Unreadable, Hindered, OSError), _opened(path) as file:
                 content = file.read(REPORT + 1)
                 if len(content) > REPORT or payment.message_id.encode("ascii") not in content:
                     continue
@@ -131,7 +143,7 @@ class FolderBank:
     def _reports(self) -> Iterator[Path]:
         """The files that may be reports, the latest first."""
         found: list[tuple[float, Path]] = []
-        for folder in (self._inbox, self._inbox / "other"):
+        for folder in (self._inbox, self._inbox / "taken", self._inbox / "other"):
             with suppress(FileNotFoundError), os.scandir(folder) as entries:
                 found += [(entry.stat().st_mtime, Path(entry.path)) for entry in entries if entry.is_file(follow_symlinks=False)]
         return (path for _, path in sorted(found, reverse=True)[:REPORTS])
@@ -149,7 +161,11 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _opened(path: Path) -> BinaryIO:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    """A file of the bank's. Raises `Hindered` for one that we may not read."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except PermissionError as error:
+        raise Hindered(f"{plain(path.name, 100)} may not be read by this worker: let it, and put the file back") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise FileNotFoundError(path)

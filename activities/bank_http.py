@@ -11,6 +11,7 @@ again: the bank's own check of the MsgId is the last guard.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -36,13 +37,14 @@ class HttpBank:
 
     # ------------------------------------------------------------ statements
 
-    def bring(self, statements: Statements, told: Told) -> None:
+    def bring(self, statements: Statements, told: Told) -> Sequence[str]:
         """Keeps the statements of the mailbox that were not kept before, by the bank's numbers of its messages."""
         known = statements.names()
         for message in self._json("/_mock/mailbox", {"leave": "1", "type": "camt.053"}):
             name = f"{message['type']}-{message['account']}-{message['id']}.xml"
             if name not in known and self._account in {None, message["account"]}:
                 statements.keep((message["body"].encode(),), name, told)
+        return ()
 
     # ------------------------------------------------------------ payments
 

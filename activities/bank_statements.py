@@ -1,4 +1,4 @@
-"""The files that a bank has sent, kept by the SHA-256 of their bytes, and what they hold, kept beside them to be read in chunks.
+"""The files that a bank has sent, kept by the SHA-256 of their bytes, and what statements hold, kept beside them to be read in chunks.
 
     statements/index.jsonl           what came, in order: a file and the name it came under; a cursor is a place in it
     statements/<sha256>.xml          a file, as it came
@@ -22,8 +22,10 @@ from typing import Any, BinaryIO, Final
 from uuid import uuid4
 
 from activities.artifacts import Told, unheard
+from activities.bank_xml import sniffed
 from activities.camt import NO_CURRENCY, Ending, statement
 from activities.outside import plain
+from activities.pain import Report, report
 from domain.kernel import canonical
 from domain.treasury_messages import FILES, LINES, Line, Page, StatementFile
 
@@ -32,7 +34,7 @@ LIMIT: Final = 1024 * 1024 * 1024
 CHUNK: Final = 256 * 1024
 BYTES: Final = 40 * 1024
 """The most JSON of lines in one chunk; with its page and the command around it, it stays below 48 KiB."""
-READER: Final = 1
+READER: Final = 2
 """Raised when a file is read differently than before: what was normalised is then made again."""
 
 
@@ -140,6 +142,15 @@ class Statements:
         with path.open("rb") as file:
             return _piece(file, account, currency, cursor)
 
+    def report(self, digest: str) -> Report | None:
+        """What a stored file says of an order, when it is a report. Raises `Unreadable` for a broken one, `Hindered` when it is not here."""
+        with _opened(self._folder / f"{digest}.xml") as file:
+            message = sniffed(_chunks(file))
+            if message is None or message.name != "pain.002":
+                return None
+            file.seek(0)
+            return report(_chunks(file))
+
     def _normalised(self, digest: str, told: Told) -> Path:
         path = self._folder / f"{digest}.{READER}.jsonl"
         if path.exists():
@@ -153,6 +164,11 @@ class Statements:
             writer.end(ending)
             place(path)
         return path
+
+
+def _chunks(file: BinaryIO) -> Iterator[bytes]:
+    while chunk := file.read(CHUNK):
+        yield chunk
 
 
 def _hashed(source: BinaryIO, update: Callable[[bytes], None], told: Told, name: str) -> Iterator[bytes]:

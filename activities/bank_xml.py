@@ -21,8 +21,10 @@ TEXT: Final = 1024 * 1024
 """The most elements and characters of one piece: a header, a transaction."""
 
 _NAMESPACE: Final = re.compile(
-    r"(?:urn:iso:std:iso:20022:tech:xsd:|urn:swift:xsd:)?(?P<name>[a-z]{4}\.[0-9]{3})\.[0-9]{3}\.(?P<version>[0-9]{2})"
+    r"(?:urn:iso:std:iso:20022:tech:xsd:|urn:swift:xsd:|ISO:)?(?P<name>[a-z]{4}\.[0-9]{3})\.[0-9]{3}\.(?P<version>[0-9]{2})"
+    r"(?::APC:STUZZA:[a-z]+:[0-9]{3})?"
 )
+"""The last line is the Austrian banks' own edition (STUZZA), which has the names and the order of ISO's."""
 
 MESSAGES: Final = {
     "camt.052": "a report of the running day (camt.052)",
@@ -54,6 +56,11 @@ class Node:
         self.currency = currency
         self.text = ""
         self.children: list[Node] = []
+
+    def keep_first(self, child: Node) -> None:
+        """Takes an element in, unless one of its name is there."""
+        if all(each.name != child.name for each in self.children):
+            self.children.append(child)
 
     def first(self, path: str) -> Node | None:
         """The first element at a path of names, `Tp/CdOrPrtry/Cd`."""
@@ -114,7 +121,7 @@ def message_of(namespace: str) -> Message | None:
 
 
 def read(chunks: Iterable[bytes], containers: frozenset[str], receiver: Receiver, wanted: Callable[[Message], None]) -> None:
-    """Tells the receiver what the first `Document` of a file holds.
+    """Tells the receiver what the one `Document` of a file holds.
 
     `wanted` hears which message it is, and raises `Unreadable` when it is another than was looked for. So does everything else
     that makes the file unfit.
@@ -168,6 +175,7 @@ class _Handlers:
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
         parser.CharacterDataHandler = self._text
+        parser.XmlDeclHandler = self._declared
         parser.StartDoctypeDeclHandler = self._doctype
         parser.EntityDeclHandler = self._doctype
 
@@ -190,7 +198,9 @@ class _Handlers:
             else:
                 self._stack.append(Node(name, attributes.get("Ccy", "")))
                 self._began, self._nodes, self._characters = self._parser.CurrentLineNumber, 1, 0
-        elif name == "Document" and not self._found:
+        elif name == "Document" and self._found:
+            raise Unreadable(f"{_place(self._parser)}: a second message begins here: put each message into a file of its own")
+        elif name == "Document":
             self._document(qualified)
         elif self._depth == 1 and name.lower() == "html":
             raise Unreadable("a web page, not a statement: the bank's site answered with a page; log in and fetch the file again")
@@ -223,6 +233,10 @@ class _Handlers:
                 raise Unreadable(f"{_place(self._parser)}: one piece has more than {TEXT} characters")
             self._stack[-1].text += data
 
+    def _declared(self, _version: str, encoding: str | None, _standalone: int) -> None:
+        if encoding is not None and not _can_be_read(encoding):
+            raise Unreadable(f"the file is written in {encoding[:40]!r}, which is not read here: ask the bank for UTF-8")
+
     def _doctype(self, *_ignored: object) -> None:
         raise Unreadable(f"{_place(self._parser)}: the file declares a DOCTYPE, through which XML can do harm; banks write none")
 
@@ -230,6 +244,16 @@ class _Handlers:
         if len(self._names) > 10_000:
             raise Unreadable(f"{_place(self._parser)}: more than 10000 different names of elements")
         return self._names.setdefault(qualified, qualified.rpartition("}")[2])
+
+
+def _can_be_read(encoding: str) -> bool:
+    """Whether the parser knows an encoding: Unicode's own, and those of one byte for each character."""
+    if encoding.upper() in {"UTF-8", "UTF-16", "UTF-16LE", "UTF-16BE"}:
+        return True
+    try:
+        return len(bytes(range(256)).decode(encoding, "replace")) == 256
+    except (LookupError, ValueError):
+        return False
 
 
 def _require_xml(head: bytes) -> None:

@@ -8,7 +8,7 @@ fixed ids and fixed bytes, and the adapter knows, or asks the bank, whether it w
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from pydantic import ValidationError
@@ -17,13 +17,17 @@ from activities.artifacts import Told, working
 from activities.bank_statements import Hindered, Statements
 from activities.bank_xml import Unreadable
 from activities.outside import CarryOut, Outcome, failed, plain
-from activities.pain import Answer, Verdict, order
+from activities.pain import Answer, Report, Verdict, order
 from domain.kernel import Message, Step
 from domain.treasury_messages import (
+    ANSWERS,
+    ASIDE,
     FetchStatements,
+    OrderAnswer,
     PaymentAccepted,
     PaymentRejected,
     ReadStatement,
+    ReportRead,
     SendPayment,
     StatementRead,
     StatementRefused,
@@ -36,8 +40,11 @@ Asked = TypeVar("Asked", bound=Message)
 class Bank(Protocol):
     """A bank. Calls block. They raise `Hindered` for what a person must mend; other exceptions are faults, and tried again."""
 
-    def bring(self, statements: Statements, told: Told) -> None:
-        """Keeps what the bank has sent among the statements. What was kept before changes nothing."""
+    def bring(self, statements: Statements, told: Told) -> Sequence[str]:
+        """Keeps what the bank has sent among the statements. What was kept before changes nothing.
+
+        Answers what nobody will read of it, each with the reason: one bad file keeps no other from being kept.
+        """
 
     def send(self, payment: SendPayment, document: bytes) -> Answer:
         """Gives the bank the order, whose bytes are a pain.001, unless it has it; tells what it says of it.
@@ -61,16 +68,19 @@ class Banking:
         """`statements_fetched`: what came after the cursor, at most 100 files."""
         try:
             asked = _asked(step, FetchStatements)
-            await working(lambda told: self._bank.bring(self._statements, told))
+            aside = await working(lambda told: self._bank.bring(self._statements, told))
         except Hindered as hindered:
             return failed(step, f"{hindered}; then retry the step")
         files, cursor, more = self._statements.after(asked.cursor)
-        return StatementsFetched(step=step.key, files=files, cursor=cursor, more=more).model_dump(mode="json")
+        named = tuple(plain(each, 300) for each in aside[:ASIDE])
+        return StatementsFetched(step=step.key, files=files, cursor=cursor, more=more, aside=named).model_dump(mode="json")
 
     async def read_statement(self, step: Step) -> Outcome:
-        """`statement_read`, a chunk of one page; `statement_refused` for what is no statement, or broken, and stays so."""
+        """`statement_read`, a chunk of one page; `report_read`; `statement_refused` for what is neither, or broken, and stays so."""
         try:
             asked = _asked(step, ReadStatement)
+            if not asked.cursor and (found := await working(lambda _told: self._statements.report(asked.file))) is not None:
+                return _reported(step.key, asked.file, found).model_dump(mode="json")
             piece = await working(lambda told: self._statements.piece(asked.file, asked.iban, asked.currency, asked.cursor, told))
         except Unreadable as unreadable:
             return StatementRefused(step=step.key, file=step.data["file"], reason=plain(str(unreadable), 500)).model_dump(mode="json")
@@ -98,6 +108,21 @@ class Banking:
                 ).model_dump(mode="json")
             case Verdict.REPEATED:
                 return failed(step, _UNKNOWN)
+
+
+def _reported(step: str, file: str, found: Report) -> ReportRead:
+    said = {"": found.group, **found.transactions}
+    answers = tuple(
+        OrderAnswer(
+            end_to_end_id=plain(own, 70),
+            rejected=answer.verdict is Verdict.REJECTED,
+            code=plain(answer.code, 35),
+            reason=plain(answer.reason, 500),
+        )
+        for own, answer in said.items()
+        if answer is not None and answer.verdict is not Verdict.REPEATED
+    )
+    return ReportRead(step=step, file=file, order=plain(found.original, 70), answers=answers[:ANSWERS])
 
 
 _UNKNOWN = (

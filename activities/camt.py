@@ -7,6 +7,7 @@ What becomes of an entry:
 | announced only (`PDNG`, `INFO`, `FUTR`), or of no money | none; it is counted as passed over |
 | names no transaction | one |
 | names one transaction | one: the entry's amount as booked, the transaction's ids, parties and text |
+| is a credit that names one transaction of less | one, without ids of the transaction |
 | names several, whose amounts add up to the entry | one for each |
 | names several that do not add up, or a batch by its number only | one, without ids of transactions |
 
@@ -24,9 +25,11 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Final, Literal, Protocol
 
+from pydantic import ValidationError
+
 from activities.bank_xml import MESSAGES, Message, Node, Unreadable, read
 from activities.outside import plain
-from domain.money import CEILING, SAFE
+from domain.money import CEILING, MINOR_UNITS, SAFE
 from domain.reference import parse_reference
 from domain.treasury_messages import Balance, Line, Page, Side, key_of
 
@@ -40,17 +43,14 @@ LETTERS: Final = 20
 NO_CURRENCY: Final = "XXX"
 """ISO 4217's code for none: of a page that names no currency and holds no money."""
 
-PLACES: Final = dict.fromkeys(
-    ("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF"), 0
-) | dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3) | dict.fromkeys(("CLF", "UYW"), 4)  # fmt: skip
-"""Decimal places of the currencies that have not two (ISO 4217)."""
-
 _CONTAINERS: Final = frozenset({"Document", "BkToCstmrStmt", "Stmt", "Ntry", "NtryDtls"})
-_AMOUNT: Final = re.compile(r"(?P<whole>[0-9]{1,18})(?:\.(?P<fraction>[0-9]{0,9}))?")
+_AMOUNT: Final = re.compile(r"\+?(?=\.?[0-9])(?P<whole>[0-9]{0,18})(?:\.(?P<fraction>[0-9]{0,9}))?")
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 _DAY: Final = re.compile(r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})(?:T.*|Z|[+-][0-9]{2}:[0-9]{2})?")
 _WORDS: Final = re.compile(r"[A-Z0-9]+")
 _BEGINS: Final = re.compile(r"RF[0-9]{2}")
+_NO_ID: Final = re.compile(r"0*|NON ?REF|NOT ?PROVIDED|NONE|N/A|UNKNOWN", re.IGNORECASE)
+"""What banks and payers write where they have no id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,12 @@ class Sink(Protocol):
 def statement(chunks: Iterable[bytes], sink: Sink) -> Ending:
     """Tells the sink what a camt.053 file holds. Raises `Unreadable`; what the sink has then is worth nothing."""
     reader = _Reader(sink)
-    read(chunks, _CONTAINERS, reader, _require_statement)
+    try:
+        read(chunks, _CONTAINERS, reader, _require_statement)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise Unreadable(f"line {reader.line}: {field or 'a value'} is not what a statement holds ({first['msg']})") from error
     if not reader.statements:
         raise Unreadable("the message holds no statement (`BkToCstmrStmt/Stmt`)")
     return Ending(reader.statements, reader.page, reader.last)
@@ -105,17 +110,17 @@ def _require_statement(message: Message) -> None:
 
 
 def minor_units(text: str, currency: str, line: int) -> int:
-    """An amount as a bank writes it, in minor units: digits and a point, noughts beyond the currency's places. Raises `Unreadable`."""
+    """An amount as XML Schema has decimals, in minor units: digits and a point, noughts beyond the currency's places. Raises `Unreadable`."""
     match = _AMOUNT.fullmatch(text) if text.isascii() else None
     if match is None:
         raise Unreadable(f"line {line}: {text[:40]!r} is not an amount")
-    if not _CURRENCY.fullmatch(currency):
-        raise Unreadable(f"line {line}: an amount without a currency of ISO 4217")
-    places = PLACES.get(currency, 2)
+    places = MINOR_UNITS.get(currency)
+    if places is None:
+        raise Unreadable(f"line {line}: an amount without a currency in use (ISO 4217)")
     fraction = match["fraction"] or ""
     if fraction[places:].strip("0"):
         raise Unreadable(f"line {line}: {text[:40]} has more decimal places than {currency}")
-    minor = int(match["whole"] + fraction[:places].ljust(places, "0"))
+    minor = int("0" + match["whole"] + fraction[:places].ljust(places, "0"))
     if minor > CEILING:
         raise Unreadable(f"line {line}: {text[:40]} {currency} is more than this system counts")
     return minor
@@ -163,6 +168,14 @@ def _date(text: str) -> date | None:
         return None
 
 
+def _booking_day(fields: Node, line: int) -> date | None:
+    """The day of booking; another is not put in the place of one that does not exist."""
+    found, said = _day(fields, "BookgDt"), fields.of("BookgDt/Dt", "BookgDt/DtTm")
+    if found is None and said:
+        raise Unreadable(f"line {line}: {said[:40]!r} is not a day of booking")
+    return found
+
+
 def _instant(text: str) -> datetime | None:
     """A time as banks write it; where they give no offset, it is taken for UTC."""
     try:
@@ -185,6 +198,11 @@ def _tidy(text: str, limit: int) -> str:
 
 def _ascii(text: str, limit: int) -> str:
     return "".join(character if " " <= character <= "~" else "?" for character in text)[:limit]
+
+
+def _identifier(*texts: str) -> str:
+    """The first of these that is an id, and does not only say that there is none."""
+    return next((_tidy(text, 70) for text in texts if not _NO_ID.fullmatch(text)), "")
 
 
 def _account(node: Node) -> str:
@@ -261,9 +279,12 @@ class _Reader:
         self._fallback: date | None = None
         self._counts: dict[bytes, int] = {}
         self._entry = _Entry(0)
+        self.line = 0
+        """Where the part at hand begins."""
 
     def opened(self, name: str, line: int) -> None:
         """A statement or an entry begins."""
+        self.line = line
         if name == "Stmt":
             self.statements += 1
             self._header, self._balances, self._account, self._counts = Node("Stmt", ""), [], None, {}
@@ -271,7 +292,8 @@ class _Reader:
             self._entry = _Entry(line)
 
     def piece(self, container: str, node: Node, line: int) -> None:
-        """A part of a header or of an entry."""
+        """A part of a header or of an entry; of those that come once, the first counts."""
+        self.line = line
         match container, node.name:
             case "BkToCstmrStmt", "GrpHdr":
                 self.page = _number(node.of("MsgPgntn/PgNb")) or 1
@@ -279,9 +301,9 @@ class _Reader:
             case "Stmt", "Bal":
                 self._balance(node, line)
             case "Stmt", "Id" | "StmtPgntn" | "ElctrncSeqNb" | "CreDtTm" | "FrToDt" | "Acct":
-                self._header.children.append(node)
+                self._header.keep_first(node)
             case "Ntry", "Amt" | "CdtDbtInd" | "RvslInd" | "Sts" | "BookgDt" | "ValDt" | "AcctSvcrRef" | "BkTxCd" | "AddtlNtryInf":
-                self._entry.fields.children.append(node)
+                self._entry.fields.keep_first(node)
             case "NtryDtls", "Btch":
                 self._entry.announced += _number(node.of("NbOfTxs")) or 0
             case "NtryDtls", "TxDtls":
@@ -367,14 +389,14 @@ class _Reader:
             raise Unreadable(f"line {line}: an entry without amount or side (`Amt`, `CdtDbtInd`)")
         if self._account is None:
             self._begin(amount.currency, line)
-        booked = _day(fields, "BookgDt") or _day(fields, "ValDt") or self._fallback
+        booked = _booking_day(fields, line) or _day(fields, "ValDt") or self._fallback
         if booked is None:
             raise Unreadable(f"line {line}: an entry without a booking date (`BookgDt`)")
         code = fields.first("BkTxCd")
         entry.head = _Head(
             amount=minor_units(" ".join(amount.text.split()), amount.currency, line), currency=amount.currency, side=side,
             reversal=fields.of("RvslInd") in {"true", "1"}, booked_on=booked, value_date=_day(fields, "ValDt") or booked,
-            bank_id=_tidy(fields.of("AcctSvcrRef"), 70), code=_code(code) if code else "",
+            bank_id=_identifier(fields.of("AcctSvcrRef")), code=_code(code) if code else "",
         )  # fmt: skip
         return entry.head
 
@@ -422,7 +444,7 @@ class _Reader:
             return
         head = self._head(entry)
         info = entry.fields.of("AddtlNtryInf")
-        if entry.first is not None and entry.announced <= 1:
+        if entry.first is not None and entry.announced <= 1 and not _is_part(head, entry.first.node):
             self._put(_line(head, entry.first.node, head.amount, head.side, info))
         elif entry.mark is None:
             single = entry.transactions == 0 and entry.announced <= 1
@@ -443,6 +465,14 @@ class _Reader:
         return key
 
 
+def _is_part(head: _Head, transaction: Node) -> bool:
+    """Whether the one transaction of a credit is of less: whose the rest is, nobody says. A debit holds the bank's charges too."""
+    amount = transaction.first("Amt") or transaction.first("AmtDtls/TxAmt/Amt")
+    if amount is None or amount.currency != head.currency or head.side == "debit":
+        return False
+    return minor_units(" ".join(amount.text.split()), amount.currency, 0) < head.amount
+
+
 def _side(text: str) -> Side | None:
     sides: dict[str, Literal["credit", "debit"]] = {"CRDT": "credit", "DBIT": "debit"}
     return sides.get(text)
@@ -460,25 +490,25 @@ def _line(head: _Head, transaction: Node, amount: int, side: Side, info: str, *,
     remittance, parties, returned = transaction.first("RmtInf"), transaction.first("RltdPties"), transaction.first("RtrInf")
     unstructured = tuple(" ".join(each.text.split()) for each in remittance.all("Ustrd")) if remittance else ()
     structured = tuple(" ".join(each.text.split()) for each in remittance.all("Strd/CdtrRefInf/Ref")) if remittance else ()
-    more = transaction.of("AddtlTxInf")
+    added = tuple(" ".join(each.text.split()) for each in remittance.all("Strd/AddtlRmtInf")) if remittance else ()
+    more, end_to_end = transaction.of("AddtlTxInf"), transaction.of("Refs/EndToEndId")
     reference = None
     if searched:
-        reference = next((found for texts in (structured, unstructured, (more,), (info,)) if (found := reference_in(*texts))), None)
+        places = (structured, unstructured, added, (more,), (info,), (end_to_end,))
+        reference = next((found for texts in places if (found := reference_in(*texts))), None)
     others = tuple(text for text in structured if reference_in(text) is None)
-    text = " ".join(part for part in (*unstructured, *others) if part) or more or info
+    text = " ".join(part for part in (*unstructured, *others, *added) if part) or more or info
     payer_first = (side == "credit") != head.reversal
     roles = ["Dbtr", "Cdtr"] if payer_first else ["Cdtr", "Dbtr"]
     if not head.reversal and returned is None:
         del roles[1]
     name = next((found for role in roles if parties and (found := _party(parties, role))), "")
     account = next((node for role in roles if parties and (node := parties.first(f"{role}Acct"))), None)
-    end_to_end = transaction.of("Refs/EndToEndId")
     coded = transaction.first("BkTxCd")
     code = _code(coded) if coded else ""
     return Line(
         booked_on=head.booked_on, value_date=head.value_date, amount=amount, currency=head.currency, side=side, reversal=head.reversal,
-        bank_id=_tidy(transaction.of("Refs/AcctSvcrRef"), 70) or head.bank_id,
-        end_to_end_id="" if end_to_end == "NOTPROVIDED" else _tidy(end_to_end, 70), reference=reference, counterparty=name,
+        bank_id=_identifier(transaction.of("Refs/AcctSvcrRef"), head.bank_id), end_to_end_id=_identifier(end_to_end), reference=reference, counterparty=name,
         counterparty_account=_account(account) if account else "", text=_tidy(text, 280), code=code if "/" in code else head.code or code,
         return_reason=_ascii(returned.of("Rsn/Cd", "Rsn/Prtry"), 35) if returned else "",
     )  # fmt: skip

@@ -6,18 +6,21 @@ import hashlib
 import ipaddress
 import socket
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
 import httpx
 
-from activities.artifacts import Told, Unfit
+from activities.artifacts import Absent, Told
 
 LIMIT: Final = 512 * 1024 * 1024
 """The most bytes of one component that are fetched."""
 REDIRECTS: Final = 5
 TRIES: Final = 3
+LATER: Final = frozenset((408, 425, 429))
+"""Answers by which a server puts us off."""
 KEPT: Final = 1024 * 1024
 """How much of the beginning is kept, for licence texts."""
 
@@ -48,46 +51,53 @@ class Fetching:
         self._limit = limit
 
     def __call__(self, address: str, told: Told) -> Fetched:
-        """What is at the address, after redirects. Raises `Unfit` for what is not there, is too large or may not be asked."""
+        """What is at the address, after redirects.
+
+        Raises `Absent` when its server says that it is not there, when it is too large or may not be asked. A server that cannot be
+        asked now says nothing about what it has: that is a fault, to be tried again.
+        """
         for attempt in range(1, TRIES + 1):
             try:
                 return self._fetched(address, told)
-            except (httpx.HTTPError, OSError) as error:
+            except (httpx.HTTPError, OSError):
                 if attempt == TRIES:
-                    raise Unfit(address, f"could not be fetched ({type(error).__name__})", "missing") from error
+                    raise
         raise AssertionError(address)
 
     def _fetched(self, address: str, told: Told) -> Fetched:
         with httpx.Client(transport=self._transport, timeout=20, trust_env=True, headers={"Accept-Encoding": "identity"}) as client:
             place = address
             for _ in range(REDIRECTS + 1):
-                self._require_public(address, place)
-                with client.stream("GET", place) as answer:
+                with self._asked(client, address, place) as answer:
                     if answer.is_redirect and "location" in answer.headers:
                         place = urljoin(place, answer.headers["location"])
                         continue
-                    if answer.status_code >= 500:
-                        answer.raise_for_status()
+                    if 400 <= answer.status_code < 500 and answer.status_code not in LATER:
+                        raise Absent(address, f"the server answers {answer.status_code}")
                     if answer.status_code != 200:
-                        raise Unfit(address, f"the server answers {answer.status_code}", "missing")
+                        raise httpx.HTTPStatusError(f"it answers {answer.status_code}", request=answer.request, response=answer)
                     return self._hashed(address, answer, told)
-        raise Unfit(address, f"more than {REDIRECTS} redirects", "missing")
+        raise Absent(address, f"more than {REDIRECTS} redirects")
 
     def _hashed(self, address: str, answer: httpx.Response, told: Told) -> Fetched:
         digest, size, beginning = hashlib.sha256(), 0, bytearray()
         for chunk in answer.iter_raw(1024 * 1024):
             size += len(chunk)
             if size > self._limit:
-                raise Unfit(address, f"larger than {self._limit} bytes; release it as a file, or name its description")
+                raise Absent(address, f"larger than {self._limit} bytes; release it as a file, or name its description")
             digest.update(chunk)
             if len(beginning) < KEPT:
                 beginning += chunk[: KEPT - len(beginning)]
             told(address, size)
         return Fetched(digest.hexdigest(), size, bytes(beginning))
 
-    def _require_public(self, address: str, place: str) -> None:
+    def _asked(self, client: httpx.Client, address: str, place: str) -> AbstractContextManager[httpx.Response]:
+        """Asks the very machine whose address was looked at: a name that is resolved a second time may lead elsewhere."""
         parts = urlsplit(place)
         if parts.scheme != "https" or not parts.hostname or parts.username is not None:
-            raise Unfit(address, "only https is fetched, without a user name", "missing")
-        if not all(ipaddress.ip_address(found.partition("%")[0]).is_global for found in self._resolve(parts.hostname)):
-            raise Unfit(address, f"{parts.hostname} is no machine on the public internet", "missing")
+            raise Absent(address, "only https is fetched, without a user name")
+        found = self._resolve(parts.hostname)
+        if not found or not all(ipaddress.ip_address(each.partition("%")[0]).is_global for each in found):
+            raise Absent(address, f"{parts.hostname} is no machine on the public internet")
+        machine = httpx.URL(place).copy_with(host=found[0])
+        return client.stream("GET", machine, headers={"Host": parts.netloc}, extensions={"sni_hostname": parts.hostname})

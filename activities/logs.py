@@ -3,44 +3,65 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any, Final, TextIO
 
 import structlog
+from structlog.typing import Processor
 
 SECRET: Final = frozenset(
     {"api_key", "authorization", "email", "emails", "password", "private_key", "secret", "signature", "token", "webhook"}
 )
 """Fields that are never written out, whoever logs them."""
+_IN_ADDRESS: Final = re.compile(r"(://[^\s/?#@:]*:)[^\s@]+(@)")
 
 
 def configure(stream: TextIO, *, level: int = logging.INFO) -> None:
     """Sends all logs of this process, the libraries' from warnings up among them, to a stream."""
+    shared: list[Processor] = [
+        _once,
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        redacted,
+    ]
+    renderer = structlog.processors.JSONRenderer(ensure_ascii=False)
     structlog.configure(
-        processors=[
-            _once,
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            redacted,
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(ensure_ascii=False),
-        ],
+        processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=False,
     )
-    logging.basicConfig(
-        stream=stream, level=logging.WARNING, force=True, format='{"level": "%(levelname)s", "logger": "%(name)s", "event": %(message)r}'
+    theirs = logging.StreamHandler(stream)
+    theirs.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
     )
+    logging.basicConfig(handlers=[theirs], level=logging.WARNING, force=True)
 
 
 def redacted(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Puts `***` in place of secrets and personal data."""
-    for name in event.keys() & SECRET:
-        event[name] = "***"
+    """Puts `***` in place of secrets and personal data, however deep they are, and of passwords in addresses."""
+    for name, value in event.items():
+        event[name] = "***" if name in SECRET else _redacted(value)
     return event
+
+
+def _redacted(value: Any) -> Any:
+    match value:
+        case str():
+            return _IN_ADDRESS.sub(r"\1***\2", value)
+        case Mapping():
+            return {name: "***" if name in SECRET else _redacted(item) for name, item in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_redacted(item) for item in value]
+        case _:
+            return value
 
 
 def _once(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -23,17 +23,13 @@ class Envelope(_Wire):
 
 
 class RecordRequest(_Wire):
-    """A command for the log. `at` is Temporal's time; the log's time is made of it by the worker's clock."""
+    """Where a command in its envelope is to be recorded. `at` is Temporal's time; the log's time is made of it by the worker's clock."""
 
     stream: str
     command_id: str
-    actor: str
-    command: dict[str, Any]
     at: datetime
     not_before: datetime | None = None
     """For deadlines: the log's time is this or later, whatever was lost in converting."""
-    signed: str = ""
-    signature: str = ""
 
 
 class Due(_Wire):

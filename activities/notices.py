@@ -75,6 +75,12 @@ class Notice(BaseModel):
     template: TemplateName
     to: Annotated[list[Recipient], Field(min_length=1, max_length=100)]
     facts: Facts = Field(default_factory=dict)
+    each: Annotated[dict[Recipient, Facts], Field(max_length=100)] = Field(default_factory=dict)
+    """What only one recipient is told."""
+
+    def facts_for(self, recipient: str) -> Facts:
+        """What the recipient is told."""
+        return self.facts | self.each.get(recipient, {})
 
 
 class Mail(Protocol):
@@ -91,6 +97,8 @@ class Delivery:
     id: str
     """The same for the same step and place in the address book, whatever the address; 32 hexadecimal digits."""
     address: str | Webhook = field(repr=False)
+    recipient: str
+    """Whose notice it is."""
 
 
 class Notices:
@@ -112,7 +120,6 @@ class Notices:
             notice = Notice.model_validate(step.data)
         except ValidationError:
             return failed(step, "the step does not say whom to tell what: this is a fault of the process, report it")
-        letter = written(notice.template, notice.facts, stream())
         log = structlog.get_logger().bind(stream=stream(), step=step.key, template=notice.template)
         deliveries, unreachable = await self._plan(step, notice)
         for recipient in unreachable:
@@ -120,7 +127,7 @@ class Notices:
         settled, deferred = told_before(), 0
         for delivery in deliveries:
             if delivery.id not in settled:
-                verdict = await self._deliver(delivery, notice, letter)
+                verdict = await self._deliver(delivery, notice)
                 if verdict is Verdict.DEFERRED:
                     deferred += 1
                 else:
@@ -136,39 +143,44 @@ class Notices:
         return done(step)
 
     async def _plan(self, step: Step, notice: Notice) -> tuple[Sequence[Delivery], Sequence[str]]:
-        """Each address once, and the recipients without any. Webhooks come first: they do not wait for a mail server."""
-        planned: dict[str | Webhook, Delivery] = {}
+        """Each address once for the same facts, and the recipients without any. Webhooks come first: they do not wait for a mail server."""
+        planned: dict[tuple[str | Webhook, str], Delivery] = {}
         unreachable: list[str] = []
         for recipient in notice.to:
-            deliveries = await self._deliveries(step, recipient)
+            own = recipient if recipient in notice.each else ""
+            deliveries = await self._deliveries(step, recipient, own)
             for delivery in deliveries:
-                planned.setdefault(delivery.address, delivery)
+                planned.setdefault((delivery.address, own), delivery)
             if not deliveries:
                 unreachable.append(recipient)
         return sorted(planned.values(), key=lambda delivery: isinstance(delivery.address, str)), unreachable
 
-    async def _deliveries(self, step: Step, recipient: str) -> Sequence[Delivery]:
+    async def _deliveries(self, step: Step, recipient: str, own: str) -> Sequence[Delivery]:
         """One for each address of the recipient as such, and of everybody who stands for it."""
         handles = (recipient, *(await self._persons(recipient) if ":" in recipient else ()))
         entries = [(handle, entry) for handle in handles if (entry := await self._book.find(handle))]
         return [
-            Delivery(self._id(step, handle, place), address) for handle, entry in entries for place, address in entry.by_place().items()
+            Delivery(self._id(step, handle, place, own), address, recipient)
+            for handle, entry in entries
+            for place, address in entry.by_place().items()
         ]
 
-    def _id(self, step: Step, handle: str, place: str) -> str:
-        parts = (self._domain, stream(), step.key, handle, place)
+    def _id(self, step: Step, handle: str, place: str, own: str) -> str:
+        parts = (self._domain, stream(), step.key, handle, place, *([own] if own else []))
         return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32]
 
-    async def _deliver(self, delivery: Delivery, notice: Notice, letter: Letter) -> Verdict:
+    async def _deliver(self, delivery: Delivery, notice: Notice) -> Verdict:
+        facts = notice.facts_for(delivery.recipient)
+        letter = written(notice.template, facts, stream())
         match delivery.address:
             case Webhook() as hook:
-                return await self._webhooks.send(hook, f"msg_{delivery.id}", self._payload(notice, letter))
+                return await self._webhooks.send(hook, f"msg_{delivery.id}", self._payload(notice.template, facts, letter))
             case str() as email:
                 return await self._mail.send(self._message(delivery, email, letter))
 
-    def _payload(self, notice: Notice, letter: Letter) -> str:
-        data = {"stream": stream(), "facts": notice.facts, "subject": letter.subject, "text": letter.text}
-        return json.dumps({"type": f"notice.{notice.template}", "timestamp": self._now().isoformat(), "data": data}, ensure_ascii=False)
+    def _payload(self, template: str, facts: Facts, letter: Letter) -> str:
+        data = {"stream": stream(), "facts": facts, "subject": letter.subject, "text": letter.text}
+        return json.dumps({"type": f"notice.{template}", "timestamp": self._now().isoformat(), "data": data}, ensure_ascii=False)
 
     def _message(self, delivery: Delivery, email: str, letter: Letter) -> EmailMessage:
         message = EmailMessage(policy=SMTP)

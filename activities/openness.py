@@ -4,7 +4,8 @@ A class asks for its components and those of the classes below it, each under an
 its own, else that of its kind (code, data, document), else that of the whole distribution. An open licence made for another
 kind passes on condition. A research paper that is open stands in for the technical report. Optional components decide nothing.
 
-The data is `data/mof.settings.yml`, the framework's own file, and `data/licences.toml`; model descriptions are the framework's YAML.
+The data is `data/mof.settings.yml`, the framework's own file, `data/licences.toml` and `data/spdx.toml`; model descriptions are the
+framework's YAML.
 """
 
 from __future__ import annotations
@@ -140,6 +141,10 @@ class Licence(Lenient):
     path: Text | None = None
 
 
+Group = Annotated[Licence, BeforeValidator(lambda value: value or {})]
+"""What is named and left empty says nothing."""
+
+
 class Part(Lenient):
     """A component that is there. Without a licence it has that of its kind or of the distribution."""
 
@@ -152,10 +157,10 @@ class Part(Lenient):
 class Terms(Lenient):
     """The licences of whole groups."""
 
-    distribution: Licence = Licence()
-    code: Licence = Licence()
-    data: Licence = Licence()
-    document: Licence = Licence()
+    distribution: Group = Licence()
+    code: Group = Licence()
+    data: Group = Licence()
+    document: Group = Licence()
 
     def fallback(self, kind: Kind) -> str:
         """The licence of a component that has none of its own."""
@@ -288,11 +293,11 @@ def described(body: bytes) -> Model:
 @cache
 def framework(components: Path = DATA / "mof.settings.yml", licences: Path | None = None) -> Framework:
     """The framework's data: its components, and the open licences, with those of a list in SPDX's own format. Raises `Unfit`."""
-    bodies = [_bounded(components, LIMIT), (DATA / "licences.toml").read_bytes()]
-    known = _own_licences(bodies[1])
+    bodies = [_bounded(components, LIMIT), (DATA / "licences.toml").read_bytes(), (DATA / "spdx.toml").read_bytes()]
+    known = _own_licences(*bodies[1:])
     if licences is not None:
         bodies.append(_bounded(licences, LICENCES_LIMIT))
-        known = _with_spdx(known, licences.name, bodies[2])
+        known = _with_spdx(known, licences.name, bodies[-1])
     digest = hashlib.sha256("".join(hashlib.sha256(body).hexdigest() for body in bodies).encode()).hexdigest()
     return Framework(_components(bodies[0]), known, digest)
 
@@ -315,10 +320,10 @@ def _class(value: object) -> Class:
             raise ValueError(value)
 
 
-def _own_licences(body: bytes) -> Licences:
-    table = tomllib.loads(body.decode())
+def _own_licences(kinds: bytes, spdx: bytes) -> Licences:
+    table, listed = tomllib.loads(kinds.decode()), tomllib.loads(spdx.decode())
     suits = {kind: frozenset(table[kind]["suits"]) for kind in Kind}
-    return Licences(frozenset[str]().union(*suits.values(), *(table[kind]["open"] for kind in Kind)), suits)
+    return Licences(frozenset[str]().union(*suits.values(), *(table[kind]["open"] for kind in Kind), *listed.values()), suits)
 
 
 def _with_spdx(known: Licences, name: str, body: bytes) -> Licences:

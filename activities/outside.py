@@ -6,15 +6,13 @@ exception, and Temporal tries again; what no further try can mend is the outcome
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
-from itertools import pairwise
-from typing import Any, Final
+from typing import Any
 
 from temporalio import activity
 
-from domain.kernel import Step
+from domain.kernel import Step, visible
 
 Outcome = dict[str, Any]
 """A command as JSON; its `step` is the key of the step it answers."""
@@ -55,14 +53,5 @@ def tell_progress(progress: Mapping[str, str]) -> None:
 
 def plain(text: str, limit: int) -> str:
     """Foreign text as one line that a `Name` may hold: nothing invisible or steering a display, at most `limit` characters."""
-    flat = " ".join(unicodedata.normalize("NFC", text).split())
-    visible = "".join(character for before, character in pairwise(f" {flat}") if _shows(before, character)).strip(f" {_JOINERS}")
-    return visible if len(visible) <= limit else visible[: limit - 1] + "…"
-
-
-_JOINERS: Final = "\u200c\u200d"
-
-
-def _shows(before: str, character: str) -> bool:
-    """Zero-width joiners belong to words of Persian and the Indic scripts."""
-    return unicodedata.category(character)[0] != "C" or (character in _JOINERS and before.isalpha())
+    whole = visible(text)
+    return whole if len(whole) <= limit else visible(whole[: limit - 1] + "…")

@@ -104,8 +104,9 @@ class Report:
     original: str
     """The `MsgId` of the order."""
     group: Answer | None
+    """Of the batch where that has a status, else of the message."""
     transactions: dict[str, Answer]
-    """By `OrgnlEndToEndId`."""
+    """By `OrgnlEndToEndId`, or `OrgnlInstrId` where there is no other."""
 
     def answer_to(self, end_to_end_id: str) -> Answer | None:
         """What it says of a transaction; of the whole message where it names no transaction."""
@@ -141,31 +142,41 @@ class _Report:
         self.original = ""
         self.group: Answer | None = None
         self.transactions: dict[str, Answer] = {}
+        self._batch = Node("OrgnlPmtInfAndSts", "")
 
     def opened(self, name: str, line: int) -> None:
-        """Nothing begins anew."""
+        """A batch begins."""
+        self._batch = Node(name, "")
 
     def piece(self, container: str, node: Node, line: int) -> None:
-        """A header, a status of the message, or one of a transaction."""
+        """A header, a status of the message, of a batch, or of a transaction."""
         match node.name:
             case "GrpHdr":
                 self.message_id = node.of("MsgId")
             case "OrgnlGrpInfAndSts":
                 self.original = node.of("OrgnlMsgId")
                 self.group = _answer(node, node.of("GrpSts"))
-            case "PmtInfSts" if self.group is None:
-                self.group = _answer(node, " ".join(node.text.split()))
+            case "PmtInfSts" | "StsRsnInf":
+                self._batch.keep_first(node)
             case "TxInfAndSts":
-                if len(self.transactions) >= TRANSACTIONS:
-                    raise Unreadable(f"line {line}: more than {TRANSACTIONS} transactions in one report")
-                answer = _answer(node, node.of("TxSts"))
-                if answer is not None:
-                    self.transactions[node.of("OrgnlEndToEndId")] = answer
+                self._transaction(node, line)
             case _:
                 pass
 
     def closed(self, name: str, line: int) -> None:
-        """Nothing ends."""
+        """A batch ends: what it says goes before what the message says."""
+        if name == "OrgnlPmtInfAndSts":
+            self.group = _answer(self._batch, self._batch.of("PmtInfSts")) or self.group
+
+    def _transaction(self, node: Node, line: int) -> None:
+        """The status of a transaction; where it gives no reason, its batch's is meant."""
+        if len(self.transactions) >= TRANSACTIONS:
+            raise Unreadable(f"line {line}: more than {TRANSACTIONS} transactions in one report")
+        if node.first("StsRsnInf") is None and (reason := self._batch.first("StsRsnInf")) is not None:
+            node.children.append(reason)
+        answer = _answer(node, node.of("TxSts"))
+        if answer is not None:
+            self.transactions[node.of("OrgnlEndToEndId", "OrgnlInstrId")] = answer
 
 
 def _answer(node: Node, status: str) -> Answer | None:

@@ -7,7 +7,8 @@
     withdrawn/<release>.json               what was taken back, and why
 
 Serve `public` to all and `gated` by the access lists; each stands alone, for its files are hard links. An edition appears by
-one rename and is shown by another, so that nobody sees half of it. One lock file serialises those who change the tree.
+one rename and is shown by another, so that nobody sees half of it. One lock file serialises those who copy files, another those who
+change what is seen and by whom: nobody waits for hours of copying to be let in or kept out.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ from activities.artifacts import Told, Unfit, as_json, copied, replace, require_
 from activities.publishing import AccessList, Lease, Publication, View, access_list
 
 CURRENT: Final = "current"
+PARTS: Final = ".part"
+"""Where editions are made, by whoever publishes."""
+GONE: Final = ".gone"
+"""Where what is seen no longer goes first."""
 
 
 class DirectoryPublisher:
@@ -38,51 +43,78 @@ class DirectoryPublisher:
 
     def publish(self, publication: Publication, view: View, told: Told = unheard) -> str:
         """The path of what the view shows, or of the edition while it is private."""
-        with self._locked(told):
-            self._access(publication.release).require_published()
-            kept = self._root / "versions" / publication.release / publication.edition
-            self._made(kept, lambda half: _filled(half, publication, told))
+        release, edition = publication.release, publication.edition
+        kept = self._root / "versions" / release / edition
+        shown = kept if view is View.PRIVATE else self._root / view / release / edition
+        where = str(kept if view is View.PRIVATE else shown.with_name(CURRENT))
+        with self._alone(".publishing", told):
+            self._swept(PARTS)
+            if self._access(release).showing(publication).order > publication.order:
+                return where
+            self._placed(self._made(kept, lambda half: _filled(half, publication, told)), kept)
             _require_edition(kept, publication, told)
-            if view is View.PRIVATE:
-                return str(kept)
-            shown = self._root / view / publication.release / publication.edition
-            self._made(shown, lambda half: _linked(kept, half))
-            _require_edition(shown, publication, told)
+            half = self._made(shown, lambda half: _linked(kept, half))
+            _require_edition(half or shown, publication, told)
+            with self._alone(".lock", told):
+                self._show(publication, view, half, shown)
+        return where
+
+    def _show(self, publication: Publication, view: View, half: Path | None, shown: Path) -> None:
+        access = self._access(publication.release).showing(publication)
+        if access.order > publication.order:
+            return
+        self._write(access)
+        self._drop(View.GATED, publication.release, but=publication.edition if view is View.GATED else "")
+        if view is not View.PRIVATE:
+            self._placed(half, shown)
             self._link(shown.with_name(CURRENT), publication.edition)
-            return str(shown.with_name(CURRENT))
 
     def open_access(self, release: str, lease: Lease) -> None:
         """Adds the lease to the access list."""
-        with self._locked():
+        with self._alone(".lock"):
             self._write(self._access(release).opened(lease))
 
     def close_access(self, release: str, lease: str) -> None:
         """Closes the lease on the access list."""
-        with self._locked():
+        with self._alone(".lock"):
             self._write(self._access(release).closed(lease))
 
     def withdraw(self, release: str, reason: str) -> None:
         """Empties the views and says so in `withdrawn`."""
-        with self._locked():
+        with self._alone(".lock"):
             access = self._access(release).without_any(reason)
             self._write(access)
             for view in (View.PUBLIC, View.GATED):
-                folder = self._root / view / release
-                (folder / CURRENT).unlink(missing_ok=True)
-                for edition in folder.glob("[0-9a-f]*"):
-                    edition.chmod(0o755)
-                    edition.rename(self._half())
+                self._drop(view, release)
             replace(self._root / "withdrawn" / f"{release}.json", as_json({"release": release, "reason": access.withdrawn}))
-            self._swept()
 
-    def _made(self, edition: Path, fill: Callable[[Path], None]) -> None:
-        """The edition's directory, complete, read-only, and made in one rename, unless it is there."""
-        if not edition.exists():
-            half = self._half()
-            half.mkdir()
-            fill(half)
-            for folder in _folders(half):
-                settle(folder)
+    def _drop(self, view: View, release: str, but: str = "") -> None:
+        """The view shows no edition of the release but this one."""
+        self._swept(GONE)
+        folder = self._root / view / release
+        current = folder / CURRENT
+        if current.is_symlink() and str(current.readlink()) != but:
+            current.unlink()
+        for edition in folder.glob("[0-9a-f]*"):
+            if edition.name != but:
+                edition.chmod(0o755)
+                edition.rename(self._root / GONE / str(uuid4()))
+        self._swept(GONE)
+
+    def _made(self, edition: Path, fill: Callable[[Path], None]) -> Path | None:
+        """The edition, complete, where nobody sees it; nothing when it is in its place already."""
+        if edition.exists():
+            return None
+        half = self._root / PARTS / str(uuid4())
+        half.mkdir()
+        fill(half)
+        for folder in _folders(half):
+            settle(folder)
+        return half
+
+    def _placed(self, half: Path | None, edition: Path) -> None:
+        """The edition in its place by one rename, and read-only."""
+        if half is not None:
             edition.parent.mkdir(parents=True, exist_ok=True)
             half.rename(edition)
             settle(edition.parent)
@@ -100,17 +132,14 @@ class DirectoryPublisher:
         return self._root / "access" / f"{release}.json"
 
     def _link(self, shown: Path, edition: str) -> None:
-        beside = self._half()
+        beside = self._root / PARTS / str(uuid4())
         beside.symlink_to(edition)
         beside.replace(shown)
         settle(shown.parent)
 
-    def _half(self) -> Path:
-        return self._root / ".part" / str(uuid4())
-
-    def _swept(self) -> None:
-        """Removes what is half made, or was moved out of a view."""
-        parts = self._root / ".part"
+    def _swept(self, name: str) -> None:
+        """Removes what a killed worker left half made, or was moved out of a view."""
+        parts = self._root / name
         if parts.exists():
             for folder in _folders(parts):
                 folder.chmod(0o755)
@@ -118,11 +147,11 @@ class DirectoryPublisher:
         parts.mkdir(mode=0o700)
 
     @contextmanager
-    def _locked(self, told: Told = unheard) -> Iterator[None]:
-        """Alone at work on the tree, and without what a killed worker left half done."""
+    def _alone(self, lock: str, told: Told = unheard) -> Iterator[None]:
+        """Alone among those who take this lock; killed, a worker gives it free."""
         for folder, mode in (("", 0o755), ("access", 0o750), ("versions", 0o750), ("gated", 0o750), ("public", 0o755)):
             (self._root / folder).mkdir(parents=True, exist_ok=True, mode=mode)
-        with (self._root / ".lock").open("wb") as file:
+        with (self._root / lock).open("wb") as file:
             while True:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -130,7 +159,6 @@ class DirectoryPublisher:
                 except BlockingIOError:
                     told("", 0)
                     time.sleep(0.05)
-            self._swept()
             yield
 
 

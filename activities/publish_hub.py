@@ -2,6 +2,8 @@
 
 The repository is made private and gated; one commit brings the files and documents, and a tag names the edition. Only when the
 hub's own list of hashes agrees with the manifest does the repository become visible (`gated`), and later free for all (`public`).
+The history holds that one commit and no other: whoever may read a repository of a hub reads all of its commits, so those of editions
+that passed no gate are squashed away, and their tags deleted.
 Requests for access are answered from the leases: who holds one is granted access without asking, everybody else is rejected.
 
 What leases are open is kept here, in one file a release (the hub keeps no record of closed ones); workers share that folder.
@@ -12,6 +14,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +26,7 @@ from activities.publishing import AccessList, Accounts, Lease, Publication, View
 
 SMALL: Final = 5 * 1024 * 1024
 """Up to here a file is read at once; larger ones are streamed."""
+MAIN: Final = "main"
 CARD: Final = "MODEL_CARD.md"
 README: Final = "README.md"
 HUBS_OWN: Final = frozenset((".gitattributes",))
@@ -47,32 +51,52 @@ class HubPublisher:
     def publish(self, publication: Publication, view: View, told: Told = unheard) -> str:
         """The address of the repository."""
         release, repo = publication.release, self._repo(publication.release)
-        with self._locked(release) as access, self._translated():
-            access.require_published()
+        tag = f"edition-{publication.edition[:32]}"
+        where = f"{self._api.endpoint}/{repo}/tree/{tag}"
+        with self._alone(f"{release}.publishing", told), self._translated():
+            if self._access(release).showing(publication).order > publication.order:
+                return where
             files = _named(publication)
             if not self._api.repo_exists(repo):
                 self._api.create_repo(repo, private=True, exist_ok=True)
-            if self._visible(repo) is View.PRIVATE:
+            visible = self._visible(repo)
+            if visible is View.PRIVATE or (visible is View.GATED and view is View.PRIVATE):
                 self._api.update_repo_settings(repo, gated="manual", private=True)
-            tag = f"edition-{publication.edition[:32]}"
-            known = {each.name for each in self._api.list_repo_refs(repo).tags}
-            if tag not in known:
-                if view is not View.PUBLIC and self._visible(repo) is View.PUBLIC:
+            if tag not in self._tags(repo):
+                if view is not View.PUBLIC and visible is View.PUBLIC:
                     raise Unfit(repo, "everybody can read this repository already; give the release another name, or make it private")
-                commit = self._committed(repo, publication, files, told)
-                self._require_tree(repo, commit, publication, files)
-                self._api.create_tag(repo, tag=tag, revision=commit, exist_ok=True)
+                self._require_tree(repo, self._committed(repo, publication, files, told), publication, files)
+                self._squashed(repo, publication)
+                self._require_tree(repo, MAIN, publication, files)
+                self._api.create_tag(repo, tag=tag, revision=MAIN, exist_ok=True)
             self._require_tree(repo, tag, publication, files)
-            match view:
-                case View.PRIVATE:
-                    pass
-                case View.GATED:
-                    if self._visible(repo) is View.PRIVATE:
-                        self._api.update_repo_settings(repo, gated="manual", private=False)
-                    self._answer(access)
-                case View.PUBLIC:
-                    self._api.update_repo_settings(repo, gated=False, private=False)
-            return f"{self._api.endpoint}/{repo}/tree/{tag}"
+            with self._locked(release, told) as access:
+                self._show(access, publication, view)
+        return where
+
+    def _show(self, access: AccessList, publication: Publication, view: View) -> None:
+        repo, access = self._repo(access.release), access.showing(publication)
+        if access.order > publication.order:
+            return
+        self._write(access)
+        match view:
+            case View.PRIVATE:
+                pass
+            case View.GATED:
+                if self._visible(repo) is View.PRIVATE:
+                    self._api.update_repo_settings(repo, gated="manual", private=False)
+                self._answer(access)
+            case View.PUBLIC:
+                self._api.update_repo_settings(repo, gated=False, private=False)
+
+    def _squashed(self, repo: str, publication: Publication) -> None:
+        """The repository's history is its present files: nothing names what was there before."""
+        for tag in self._tags(repo):
+            self._api.delete_tag(repo, tag=tag)
+        self._api.super_squash_history(repo, branch=MAIN, commit_message=f"Release {publication.manifest.digest[:16]}")
+
+    def _tags(self, repo: str) -> set[str]:
+        return {each.name for each in self._api.list_repo_refs(repo).tags}
 
     def open_access(self, release: str, lease: Lease) -> None:
         """Grants access to the lease's persons, whether they asked or not."""
@@ -114,7 +138,7 @@ class HubPublisher:
                         raise Unfit(file.path, "changed: its bytes are not those of the manifest")
                     operations.append(addition)
             told(path, 0)
-        operations += [CommitOperationDelete(path) for path in self._tree(repo, "main") if path not in files and path not in HUBS_OWN]
+        operations += [CommitOperationDelete(path) for path in self._tree(repo, MAIN) if path not in files and path not in HUBS_OWN]
         told("", 0)
         commit: str = self._api.create_commit(repo, operations, commit_message=f"Release {publication.manifest.digest[:16]}").oid
         return commit
@@ -147,7 +171,7 @@ class HubPublisher:
         repo = self._repo(access.release)
         if not self._api.repo_exists(repo) or not self._api.model_info(repo).gated:
             return
-        wanted = set(self._accounts.of(access.persons).values())
+        wanted = self._accounts.among(access.persons)
         for request in list(self._api.list_pending_access_requests(repo)):
             if request.username in wanted:
                 self._api.accept_access_request(repo, request_id=request.request_id)
@@ -173,14 +197,29 @@ class HubPublisher:
     def _list(self, release: str) -> Path:
         return self._leases / f"{release}.json"
 
+    def _access(self, release: str) -> AccessList:
+        path = self._list(release)
+        return access_list(release, path.read_bytes() if path.exists() else None)
+
     @contextmanager
-    def _locked(self, release: str) -> Iterator[AccessList]:
-        """The access list, for one worker at a time; killed, a worker gives it free."""
+    def _locked(self, release: str, told: Told = unheard) -> Iterator[AccessList]:
+        """The access list, for one worker at a time; uploads do not hold it."""
+        with self._alone(release, told):
+            yield self._access(release)
+
+    @contextmanager
+    def _alone(self, name: str, told: Told = unheard) -> Iterator[None]:
+        """Alone among those who take this lock; killed, a worker gives it free."""
         self._leases.mkdir(parents=True, exist_ok=True)
-        with (self._leases / f".{release}.lock").open("wb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            path = self._list(release)
-            yield access_list(release, path.read_bytes() if path.exists() else None)
+        with (self._leases / f".{name}.lock").open("wb") as file:
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    told("", 0)
+                    time.sleep(0.05)
+            yield
 
     # ------------------------------------------------------------ the hub
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -26,6 +26,8 @@ from activities.publishing import LIMIT, AccessList, Accounts, Lease, Publicatio
 PART: Final = 16 * 1024 * 1024
 """The size of a part; S3 wants at least 5 MiB and at most 10,000 parts."""
 MOST_PARTS: Final = 10_000
+POLICY_LIMIT: Final = 20 * 1024
+"""The largest bucket policy that S3 takes, in bytes."""
 TRIES: Final = 50
 """How often a change of the access list is tried against others who change it."""
 
@@ -57,27 +59,50 @@ class S3Publisher:
 
     def publish(self, publication: Publication, view: View, told: Told = unheard) -> str:
         """The place of the edition, as `s3://bucket/…/`."""
-        release = publication.release
-        self._access(release)[0].require_published()
-        kept = self._key("versions", release, publication.edition)
-        sizes = self._uploaded(kept, publication, told)
-        if view is View.PRIVATE:
-            return f"s3://{self._bucket}/{kept}/"
-        shown = self._key(view, release, publication.edition)
-        for path in sizes:
-            self._copied(f"{kept}/{path}", f"{shown}/{path}", sizes[path])
-            told(path, 0)
-        self._grant()
-        current = {"release": release, "edition": publication.edition, "manifest": publication.manifest.digest}
-        self._put(self._key(view, release, "current.json"), as_json(current))
-        if self._access(release)[0].withdrawn is not None:
-            self._empty(release)
-            self._access(release)[0].require_published()
-        return f"s3://{self._bucket}/{shown}/"
+        release, edition = publication.release, publication.edition
+        kept = self._key("versions", release, edition)
+        shown = kept if view is View.PRIVATE else self._key(view, release, edition)
+        where = f"s3://{self._bucket}/{shown}/"
+        if self._change(release, lambda access: access.showing(publication)).order > publication.order:
+            return where
+        digests = self._uploaded(kept, publication, told)
+        self._empty(View.GATED, release, but=edition if view is View.GATED else "")
+        if view is not View.PRIVATE:
+            for path in digests:
+                self._copied(f"{kept}/{path}", f"{shown}/{path}", digests[path])
+                told(path, 0)
+            self._grant()
+            self._point(publication, view)
+        self._overtaken(publication, view)
+        return where
+
+    def _point(self, publication: Publication, view: View) -> None:
+        """The view names the edition that is shown, unless it names a later one."""
+        key = self._key(view, publication.release, "current.json")
+        current: dict[str, Any] = {
+            "release": publication.release, "edition": publication.edition, "manifest": publication.manifest.digest,
+            "order": list(publication.order),
+        }  # fmt: skip
+
+        def pointing(body: bytes | None) -> bytes:
+            named = [0, 0] if body is None else json.loads(body).get("order", [0, 0])
+            return as_json(current) if body is None or named <= current["order"] else body
+
+        self._exchange(key, pointing)
+
+    def _overtaken(self, publication: Publication, view: View) -> None:
+        """Takes back what came into a view after a withdrawal or a later edition. Raises `Unfit` after a withdrawal."""
+        access = self._access(publication.release)
+        if access.withdrawn is not None:
+            self._emptied(publication.release)
+        elif access.order > publication.order and view is View.GATED:
+            self._empty(View.GATED, publication.release, of=publication.edition)
+        access.require_published()
 
     def open_access(self, release: str, lease: Lease) -> None:
         """Adds the lease to the access list, then to the bucket policy."""
         self._accounts.of(lease.persons)
+        self._require_room(self._access(release).opened(lease))
         self._change(release, lambda access: access.opened(lease))
         self._grant()
 
@@ -87,10 +112,10 @@ class S3Publisher:
         self._grant()
 
     def withdraw(self, release: str, reason: str) -> None:
-        """Remembers the withdrawal, closes every lease and deletes what views show."""
+        """Remembers the withdrawal, deletes what views show and closes every lease."""
         self._change(release, lambda access: access.without_any(reason))
+        self._emptied(release)
         self._grant()
-        self._empty(release)
 
     # ------------------------------------------------------------ objects
 
@@ -174,9 +199,15 @@ class S3Publisher:
             raise Unfit(key, "another object is in its place; remove it there and try again")
         return True
 
-    def _empty(self, release: str) -> None:
+    def _emptied(self, release: str) -> None:
         for view in (View.PUBLIC, View.GATED):
-            for key in self._keys(self._key(view, release, "")):
+            self._empty(view, release)
+
+    def _empty(self, view: View, release: str, *, of: str = "", but: str = "") -> None:
+        """Deletes what a view shows of a release: one edition, or every one but one."""
+        top = self._key(view, release, "")
+        for key in self._keys(top + of):
+            if not but or not (key.startswith(f"{top}{but}/") or key == f"{top}current.json"):
                 self._s3.delete_object(Bucket=self._bucket, Key=key)
 
     def _keys(self, prefix: str) -> Iterator[str]:
@@ -185,60 +216,87 @@ class S3Publisher:
 
     # ------------------------------------------------------------ access
 
-    def _access(self, release: str) -> tuple[AccessList, str | None]:
-        """The access list and its version (an ETag), if there is one."""
-        found = self._absent(lambda: self._s3.get_object(Bucket=self._bucket, Key=self._list(release)))
-        if found is None:
-            return access_list(release, None), None
-        return access_list(release, found["Body"].read(LIMIT)), found["ETag"]
+    def _access(self, release: str) -> AccessList:
+        return access_list(release, self._read(self._list(release))[0])
 
-    def _change(self, release: str, change: Callable[[AccessList], AccessList]) -> None:
-        """Changes the access list; who was quicker is not overwritten."""
+    def _change(self, release: str, change: Callable[[AccessList], AccessList]) -> AccessList:
+        """Changes the access list, and tells what it is then."""
+        body = self._exchange(
+            self._list(release), lambda body: as_json(change(access_list(release, body)).model_dump(mode="json"))
+        )  # fmt: skip
+        return access_list(release, body)
+
+    def _read(self, key: str) -> tuple[bytes | None, str | None]:
+        """A small object and its version (an ETag), if there is one."""
+        found = self._absent(lambda: self._s3.get_object(Bucket=self._bucket, Key=key))
+        return (None, None) if found is None else (found["Body"].read(LIMIT), found["ETag"])
+
+    def _exchange(self, key: str, change: Callable[[bytes | None], bytes]) -> bytes:
+        """Changes a small object; who was quicker is not overwritten."""
         for _ in range(TRIES):
-            access, version = self._access(release)
+            before, version = self._read(key)
+            after = change(before)
+            if after == before:
+                return after
             condition = {"IfNoneMatch": "*"} if version is None else {"IfMatch": version}
             try:
-                self._put(self._list(release), as_json(change(access).model_dump(mode="json")), **condition)
+                self._put(key, after, **condition)
             except self._error as error:
                 if error.response["Error"]["Code"] not in _LOST:
                     raise
             else:
-                return
-        raise TimeoutError(f"the access list of {release} was changed by others {TRIES} times in a row")
+                return after
+        raise TimeoutError(f"{key} was changed by others {TRIES} times in a row")
 
     def _grant(self) -> None:
         """Makes the bucket policy say what the access lists say; again, when they changed meanwhile."""
         for _ in range(TRIES):
             wanted = self._statements()
-            found = self._absent(lambda: self._s3.get_bucket_policy(Bucket=self._bucket))
-            policy: dict[str, Any] = json.loads(found["Policy"]) if found else {"Version": "2012-10-17", "Statement": []}
-            others = [each for each in policy["Statement"] if not str(each.get("Sid", "")).startswith("Consortium")]
-            if policy["Statement"] != others + wanted:
-                text = json.dumps(policy | {"Statement": others + wanted}, sort_keys=True)
-                self._s3.put_bucket_policy(Bucket=self._bucket, Policy=text)
+            before, after = self._policies(wanted)
+            if json.loads(before) != json.loads(after):
+                self._s3.put_bucket_policy(Bucket=self._bucket, Policy=after)
             if self._statements() == wanted:
                 return
         raise TimeoutError(f"the access lists in {self._bucket} were changed by others {TRIES} times in a row")
 
-    def _statements(self) -> list[dict[str, Any]]:
-        """The policy's statements: one for everybody, and one for each open lease."""
+    def _require_room(self, access: AccessList) -> None:
+        """The bucket policy has room for this access list. Raises `Unfit`, before anybody is promised anything."""
+        size = len(self._policies(self._statements(access))[1].encode())
+        if size > POLICY_LIMIT:
+            raise Unfit(
+                self._bucket, f"the bucket's policy would have {size} bytes and S3 takes {POLICY_LIMIT}; let persons share a role "
+                "(an ARN) in the accounts, or revoke leases",
+            )  # fmt: skip
+
+    def _policies(self, wanted: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+        """The bucket policy as it is, and with these statements in place of ours."""
+        found = self._absent(lambda: self._s3.get_bucket_policy(Bucket=self._bucket))
+        policy: dict[str, Any] = json.loads(found["Policy"]) if found else {"Version": "2012-10-17", "Statement": []}
+        others = [each for each in policy["Statement"] if not str(each.get("Sid", "")).startswith("Consortium")]
+        after = policy | {"Statement": [*others, *wanted]}
+        return json.dumps(policy, sort_keys=True), json.dumps(after, sort_keys=True, separators=(",", ":"))
+
+    def _statements(self, instead: AccessList | None = None) -> list[dict[str, Any]]:
+        """The policy's statements: one for everybody, and one for each open lease; with one access list in place of what is there."""
         allow: dict[str, Any] = {"Effect": "Allow", "Action": "s3:GetObject"}
         made = [allow | {"Sid": "ConsortiumPublic", "Principal": "*", "Resource": self._arn("public/*")}]
         top = self._key("access", "")
-        for key in self._keys(top):
-            access, _version = self._access(key.removeprefix(top).removesuffix(".json"))
+        releases = {key.removeprefix(top).removesuffix(".json") for key in self._keys(top)} | ({instead.release} if instead else set())
+        for release in sorted(releases):
+            access = instead if instead is not None and instead.release == release else self._access(release)
             made += self._leases(access, allow)
         return made
 
     def _leases(self, access: AccessList, allow: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         for lease, entry in sorted(access.leases.items()):
-            if entry.closed or access.withdrawn is not None or not entry.persons:
+            accounts = self._accounts.among(entry.persons)
+            if entry.closed or access.withdrawn is not None or not accounts:
                 continue
             until = {} if entry.until is None else {"Condition": {"DateLessThan": {"aws:CurrentTime": f"{entry.until:%Y-%m-%dT%H:%M:%SZ}"}}}
             yield {
                 **allow,
                 "Sid": "ConsortiumLease" + hashlib.sha256(f"{access.release}/{lease}".encode()).hexdigest()[:32],
-                "Principal": {"AWS": sorted(self._accounts.of(entry.persons).values())},
+                "Principal": {"AWS": sorted(accounts)},
                 "Resource": self._arn(f"gated/{access.release}/*"),
                 **until,
             }

@@ -7,7 +7,9 @@
 | public | everybody |
 
 Adapters promise: a view is complete or not there; what is under an edition's name never changes; every call repeated does
-the same again; what was withdrawn is not published again by a call that comes late, nor a closed lease opened.
+the same again; what was withdrawn is not published again by a call that comes late, nor a closed lease opened, nor is an edition
+shown again that a later one replaced. Nobody reads what passed no gate: the gated view holds one edition, the public view only what
+was published there. Access is given and taken while files are being copied.
 """
 
 from __future__ import annotations
@@ -47,6 +49,8 @@ class Publication:
     manifest: Manifest
     documents: Mapping[str, bytes]
     """By their file names."""
+    order: tuple[int, int] = (1, 0)
+    """Counts editions, then stages: what is lower came before, and replaces nothing."""
 
     @property
     def edition(self) -> str:
@@ -70,7 +74,10 @@ class Publisher(Protocol):
     name: str
 
     def publish(self, publication: Publication, view: View, told: Told) -> str:
-        """Makes the view show this edition of the release and tells where it is. Raises `Unfit` after a withdrawal."""
+        """Makes the view show this edition of the release and tells where it is. Raises `Unfit` after a withdrawal.
+
+        Nothing is done when a later one was published.
+        """
 
     def open_access(self, release: str, lease: Lease) -> None:
         """Lets the lease's persons read the gated view. A lease once closed stays closed."""
@@ -101,6 +108,13 @@ class AccessList(Message):
     """Who may read now: the persons of open leases, sorted."""
     leases: Mapping[str, Entry] = Field(default_factory=dict)
     withdrawn: Prose | None = None
+    order: tuple[int, int] = (0, 0)
+    """What was published last, by the count of its edition and stage."""
+
+    def showing(self, publication: Publication) -> AccessList:
+        """The list of a release that shows this, or something later already. Refuses what was withdrawn: raises `Unfit`."""
+        self.require_published()
+        return self.model_copy(update={"order": max(self.order, publication.order)})
 
     def opened(self, lease: Lease) -> AccessList:
         """The list with this lease, unless it was closed before."""
@@ -156,6 +170,11 @@ class Accounts:
                 f"no {self._publisher} account for {', '.join(lacking)}; add it under [{self._publisher}]",
             )
         return {person: known[person] for person in persons}
+
+    def among(self, persons: tuple[str, ...]) -> frozenset[str]:
+        """The accounts of those persons who have one: whoever lost his is let in no longer, and keeps nobody else out."""
+        known = self._known()
+        return frozenset(known[person] for person in persons if person in known)
 
     def _known(self) -> Mapping[str, str]:
         try:

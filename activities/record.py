@@ -20,6 +20,7 @@ from activities.messages import (
     MALFORMED,
     UNAVAILABLE,
     Due,
+    Envelope,
     Owed,
     Receipt,
     Recorded,
@@ -28,12 +29,13 @@ from activities.messages import (
     Standing,
     StepRef,
 )
-from domain.kernel import Step, derived_id
+from domain.kernel import Step
+from domain.process import deadline_id, failure_id, outcome_id
 from eventstore import recorder as store
 from eventstore.entries import Submission, instant
 from eventstore.log import LogUnavailable
 from eventstore.recorder import Recorder, SameIdOtherCommand
-from eventstore.wire import Malformed, canonical_command
+from eventstore.wire import Malformed, canonical_command, require_sender
 
 DETAILS: Final = 4_000
 """The most characters of Markdown shown for a process."""
@@ -61,14 +63,16 @@ class Recording:
         return (self.record, self.standing)
 
     @activity.defn(name="record")
-    async def record(self, request: RecordRequest) -> Recorded:
+    async def record(self, request: RecordRequest, envelope: Envelope) -> Recorded:
         """Records a command once and gives its answer, a refusal included. Only faults are raised; those may be tried again."""
         try:
+            require_sender(envelope.actor, request.command_id)
             at = self._clock.log_time(request.at)
             submission = Submission(
-                request.stream, request.command_id, request.actor, canonical_command(json.dumps(request.command)),
+                request.stream, request.command_id, envelope.actor,
+                canonical_command(json.dumps(envelope.command, ensure_ascii=False)),
                 max(at, request.not_before) if request.not_before else at,
-                base64.b64decode(request.signed, validate=True), base64.b64decode(request.signature, validate=True),
+                base64.b64decode(envelope.signed, validate=True), base64.b64decode(envelope.signature, validate=True),
             )  # fmt: skip
             recorded = await self._recorder.record(submission)
         except binascii.Error as error:
@@ -97,6 +101,10 @@ class Recording:
         """An owed step with its data, or `None` when it is owed no longer."""
         return (await self._recorder.standing(stream)).stream.owed.get(key)
 
+    async def retried(self, stream: str, key: str) -> int:
+        """How often a person asked again for an owed step."""
+        return (await self._recorder.standing(stream)).stream.retried.get(key, 0)
+
     def carrying_out(self, kind: str, carry_out: Callable[[Step], Awaitable[dict[str, Any]]]) -> Callable[..., Any]:
         """The activity for steps of a kind. It reads the step from the log, and does nothing for one no longer owed."""
 
@@ -112,10 +120,9 @@ class Recording:
         failed = "".join(f"\n- `{key}` failed: {reason[:200]}" for key, reason in sorted(state.failed.items())[:5])
         due = None
         if agenda.deadline is not None:
-            command = agenda.deadline.command.model_dump(mode="json")
             due = Due(
-                command_id=derived_id(stream, "deadline", command["kind"], agenda.deadline.at.isoformat()),
-                command=command, at=agenda.deadline.at, wake_at=self._clock.real_time(agenda.deadline.at),
+                command_id=deadline_id(stream, state, agenda.deadline), command=agenda.deadline.command.model_dump(mode="json"),
+                at=agenda.deadline.at, wake_at=self._clock.real_time(agenda.deadline.at),
             )  # fmt: skip
         return Standing(
             stream=stream, version=state.version, phase=headline.phase, line=headline.line,
@@ -128,8 +135,8 @@ class Recording:
     def _owed(self, stream: str, step: Step, attempt: int) -> Owed:
         policy = self._policies.get(step.kind, Policy())
         return Owed(
-            kind=step.kind, key=step.key, attempt=attempt, outcome_id=derived_id(stream, "outcome", step.key, str(attempt)),
-            failure_id=derived_id(stream, "failure", step.key, str(attempt)),
+            kind=step.kind, key=step.key, attempt=attempt, outcome_id=outcome_id(stream, step.key, attempt),
+            failure_id=failure_id(stream, step.key, attempt),
             start_to_close_seconds=int(policy.start_to_close.total_seconds()), heartbeat_seconds=int(policy.heartbeat.total_seconds()),
             attempts=policy.attempts,
         )  # fmt: skip

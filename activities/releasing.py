@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,12 +17,27 @@ from typing import Final, TypeVar
 
 from pydantic import ValidationError
 
-from activities.artifacts import Manifest, Store, Told, Unfit, as_json, beneath, content, hashed, require_file, shown, working
+from activities.artifacts import (
+    SHORT_WORK,
+    Absent,
+    Manifest,
+    Store,
+    Told,
+    Unfit,
+    as_json,
+    beneath,
+    content,
+    hashed,
+    require_file,
+    require_names,
+    shown,
+    working,
+)
 from activities.documents import bill_of_materials, model_card
 from activities.fetching import Fetched, Fetching
 from activities.licence_texts import contradicted
 from activities.missing import ExtraMissing
-from activities.openness import DATA, UNLICENSED, Framework, Model, Openness, Part, Standing, classify, framework
+from activities.openness import DATA, UNLICENSED, Framework, Kind, Model, Openness, Part, Standing, classify, framework
 from activities.openness import Terms as ModelTerms
 from activities.outside import CarryOut, Outcome, failed, plain
 from activities.publishing import Lease, Publication, Publisher, View
@@ -31,6 +47,7 @@ from domain.kernel import Message, Step, canonical, canonical_json
 from domain.kernel import Outcome as Answer
 
 M = TypeVar("M", bound=Message)
+T = TypeVar("T")
 
 HERE: Final = "files"
 """What comes before the path in the digest of a component that is a folder."""
@@ -69,9 +86,9 @@ class Releasing:
             "classify_openness": partial(_carried_out, told_of.ClassifyOpenness, self._classify_openness),
             "write_documents": partial(_carried_out, told_of.WriteDocuments, self._write_documents),
             "publish": partial(_carried_out, told_of.Publish, self._publish),
-            "withdraw": partial(_carried_out, told_of.Withdraw, self._withdraw),
-            "open_access": partial(_carried_out, told_of.OpenAccess, self._open_access),
-            "close_access": partial(_carried_out, told_of.CloseAccess, self._close_access),
+            "withdraw": partial(_carried_out, told_of.Withdraw, self._withdraw, pool=SHORT_WORK),
+            "open_access": partial(_carried_out, told_of.OpenAccess, self._open_access, pool=SHORT_WORK),
+            "close_access": partial(_carried_out, told_of.CloseAccess, self._close_access, pool=SHORT_WORK),
         }
 
     # ------------------------------------------------------------ files
@@ -92,16 +109,28 @@ class Releasing:
             manifest = self._store.manifest(asked.manifest)
             self._signing.verify(self._folder(asked.location), manifest, Signed(asked.signature, asked.key), told)
         except Unfit as unfit:
-            return told_of.ArtifactsRefused(
-                step=step, check=asked.check, manifest=asked.manifest, path=_short(shown(unfit.path)), reason=unfit.reason, detail=_short(unfit.why)
-            )  # fmt: skip
+            return _refused(step, asked, unfit)
         return told_of.ArtifactsVerified(step=step, check=asked.check, manifest=asked.manifest)
 
     # ------------------------------------------------------------ openness
 
     def _classify_openness(self, step: str, asked: told_of.ClassifyOpenness, told: Told) -> Answer:
-        rules = framework(DATA / "mof.settings.yml", self._places.licences)
-        looking = _Looking(self._folder(asked.location), self._store.manifest(asked.manifest), self._fetch, told)
+        try:
+            folder, manifest = self._folder(asked.location), self._store.manifest(asked.manifest)
+            require_names(folder, manifest)
+        except Unfit as unfit:
+            return _refused(step, asked, unfit)
+        try:
+            rules = framework(DATA / "mof.settings.yml", self._places.licences)
+            return self._judged(step, asked, rules, _Looking(folder, manifest, rules, self._fetch, told))
+        except NotAsSigned as found:
+            return _refused(step, asked, found.unfit)
+        except (Unfit, ExtraMissing) as error:
+            return told_of.ClassificationFailed(step=step, check=asked.check, reason=_short(str(error)))
+
+    def _judged(self, step: str, asked: told_of.ClassifyOpenness, rules: Framework, looking: _Looking) -> Answer:
+        if strange := next((component.name for component in asked.components if rules.component(component.name) is None), None):
+            raise Unfit(strange, "not a component of the Model Openness Framework; amend the release's terms")
         found = {component.name: looking.at(component, asked.licences) for component in asked.components}
         parts = tuple(
             Part(name=name, license=UNLICENSED if each.unlicensed else each.licence) for name, each in found.items() if each.sha256
@@ -109,10 +138,7 @@ class Releasing:
         terms = ModelTerms.model_validate(
             {kind: {"name": getattr(asked.licences, kind)} for kind in ("distribution", "code", "data", "document")}
         )
-        for component in asked.components:
-            if rules.component(component.name) is None:
-                raise Unfit(component.name, "not a component of the Model Openness Framework; amend the release's terms")
-        notes = {name: each.note for name, each in found.items() if each.note}
+        notes = {name: each.note or twin for name, each in found.items() if (twin := _twin(name, found)) or each.note}
         openness = classify(Model(name=asked.title, license=terms, components=parts), rules, notes)
         return _classified(step, asked, openness, found, rules, self._store)
 
@@ -132,7 +158,7 @@ class Releasing:
         }  # fmt: skip
         documents = {name: self._store.get(digest) for name, digest in digests.items()}
         folder, manifest = self._folder(asked.location), self._store.manifest(asked.manifest)
-        publication = Publication(asked.release, folder, manifest, documents)
+        publication = Publication(asked.release, folder, manifest, documents, (asked.edition, told_of.STAGES.index(asked.stage)))
         where = self._publisher(asked.publisher).publish(publication, View(asked.audience), told)
         return told_of.Published(
             step=step, edition=asked.edition, stage=asked.stage, publisher=asked.publisher, manifest=asked.manifest, where=where[:1_000]
@@ -159,7 +185,7 @@ class Releasing:
         return beneath(self._places.artifacts, location)
 
 
-async def _carried_out(asked: type[M], act: Callable[[str, M, Told], Answer], step: Step) -> Outcome:
+async def _carried_out(asked: type[M], act: Callable[[str, M, Told], Answer], step: Step, *, pool: Executor | None = None) -> Outcome:
     """Does the work in a thread, and says what became of it as JSON."""
     try:
         data = asked.model_validate_json(canonical_json(step.data))
@@ -168,13 +194,27 @@ async def _carried_out(asked: type[M], act: Callable[[str, M, Told], Answer], st
         place = ".".join(str(part) for part in first["loc"])
         return failed(step, f"the step's data does not fit its form ({place}: {first['msg']}): this is a fault of the process, report it")
     try:
-        answer = await working(lambda told: act(step.key, data, told))
+        answer = await working(lambda told: act(step.key, data, told), pool=pool)
     except (Unfit, ExtraMissing) as error:
         return failed(step, str(error))
     return answer.model_dump(mode="json")
 
 
+def _refused(step: str, asked: told_of.ClassifyOpenness | told_of.VerifyArtifacts, unfit: Unfit) -> Answer:
+    return told_of.ArtifactsRefused(
+        step=step, check=asked.check, manifest=asked.manifest, path=_short(shown(unfit.path)), reason=unfit.reason, detail=_short(unfit.why)
+    )  # fmt: skip
+
+
 # ---------------------------------------------------------------- looking at components
+
+
+class NotAsSigned(Exception):
+    """A file of the release is not as it was signed."""
+
+    def __init__(self, unfit: Unfit) -> None:
+        super().__init__(str(unfit))
+        self.unfit = unfit
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,27 +236,30 @@ class _Looking:
 
     folder: Path
     manifest: Manifest
+    rules: Framework
     fetch: Callable[[str, Told], Fetched]
     told: Told
 
     def at(self, component: told_of.Component, terms: told_of.LicenceTerms) -> Found:
-        """What is there, and whether the text of the licence is that of the licence. What is not there is no error."""
+        """What is there, and whether the text of the licence is that of the licence. What is not there is no error.
+
+        Raises `NotAsSigned`, naming the file of the release that was tampered with.
+        """
         try:
             sha256 = self._digest(component.place)
-        except Unfit as unfit:
-            return Found(note=_short(str(unfit)))
-        licence, place = component.licence, component.licence_place
-        if licence is None and place is None:
-            place = terms.place
+        except Absent as absent:
+            return Found(note=_short(str(absent)))
+        known = self.rules.component(component.name)
+        assert known is not None
+        claimed, place = _licence_of(component, known.kind, terms)
         if place is None:
-            return Found(sha256, licence)
+            return Found(sha256, component.licence)
         try:
             text_sha256, text = self._text(place)
-        except Unfit as unfit:
-            return Found(sha256, licence, unlicensed=True, note=_short(f"the text of its licence is not there: {unfit}"))
-        claimed = licence or terms.distribution or UNLICENSED
-        wrong = "" if claimed == UNLICENSED else contradicted(claimed, text.decode("utf-8", "replace"))
-        return Found(sha256, licence, text_sha256, bool(wrong), _short(wrong))
+        except Absent as absent:
+            return Found(sha256, component.licence, unlicensed=True, note=_short(f"the text of its licence is not there: {absent}"))
+        wrong = "" if claimed is None else contradicted(claimed, text.decode("utf-8", "replace"))
+        return Found(sha256, component.licence, text_sha256, bool(wrong), _short(wrong))
 
     def _digest(self, place: str) -> str:
         """Of a file its hash; of a folder the hash of the list of its files, with theirs. Every byte is read."""
@@ -224,9 +267,11 @@ class _Looking:
             return self.fetch(place, self.told).sha256
         files = [each for each in self.manifest.files if each.path == place or each.path.startswith(f"{place}/")]
         if not files:
-            raise Unfit(place, "not among the release's files", "missing")
+            raise Absent(place, "not among the release's files")
+        if not any(file.size for file in files):
+            raise Absent(place, "it is empty")
         for file in files:
-            require_file(self.folder, file, self.told)
+            self._as_signed(lambda file=file: require_file(self.folder, file, self.told))  # type: ignore[misc]
         if files[0].path == place:
             return files[0].sha256
         return hashlib.sha256(canonical_json({HERE: {each.path: each.sha256 for each in files}})).hexdigest()
@@ -237,8 +282,35 @@ class _Looking:
             return fetched.sha256, fetched.beginning
         file = self.manifest.by_path.get(place)
         if file is None:
-            raise Unfit(place, "not among the release's files", "missing")
-        return file.sha256, content(self.folder, file)
+            raise Absent(place, "not among the release's files")
+        return file.sha256, self._as_signed(lambda: content(self.folder, file))
+
+    @staticmethod
+    def _as_signed(read: Callable[[], T]) -> T:
+        try:
+            return read()
+        except Unfit as unfit:
+            raise NotAsSigned(unfit) from unfit
+
+
+def _twin(name: str, found: Mapping[str, Found]) -> str:
+    """That a component has the content of one named before it; the framework lets one document serve twice, so it is told, not refused."""
+    twin = next((other for other, each in found.items() if each.sha256 and each.sha256 == found[name].sha256), name)
+    return "" if twin == name else f"the same content as {twin}"
+
+
+def _licence_of(component: told_of.Component, kind: Kind, terms: told_of.LicenceTerms) -> tuple[str | None, str | None]:
+    """The component's licence (its own, else that of its kind, else that of the whole), and where the text of that licence is."""
+    if component.licence is not None:
+        return component.licence, component.licence_place
+    of_kind = terms.of(kind.value)
+    licence = of_kind or terms.distribution
+    if component.licence_place is not None:
+        return licence, component.licence_place
+    if of_kind is None or of_kind == terms.distribution:
+        return licence, terms.place
+    own = terms.place_of(kind.value)
+    return licence, terms.place if own is None and terms.distribution is None else own
 
 
 def _classified(

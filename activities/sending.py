@@ -18,7 +18,7 @@ from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.messages import BUSY, ID_REUSED, MALFORMED, REFUSED, TASK_QUEUE, Envelope, Receipt, Refusal
+from activities.messages import BUG, BUSY, ID_REUSED, MALFORMED, REFUSED, TASK_QUEUE, Envelope, Receipt, Refusal
 
 PATIENCE: Final = timedelta(seconds=30)
 """How long an answer is waited for before the caller is told to ask again."""
@@ -39,6 +39,10 @@ _PASSING: Final = (
 
 class NotAnswered(Exception):
     """No answer came in time. The command may still be recorded: asking again with the same id is safe and tells."""
+
+
+class Mistaken(Exception):
+    """A rule failed where it had to decide: a mistake of this release, not of the sender. Nothing was recorded."""
 
 
 class NotTaken(Exception):
@@ -66,7 +70,7 @@ class Sender:
     async def send(
         self, stream: str, command_id: str, actor: str, command: Mapping[str, Any], *, signed: str = "", signature: str = ""
     ) -> Receipt:
-        """Sends a command until it is answered. Raises `TurnedDown`, `NotTaken` or `NotAnswered`."""
+        """Sends a command until it is answered. Raises `TurnedDown`, `NotTaken`, `NotAnswered` or `Mistaken`."""
         envelope = Envelope(actor=actor, command=dict(command), signed=signed, signature=signature)
         clock = asyncio.get_running_loop().time
         end, wait = clock() + self._patience.total_seconds(), 0.05
@@ -101,7 +105,7 @@ class Sender:
             _raise_unless_passing(error)
             return None
         except (WorkflowUpdateRPCTimeoutOrCancelledError, RPCError) as error:
-            if isinstance(error, RPCError) and error.status not in _PASSING:
+            if isinstance(error, RPCError) and (error.status not in _PASSING or _no_namespace(error)):
                 raise NotAnswered(f"Temporal answered: {error.message}") from error
             return None
         if len(self._running) < REMEMBERED:
@@ -124,6 +128,11 @@ class Sender:
         return receipt
 
 
+def _no_namespace(error: RPCError) -> bool:
+    """Whether it is the namespace that was not found: another try finds none either."""
+    return any(detail.type_url.endswith("NamespaceNotFoundFailure") for detail in error.grpc_status.details)
+
+
 def _raise_unless_passing(error: WorkflowUpdateFailedError) -> None:
     """Raises what the failed Update means; returns when it is worth another try."""
     cause = error.cause
@@ -133,5 +142,7 @@ def _raise_unless_passing(error: WorkflowUpdateFailedError) -> None:
         raise TurnedDown(Refusal.model_validate(cause.details[0])) from error
     if cause.type in {MALFORMED, ID_REUSED}:
         raise NotTaken(cause.message) from error
+    if cause.type == BUG:
+        raise Mistaken(cause.message) from error
     if cause.type not in {BUSY, "AcceptedUpdateCompletedWorkflow"}:
         raise NotAnswered(f"the command was not answered: {cause.message}") from error

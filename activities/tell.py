@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from itertools import count
 from typing import Any
 
 from activities import outside
 from activities.sending import NotTaken, Sender, TurnedDown
-from domain.kernel import SERVICE, Step, derived_id
+from domain.kernel import SERVICE, Step
+from domain.process import told_id
+
+Retried = Callable[[str, str], Awaitable[int]]
+"""How often a person asked again for the owed step of a stream with a key."""
 
 
 class Tell:
     """Carries out `tell` steps."""
 
-    def __init__(self, sender: Sender) -> None:
+    def __init__(self, sender: Sender, retried: Retried) -> None:
         self._sender = sender
+        self._retried = retried
 
     async def __call__(self, step: Step) -> dict[str, Any]:
-        """Records the step's command on the stream it names. A refusal there is this step's failure, for a person to see."""
-        target, command = step.data["stream"], step.data["command"]
-        try:
-            await self._sender.send(target, derived_id(outside.stream(), "tell", step.key), SERVICE, command)
-        except TurnedDown as error:
-            return outside.failed(step, f"{target} refused: {error}")
-        except NotTaken as error:
-            return outside.failed(step, f"{target} did not take it: {error}")
+        """Records the step's command on the stream it names. A refusal there is this step's failure, for a person to see.
+
+        When a person asks again it is told anew, unless the stream took it meanwhile.
+        """
+        source, target = outside.stream(), step.data["stream"]
+        for retries in count():
+            try:
+                await self._sender.send(target, told_id(source, step.key, retries), SERVICE, step.data["command"])
+                break
+            except TurnedDown as error:
+                reason = f"{target} refused: {error}"
+            except NotTaken as error:
+                reason = f"{target} did not take it: {error}"
+            if retries >= await self._retried(source, step.key):
+                return outside.failed(step, reason)
         return outside.done(step)

@@ -45,35 +45,41 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
     "round_settled": Letter(
         "{round} is settled", "{round} has ended as planned. What was not spent is shared out again by what each member paid."
     ),
-    "goal_reduced": Letter("{round} has a smaller goal", "By vote, the goal of {round} is {goal} now. Commitments shrink in proportion."),
+    "goal_reduced": Letter(
+        "{round} has a smaller goal",
+        "By vote, the goal of {round} is {goal} now. What was not called of your commitment shrinks in proportion; what was called stays owed.",
+    ),
     "capital_called": Letter(
         "Capital call {call} of {round}: due on {due_on}",
-        "Your organisation is called for a payment to {round} (call {call}), due on {due_on}. `consortium show {round}` says how much.\n"
-        "Only money that has cleared by then counts. Pay with your organisation's reference.",
+        "Your organisation is called for a payment to {round} (call {call}), due on {due_on}. {amount} is to be paid.\n"
+        "Pay with the reference {reference}. Only money that has cleared by then counts.",
     ),
     "catch_up_called": Letter(
         "You joined {round}: first call due on {due_on}",
-        "Having joined {round} after its first call, your organisation pays in as if it had been there from the start: call {call}, due on "
-        "{due_on}. `consortium show {round}` says how much, and how much of it is interest to those who paid earlier.",
+        "Having joined {round} after its first call, your organisation pays in as if it had been there from the start: call {call} over "
+        "{amount}, due on {due_on}, with the interest to those who paid earlier. Pay with the reference {reference}.",
     ),
     "capital_call_due": Letter(
         "Capital call {call} of {round} is due on {due_on}",
-        "Call {call} of {round} is not paid yet. It is due on {due_on}; the time to cure a late payment ends at {cure_ends_at}.",
+        "Of call {call} of {round}, {amount} is not paid yet. It is due on {due_on}; the time to cure a late payment ends at {cure_ends_at}.\n"
+        "Pay with the reference {reference}.",
     ),
     "capital_call_overdue": Letter(
         "Capital call {call} of {round} is overdue",
-        "Call {call} of {round} was due on {due_on}. Interest runs from then on, and goes to the members who paid in time.\n"
+        "Call {call} of {round} was due on {due_on}, and {amount} of it is not paid. Interest runs from then on, and goes to the members who "
+        "paid in time. Pay with the reference {reference}.\n"
         "If it is not paid by {cure_ends_at}, your organisation is in default: its votes rest and its commitment can be taken over.",
     ),
     "capital_call_cure_ends": Letter(
         "Last reminder: call {call} of {round}, until {cure_ends_at}",
-        "Call {call} of {round} was due on {due_on} and is still unpaid. The time to cure ends at {cure_ends_at}.\n"
+        "Call {call} of {round} was due on {due_on}, and {amount} of it is still unpaid. The time to cure ends at {cure_ends_at}.\n"
+        "Pay with the reference {reference}.\n"
         "After that your organisation is in default: its votes rest and its commitment can be taken over.",
     ),
     "make_up_called": Letter(
         "Make-up call {call} of {round}: due on {due_on}",
         "A member did not pay. The others are called for the gap in {round} (call {call}), each up to the charter's cap, due on {due_on}.\n"
-        "`consortium show {round}` says how much is yours.",
+        "{amount} is yours to pay, with the reference {reference}.",
     ),
     "delivery_rejected": Letter(
         "A delivery to {round} was not accepted", "What your organisation delivered to {round} does not count yet."
@@ -113,7 +119,9 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
     "payment_failed": Letter("A payment failed", "The bank did not carry out {payment}: {reason}\nRetry it, or cancel it."),
     # Members, about money that the bank took back.
     "payment_reversed": Letter(
-        "Call {call} of {round}: a payment was taken back", "Your bank took a payment to {round} back. It is called again, due on {due_on}."
+        "{round}: a payment of {amount} was taken back",
+        "Your bank took {amount} back that your organisation had paid to {round}. Of it {owed} are owed again, as if they had never been paid:\n"
+        "interest runs from the day they were due, and what is not paid by the end of the time to cure is a default.",
     ),
     # Applicants and members, about the membership; and the officers who deal with it.
     "screening-hit": Letter(
@@ -134,13 +142,25 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
     ),
     "dues-notice": Letter("Dues of {name} are overdue", "{amount} are overdue. If they stay unpaid, the membership is suspended."),
     "dues-suspended": Letter(
-        "{name} is suspended", "{amount} are overdue: {name} does not vote, pledge or read early until they are paid, or a plan is agreed."
+        "{name} is suspended", "{amount} are overdue: {name} does not vote, pledge or read early until they are paid."
     ),
     "dues-termination-notice": Letter("The membership of {name} is about to end", "{amount} are overdue. Unpaid, the membership ends."),
     "dues-terminated": Letter("The membership of {name} ends", "{amount} stayed unpaid. What was called before stays owed."),
     "dues-reversed": Letter("A payment of your dues was taken back", "Your bank took {amount} back; {owed} are owed again."),
     "seat-vacated": Letter("Nobody speaks for {name}", "Name a representative until {name_by}: `consortium member seat-representative`."),
     "seat-vacant": Letter("{name} is suspended: nobody speaks for it", "Name a representative: `consortium member seat-representative`."),
+    "ownership-to-confirm": Letter(
+        "The owners of {name} wait for a second person",
+        "{declared_by} declared who owns {name}. Compare it with the evidence, and confirm it: `consortium member confirm-ownership`.",
+    ),
+    "dues-to-refund": Letter(
+        "{name} is to be paid {amount} back",
+        "{name} has paid {amount} of dues that it does not owe. The treasurer orders the payment to {payee}: `consortium treasury order-payment`.",
+    ),
+    "membership-ended": Letter("The membership of {name} has ended", "{name} is no member any more ({cause}). Its public record stays."),
+    "unseated": Letter(
+        "{person} speaks for {name} no more", "{person} was unseated. If that is wrong, ask a representative of {name}, or the board."
+    ),
     "departure": Letter(
         "{name} leaves", "The membership of {name} ends at {leaves_at}. What was called before stays owed until it is paid."
     ),

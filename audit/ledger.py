@@ -12,9 +12,10 @@ positive; what the consortium owes or earned is negative (as both programs have 
 | line_explained, debit (credit: the reverse) | Liabilities:Unmatched:A | Expenses or Income or Equity:Transfers |
 | payment_confirmed for a stream; payment_returned: the reverse | Liabilities:Unmatched:A | Liabilities:In-transit:S |
 | payment_confirmed of the treasury's own | Liabilities:Unmatched:A | Expenses:Other |
+| payment_confirmed, payment_returned: what the bank kept | Liabilities:Unmatched:A | Expenses:Bank:Charges |
 | payment_recorded | Income:Rounds:R:M, Liabilities:Interest:R, Liabilities:Credit:M:R | Liabilities:In-transit:S |
 | credit_applied | Income:Rounds:R:M, Liabilities:Interest:R | Liabilities:Credit:M:R |
-| payment_reversed | Liabilities:In-transit:S | Liabilities:Credit:M:R, Income:Rounds:R:M |
+| payment_reversed | Liabilities:In-transit:S | Liabilities:Credit:M:R, Liabilities:Interest:R, Income:Rounds:R:M |
 | interest_shared | Liabilities:Credit:M:R | Liabilities:Interest:R |
 | in_kind_accepted | Income:In-kind:R:M | Expenses:In-kind:R |
 | spending_paid; spending_returned: the reverse | Liabilities:In-transit:S | Expenses:Rounds:R:Line |
@@ -156,11 +157,12 @@ def spent(round_: str, line: str) -> Account:
 
 def explained(what: str, side: Literal["credit", "debit"]) -> Account:
     """What a movement was that concerns no member and no payment."""
-    named = {"bank-charges": "Expenses:Bank:Charges", "bank-interest": "Income:Bank:Interest", "transfer": "Equity:Transfers"}
+    named = {"bank-charges": CHARGES, "bank-interest": "Income:Bank:Interest", "transfer": "Equity:Transfers"}
     return named.get(what, OTHER_INCOME if side == "credit" else OTHER_EXPENSE)
 
 
 OPENING: Final = "Equity:Opening"
+CHARGES: Final = "Expenses:Bank:Charges"
 OTHER_INCOME: Final = "Income:Other"
 OTHER_EXPENSE: Final = "Expenses:Other"
 DUES: Final = "dues"
@@ -269,42 +271,54 @@ class Ledger:
             case LineBooked(line=line):
                 amount, currency = self._lines[stream, line]
                 yield from _moved(unmatched(here), bank(here), amount, currency)
-            case LineMatched(line=line, stream=to):
-                amount, currency = self._lines[stream, line]
+            case LineMatched(line=line, stream=to, amount=amount, currency=currency):
                 self._passed[stream, line] = to
-                yield from _moved(in_transit(to), unmatched(here), amount, currency)
-            case ReceiptReversed(line=line, stream=str(to)):
-                amount, currency = self._lines[stream, line]
+                yield self._out_of_suspense(stream, line)
+                yield Posting(in_transit(to), -amount, currency)
+            case ReceiptReversed(line=line, stream=str(to), amount=amount, currency=currency):
                 self._passed[stream, line] = to
-                yield from _moved(in_transit(to), unmatched(here), amount, currency)
+                yield self._out_of_suspense(stream, line)
+                yield Posting(in_transit(to), amount, currency)
             case LineUnmatched(line=line) if (stream, line) in self._passed:
                 amount, currency = self._lines[stream, line]
                 yield from _moved(unmatched(here), in_transit(self._passed.pop((stream, line))), amount, currency)
-            case LineExplained(line=line, account=account, side=side):
-                amount, currency = self._lines[stream, line]
-                yield from _moved(explained(account, side), unmatched(here), amount, currency)
-            case PaymentConfirmed(source=source, purpose=purpose, amount=amount, currency=currency) if purpose is not Purpose.RETURN:
-                yield from _moved(unmatched(here), in_transit(source) if source else OTHER_EXPENSE, amount, currency)
-            case PaymentReturned(source=source, purpose=purpose, amount=amount, currency=currency) if purpose is not Purpose.RETURN:
-                yield from _moved(in_transit(source) if source else OTHER_EXPENSE, unmatched(here), amount, currency)
+            case LineExplained(line=line, account=account, side=side, amount=amount, currency=currency):
+                yield self._out_of_suspense(stream, line)
+                yield Posting(explained(account, side), amount if side == "debit" else -amount, currency)
+            case PaymentConfirmed(line=line, amount=amount, currency=currency, charges=charges):
+                yield self._out_of_suspense(stream, line)
+                yield Posting(_paid_for(here, event), amount, currency)
+                yield Posting(CHARGES, charges, currency)
+            case PaymentReturned(line=line, amount=amount, currency=currency, charges=charges):
+                yield self._out_of_suspense(stream, line)
+                yield Posting(_paid_for(here, event), -amount, currency)
+                yield Posting(CHARGES, charges, currency)
             case _:
                 pass
+
+    def _out_of_suspense(self, stream: str, line: str) -> Posting:
+        """The posting by which a movement leaves suspense as the statement showed it; the fact says where it goes."""
+        amount, currency = self._lines[stream, line]
+        return Posting(unmatched(slug_of(stream)), amount, currency)
 
     def _of_round(self, stream: str, event: Event, currency: str) -> Iterator[Posting]:
         here, transit = slug_of(stream), in_transit(stream)
         match event:
-            case PaymentRecorded(member=member, settled=settled, credited=credited):
+            case PaymentRecorded(member=member, amount=amount, settled=settled, credited=credited):
                 principal, late = _sums(settled)
-                yield from _moved(contribution(here, member), transit, principal, currency)
-                yield from _moved(interest(here), transit, late, currency)
-                yield from _moved(credit(member, here), transit, credited, currency)
+                yield Posting(transit, amount, currency)
+                yield Posting(contribution(here, member), -principal, currency)
+                yield Posting(interest(here), -late, currency)
+                yield Posting(credit(member, here), -credited, currency)
             case CreditApplied(member=member, settled=settled):
                 principal, late = _sums(settled)
                 yield from _moved(contribution(here, member), credit(member, here), principal, currency)
                 yield from _moved(interest(here), credit(member, here), late, currency)
-            case PaymentReversed(member=member, credit=shrunk, uncleared=uncleared):
-                yield from _moved(transit, credit(member, here), shrunk, currency)
-                yield from _moved(transit, contribution(here, member), uncleared, currency)
+            case PaymentReversed(member=member, amount=amount, credit=shrunk, uncleared=uncleared, interest=late):
+                yield Posting(transit, -amount, currency)
+                yield Posting(interest(here), late, currency)
+                yield Posting(credit(member, here), shrunk, currency)
+                yield Posting(contribution(here, member), uncleared, currency)
             case InterestShared(credits=credits):
                 for member, amount in credits.items():
                     yield from _moved(credit(member, here), interest(here), amount, currency)
@@ -346,6 +360,13 @@ class Ledger:
                 pass
 
 
+def _paid_for(treasury: str, payment: PaymentConfirmed | PaymentReturned) -> Account:
+    """What a payment was for; money that goes back to its unknown payer meets the movement that brought it."""
+    if payment.purpose is Purpose.RETURN:
+        return unmatched(treasury)
+    return in_transit(payment.source) if payment.source else OTHER_EXPENSE
+
+
 def _moved(source: Account, target: Account, amount: int, currency: str) -> tuple[Posting, Posting]:
     """Money goes from one account to another; a negative amount goes the other way."""
     return Posting(source, -amount, currency), Posting(target, amount, currency)
@@ -357,6 +378,7 @@ def _sums(settled: Iterable[Settlement]) -> tuple[int, int]:
 
 
 def _require_balanced(postings: Iterable[Posting]) -> None:
+    """A fact's parts add up to its whole, and its whole to the movement that it tells of: no cent is lost between two facts."""
     sums: Counter[str] = Counter()
     for posting in postings:
         sums[posting.currency] += posting.amount

@@ -12,9 +12,14 @@ from eventstore.wire import Malformed
 
 
 class Reexecution:
-    """Follows a log from its first entry, and checks the chain and each decision on the way."""
+    """Follows a log from its first entry, and checks the chain and each decision on the way.
+
+    What rules of another version decided is followed, and not decided again: that is for the release that has them.
+    """
 
     def __init__(self) -> None:
+        self.others: dict[str, tuple[int, int]] = {}
+        """Other versions of the rules that decided entries, each with the first and the last of them."""
         self._replica = Replica()
         self._started: set[str] = set()
 
@@ -35,12 +40,15 @@ class Reexecution:
         chained = verify((entry,), self._replica.head)
         if isinstance(chained, Broken):
             return chained
-        if entry.rules != RULES:
-            return Broken(entry.position, f"was decided by rules {entry.rules}; check it with the release that has them")
         try:
             if entry.stream not in self._started:
                 self._started.add(entry.stream)
                 self._replica.put(entry.stream, Stream(self._replica.process_of(entry.stream).initial))
+            if entry.rules != RULES:
+                first, _ = self.others.get(entry.rules, (entry.position, 0))
+                self.others[entry.rules] = (first, entry.position)
+                self._replica.follow((entry,))
+                return None
             submission = Submission(
                 entry.stream, entry.command_id, entry.actor, entry.command, instant(entry.at), entry.signed, entry.signature
             )  # fmt: skip

@@ -120,6 +120,7 @@ async def measure(folder: Path) -> tuple[list[float], list[float], float]:
     officers = (
         Officer(person="sam", offices=frozenset({Office.SECRETARIAT})),
         Officer(person="tess", offices=frozenset({Office.TREASURER})),
+        Officer(person="bo", offices=frozenset({Office.BOARD})),
     )
     await recorder.record(given("consortium/bench", Found(charter=charter(), officers=officers).model_dump(mode="json"), "sam"))
     await recorder.record(given("seed/members", {"kind": "seed", "members": MEMBERS}, "sam"))

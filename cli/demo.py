@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
@@ -23,8 +25,8 @@ import worker
 from activities import logs
 from activities.clock import TRUE
 from activities.sending import Sender
-from audit.ledger import beancount, hledger, ledger
-from cli.embedded import embedded
+from audit.ledger import Booking, beancount, hledger, ledger
+from cli.embedded import LOCK, alone, embedded
 from cli.failures import BadInput
 from cli.files import read_charter
 from domain.charter import Charter
@@ -32,7 +34,7 @@ from domain.funding_books import Books
 from domain.funding_state import books_of, money_by_state
 from domain.money import display
 from eventstore.recorder import Recorder
-from settings import in_force
+from settings import rehearsed
 from simulation.live import LiveStage, bank_of, live
 from simulation.mock_bank import MockBank
 from simulation.model import RELEASE, ModelStory
@@ -40,6 +42,8 @@ from simulation.scenario import FOURTEEN, ROUND, Look
 
 PACE: Final = 240_000
 """One day in 0.36 seconds."""
+MARKER: Final = ".demo"
+"""The file by which a folder is known to be of a demonstration, and may be made anew."""
 
 
 def demo(
@@ -82,11 +86,19 @@ def demo(
 
 
 def prepare(folder: Path) -> None:
-    """Makes the folder anew, with a sanctions list in it. Raises `BadInput` for a folder that may be somebody's."""
-    if folder.name != "demo" and folder.exists() and any(folder.iterdir()):
-        raise BadInput(f"{folder} is not empty", "name a new folder, or one called demo")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    """Makes the folder anew, with a sanctions list in it.
+
+    Raises `BadInput` for a folder in which no demonstration was played, and `AlreadyUp` for one in use.
+    """
+    if folder.exists() and not (folder / MARKER).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise BadInput(f"{folder} holds something that no demonstration left there", "name a new folder with --folder, or remove this one")
+    with alone(folder):
+        (folder / MARKER).touch()
+        for left in folder.iterdir():
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left)
+            elif left.name not in {MARKER, LOCK}:
+                left.unlink()
     (folder / "sanctions.txt").write_text(files("cli").joinpath("sanctions.txt").read_text(encoding="utf-8"), encoding="utf-8")
 
 
@@ -98,7 +110,7 @@ def adopted(path: Path) -> Charter:
 
 
 async def _compressed(folder: Path, charter: Charter, told: Callable[[str], None], console: Console | None) -> dict[str, Any]:
-    async with bank_of(folder, charter) as bank, embedded(folder, pace=PACE, bank=bank.url) as running:
+    async with bank_of(folder, charter) as bank, embedded(rehearsed(folder, bank=bank.url), pace=PACE) as running:
         told(f"Temporal, a worker, a bank and the log run in {folder}; the UI is at {running.ui}")
         async with live(running.sender, running.recorder, running.clock, bank, told, folder) as stage:
             await ModelStory(stage, charter).play()
@@ -118,11 +130,12 @@ async def _skipped(folder: Path, charter: Charter, told: Callable[[str], None]) 
     ) as environment:
         await worker.make_search_attributes(environment.client)
         told("the time-skipping server runs: every period has its full length")
-        chosen = in_force().model_copy(update={"folder": folder, "log": "", "task_queue": "demo"})
         async with AsyncExitStack() as stack:
+            stack.enter_context(alone(folder))
             bank = await stack.enter_async_context(bank_of(folder, charter))
+            chosen = rehearsed(folder, bank=bank.url, task_queue="demo")
             recorder = await stack.enter_async_context(worker.recording(chosen.log_url))
-            await stack.enter_async_context(worker.compose(environment.client, recorder, chosen.model_copy(update={"bank": bank.url})))
+            await stack.enter_async_context(worker.compose(environment.client, recorder, chosen))
             await ModelStory(SkippingStage(environment, recorder, bank, told, folder), charter).play()
             return await _end(recorder, folder)
 
@@ -180,8 +193,7 @@ async def _end(recorder: Recorder, folder: Path) -> dict[str, Any]:
     known = release.stream.state.release
     leases = {lease.member: f"{lease.starts_at.date()} to {lease.ends_at.date()}" for lease in known.leases.values()}
     books = await ledger(recorder.log)
-    for name, text in (("ledger.beancount", beancount(books.bookings)), ("ledger.journal", hledger(books.bookings))):
-        (folder / name).write_text(text, encoding="utf-8")
+    verdicts = await asyncio.to_thread(judged, books.bookings, folder)
     members = [
         {
             "member": each.member, "name": each.name, "standing": register.members[each.member].standing.value,
@@ -196,8 +208,23 @@ async def _end(recorder: Recorder, folder: Path) -> dict[str, Any]:
     return {
         "goal": kept.goal, "members": members, "money": dict(money_by_state(state)), "model": model,
         "ledger": {f"{account} {money}": amount for (account, money), amount in sorted(books.balances.items()) if amount},
-        "entries": (await recorder.log.head()).position,
+        "books": verdicts, "entries": (await recorder.log.head()).position,
     }  # fmt: skip
+
+
+def judged(bookings: Sequence[Booking], folder: Path) -> dict[str, str]:
+    """Writes the books for both accounting programs into the folder, and tells what each that is installed says of them."""
+    beans, journal = folder / "ledger.beancount", folder / "ledger.journal"
+    beans.write_text(beancount(bookings), encoding="utf-8")
+    journal.write_text(hledger(bookings), encoding="utf-8")
+    checks = {"bean-check": (str(beans),), "hledger": ("check", "--strict", "-f", str(journal))}
+    verdicts = dict[str, str]()
+    for name, arguments in checks.items():
+        program = shutil.which(name) or shutil.which(name, path=Path(sys.executable).parent)
+        if program is not None:
+            said = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)  # noqa: S603  # a program by its name, on our files
+            verdicts[name] = "accepts the books" if said.returncode == 0 else f"refuses the books: {(said.stdout + said.stderr)[:500]}"
+    return verdicts
 
 
 def _share(kept: Books, member: str) -> dict[str, Any]:
@@ -231,6 +258,8 @@ def _show(console: Console, end: dict[str, Any], currency: str, folder: Path) ->
         books.add_row(name, _plain(amount, currency))
     books.columns[1].justify = "right"
     console.print(members, money, books)
+    for program, verdict in end["books"].items():
+        console.print(f"{program} {verdict}", markup=False)
     model = end["model"]
     console.print(
         f"{model['line']}\n  openness class {model['openness']}" + "".join(f"\n    {reason}" for reason in model["reasons"]), markup=False

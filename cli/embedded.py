@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, supp
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from temporalio.client import Client
 from temporalio.service import RPCError
@@ -24,8 +24,10 @@ from activities.clock import TRUE, Clock
 from activities.sending import Sender
 from eventstore.readmodels import Projector, standings
 from eventstore.recorder import Recorder
-from settings import in_force
+from settings import Settings
 
+LOCK: Final = "up.lock"
+"""The file that whoever uses the folder holds."""
 PATIENCE_SECONDS: Final = 30
 """How long the server may take to answer."""
 
@@ -51,22 +53,22 @@ class Embedded:
 
 
 @asynccontextmanager
-async def embedded(folder: Path, *, port: int = 0, ui_port: int = 0, pace: int = 1, **chosen_here: Any) -> AsyncIterator[Embedded]:
-    """Runs everything on a folder, and takes up every unfinished process. Raises `AlreadyUp`.
+async def embedded(chosen: Settings, *, port: int = 0, ui_port: int = 0, pace: int = 1) -> AsyncIterator[Embedded]:
+    """Runs everything on the settings' folder, and takes up every unfinished process. Raises `AlreadyUp`.
 
-    `chosen_here` are settings that stand above those of the environment. Other commands find the server by `up.json` in the folder for as long as it runs.
+    Other commands find the server by `up.json` in the folder for as long as it runs.
     """
+    folder = chosen.folder
     port, ui_port = port or _free_port(), ui_port or _free_port()
     async with AsyncExitStack() as stack:
-        stack.enter_context(_alone(folder))
+        stack.enter_context(alone(folder))
         logs.configure(stack.enter_context((folder / "worker.log").open("a", encoding="utf-8", buffering=1)))
         address, ui = f"127.0.0.1:{port}", f"http://127.0.0.1:{ui_port}"
         await stack.enter_async_context(_server(folder, port, ui_port))
         client = await _connected(address)
-        chosen = in_force().model_copy(update={"folder": folder, "address": address, **chosen_here})
         recorder = await stack.enter_async_context(worker.recording(chosen.log_url))
         clock = await _clock(recorder, pace)
-        await stack.enter_async_context(worker.compose(client, recorder, chosen, clock=clock))
+        await stack.enter_async_context(worker.compose(client, recorder, chosen.model_copy(update={"address": address}), clock=clock))
         await stack.enter_async_context(worker.projecting(recorder.log))
         sender = Sender(client, chosen.task_queue)
         running = Embedded(client, recorder, sender, clock, address, ui, await recover(recorder, sender))
@@ -147,10 +149,10 @@ async def _clock(recorder: Recorder, pace: int) -> Clock:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Makes the folder, and holds it against a second one of us."""
+def alone(folder: Path) -> Iterator[None]:
+    """Makes the folder, and holds it against a second one of us. Raises `AlreadyUp`."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "up.lock").open("w") as lock:
+    with (folder / LOCK).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

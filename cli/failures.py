@@ -18,6 +18,7 @@ class Code(IntEnum):
     """Temporal, a worker or the log did not answer."""
     BAD_INPUT = 4
     BUG = 70
+    """Our own mistake."""
 
 
 NAMES: Final = {
@@ -74,9 +75,12 @@ def translated(error: Exception) -> Failure:
         error = error.exceptions[0]
     if isinstance(error, Failure):
         return error
-    from activities.sending import NotAnswered, NotTaken, TurnedDown
+    from temporalio.service import RPCError
+
+    from activities.missing import ExtraMissing
+    from activities.sending import Mistaken, NotAnswered, NotTaken, TurnedDown
     from cli.embedded import AlreadyUp
-    from eventstore.log import LogUnavailable
+    from eventstore.log import LogUnavailable, NotWritable
     from eventstore.migrations import SchemaMismatch
     from eventstore.replica import UnreadableEntry
     from eventstore.wire import Malformed
@@ -86,8 +90,20 @@ def translated(error: Exception) -> Failure:
             return Refused(refusal.message, refusal.remedy, rule=refusal.rule, clause=refusal.clause)
         case NotAnswered():
             return Unreachable(str(error), "start a worker with `consortium up` or `consortium worker`")
+        case NotWritable():
+            return Unreachable(
+                f"the log cannot be written from here: {error}", "ask as a role that may write, at the database that takes writes"
+            )
         case LogUnavailable():
             return Unreachable(f"the log cannot be reached: {error}", "start its database, or name another with --folder or CONSORTIUM_LOG")
+        case RPCError():
+            return Unreachable(
+                f"Temporal answered: {error.message}", "check its address and namespace: TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE"
+            )
+        case Mistaken():
+            return Bug(str(error), "see the worker's log, and report it; once it is mended, give the command again")
+        case ExtraMissing():
+            return BadInput(str(error))
         case NotTaken() | Malformed() | AlreadyUp():
             return BadInput(str(error))
         case SchemaMismatch() | UnreadableEntry():

@@ -12,7 +12,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from cli.failures import BadInput
-from domain.charter import Charter
+from domain.charter import Charter, flaws
 from eventstore.wire import LIMIT, Malformed, strict_json
 
 STDIN: Final = Path("-")
@@ -46,15 +46,14 @@ def read_charter(path: Path) -> dict[str, Any]:
 
 
 def problems_of(charter: dict[str, Any]) -> list[str]:
-    """Everything that keeps this from being a charter, each with its place."""
+    """Everything that keeps this from being a charter that can be adopted, each with its place."""
     try:
-        Charter.model_validate_json(json.dumps(charter))
+        return list(flaws(Charter.model_validate_json(json.dumps(charter))))
     except ValidationError as error:
         return [
             f"{'.'.join(map(str, problem['loc'])) or 'charter'}: {problem['msg'].removeprefix('Value error, ')}"
             for problem in error.errors(include_url=False, include_input=False)
         ]
-    return []
 
 
 def _text(path: Path) -> str:

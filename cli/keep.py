@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from activities.sending import Sender
 from audit.reexecute import Reexecution
 from cli.embedded import recover as taken_up
-from cli.failures import Broken
+from cli.failures import BadInput, Broken
 from cli.give import give
 from cli.look import process_of
 from cli.options import HERE, By, Where
@@ -52,10 +52,22 @@ async def verify(*, decide: Decide = False, where: Where = HERE) -> None:
                 progress.at(head.position)
     if head.position < last:
         raise _broken(chain.Broken(head.position + 1, "is missing"))
+    if again is not None and again.others:
+        raise _of_other_rules(again)
     if where.json:
         say_json({"entries": head.position, "head": head.hash.hex(), "decided_again": decide})
     else:
         say(f"{head.position:,} entries are whole{' and decided as the rules demand' if decide else ''}.", f"head {head.hash.hex()}")
+
+
+def _of_other_rules(again: Reexecution) -> BadInput:
+    told = ", ".join(f"{first:,} to {last:,} by rules {rules}" for rules, (first, last) in again.others.items())
+    ranges = [{"rules": rules, "first": first, "last": last} for rules, (first, last) in again.others.items()]
+    return BadInput(
+        f"the log is whole, but this release does not have the rules that decided all of it: {told}",
+        "check those entries with the release that has their rules; all the others were decided again and stand",
+        of_other_rules=ranges,
+    )
 
 
 async def _batch(log: Log, after: int) -> Sequence[Entry]:
@@ -63,6 +75,7 @@ async def _batch(log: Log, after: int) -> Sequence[Entry]:
     try:
         return await log.read(after, BATCH)
     except _UNREADABLE:
+        await log.head()  # a database that does not answer at all is not a broken log
         whole: list[Entry] = []
         for position in range(after, after + BATCH):
             try:

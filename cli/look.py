@@ -29,6 +29,8 @@ from eventstore.log import Log
 SOON: Final = 10
 """How many deadlines `status` shows, and how many entries `show`."""
 BATCH: Final = 500
+LAST: Final = 2**63 - 1
+"""The last position that a log can have."""
 FOLLOW_SECONDS: Final = 30.0
 
 Row = Mapping[str, Any]
@@ -52,12 +54,12 @@ async def status(*, where: Where = HERE) -> None:
         brief = ("stream", "phase", "line", "due", "deadline", "waits_for", "failed")
         told = [[{name: row[name] for name in brief} for row in some] for some in (attention, due)]
         say_json({
-            "log": chosen.log_url, "position": head.position, "up": up,
+            "log": chosen.log_shown, "position": head.position, "up": up,
             "processes": {name: dict(counted) for name, counted in phases.items()}, "attention": told[0], "due": told[1],
         })  # fmt: skip
         return
     say(
-        f"{chosen.log_url}: {head.position:,} entries"
+        f"{chosen.log_shown}: {head.position:,} entries"
         + (f"; up with Temporal's UI at {up['ui']}" if up else "; `consortium up` does not run")
     )
     table(
@@ -148,8 +150,8 @@ async def log(
     """Show the entries of the log in order; in JSON one a line."""
     if stream is not None:
         process_of(stream)
-    if after < 0:
-        raise BadInput("--after: positions are counted from 1", "leave it out to see everything")
+    if not 0 <= after <= LAST:
+        raise BadInput("--after: positions are counted from 1, and there are fewer than 2^63", "leave it out to see everything")
     async with log_of(settings(where)) as log:
         seen = after
         while True:

@@ -51,7 +51,7 @@ COMMANDS: Final = {
 app: Final = App(
     name="consortium",
     help="Runs a consortium that funds open AI models together, over one verifiable log.",
-    help_epilogue="Exit codes: 0 done, 1 the log is broken, 2 refused by a rule, 3 nobody answers, 4 bad input.",
+    help_epilogue="Exit codes: 0 done, 1 the log is broken, 2 refused by a rule, 3 nobody answers, 4 bad input, 70 our own mistake, 130 interrupted.",
     help_format="plaintext",
     version=lambda: version("open-model-consortium"),
     group_commands=REST,
@@ -86,7 +86,7 @@ def main() -> NoReturn:
 def _told(error: Exception, *, as_json: bool) -> int:
     from cli.failures import NAMES, BadInput, translated
 
-    if os.environ.get("CONSORTIUM_DEBUG"):
+    if _debugging():
         traceback.print_exception(error)
     failure = BadInput(_usage(error), "see --help") if isinstance(error, CycloptsError) else translated(error)
     told: dict[str, Any] = {"error": NAMES[failure.code], "message": failure.message, "way_out": failure.way_out, **failure.details}
@@ -97,6 +97,15 @@ def _told(error: Exception, *, as_json: bool) -> int:
 
         print(plain(_sentence(told), keep="\n"), file=sys.stderr)
     return failure.code
+
+
+def _debugging() -> bool:
+    from settings import in_force
+
+    try:
+        return in_force().debug
+    except ValueError:  # what is wrong with the settings is being told already
+        return False
 
 
 def _sentence(told: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from activities.artifacts import Unfit
-from activities.openness import Openness, classify, described, framework
+from activities.openness import LIMIT, Openness, classify, described, framework
 from cli.failures import BadInput
 from cli.output import say, say_json, table
 
@@ -22,7 +22,7 @@ def openness(*files: Path, licences: Licences = None, json: Json = False) -> Non
         raise BadInput("no description is named", "name one or more YAML files of the framework")
     try:
         rules = framework(licences=licences)
-        judged = [(path, described(path.read_bytes())) for path in files]
+        judged = [(path, described(_body(path))) for path in files]
     except OSError as error:
         raise BadInput(f"{error.filename} cannot be read: {error.strerror}", "name the file of a description") from error
     except Unfit as unfit:
@@ -33,6 +33,12 @@ def openness(*files: Path, licences: Licences = None, json: Json = False) -> Non
         return
     table(("model", "class", "reasons"), [(name, outcome.label, "; ".join(outcome.reasons)) for _, name, outcome in found])
     say(f"Judged by the framework's data {rules.digest[:16]}…")
+
+
+def _body(path: Path) -> bytes:
+    """A description's bytes, no more than are looked at."""
+    with path.open("rb") as file:
+        return file.read(LIMIT + 1)
 
 
 def _row(path: Path, name: str, outcome: Openness) -> dict[str, Any]:

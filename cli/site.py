@@ -17,7 +17,7 @@ from cli.failures import BadInput, Unreachable
 from cli.options import Where
 from cli.output import Progress
 from domain.register import Register
-from eventstore.log import Log
+from eventstore.log import Log, NotWritable
 from eventstore.readmodels import STANDINGS, Projector, standings
 from eventstore.recorder import Recorder
 from settings import Settings, in_force, open_log
@@ -26,23 +26,25 @@ if TYPE_CHECKING:
     from temporalio.client import Client
 
 CONNECT_SECONDS: Final = 10
+_SQLITE: Final = b"SQLite format 3\0"
 
 logs.configure(sys.__stderr__ or sys.stderr, level=logging.WARNING)
 
 
 def settings(where: Where) -> Settings:
-    """The settings in force. Raises `BadInput` for wrong ones."""
+    """The settings in force; a folder that is named on the command line has its own log. Raises `BadInput` for wrong ones."""
     try:
         chosen = in_force()
     except ValueError as error:
         raise BadInput(f"the settings in the environment: {error}") from error
-    return chosen if where.folder is None else chosen.model_copy(update={"folder": where.folder})
+    return chosen if where.folder is None else chosen.model_copy(update={"folder": where.folder, "log": ""})
 
 
 @asynccontextmanager
 async def log_of(chosen: Settings) -> AsyncIterator[Log]:
-    """The log, which must exist. Raises `Unreachable`."""
+    """The log, which must exist. Raises `Unreachable`, and `BadInput` for what is no log."""
     url = chosen.log_url
+    _require_database(url)
     if not _exists(url):
         raise Unreachable(f"there is no log at {url}", f"start one with `consortium up --folder {chosen.folder}`, or name another folder")
     log = await open_log(url)
@@ -52,6 +54,20 @@ async def log_of(chosen: Settings) -> AsyncIterator[Log]:
         await log.close()
 
 
+def _require_database(url: str) -> None:
+    """Raises `BadInput` for a file that holds something else."""
+    path = Path(url.removeprefix("sqlite:"))
+    if "://" in url or not path.exists():
+        return
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(len(_SQLITE))
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror}", "name the log's file, or the folder that holds it") from error
+    if beginning not in {b"", _SQLITE}:
+        raise BadInput(f"{path} is no SQLite database", "name the log's file, or the folder that holds it; a damaged one is in the backup")
+
+
 def _exists(url: str) -> bool:
     """Whether there can be a log: a file that is not there would be made."""
     return "://" in url or Path(url.removeprefix("sqlite:")).exists()
@@ -59,16 +75,24 @@ def _exists(url: str) -> bool:
 
 async def rows(log: Log, process: str | None = None) -> Sequence[dict[str, Any]]:
     """The read model's row of every stream, as of now."""
-    async with Progress("bringing the lists up to date"):
-        await Projector(log).catch_up()
+    await _up_to_date(log)
     return await standings(log, process)
 
 
 async def row_of(log: Log, stream: str) -> dict[str, Any] | None:
     """The read model's row of one stream, as of now."""
-    async with Progress("bringing the lists up to date"):
-        await Projector(log).catch_up()
+    await _up_to_date(log)
     return next((json.loads(found.body) for found in await log.rows(STANDINGS, key=stream)), None)
+
+
+async def _up_to_date(log: Log) -> None:
+    """Brings the read models to the head; who may only read the log sees them as the workers left them."""
+    try:
+        async with Progress("bringing the lists up to date"):
+            await Projector(log).catch_up()
+    except NotWritable:
+        position = await log.checkpoint(await log.generation())
+        print(f"(the lists are as of position {position:,}: they cannot be brought up to date from here)", file=sys.stderr)
 
 
 async def currency(log: Log) -> str:
@@ -101,13 +125,17 @@ def running(folder: Path) -> dict[str, str] | None:
 
 
 async def temporal(chosen: Settings) -> Client:
-    """A client of the Temporal that `up` runs on the folder, else of the profile in force. Raises `Unreachable`."""
+    """A client of the Temporal that `up` runs on the folder, else of the profile in force. Raises `Unreachable` and `BadInput`."""
     from temporalio.service import RPCError
 
     import worker
 
+    try:
+        profile = worker.profile()
+    except ValueError as error:
+        raise BadInput(str(error), "check TEMPORAL_CONFIG_FILE and TEMPORAL_PROFILE") from error
     up, runtime = None if chosen.log else running(chosen.folder), worker.telemetry("")
-    where = up["address"] if up else chosen.address
+    where = up["address"] if up else profile.get("target_host", chosen.address)
     try:
         async with asyncio.timeout(CONNECT_SECONDS), Progress(f"connecting to Temporal at {where}"):
             if up:
@@ -115,6 +143,6 @@ async def temporal(chosen: Settings) -> Client:
             return await worker.connect(where, runtime)
     except (RuntimeError, RPCError, OSError, ValueError) as error:
         raise Unreachable(
-            f"Temporal cannot be reached ({where}, or the profile in force)",
+            f"Temporal cannot be reached at {where}",
             f"start everything with `consortium up --folder {chosen.folder}`, or say where it is: TEMPORAL_ADDRESS or CONSORTIUM_ADDRESS",
         ) from error  # fmt: skip

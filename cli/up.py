@@ -29,7 +29,7 @@ async def up(*, port: Port = 0, ui_port: UiPort = 0, where: Where = HERE) -> Non
     async with AsyncExitStack() as stack:
         try:
             async with Progress(f"starting Temporal, a worker and the log in {chosen.folder}"):
-                running = await stack.enter_async_context(embedded(chosen.folder, port=port, ui_port=ui_port))
+                running = await stack.enter_async_context(embedded(chosen, port=port, ui_port=ui_port))
         except FileNotFoundError as error:
             raise Unreachable(str(error)) from error
         except OSError as error:
@@ -37,12 +37,12 @@ async def up(*, port: Port = 0, ui_port: UiPort = 0, where: Where = HERE) -> Non
         except (RuntimeError, RPCError) as error:
             raise Unreachable(f"Temporal does not start: {error}", f"{chosen.folder}/temporal.log says why") from error
         if where.json:
-            say_json({"address": running.address, "ui": running.ui, "log": chosen.log_url, "unfinished": running.unfinished})
+            say_json({"address": running.address, "ui": running.ui, "log": chosen.log_shown, "unfinished": running.unfinished})
         else:
             say(
                 f"Temporal's UI  {running.ui}",
                 f"Temporal       {running.address}",
-                f"the log        {chosen.log_url}",
+                f"the log        {chosen.log_shown}",
                 f"{running.unfinished} unfinished processes go on. Ctrl-C stops everything.",
             )
         await running.stopped.wait()

@@ -18,6 +18,7 @@ from playwright.async_api import Error, Page, async_playwright, expect
 
 from cli.demo import PACE, adopted, prepare
 from cli.embedded import embedded
+from settings import rehearsed
 from simulation.live import bank_of, live
 from simulation.scenario import ROUND, Story
 
@@ -73,7 +74,7 @@ async def main(chromium: str) -> None:
         folder = Path(name) / "demo"
         prepare(folder)
         rules = adopted(HERE.parent / "examples/charter.toml")
-        async with bank_of(folder, rules) as bank, embedded(folder, pace=PACE, bank=bank.url) as running:
+        async with bank_of(folder, rules) as bank, embedded(rehearsed(folder, bank=bank.url), pace=PACE) as running:
             async with live(running.sender, running.recorder, running.clock, bank, print) as stage:
                 await Story(stage, rules).play()
             run = (await running.client.get_workflow_handle(ROUND).describe()).run_id

@@ -26,6 +26,8 @@ class Promise:
 
     amount: int
     if_total_at_least: int = 0
+    condition: str = ""
+    """What the member says about it; it binds nobody."""
 
 
 def part(amount: int, fraction: int) -> int:
@@ -77,8 +79,12 @@ def summed(amounts: Mapping[MemberId, int], seats: Mapping[MemberId, Slug]) -> d
 
 def concentration(by_seat: Mapping[Slug, int]) -> int:
     """The Herfindahl-Hirschman index in basis points: 10,000 when one seat carries all."""
-    total = sum(by_seat.values())
-    return sum(amount * amount for amount in by_seat.values()) * WHOLE // (total * total) if total else 0
+    return index(sum(amount * amount for amount in by_seat.values()), sum(by_seat.values()))
+
+
+def index(squares: int, total: int) -> int:
+    """The same, of amounts with this sum of squares and this sum."""
+    return squares * WHOLE // (total * total) if total else 0
 
 
 def tranche(uncalled: Mapping[MemberId, int], need: int, fraction: int, remaining: int) -> dict[MemberId, int]:
@@ -90,9 +96,9 @@ def tranche(uncalled: Mapping[MemberId, int], need: int, fraction: int, remainin
     return {member: amount for member, amount in share(total, uncalled).items() if amount} if total else {}
 
 
-def make_up(gap: int, own_calls: Mapping[MemberId, int], cap: int) -> dict[MemberId, int]:
-    """What the others are called for in the stead of those who did not pay, each at most a fraction of the own call."""
-    caps = {member: part(amount, cap) for member, amount in own_calls.items()}
+def make_up(gap: int, own_calls: Mapping[MemberId, int], cap: int, before: Mapping[MemberId, int]) -> dict[MemberId, int]:
+    """What the others are called for in the stead of those who did not pay, each at most a fraction of the own call, with what it made up before."""
+    caps = {member: part(amount, cap) - before.get(member, 0) for member, amount in own_calls.items()}
     return {member: amount for member, amount in share_under_caps(gap, own_calls, caps).items() if amount}
 
 

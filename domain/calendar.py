@@ -35,11 +35,3 @@ class Calendar(Message):
             if self.is_business_day(day):
                 business_days -= 1
         return datetime.combine(day + timedelta(days=1), time(), UTC)
-
-    def between(self, start: datetime, end: datetime) -> int:
-        """How many whole business days lie after the day of `start` and are over by `end`."""
-        day, days = start.astimezone(UTC).date() + timedelta(days=1), 0
-        while datetime.combine(day + timedelta(days=1), time(), UTC) <= end:
-            days += self.is_business_day(day)
-            day += timedelta(days=1)
-        return days

@@ -10,7 +10,7 @@ from domain.funding import FUNDING
 from domain.kernel import process_of
 from domain.membership import MEMBERSHIP
 from domain.process import Process
-from domain.proposal import PROPOSAL
+from domain.proposal import proposals
 from domain.release import RELEASE
 from domain.training import TRAINING
 from domain.treasury import TREASURY
@@ -18,9 +18,10 @@ from domain.treasury import TREASURY
 RULES: Final = "1"
 """The version of the rules that decide. Raised when a change would decide an old entry otherwise."""
 
-CATALOG: Final[Mapping[str, Process[Any, Any, Any]]] = {
-    process.name: process for process in (CONSORTIUM, MEMBERSHIP, PROPOSAL, FUNDING, TRAINING, RELEASE, TREASURY)
-}
+_OTHERS: Final = (CONSORTIUM, MEMBERSHIP, FUNDING, TRAINING, RELEASE, TREASURY)
+PROPOSAL: Final = proposals(_OTHERS)
+
+CATALOG: Final[Mapping[str, Process[Any, Any, Any]]] = {process.name: process for process in (*_OTHERS, PROPOSAL)}
 
 
 def process_for(stream: str) -> Process[Any, Any, Any]:

@@ -5,7 +5,7 @@ Periods carry their unit in the name. Fractions are basis points. Amounts are mi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from enum import StrEnum
 from itertools import pairwise
@@ -37,6 +37,17 @@ class Office(StrEnum):
     AUDITOR = "auditor"
 
 
+class RoleTerms(Message):
+    """Clause `roles`: what nobody is entrusted with at a time."""
+
+    apart: Annotated[Mapping[Office, frozenset[Office]], Field(max_length=11)] = Field(default_factory=dict)
+    """Who holds the one office is granted none of the others, nor the other way round; who held both before keeps them."""
+
+    def barring(self, office: Office, held: Iterable[Office]) -> tuple[Office, ...]:
+        """Which of the offices that a person holds keep him from this one, in order."""
+        return tuple(sorted(other for other in held if other in self.apart.get(office, ()) or office in self.apart.get(other, ())))
+
+
 class Tier(Message):
     """A class of membership."""
 
@@ -56,6 +67,8 @@ class MembershipTerms(Message):
     """Screening similarity (0 to 100) from which on a person must look at the hit."""
     list_age_days: Days = 7
     """A sanctions list older than this screens nobody."""
+    list_entries: Annotated[int, Field(ge=1, le=10_000_000)] = 1
+    """A sanctions list with fewer names than this screens nobody: it was cut off on its way here."""
     application_days: Days = 90
     """An application that has not become a membership by then lapses."""
     signing_days: Days = 30
@@ -68,6 +81,8 @@ class MembershipTerms(Message):
     payment_plan_days: Days = 180
     """The longest time a payment plan may stop the ladder's clock."""
     leaving_notice_days: Days = 90
+    run_off_days: Annotated[int, Field(ge=1, le=366)] = 7
+    """How often one whose notice is over and who still owes something is looked at again."""
     vacancy_days: Days = 30
     """How long a member may be without a representative before his votes are suspended."""
     control: BasisPoints = 5_000
@@ -103,7 +118,7 @@ class DecisionRule(Message):
     quorum_heads: BasisPoints = 5_000
     quorum_weight: BasisPoints = 5_000
     threshold: BasisPoints = 5_000
-    """Yes must be more than this fraction of yes plus no (weighted)."""
+    """Yes must be more than this fraction of yes plus no; of the whole, nobody may say no (weighted)."""
     objection: BasisPoints = 2_500
     """Lazy consensus fails when objections weigh at least this fraction of the roll."""
     late_quorum_hours: Hours = 0
@@ -112,10 +127,17 @@ class DecisionRule(Message):
     """Whether a decision that can no longer change closes at once."""
     timelock_hours: Hours = 0
     """From passing to execution; who opposed may leave in between."""
+    mandate_days: Annotated[int, Field(ge=1, le=3_650)] = 90
+    """How long what was voted can be carried out, from when it is ordered: an order refused until then needs another vote."""
     subject_barred: bool = True
     """Whether the member that the decision is about is recused by rule."""
     sponsors: frozenset[Office] = frozenset()
     """Offices that may sponsor it; representatives of active members always may."""
+
+    @property
+    def longest_hours(self) -> int:
+        """How long it takes at most from the announcement to the execution."""
+        return self.notice_hours + self.duration_hours + self.late_quorum_hours + self.timelock_hours
 
 
 class FundingTerms(Message):
@@ -138,7 +160,7 @@ class FundingTerms(Message):
     default_interest: BasisPoints = 800
     """Per year, simple, actual/360, on the overdue amount; paid to those who funded the tranche in time."""
     makeup_cap: BasisPoints = 2_500
-    """The most a make-up call may add, as a fraction of the member's own call."""
+    """The most that make-up calls for one tranche may add, as a fraction of the member's own call; also beyond the share cap."""
     makeup_notice_business_days: Annotated[int, Field(ge=1, le=120)] = 5
     equalisation_interest: BasisPoints = 400
     """Per year, simple, actual/360, that a late joiner pays on what he would have paid, to those who paid it."""
@@ -261,7 +283,7 @@ class RateCard(Message):
 
 def _known(code: str) -> str:
     if code not in MINOR_UNITS:
-        raise ValueError(f"this system keeps no books in {code}; use one of {', '.join(sorted(MINOR_UNITS))}")
+        raise ValueError(f"{code} is not a currency in use (ISO 4217)")
     return code
 
 
@@ -272,6 +294,7 @@ class Charter(Message):
     currency: Annotated[Currency, AfterValidator(_known)]
     seat: CountryCode
     calendar: Calendar = Calendar()
+    roles: RoleTerms = Field(default_factory=RoleTerms)
     tiers: Annotated[Mapping[Slug, Tier], Field(min_length=1)]
     membership: MembershipTerms
     decisions: Annotated[Mapping[Slug, DecisionRule], Field(min_length=1)]
@@ -289,9 +312,6 @@ class Charter(Message):
                 if command in seen:
                     raise ValueError(f"{command} is decided by two classes, {seen[command]} and {name}; name it in one")
                 seen[command] = name
-        missing = sorted(REQUIRED_DECISIONS - seen.keys())
-        if missing:
-            raise ValueError(f"no class of decision covers {', '.join(missing)}")
         return self
 
     def class_of(self, command: str) -> str | None:
@@ -299,10 +319,51 @@ class Charter(Message):
         return next((name for name, rule in self.decisions.items() if command in rule.covers), None)
 
 
-REQUIRED_DECISIONS: Final = frozenset(
-    {"member/admit", "member/expel", "consortium/amend_charter", "round/extend_round", "round/reduce_goal", "round/cancel_round"}
-)
-"""Commands that only a vote can give: a charter without a class for each is incomplete."""
+REQUIRED_DECISIONS: Final = (
+    "consortium/amend_charter", "consortium/grant_office", "consortium/revoke_office", "member/admit", "member/expel",
+    "round/cancel_round", "round/extend_round", "round/reduce_goal",
+)  # fmt: skip
+"""Commands that only a vote can give, for some offices or always: a charter without a class for each is incomplete."""
+
+
+def flaws(charter: Charter) -> Iterator[str]:
+    """What keeps a charter that can be read from being adopted, each with its place: by it something could never be decided, or never in time."""
+    membership, funding = charter.membership, charter.funding
+    for name, rule in charter.decisions.items():
+        if rule.covers and rule.method in {"ranked", "budget"}:
+            yield f"decisions.{name}.covers: a {rule.method} vote chooses among options and orders no command: leave it out, or take another method"
+    for command in REQUIRED_DECISIONS:
+        if charter.class_of(command) is None:
+            yield f"decisions: no class of decision covers {command}"
+    for office, others in charter.roles.apart.items():
+        if office in others:
+            yield f"roles.apart.{office}: nobody could hold an office that is kept apart from itself"
+    if membership.signing_days == 0:
+        yield "membership.signing_days: nobody can sign in no time; allow a day at least"
+    if funding.extension_days == 0:
+        yield "funding.extension_days: nobody can pledge in no time; extend a round by a day at least"
+    yield from _late(charter, "membership.application_days", membership.application_days, "member/admit")
+    for command in ("round/extend_round", "round/reduce_goal"):
+        yield from _late(charter, "funding.extension_vote_days", funding.extension_vote_days, command)
+
+
+def _late(charter: Charter, place: str, within_days: int, command: str) -> Iterator[str]:
+    """A process waits so many days for a vote that may take longer, and then decides without it."""
+    name = charter.class_of(command)
+    if name is not None and charter.decisions[name].longest_hours >= within_days * 24:
+        hours = charter.decisions[name].longest_hours
+        yield f"{place}: a vote on {command} takes up to {hours} hours (decisions.{name}): wait longer, or decide sooner"
+
+
+def _sound(charter: Charter) -> Charter:
+    found = "; ".join(flaws(charter))
+    if found:
+        raise ValueError(found)
+    return charter
+
+
+SoundCharter = Annotated[Charter, AfterValidator(_sound)]
+"""A charter that can be adopted. One that was adopted before is read as it is, whatever a later release asks of new ones."""
 
 
 def days(count: int) -> timedelta:

@@ -12,10 +12,10 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, TypeAdapter
 
-from domain.charter import Charter, Office
+from domain.charter import Charter, Office, SoundCharter
 from domain.kernel import SERVICE, Agenda, Command, Headline, Map, Message, PersonId, Refused, escaped, mapping
 from domain.process import Common, Context, Process, StepOwed
-from domain.register import CharterAdopted, KeyEnrolled, KeyRevoked, OfficeGranted, OfficeRevoked, PublicKey, Standing
+from domain.register import CharterAdopted, KeyEnrolled, KeyRevoked, OfficeGranted, OfficeRevoked, Person, PublicKey
 
 # ---------------------------------------------------------------- commands
 
@@ -32,7 +32,7 @@ class Found(Command):
     """Adopt the first charter and name the first officers. Once, by one of them."""
 
     kind: Literal["found"] = "found"
-    charter: Charter
+    charter: SoundCharter
     officers: tuple[Officer, ...] = Field(min_length=1, max_length=100)
 
 
@@ -40,7 +40,7 @@ class AmendCharter(Command):
     """Put a whole new charter in force. By a passed proposal."""
 
     kind: Literal["amend_charter"] = "amend_charter"
-    charter: Charter
+    charter: SoundCharter
 
 
 class GrantOffice(Command):
@@ -60,7 +60,7 @@ class RevokeOffice(Command):
 
 
 class EnrolKey(Command):
-    """Let a key speak for a person. By that person, or the secretariat for an officer without one."""
+    """Let a key speak for a person with an office or a member. By that person, or the secretariat for an officer without one."""
 
     kind: Literal["enrol_key"] = "enrol_key"
     person: PersonId
@@ -91,17 +91,16 @@ class Unfounded:
 
 @dataclass(frozen=True, slots=True)
 class Founded:
-    """The charter in force, the officers and everybody's keys."""
+    """The charter in force and the officers."""
 
     version: int
     charter: Charter
     officers: Map[PersonId, frozenset[Office]]
-    keys: Map[PersonId, frozenset[str]]
 
 
 ConsortiumState = Unfounded | Founded
-SOLE: Final = (Office.SECRETARIAT, Office.TREASURER)
-"""Offices that may never stand empty."""
+SOLE: Final = (Office.SECRETARIAT, Office.TREASURER, Office.BOARD)
+"""Offices that may never stand empty: the board is who votes while there is no member."""
 
 # ---------------------------------------------------------------- decide
 
@@ -114,6 +113,7 @@ def decide(state: ConsortiumState, command: ConsortiumCommand, context: Context)
                 case Found(charter=charter, officers=officers):
                     _require_first(context)
                     _require_complete(officers, context)
+                    _require_apart(charter, officers)
                     return (
                         CharterAdopted(version=1, charter=charter),
                         *(OfficeGranted(person=named.person, office=office) for named in officers for office in sorted(named.offices)),
@@ -121,7 +121,7 @@ def decide(state: ConsortiumState, command: ConsortiumCommand, context: Context)
                     )
                 case AmendCharter() | GrantOffice() | RevokeOffice() | EnrolKey() | RevokeKey():
                     raise Refused("not_founded", "this consortium has not been founded yet", remedy="record `found` with a charter first")
-        case Founded(charter=current, officers=held, keys=keys):
+        case Founded(charter=current, officers=held):
             match command:
                 case Found():
                     raise Refused("already_founded", "this consortium has been founded", remedy="amend its charter by a proposal")
@@ -132,7 +132,11 @@ def decide(state: ConsortiumState, command: ConsortiumCommand, context: Context)
                     return (CharterAdopted(version=state.version + 1, charter=charter),)
                 case GrantOffice(person=person, office=office):
                     _require_appointer(office, context)
-                    return () if office in held.get(person, frozenset()) else (OfficeGranted(person=person, office=office),)
+                    _require_person(person)
+                    if office in held.get(person, frozenset()):
+                        return ()
+                    _require_compatible(current, person, office, held.get(person, frozenset()))
+                    return (OfficeGranted(person=person, office=office),)
                 case RevokeOffice(person=person, office=office):
                     _require_appointer(office, context)
                     if office not in held.get(person, frozenset()):
@@ -141,10 +145,10 @@ def decide(state: ConsortiumState, command: ConsortiumCommand, context: Context)
                     return (OfficeRevoked(person=person, office=office),)
                 case EnrolKey(person=person, public_key=key):
                     _require_self_or_secretariat(person, context)
-                    return () if key in keys.get(person, frozenset()) else (KeyEnrolled(person=person, public_key=key),)
+                    return () if key in _known(person, context).keys else _enrol(person, key, context)
                 case RevokeKey(person=person, public_key=key):
                     _require_self_or_secretariat(person, context)
-                    return (KeyRevoked(person=person, public_key=key),) if key in keys.get(person, frozenset()) else ()
+                    return (KeyRevoked(person=person, public_key=key),) if key in _known(person, context).keys else ()
 
 
 def _require_first(context: Context) -> None:
@@ -158,17 +162,35 @@ def _require_complete(officers: Sequence[Officer], context: Context) -> None:
     persons = [named.person for named in officers]
     if len(persons) != len(set(persons)) or SERVICE in persons:
         raise Refused("officer_named_twice", "each officer is named once, and none is called `service`", remedy="name each person once")
+    keys = [named.public_key for named in officers if named.public_key]
+    if len(keys) != len(set(keys)):
+        raise Refused("key_taken", "two officers are named with one key", remedy="give each officer a key of his own", clause="roles")
     for office in SOLE:
         if not any(office in named.offices for named in officers):
             raise Refused("office_vacant", f"nobody is named as {office}", remedy=f"name a {office}", clause="roles")
 
 
+def _require_apart(charter: Charter, officers: Sequence[Officer]) -> None:
+    for named in officers:
+        for office in sorted(named.offices):
+            _require_compatible(charter, named.person, office, named.offices - {office})
+
+
+def _require_compatible(charter: Charter, person: PersonId, office: Office, held: frozenset[Office]) -> None:
+    if barring := charter.roles.barring(office, held):
+        names = " and ".join(barring)
+        raise Refused(
+            "offices_apart", f"{person} is {names}, which the charter keeps apart from {office}", clause="roles.apart",
+            remedy=f"entrust somebody else with it, or take the office {names} from {person} first",
+        )  # fmt: skip
+
+
 def _require_tiers_kept(charter: Charter, context: Context) -> None:
-    used = {member.tier for member in context.register.members.values() if member.standing is not Standing.GONE}
+    used = context.register.tiers().keys()
     if used - charter.tiers.keys():
         missing = ", ".join(sorted(used - charter.tiers.keys()))
         raise Refused(
-            "tier_in_use", f"members are in the tiers that this charter leaves out: {missing}", clause="tiers",
+            "tier_in_use", f"members are in the tiers that this charter leaves out, or have a seat kept there: {missing}", clause="tiers",
             remedy="keep the tier, with no seats for new ones if need be, until its members have changed to another",
         )  # fmt: skip
 
@@ -193,9 +215,38 @@ def _require_appointer(office: Office, context: Context) -> None:
         context.require_office(Office.SECRETARIAT)
 
 
+def _require_person(person: PersonId) -> None:
+    if person == SERVICE:
+        raise Refused(
+            "person_reserved", f"{SERVICE} is the system itself, and no person", remedy="name a person under another handle", clause="roles"
+        )
+
+
 def _require_self_or_secretariat(person: PersonId, context: Context) -> None:
     if context.actor != person:
         context.require_office(Office.SECRETARIAT)
+
+
+def _known(person: PersonId, context: Context) -> Person:
+    return context.register.people.get(person, Person())
+
+
+def _enrol(person: PersonId, key: str, context: Context) -> Sequence[KeyEnrolled]:
+    """A first key is vouched for by the secretariat; with it the person enrols the next ones himself."""
+    known = _known(person, context)
+    _require_person(person)
+    if not known.offices and (context.actor != person or not known.speaks_for):
+        raise Refused(
+            "not_an_officer", f"{person} holds no office", clause="roles",
+            remedy="grant the office first; who speaks for a member is named with his key by that member",
+        )  # fmt: skip
+    if context.actor != person and known.keys:
+        raise Refused(
+            "has_a_key", f"{person} has a key, and enrols others himself", clause="roles",
+            remedy="revoke the keys that are lost or stolen, then enrol a new one",
+        )  # fmt: skip
+    context.register.require_free(key, person)
+    return (KeyEnrolled(person=person, public_key=key),)
 
 
 # ---------------------------------------------------------------- evolve
@@ -207,27 +258,20 @@ def evolve(state: ConsortiumState, event: ConsortiumEvent) -> ConsortiumState:
         case CharterAdopted(version=version, charter=charter):
             match state:
                 case Unfounded():
-                    return Founded(version, charter, mapping(), mapping())
+                    return Founded(version, charter, mapping())
                 case Founded():
                     return replace(state, version=version, charter=charter)
         case OfficeGranted(person=person, office=office):
             return _officer(state, person, lambda offices: offices | {office})
         case OfficeRevoked(person=person, office=office):
             return _officer(state, person, lambda offices: offices - {office})
-        case KeyEnrolled(person=person, public_key=key):
-            return _keys(state, person, lambda keys: keys | {key})
-        case KeyRevoked(person=person, public_key=key):
-            return _keys(state, person, lambda keys: keys - {key})
+        case KeyEnrolled() | KeyRevoked():
+            return state
 
 
 def _officer(state: ConsortiumState, person: PersonId, change: Callable[[frozenset[Office]], frozenset[Office]]) -> ConsortiumState:
     assert isinstance(state, Founded)
     return replace(state, officers=state.officers.set(person, change(state.officers.get(person, frozenset()))))
-
-
-def _keys(state: ConsortiumState, person: PersonId, change: Callable[[frozenset[str]], frozenset[str]]) -> ConsortiumState:
-    assert isinstance(state, Founded)
-    return replace(state, keys=state.keys.set(person, change(state.keys.get(person, frozenset()))))
 
 
 # ---------------------------------------------------------------- agenda and describe

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
-from enum import StrEnum
 from typing import Literal
 
 from domain.funding_messages import (
@@ -17,6 +16,7 @@ from domain.funding_messages import (
     CallDefaulted,
     CallOverdue,
     CallReminded,
+    CallReopened,
     CallWarned,
     CatchUpCalled,
     CommitmentReleased,
@@ -39,6 +39,7 @@ from domain.funding_messages import (
     RefundOrdered,
     RefundReleased,
     RefundReturned,
+    ReversalTurnedAway,
     Schedule,
     Settlement,
     SpendingApproved,
@@ -46,6 +47,7 @@ from domain.funding_messages import (
     SpendingProposed,
     SpendingReturned,
     SpendingWithdrawn,
+    Stage,
     SurplusReturned,
     Terms,
     TrancheCalled,
@@ -134,12 +136,22 @@ _FIGURES = tuple(item.name for item in fields(Figures))
 
 
 @dataclass(frozen=True, slots=True)
+class TakenOver:
+    """So much of a commitment, in the so many-th default of its member."""
+
+    default: int
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """A member in the round."""
 
     figures: Figures = Figures()
     dues: tuple[Due, ...] = ()
     """What it owes, the oldest call first."""
+    reference: str = ""
+    """By which its money is known on statements."""
     in_default: bool = False
     defaults: int = 0
     """How often it was in default."""
@@ -147,24 +159,17 @@ class Account:
     """How often what it had committed and not yet paid ended, by exit or by leaving."""
     offered: int = 0
     """The value of deliveries that nobody judged yet."""
-    taken_over: Map[MemberId, int] = mapping()
-    """What it took over of whom."""
+    taken_over: Map[MemberId, TakenOver] = mapping()
+    """What it took over of whom, the last time."""
+    applied: tuple[Settlement, ...] = ()
+    """What its credit settled, the latest last."""
+    ahead: int = 0
+    """The value of accepted deliveries that belongs to tranches that are not called yet."""
 
     @property
     def debt(self) -> int:
         """What the member owes, with the interest reckoned so far."""
         return sum(due.principal + due.interest for due in self.dues)
-
-
-class Stage(StrEnum):
-    """How far a call's ladder has come; each stage waits for the next instant of the schedule."""
-
-    NOTIFIED = "notified"
-    REMINDED = "reminded"
-    OVERDUE = "overdue"
-    WARNED = "warned"
-    DEFAULTED = "defaulted"
-    CLEARED = "cleared"
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +186,29 @@ class Call:
     in_time: Map[MemberId, int] = mapping()
     """Who paid how much of it by the due day: these share the interest."""
     interest: int = 0
-    """Interest that came in for them and is not shared yet."""
+    """Interest that came in for them and is not shared yet; below nothing while some that was shared is taken back."""
     stage: Stage = Stage.NOTIFIED
+    reopened: int = 0
+    """How often its ladder started again."""
+    carried: Map[MemberId, int] = mapping()
+    """Of a tranche: what each was called for of it, by itself, to make up, to catch up, or had delivered before."""
+    made_up: Map[MemberId, int] = mapping()
+    """What was called of others in the stead of who did not pay it."""
+
+    @property
+    def gap(self) -> int:
+        """What nobody was called for yet in the stead of who does not pay it."""
+        return max(self.unpaid - sum(self.made_up.values()), 0)
+
+    @property
+    def label(self) -> str:
+        """The call's name in the keys of what its ladder owes: another one each time that the ladder starts again."""
+        return f"{self.number}-{self.reopened}" if self.reopened else f"{self.number}"
+
+    def stage_at(self, at: datetime) -> Stage:
+        """How far the ladder of somebody who owes has come at an instant; a default is declared, and does not come by itself."""
+        waiting = (Stage.NOTIFIED, Stage.REMINDED, Stage.OVERDUE)
+        return next((stage for stage in waiting if at < self.ends(stage)), Stage.WARNED)
 
     def past(self, stage: Stage) -> bool:
         """Whether the ladder has gone on from this stage."""
@@ -225,6 +251,16 @@ class Refund:
 
 
 @dataclass(frozen=True, slots=True)
+class Receipt:
+    """A member's payment that the bank has not taken back: what it settled, and what of it became credit."""
+
+    member: MemberId
+    amount: int
+    settled: tuple[Settlement, ...]
+    credited: int
+
+
+@dataclass(frozen=True, slots=True)
 class Movement:
     """What a bank reference of this round stands for: whose money moved, or for which spending, and how much."""
 
@@ -251,6 +287,8 @@ class Books:
     gauge: int = 0
     accounts: Map[MemberId, Account] = mapping()
     totals: Figures = Figures()
+    squares: int = 0
+    """The sum of the squares of what each member is committed to."""
     released: frozenset[int] = frozenset()
     """The tranches whose milestone was accepted."""
     tranches: tuple[int, ...] = ()
@@ -258,6 +296,8 @@ class Books:
     calls: Map[int, Call] = mapping()
     running: tuple[int, ...] = ()
     """The calls whose ladder goes on by itself."""
+    defaulted: tuple[int, ...] = ()
+    """The calls whose default was declared, and on which somebody still owes."""
     deliveries: Map[Digest, Delivery] = mapping()
     """By the evidence: what was said to be delivered, or how it was judged."""
     spendings: Map[Slug, Spending] = mapping()
@@ -267,6 +307,10 @@ class Books:
     spent: int = 0
     refunds: Map[Slug, Refund] = mapping()
     movements: Map[str, Movement] = mapping()
+    receipts: Map[str, Receipt] = mapping()
+    """The payments that stand, by their bank reference."""
+    gone: Map[str, str] = mapping()
+    """The references of payments that were taken back before they came, and of what took them back."""
     shortfalls: int = 0
     """How often the minimum was lost."""
 
@@ -283,8 +327,18 @@ class Books:
 
     @property
     def spendable(self) -> int:
-        """Cleared money that is neither spent nor reserved nor given back."""
-        return self.totals.cash - self.totals.returned - self.spent - self.reserved
+        """Cleared money that is neither spent nor reserved nor given back; below nothing after a payment was taken back that is."""
+        return self.totals.cash - self.totals.returned - self.spent - self.reserved - self.advanced
+
+    @property
+    def advanced(self) -> int:
+        """Interest that was shared and then taken back: cleared money stands in for it until it is paid again."""
+        return sum(max(-self.calls[number].interest, 0) for number in self.tranches)
+
+    @property
+    def soundly_called(self) -> int:
+        """What is paid, or called of members that are not in default."""
+        return self.totals.called - self.totals.defaulted_owed
 
     @property
     def room(self) -> int:
@@ -294,14 +348,14 @@ class Books:
     @property
     def overdue(self) -> int:
         """What is called, not paid, and past its due day."""
-        late = (call.unpaid for call in map(self.calls.__getitem__, self.running) if call.stage in {Stage.OVERDUE, Stage.WARNED})
-        return sum(late) + self.totals.defaulted_owed
+        late = (call for call in map(self.calls.__getitem__, self.running) if call.stage in {Stage.OVERDUE, Stage.WARNED})
+        return sum(call.unpaid for call in late) + sum(self.calls[number].unpaid for number in self.defaulted)
 
 
 # ---------------------------------------------------------------- the fold
 
 Booked = (
-    TrancheReleased | CreditApplied | PaymentRecorded | PaymentReversed | CallReminded | CallOverdue | CallWarned | CallDefaulted | CallCleared
+    TrancheReleased | CreditApplied | PaymentRecorded | PaymentReversed | ReversalTurnedAway | CallReopened | CallReminded | CallOverdue | CallWarned | CallDefaulted | CallCleared
     | MemberDefaulted | DefaultCured | InterestShared | InKindDelivered | InKindAccepted | InKindRejected | LateJoinerCommitted
     | CommitmentTakenOver | CommitmentReleased | GoalReduced | SpendingProposed | SpendingApproved | SpendingWithdrawn | SpendingPaid
     | SpendingReturned | SurplusReturned | RefundOrdered | RefundMade | RefundReturned | RefundReleased
@@ -317,16 +371,22 @@ def booked(books: Books, event: Booked) -> Books:
         case CreditApplied(member=member, settled=settled, dues=dues):
             principal, interest = _sums(settled)
             books = _settled(books, member, settled, dues)
+            books = put(books, member, replace(books.accounts[member], applied=(*books.accounts[member].applied, *settled)))
             return add(books, member, Figures(cash=principal, interest=interest, credit=-principal - interest))
         case PaymentRecorded(member=member, amount=amount, reference=reference, settled=settled, dues=dues, credited=credited):
             principal, interest = _sums(settled)
             books = _settled(books, member, settled, dues)
             books = add(books, member, Figures(cash=principal, interest=interest, credit=credited, received=amount))
+            books = replace(books, receipts=books.receipts.set(reference, Receipt(member, amount, settled, credited)))
             return _moved(books, reference, Movement("payment", member, amount))
-        case PaymentReversed(member=member, amount=amount, reference=reference, credit=credit, uncleared=uncleared):
-            undone = Figures(called=-uncleared, cash=-uncleared, credit=-credit, received=-amount)
-            books = add(_late(books, member, uncleared), member, undone)
-            return _moved(books, reference, Movement("reversal", member, amount))
+        case PaymentReversed():
+            return _reversed(books, event)
+        case ReversalTurnedAway(reference=reference, original=original):
+            return replace(books, gone=books.gone.set(original, reference))
+        case CallReopened(call=number, stage=stage):
+            call = books.calls[number]
+            books = _kept(_without(books, number), replace(call, stage=stage, reopened=call.reopened + 1))
+            return replace(books, running=(*books.running, number))
         case CallReminded(call=number):
             return _staged(books, number, Stage.REMINDED)
         case CallOverdue(call=number):
@@ -351,24 +411,29 @@ def booked(books: Books, event: Booked) -> Books:
         case InKindAccepted(member=member, evidence=evidence, value=value, settled=settled, dues=dues):
             books = _offered(books, member, -_offer(books, evidence))
             books = _settled(_delivered(books, event), member, settled, dues)
-            return add(books, member, Figures(called=value - _sums(settled)[0], in_kind=value))
+            ahead = value - _sums(settled)[0]
+            books = put(books, member, replace(books.accounts[member], ahead=books.accounts[member].ahead + ahead))
+            return add(books, member, Figures(called=ahead, in_kind=value))
         case InKindRejected(member=member, evidence=evidence):
             return _delivered(_offered(books, member, -_offer(books, evidence)), event)
         case LateJoinerCommitted(member=member, amount=amount):
             return add(books, member, Figures(pledged=amount))
         case CommitmentTakenOver(member=member, defaulter=defaulter, amount=amount, settled=settled, dues=dues):
-            books = _settled(books, defaulter, settled, dues)
+            books = _carried(_settled(books, defaulter, settled, dues), defaulter, settled, -1)
             books = add(books, defaulter, Figures(called=-_sums(settled)[0], cancelled=amount))
             books = add(books, member, Figures(pledged=amount))
             account = books.accounts[member]
-            return put(books, member, replace(account, taken_over=account.taken_over.set(defaulter, amount)))
+            taken = TakenOver(books.accounts[defaulter].defaults, amount)
+            return put(books, member, replace(account, taken_over=account.taken_over.set(defaulter, taken)))
         case CommitmentReleased(member=member, uncalled=uncalled, settled=settled, dues=dues):
             forgiven = _sums(settled)[0]
-            books = _settled(books, member, settled, dues)
+            books = _carried(_settled(books, member, settled, dues), member, settled, -1)
             books = add(books, member, Figures(called=-forgiven, cancelled=uncalled + forgiven))
             account = books.accounts[member]
             return put(books, member, replace(account, releases=account.releases + 1))
-        case GoalReduced(goal=goal, minimum=minimum, budget=budget):
+        case GoalReduced(goal=goal, minimum=minimum, budget=budget, cancelled=cancelled):
+            for member, amount in cancelled.items():
+                books = add(books, member, Figures(cancelled=amount))
             lines = {line.name: amount for line, amount in zip(books.terms.budget, budget, strict=True)}
             return replace(books, goal=goal, minimum=minimum, budget=mapping(lines))
         case SpendingProposed(spending=spending, line=line, amount=amount, payee=payee, by=by):
@@ -416,7 +481,8 @@ def put(books: Books, member: MemberId, account: Account) -> Books:
         mine = replace(mine, defaulted_owed=0, defaulted_uncalled=0)
     former = books.accounts.get(member)
     totals = books.totals + mine if former is None else books.totals + (mine - former.figures)
-    return replace(books, accounts=books.accounts.set(member, replace(account, figures=mine)), totals=totals)
+    squares = books.squares + mine.committed**2 - (former.figures.committed**2 if former else 0)
+    return replace(books, accounts=books.accounts.set(member, replace(account, figures=mine)), totals=totals, squares=squares)
 
 
 def add(books: Books, member: MemberId, change: Figures) -> Books:
@@ -436,7 +502,7 @@ def _settled(books: Books, member: MemberId, settled: Sequence[Settlement], dues
         call = books.calls[part.call]
         owing = call.owing.set(member, call.owing[member] - part.principal)
         in_time = call.in_time
-        if part.in_time and part.pool == part.call:
+        if part.in_time and part.pool == part.call and part.principal:
             in_time = in_time.set(member, in_time.get(member, 0) + part.principal)
         books = _kept(books, replace(call, owing=owing, unpaid=call.unpaid - part.principal, in_time=in_time))
         pool = books.calls[part.pool]
@@ -446,6 +512,33 @@ def _settled(books: Books, member: MemberId, settled: Sequence[Settlement], dues
         call = books.calls[number]
         books = _kept(books, replace(call, owing=call.owing.delete(member)))
     return put(books, member, replace(books.accounts[member], dues=dues))
+
+
+def _reversed(books: Books, event: PaymentReversed) -> Books:
+    """What the payment had settled is owed again, on the same calls; interest leaves the pool, also what was shared of it."""
+    member, uncleared = event.member, event.uncleared
+    gone = Figures(cash=-uncleared, interest=-event.interest, credit=-event.credit, received=-event.amount)
+    if event.undone:
+        books = _unsettled(books, event)
+    else:
+        books, gone = _late(books, member, uncleared), gone + Figures(called=-uncleared)
+    books = replace(books, receipts=books.receipts.delete(event.original))
+    return _moved(add(books, member, gone), event.reference, Movement("reversal", member, event.amount))
+
+
+def _unsettled(books: Books, event: PaymentReversed) -> Books:
+    member = event.member
+    for part in event.undone:
+        call = books.calls[part.call]
+        in_time = call.in_time
+        if part.in_time and part.pool == part.call and part.principal:
+            left = max(in_time.get(member, 0) - part.principal, 0)
+            in_time = _amount(in_time, member, left)
+        owing = call.owing.set(member, call.owing.get(member, 0) + part.principal)
+        books = _kept(books, replace(call, owing=owing, unpaid=call.unpaid + part.principal, in_time=in_time))
+        pool = books.calls[part.pool]
+        books = _kept(books, replace(pool, interest=pool.interest - part.interest))
+    return put(books, member, replace(books.accounts[member], dues=event.dues, applied=event.applied))
 
 
 def called(books: Books, event: TrancheCalled | MakeUpCalled | CatchUpCalled) -> Books:
@@ -458,8 +551,21 @@ def called(books: Books, event: TrancheCalled | MakeUpCalled | CatchUpCalled) ->
         figures = account.figures + Figures(pledged=added, called=owing[member])
         books = put(books, member, replace(account, figures=figures, dues=(*account.dues, *mine)))
     call = Call(event.call, _purpose(event), event.schedule, mapping(owing), mapping(owing), sum(owing.values()))
+    if isinstance(event, TrancheCalled):
+        carried = {**event.delivered} | {member: amount + event.delivered.get(member, 0) for member, amount in owing.items()}
+        call = replace(call, in_time=mapping(event.delivered), carried=mapping(carried))
+        for member, amount in event.delivered.items():
+            books = put(books, member, replace(books.accounts[member], ahead=books.accounts[member].ahead - amount))
     tranches = (*books.tranches, event.call) if isinstance(event, TrancheCalled) else books.tranches
-    return replace(_kept(books, call), running=(*books.running, event.call), tranches=tranches)
+    if isinstance(event, MakeUpCalled):
+        pool = books.calls[event.pool]
+        made_up = {member: amount + pool.made_up.get(member, 0) for member, amount in event.amounts.items()}
+        books = _kept(books, replace(pool, made_up=pool.made_up.update(made_up)))
+    books = replace(_kept(books, call), running=(*books.running, event.call), tranches=tranches)
+    if not isinstance(event, TrancheCalled):
+        for member, mine in dues.items():
+            books = _carried(books, member, mine, 1)
+    return books
 
 
 def _charged(event: TrancheCalled | MakeUpCalled | CatchUpCalled) -> Mapping[MemberId, tuple[Due, ...]]:
@@ -470,6 +576,15 @@ def _charged(event: TrancheCalled | MakeUpCalled | CatchUpCalled) -> Mapping[Mem
             return {member: (_due(number, pool, amount, plan),) for member, amount in amounts.items()}
         case CatchUpCalled(member=member, dues=dues):
             return {member: dues}
+
+
+def _carried(books: Books, member: MemberId, parts: Iterable[Due | Settlement], sign: Literal[1, -1]) -> Books:
+    """The member carries so much more, or less, of the tranches that these parts belong to."""
+    for part in parts:
+        pool = books.calls[part.pool]
+        carried = _amount(pool.carried, member, pool.carried.get(member, 0) + sign * part.principal)
+        books = _kept(books, replace(pool, carried=carried))
+    return books
 
 
 def _purpose(event: TrancheCalled | MakeUpCalled | CatchUpCalled) -> Purpose:
@@ -486,15 +601,33 @@ def _due(number: int, pool: int, amount: int, schedule: Schedule) -> Due:
     return Due(call=number, pool=pool, principal=amount, interest=0, accrued_to=schedule.due_on)
 
 
+def _amount(amounts: Map[MemberId, int], member: MemberId, amount: int) -> Map[MemberId, int]:
+    """The amounts with this one; nobody is kept with nothing."""
+    if amount:
+        return amounts.set(member, amount)
+    return amounts.delete(member) if member in amounts else amounts
+
+
 def _kept(books: Books, call: Call) -> Books:
     return replace(books, calls=books.calls.set(call.number, call))
 
 
 def _staged(books: Books, number: int, stage: Stage) -> Books:
     books = _kept(books, replace(books.calls[number], stage=stage))
-    if stage in {Stage.DEFAULTED, Stage.CLEARED}:
-        return replace(books, running=tuple(call for call in books.running if call != number))
-    return books
+    match stage:
+        case Stage.DEFAULTED:
+            books = _without(books, number)
+            return replace(books, defaulted=(*books.defaulted, number))
+        case Stage.CLEARED:
+            return _without(books, number)
+        case Stage.NOTIFIED | Stage.REMINDED | Stage.OVERDUE | Stage.WARNED:
+            return books
+
+
+def _without(books: Books, number: int) -> Books:
+    """The call neither runs nor is in default."""
+    running, defaulted = (tuple(call for call in calls if call != number) for calls in (books.running, books.defaulted))
+    return replace(books, running=running, defaulted=defaulted)
 
 
 def _offer(books: Books, evidence: str) -> int:
@@ -528,7 +661,7 @@ def _late(books: Books, member: MemberId, amount: int) -> Books:
         part = min(amount, call.in_time.get(member, 0))
         if part:
             left = call.in_time[member] - part
-            in_time = call.in_time.set(member, left) if left else call.in_time.delete(member)
+            in_time = _amount(call.in_time, member, left)
             books, amount = _kept(books, replace(call, in_time=in_time)), amount - part
     return books
 
@@ -544,7 +677,7 @@ def ended(books: Books, returns: Mapping[MemberId, int]) -> Books:
         released = Figures(cancelled=mine.outstanding, called=-mine.owed, credit=back, returned=back)
         books = put(books, member, replace(account, figures=mine + released, dues=(), in_default=False))
     ordered = sum(spending.amount for spending in books.spendings.values() if spending.stage == "approved")
-    return replace(books, running=(), reserved=ordered)
+    return replace(books, running=(), defaulted=(), reserved=ordered)
 
 
 # ---------------------------------------------------------------- by state

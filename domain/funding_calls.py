@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from domain.allocation import make_up, tranche
+from collections.abc import Mapping
+
+from domain.allocation import make_up, part, tranche
 from domain.charter import Office
-from domain.funding_books import Books, Call, Movement, Stage
+from domain.funding_books import Account, Books, Call, Movement, Receipt
 from domain.funding_messages import (
     CallDefaulted,
     CallOverdue,
     CallReminded,
+    CallReopened,
     CallTranche,
     CallWarned,
-    CatchUpCalled,
     DeclareDefault,
-    Due,
     InterestShared,
     MakeUpCalled,
     MarkOverdue,
@@ -25,19 +26,26 @@ from domain.funding_messages import (
     ReleaseTranche,
     RemindBeforeDue,
     RemindOverdue,
+    ReversalTurnedAway,
     ReversePayment,
+    RoundClosed,
+    Stage,
+    SurplusReturned,
     Tranche,
     TrancheCalled,
     TrancheReleased,
 )
 from domain.funding_rules import (
-    RUNNING,
     STAFF,
     Events,
-    closing,
+    bills,
     concluded,
+    contributions,
+    folded,
+    held_back,
     live,
     notices,
+    owed_again,
     repeated,
     require_currency,
     require_due,
@@ -46,13 +54,15 @@ from domain.funding_rules import (
     schedule,
     settle,
     shown,
+    split,
     terms_of,
+    to_pay,
     turned_away,
     with_credits,
 )
-from domain.funding_state import Endangered, FundingState, Live, Refunding, books_of
+from domain.funding_state import Calling, Committed, Endangered, FundingState, Live, Refunding, books_of
 from domain.kernel import SERVICE, MemberId, Refused, notify, tell
-from domain.money import share
+from domain.money import share, share_under_caps
 from domain.process import Context, StepOwed, owe
 from domain.register import BankReferenceUsed
 
@@ -60,15 +70,26 @@ from domain.register import BankReferenceUsed
 
 
 def release_tranche(state: FundingState, command: ReleaseTranche, context: Context) -> Events:
-    """The milestone was accepted: the tranche may be called. Told again it is old news."""
-    if context.actor != SERVICE:
+    """The milestone was accepted: the tranche may be called. The board says so only before the round's run exists. Told again it is old news."""
+    by_run = context.actor == SERVICE
+    if not by_run:
         context.require_office(Office.BOARD)
-    current = running(state) if context.actor == SERVICE else live(state)
+    current = running(state) if by_run else live(state)
     if current is None or command.tranche in current.books.released:
         return ()
-    expected = _tranche(current.books, command.tranche).milestone
-    if command.milestone not in {None, expected}:
-        raise Refused("other_milestone", f"tranche {command.tranche} is released by {expected}", remedy="name that milestone, or none")
+    run, milestone = current.books.terms.run, _tranche(current.books, command.tranche).milestone
+    named = (command.run, command.milestone)
+    if named != (run, milestone) if by_run else command.run not in {None, run} or command.milestone not in {None, milestone}:
+        raise Refused(
+            "other_milestone",
+            f"tranche {command.tranche} is released by {milestone} of the run {run}",
+            remedy="name that milestone of that run",
+        )
+    if not by_run and run in context.register.runs:
+        raise Refused(
+            "run_releases", f"the milestones of the run {run} release the tranches of this round", clause="training.reviewers",
+            remedy=f"have its reviewers accept {milestone} (`consortium run accept-milestone`)",
+        )  # fmt: skip
     treasurer = notify(
         "tranche_released", STAFF, key=f"notice:tranche-released:{command.tranche}", round=context.stream, tranche=command.tranche
     )
@@ -98,13 +119,17 @@ def call_tranche(state: FundingState, command: CallTranche, context: Context) ->
     require_few_running(books)
     plan = schedule(context, books, terms_of(context, books).call_notice_business_days, command.due)
     shares = shared_interest(books)
-    called = TrancheCalled(call=len(books.calls) + 1, tranche=command.tranche, amounts=_amounts(books, command.tranche), schedule=plan)
+    amounts = _amounts(books, command.tranche)
+    delivered = _delivered(books, planned, amounts)
+    called = TrancheCalled(call=len(books.calls) + 1, tranche=command.tranche, amounts=amounts, schedule=plan, delivered=delivered)
     earning = {member for shared in shares for member in shared.credits}
     paying = called.amounts.keys() | {member for member in earning if books.accounts[member].dues}
     events = with_credits(current, (*shares, called), paying, context)
+    each = bills(context, books, to_pay(called.amounts, called.call, events))
     asked = notices(
-        "capital_called", called.amounts, f"call:{called.call}", round=context.stream, call=called.call, due_on=plan.due_on.isoformat()
-    )
+        "capital_called", called.amounts, f"call:{called.call}", each=each,
+        round=context.stream, call=called.call, due_on=plan.due_on.isoformat(),
+    )  # fmt: skip
     return (*concluded(current, events, paying, context), *asked)
 
 
@@ -117,8 +142,17 @@ def _tranche(books: Books, number: int) -> Tranche:
 def _amounts(books: Books, number: int) -> dict[MemberId, int]:
     uncalled = {member: account.figures.uncalled for member, account in sorted(books.accounts.items()) if not account.in_default}
     fractions = [planned.fraction for planned in books.terms.tranches[number - 1 :]]
-    need = books.goal - (books.totals.called - books.totals.defaulted_owed)
-    return tranche(uncalled, need, fractions[0], sum(fractions))
+    return tranche(uncalled, books.goal - books.soundly_called, fractions[0], sum(fractions))
+
+
+def _delivered(books: Books, planned: Tranche, amounts: Mapping[MemberId, int]) -> dict[MemberId, int]:
+    """What members had delivered of a tranche before it is called: of what they delivered ahead, the tranche's part of their commitment."""
+    ahead = {
+        member: min(account.ahead, part(account.figures.committed, planned.fraction) - amounts.get(member, 0))
+        for member, account in sorted(books.accounts.items())
+        if account.ahead
+    }
+    return {member: amount for member, amount in ahead.items() if amount > 0}
 
 
 def shared_interest(books: Books) -> tuple[InterestShared, ...]:
@@ -126,8 +160,10 @@ def shared_interest(books: Books) -> tuple[InterestShared, ...]:
     shares: list[InterestShared] = []
     for number in books.tranches:
         call = books.calls[number]
-        if call.interest:
-            punctual = call.in_time or {member: account.figures.pledged for member, account in books.accounts.items()}
+        if call.interest > 0:
+            punctual = {member: amount for member, amount in call.in_time.items() if amount} or {
+                member: account.figures.pledged for member, account in books.accounts.items()
+            }
             earned = {member: amount for member, amount in sorted(share(call.interest, punctual).items()) if amount}
             shares.append(InterestShared(call=number, credits=earned))
     return tuple(shares)
@@ -139,66 +175,120 @@ def shared_interest(books: Books) -> tuple[InterestShared, ...]:
 def record_payment(state: FundingState, command: RecordPayment, context: Context) -> Events:
     """Cleared money settles the oldest call first, of each the principal and then its interest; the rest is credit.
 
-    Money for a round that takes none, or of nobody in it, goes back to the treasury's inbox.
+    Money for a round that takes none, of nobody in it, or that the bank has taken back, goes back to the treasury's inbox.
     """
     context.require_service()
-    current, member = running(state), command.member
+    member, reference = command.member, command.reference
+    kept = books_of(state)
+    if kept is not None and repeated(context, kept, reference, Movement("payment", member, command.amount)):
+        return ()
+    current = running(state)
     if current is None:
-        return (turned_away(context, command.reference, "the round takes no payments now"),)
+        return (turned_away(context, reference, "the round takes no payments now"),)
     require_currency(context, command.currency)
     books = current.books
     account = books.accounts.get(member)
     if account is None:
-        return (turned_away(context, command.reference, f"{member} has no commitment in this round"),)
-    if repeated(context, books, command.reference, Movement("payment", member, command.amount)):
-        return ()
+        return (turned_away(context, reference, f"{member} has no commitment in this round"),)
+    if reference in books.gone:
+        return (turned_away(context, reference, "the bank took it back before it came"),)
     if command.value_date > context.at.date():
         raise Refused("value_date_in_the_future", f"{command.value_date} has not come", remedy="record it once the money is there")
     settled, dues = settle(books, account.dues, command.amount, command.value_date, terms_of(context, books).default_interest)
     paid = PaymentRecorded(
-        member=member, amount=command.amount, reference=command.reference, value_date=command.value_date,
-        settled=settled, dues=dues, credited=command.amount - sum(part.principal + part.interest for part in settled),
+        member=member, amount=command.amount, reference=reference, value_date=command.value_date,
+        settled=settled, dues=dues, credited=command.amount - sum(part.total for part in settled),
     )  # fmt: skip
-    booked = BankReferenceUsed(reference=command.reference, source=context.stream)
+    booked = BankReferenceUsed(reference=reference, source=context.stream)
     return concluded(current, (paid, booked), (member,), context)
 
 
 def reverse_payment(state: FundingState, command: ReversePayment, context: Context) -> Events:
-    """The bank took a payment back: the member's credit shrinks first; what it had cleared is called again, as a call of its own.
+    """The bank took a payment back: exactly what it had settled is owed again, as if it had never come; its credit is gone.
 
-    What neither credit nor cleared money covers, because it went back meanwhile, goes to the treasury's inbox.
+    What went back to the member meanwhile cannot be undone here: then the movement goes to the treasury's inbox.
     """
     context.require_service()
     books, member, amount = books_of(state), command.member, command.amount
-    account = books.accounts.get(member) if books else None
-    if books is None or account is None or books.movements.get(command.original) != Movement("payment", member, amount):
+    if books is None or not isinstance(state, Committed | Calling | Endangered | Refunding):
         return (turned_away(context, command.reference, "the payment that it undoes is not booked here"),)
     if repeated(context, books, command.reference, Movement("reversal", member, amount)):
         return ()
-    credit = min(account.figures.credit, amount)
-    uncleared = amount - credit
-    undone = PaymentReversed(
-        member=member, amount=amount, reference=command.reference, original=command.original, credit=credit, uncleared=uncleared
-    )
+    receipt = books.receipts.get(command.original)
+    if receipt is None or (receipt.member, receipt.amount) != (member, amount):
+        return _unknown_reversal(books, command, context)
+    undone = _undone(state, command, receipt, context)
+    if undone is None:
+        return (turned_away(context, command.reference, "what it takes back went back to the member meanwhile"),)
     used = BankReferenceUsed(reference=command.reference, source=context.stream)
-    current = running(state)
-    if not uncleared and isinstance(state, Refunding):
-        return (undone, used, *closing(state, books, gone=amount))
-    if current is None or uncleared > account.figures.cash or len(books.running) >= RUNNING:
-        return (turned_away(context, command.reference, "neither the member's credit nor what it cleared covers it any more"),)
-    if not uncleared:
-        return concluded(current, (undone, used), (member,), context)
-    return _called_again(current, (undone, used), member, uncleared, context)
+    if isinstance(state, Refunding):
+        return _lost_after_the_end(state, (undone, used), undone, context)
+    reopened = _reopened(books, undone, context)
+    told = notices(
+        "payment_reversed", (member,), f"reversed:{command.reference}", round=context.stream,
+        amount=shown(books, amount), owed=shown(books, sum(part.total for part in undone.undone)),
+    )  # fmt: skip
+    events = with_credits(state, (undone, used, *reopened), (member,), context)
+    return (*concluded(state, events, (member,), context), *told)
 
 
-def _called_again(current: Live, events: Events, member: MemberId, amount: int, context: Context) -> Events:
-    books = current.books
-    plan = schedule(context, books, terms_of(context, books).makeup_notice_business_days)
-    number = len(books.calls) + 1
-    due = Due(call=number, pool=books.tranches[-1], principal=amount, interest=0, accrued_to=plan.due_on)
-    called = CatchUpCalled(call=number, member=member, dues=(due,), schedule=plan)
-    asked = notices("payment_reversed", (member,), f"call:{number}", round=context.stream, call=number, due_on=plan.due_on.isoformat())
-    return (*concluded(current, (*events, called), (member,), context), *asked)
+def _unknown_reversal(books: Books, command: ReversePayment, context: Context) -> Events:
+    """The payment was never booked here, or was taken back before: a person decides, and it is not taken should it still come."""
+    if books.gone.get(command.original) == command.reference:
+        return ()
+    away = turned_away(context, command.reference, "the payment that it undoes is not booked here")
+    if command.original in books.movements or command.original in books.gone:
+        return (away,)
+    return (ReversalTurnedAway(reference=command.reference, original=command.original), away)
+
+
+def _undone(state: Live | Refunding, command: ReversePayment, receipt: Receipt, context: Context) -> PaymentReversed | None:
+    """What the payment had settled, and of its credit what is left or has settled something since; none when some of it went back."""
+    books, member = state.books, receipt.member
+    account = books.accounts[member]
+    whole = PaymentReversed(
+        member=member, amount=receipt.amount, reference=command.reference, original=command.original, credit=receipt.amount, uncleared=0
+    )
+    if isinstance(state, Refunding):
+        credit = min(account.figures.credit, receipt.amount)
+        brought = account.figures.received + account.figures.earned - account.figures.refunded - account.figures.refunding
+        lost = receipt.amount - credit
+        if receipt.amount > brought or lost > account.figures.cash - account.figures.returned:
+            return None
+        return whole.model_copy(update={"credit": credit, "uncleared": lost})
+    credit = min(account.figures.credit, receipt.credited)
+    applied, since = split(account.applied, receipt.credited - credit)
+    undone = (*receipt.settled, *since)
+    principal, interest = sum(part.principal for part in undone), sum(part.interest for part in undone)
+    if credit + principal + interest < receipt.amount:
+        return None
+    dues = owed_again(books, account.dues, undone, terms_of(context, books).default_interest)
+    parts = {"credit": credit, "uncleared": principal, "interest": interest, "undone": undone, "applied": applied, "dues": dues}
+    return whole.model_copy(update=parts)
+
+
+def _reopened(books: Books, undone: PaymentReversed, context: Context) -> tuple[CallReopened, ...]:
+    """The calls that the member owes on again and whose ladder has ended without it: it goes on from where their days are now."""
+    in_default = books.accounts[undone.member].in_default
+    calls = (books.calls[number] for number in sorted({part.call for part in undone.undone}))
+    ended = (call for call in calls if call.stage is Stage.CLEARED or (call.stage is Stage.DEFAULTED and not in_default))
+    return tuple(CallReopened(call=call.number, stage=call.stage_at(context.at)) for call in ended)
+
+
+def _lost_after_the_end(state: Refunding, events: Events, undone: PaymentReversed, context: Context) -> Events:
+    """Nothing can be called again: what the member's credit does not cover, less of the surplus is there for the others."""
+    books = state.books
+    others = {member: min(account.figures.credit, account.figures.returned) for member, account in books.accounts.items()}
+    others = {member: amount for member, amount in sorted(others.items()) if amount > 0 and member != undone.member}
+    if undone.uncleared > sum(others.values()):
+        return (turned_away(context, undone.reference, "what it takes back went back to the members meanwhile"),)
+    taken = share_under_caps(undone.uncleared, others, others)
+    less = SurplusReturned(returns={member: -amount for member, amount in taken.items() if amount})
+    events = (*events, less) if less.returns else events
+    after = folded(state, events)
+    touched = sorted({undone.member, *less.returns})
+    closed = () if held_back(after.books) else (RoundClosed(),)
+    return (*events, *closed, *contributions(books, after.books, touched, context))
 
 
 # ---------------------------------------------------------------- the ladder
@@ -207,19 +297,23 @@ def _called_again(current: Live, events: Events, member: MemberId, amount: int, 
 def remind_before_due(state: FundingState, command: RemindBeforeDue, context: Context) -> Events:
     """Remind everybody who has not paid."""
     call = _rung(state, command.call, Stage.NOTIFIED, context)
-    return (CallReminded(call=call.number), *_notices(call, "capital_call_due", context)) if call else ()
+    return (CallReminded(call=call.number), *_notices(call, "capital_call_due", live(state).books, context)) if call else ()
 
 
 def mark_overdue(state: FundingState, command: MarkOverdue, context: Context) -> Events:
     """The due day is over: from here on interest runs."""
     call = _rung(state, command.call, Stage.REMINDED, context)
-    return (CallOverdue(call=call.number, unpaid=call.unpaid), *_notices(call, "capital_call_overdue", context)) if call else ()
+    return (
+        (CallOverdue(call=call.number, unpaid=call.unpaid), *_notices(call, "capital_call_overdue", live(state).books, context))
+        if call
+        else ()
+    )
 
 
 def remind_overdue(state: FundingState, command: RemindOverdue, context: Context) -> Events:
     """Warn everybody who is overdue that the cure period is running out."""
     call = _rung(state, command.call, Stage.OVERDUE, context)
-    return (CallWarned(call=call.number), *_notices(call, "capital_call_cure_ends", context)) if call else ()
+    return (CallWarned(call=call.number), *_notices(call, "capital_call_cure_ends", live(state).books, context)) if call else ()
 
 
 def declare_default(state: FundingState, command: DeclareDefault, context: Context) -> Events:
@@ -244,7 +338,7 @@ def declare_default(state: FundingState, command: DeclareDefault, context: Conte
     return (
         *concluded(current, events, {*late, *(extra.amounts if extra else ())}, context),
         *(_suspended(books, member, context) for member in fallen),
-        *_told_of_default(books, call, extra, context),
+        *_told_of_default(books, call, extra, events, context),
     )
 
 
@@ -260,18 +354,27 @@ def _rung(state: FundingState, number: int, stage: Stage, context: Context) -> C
 
 
 def _made_up(books: Books, call: Call, context: Context) -> MakeUpCalled | None:
-    """A make-up call on the active members that paid: for a tranche only, so that no gap is called for twice."""
+    """A make-up call on the active members that paid: for a tranche only, so that no gap is called for twice.
+
+    Not on who left the round, nor on companies of a defaulter's seat. Its cap is the charter's `makeup_cap`, and the only one:
+    it may lift a seat above the share that it could pledge.
+    """
     terms = terms_of(context, books)
+    failing = {context.register.seat_of(member) for member in call.owing}
     paid = {
         member: amount
         for member, amount in sorted(call.amounts.items())
-        if member not in call.owing and not books.accounts[member].in_default and context.register.active(member)
+        if _makes_up(books.accounts[member], member, context) and context.register.seat_of(member) not in failing
     }
-    amounts = make_up(call.unpaid, paid, terms.makeup_cap) if call.purpose is Purpose.TRANCHE else {}
+    amounts = make_up(call.gap, paid, terms.makeup_cap, call.made_up) if call.purpose is Purpose.TRANCHE else {}
     if not amounts:
         return None
     plan = schedule(context, books, terms.makeup_notice_business_days)
     return MakeUpCalled(call=len(books.calls) + 1, pool=call.number, amounts=amounts, schedule=plan)
+
+
+def _makes_up(account: Account, member: MemberId, context: Context) -> bool:
+    return not account.in_default and not account.releases and context.register.active(member)
 
 
 def _suspended(books: Books, member: MemberId, context: Context) -> StepOwed:
@@ -279,19 +382,28 @@ def _suspended(books: Books, member: MemberId, context: Context) -> StepOwed:
     return owe(tell(f"member/{member}", {"kind": "suspend_for_default", "source": context.stream}, key=key))
 
 
-def _told_of_default(books: Books, call: Call, extra: MakeUpCalled | None, context: Context) -> Events:
+def _told_of_default(books: Books, call: Call, extra: MakeUpCalled | None, events: Events, context: Context) -> Events:
     missing = shown(books, call.unpaid)
-    staff = notify("call_defaulted", (*STAFF, "office:board"), key=f"notice:default:{call.number}", round=context.stream, unpaid=missing)
+    staff = notify("call_defaulted", (*STAFF, "office:board"), key=f"notice:default:{call.label}", round=context.stream, unpaid=missing)
     if extra is None:
         return (owe(staff),)
     due_on = extra.schedule.due_on.isoformat()
-    asked = notices("make_up_called", extra.amounts, f"call:{extra.call}", round=context.stream, call=extra.call, due_on=due_on)
+    each = bills(context, books, to_pay(extra.amounts, extra.call, events))
+    asked = notices("make_up_called", extra.amounts, f"call:{extra.call}", each=each, round=context.stream, call=extra.call, due_on=due_on)
     return (owe(staff), *asked)
 
 
-def _notices(call: Call, template: str, context: Context) -> Events:
+def _notices(call: Call, template: str, books: Books, context: Context) -> Events:
     plan = call.schedule
     dates = {"due_on": plan.due_on.isoformat(), "cure_ends_at": plan.cure_ends_at.isoformat()}
     return tuple(
-        notices(template, call.owing, f"{template.replace('_', '-')}:{call.number}", round=context.stream, call=call.number, **dates)
+        notices(
+            template,
+            call.owing,
+            f"{template.replace('_', '-')}:{call.label}",
+            each=bills(context, books, call.owing),
+            round=context.stream,
+            call=call.number,
+            **dates,
+        )
     )

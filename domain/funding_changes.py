@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 
-from domain.allocation import by_tranche, interest, part
+from domain.allocation import interest, part
 from domain.charter import Office
-from domain.funding_books import Account, Books
+from domain.funding_books import Account, Books, TakenOver
 from domain.funding_messages import (
     AcceptInKind,
     CatchUpCalled,
@@ -24,6 +25,7 @@ from domain.funding_messages import (
     ReduceGoal,
     RejectInKind,
     ReleaseLeaver,
+    Schedule,
     Settlement,
     TakeOver,
 )
@@ -32,6 +34,7 @@ from domain.funding_rules import (
     STAFF,
     Events,
     account_of,
+    bills,
     charter_of,
     concluded,
     live,
@@ -43,12 +46,14 @@ from domain.funding_rules import (
     settle,
     shown,
     terms_of,
+    to_pay,
     with_credits,
 )
-from domain.funding_state import FundingState, Live, Pledging
+from domain.funding_state import Endangered, FundingState, Live, Pledging
 from domain.kernel import MemberId, Refused, Slug, notify
 from domain.money import share
 from domain.process import Context, owe
+from domain.register import EvidenceUsed
 
 # ---------------------------------------------------------------- in kind
 
@@ -64,6 +69,7 @@ def deliver_in_kind(state: FundingState, command: DeliverInKind, context: Contex
         if known.member == command.member:
             return ()
         raise Refused("evidence_used", f"{known.member} delivered on this evidence", remedy="name the evidence of your own delivery")
+    _require_new(command.evidence, context)
     card = charter_of(context, books.charter_version).rate_card
     value = command.quantity * _rate(card.rates.get(command.item), command.item)
     if value + account.offered > account.figures.outstanding:
@@ -89,13 +95,13 @@ def accept_in_kind(state: FundingState, command: AcceptInKind, context: Context)
         case InKindRejected():
             raise Refused("delivery_rejected", "a rejection is final for its evidence", remedy="deliver again, with other evidence")
         case InKindDelivered(member=member):
+            _require_new(command.evidence, context)
             books, account = current.books, current.books.accounts[member]
             value = min(delivery.value, account.figures.outstanding)
-            settled, dues = settle(
-                books, account.dues, value, delivery.delivered_on, terms_of(context, books).default_interest, with_interest=False
-            )
+            settled, dues = settle(books, account.dues, value, delivery.delivered_on, terms_of(context, books).default_interest, by="goods")
             accepted = InKindAccepted(member=member, evidence=command.evidence, by=context.actor, value=value, settled=settled, dues=dues)
-            return concluded(current, (accepted,), (member,), context)
+            used = EvidenceUsed(evidence=command.evidence, source=context.stream)
+            return concluded(current, (accepted, used), (member,), context)
 
 
 def reject_in_kind(state: FundingState, command: RejectInKind, context: Context) -> Events:
@@ -112,6 +118,12 @@ def reject_in_kind(state: FundingState, command: RejectInKind, context: Context)
                 InKindRejected(member=member, evidence=command.evidence, by=context.actor, reason=command.reason),
                 *notices("delivery_rejected", (member,), f"rejected:{command.evidence}", round=context.stream),
             )
+
+
+def _require_new(evidence: str, context: Context) -> None:
+    source = context.register.evidence.get(evidence)
+    if source is not None:
+        raise Refused("evidence_used", f"what it shows counts in {source}", remedy="deliver what counts nowhere yet, with its own evidence")
 
 
 def _rate(rate: int | None, item: Slug) -> int:
@@ -159,20 +171,22 @@ def join_late(state: FundingState, command: JoinLate, context: Context) -> Event
     require_cap(context, books, member, command.amount)
     require_few_running(books)
     joined = LateJoinerCommitted(member=member, amount=command.amount)
-    return _caught_up(current, (joined,), member, tuple(_missed(books, command.amount, context)), context)
+    plan = _catch_up_schedule(books, context)
+    return _caught_up(current, (joined,), member, tuple(_missed(books, command.amount, plan.due_on, context)), plan, context)
 
 
 def take_over(state: FundingState, command: TakeOver, context: Context) -> Events:
-    """Stand in for a defaulted commitment: what was called of it first, then what was not. Once for each defaulter."""
+    """Stand in for a defaulted commitment: what was called of it first, then what was not. Once for each default of a member."""
     current, member = live(state), command.member
     context.require_representative(member)
     context.require_active(member)
     books = current.books
     defaulter = account_of(books, command.defaulter)
     own = books.accounts.get(member, Account())
-    if own.taken_over.get(command.defaulter) == command.amount:
+    before = own.taken_over.get(command.defaulter)
+    if before == TakenOver(defaulter.defaults, command.amount):
         return ()
-    if command.defaulter in own.taken_over:
+    if before is not None and before.default == defaulter.defaults:
         raise Refused(
             "taken_over_before", f"{member} took over of {command.defaulter} before", remedy="let another member take over the rest"
         )
@@ -185,13 +199,18 @@ def take_over(state: FundingState, command: TakeOver, context: Context) -> Event
     open_ = defaulter.figures.outstanding
     if command.amount > open_:
         raise Refused("more_than_defaulted", f"{shown(books, open_)} of it is open", remedy="take over at most that")
-    require_cap(context, books, member, command.amount)
+    if context.register.seat_of(member) != context.register.seat_of(command.defaulter):
+        require_cap(context, books, member, command.amount)
     require_few_running(books)
     today, rate = context.at.date(), terms_of(context, books).default_interest
-    settled, dues = settle(books, defaulter.dues, command.amount, today, rate, with_interest=False)
+    settled, dues = settle(books, defaulter.dues, command.amount, today, rate, by="replacement")
     taken = CommitmentTakenOver(member=member, defaulter=command.defaulter, amount=command.amount, settled=settled, dues=dues)
     owed = tuple((piece.pool, piece.principal, 0) for piece in settled)
-    return _caught_up(current, (taken,), member, owed, context, also=command.defaulter)
+    return _caught_up(current, (taken,), member, owed, _catch_up_schedule(books, context), context, also=command.defaulter)
+
+
+def _catch_up_schedule(books: Books, context: Context) -> Schedule:
+    return schedule(context, books, terms_of(context, books).call_notice_business_days)
 
 
 def _require_share(context: Context, books: Books, command: JoinLate) -> None:
@@ -203,14 +222,24 @@ def _require_share(context: Context, books: Books, command: JoinLate) -> None:
         )
 
 
-def _missed(books: Books, amount: int, context: Context) -> Iterator[tuple[int, int, int]]:
-    """What the joiner missed: of each tranche's call its part, and the interest since that call was due."""
+def _missed(books: Books, amount: int, until: date, context: Context) -> Iterator[tuple[int, int, int]]:
+    """What the joiner missed: of each tranche as much as the others carry of it, and the interest from its due day to this one.
+
+    As much means for every unit that it commits: then later calls and the surplus, both in proportion, keep everybody equal.
+    """
     rate = terms_of(context, books).equalisation_interest
-    pieces = by_tranche(amount, [planned.fraction for planned in books.terms.tranches])
-    for number, piece in zip(books.tranches, pieces, strict=False):
-        waited = context.at.date() - books.calls[number].schedule.due_on
+    carrying = {member for member, account in books.accounts.items() if _carries(account)}
+    committed = sum(books.accounts[member].figures.committed for member in carrying)
+    for number in books.tranches if committed else ():
+        call = books.calls[number]
+        piece = amount * sum(carried for member, carried in call.carried.items() if member in carrying) // committed
         if piece:
-            yield number, piece, interest(piece, rate, waited.days)
+            yield number, piece, interest(piece, rate, (until - call.schedule.due_on).days)
+
+
+def _carries(account: Account) -> bool:
+    """Whether the member stands for its whole commitment."""
+    return not account.in_default and not account.releases
 
 
 def _caught_up(
@@ -218,6 +247,7 @@ def _caught_up(
     events: Events,
     member: MemberId,
     owed: tuple[tuple[int, int, int], ...],
+    plan: Schedule,
     context: Context,
     *,
     also: MemberId | None = None,
@@ -226,29 +256,38 @@ def _caught_up(
     if not owed:
         return concluded(current, events, touched, context)
     books = current.books
-    plan = schedule(context, books, terms_of(context, books).call_notice_business_days)
     number = len(books.calls) + 1
     dues = tuple(
         Due(call=number, pool=pool, principal=principal, interest=extra, accrued_to=plan.due_on) for pool, principal, extra in owed
     )
     called = CatchUpCalled(call=number, member=member, dues=dues, schedule=plan)
-    asked = notices("catch_up_called", (member,), f"call:{number}", round=context.stream, call=number, due_on=plan.due_on.isoformat())
-    return (*concluded(current, with_credits(current, (*events, called), (member,), context), touched, context), *asked)
+    paying = with_credits(current, (*events, called), (member,), context)
+    charged = {member: sum(due.principal + due.interest for due in dues)}
+    each = bills(context, books, to_pay(charged, number, paying))
+    asked = notices(
+        "catch_up_called", (member,), f"call:{number}", each=each, round=context.stream, call=number, due_on=plan.due_on.isoformat()
+    )
+    return (*concluded(current, paying, touched, context), *asked)
 
 
 # ---------------------------------------------------------------- leaving
 
 
 def exit_round(state: FundingState, command: ExitRound, context: Context) -> Events:
-    """A member may leave before a decision that it opposed takes effect, not after it voted for it. What was called stays owed."""
+    """A member may leave before a decision on the round or its run that it opposed takes effect, not after it voted for it.
+
+    What was called stays owed. The time to leave is the timelock of the decision's class; without one there is none.
+    """
     current, member = live(state), command.member
     context.require_representative(member)
     account = account_of(current.books, member)
     vote = context.register.votes.get(command.proposal)
-    if vote is None or not vote.passed or vote.concerns != context.stream:
+    concerned = {context.stream, f"run/{current.books.terms.run}"}
+    if vote is None or not vote.passed or vote.concerns not in concerned:
         raise Refused(
-            "no_such_decision", f"{command.proposal} decided nothing about this round", remedy="name the passed proposal that you opposed"
-        )
+            "no_such_decision", f"{command.proposal} decided nothing about this round or its run",
+            remedy="name the passed proposal that you opposed",
+        )  # fmt: skip
     if member in vote.yes:
         raise Refused(
             "bound_by_yes", f"{member} voted for it", remedy="leave by the consortium's notice (`consortium leave`)", clause="decisions"
@@ -257,11 +296,9 @@ def exit_round(state: FundingState, command: ExitRound, context: Context) -> Eve
         raise Refused("did_not_oppose", f"{member} did not vote against it", remedy="leave by the consortium's notice", clause="decisions")
     if context.at >= vote.effective_at:
         raise Refused(
-            "decision_in_effect",
-            f"it took effect at {vote.effective_at.isoformat()}",
-            remedy="leave by the consortium's notice",
-            clause="decisions",
-        )
+            "decision_in_effect", f"it took effect at {vote.effective_at.isoformat()}, when the timelock of its class was over, if it has one",
+            remedy="leave by the consortium's notice; the charter's `timelock_hours` is the time to leave", clause="decisions",
+        )  # fmt: skip
     if account.in_default:
         raise Refused("in_default", f"{member} is in default", remedy="settle what is owed first")
     return _released(
@@ -300,9 +337,14 @@ def _released(current: Live, released: CommitmentReleased, context: Context) -> 
 
 
 def reduce_goal(state: FundingState, command: ReduceGoal, context: Context) -> Events:
-    """A vote makes the run smaller; every budget line shrinks in proportion, and the minimum is tested again."""
+    """A vote makes the run smaller: what is free of the budget and not called of the commitments shrinks in proportion.
+
+    What a shortfall asked for is old news once the shortfall is over. The minimum is tested again.
+    """
     context.require_mandate()
     current = live(state)
+    if command.cause == "shortfall" and not isinstance(current, Endangered):
+        return ()
     books = current.books
     bound = books.spent + books.reserved
     if not max(bound, command.minimum) <= command.goal < books.goal:
@@ -310,8 +352,21 @@ def reduce_goal(state: FundingState, command: ReduceGoal, context: Context) -> E
             "goal_out_of_range", f"the goal can fall from {shown(books, books.goal)}, to its minimum and to what is spent at the least",
             remedy=f"propose a goal of at least {shown(books, max(bound, command.minimum))}",
         )  # fmt: skip
-    lines = share(command.goal, books.budget)
-    budget = tuple(lines[line.name] for line in books.terms.budget)
-    reduced = GoalReduced(goal=command.goal, minimum=command.minimum, budget=budget)
+    cancelled = _beyond(books, command.goal)
+    reduced = GoalReduced(goal=command.goal, minimum=command.minimum, budget=_smaller_budget(books, command.goal), cancelled=cancelled)
     told = notices("goal_reduced", books.accounts, f"goal:{command.goal}", round=context.stream, goal=shown(books, command.goal))
-    return (*concluded(current, (reduced,), (), context), *told)
+    return (*concluded(current, (reduced,), cancelled, context), *told)
+
+
+def _smaller_budget(books: Books, goal: int) -> tuple[int, ...]:
+    """The lines of a smaller goal: each keeps what is spent and reserved on it."""
+    taken = {name: books.lines.get(name, 0) for name in books.budget}
+    free = share(goal - sum(taken.values()), {name: amount - taken[name] for name, amount in books.budget.items()})
+    return tuple(taken[line.name] + free[line.name] for line in books.terms.budget)
+
+
+def _beyond(books: Books, goal: int) -> dict[MemberId, int]:
+    """What a smaller goal will not call any more of those that are not in default, in proportion to what is uncalled."""
+    uncalled = {member: account.figures.uncalled for member, account in books.accounts.items() if not account.in_default}
+    excess = sum(uncalled.values()) - max(goal - books.soundly_called, 0)
+    return {member: amount for member, amount in sorted(share(excess, uncalled).items()) if amount} if excess > 0 else {}

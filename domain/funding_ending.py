@@ -24,6 +24,7 @@ from domain.funding_messages import (
     ReturnSpending,
     RoundCancelled,
     RoundClosed,
+    RoundReopened,
     RoundSettled,
     SettleRound,
     SpendingApproved,
@@ -41,6 +42,7 @@ from domain.funding_rules import (
     closed_round,
     closing,
     concluded,
+    contributions,
     facts,
     folded,
     held_back,
@@ -85,6 +87,7 @@ def propose_spending(state: FundingState, command: ProposeSpending, context: Con
     """Reserve cleared money under a budget line: never is more committed to spending than has cleared."""
     current = live(state)
     context.require_office(Office.TREASURER)
+    _require_disinterested(command.payee, context)
     books = current.books
     known = books.spendings.get(command.spending)
     if known is not None:
@@ -92,7 +95,7 @@ def propose_spending(state: FundingState, command: ProposeSpending, context: Con
             return ()
         raise Refused("spending_exists", f"{command.spending} names another spending", remedy="choose another name")
     if isinstance(current, Endangered):
-        raise Refused("minimum_lost", "the round is below its minimum", remedy="wait for the vote on a smaller run, or for a replacement")
+        raise _minimum_lost()
     if command.line not in books.budget:
         raise Refused("no_such_line", "the budget has no such line", remedy=f"name one of: {', '.join(sorted(books.budget))}")
     free = books.budget[command.line] - books.lines.get(command.line, 0)
@@ -111,20 +114,34 @@ def propose_spending(state: FundingState, command: ProposeSpending, context: Con
 
 
 def approve_spending(state: FundingState, command: ApproveSpending, context: Context) -> Events:
-    """The second signature, of another person."""
+    """The second signature, of another person, while the money is still there."""
     current = live(state)
     context.require_office(Office.SECOND_SIGNATORY)
     spending = _spending(current.books, command.spending)
     if context.actor == spending.proposed_by:
         raise Refused("same_person", f"{context.actor} proposed it", remedy="ask another second signatory", clause="roles")
+    _require_disinterested(spending.payee, context)
     match spending.stage:
         case "approved" | "paid":
             return ()
         case "withdrawn":
             raise _spending_withdrawn()
+        case "proposed" if isinstance(current, Endangered):
+            raise _minimum_lost()
+        case "proposed" if current.books.spendable < 0:
+            raise Refused(
+                "more_than_cleared", f"{shown(current.books, -current.books.spendable)} of it was taken back since it was proposed",
+                remedy="wait until it is paid again, or withdraw the spending", clause="funding",
+            )  # fmt: skip
         case "proposed":
             approved = SpendingApproved(spending=command.spending, by=context.actor)
             return (approved, _ordered(command.spending, spending, current.books, context))
+
+
+def _require_disinterested(payee: str, context: Context) -> None:
+    member = payee.removeprefix("member:")
+    if member != payee and context.register.speaks_for(context.actor, member):
+        raise Refused("own_payment", f"{context.actor} speaks for {member}, which is paid", remedy="ask another officer", clause="roles")
 
 
 def _ordered(name: Slug, spending: Spending, books: Books, context: Context) -> StepOwed:
@@ -179,10 +196,10 @@ def record_spending(state: FundingState, command: RecordSpending, context: Conte
 
 
 def return_spending(state: FundingState, command: ReturnSpending, context: Context) -> Events:
-    """The payment came back: the money is reserved again, until it is paid anew or given up. A round that is over leaves it to the treasurer."""
+    """The payment came back: the money is reserved again, until it is paid anew or given up. A round that had closed is open again for it."""
     context.require_service()
     books = books_of(state)
-    if books is None or not isinstance(state, Committed | Calling | Endangered | Refunding):
+    if books is None:
         return ()
     spending = _spending(books, command.spending)
     if repeated(context, books, command.reference, Movement("spending-return", command.spending, spending.amount)):
@@ -190,7 +207,7 @@ def return_spending(state: FundingState, command: ReturnSpending, context: Conte
     match spending.stage:
         case "paid":
             used = BankReferenceUsed(reference=command.reference, source=context.stream)
-            return (SpendingReturned(spending=command.spending, reference=command.reference), used)
+            return (*_reopened(state), SpendingReturned(spending=command.spending, reference=command.reference), used)
         case "proposed" | "approved" | "withdrawn":
             raise Refused("spending_not_paid", "it was not paid", remedy="try again once its payment is recorded here")
 
@@ -207,10 +224,16 @@ def release_spending(state: FundingState, command: ReleaseSpending, context: Con
     withdrawn = SpendingWithdrawn(spending=command.spending)
     if not isinstance(state, Refunding):
         return (withdrawn,)
-    surplus = SurplusReturned(returns=_in_proportion(books, spending.amount))
-    after = evolve(evolve(state, withdrawn), surplus)
-    assert isinstance(after, Refunding)
-    return (withdrawn, surplus, *facts(books, after.books, sorted(surplus.returns), context, over=True))
+    freed = folded(state, (withdrawn,)).books
+    surplus = SurplusReturned(returns=_in_proportion(freed, max(freed.spendable, 0)))
+    events: Events = (withdrawn, surplus) if surplus.returns else (withdrawn,)
+    after = folded(state, events).books
+    closed = () if held_back(after) else (RoundClosed(),)
+    return (*events, *closed, *contributions(books, after, sorted(surplus.returns), context))
+
+
+def _minimum_lost() -> Refused:
+    return Refused("minimum_lost", "the round is below its minimum", remedy="wait for the vote on a smaller run, or for a replacement")
 
 
 def _spending(books: Books, name: Slug) -> Spending:
@@ -228,19 +251,30 @@ def _spending_withdrawn() -> Refused:
 
 
 def settle_round(state: FundingState, command: SettleRound, context: Context) -> Events:
-    """End a round in which all is called and paid: the surplus goes back in proportion to the cash that each paid in."""
+    """End a round in which all is called and paid: the surplus goes back in proportion to the cash that each paid in.
+
+    Settling forgives what is owed, so nobody may owe who can still pay: only what members owe that are gone is given up.
+    """
     context.require_office(Office.TREASURER)
     if isinstance(state, Refunding | Settled) and (isinstance(state, Settled) or state.end == "settled"):
         return ()
     current = live(state)
     books = current.books
-    complete = len(books.tranches) == len(books.terms.tranches) or books.totals.called - books.totals.defaulted_owed >= books.goal
+    complete = len(books.tranches) == len(books.terms.tranches) or books.soundly_called >= books.goal
     if isinstance(current, Endangered) or not complete:
         raise Refused("not_all_called", "tranches are still to be called", remedy="call them, or have the goal reduced to what is called")
     if books.running:
         raise Refused(
             "calls_running", f"call {books.running[0]} has not cleared", remedy="wait until it has cleared, or its default is declared"
         )
+    owing = sorted(member for member, account in books.accounts.items() if account.figures.owed and context.register.belongs(member))
+    if owing:
+        raise Refused(
+            "default_open", f"{owing[0]} owes {shown(books, books.accounts[owing[0]].figures.owed)} and can still pay",
+            remedy="wait until it is paid or taken over; a vote can expel the member, or cancel the round", clause="funding",
+        )  # fmt: skip
+    if any(account.offered for account in books.accounts.values()):
+        raise Refused("delivery_open", "a delivery is not judged yet", remedy="accept or reject it (`consortium show`)")
     if books.reserved:
         raise Refused("spending_open", f"{shown(books, books.reserved)} is reserved", remedy="pay or withdraw what was proposed")
     return _end(current, "settled", "decision", context)
@@ -275,7 +309,7 @@ def _end(current: Live, end: Literal["settled", "cancelled"], cause: Literal["de
     books = current.books
     shares = shared_interest(books)
     ordered = sum(spending.amount for spending in books.spendings.values() if spending.stage == "approved")
-    returns = _in_proportion(books, max(books.totals.cash - books.spent - ordered, 0))
+    returns = _in_proportion(books, max(books.totals.cash - books.spent - ordered - books.advanced, 0))
     over = RoundSettled(returns=returns) if end == "settled" else RoundCancelled(cause=cause, returns=returns)
     after = evolve(folded(current, shares), over)
     assert isinstance(after, Refunding)
@@ -292,8 +326,8 @@ def _end(current: Live, end: Literal["settled", "cancelled"], cause: Literal["de
 
 
 def _in_proportion(books: Books, amount: int) -> dict[str, int]:
-    """An amount shared by the cash that each paid in."""
-    paid = {member: account.figures.cash for member, account in books.accounts.items() if account.figures.cash}
+    """An amount shared by the cash that each paid in and did not get back."""
+    paid = {member: account.figures.cash - account.figures.returned for member, account in books.accounts.items()}
     return {member: part for member, part in sorted(share(amount, paid).items()) if part}
 
 
@@ -314,6 +348,12 @@ def order_refund(state: FundingState, command: OrderRefund, context: Context) ->
     amount = account.figures.credit if command.amount is None else command.amount
     if not amount or amount > account.figures.credit:
         raise Refused("refund_above_credit", f"the credit is {shown(books, account.figures.credit)}", remedy="refund at most that")
+    free = books.held - books.totals.refunding
+    if amount > free:
+        raise Refused(
+            "refund_above_held", f"{shown(books, max(free, 0))} is left on the account for this round", clause="funding",
+            remedy="refund at most that, and the rest when what the bank took back is paid again",
+        )  # fmt: skip
     order = {
         "kind": "order_payment", "payment": payment, "source": context.stream, "payee": f"member:{command.member}", "amount": amount,
         "currency": books.terms.currency, "purpose": "refund", "subject": command.member, "text": f"{slug_of(context.stream)} refund",
@@ -339,18 +379,18 @@ def record_refund(state: FundingState, command: RecordRefund, context: Context) 
 
 
 def return_refund(state: FundingState, command: ReturnRefund, context: Context) -> Events:
-    """A refund came back: it is on its way again, until it is paid anew or given up. A round that is over leaves it to the treasurer."""
+    """A refund came back: it is on its way again, until it is paid anew or given up. A round that had closed is open again for it."""
     context.require_service()
     books = books_of(state)
     refund = _refund(books, command.payment, command.member, command.amount)
-    if books is None or not isinstance(state, Committed | Calling | Endangered | Refunding):
+    if books is None:
         return ()
     if repeated(context, books, command.reference, Movement("refund-return", command.payment, command.amount)):
         return ()
     if refund.stage != "made":
         raise Refused("refund_not_made", "it was not made", remedy="try again once its payment is recorded here")
     back = RefundReturned(payment=command.payment, member=command.member, amount=command.amount, reference=command.reference)
-    return (back, BankReferenceUsed(reference=command.reference, source=context.stream))
+    return (*_reopened(state), back, BankReferenceUsed(reference=command.reference, source=context.stream))
 
 
 def release_refund(state: FundingState, command: ReleaseRefund, context: Context) -> Events:
@@ -372,6 +412,10 @@ def _refund(books: Books | None, payment: Slug, member: MemberId, amount: int) -
     if refund is None or (refund.member, refund.amount) != (member, amount):
         raise Refused("no_such_refund", f"no refund of that amount was ordered as {payment}", remedy="order it first (`order_refund`)")
     return refund
+
+
+def _reopened(state: FundingState) -> tuple[RoundReopened, ...]:
+    return (RoundReopened(),) if isinstance(state, Settled | Cancelled) else ()
 
 
 def _refundable(state: FundingState) -> Books:

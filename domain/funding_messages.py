@@ -21,6 +21,7 @@ from domain.register import (
     ContributionCleared,
     ContributionReturned,
     DebtStated,
+    EvidenceUsed,
     PaymentExpected,
 )
 
@@ -139,11 +140,12 @@ class FailRound(Command):
 
 
 class ReduceGoal(Command):
-    """Go on with a smaller run. By a passed proposal."""
+    """Go on with a smaller run. By a passed proposal; for a shortfall only while there is one."""
 
     kind: Literal["reduce_goal"] = "reduce_goal"
     goal: Amount
     minimum: Amount
+    cause: Literal["decision", "shortfall"] = "decision"
 
 
 class CancelRound(Command):
@@ -163,10 +165,11 @@ class SettleRound(Command):
 
 
 class ReleaseTranche(Command):
-    """The milestone was accepted. By the run; by the board while there is no run."""
+    """The milestone was accepted. By the round's run, which names itself and the milestone; by the board while there is no run."""
 
     kind: Literal["release_tranche"] = "release_tranche"
     tranche: TrancheNumber
+    run: Slug | None = None
     milestone: Slug | None = None
     evidence: Digest | None = None
 
@@ -408,6 +411,13 @@ class Settlement(Message):
     interest: Minor = 0
     in_time: bool = False
     """Whether the value date lies on or before the due day."""
+    accrued_to: date | None = None
+    """Up to which day its interest was reckoned; the due day where it is left out."""
+
+    @property
+    def total(self) -> int:
+        """Principal and interest."""
+        return self.principal + self.interest
 
 
 class Schedule(Message):
@@ -427,6 +437,17 @@ class Purpose(StrEnum):
     TRANCHE = "tranche"
     MAKE_UP = "make-up"
     CATCH_UP = "catch-up"
+
+
+class Stage(StrEnum):
+    """How far a call's ladder has come; each stage waits for the next instant of the schedule."""
+
+    NOTIFIED = "notified"
+    REMINDED = "reminded"
+    OVERDUE = "overdue"
+    WARNED = "warned"
+    DEFAULTED = "defaulted"
+    CLEARED = "cleared"
 
 
 Amounts = Mapping[MemberId, Minor]
@@ -523,6 +544,8 @@ class TrancheCalled(Event):
     tranche: TrancheNumber
     amounts: Amounts
     schedule: Schedule
+    delivered: Amounts = Field(default_factory=dict)
+    """What members had delivered of it in kind before: they paid it in time."""
 
 
 class MakeUpCalled(Event):
@@ -569,7 +592,7 @@ class PaymentRecorded(Event):
 
 
 class PaymentReversed(Event):
-    """The bank took a member's payment back: so much of its credit is gone, and so much of what had cleared is to be called again."""
+    """The bank took a member's payment back: what it had settled is owed again, and what of it was credit is gone."""
 
     kind: Literal["payment_reversed"] = "payment_reversed"
     member: MemberId
@@ -578,6 +601,30 @@ class PaymentReversed(Event):
     original: BankReference
     credit: Minor
     uncleared: Minor
+    """What is not cleared any more. With nothing undone it is not called any more either."""
+    interest: Minor = 0
+    undone: tuple[Settlement, ...] = ()
+    """The settlements that do not hold, of the payment and of the credit that it had left."""
+    applied: tuple[Settlement, ...] = ()
+    """What of the member's credit settled before still holds."""
+    dues: tuple[Due, ...] = ()
+    """All that the member owes afterwards, when something is undone."""
+
+
+class CallReopened(Event):
+    """Somebody owes on the call again: its ladder goes on from this stage."""
+
+    kind: Literal["call_reopened"] = "call_reopened"
+    call: CallNumber
+    stage: Stage
+
+
+class ReversalTurnedAway(Event):
+    """The bank took back a payment that is not booked here; should it still come, it is not taken."""
+
+    kind: Literal["reversal_turned_away"] = "reversal_turned_away"
+    reference: BankReference
+    original: BankReference
 
 
 class CallReminded(Event):
@@ -735,6 +782,8 @@ class GoalReduced(Event):
     minimum: Minor
     budget: tuple[Minor, ...]
     """What each line may cost, in the order of the terms."""
+    cancelled: Amounts = Field(default_factory=dict)
+    """What of each commitment will not be called any more."""
 
 
 class SpendingProposed(Event):
@@ -795,7 +844,7 @@ class RoundCancelled(Event):
 
 
 class SurplusReturned(Event):
-    """What a given-up payment had reserved beyond the round's end is the members' credit, in proportion to what each paid in."""
+    """After the round's end more is the members' credit, since a payment was given up; or less, since one of theirs was taken back."""
 
     kind: Literal["surplus_returned"] = "surplus_returned"
     returns: Amounts
@@ -846,14 +895,23 @@ class RoundClosed(Event):
     kind: Literal["round_closed"] = "round_closed"
 
 
-RegisterFact = CommitmentBound | DebtStated | ContributionCleared | ContributionReturned | BankReferenceUsed | PaymentExpected
+class RoundReopened(Event):
+    """Money came back after the round had closed: it is on the account for this round again."""
+
+    kind: Literal["round_reopened"] = "round_reopened"
+
+
+RegisterFact = (
+    CommitmentBound | DebtStated | ContributionCleared | ContributionReturned | BankReferenceUsed | PaymentExpected | EvidenceUsed
+)
 """What a round tells everybody."""
 
 FundingEvent = (
     RoundOpened | RoundWithdrawn | PledgingStarted | PledgeMade | PledgeWithdrawn | MinimumMissed | RoundExtended | RoundFailed
-    | PledgesAllocated | TrancheReleased | TrancheCalled | MakeUpCalled | CatchUpCalled | CreditApplied | PaymentRecorded | PaymentReversed | CallReminded
+    | PledgesAllocated | TrancheReleased | TrancheCalled | MakeUpCalled | CatchUpCalled | CreditApplied | PaymentRecorded | PaymentReversed
+    | ReversalTurnedAway | CallReopened | CallReminded
     | CallOverdue | CallWarned | CallDefaulted | CallCleared | MemberDefaulted | DefaultCured | InterestShared | InKindDelivered
     | InKindAccepted | InKindRejected | LateJoinerCommitted | CommitmentTakenOver | CommitmentReleased | MinimumLost | MinimumRestored
     | GoalReduced | SpendingProposed | SpendingApproved | SpendingWithdrawn | SpendingPaid | SpendingReturned | RoundSettled | RoundCancelled
-    | SurplusReturned | RefundOrdered | RefundMade | RefundReturned | RefundReleased | RoundClosed | RegisterFact
+    | SurplusReturned | RefundOrdered | RefundMade | RefundReturned | RefundReleased | RoundClosed | RoundReopened | RegisterFact
 )  # fmt: skip

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Final
 
-from domain.allocation import WHOLE, allocate, concentration, counted, part, summed
+from domain.allocation import WHOLE, Promise, allocate, concentration, counted, part, summed
 from domain.charter import Office, days
 from domain.funding_messages import (
     AmendRound,
@@ -27,7 +28,18 @@ from domain.funding_messages import (
     WithdrawPledge,
     WithdrawRound,
 )
-from domain.funding_rules import STAFF, Events, charter_of, closed_round, expected, notices, proposed, require_currency, require_due
+from domain.funding_rules import (
+    STAFF,
+    Events,
+    charter_of,
+    closed_round,
+    expected,
+    following,
+    notices,
+    proposed,
+    require_currency,
+    require_due,
+)
 from domain.funding_state import (
     Calling,
     Cancelled,
@@ -43,13 +55,16 @@ from domain.funding_state import (
     Unopened,
     Withdrawn,
 )
-from domain.kernel import MemberId, Refused, notify, slug_of
+from domain.kernel import MemberId, Refused, asked_in, notify, slug_of
 from domain.money import display
 from domain.process import Context, owe
 from domain.register import CommitmentBound, Standing
 
 SLUG_LENGTH: Final = 48
 """Names of proposals and steps are made from the round's."""
+
+LATEST_CLOSE: Final = timedelta(days=5 * 366)
+"""How far ahead a round may close."""
 
 # ---------------------------------------------------------------- the announcement
 
@@ -81,7 +96,7 @@ def open_round(state: FundingState, command: OpenRound, context: Context) -> Eve
 
 def amend_round(state: FundingState, command: AmendRound, context: Context) -> Events:
     """Announce other terms under the charter in force now."""
-    draft = _draft(state)
+    draft = _draft(state, context)
     return () if draft.terms == _terms(command) else (_announced(command, context),)
 
 
@@ -89,7 +104,7 @@ def withdraw_round(state: FundingState, command: WithdrawRound, context: Context
     """Take the announcement back."""
     if isinstance(state, Withdrawn):
         return ()
-    _draft(state)
+    _draft(state, context)
     context.require_office(Office.SECRETARIAT, Office.TREASURER)
     return (RoundWithdrawn(),)
 
@@ -100,23 +115,27 @@ def start_pledging(state: FundingState, command: StartPledging, context: Context
     if not isinstance(state, Draft):
         return ()
     require_due(context, state.terms.opens_at)
+    return _started(state.terms, context)
+
+
+def _started(terms: Terms, context: Context) -> Events:
     active = (member.id for member in context.register.members.values() if member.standing is Standing.ACTIVE)
     return (
         PledgingStarted(),
-        *notices("pledging_started", active, "pledging", round=context.stream, closes_at=state.terms.closes_at.isoformat()),
+        *notices("pledging_started", active, "pledging", round=context.stream, closes_at=terms.closes_at.isoformat()),
     )
 
 
-def _draft(state: FundingState) -> Draft:
+def _draft(state: FundingState, context: Context) -> Draft:
     match state:
-        case Draft():
+        case Draft() if context.at < state.terms.opens_at:
             return state
         case Unopened():
             raise _not_opened()
-        case Pledging() | Short() | Committed() | Calling() | Endangered():
+        case Draft() | Pledging() | Short() | Committed() | Calling() | Endangered():
             raise Refused(
                 "pledging_started",
-                "members have pledged to these terms",
+                "members can pledge to these terms",
                 remedy="a vote can reduce or cancel the round (`consortium proposal propose`)",
             )
         case Withdrawn() | Failed() | Refunding() | Settled() | Cancelled():
@@ -144,6 +163,10 @@ def _require_sound_terms(terms: Terms, context: Context) -> None:
     require_currency(context, terms.currency)
     if terms.opens_at < context.at:
         raise Refused("opens_in_the_past", f"{terms.opens_at.isoformat()} is over", remedy="name a later opening")
+    if terms.closes_at > context.at + LATEST_CLOSE:
+        raise Refused(
+            "closes_too_late", f"{terms.closes_at.isoformat()} is more than {LATEST_CLOSE.days} days ahead", remedy="name an earlier close"
+        )
     if terms.closes_at <= terms.opens_at:
         raise Refused("closes_before_opening", f"{terms.closes_at.isoformat()} is not after the opening", remedy="name a later close")
     if terms.minimum > terms.goal:
@@ -177,18 +200,20 @@ def _require_sound_tranches(terms: Terms) -> None:
 
 
 def pledge(state: FundingState, command: Pledge, context: Context) -> Events:
-    """A pledge replaces the member's former one; the same again is old news."""
-    pledging = _pledging(state, context)
+    """A pledge replaces the member's former one; the same again is old news. The first one may be what finds the opening instant over."""
+    started = _started(state.terms, context) if isinstance(state, Draft) and context.at >= state.terms.opens_at else ()
+    pledging = _pledging(following(state, started), context)
     context.require_representative(command.member)
     context.require_active(command.member)
     require_currency(context, command.currency)
     threshold = command.if_total_at_least or 0
-    former = pledging.pledges.get(command.member)
-    if former is not None and (former.amount, former.if_total_at_least) == (command.amount, threshold):
+    former, promised = pledging.pledges.get(command.member), Promise(command.amount, threshold, command.condition)
+    if former == promised:
         return ()
     _require_floor(pledging, command, former.amount if former else 0, context)
     _require_cap(pledging, command, context)
-    return (PledgeMade(member=command.member, amount=command.amount, if_total_at_least=threshold, condition=command.condition),)
+    made = PledgeMade(member=command.member, amount=command.amount, if_total_at_least=threshold, condition=command.condition)
+    return (*started, made)
 
 
 def withdraw_pledge(state: FundingState, command: WithdrawPledge, context: Context) -> Events:
@@ -281,7 +306,7 @@ def _missed(state: Pledging, total: int, context: Context) -> Events:
     terms, currency = state.terms, state.terms.currency
     vote_ends_at = context.at + days(charter_of(context, state.charter_version).funding.extension_vote_days)
     motion = proposed(
-        context, f"extend-{slug_of(context.stream)}", f"Extend the round at {display(total, currency)}",
+        context, asked_in("extend", slug_of(context.stream)), f"Extend the round at {display(total, currency)}",
         f"Pledges of {display(total, currency)} count, and the minimum is {display(terms.minimum, currency)}. "
         "Yes: pledging goes on, once. No: the round fails and the pledges are released.",
         ExtendRound(), FailRound(),

@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeVar, cast
 
 from domain.allocation import interest
 from domain.calendar import Calendar
 from domain.charter import Charter, FundingTerms, days
-from domain.funding_books import Account, Books, Movement, Stage
+from domain.funding_books import Account, Books, Movement
 from domain.funding_messages import (
     CallCleared,
     CancelRound,
@@ -29,6 +29,7 @@ from domain.funding_messages import (
     RoundClosed,
     Schedule,
     Settlement,
+    Stage,
 )
 from domain.funding_state import (
     Calling,
@@ -47,19 +48,23 @@ from domain.funding_state import (
     Withdrawn,
     evolve,
 )
-from domain.kernel import Command, MemberId, Refused, Step, notify, slug_of, tell
+from domain.kernel import Command, MemberId, Refused, Step, StreamId, asked_in, notify, slug_of, tell, with_own_facts
 from domain.money import display
 from domain.process import Context, StepOwed, owe
-from domain.reference import creditor_reference
+from domain.reference import creditor_reference, shown_reference
 from domain.register import CommitmentBound, ContributionCleared, ContributionReturned, DebtStated, PaymentExpected
 
 Events = Sequence[FundingEvent | StepOwed]
+Phase = TypeVar("Phase", Live, Refunding)
 
 AT_A_TIME: Final = 100
 """The recipients of one notice."""
 
 RUNNING: Final = 64
 """Calls whose ladder may run at the same time, so that the next deadline is found at once."""
+
+LATEST_DUE: Final = timedelta(days=366)
+"""How far ahead a call may fall due."""
 
 STAFF: Final = ("office:treasurer", "office:secretariat")
 
@@ -169,18 +174,43 @@ def repeated(context: Context, books: Books, reference: str, movement: Movement)
 # ---------------------------------------------------------------- notices and schedules
 
 
-def notices(template: str, members: Iterable[MemberId], key: str, **facts: str | int) -> Iterator[StepOwed]:
-    """The steps that tell members something, so many at a time."""
-    to = [f"member:{member}" for member in sorted(members)]
-    for start in range(0, len(to), AT_A_TIME):
-        yield owe(notify(template, tuple(to[start : start + AT_A_TIME]), key=f"notice:{key}:{start // AT_A_TIME + 1}", **facts))
+def notices(
+    template: str, members: Iterable[MemberId], key: str, *, each: Mapping[MemberId, Mapping[str, str]] | None = None, **facts: str | int
+) -> Iterator[StepOwed]:
+    """The steps that tell members something, so many at a time, and each what concerns nobody else."""
+    told = sorted(members)
+    for start in range(0, len(told), AT_A_TIME):
+        some = told[start : start + AT_A_TIME]
+        to = tuple(f"member:{member}" for member in some)
+        notice = notify(template, to, key=f"notice:{key}:{start // AT_A_TIME + 1}", **facts)
+        own = {f"member:{member}": each[member] for member in some if member in each} if each else {}
+        yield owe(with_own_facts(notice, own) if own else notice)
+
+
+def bills(context: Context, books: Books, owed: Mapping[MemberId, int]) -> dict[MemberId, dict[str, str]]:
+    """How much each member is to pay, and the reference by which its money is known."""
+    return {
+        member: {"amount": shown(books, amount), "reference": shown_reference(creditor_reference(context.stream, member))}
+        for member, amount in owed.items()
+    }
+
+
+def to_pay(charged: Mapping[MemberId, int], number: int, events: Events) -> dict[MemberId, int]:
+    """What each member has to pay of a call, when these events let credit pay a part of what it was charged."""
+    left = dict(charged)
+    for event in events:
+        if isinstance(event, CreditApplied) and event.member in left:
+            left[event.member] -= sum(part.total for part in event.settled if part.call == number)
+    return left
 
 
 def schedule(context: Context, books: Books, business_days: int, due: date | None = None) -> Schedule:
-    """When a call made now falls due, and its ladder after that; refuses a day without business or with too little notice."""
+    """When a call made now falls due, and its ladder after that; refuses a day without business, too far ahead or with too little notice."""
     calendar, terms = calendar_of(context, books), terms_of(context, books)
     earliest = calendar.add(context.at, business_days) - timedelta(days=1)
     due_on = due or earliest.date()
+    if due_on > context.at.date() + LATEST_DUE:
+        raise Refused("due_too_late", f"{due_on} is more than {LATEST_DUE.days} days ahead", remedy="name an earlier day, or call later")
     if not calendar.is_business_day(due_on):
         raise Refused("not_a_business_day", f"no money moves on {due_on}", remedy="name a business day", clause="calendar")
     if due_on < earliest.date():
@@ -203,29 +233,60 @@ def schedule(context: Context, books: Books, business_days: int, due: date | Non
 
 
 def settle(
-    books: Books, dues: Sequence[Due], amount: int, on: date, rate: int, *, with_interest: bool = True
+    books: Books, dues: Sequence[Due], amount: int, on: date, rate: int, *, by: Literal["money", "goods", "replacement"] = "money"
 ) -> tuple[tuple[Settlement, ...], tuple[Due, ...]]:
     """What an amount of this value date pays: the oldest due first, of each the principal and then the interest it has run up.
 
-    Answers with the settlements and what is owed afterwards. Deliveries pay no interest.
+    Answers with the settlements and what is owed afterwards. Goods pay no interest; a replacement neither pays it nor was in time.
     """
     settled: list[Settlement] = []
     left: list[Due] = []
     for due in dues:
         run_up = due.interest + interest(due.principal, rate, (on - due.accrued_to).days)
         principal = min(amount, due.principal)
-        paid = min(amount - principal, run_up) if with_interest else 0
+        paid = min(amount - principal, run_up) if by == "money" else 0
         amount -= principal + paid
+        accrued_to = max(on, due.accrued_to)
         if principal or paid:
-            in_time = on <= books.calls[due.call].schedule.due_on
-            settled.append(Settlement(call=due.call, pool=due.pool, principal=principal, interest=paid, in_time=in_time))
-        if due.principal > principal or run_up > paid:
-            left.append(
-                due.model_copy(
-                    update={"principal": due.principal - principal, "interest": run_up - paid, "accrued_to": max(on, due.accrued_to)}
-                )
+            in_time = by != "replacement" and on <= books.calls[due.call].schedule.due_on
+            settled.append(
+                Settlement(call=due.call, pool=due.pool, principal=principal, interest=paid, in_time=in_time, accrued_to=accrued_to)
             )
+        if due.principal > principal or run_up > paid:
+            rest = {"principal": due.principal - principal, "interest": run_up - paid, "accrued_to": accrued_to}
+            left.append(due.model_copy(update=rest))
     return tuple(settled), tuple(left)
+
+
+def owed_again(books: Books, dues: Sequence[Due], undone: Iterable[Settlement], rate: int) -> tuple[Due, ...]:
+    """What is owed when these settlements do not hold: as if they had never been, each with the interest that has run up meanwhile."""
+    owed = {(due.call, due.pool): due for due in dues}
+    for part in undone:
+        since = part.accrued_to or books.calls[part.call].schedule.due_on
+        again = Due(call=part.call, pool=part.pool, principal=part.principal, interest=part.interest, accrued_to=since)
+        known = owed.get((part.call, part.pool))
+        owed[part.call, part.pool] = again if known is None else _together(known, again, rate)
+    return tuple(due for _, due in sorted(owed.items()))
+
+
+def _together(one: Due, other: Due, rate: int) -> Due:
+    day = max(one.accrued_to, other.accrued_to)
+    run_up = sum(due.interest + interest(due.principal, rate, (day - due.accrued_to).days) for due in (one, other))
+    return one.model_copy(update={"principal": one.principal + other.principal, "interest": run_up, "accrued_to": day})
+
+
+def split(settled: Sequence[Settlement], amount: int) -> tuple[tuple[Settlement, ...], tuple[Settlement, ...]]:
+    """The settlements that hold, and the latest ones that make up this amount, interest first; less where there is less."""
+    held, undone = list(settled), list[Settlement]()
+    while held and amount:
+        last = held.pop()
+        late = min(last.interest, amount)
+        principal = min(last.principal, amount - late)
+        amount -= late + principal
+        undone.append(last.model_copy(update={"principal": principal, "interest": late}))
+        if (rest := last.model_copy(update={"principal": last.principal - principal, "interest": last.interest - late})).total:
+            held.append(rest)
+    return tuple(held), tuple(undone)
 
 
 def with_credits(state: Live, events: Events, members: Iterable[MemberId], context: Context) -> Events:
@@ -244,14 +305,19 @@ def with_credits(state: Live, events: Events, members: Iterable[MemberId], conte
 # ---------------------------------------------------------------- consequences
 
 
-def folded(state: Live, events: Events) -> Live:
-    """The phase after these events, none of which ends the round."""
-    after: FundingState = state
+def following(state: FundingState, events: Events) -> FundingState:
+    """The state after these events."""
     for event in events:
         if not isinstance(event, StepOwed):
-            after = evolve(after, event)
-    assert isinstance(after, Committed | Calling | Endangered)
-    return after
+            state = evolve(state, event)
+    return state
+
+
+def folded(state: Phase, events: Events) -> Phase:
+    """The phase after these events, none of which ends the round."""
+    after = following(state, events)
+    assert isinstance(after, Committed | Calling | Endangered | Refunding)
+    return cast(Phase, after)
 
 
 def concluded(state: Live, events: Events, members: Iterable[MemberId], context: Context) -> Events:
@@ -311,15 +377,15 @@ def _vote_on_shortfall(context: Context, books: Books, sound: int) -> Step:
     """A smaller run that fits what is left, or else the end; when nothing is left, the end."""
     number = books.shortfalls + 1
     end = CancelRound(cause="shortfall")
-    smaller = ReduceGoal(goal=sound, minimum=sound) if sound else end
+    smaller = ReduceGoal(goal=sound, minimum=sound, cause="shortfall") if sound else end
     return proposed(
-        context, f"shortfall-{slug_of(context.stream)}-{number}", f"Go on with {shown(books, sound)}",
+        context, asked_in("shortfall", slug_of(context.stream), number), f"Go on with {shown(books, sound)}",
         f"The round lost money and its minimum of {shown(books, books.minimum)}. Yes: a smaller run. No: everything held is refunded.",
         smaller, end if sound else None,
     )  # fmt: skip
 
 
-def proposed(context: Context, slug: str, title: str, text: str, command: Command, otherwise: Command | None) -> Step:
+def proposed(context: Context, proposal: StreamId, title: str, text: str, command: Command, otherwise: Command | None) -> Step:
     """The step that puts a motion on this round to the vote."""
     motion = {
         "stream": context.stream,
@@ -327,7 +393,7 @@ def proposed(context: Context, slug: str, title: str, text: str, command: Comman
         "otherwise": otherwise and otherwise.model_dump(mode="json"),
     }
     propose = {"kind": "propose", "title": title, "text": text, "motion": motion}
-    return tell(f"proposal/{slug}", propose, key=f"tell:proposal:{slug}")
+    return tell(proposal, propose, key=f"tell:proposal:{slug_of(proposal)}")
 
 
 def facts(before: Books, after: Books, members: Iterable[MemberId], context: Context, *, over: bool = False) -> Iterator[FundingEvent]:
@@ -341,13 +407,21 @@ def facts(before: Books, after: Books, members: Iterable[MemberId], context: Con
             yield from expected(context, (member,))
         if new.debt != old.debt:
             yield DebtStated(member=member, source=context.stream, amount=new.debt)
-        cleared, returned = new.figures.cleared - old.figures.cleared, new.figures.returned - old.figures.returned
-        if cleared > 0:
-            yield ContributionCleared(member=member, source=context.stream, amount=cleared)
-        elif cleared < 0:
-            yield ContributionReturned(member=member, source=context.stream, amount=-cleared)
-        if returned:
-            yield ContributionReturned(member=member, source=context.stream, amount=returned)
+        yield from _contributed(member, old, new, context)
+
+
+def contributions(before: Books, after: Books, members: Iterable[MemberId], context: Context) -> Iterator[FundingEvent]:
+    """What the register must know of two books of a round that is over: nothing is bound or owed in it any more."""
+    for member in members:
+        yield from _contributed(member, before.accounts[member], after.accounts[member], context)
+
+
+def _contributed(member: MemberId, old: Account, new: Account, context: Context) -> Iterator[FundingEvent]:
+    brought = new.figures.cleared - new.figures.returned - old.figures.cleared + old.figures.returned
+    if brought > 0:
+        yield ContributionCleared(member=member, source=context.stream, amount=brought)
+    elif brought < 0:
+        yield ContributionReturned(member=member, source=context.stream, amount=-brought)
 
 
 def held_back(books: Books) -> int:

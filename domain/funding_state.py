@@ -8,12 +8,13 @@ from datetime import datetime
 from typing import Literal
 
 from domain.allocation import Promise
-from domain.funding_books import Books, Figures, add, booked, by_state, called, ended
+from domain.funding_books import Books, Figures, add, booked, by_state, called, ended, put
 from domain.funding_messages import (
     CallCleared,
     CallDefaulted,
     CallOverdue,
     CallReminded,
+    CallReopened,
     CallWarned,
     CatchUpCalled,
     CommitmentReleased,
@@ -42,11 +43,13 @@ from domain.funding_messages import (
     RefundOrdered,
     RefundReleased,
     RefundReturned,
+    ReversalTurnedAway,
     RoundCancelled,
     RoundClosed,
     RoundExtended,
     RoundFailed,
     RoundOpened,
+    RoundReopened,
     RoundSettled,
     RoundWithdrawn,
     SpendingApproved,
@@ -60,7 +63,15 @@ from domain.funding_messages import (
     TrancheReleased,
 )
 from domain.kernel import Map, MemberId, mapping
-from domain.register import BankReferenceUsed, CommitmentBound, ContributionCleared, ContributionReturned, DebtStated, PaymentExpected
+from domain.register import (
+    BankReferenceUsed,
+    CommitmentBound,
+    ContributionCleared,
+    ContributionReturned,
+    DebtStated,
+    EvidenceUsed,
+    PaymentExpected,
+)
 
 # ---------------------------------------------------------------- the phases
 
@@ -95,6 +106,8 @@ class Pledging:
     extensions: int = 0
     pledges: Map[MemberId, Promise] = mapping()
     total: int = 0
+    squares: int = 0
+    """The sum of the squares of the pledges."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,14 +187,16 @@ def evolve(state: FundingState, event: FundingEvent) -> FundingState:
         case PledgingStarted():
             assert isinstance(state, Draft)
             return Pledging(state.terms, state.charter_version, state.terms.closes_at)
-        case PledgeMade(member=member, amount=amount, if_total_at_least=threshold):
+        case PledgeMade(member=member, amount=amount, if_total_at_least=threshold, condition=condition):
             assert isinstance(state, Pledging)
             former = state.pledges.get(member, Promise(0))
-            pledges = state.pledges.set(member, Promise(amount, threshold))
-            return replace(state, pledges=pledges, total=state.total + amount - former.amount)
+            pledges = state.pledges.set(member, Promise(amount, threshold, condition))
+            squares = state.squares + amount**2 - former.amount**2
+            return replace(state, pledges=pledges, total=state.total + amount - former.amount, squares=squares)
         case PledgeWithdrawn(member=member):
             assert isinstance(state, Pledging)
-            return replace(state, pledges=state.pledges.delete(member), total=state.total - state.pledges[member].amount)
+            gone = state.pledges[member].amount
+            return replace(state, pledges=state.pledges.delete(member), total=state.total - gone, squares=state.squares - gone**2)
         case MinimumMissed(counted=counted, vote_ends_at=vote_ends_at):
             assert isinstance(state, Pledging)
             return Short(state, counted, vote_ends_at)
@@ -210,11 +225,14 @@ def evolve(state: FundingState, event: FundingEvent) -> FundingState:
         case RoundClosed():
             assert isinstance(state, Refunding)
             return Settled(state.books) if state.end == "settled" else Cancelled(state.books)
+        case RoundReopened():
+            assert isinstance(state, Settled | Cancelled)
+            return Refunding(state.books, "settled" if isinstance(state, Settled) else "cancelled")
         case TrancheCalled() | MakeUpCalled() | CatchUpCalled():
             books = called(_books(state), event)
             return replace(state, books=books) if isinstance(state, Endangered) else Calling(books)
         case (
-            TrancheReleased() | CreditApplied() | PaymentRecorded() | PaymentReversed() | CallReminded() | CallOverdue() | CallWarned() | CallDefaulted()
+            TrancheReleased() | CreditApplied() | PaymentRecorded() | PaymentReversed() | ReversalTurnedAway() | CallReopened() | CallReminded() | CallOverdue() | CallWarned() | CallDefaulted()
             | CallCleared() | MemberDefaulted() | DefaultCured() | InterestShared() | InKindDelivered() | InKindAccepted()
             | InKindRejected() | LateJoinerCommitted() | CommitmentTakenOver() | CommitmentReleased() | GoalReduced()
             | SpendingProposed() | SpendingApproved() | SpendingWithdrawn() | SpendingPaid() | SpendingReturned()
@@ -222,7 +240,11 @@ def evolve(state: FundingState, event: FundingEvent) -> FundingState:
         ):  # fmt: skip
             assert isinstance(state, Committed | Calling | Endangered | Refunding)
             return replace(state, books=booked(state.books, event))
-        case CommitmentBound() | DebtStated() | ContributionCleared() | ContributionReturned() | BankReferenceUsed() | PaymentExpected():
+        case PaymentExpected(member=member, reference=reference):
+            assert isinstance(state, Committed | Calling | Endangered)
+            books = state.books
+            return replace(state, books=put(books, member, replace(books.accounts[member], reference=reference)))
+        case CommitmentBound() | DebtStated() | ContributionCleared() | ContributionReturned() | BankReferenceUsed() | EvidenceUsed():
             return state
 
 

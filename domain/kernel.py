@@ -6,14 +6,14 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Annotated, Any, Final, NewType, TypeVar
+from datetime import UTC, date, datetime
+from typing import Annotated, Any, Final, NewType, Self, TypeVar
 from uuid import UUID, uuid5
 
 import immutables
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, model_validator
 from pydantic_core import CoreSchema, core_schema
 
 # ---------------------------------------------------------------- identifiers
@@ -59,6 +59,24 @@ def slug_of(stream: str) -> str:
     return stream.partition("/")[2]
 
 
+ASKED: Final = ("admit", "extend", "question", "shortfall")
+"""What processes put to the vote by themselves: such a word begins the name of each of their proposals, and of nobody else's."""
+_LONGEST: Final = 64
+
+
+def asked_in(word: str, about: str, number: int | None = None) -> StreamId:
+    """The proposal in which a process asks something about itself, `proposal/<word>-<about>[-<number>]`.
+
+    Told again, it is the same; where the name is too long its end is a digest, so that two questions never share one.
+    """
+    assert word in ASKED, f"{word} is not reserved for processes"
+    slug = "-".join((word, about, *(() if number is None else (str(number),))))
+    if len(slug) > _LONGEST:
+        mark = hashlib.sha256(slug.encode()).hexdigest()[:16]
+        slug = f"{slug[: _LONGEST - len(mark) - 1].rstrip('-')}-{mark}"
+    return StreamId(f"proposal/{slug}")
+
+
 # ---------------------------------------------------------------- text
 
 _FORBIDDEN: Final = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
@@ -76,11 +94,24 @@ def _joins(text: str, index: int) -> bool:
     return [unicodedata.bidirectional(letter) for letter in (text[index - 1], *text[index + 1 : index + 2])] == ["AL", "AL"]
 
 
+def _hides(text: str, index: int) -> bool:
+    return unicodedata.category(text[index]) in _FORBIDDEN and not _joins(text, index)
+
+
+def visible(text: str) -> str:
+    """Foreign text as one line in which nothing is left that a `Name` or `Prose` refuses; empty when nothing of it is visible."""
+    while True:
+        line = " ".join(unicodedata.normalize("NFC", text).split())
+        text = "".join(character for index, character in enumerate(line) if not _hides(line, index))
+        if text == line:
+            return text
+
+
 def _plain(text: str, *, also: str = "") -> str:
     """NFC text without control, format (bidi, zero-width), surrogate, private-use or unassigned characters."""
     text = unicodedata.normalize("NFC", text)
     for index, character in enumerate(text):
-        if unicodedata.category(character) in _FORBIDDEN and character not in also and not _joins(text, index):
+        if _hides(text, index) and character not in also:
             raise ValueError(f"character U+{ord(character):04X} at place {index + 1} is invisible or steers the display; remove it")
     return text
 
@@ -113,7 +144,10 @@ BasisPoints = Annotated[int, Field(ge=0, le=10_000)]
 
 
 def _utc(value: datetime) -> datetime:
-    return value.astimezone(UTC)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("this instant lies outside of the calendar") from error
 
 
 Instant = Annotated[AwareDatetime, AfterValidator(_utc)]
@@ -155,10 +189,34 @@ class Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
 
+YEARS: Final = range(2000, 2200)
+"""In which a command names instants and days: every period that a charter knows can be counted from them, forth and back."""
+
+
+def _days_in(value: Any) -> Iterator[date]:
+    if isinstance(value, date):
+        yield value
+    elif isinstance(value, BaseModel):
+        for each in value.__dict__.values():
+            yield from _days_in(each)
+    elif isinstance(value, (tuple, frozenset)):
+        for each in value:
+            yield from _days_in(each)
+    elif isinstance(value, Mapping):
+        yield from _days_in(tuple(value.values()))
+
+
 class Command(Message):
     """What somebody asks for. `kind` is its name on the wire, in the log and in the Temporal UI."""
 
     kind: str
+
+    @model_validator(mode="after")
+    def _names_days_that_can_be_counted_from(self) -> Self:
+        for day in _days_in(self):
+            if day.year not in YEARS:
+                raise ValueError(f"{day.isoformat()} lies outside of the years {YEARS[0]} to {YEARS[-1]}")
+        return self
 
 
 class Outcome(Command):
@@ -224,6 +282,11 @@ def tell(stream: str, command: Mapping[str, Any], *, key: str) -> Step:
 def notify(template: str, to: tuple[str, ...], *, key: str, **facts: str | int) -> Step:
     """The step that tells people something. `to` names persons, members (`member:helio`) or offices (`office:treasurer`)."""
     return Step(kind="notify", key=key, data={"template": template, "to": list(to), "facts": facts})
+
+
+def with_own_facts(notice: Step, each: Mapping[str, Mapping[str, str | int]]) -> Step:
+    """The notice with further facts for some of its recipients, which nobody else is told."""
+    return notice.model_copy(update={"data": notice.data | {"each": {recipient: dict(facts) for recipient, facts in each.items()}}})
 
 
 @dataclass(frozen=True, slots=True)

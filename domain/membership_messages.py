@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -17,6 +17,7 @@ from domain.register import (
     Capacity,
     Holding,
     KeyEnrolled,
+    KeyRevoked,
     LegalEntityNamed,
     LegalEntityReleased,
     MemberActivated,
@@ -30,6 +31,7 @@ from domain.register import (
     RepresentativeSeated,
     RepresentativeUnseated,
     TierChanged,
+    TierReserved,
 )
 
 
@@ -45,6 +47,9 @@ Lei = Annotated[str, Field(pattern=r"^[A-Z0-9]{18}[0-9]{2}$"), AfterValidator(_l
 
 Cause = Literal["left", "terminated", "expelled"]
 """Why a membership ends."""
+
+HOLDERS: Final = 50
+"""How many holders a declaration of ownership names at most."""
 
 InvoiceNumber = Annotated[int, Field(ge=1)]
 
@@ -68,7 +73,7 @@ class Apply(Command):
     lei: Lei
     country: CountryCode
     tier: Slug
-    holdings: Annotated[tuple[Holding, ...], Field(max_length=50)] = ()
+    holdings: Annotated[tuple[Holding, ...], Field(max_length=HOLDERS)] = ()
     """Who owns the applicant, all holders above a tenth."""
     representatives: Annotated[tuple[Delegate, ...], Field(min_length=1, max_length=10)]
 
@@ -86,13 +91,15 @@ class ScreeningCompleted(Outcome):
     list: Name
     list_digest: Digest
     list_date: date
+    list_age_days: int | None = None
+    """The list's age when it was asked, by the clock that dated it: a rehearsal's log runs faster. None: what the date says."""
     entries: Annotated[int, Field(ge=1)]
     score: Annotated[int, Field(ge=0, le=100)]
     match: Annotated[str, Field(max_length=200)] = ""
 
 
 class JudgeScreening(Command):
-    """Say whether a hit is the applicant. By a compliance reviewer who does not speak for it."""
+    """Say whether the oldest hit that waits is the applicant, or an owner. By a compliance reviewer who does not speak for it."""
 
     kind: Literal["judge_screening"] = "judge_screening"
     verdict: Literal["clear", "confirm"]
@@ -100,7 +107,7 @@ class JudgeScreening(Command):
 
 
 class Rescreen(Command):
-    """Screen a member again. By the secretariat or a compliance reviewer."""
+    """Screen a member again, or an applicant whom the members vote on or took in. By the secretariat or a compliance reviewer."""
 
     kind: Literal["rescreen"] = "rescreen"
 
@@ -190,7 +197,9 @@ class LiftDefault(Command):
 
 
 class SeatRepresentative(Command):
-    """Let a person speak for the member. By a representative or the secretariat."""
+    """Let a person speak for the member, or enrol one's own further key. By a representative; while none is seated by the
+    secretariat or the board, though not by who vacated the seat.
+    """
 
     kind: Literal["seat_representative"] = "seat_representative"
     person: PersonId
@@ -199,7 +208,7 @@ class SeatRepresentative(Command):
 
 
 class UnseatRepresentative(Command):
-    """Let a person speak for the member no longer. By a representative or the secretariat."""
+    """Let a person speak for the member no longer. By himself, a representative or the secretariat."""
 
     kind: Literal["unseat_representative"] = "unseat_representative"
     person: PersonId
@@ -212,10 +221,21 @@ class SuspendVacancy(Command):
 
 
 class DeclareOwnership(Command):
-    """Say who owns the member now, in full. By a representative or the secretariat."""
+    """Say who owns the member now, in full. By a representative or the secretariat. What an officer declares waits until a
+    second person confirms it, and so does what would part companies that share a seat, or bind another member to this one.
+    """
 
     kind: Literal["declare_ownership"] = "declare_ownership"
-    holdings: Annotated[tuple[Holding, ...], Field(max_length=50)]
+    holdings: Annotated[tuple[Holding, ...], Field(max_length=HOLDERS)]
+
+
+class ConfirmOwnership(Command):
+    """Confirm the declaration that waits, named in full. By the secretariat or a compliance reviewer who does not speak for the
+    member; an officer's also by a representative. Never by who declared it.
+    """
+
+    kind: Literal["confirm_ownership"] = "confirm_ownership"
+    holdings: Annotated[tuple[Holding, ...], Field(max_length=HOLDERS)]
 
 
 class ChangeTier(Command):
@@ -226,7 +246,7 @@ class ChangeTier(Command):
 
 
 class GiveNotice(Command):
-    """Leave the consortium when the notice is over and everything called is paid. By a representative."""
+    """Leave the consortium when the notice is over and dues and everything called are paid. By a representative."""
 
     kind: Literal["give_notice"] = "give_notice"
 
@@ -246,7 +266,7 @@ class EndMembership(Command):
 MembershipCommand = (
     Apply | WithdrawApplication | ScreeningCompleted | JudgeScreening | Rescreen | Admit | Decline | SignAgreement | CountersignAgreement
     | RecordDuesPayment | ReverseDuesPayment | AgreePaymentPlan | IssueInvoice | ClimbLadder | LapseApplication | SuspendForDefault | LiftDefault
-    | SeatRepresentative | UnseatRepresentative | SuspendVacancy | DeclareOwnership | ChangeTier | GiveNotice | Expel | EndMembership
+    | SeatRepresentative | UnseatRepresentative | SuspendVacancy | DeclareOwnership | ConfirmOwnership | ChangeTier | GiveNotice | Expel | EndMembership
 )  # fmt: skip
 
 # ---------------------------------------------------------------- events
@@ -276,7 +296,7 @@ class ApplicationReceived(Event):
 
 
 class ScreeningStarted(Event):
-    """A member is screened again."""
+    """A member or an applicant is screened again."""
 
     kind: Literal["screening_started"] = "screening_started"
 
@@ -288,7 +308,11 @@ class ScreeningPassed(Event):
     list: Name
     list_digest: Digest
     list_date: date
+    entries: Annotated[int, Field(ge=0)] = 0
+    """How many names the list has; 0 where it was not kept."""
     score: int
+    vetted: bool = True
+    """Whether nothing else is asked or waits for a person."""
 
 
 class ScreeningHit(Event):
@@ -298,6 +322,8 @@ class ScreeningHit(Event):
     list: Name
     list_digest: Digest
     list_date: date
+    entries: Annotated[int, Field(ge=0)] = 0
+    """How many names the list has; 0 where it was not kept."""
     score: int
     match: Annotated[str, Field(max_length=200)]
 
@@ -311,6 +337,8 @@ class ScreeningJudged(Event):
     score: int
     reviewer: PersonId
     reason: Prose
+    vetted: bool = True
+    """Whether nothing else is asked or waits for a person."""
 
 
 class ApplicantAdmitted(Event):
@@ -384,12 +412,22 @@ class DuesReversed(Event):
     due_at: Instant
 
 
+class DuesClosed(Event):
+    """What is left of the dues at the end: unpaid for ever, and to be paid back."""
+
+    kind: Literal["dues_closed"] = "dues_closed"
+    unpaid: Minor
+    refund: Minor
+
+
 class PaymentPlanAgreed(Event):
     """The ladder's clock stands still until then."""
 
     kind: Literal["payment_plan_agreed"] = "payment_plan_agreed"
     agreed_at: Instant
     until: Instant
+    overdue_from: dict[str, Instant] | None = None
+    """From when each open invoice counts as overdue now, by its number. None in old plans, which moved all alike."""
 
 
 class RungReached(Event):
@@ -421,6 +459,14 @@ class TierChangeAsked(Event):
     tier: Slug
 
 
+class OwnershipChangeAsked(Event):
+    """Owners were declared, which counts when a second person has confirmed it."""
+
+    kind: Literal["ownership_change_asked"] = "ownership_change_asked"
+    holdings: tuple[Holding, ...]
+    person: PersonId
+
+
 class DepartureBegun(Event):
     """Why the member goes."""
 
@@ -429,7 +475,7 @@ class DepartureBegun(Event):
 
 
 class RunOffContinued(Event):
-    """The notice is over and something called is still owed; it is looked at again then."""
+    """The notice is over and something is still owed; it is looked at again then."""
 
     kind: Literal["run_off_continued"] = "run_off_continued"
     again_at: Instant
@@ -438,7 +484,8 @@ class RunOffContinued(Event):
 MembershipEvent = (
     ApplicationReceived | ScreeningStarted | ScreeningPassed | ScreeningHit | ScreeningJudged | ApplicantAdmitted | ApplicationEnded
     | AgreementSigned | AgreementCountersigned | DuesInvoiced | DuesPaid | DuesReversed | PaymentPlanAgreed | RungReached | SuspensionLifted | SeatVacated
-    | TierChangeAsked | DepartureBegun | RunOffContinued
-    | BankReferenceUsed | KeyEnrolled | LegalEntityNamed | LegalEntityReleased | MemberActivated | MemberDeparted | MemberDeparting | MemberReinstated
-    | MemberSuspended | OwnershipDeclared | PaymentExpected | RepresentativeSeated | RepresentativeUnseated | TierChanged
+    | TierChangeAsked | OwnershipChangeAsked | DepartureBegun | RunOffContinued | DuesClosed
+    | BankReferenceUsed | KeyEnrolled | KeyRevoked | LegalEntityNamed | LegalEntityReleased | MemberActivated | MemberDeparted | MemberDeparting | MemberReinstated
+    | MemberSuspended | OwnershipDeclared | PaymentExpected | RepresentativeSeated | RepresentativeUnseated
+    | TierChanged | TierReserved
 )  # fmt: skip

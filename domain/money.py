@@ -8,14 +8,19 @@ from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field, PlainSerializer
 
-from domain.kernel import Message
-
+_TWO_PLACES: Final = (
+    "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BOV BRL BSD BTN BWP BYN BZD CAD CDF CHE CHF CHW CNY COP COU "
+    "CRC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD HNL HTG HUF IDR ILS INR IRR JMD KES KGS KHR "
+    "KPW KYD KZT LAK LBP LKR LRD LSL MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MXV MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK "
+    "PHP PKR PLN QAR RON RSD RUB SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD "
+    "USN UYU UZS VED VES WST XCD XCG YER ZAR ZMW ZWG"
+)
+_NO_PLACE: Final = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
 MINOR_UNITS: Final[Mapping[str, int]] = {
-    "AUD": 2, "BRL": 2, "CAD": 2, "CHF": 2, "CNY": 2, "CZK": 2, "DKK": 2, "EUR": 2, "GBP": 2, "HKD": 2, "HUF": 2,
-    "ILS": 2, "INR": 2, "ISK": 0, "JPY": 0, "KRW": 0, "KWD": 3, "MXN": 2, "NOK": 2, "NZD": 2, "PLN": 2, "SAR": 2,
-    "SEK": 2, "SGD": 2, "THB": 2, "TRY": 2, "TWD": 2, "USD": 2, "ZAR": 2,
+    **dict.fromkeys(_NO_PLACE.split(), 0), **dict.fromkeys(_TWO_PLACES.split(), 2),
+    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3), **dict.fromkeys(("CLF", "UYW"), 4),
 }  # fmt: skip
-"""Decimal places of the currencies that a charter may name (ISO 4217)."""
+"""Decimal places of every currency in use (ISO 4217): there are no others."""
 
 SAFE: Final = 2**53 - 1
 """The largest integer every JSON reader keeps (RFC 8785, appendix D); larger ones travel as strings."""
@@ -24,7 +29,7 @@ CEILING: Final = 10**15
 """The largest single amount anybody may name, in minor units."""
 
 _DIGITS: Final = re.compile(r"-?[0-9]{1,30}")
-_AMOUNT: Final = re.compile(r"(?P<whole>[0-9]{1,16})(?:\.(?P<fraction>[0-9]{1,3}))?")
+_AMOUNT: Final = re.compile(r"(?P<whole>[0-9]{1,16})(?:\.(?P<fraction>[0-9]{1,4}))?")
 
 
 def _read(value: Any) -> Any:
@@ -47,16 +52,6 @@ Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
 """An ISO 4217 code."""
 
 
-class Money(Message):
-    """An amount with its currency."""
-
-    currency: Currency
-    minor: Minor
-
-    def __str__(self) -> str:
-        return display(self.minor, self.currency)
-
-
 def display(minor: int, currency: str) -> str:
     """`USD 1,234.50`: for people; never read back."""
     places = MINOR_UNITS.get(currency, 2)
@@ -73,7 +68,7 @@ def parse_amount(text: str, currency: str) -> int:
     """
     places = MINOR_UNITS.get(currency)
     if places is None:
-        raise ValueError(f"{currency!r} is not a currency this system keeps; use one of {', '.join(sorted(MINOR_UNITS))}")
+        raise ValueError(f"{currency!r} is not a currency in use (ISO 4217)")
     match = _AMOUNT.fullmatch(text) if text.isascii() else None
     fraction = (match["fraction"] or "") if match else ""
     if match is None or len(fraction) > places:

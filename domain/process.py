@@ -20,6 +20,8 @@ from domain.kernel import (
     SERVICE,
     Agenda,
     Command,
+    CommandId,
+    Deadline,
     Event,
     Headline,
     Map,
@@ -30,13 +32,18 @@ from domain.kernel import (
     Refused,
     Step,
     StreamId,
+    canonical,
+    derived_id,
     digest_of,
+    escaped,
     mapping,
 )
-from domain.register import MandateExercised, Register
+from domain.register import MandateExercised, MandateWithdrawn, Register
 
 AT_ONCE: Final = 32
 """How many owed steps are shown, and so carried out, at a time: a bound on every workflow's width."""
+TELL: Final = "tell"
+"""The kind of the steps by which one process speaks to another."""
 
 # ---------------------------------------------------------------- context
 
@@ -49,13 +56,18 @@ class Mandate:
     digest: str
 
 
-def mandate_for(register: Register, stream: str, command: Mapping[str, Any]) -> Mandate | None:
-    """The mandate under which this command, exactly as it was given, stands on this stream; spent ones are gone."""
-    if not register.mandates:
+def mandate_for(register: Register, stream: str, command: Mapping[str, Any], actor: PersonId, at: datetime) -> Mandate | None:
+    """The mandate under which this command, exactly as it was given, stands on this stream; spent and ended ones are gone.
+
+    Only the service exercises one, when it tells the stream what was voted: nobody picks the moment, and what a person gives by
+    an office of his own spends no mandate.
+    """
+    if actor != SERVICE or not register.mandates:
         return None
     digest = digest_of(stream, command)
-    proposal = register.mandates.get(digest)
-    return None if proposal is None else Mandate(proposal, digest)
+    standing = (granted for granted in register.mandates.get(digest, ()) if granted.until is None or at < granted.until)
+    first = next(standing, None)
+    return None if first is None else Mandate(first.proposal, digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +80,9 @@ class Context:
     register: Register
     mandate: Mandate | None = None
     """The vote that authorises exactly this command on this stream."""
+    owed: Mapping[str, Step] = field(default_factory=mapping)
+    failed: Mapping[str, str] = field(default_factory=mapping)
+    """The steps that the stream owes, and those of them that wait for a person."""
 
     @property
     def charter(self) -> Charter:
@@ -145,7 +160,7 @@ class RetryStep(Command):
 
 
 class WaiveStep(Command):
-    """Live without a failed step: it is owed no longer. By the secretariat, with the reason."""
+    """Live without a failed step: it is owed no longer, nor authorised. By the secretariat, with the reason."""
 
     kind: Literal["waive_step"] = "waive_step"
     step: str
@@ -191,7 +206,7 @@ class StepWaived(Event):
 
 StepCommand = StepDone | FailStep | RetryStep | WaiveStep
 StepEvent = StepOwed | StepCarriedOut | StepFailed | StepRetried | StepWaived
-Common = StepEvent | MandateExercised
+Common = StepEvent | MandateExercised | MandateWithdrawn
 """Events that any stream may hold besides its process's own."""
 _COMMON: Final = frozenset(get_args(Common))
 
@@ -208,12 +223,16 @@ class Process(Generic[C, E, S]):
 
     name: str
     initial: S
-    decide: Callable[[S, C, Context], Sequence[E | StepOwed]]
+    decide: Callable[[S, C, Context], Sequence[E | StepEvent]]
     evolve: Callable[[S, E], S]
     agenda: Callable[[S], Agenda]
     describe: Callable[[S], Headline]
     commands: TypeAdapter[C]
     events: TypeAdapter[tuple[E | Common, ...]]
+
+
+Ready = tuple[tuple[str, str], ...]
+"""For each step the stream that it tells something, or nothing, and its key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,14 +243,19 @@ class Stream(Generic[S]):
     version: int = 0
     """How many events made it."""
     owed: Map[str, Step] = field(default_factory=mapping)
+    ready: Ready = ()
+    """Of the owed steps those that wait for no person, in the order in which they were owed or asked for again."""
     failed: Map[str, str] = field(default_factory=mapping)
     """Of the owed steps those that wait for a person, with the reason."""
     tries: Map[str, int] = field(default_factory=mapping)
     """The try of each owed step: the version at which it was owed, or a person asked for it again. No two tries of a stream are alike."""
+    retried: Map[str, int] = field(default_factory=mapping)
+    """How often a person asked again for an owed step; those nobody asked for are not in it."""
 
 
 def decide(process: Process[Any, Any, S], stream: Stream[S], command: Command, context: Context) -> Sequence[Event]:
     """The events that follow from a command, or `Refused`. An answer to a step no longer owed is old news: nothing follows."""
+    context = replace(context, owed=stream.owed, failed=stream.failed)
     match command:
         case Outcome(step=key):
             context.require_service()
@@ -251,12 +275,21 @@ def decide(process: Process[Any, Any, S], stream: Stream[S], command: Command, c
         case WaiveStep(step=key, reason=reason):
             context.require_office(Office.SECRETARIAT)
             _require_failed(stream, key)
-            return (StepWaived(step=key, reason=reason),)
+            return (StepWaived(step=key, reason=reason), *_given_up(stream.owed[key], context))
         case _:
             events = process.decide(stream.state, command, context)
             if context.mandate is None:
                 return events
             return (MandateExercised(proposal=context.mandate.proposal, digest=context.mandate.digest), *events)
+
+
+def _given_up(step: Step, context: Context) -> Sequence[MandateWithdrawn]:
+    """An order that is not told any more is authorised no longer."""
+    if step.kind != TELL:
+        return ()
+    digest = digest_of(step.data["stream"], step.data["command"])
+    mine = (granted for granted in context.register.mandates.get(digest, ()) if granted.proposal == context.stream)
+    return tuple(MandateWithdrawn(proposal=granted.proposal, digest=digest) for granted in mine)
 
 
 def _require_failed(stream: Stream[Any], key: str) -> None:
@@ -267,7 +300,8 @@ def _require_failed(stream: Stream[Any], key: str) -> None:
 def evolve(process: Process[Any, Any, S], stream: Stream[S], event: Event) -> Stream[S]:
     """The stream after an event. Copies, and never fails on a stored event."""
     if type(event) not in _COMMON:
-        return Stream(process.evolve(stream.state, event), stream.version + 1, stream.owed, stream.failed, stream.tries)
+        state = process.evolve(stream.state, event)
+        return Stream(state, stream.version + 1, stream.owed, stream.ready, stream.failed, stream.tries, stream.retried)
     return _obliged(stream, cast(Common, event))
 
 
@@ -276,14 +310,23 @@ def _obliged(stream: Stream[S], event: Common) -> Stream[S]:
     stream = replace(stream, version=stream.version + 1)
     match event:
         case StepOwed(step=step):
-            return replace(stream, owed=stream.owed.set(step.key, step), tries=stream.tries.set(step.key, stream.version))
+            ready = stream.ready if step.key in stream.failed else _queued(_but(stream, step.key), step)
+            return replace(
+                stream, owed=stream.owed.set(step.key, step), ready=ready, tries=stream.tries.set(step.key, stream.version)
+            )  # fmt: skip
         case StepCarriedOut(step=key) | StepWaived(step=key):
-            return replace(stream, owed=_without(stream.owed, key), failed=_without(stream.failed, key), tries=_without(stream.tries, key))
+            return replace(
+                stream, owed=_without(stream.owed, key), ready=_but(stream, key), failed=_without(stream.failed, key),
+                tries=_without(stream.tries, key), retried=_without(stream.retried, key),
+            )  # fmt: skip
         case StepFailed(step=key, reason=reason):
-            return replace(stream, failed=stream.failed.set(key, reason))
+            return replace(stream, ready=_but(stream, key), failed=stream.failed.set(key, reason))
         case StepRetried(step=key):
-            return replace(stream, failed=_without(stream.failed, key), tries=stream.tries.set(key, stream.version))
-        case MandateExercised():
+            return replace(
+                stream, ready=_queued(stream.ready, stream.owed[key]), failed=_without(stream.failed, key),
+                tries=stream.tries.set(key, stream.version), retried=stream.retried.set(key, stream.retried.get(key, 0) + 1),
+            )  # fmt: skip
+        case MandateExercised() | MandateWithdrawn():
             return stream
 
 
@@ -294,13 +337,84 @@ def _without(items: Map[str, V], key: str) -> Map[str, V]:
     return items.delete(key) if key in items else items
 
 
+def _place(step: Step) -> tuple[str, str]:
+    return (step.data["stream"] if step.kind == TELL else "", step.key)
+
+
+def _queued(ready: Ready, step: Step) -> Ready:
+    last: Ready = (_place(step),)
+    return ready + last
+
+
+def _but(stream: Stream[Any], key: str) -> Ready:
+    """What is ready without the step of this key."""
+    if key not in stream.owed or key in stream.failed:
+        return stream.ready
+    index = stream.ready.index(_place(stream.owed[key]))
+    return stream.ready[:index] + stream.ready[index + 1 :]
+
+
 def agenda(process: Process[Any, Any, S], stream: Stream[S]) -> Agenda:
-    """What the process and its stream owe: at most `AT_ONCE` steps at a time, in a stable order; closed when all is done."""
+    """What the process and its stream owe: at most `AT_ONCE` steps at a time; closed when all is done."""
     own = process.agenda(stream.state)
-    ready = sorted(key for key in stream.owed if key not in stream.failed)[:AT_ONCE]
-    return Agenda(own.deadline, tuple(stream.owed[key] for key in ready), own.closed and not stream.owed)
+    return Agenda(own.deadline, _shown(stream), own.closed and not stream.owed)
+
+
+def _shown(stream: Stream[Any]) -> tuple[Step, ...]:
+    """The first owed steps in their order. What another stream is told waits until it took what it was told before: no word overtakes another."""
+    shown, told = list[Step](), set[str]()
+    for target, key in stream.ready:
+        if target in told:
+            continue
+        shown.append(stream.owed[key])
+        if len(shown) == AT_ONCE:
+            break
+        if target:
+            told.add(target)
+    return tuple(shown)
+
+
+def describe(process: Process[Any, Any, S], stream: Stream[S]) -> Headline:
+    """The process in a line, which tells too that a step failed: then the secretariat is waited for."""
+    own = process.describe(stream.state)
+    if not stream.failed:
+        return own
+    failed = ", ".join(sorted(stream.failed)[:3]) + (", …" if len(stream.failed) > 3 else "")
+    waits_for = tuple(dict.fromkeys((*own.waits_for, f"office:{Office.SECRETARIAT}")))
+    return replace(own, line=f"{own.line}; failed: {escaped(failed, 120)}", waits_for=waits_for)
 
 
 def owe(step: Step) -> StepOwed:
     """The event by which a decision owes a step."""
     return StepOwed(step=step)
+
+
+# ---------------------------------------------------------------- what the system itself says
+
+
+def deadline_id(name: str, stream: Stream[Any], deadline: Deadline) -> CommandId:
+    """The id of a deadline's command on the stream of this name: asked again it is the same, until something happens there.
+
+    So an answer that was right while the stream stood otherwise, or one to another deadline at the same instant, is never taken for its own.
+    """
+    command = canonical(deadline.command).decode()
+    return derived_id(name, "deadline", command, deadline.at.isoformat(), str(stream.version))
+
+
+def outcome_id(name: str, key: str, attempt: int) -> CommandId:
+    """The id of the outcome that one try of a step brought back."""
+    return derived_id(name, "outcome", key, str(attempt))
+
+
+def failure_id(name: str, key: str, attempt: int) -> CommandId:
+    """The id of the command that says that the outcome itself was not taken."""
+    return derived_id(name, "failure", key, str(attempt))
+
+
+def told_id(name: str, key: str, retries: int) -> CommandId:
+    """The id under which a `tell` of the stream of this name gives its command after so many retries by a person.
+
+    An answer under an id is for ever, a refusal too: whoever tells asks under the earlier ids first, so that what one of them
+    brought about is not told twice, and what all of them were refused is told anew.
+    """
+    return derived_id(name, "tell", key, *([str(retries)] if retries else ()))

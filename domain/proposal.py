@@ -8,16 +8,18 @@ at the opening, threshold, duration, who is barred. A passed proposal authorises
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from domain import voting
 from domain.charter import DecisionRule, Office
 from domain.kernel import (
+    ASKED,
     SERVICE,
     Agenda,
     Deadline,
@@ -26,6 +28,7 @@ from domain.kernel import (
     MemberId,
     PersonId,
     Refused,
+    canonical_json,
     digest_of,
     escaped,
     mapping,
@@ -44,6 +47,7 @@ from domain.proposal_messages import (
     ConflictDeclared,
     DeclareConflict,
     Execute,
+    Motion,
     OpenVote,
     ProposalCommand,
     ProposalEvent,
@@ -58,13 +62,17 @@ from domain.proposal_messages import (
     VoteOpened,
     WithdrawProposal,
 )
-from domain.register import MandateGranted, Seat, VoteDecided
+from domain.register import MandateGranted, Register, Seat, VoteDecided
 from domain.voting import Tally
 
 TOLD_AT_ONCE: Final = 100
 """Recipients of one notice."""
 NAMED: Final = 20
 """How many who have not voted are named."""
+NAMED_PROBLEMS: Final = 5
+"""How many problems of an unreadable motion are named."""
+SHOWN: Final = 100
+"""How much of a problem's place is shown: people make up names of any length."""
 OPENS_WITHIN: Final = timedelta(days=366)
 """How far ahead an opening may be set."""
 
@@ -151,9 +159,12 @@ def decide(state: ProposalState, command: ProposalCommand, context: Context) -> 
         case Propose():
             match state:
                 case Unproposed():
+                    _require_own_name(context)
                     return _announce(command, context)
                 case Announced() | Open() | Timelocked() | Over() | Withdrawn():
-                    raise Refused("already_proposed", "this proposal has been made", remedy="give the new one a name of its own")
+                    raise Refused(
+                        "already_proposed", "this proposal has been made", remedy="give the new one a name of its own", clause="decisions"
+                    )
         case AmendProposal():
             match state:
                 case Announced():
@@ -165,10 +176,12 @@ def decide(state: ProposalState, command: ProposalCommand, context: Context) -> 
             match state:
                 case Announced():
                     return _withdraw(state, context)
-                case Open(proposal=proposal, ballots=ballots) if not ballots:
+                case Open(proposal=proposal, ballots=ballots, closes_at=closes_at) if not ballots and context.at < closes_at:
                     return _withdraw(proposal, context)
                 case Unproposed() | Open() | Timelocked() | Over() | Withdrawn():
-                    raise _not_now("not_withdrawable", "withdrawn before anybody voted", "ask the members to vote it down")
+                    raise _not_now(
+                        "not_withdrawable", "withdrawn before anybody voted and its vote is over", "ask the members to vote it down"
+                    )
         case OpenVote():
             context.require_service()
             match state:
@@ -213,7 +226,9 @@ def _not_now(rule: str, when: str, remedy: str) -> Refused:
 
 def _require_due(at: datetime, context: Context) -> None:
     if context.at < at:
-        raise Refused("not_due", f"this comes at {at.isoformat()}", remedy="wait: the system gives it when it is due")
+        raise Refused(
+            "not_due", f"this comes at {at.isoformat()}", remedy="wait: the system gives it when it is due", clause="decisions"
+        )  # fmt: skip
 
 
 # ---------------------------------------------------------------- announcing
@@ -233,6 +248,16 @@ def _announce(terms: Propose | AmendProposal, context: Context) -> Events:
         sponsor=context.actor, decision=decision, rule=rule, charter_version=context.register.version, opens_at=opens_at,
     )  # fmt: skip
     return (made,) if opens_at > context.at else (made, *_open(_announced(made), context))
+
+
+def _require_own_name(context: Context) -> None:
+    """The names under which processes ask are theirs: whoever took one would keep the question from ever being put."""
+    word, _, about = slug_of(context.stream).partition("-")
+    if context.actor != SERVICE and about and word in ASKED:
+        raise Refused(
+            "name_reserved", f"what is called {word}-… is put to the vote by the process it is about", clause="decisions",
+            remedy=f"give it a name that does not begin with {word}-",
+        )  # fmt: skip
 
 
 def _class_of(terms: Terms, context: Context) -> str:
@@ -297,6 +322,33 @@ def _require_own_motion(terms: Terms, clause: str, context: Context) -> None:
         )  # fmt: skip
 
 
+def _require_readable(motion: Motion, orders: Mapping[str, TypeAdapter[Any]]) -> None:
+    """What is voted on must be a command of its stream's process, so that what passed is not turned away as no command at all."""
+    process = process_of(motion.stream)
+    if process not in orders:
+        raise Refused(
+            "motion_unreadable", f"no vote orders anything on {motion.stream}", clause="decisions",
+            remedy=f"move a command on a stream of {', '.join(sorted(orders))}",
+        )  # fmt: skip
+    for command in (motion.command, motion.otherwise):
+        try:
+            if command is not None:
+                orders[process].validate_json(canonical_json(command))
+        except ValidationError as error:
+            wrong = "; ".join(_told(problem) for problem in error.errors(include_url=False, include_input=False)[:NAMED_PROBLEMS])
+            raise Refused(
+                "motion_unreadable", f"{motion.stream} takes no such command: {wrong}", clause="decisions",
+                remedy=f"write the command as `consortium {process}` would give it, every field and no other",
+            ) from error  # fmt: skip
+
+
+def _told(problem: ErrorDetails) -> str:
+    """A problem with its place, in words that no release of a library changes; a name that somebody made up steers no terminal."""
+    place = ".".join(str(part) for part in problem["loc"][1:]) or "command"
+    what = problem["msg"].removeprefix("Value error, ") if problem["type"] == "value_error" else problem["type"].replace("_", " ")
+    return f"{ascii(place[:SHOWN])[1:-1]}: {what}"
+
+
 def _require_opening_near(opens_at: datetime | None, clause: str, context: Context) -> None:
     if opens_at is not None and not context.at <= opens_at <= context.at + OPENS_WITHIN:
         raise Refused(
@@ -321,8 +373,9 @@ def _withdraw(proposal: Announced, context: Context) -> Events:
 def _open(proposal: Announced, context: Context) -> Events:
     """Freezes the roll as of this position; while there is no active member the board is the roll, one vote each."""
     roll = _roll(proposal, context)
-    barred = _barred(proposal, context) & {entry.seat for entry in roll}
-    opened = VoteOpened(roll=roll, barred=barred, closes_at=context.at + timedelta(hours=proposal.rule.duration_hours))
+    opened = VoteOpened(
+        roll=roll, barred=_barred(proposal, roll, context), closes_at=context.at + timedelta(hours=proposal.rule.duration_hours)
+    )
     asked = [name for entry in roll for name in _names(entry)]
     notices = [
         owe(notify("vote-opened", tuple(asked[first : first + TOLD_AT_ONCE]), key=f"notice:opened:{first // TOLD_AT_ONCE + 1}",
@@ -347,14 +400,29 @@ def _weight(proposal: Announced, seat: Seat, context: Context) -> int:
     return voting.weight(proposal.rule.scheme, votes, sum(context.register.cleared.get(member, 0) for member in seat.members))
 
 
-def _barred(proposal: Announced, context: Context) -> frozenset[str]:
+def _barred(proposal: Announced, roll: Sequence[RollEntry], context: Context) -> frozenset[str]:
+    """The seats of whom the motion is about: of the members with all that are related to them, or the board members themselves."""
     motion = proposal.terms.motion
     if motion is None or not proposal.rule.subject_barred:
         return frozenset()
-    named = [motion.command.get(field) for field in ("member", "supplier", "payee")]
-    if process_of(motion.stream) == "member":
-        named.append(slug_of(motion.stream))
-    return frozenset(context.register.seat_of(name) for name in named if isinstance(name, str))
+    members, persons = _concerned(motion, context.register)
+    seats = {context.register.seat_of(member) for member in members}
+    return frozenset(entry.seat for entry in roll if entry.seat in (seats if entry.members else persons))
+
+
+def _concerned(motion: Motion, register: Register) -> tuple[frozenset[MemberId], frozenset[PersonId]]:
+    """Whom a motion is about: the member on whose stream it is, and the persons whom it names, with all that they speak for.
+
+    A run is its training lead's, whether the contract is in force, waits for its vote, or is the motion's own.
+    """
+    command, slug, process = motion.command, slug_of(motion.stream), process_of(motion.stream)
+    named = [command.get("person")]
+    if process == "run":
+        run, contract = register.runs.get(slug), command.get("contract")
+        named += [register.leads.get(slug), run and run.training_lead, contract.get("lead") if isinstance(contract, dict) else None]
+    persons = frozenset(person for person in named if isinstance(person, str))
+    represented = {member for person in persons if person in register.people for member in register.people[person].speaks_for}
+    return frozenset(represented | ({slug} if process == "member" else set())), persons
 
 
 # ---------------------------------------------------------------- voting
@@ -458,8 +526,7 @@ def _consequences(before: Open, event: BallotCast | ConflictDeclared, context: C
 def _close(state: Open, context: Context) -> Events:
     proposal, tally, motion = state.proposal, state.tally, state.proposal.terms.motion
     quorum = voting.has_quorum(proposal.rule, tally)
-    several = proposal.rule.method in {"ranked", "budget"}
-    passed = quorum and (several or voting.carries(proposal.rule, tally))
+    passed = quorum and (_chose(state) if proposal.rule.method in {"ranked", "budget"} else voting.carries(proposal.rule, tally))
     executes_at = context.at + timedelta(hours=proposal.rule.timelock_hours) if passed and motion else None
     closed = VoteClosed(
         outcome="passed" if passed else "rejected" if quorum else "lapsed",
@@ -484,6 +551,11 @@ def _result_notice(proposal: Announced, closed: VoteClosed) -> Any:
     return notify("vote-closed", (proposal.sponsor,), key="notice:closed", title=proposal.terms.title, outcome=closed.outcome)
 
 
+def _chose(state: Open) -> bool:
+    """Whether anybody whose vote weighs something named an option: where all abstain nothing is chosen."""
+    return any((ballot.ranking or ballot.approves) and state.roll[seat].weight for seat, ballot in state.ballots.items())
+
+
 def _order(state: Open) -> tuple[tuple[str, ...], ...]:
     ballots = [(ballot.ranking, state.roll[seat].weight) for seat, ballot in state.ballots.items() if ballot.ranking]
     return voting.schulze([option.id for option in state.proposal.terms.options], ballots)
@@ -505,16 +577,20 @@ def _otherwise(proposal: Announced, context: Context) -> Events:
     motion = proposal.terms.motion
     if motion is None or motion.otherwise is None:
         return ()
-    granted = MandateGranted(proposal=context.stream, digest=digest_of(motion.stream, motion.otherwise))
-    return (granted, owe(tell(motion.stream, motion.otherwise, key="tell:otherwise")))
+    return (_mandate(proposal, motion.stream, motion.otherwise, context), owe(tell(motion.stream, motion.otherwise, key="tell:otherwise")))
 
 
 def _executed(proposal: Announced, context: Context) -> Events:
     """Orders the motion. Its mandate is granted only now, so that nobody can use it before the timelock is over."""
     motion = proposal.terms.motion
     assert motion is not None
-    granted = MandateGranted(proposal=context.stream, digest=digest_of(motion.stream, motion.command))
+    granted = _mandate(proposal, motion.stream, motion.command, context)
     return (ProposalExecuted(), granted, owe(tell(motion.stream, motion.command, key="tell:motion")))
+
+
+def _mandate(proposal: Announced, stream: str, command: Mapping[str, Any], context: Context) -> MandateGranted:
+    until = context.at + timedelta(days=proposal.rule.mandate_days)
+    return MandateGranted(proposal=context.stream, digest=digest_of(stream, command), until=until)
 
 
 # ---------------------------------------------------------------- evolve
@@ -669,13 +745,23 @@ def _outcome(result: VoteClosed, phase: str) -> str:
     return f"{phase}: {chosen}" if chosen else phase
 
 
-PROPOSAL: Process[ProposalCommand, ProposalEvent, ProposalState] = Process(
-    name="proposal",
-    initial=Unproposed(),
-    decide=decide,
-    evolve=evolve,
-    agenda=agenda,
-    describe=describe,
-    commands=TypeAdapter(Annotated[ProposalCommand, Field(discriminator="kind")]),
-    events=TypeAdapter(tuple[Annotated[ProposalEvent | Common, Field(discriminator="kind")], ...]),
-)
+def proposals(processes: Iterable[Process[Any, Any, Any]]) -> Process[ProposalCommand, ProposalEvent, ProposalState]:
+    """The process of proposals whose motions order commands of these processes."""
+    orders = {process.name: process.commands for process in processes}
+
+    def decide_readable(state: ProposalState, command: ProposalCommand, context: Context) -> Events:
+        events = decide(state, command, context)
+        if isinstance(command, Propose | AmendProposal) and command.motion is not None:
+            _require_readable(command.motion, orders)
+        return events
+
+    return Process(
+        name="proposal",
+        initial=Unproposed(),
+        decide=decide_readable,
+        evolve=evolve,
+        agenda=agenda,
+        describe=describe,
+        commands=TypeAdapter(Annotated[ProposalCommand, Field(discriminator="kind")]),
+        events=TypeAdapter(tuple[Annotated[ProposalEvent | Common, Field(discriminator="kind")], ...]),
+    )

@@ -6,11 +6,11 @@ register as of its own position, so a re-execution at that position decides the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Final, Literal, cast, get_args
+from typing import Annotated, Final, Literal, TypeVar, cast, get_args
 
 from pydantic import Field
 
@@ -35,7 +35,9 @@ from domain.money import Minor
 
 
 class Capacity(StrEnum):
-    """How a person speaks for a member: an alternate acts while no representative is seated or in his stead."""
+    """How a person speaks for a member: an alternate votes, pledges and judges in a representative's stead, and resigns for
+    himself; who speaks for the member, who owns it, its tier and its leaving are a representative's alone.
+    """
 
     REPRESENTATIVE = "representative"
     ALTERNATE = "alternate"
@@ -63,11 +65,17 @@ CreditorReference = Annotated[str, Field(pattern=r"^RF[0-9]{2}[A-Z0-9]{1,21}$")]
 """A structured creditor reference (ISO 11649), without spaces; its check digits are right."""
 
 
+LegalEntity = Annotated[str, Field(pattern=r"^[A-Z0-9]{20}$")]
+"""A Legal Entity Identifier as it is kept: its check digits were proved when it was given."""
+
+
 class Holding(Message):
     """Who holds how much of a company. The holder is any company's handle, a member's or not."""
 
     holder: Slug
     fraction: BasisPoints
+    lei: LegalEntity | None = None
+    """The holder's Legal Entity Identifier: only that entity may apply under the holder's handle."""
 
 
 # ---------------------------------------------------------------- the facts
@@ -130,6 +138,8 @@ class RepresentativeUnseated(Event):
     member: MemberId
     person: PersonId
     at: Instant
+    vacated_by: PersonId | None = None
+    """Who thereby left the member without a representative; nobody while one remains."""
 
 
 class MemberActivated(Event):
@@ -164,6 +174,8 @@ class MemberDeparting(Event):
     kind: Literal["member_departing"] = "member_departing"
     member: MemberId
     leaves_at: Instant
+    keeps_access: bool = False
+    """Whether the early access that it has a right to lasts until the end: so it does for one who leaves by himself."""
 
 
 class MemberDeparted(Event):
@@ -202,18 +214,26 @@ class ContributionReturned(Event):
 
 
 class LegalEntityNamed(Event):
-    """A legal entity applies as this member; no other application may name it."""
+    """A legal entity applies as this member; no other application may name it while this one or the membership lasts."""
 
     kind: Literal["legal_entity_named"] = "legal_entity_named"
     member: MemberId
-    lei: Annotated[str, Field(pattern=r"^[A-Z0-9]{20}$")]
+    lei: LegalEntity
 
 
 class LegalEntityReleased(Event):
-    """An application came to nothing; the legal entity may apply again, as another member."""
+    """An application came to nothing or a membership ended; the legal entity may apply again, as another member."""
 
     kind: Literal["legal_entity_released"] = "legal_entity_released"
-    lei: Annotated[str, Field(pattern=r"^[A-Z0-9]{20}$")]
+    lei: LegalEntity
+
+
+class TierReserved(Event):
+    """A seat of a tier is kept for one who was admitted to it or asked to change to it, in place of any kept for him before."""
+
+    kind: Literal["tier_reserved"] = "tier_reserved"
+    member: MemberId
+    tier: Slug
 
 
 class TierChanged(Event):
@@ -229,6 +249,14 @@ class BankReferenceUsed(Event):
 
     kind: Literal["bank_reference_used"] = "bank_reference_used"
     reference: BankReference
+    source: str
+
+
+class EvidenceUsed(Event):
+    """What this evidence shows was accepted as a contribution; it counts nowhere else."""
+
+    kind: Literal["evidence_used"] = "evidence_used"
+    evidence: Digest
     source: str
 
 
@@ -265,12 +293,22 @@ class MandateGranted(Event):
     kind: Literal["mandate_granted"] = "mandate_granted"
     proposal: str
     digest: Digest
+    until: Instant | None = None
+    """From when on it authorises nothing; one of a charter that named no time has no end."""
 
 
 class MandateExercised(Event):
     """The authorised command took effect; the mandate is spent."""
 
     kind: Literal["mandate_exercised"] = "mandate_exercised"
+    proposal: str
+    digest: Digest
+
+
+class MandateWithdrawn(Event):
+    """The order was given up, and with it what authorised it."""
+
+    kind: Literal["mandate_withdrawn"] = "mandate_withdrawn"
     proposal: str
     digest: Digest
 
@@ -297,6 +335,14 @@ class RunReported(Event):
     contract: Digest
     checkpoints_retained: bool
     training_lead: PersonId
+
+
+class LeadNamed(Event):
+    """The contract of a run that waits for its vote names this person as responsible."""
+
+    kind: Literal["lead_named"] = "lead_named"
+    run: Slug
+    lead: PersonId
 
 
 class PaymentExpected(Event):
@@ -328,8 +374,9 @@ class ReleaseStaged(Event):
 Fact = (
     CharterAdopted | OfficeGranted | OfficeRevoked | KeyEnrolled | KeyRevoked | RepresentativeSeated | RepresentativeUnseated
     | MemberActivated | MemberSuspended | MemberReinstated | MemberDeparting | MemberDeparted | OwnershipDeclared
-    | LegalEntityReleased | LegalEntityNamed | TierChanged | BankReferenceUsed | ContributionCleared | ContributionReturned | CommitmentBound | DebtStated | MandateGranted | MandateExercised | VoteDecided
-    | RunReported | PaymentExpected | ReleaseStaged | LeasesHeld
+    | LegalEntityReleased | LegalEntityNamed | TierReserved | TierChanged | BankReferenceUsed | ContributionCleared | ContributionReturned
+    | CommitmentBound | DebtStated | MandateGranted | MandateExercised | MandateWithdrawn | VoteDecided
+    | RunReported | PaymentExpected | ReleaseStaged | LeasesHeld | LeadNamed | EvidenceUsed
 )  # fmt: skip
 """Everything the register keeps."""
 
@@ -359,6 +406,8 @@ class Member:
     causes: frozenset[str] = frozenset()
     """Why it is suspended; it is reinstated when the membership process says so."""
     leaves_at: datetime | None = None
+    keeps_access: bool = False
+    """Whether a leaving member's early access lasts until the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -430,6 +479,8 @@ class Register:
     """Of the charter in force; 0 before the founding."""
     charters: Map[int, Charter] = mapping()
     people: Map[PersonId, Person] = mapping()
+    keyholders: Map[str, PersonId] = mapping()
+    """For whom each key speaks."""
     members: Map[MemberId, Member] = mapping()
     terms: Map[MemberId, tuple[Term, ...]] = mapping()
     holdings: Map[MemberId, tuple[Holding, ...]] = mapping()
@@ -447,12 +498,18 @@ class Register:
     """How many leases of early access each member has, by the release's stream."""
     entities: Map[str, MemberId] = mapping()
     """Who applied under each Legal Entity Identifier."""
+    reserved: Map[MemberId, Slug] = mapping()
+    """The tier in which a seat is kept for an admitted applicant, or for a member that changes to it."""
     references: Map[str, str] = mapping()
     """The stream that used each bank reference."""
-    mandates: Map[Digest, str] = mapping()
-    """The proposal that authorises the command with this digest."""
+    evidence: Map[Digest, str] = mapping()
+    """The stream in which each evidence of a contribution counts."""
+    mandates: Map[Digest, tuple[MandateGranted, ...]] = mapping()
+    """What authorises the command with this digest: each mandate for one time."""
     votes: Map[str, Vote] = mapping()
     runs: Map[Slug, Run] = mapping()
+    leads: Map[Slug, PersonId] = mapping()
+    """Whom the last contract proposed for each run names as responsible, approved or not."""
     releases: Map[Slug, Release] = mapping()
     """What was staged at least once, and where each stands."""
     expected: Map[str, Expected] = mapping()
@@ -478,10 +535,30 @@ class Register:
         """Who holds an office now, in order."""
         return tuple(sorted(person for person, known in self.people.items() if office in known.offices))
 
+    def require_free(self, public_key: str, person: PersonId) -> None:
+        """Refuses a key that speaks for somebody else: a signature must tell who gave it."""
+        if self.keyholders.get(public_key, person) != person:
+            raise Refused(
+                "key_taken",
+                "this key speaks for another person",
+                remedy="make a key of one's own (`ssh-keygen -t ed25519`)",
+                clause="roles",
+            )
+
     def speaks_for(self, person: PersonId, member: MemberId) -> bool:
         """Whether the person is a representative of the member, or an alternate."""
         known = self.people.get(person)
         return known is not None and member in known.speaks_for
+
+    def represents(self, person: PersonId, member: MemberId) -> bool:
+        """Whether the person is a representative of the member, and no mere alternate."""
+        known = self.people.get(person)
+        return known is not None and known.speaks_for.get(member) is Capacity.REPRESENTATIVE
+
+    def keys_left(self, person: PersonId, member: MemberId) -> tuple[str, ...]:
+        """The keys, in order, of a person who has no role left once he does not speak for this member; none while he has one."""
+        known = self.people.get(person, Person())
+        return () if known.offices or any(other != member for other in known.speaks_for) else tuple(sorted(known.keys))
 
     def representatives(self, member: MemberId, as_of: datetime) -> tuple[Term, ...]:
         """Who spoke for a member at an instant, representatives first."""
@@ -489,8 +566,12 @@ class Register:
         return tuple(sorted(held, key=lambda term: (term.capacity != Capacity.REPRESENTATIVE, term.person)))
 
     def seat_of(self, member: MemberId) -> Slug:
-        """The seat of a member: shared by all that one company controls."""
-        return self.groups.get(member, member)
+        """The seat of a member: shared by all that one company controls. Of an applicant: the one it would share, by its own word."""
+        seat = self.groups.get(member)
+        if seat is not None or self.belongs(member):
+            return seat or member
+        held = _shares(self.holdings.get(member, ()), lambda holder: self.groups.get(holder, holder))
+        return next((holder for holder, fraction in sorted(held.items()) if fraction > self.charter.membership.control), member)
 
     def related(self, member: MemberId) -> tuple[Slug, ...]:
         """The companies that share a seat with this one, itself included, in order."""
@@ -509,6 +590,28 @@ class Register:
         """Whether the member has all its rights now."""
         known = self.members.get(member)
         return known is not None and known.standing is Standing.ACTIVE
+
+    def belongs(self, member: MemberId) -> bool:
+        """Whether the membership has begun and not ended, suspended or not: only then is what it declares binding on others."""
+        known = self.members.get(member)
+        return known is not None and known.standing is not Standing.GONE
+
+    def reads_early(self, member: MemberId) -> bool:
+        """Whether the member has a right to early access: an active one, and one who leaves by himself in good standing, to the end."""
+        known = self.members.get(member)
+        return known is not None and (
+            known.standing is Standing.ACTIVE or (known.standing is Standing.LEAVING and known.keeps_access and not known.causes)
+        )
+
+    def tiers(self) -> Mapping[Slug, frozenset[MemberId]]:
+        """Who has a seat in each tier, or has one kept for it; tiers without any are left out."""
+        seated: dict[Slug, set[MemberId]] = {}
+        for member in self.members.values():
+            if member.standing is not Standing.GONE:
+                seated.setdefault(member.tier, set()).add(member.id)
+        for reserving, tier in self.reserved.items():
+            seated.setdefault(tier, set()).add(reserving)
+        return {tier: frozenset(members) for tier, members in seated.items()}
 
 
 # ---------------------------------------------------------------- the fold
@@ -530,11 +633,16 @@ def evolve(register: Register, fact: Fact) -> Register:
         case LegalEntityNamed(member=member, lei=lei):
             return replace(register, entities=register.entities.set(lei, member))
         case LegalEntityReleased(lei=lei):
-            return replace(register, entities=register.entities.delete(lei))
+            return _released(register, lei)
+        case TierReserved(member=member, tier=tier):
+            return replace(register, reserved=register.reserved.set(member, tier))
         case TierChanged(member=member, tier=tier):
+            register = replace(register, reserved=_without(register.reserved, member))
             return _member(register, replace(register.members[member], tier=tier))
         case BankReferenceUsed(reference=reference, source=source):
             return replace(register, references=register.references.set(reference, source))
+        case EvidenceUsed(evidence=evidence, source=source):
+            return replace(register, evidence=register.evidence.set(evidence, source))
         case CharterAdopted(version=version, charter=charter):
             return _regrouped(replace(register, version=version, charters=register.charters.set(version, charter)))
         case OfficeGranted(person=person, office=office):
@@ -545,38 +653,47 @@ def evolve(register: Register, fact: Fact) -> Register:
             return _person(register, person, replace(known, offices=known.offices - {office}))
         case KeyEnrolled(person=person, public_key=key):
             known = register.people.get(person, Person())
+            register = replace(register, keyholders=register.keyholders.set(key, person))
             return _person(register, person, replace(known, keys=known.keys | {key}))
         case KeyRevoked(person=person, public_key=key):
             known = register.people.get(person, Person())
+            if register.keyholders.get(key) == person:
+                register = replace(register, keyholders=register.keyholders.delete(key))
             return _person(register, person, replace(known, keys=known.keys - {key}))
         case RepresentativeSeated():
             return _seated(register, fact)
         case RepresentativeUnseated():
             return _unseated(register, fact)
         case MemberActivated(member=member, name=name, tier=tier, country=country, at=at):
-            return _member(register, Member(member, name, tier, country, at, Standing.ACTIVE))
+            register = replace(register, reserved=_without(register.reserved, member))
+            return _related(_member(register, Member(member, name, tier, country, at, Standing.ACTIVE)), member)
         case MemberSuspended(member=member, cause=cause):
             known_member = register.members[member]
             standing = Standing.LEAVING if known_member.standing is Standing.LEAVING else Standing.SUSPENDED
             return _member(register, replace(known_member, standing=standing, causes=known_member.causes | {cause}))
         case MemberReinstated(member=member):
-            return _member(register, replace(register.members[member], standing=Standing.ACTIVE, causes=frozenset()))
-        case MemberDeparting(member=member, leaves_at=leaves_at):
-            return _member(register, replace(register.members[member], standing=Standing.LEAVING, leaves_at=leaves_at))
+            known_member = register.members[member]
+            standing = Standing.LEAVING if known_member.standing is Standing.LEAVING else Standing.ACTIVE
+            return _member(register, replace(known_member, standing=standing, causes=frozenset()))
+        case MemberDeparting(member=member, leaves_at=leaves_at, keeps_access=keeps_access):
+            known_member = register.members[member]
+            return _member(register, replace(known_member, standing=Standing.LEAVING, leaves_at=leaves_at, keeps_access=keeps_access))
         case MemberDeparted(member=member):
-            return _member(register, replace(register.members[member], standing=Standing.GONE))
+            return _related(_member(register, replace(register.members[member], standing=Standing.GONE)), member)
         case OwnershipDeclared(member=member, holdings=holdings):
             if not holdings and member not in register.holdings:
                 return register
-            return _regrouped(replace(register, holdings=register.holdings.set(member, holdings)))
-        case MandateGranted(proposal=proposal, digest=digest):
-            return replace(register, mandates=register.mandates.set(digest, proposal))
-        case MandateExercised(digest=digest):
-            return replace(register, mandates=register.mandates.delete(digest))
+            return _related(replace(register, holdings=register.holdings.set(member, holdings)), member)
+        case MandateGranted(digest=digest):
+            return replace(register, mandates=register.mandates.set(digest, (*register.mandates.get(digest, ()), fact)))
+        case MandateExercised(proposal=proposal, digest=digest) | MandateWithdrawn(proposal=proposal, digest=digest):
+            return _spent(register, proposal, digest)
         case VoteDecided(proposal=proposal, concerns=concerns, passed=passed, yes=yes, no=no, effective_at=effective_at):
             return replace(register, votes=register.votes.set(proposal, Vote(concerns, passed, yes, no, effective_at)))
         case RunReported(run=run, phase=phase, contract=contract, checkpoints_retained=retained, training_lead=lead):
             return replace(register, runs=register.runs.set(run, Run(phase, contract, retained, lead)))
+        case LeadNamed(run=run, lead=lead):
+            return replace(register, leads=register.leads.set(run, lead))
         case PaymentExpected(reference=reference, stream=stream, member=member):
             return replace(register, expected=register.expected.set(reference, Expected(stream, member)))
         case ReleaseStaged():
@@ -628,13 +745,53 @@ def _unseated(register: Register, fact: RepresentativeUnseated) -> Register:
     return _person(register, fact.person, replace(known, speaks_for=known.speaks_for.delete(fact.member)))
 
 
+def _spent(register: Register, proposal: str, digest: Digest) -> Register:
+    granted = register.mandates.get(digest, ())
+    left = tuple(mandate for mandate in granted if mandate.proposal != proposal)
+    if left:
+        return replace(register, mandates=register.mandates.set(digest, left))
+    return replace(register, mandates=register.mandates.delete(digest)) if granted else register
+
+
 def _ended(terms: Iterable[Term], person: PersonId, at: datetime) -> tuple[Term, ...]:
     return tuple(replace(term, until=at) if term.person == person and term.until is None else term for term in terms)
 
 
+V = TypeVar("V")
+
+
+def _without(items: Map[str, V], key: str) -> Map[str, V]:
+    return items.delete(key) if key in items else items
+
+
+def _released(register: Register, lei: str) -> Register:
+    member = register.entities[lei]
+    register = replace(register, entities=register.entities.delete(lei), reserved=_without(register.reserved, member))
+    if member not in register.holdings:
+        return register
+    return _regrouped(replace(register, holdings=register.holdings.delete(member)))
+
+
+def _shares(holdings: Iterable[Holding], seat: Callable[[str], str]) -> Mapping[str, int]:
+    """How much each seat holds, in sum."""
+    held: dict[str, int] = {}
+    for holding in holdings:
+        held[seat(holding.holder)] = held.get(seat(holding.holder), 0) + holding.fraction
+    return held
+
+
+def _related(register: Register, member: MemberId) -> Register:
+    """The register after a change of who a member is related to; one that declared nothing is related by others' word only."""
+    return _regrouped(register) if member in register.holdings else register
+
+
 def _regrouped(register: Register) -> Register:
-    """Companies are related when more than the charter's fraction of one is held by the other's group, in sum."""
+    """Companies are related when more than the charter's fraction of one is held by the other's group, in sum.
+
+    By the word of members only: nobody outside can bind two members to each other.
+    """
     control = register.charter.membership.control
+    declared = [(company, holdings) for company, holdings in register.holdings.items() if register.belongs(company)]
     parent: dict[str, str] = {}
 
     def root(company: str) -> str:
@@ -645,11 +802,8 @@ def _regrouped(register: Register) -> Register:
     merged = True
     while merged:
         merged = False
-        for company, holdings in register.holdings.items():
-            held: dict[str, int] = {}
-            for holding in holdings:
-                held[root(holding.holder)] = held.get(root(holding.holder), 0) + holding.fraction
-            for holder, fraction in held.items():
+        for company, holdings in declared:
+            for holder, fraction in _shares(holdings, root).items():
                 if fraction > control and root(holder) != root(company):
                     parent[root(company)] = root(holder)
                     merged = True

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from domain.charter import Charter, ReleaseTerms, StageTerms
 from domain.process import Context
 from domain.register import Register
-from domain.release_messages import STAGES, LicenceChanged, OpennessClass, Stage, Verdict
+from domain.release_messages import STAGES, ComponentChanged, LicenceChanged, OpennessClass, Stage, Terms, Verdict
 from domain.release_state import Edition, Finding, Release, Signed, Staged, Verifying
 
 ROMAN = {0: "none", 1: "I", 2: "II", 3: "III"}
@@ -67,7 +67,12 @@ def earliest(release: Release, place: Signed, rules: ReleaseTerms) -> datetime |
 
 def wanted_evaluations(release: Release, rules: ReleaseTerms) -> tuple[str, ...]:
     """The evaluations that must be passed, in order."""
-    return tuple(sorted(rules.evaluations.union(release.terms.evaluations)))
+    return tuple(sorted(wanted_by(release.terms, rules)))
+
+
+def wanted_by(terms: Terms, rules: ReleaseTerms) -> frozenset[str]:
+    """The evaluations that charter and terms ask for."""
+    return rules.evaluations.union(terms.evaluations, (each.evaluation for each in terms.thresholds))
 
 
 def open_findings(release: Release, manifest: str) -> tuple[str, ...]:
@@ -117,22 +122,34 @@ def reaches(openness_class: int, wanted: int) -> bool:
     return wanted == 0 or 0 < openness_class <= wanted
 
 
+def openness_of(edition: Edition) -> OpennessClass:
+    """The class that was computed last; none for what was never classified."""
+    return 0 if edition.openness is None else edition.openness.openness_class
+
+
 def left_by_the_run(computed: OpennessClass, release: Release, context: Context) -> OpennessClass:
     """The class that remains when the run lost checkpoints that its contract retains: never class I."""
     run = context.register.runs.get(release.terms.run)
     return 2 if computed == 1 and (run is None or not run.checkpoints_retained) else computed
 
 
-def licence_changes(before: Sequence[Verdict], after: Sequence[Verdict]) -> tuple[LicenceChanged, ...]:
-    """The components whose licence, or its text, is not what it was."""
-    now = {verdict.component: verdict for verdict in after}
-    changes: list[LicenceChanged] = []
-    for was in before:
-        found = now.get(was.component)
-        if found is None or _licence(found) != _licence(was):
-            told = "not named" if found is None else _told(found)
-            changes.append(LicenceChanged(component=was.component, was=_told(was), became=told))
-    return tuple(changes)
+def changes(edition: Edition, after: Sequence[Verdict]) -> tuple[LicenceChanged | ComponentChanged, ...]:
+    """The components that are there under another licence than was reviewed, or with other content; what is missing has not changed.
+
+    Nothing when nobody has agreed to these files yet.
+    """
+    if not edition.reviewed:
+        return ()
+    found: list[LicenceChanged | ComponentChanged] = []
+    for now in after:
+        was = edition.known.get(now.component)
+        if was is None or now.standing == "missing":
+            continue
+        if _licence(now) != _licence(was):
+            found.append(LicenceChanged(component=was.component, was=_told(was), became=_told(now)))
+        elif was.sha256 is not None and now.sha256 is not None and was.sha256 != now.sha256:
+            found.append(ComponentChanged(component=was.component, was=was.sha256, became=now.sha256))
+    return tuple(found)
 
 
 def _licence(verdict: Verdict) -> tuple[str, str | None]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from domain.charter import Office, ReleaseTerms
-from domain.kernel import SERVICE, MemberId, Refused, Step, slug_of
+from domain.kernel import SERVICE, MemberId, PersonId, Refused, Step, mapping, slug_of
 from domain.process import Context, StepOwed, owe
 from domain.register import LeasesHeld
 from domain.release_gates import rules_of
@@ -21,6 +22,7 @@ from domain.release_messages import (
     GrantLease,
     LeaseEnded,
     LeaseGranted,
+    LeaseNarrowed,
     LeaseOpened,
     LeasesMinded,
     LeaseSuspended,
@@ -163,7 +165,24 @@ def _tended(state: Known, name: str, lease: Lease, context: Context) -> Iterator
     elif lease.open and _suspends(state):
         yield LeaseSuspended(lease=name, cause="held" if isinstance(state, Held) else "amended", at=context.at)
         yield from _closed(lease, context)
-    elif lease.starts_at <= context.at:
+    else:
+        persons = _entitled(lease, context)
+        if persons != lease.persons:
+            yield LeaseNarrowed(lease=name, persons=persons, at=context.at)
+            yield from _closed(lease, context)
+            lease = replace(lease, persons=persons, open=mapping())
+        yield from _opened(state, name, lease, context)
+
+
+def _entitled(lease: Lease, context: Context) -> tuple[PersonId, ...]:
+    """Who has the lease still: whoever was let in because he speaks for the member loses it with his seat."""
+    if lease.basis == "named":
+        return lease.persons
+    return tuple(person for person in lease.persons if context.register.speaks_for(person, lease.member))
+
+
+def _opened(state: Known, name: str, lease: Lease, context: Context) -> Iterator[ReleaseEvent | StepOwed]:
+    if lease.starts_at <= context.at:
         for number, publisher in enumerate(opening_at(state, lease), lease.openings + 1):
             opening = f"{name}-{number}"
             yield LeaseOpened(lease=name, publisher=publisher, opening=opening, at=context.at)
@@ -189,7 +208,7 @@ def _cause(state: Known, lease: Lease, context: Context) -> Cause | None:
             return "withdrawn"
     if not register.active(lease.member):
         return "member"
-    if lease.basis == "speaks-for" and not all(register.speaks_for(person, lease.member) for person in lease.persons):
+    if not _entitled(lease, context):
         return "seat"
     return None
 

@@ -16,10 +16,23 @@ from pydantic import AfterValidator, Field, model_validator
 from domain.charter import Office
 from domain.kernel import Command, Digest, Event, Instant, MemberId, Message, Name, Outcome, PersonId, Prose, Slug
 from domain.register import LeasesHeld, ReleaseStaged
+from domain.training_messages import EvaluationRead, EvaluationRefused, Millionths, TaskName
 
 MOST_COMPONENTS: Final = 40
 MOST_PERSONS: Final = 100
 MOST_PUBLISHERS: Final = 5
+
+FRAMEWORK: Final = frozenset(
+    (
+        "Model architecture", "Data preprocessing code", "Training code", "Inference code", "Evaluation code",
+        "Supporting libraries and tools", "Model parameters (Final)", "Model parameters (Intermediate)", "Datasets", "Evaluation data",
+        "Model metadata", "Sample model outputs", "Model card", "Data card", "Technical report", "Research paper", "Evaluation results",
+    )
+)  # fmt: skip
+"""The components of the Model Openness Framework, by its names for them."""
+
+PUBLISHERS: Final = frozenset(("directory", "s3", "hub"))
+"""The publishers that a worker can have, by the names that it knows them under."""
 
 _PLAIN_PATH: Final = re.compile(r"[^\x00-\x1f\\]+")
 
@@ -104,6 +117,28 @@ class LicenceTerms(Message):
     document: Licence | None = None
     place: Place | None = None
     """Where the text of the distribution's licence is."""
+    code_place: Place | None = None
+    data_place: Place | None = None
+    document_place: Place | None = None
+    """Where the texts of the kinds' licences are."""
+
+    def of(self, kind: Literal["code", "data", "document"]) -> str | None:
+        """The licence of components of this kind, where they have one as a group."""
+        return {"code": self.code, "data": self.data, "document": self.document}[kind]
+
+    def place_of(self, kind: Literal["code", "data", "document"]) -> str | None:
+        """Where the text of that licence is."""
+        return {"code": self.code_place, "data": self.data_place, "document": self.document_place}[kind]
+
+
+class Threshold(Message):
+    """What a score of an evaluation must reach, named before it is read."""
+
+    evaluation: Slug
+    task: TaskName
+    metric: TaskName
+    """As the harness writes it, for example `acc,none`."""
+    at_least: Millionths
 
 
 class CardText(Message):
@@ -132,6 +167,8 @@ class Terms(Message):
     components: Annotated[tuple[Component, ...], Field(min_length=1, max_length=MOST_COMPONENTS)]
     evaluations: Annotated[tuple[Slug, ...], Field(max_length=30)] = ()
     """The evaluations that must have been passed, besides those of the charter."""
+    thresholds: Annotated[tuple[Threshold, ...], Field(max_length=60)] = ()
+    """What each of them, and of the charter's, is judged by."""
     publishers: Annotated[tuple[Slug, ...], Field(min_length=1, max_length=MOST_PUBLISHERS)] = ("directory",)
     """By the names that the workers know them under."""
     supersedes: Slug | None = None
@@ -197,7 +234,8 @@ class ManifestSigned(Outcome):
 class ClassifyOpenness(Message):
     """The data of a step `classify_openness`: fetch and hash each component, judge its licence by the framework's data.
 
-    What cannot be fetched is judged missing, with the reason: it does not fail the step.
+    It brings back `openness_classified`; `artifacts_refused` for a file that is not as it was signed; `classification_failed` for
+    what else is in the way. What is not there, as its server says, is judged missing; a server that cannot be asked is a fault.
     """
 
     release: Slug
@@ -254,6 +292,14 @@ class VerifyArtifacts(Message):
     manifest: Digest
     signature: Digest
     key: Digest
+
+
+class ClassificationFailed(Outcome):
+    """The components could not be classified, though the files are as they were signed; the reason says what was in the way."""
+
+    kind: Literal["classification_failed"] = "classification_failed"
+    check: Number
+    reason: Shown
 
 
 class ArtifactsVerified(Outcome):
@@ -325,7 +371,8 @@ class WriteDocuments(Message):
     openness_class: OpennessClass
     verdicts: tuple[Verdict, ...]
     reasons: tuple[Shown, ...]
-    report: Digest
+    report: Digest | None
+    """Of the classification; nothing when the embargo's end published it unclassified."""
     evaluations: tuple[Evaluated, ...]
     """Those that these files passed."""
     approvals: tuple[Approved, ...]
@@ -508,15 +555,16 @@ class SupersedeRelease(Command):
 
 
 class RecordEvaluation(Command):
-    """Say how an evaluation of exactly these files came out. By an evaluation reviewer who did not lead the run."""
+    """Name the harness's own output of an evaluation of exactly these files: it is read, and judged by the release's thresholds.
+
+    By an evaluation reviewer who did not lead the run.
+    """
 
     kind: Literal["record_evaluation"] = "record_evaluation"
     evaluation: Slug
     manifest: Digest
-    evidence: Digest
-    """SHA-256 of the harness's own output."""
-    results: Annotated[tuple[Result, ...], Field(max_length=30)] = ()
-    passed: bool
+    file: InnerPath
+    """Under the workers' folder of runs."""
     note: Prose = ""
 
 
@@ -638,14 +686,15 @@ class MindLeases(Command):
 
 
 ReleaseOutcome = (
-    ManifestBuilt | ManifestSigned | OpennessClassified | ArtifactsVerified | ArtifactsRefused | DocumentsWritten | Published | Withdrawn
-    | AccessOpened | AccessClosed
+    ManifestBuilt | ManifestSigned | OpennessClassified | ClassificationFailed | ArtifactsVerified | ArtifactsRefused | DocumentsWritten
+    | Published | Withdrawn | AccessOpened | AccessClosed | EvaluationRead | EvaluationRefused
 )  # fmt: skip
 ReleaseCommand = (
     ProposeRelease | AmendRelease | MoveEmbargo | AdvanceRelease | LowerClaim | PublishByItself | PublishAgain | AbandonRelease
     | RecallRelease | SupersedeRelease | RecordEvaluation | OpenFinding | CloseFinding | ReviewLicence | ApproveStage | WithdrawApproval
     | HoldRelease | ExtendHold | LiftHold | EndHold | GrantLease | RevokeLease | EndLeases | MindLeases | ManifestBuilt | ManifestSigned
-    | OpennessClassified | ArtifactsVerified | ArtifactsRefused | DocumentsWritten | Published | Withdrawn | AccessOpened | AccessClosed
+    | OpennessClassified | ClassificationFailed | ArtifactsVerified | ArtifactsRefused | DocumentsWritten | Published | Withdrawn | AccessOpened | AccessClosed
+    | EvaluationRead | EvaluationRefused
 )  # fmt: skip
 
 # ---------------------------------------------------------------- events
@@ -678,6 +727,16 @@ class ReleaseAmended(Event):
     terms: Terms
     by: PersonId
     edition: Number
+    voted: bool = False
+    """Whether a passed proposal ordered it."""
+
+
+class EditionRestored(Event):
+    """The embargo ended before the files of an amendment were signed: the edition that was signed last is released after all."""
+
+    kind: Literal["edition_restored"] = "edition_restored"
+    edition: Number
+    manifest: Digest
 
 
 class ManifestListed(Event):
@@ -732,12 +791,23 @@ class LicenceChanged(Event):
     became: Shown
 
 
+class ComponentChanged(Event):
+    """A component that lies elsewhere is not the one that was reviewed: review and approvals are asked for again."""
+
+    kind: Literal["component_changed"] = "component_changed"
+    component: Name
+    was: Digest
+    became: Digest
+
+
 class StageRefused(Event):
     """A stage was not entered."""
 
     kind: Literal["stage_refused"] = "stage_refused"
     to: Stage
-    rule: Literal["artifacts_refused", "licence_changed", "claim_not_reached", "gates_missing", "too_early"]
+    rule: Literal[
+        "artifacts_refused", "licence_changed", "component_changed", "not_classified", "claim_not_reached", "gates_missing", "too_early"
+    ]
     subject: Shown
     """The file, component or gates."""
     reason: Shown
@@ -804,8 +874,30 @@ class EditionPublished(Event):
     where: str
 
 
+class EvaluationNamed(Event):
+    """A results file of an evaluation of these files is to be read."""
+
+    kind: Literal["evaluation_named"] = "evaluation_named"
+    evaluation: Slug
+    manifest: Digest
+    file: str
+    reading: Number
+    """Counts the readings of a release."""
+    by: PersonId
+    note: Prose = ""
+
+
+class EvaluationUnread(Event):
+    """The results file proves nothing: a partial run, another task, or no results file."""
+
+    kind: Literal["evaluation_unread"] = "evaluation_unread"
+    evaluation: Slug
+    reading: Number
+    reason: Prose
+
+
 class EvaluationRecorded(Event):
-    """How an evaluation of these files came out."""
+    """How an evaluation of these files came out, as the harness wrote it."""
 
     kind: Literal["evaluation_recorded"] = "evaluation_recorded"
     evaluation: Slug
@@ -815,6 +907,9 @@ class EvaluationRecorded(Event):
     passed: bool
     by: PersonId
     note: Prose = ""
+    harness: str = ""
+    model: str = ""
+    """The model that was evaluated, as the harness names it."""
 
 
 class FindingOpened(Event):
@@ -902,6 +997,7 @@ class HoldEnded(Event):
     by: PersonId
     reason: Prose = ""
     seconds_left: Count
+    at: Instant | None = None
 
 
 class LeaseGranted(Event):
@@ -936,6 +1032,16 @@ class LeaseSuspended(Event):
     kind: Literal["lease_suspended"] = "lease_suspended"
     lease: Slug
     cause: Literal["held", "amended"]
+    at: Instant
+
+
+class LeaseNarrowed(Event):
+    """Persons of the lease lost their seats: it goes on for the others."""
+
+    kind: Literal["lease_narrowed"] = "lease_narrowed"
+    lease: Slug
+    persons: tuple[PersonId, ...]
+    """Who still has it."""
     at: Instant
 
 
@@ -1015,10 +1121,11 @@ class EditionWithdrawn(Event):
 
 
 ReleaseEvent = (
-    ReleaseProposed | ReleaseAmended | ManifestListed | ManifestSealed | CheckBegan | OpennessJudged | LicenceChanged | StageRefused
-    | StageEntered | EmbargoMoved | EmbargoEnded | ClaimLowered | DocumentsKept | PublishingRenewed | EditionPublished | EvaluationRecorded
+    ReleaseProposed | ReleaseAmended | EditionRestored | ManifestListed | ManifestSealed | CheckBegan | OpennessJudged | LicenceChanged | ComponentChanged | StageRefused
+    | StageEntered | EmbargoMoved | EmbargoEnded | ClaimLowered | DocumentsKept | PublishingRenewed | EditionPublished | EvaluationNamed | EvaluationUnread
+    | EvaluationRecorded
     | FindingOpened | FindingClosed | LicenceReviewed | StageApproved | ApprovalWithdrawn | ReleaseHeld | HoldExtensionSigned
-    | HoldExtended | HoldEnded | LeaseGranted | LeaseOpened | LeaseSuspended | LeaseEnded | LeasesMinded | AccessGiven | AccessTaken
+    | HoldExtended | HoldEnded | LeaseGranted | LeaseOpened | LeaseSuspended | LeaseNarrowed | LeaseEnded | LeasesMinded | AccessGiven | AccessTaken
     | ReleaseAbandoned | RecallSigned | ReleaseRecalled | ReleaseSuperseded | EditionWithdrawn | ReleaseStaged
     | LeasesHeld
 )  # fmt: skip

@@ -8,14 +8,30 @@ from typing import Final
 from domain.charter import Office, ReleaseTerms, days
 from domain.kernel import SERVICE, Refused, Step, slug_of, tell
 from domain.process import Context, owe
-from domain.release_gates import ROMAN, earliest, following, left_by_the_run, licence_changes, missing, reaches, rules_of, stage_terms
+from domain.release_gates import (
+    ROMAN,
+    changes,
+    earliest,
+    following,
+    left_by_the_run,
+    missing,
+    openness_of,
+    reaches,
+    rules_of,
+    stage_terms,
+    wanted_by,
+)
 from domain.release_messages import (
+    FRAMEWORK,
+    PUBLISHERS,
     AmendRelease,
     ArtifactsRefused,
     BuildManifest,
     CheckBegan,
     ClaimLowered,
+    ClassificationFailed,
     ClassifyOpenness,
+    EditionRestored,
     EmbargoEnded,
     EmbargoMoved,
     LowerClaim,
@@ -41,6 +57,7 @@ from domain.release_state import (
     Abandoned,
     Check,
     Edition,
+    Former,
     Held,
     Known,
     Listing,
@@ -58,10 +75,26 @@ from domain.release_state import (
     Verifying,
 )
 
+LOST_CHECKPOINTS: Final = "class I lacks checkpoints that the run's contract retains: the run lost some"
+UNCLASSIFIED: Final = "a classification of its components just now"
+
 FINISHED: Final = frozenset({"completed", "closed-completed"})
 """The phases of a run whose model can be released."""
 
 # ---------------------------------------------------------------- proposing
+
+
+def _require_known(terms: Terms) -> None:
+    """Refuses names that no worker could do anything with: nobody would find out before the embargo's end."""
+    if strange := sorted({component.name for component in terms.components} - FRAMEWORK):
+        raise Refused(
+            "unknown_component", f"{', '.join(strange)[:200]}: not among the components of the Model Openness Framework",
+            remedy=f"name them as the framework does: {', '.join(sorted(FRAMEWORK))}",
+        )  # fmt: skip
+    if strange := sorted(set(terms.publishers) - PUBLISHERS):
+        raise Refused(
+            "unknown_publisher", f"there is no publisher {', '.join(strange)}", remedy=f"name some of {', '.join(sorted(PUBLISHERS))}"
+        )  # fmt: skip
 
 
 def propose(state: ReleaseState, command: ProposeRelease, context: Context) -> Events:
@@ -118,9 +151,15 @@ def _require_terms(terms: Terms, rules: ReleaseTerms, context: Context) -> str:
             "claim_below_charter", f"every release reaches class {ROMAN[rules.lowest_class]}", clause="release.lowest_class",
             remedy="claim it, and release what it asks for",
         )  # fmt: skip
+    _require_known(terms)
     asked = any("evaluations" in stage_terms(rules, stage).gates for stage in Stage)
-    if asked and not terms.evaluations and not rules.evaluations:
+    if asked and not wanted_by(terms, rules):
         raise Refused("no_evaluation_named", "a stage asks for evaluations, and none is named", remedy="name them", clause="release")
+    if asked and (unmeasured := sorted(wanted_by(terms, rules) - {each.evaluation for each in terms.thresholds})):
+        raise Refused(
+            "no_threshold", f"nothing says what {', '.join(unmeasured)[:200]} must reach", clause="release.evaluations",
+            remedy="name the scores of each evaluation (`thresholds`) before they are measured",
+        )  # fmt: skip
     if terms.supersedes is not None:
         older = context.register.releases.get(terms.supersedes)
         if older is None or older.standing != "public" or terms.supersedes == slug_of(context.stream):
@@ -154,7 +193,8 @@ def amend(state: Pending | Held, command: AmendRelease, context: Context) -> Eve
         )  # fmt: skip
     _require_terms(terms, rules, context)
     edition = release.edition + 1
-    return (ReleaseAmended(terms=terms, by=context.actor, edition=edition), owe(_building(terms, edition, context)))
+    amended = ReleaseAmended(terms=terms, by=context.actor, edition=edition, voted=context.mandate is not None)
+    return (amended, owe(_building(terms, edition, context)))
 
 
 def move_embargo(state: Pending | Held, ends_at: datetime, context: Context) -> Events:
@@ -266,6 +306,14 @@ def _check(release: Release, edition: Edition, to: Stage, context: Context) -> E
     return (CheckBegan(check=number, to=to, at=context.at), owe(step))
 
 
+def _verification(release: Release, edition: Edition, number: int, context: Context) -> Step:
+    data = VerifyArtifacts(
+        release=slug_of(context.stream), check=number, location=release.terms.location, manifest=edition.manifest,
+        signature=edition.signature, key=edition.key,
+    )  # fmt: skip
+    return Step(kind="verify_artifacts", key=f"verify:{number}", data=data.model_dump(mode="json"))
+
+
 def _under_check(state: Known, number: int) -> tuple[Pending, Signed, Check] | None:
     """What is being checked, if it is this check: what a former one brings back late is old news."""
     match state:
@@ -284,20 +332,18 @@ def classified(state: Known, outcome: OpennessClassified, context: Context) -> E
         return ()
     pending, place, check = found
     release, edition = pending.release, place.edition
+    left = left_by_the_run(outcome.openness_class, release, context)
     judged = OpennessJudged(
-        check=outcome.check, computed=outcome.openness_class, openness_class=left_by_the_run(outcome.openness_class, release, context),
-        conditional=outcome.conditional, verdicts=outcome.verdicts, reasons=outcome.reasons, report=outcome.report,
-        framework=outcome.framework,
+        check=outcome.check, computed=outcome.openness_class, openness_class=left, conditional=outcome.conditional,
+        verdicts=outcome.verdicts, reasons=outcome.reasons if left == outcome.openness_class else (LOST_CHECKPOINTS, *outcome.reasons),
+        report=outcome.report, framework=outcome.framework,
     )  # fmt: skip
-    before = edition.openness.verdicts if edition.openness is not None and edition.reviewed else ()
-    changes = licence_changes(before, outcome.verdicts)
-    events: Events = (judged, *changes)
+    changed = changes(edition, outcome.verdicts)
+    events: Events = (judged, *changed)
     over = embargo_over(release, context)
-    if changes and not over:
-        first = changes[0]
-        refused = StageRefused(
-            to=check.to, rule="licence_changed", subject=first.component, reason=f"{first.was} became {first.became}"[:300]
-        )
+    if changed and not over:
+        first = changed[0]
+        refused = StageRefused(to=check.to, rule=first.kind, subject=first.component, reason=f"{first.was} became {first.became}"[:300])
         return (*events, refused, *_told_refused(refused, check.number, context))
     if not reaches(judged.openness_class, release.claim):
         if not over:
@@ -305,11 +351,19 @@ def classified(state: Known, outcome: OpennessClassified, context: Context) -> E
             refused = StageRefused(to=check.to, rule="claim_not_reached", subject=f"class {ROMAN[judged.openness_class]}", reason=reason)
             return (*events, refused, *_told_refused(refused, check.number, context))
         events = (*events, ClaimLowered(claim=judged.openness_class, by=SERVICE))
-    data = VerifyArtifacts(
-        release=slug_of(context.stream), check=check.number, location=release.terms.location, manifest=edition.manifest,
-        signature=edition.signature, key=edition.key,
-    )  # fmt: skip
-    return (*events, owe(Step(kind="verify_artifacts", key=f"verify:{check.number}", data=data.model_dump(mode="json"))))
+    return (*events, owe(_verification(release, edition, check.number, context)))
+
+
+def unclassified(state: Known, outcome: ClassificationFailed, context: Context) -> Events:
+    """Without a class no stage is entered; at the embargo's end it is named among what is missing, and holds up nothing."""
+    found = _under_check(state, outcome.check)
+    if found is None:
+        return ()
+    pending, place, check = found
+    if embargo_over(pending.release, context):
+        return (owe(_verification(pending.release, place.edition, check.number, context)),)
+    refused = StageRefused(to=check.to, rule="not_classified", subject="openness class", reason=outcome.reason)
+    return (refused, *_told_refused(refused, check.number, context))
 
 
 def refused(state: Known, outcome: ArtifactsRefused, context: Context) -> Events:
@@ -317,9 +371,7 @@ def refused(state: Known, outcome: ArtifactsRefused, context: Context) -> Events
     found = _under_check(state, outcome.check)
     if found is None:
         return ()
-    refused = StageRefused(
-        to=found[2].to, rule="artifacts_refused", subject=outcome.path, reason=f"{outcome.reason}: {outcome.detail}"[:300]
-    )  # fmt: skip
+    refused = StageRefused(to=found[2].to, rule="artifacts_refused", subject=outcome.path, reason=outcome.detail or outcome.reason)
     return (refused, *_told_refused(refused, outcome.check, context))
 
 
@@ -336,10 +388,9 @@ def verified(state: Known, number: int, context: Context) -> Events:
         return ()
     pending, place, check = found
     release, edition = pending.release, place.edition
-    if edition.openness is None:
-        return ()
     if embargo_over(release, context):
-        return _enter(release, edition, Stage.PUBLIC, _lacking(release, place, context), context)
+        stale = () if _answered(edition, check) else (UNCLASSIFIED,)
+        return _enter(release, edition, Stage.PUBLIC, (*_lacking(release, place, context), *stale), context)
     begins = earliest(release, place, rules_of(release, context.register))
     if check.to is not following(place) or (begins is not None and context.at < begins):
         at = "" if begins is None else begins.isoformat()
@@ -357,15 +408,13 @@ def _lacking(release: Release, place: Place, context: Context) -> tuple[str, ...
             return ("files that are listed and signed",)
         case Verifying(edition=edition) | Staged(edition=edition):
             lowest = rules_of(release, context.register).lowest_class
-            reached = edition.openness is not None and reaches(edition.openness.openness_class, lowest)
-            short = () if reached else (f"openness class {ROMAN[lowest]}",)
+            short = () if reaches(openness_of(edition), lowest) else (f"openness class {ROMAN[lowest]}",)
             return tuple(text[:300] for text in (*missing(release, edition, Stage.PUBLIC, context.register), *short))
 
 
 def _enter(release: Release, edition: Edition, stage: Stage, lacking: tuple[str, ...], context: Context) -> Events:
     """The release is in the stage from now on; documents and publishers follow."""
-    assert edition.openness is not None
-    openness_class = edition.openness.openness_class
+    openness_class = openness_of(edition)
     entered = StageEntered(stage=stage, manifest=edition.manifest, openness_class=openness_class, missing=lacking, at=context.at)
     staged = staged_fact(release, stage, edition.manifest, openness_class, context)
     written = owe(documents_step(release, edition, stage, lacking, release.renewals, context))
@@ -390,17 +439,45 @@ def publish_by_itself(state: ReleaseState, context: Context) -> Events:
         case Pending(release=release, place=place):
             if context.at < release.publish_at:
                 return ()
-            rules = rules_of(release, context.register)
-            lacking = _lacking(release, place, context)
-            ended = EmbargoEnded(missing=lacking, again_at=context.at + timedelta(hours=rules.recheck_hours))
-            notices = told(
-                "embargo_ended", Stage.INTERNAL, f"notice:embargo:{context.at.isoformat()}", context, missing="; ".join(lacking)[:1_000]
-            )  # fmt: skip
-            match place:
-                case Listing() | Signing():
-                    return (ended, *notices)
-                case Verifying(edition=edition) | Staged(edition=edition):
-                    checked = () if _under_way(place, rules, context) else _check(release, edition, Stage.PUBLIC, context)
-                    return (ended, *notices, *checked)
+            if isinstance(place, Listing | Signing) and release.former is not None:
+                return _restored(state, release.former, context)
+            return _embargo_ended(release, place, context)
         case Unproposed() | Held() | Public() | Superseded() | Recalled() | Abandoned():
             return ()
+
+
+def _restored(state: Pending, former: Former, context: Context) -> Events:
+    """Files that are still not signed at the embargo's end hold up nothing: those that were signed last go public."""
+    restored = (EditionRestored(edition=former.edition.number, manifest=former.edition.manifest),)
+    match folded(state, restored):
+        case Pending(release=release, place=place):
+            return (*restored, *_embargo_ended(release, place, context))
+        case Unproposed() | Held() | Public() | Superseded() | Recalled() | Abandoned():
+            raise AssertionError(context.stream)
+
+
+def _embargo_ended(release: Release, place: Place, context: Context) -> Events:
+    rules, lacking = rules_of(release, context.register), _lacking(release, place, context)
+    ended = EmbargoEnded(missing=lacking, again_at=context.at + timedelta(hours=rules.recheck_hours))
+    notices = told(
+        "embargo_ended", Stage.INTERNAL, f"notice:embargo:{context.at.isoformat()}", context, missing="; ".join(lacking)[:1_000]
+    )  # fmt: skip
+    match place:
+        case Listing() | Signing():
+            return (ended, *notices)
+        case Verifying() | Staged():
+            return (ended, *notices, *_last_check(release, place, rules, context))
+
+
+def _last_check(release: Release, place: Signed, rules: ReleaseTerms, context: Context) -> Events:
+    """The files are verified whatever else: a classification that is not back since the embargo's end is waited for no longer."""
+    check, edition = place.check, place.edition
+    if check is not None and check.since >= release.embargo_ends_at and not _answered(edition, check):
+        number = release.checks + 1
+        return (CheckBegan(check=number, to=Stage.PUBLIC, at=context.at), owe(_verification(release, edition, number, context)))
+    return () if _under_way(place, rules, context) else _check(release, edition, Stage.PUBLIC, context)
+
+
+def _answered(edition: Edition, check: Check) -> bool:
+    """Whether the components were classified for this check."""
+    return edition.openness is not None and edition.openness.check == check.number

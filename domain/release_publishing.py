@@ -6,7 +6,7 @@ from domain.charter import Office
 from domain.kernel import Refused, Step, notify, slug_of
 from domain.process import Context, owe
 from domain.register import ReleaseStaged
-from domain.release_gates import charter_of, open_findings, rules_of
+from domain.release_gates import charter_of, open_findings, openness_of, rules_of
 from domain.release_messages import (
     AUDIENCE,
     Approved,
@@ -71,7 +71,6 @@ def staged_fact(
 def documents_step(release: Release, edition: Edition, stage: Stage, lacking: tuple[str, ...], renewal: int, context: Context) -> Step:
     """Everything that card and bill of materials say, as it is when the stage is entered."""
     terms, openness = release.terms, edition.openness
-    assert openness is not None
     passed = tuple(
         Evaluated(evaluation=name, evidence=made.evidence, results=made.results)
         for name, made in sorted(edition.evaluations.items())
@@ -82,8 +81,9 @@ def documents_step(release: Release, edition: Edition, stage: Stage, lacking: tu
         release=slug_of(context.stream), edition=edition.number, stage=stage, title=terms.title,
         producer=charter_of(release, context.register).name, text=terms.text, card=terms.card, run=terms.run, contract=release.contract,
         location=terms.location, manifest=edition.manifest, files=edition.files, bytes=edition.bytes, signature=edition.signature,
-        key=edition.key, licences=terms.licences, components=terms.components, openness_class=openness.openness_class,
-        verdicts=openness.verdicts, reasons=openness.reasons, report=openness.report, evaluations=passed, approvals=approved,
+        key=edition.key, licences=terms.licences, components=terms.components, openness_class=openness_of(edition),
+        verdicts=() if openness is None else openness.verdicts, reasons=() if openness is None else openness.reasons,
+        report=None if openness is None else openness.report, evaluations=passed, approvals=approved,
         findings=open_findings(release, edition.manifest), missing=lacking, supersedes=terms.supersedes, at=context.at,
     )  # fmt: skip
     return Step(kind="write_documents", key=f"documents:{edition.number}:{stage}:{renewal}", data=data.model_dump(mode="json"))
@@ -109,8 +109,9 @@ def documented(state: Known, outcome: DocumentsWritten, context: Context) -> Eve
         return ()
     edition, stage, _ = found
     kept = DocumentsKept(stage=stage, card=outcome.card, bill=outcome.bill)
-    unseen = (publisher for publisher in state.release.terms.publishers if not shows(state.release, publisher, stage))
-    return (kept, *(owe(_publishing(state.release, edition, kept, publisher, context)) for publisher in unseen))
+    release = state.release
+    asked = (each for each in release.terms.publishers if each in release.renewing or not shows(release, each, stage))
+    return (kept, *(owe(_publishing(release, edition, kept, publisher, context)) for publisher in asked))
 
 
 def shows(release: Release, publisher: str, stage: Stage) -> bool:
@@ -138,15 +139,13 @@ def published(state: Known, outcome: Published) -> Events:
 
 
 def publish_again(state: Known, context: Context) -> Events:
-    """For what was given up: documents are written anew, and publishers that do not show the stage are asked once more."""
+    """For what was given up, or was lost where it was published: documents are written anew, and every publisher is asked once more."""
     context.require_office(Office.RELEASE_MANAGER, clause="release")
     found = _shown_stage(state)
     if found is None:
         raise Refused("nothing_staged", "it is in no stage that is published", remedy="`consortium show release/…` tells where it is")
     edition, stage, lacking = found
     release = state.release
-    if all(shows(release, publisher, stage) for publisher in release.terms.publishers):
-        return ()
     renewed = PublishingRenewed(number=release.renewals + 1)
     return (renewed, owe(documents_step(release, edition, stage, lacking, renewed.number, context)))
 

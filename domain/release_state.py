@@ -19,12 +19,16 @@ from domain.release_messages import (
     ApprovalWithdrawn,
     CheckBegan,
     ClaimLowered,
+    ComponentChanged,
     DocumentsKept,
     EditionPublished,
+    EditionRestored,
     EditionWithdrawn,
     EmbargoEnded,
     EmbargoMoved,
+    EvaluationNamed,
     EvaluationRecorded,
+    EvaluationUnread,
     FindingClosed,
     FindingOpened,
     HoldEnded,
@@ -32,6 +36,7 @@ from domain.release_messages import (
     HoldExtensionSigned,
     LeaseEnded,
     LeaseGranted,
+    LeaseNarrowed,
     LeaseOpened,
     LeasesMinded,
     LeaseSuspended,
@@ -56,6 +61,7 @@ from domain.release_messages import (
     StageEntered,
     StageRefused,
     Terms,
+    Verdict,
 )
 
 # ---------------------------------------------------------------- parts
@@ -69,6 +75,17 @@ class Evaluation:
     results: tuple[Result, ...]
     passed: bool
     by: PersonId
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A results file that is being read, or that could not be, with the reason."""
+
+    reading: int
+    file: str
+    by: PersonId
+    note: str
+    unread: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +108,10 @@ class Edition:
     key: str
     openness: OpennessJudged | None = None
     """Of the latest classification."""
+    known: Map[str, Verdict] = field(default_factory=mapping)
+    """By component, the verdict on it when it was there last: what people look at who review."""
+    named: Map[str, Named] = field(default_factory=mapping)
+    """By evaluation, the results that have not been judged."""
     evaluations: Map[str, Evaluation] = field(default_factory=mapping)
     licence: LicenceReview | None = None
     approvals: Map[Stage, Map[PersonId, Office]] = field(default_factory=mapping)
@@ -164,13 +185,22 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class Former:
+    """What was signed last before an amendment: the embargo's end falls back on it."""
+
+    terms: Terms
+    claim: OpennessClass
+    edition: Edition
+
+
+@dataclass(frozen=True, slots=True)
 class Release:
     """What every phase of a release knows."""
 
     terms: Terms
     claim: OpennessClass
     by: PersonId
-    """Who proposed or amended it last: nobody approves his own."""
+    """The person who proposed or amended it last: nobody approves his own."""
     charter_version: int
     contract: str
     not_before: datetime
@@ -186,6 +216,7 @@ class Release:
     edition: int = 1
     checks: int = 0
     renewals: int = 0
+    readings: int = 0
     refused: str = ""
     """Why the last check changed no stage."""
     findings: Map[str, Finding] = field(default_factory=mapping)
@@ -197,7 +228,11 @@ class Release:
     """When the members of leases are looked at again."""
     shown: Map[str, Shown] = field(default_factory=mapping)
     """By publisher, for the present edition."""
+    renewing: frozenset[str] = frozenset()
+    """Publishers that are asked once more, whatever they show."""
     documents: Documents | None = None
+    former: Former | None = None
+    """While the files of an amendment that no vote ordered are not signed."""
 
 
 # ---------------------------------------------------------------- places before the public
@@ -322,23 +357,21 @@ def evolve(state: ReleaseState, event: ReleaseEvent) -> ReleaseState:
     match event:
         case ReleaseProposed():
             return Pending(_proposed(event), Listing())
-        case ReleaseAmended(terms=terms, by=by, edition=edition):
-            state = _release(
-                state, lambda known: replace(
-                    known, terms=terms, claim=terms.claim, by=by, edition=edition, shown=mapping(), documents=None, refused=""
-                )
-            )  # fmt: skip
-            return _place(state, lambda _: Listing())
+        case ReleaseAmended():
+            return _amended(state, event)
+        case EditionRestored():
+            return _restored(state)
         case ManifestListed(manifest=manifest, files=files, bytes=size):
             return _place(state, lambda _: Signing(manifest, files, size))
         case ManifestSealed():
+            state = _release(state, lambda known: replace(known, former=None))
             return _place(state, lambda place: _sealed(place, event))
         case CheckBegan(check=number, to=to, at=at):
             state = _release(state, lambda known: replace(known, checks=number, refused=""))
             return _signed(state, lambda place: replace(place, check=Check(number, to, at)))
         case OpennessJudged():
-            return _edition(state, lambda edition: replace(edition, openness=event))
-        case LicenceChanged():
+            return _edition(state, lambda edition: _judged(edition, event))
+        case LicenceChanged() | ComponentChanged():
             return _edition(state, lambda edition: replace(edition, licence=None, approvals=mapping()))
         case StageRefused(subject=subject, reason=reason):
             state = _release(state, lambda known: replace(known, refused=f"{subject}: {reason}"))
@@ -355,12 +388,22 @@ def evolve(state: ReleaseState, event: ReleaseEvent) -> ReleaseState:
         case DocumentsKept(stage=stage, card=card, bill=bill):
             return _release(state, lambda known: replace(known, documents=Documents(stage, card, bill)))
         case PublishingRenewed(number=number):
-            return _release(state, lambda known: replace(known, renewals=number))
+            return _release(state, lambda known: replace(known, renewals=number, renewing=frozenset(known.terms.publishers)))
         case EditionPublished(stage=stage, publisher=publisher, where=where):
-            return _release(state, lambda known: replace(known, shown=known.shown.set(publisher, Shown(stage, where))))
-        case EvaluationRecorded(evaluation=name, evidence=evidence, results=results, passed=passed, by=by):
-            made = Evaluation(evidence, results, passed, by)
-            return _edition(state, lambda edition: replace(edition, evaluations=edition.evaluations.set(name, made)))
+            return _release(
+                state, lambda known: replace(
+                    known, shown=known.shown.set(publisher, Shown(stage, where)), renewing=known.renewing - {publisher}
+                )
+            )  # fmt: skip
+        case EvaluationNamed(evaluation=name, reading=reading, file=file, by=by, note=note):
+            state = _release(state, lambda known: replace(known, readings=reading))
+            return _edition(state, lambda edition: replace(edition, named=edition.named.set(name, Named(reading, file, by, note))))
+        case EvaluationUnread(evaluation=name, reason=reason):
+            return _edition(
+                state, lambda edition: replace(edition, named=edition.named.set(name, replace(edition.named[name], unread=reason)))
+            )  # fmt: skip
+        case EvaluationRecorded():
+            return _edition(state, lambda edition: _evaluated(edition, event))
         case FindingOpened(finding=name, text=text, by=by):
             return _release(state, lambda known: replace(known, findings=known.findings.set(name, Finding(text, by))))
         case FindingClosed(finding=name, manifest=manifest):
@@ -384,9 +427,10 @@ def evolve(state: ReleaseState, event: ReleaseEvent) -> ReleaseState:
         case HoldExtended(until=until, extensions_left=left):
             state = _release(state, lambda known: replace(known, hold_extensions=left))
             return _hold(state, lambda hold: replace(hold, until=until, keys=frozenset()))
-        case HoldEnded(seconds_left=left):
+        case HoldEnded(seconds_left=left, at=ended_at):
             assert isinstance(state, Held)
-            return Pending(replace(state.release, hold_seconds=left), state.place)
+            publish_at = state.release.publish_at if ended_at is None else max(state.release.publish_at, ended_at)
+            return Pending(replace(state.release, hold_seconds=left, publish_at=publish_at), state.place)
         case LeaseGranted(lease=name, check_at=check_at):
             lease = Lease(event.member, event.persons, event.starts_at, event.ends_at, event.basis)
             return _release(state, lambda known: replace(known, leases=known.leases.set(name, lease), check_at=check_at))
@@ -396,6 +440,8 @@ def evolve(state: ReleaseState, event: ReleaseEvent) -> ReleaseState:
             )  # fmt: skip
         case LeaseSuspended(lease=name):
             return _lease(state, name, lambda lease: replace(lease, open=mapping()))
+        case LeaseNarrowed(lease=name, persons=persons):
+            return _lease(state, name, lambda lease: replace(lease, persons=persons, open=mapping()))
         case LeaseEnded(lease=name, cause=cause):
             return _release(state, lambda known: replace(known, leases=known.leases.delete(name), ended=known.ended.set(name, cause)))
         case LeasesMinded(check_at=check_at):
@@ -420,6 +466,44 @@ def _proposed(event: ReleaseProposed) -> Release:
         event.terms, event.terms.claim, event.by, event.charter_version, event.contract, event.not_before, event.embargo_ends_at,
         event.embargo_limit, event.embargo_ends_at, event.hold_limit, event.hold_seconds, event.hold_extensions,
     )  # fmt: skip
+
+
+def _amended(state: ReleaseState, event: ReleaseAmended) -> ReleaseState:
+    assert isinstance(state, Pending | Held)
+    known, former = state.release, state.release.former
+    match state.place:
+        case Verifying(edition=edition) | Staged(edition=edition):
+            former = Former(known.terms, known.claim, edition)
+        case Listing() | Signing():
+            pass
+    release = replace(
+        known, terms=event.terms, claim=event.terms.claim, by=known.by if event.voted else event.by, edition=event.edition, shown=mapping(),
+        documents=None, refused="", former=None if event.voted else former,
+    )  # fmt: skip
+    return replace(state, release=release, place=Listing())
+
+
+def _restored(state: ReleaseState) -> ReleaseState:
+    assert isinstance(state, Pending | Held)
+    former = state.release.former
+    assert former is not None
+    return replace(
+        state, release=replace(state.release, terms=former.terms, claim=former.claim, former=None), place=Verifying(former.edition)
+    )
+
+
+def _evaluated(edition: Edition, event: EvaluationRecorded) -> Edition:
+    made = Evaluation(event.evidence, event.results, event.passed, event.by)
+    named = edition.named.delete(event.evaluation) if event.evaluation in edition.named else edition.named
+    return replace(edition, evaluations=edition.evaluations.set(event.evaluation, made), named=named)
+
+
+def _judged(edition: Edition, event: OpennessJudged) -> Edition:
+    known = edition.known
+    for verdict in event.verdicts:
+        if verdict.standing != "missing":
+            known = known.set(verdict.component, verdict)
+    return replace(edition, openness=event, known=known)
 
 
 def _sealed(place: Place, event: ManifestSealed) -> Place:

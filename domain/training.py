@@ -20,10 +20,10 @@ from domain import telemetry
 from domain import training_looks as looks
 from domain import training_milestones as milestones
 from domain.charter import Office
-from domain.kernel import SERVICE, Agenda, Deadline, Headline, Refused, escaped, notify
+from domain.kernel import SERVICE, Agenda, Deadline, Headline, Refused, escaped, notify, slug_of
 from domain.money import display
 from domain.process import Common, Context, Process, owe
-from domain.register import RunReported
+from domain.register import LeadNamed, RunReported
 from domain.telemetry import Missing
 from domain.training_messages import (
     AcceptMilestone,
@@ -237,7 +237,7 @@ def _plan(state: Unplanned | Planned, contract: Contract, context: Context) -> E
     if isinstance(state, Planned) and state.digest == digest:
         return ()
     board = notify("run-planned", ("office:board",), key=f"notice:planned:{digest[:16]}", run=context.stream, contract=digest)
-    return (RunPlanned(contract=contract, digest=digest), owe(board))
+    return (RunPlanned(contract=contract, digest=digest), LeadNamed(run=slug_of(context.stream), lead=contract.lead), owe(board))
 
 
 def _require_sound(contract: Contract, context: Context) -> None:

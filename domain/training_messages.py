@@ -18,10 +18,11 @@ from pydantic import Field, model_validator
 
 from domain.kernel import BasisPoints, Command, Digest, Event, Instant, Message, Name, Outcome, PersonId, Prose, Slug, canonical
 from domain.money import Amount, Currency, Minor
-from domain.register import RunReported
+from domain.register import LeadNamed, RunReported
 from domain.telemetry import (
     MISSING,
     MOST,
+    MOST_TOKENS,
     STAGES,
     CheckpointRange,
     Divergence,
@@ -125,7 +126,7 @@ class Contract(Message):
     objective: Annotated[Prose, Field(min_length=1)]
     architecture: Name
     parameters_millions: Annotated[int, Field(ge=1, le=10**8)]
-    token_budget: Annotated[int, Field(ge=1, le=10**18)]
+    token_budget: Annotated[int, Field(ge=1, le=MOST_TOKENS)]
     data_mix: Annotated[tuple[Share, ...], Field(min_length=1, max_length=100)]
     currency: Currency
     p50: Amount
@@ -646,7 +647,7 @@ TrainingEvent = (
     RunPlanned | ContractApproved | RunStarted | RunPaused | RunResumed | LookBegan | TelemetryFollowed | CheckpointsWritten
     | CheckpointMissing | CheckpointsFound | RunRestarted | LossSpiked | LossDiverged | RunFellSilent | RunStalled | AlarmEnded | MilestoneReached | MilestoneClaimed
     | ClaimFailed | EvidencePresented | MilestoneSigned | MilestoneAccepted | MilestoneRejected | MilestoneMissed | OverrunForecast
-    | QuestionAsked | QuestionSettled | RunStopped | RunCompleted | RunClosed | RunReported
+    | QuestionAsked | QuestionSettled | RunStopped | RunCompleted | RunClosed | RunReported | LeadNamed
 )  # fmt: skip
 
 

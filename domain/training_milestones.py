@@ -176,7 +176,7 @@ def accept(state: Running | Paused, command: AcceptMilestone, context: Context) 
                   milestone=milestone.id)  # fmt: skip
     last = all(book.mark(other.id).stage == "accepted" for other in book.contract.milestones if other.id != milestone.id)
     once_more = look(book, context) if last and isinstance(state, Running) and not book.looking else ()
-    return (accepted, *_released(book, milestone, command.evidence), owe(told), *once_more)
+    return (accepted, *_released(book, milestone, command.evidence, context), owe(told), *once_more)
 
 
 def reject(book: Book, command: RejectMilestone, context: Context) -> Events:
@@ -230,10 +230,12 @@ def _organisations(context: Context, person: PersonId) -> frozenset[str]:
     return frozenset(context.register.seat_of(member) for member in known.speaks_for) if known is not None else frozenset()
 
 
-def _released(book: Book, milestone: Milestone, evidence: str) -> Events:
+def _released(book: Book, milestone: Milestone, evidence: str, context: Context) -> Events:
     if milestone.tranche is None or book.contract.round is None:
         return ()
-    command = {"kind": "release_tranche", "tranche": milestone.tranche, "milestone": milestone.id, "evidence": evidence}
+    command = {
+        "kind": "release_tranche", "tranche": milestone.tranche, "run": slug_of(context.stream), "milestone": milestone.id, "evidence": evidence,
+    }  # fmt: skip
     return (owe(tell(book.contract.round, command, key=f"tell:release:{milestone.id}")),)
 
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import datetime
-from typing import Final
 
 from domain.charter import TrainingTerms
-from domain.kernel import Refused, slug_of, tell
+from domain.kernel import Refused, asked_in, slug_of, tell
 from domain.process import Context, owe
 from domain.register import RunReported
 from domain.training_messages import QuestionAsked
 from domain.training_state import Book, Events, Paused, Running
-
-SLUG_LENGTH: Final = 64
 
 # ---------------------------------------------------------------- refusals
 
@@ -71,7 +67,7 @@ def ask(book: Book, why: str, context: Context) -> Events:
     if book.asked:
         return ()
     number, run = book.question + 1, slug_of(context.stream)
-    stream = f"proposal/{_question(run, number)}"
+    stream = asked_in("question", run, number)
     proposal = {
         "kind": "propose", "title": f"Shall the run {run} go on?",
         "text": f"{why[:1].upper()}{why[1:]}. Without a majority it is stopped; a change order is a proposal of its own.",
@@ -81,11 +77,3 @@ def ask(book: Book, why: str, context: Context) -> Events:
         },
     }  # fmt: skip
     return (QuestionAsked(question=number, proposal=stream), owe(tell(stream, proposal, key=f"tell:question:{number}")))
-
-
-def _question(run: str, number: int) -> str:
-    """The slug of a question's proposal; of a run with a long name its beginning and a digest, so that no two runs have one."""
-    name = f"{run}-question-{number}"
-    if len(name) <= SLUG_LENGTH:
-        return name
-    return f"{run[:30].rstrip('-')}-{hashlib.sha256(run.encode()).hexdigest()[:12]}-question-{number}"

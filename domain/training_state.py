@@ -10,7 +10,7 @@ from typing import Literal
 from domain.kernel import Map, PersonId, mapping
 from domain.money import display
 from domain.process import StepOwed
-from domain.register import RunReported
+from domain.register import LeadNamed, RunReported
 from domain.telemetry import Watch
 from domain.training_messages import (
     AlarmEnded,
@@ -192,7 +192,7 @@ def evolve(state: TrainingState, event: TrainingEvent) -> TrainingState:
             return replace(state, book=book, look_at=look_at) if isinstance(state, Running) else _with(state, book)
         case TelemetryFollowed():
             return _after_look(state, event)
-        case CheckpointsWritten() | RunReported() | LossDiverged():
+        case CheckpointsWritten() | RunReported() | LeadNamed() | LossDiverged():
             return state
         case CheckpointMissing(count=count):
             return _with(state, replace(_book(state), missing=_book(state).missing + count))

@@ -1,7 +1,7 @@
 """The treasury, `treasury/<account>`: the consortium's bank account, from the statement to the payment order.
 
-unopened → open. A line of a statement: booked → matched | unmatched (→ matched | returning → sent-back | explained) | paid | reversed;
-or doubted → booked | dismissed. A payment: ordered → sending → taken → confirmed (→ returned) | failed | cancelled; a failed or
+unopened → open. A line of a statement: booked → matched | unmatched (→ matched | returning → sent-back | explained) | paid | undone (by a line that
+is reversed); or doubted → booked | dismissed; and whatever counts may be missing on a corrected page, until a person judges. A payment: ordered → sending → taken → confirmed (→ returned) | failed | cancelled; a failed or
 returned one is ordered anew as the next attempt.
 
 Money counts when a statement shows it, once, whatever the files repeat; money goes out when different people signed for exactly
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from itertools import islice
+from itertools import count, islice
 from typing import Annotated, Final, Literal
 
 from pydantic import Field, TypeAdapter
@@ -21,9 +21,22 @@ from pydantic import Field, TypeAdapter
 from domain.charter import Office, TreasuryTerms
 from domain.kernel import SERVICE, Agenda, Deadline, Headline, Refused, Step, escaped, notify, process_of, slug_of
 from domain.money import display
-from domain.process import Common, Context, Process, StepOwed, owe
+from domain.process import Common, Context, Process, StepCarriedOut, StepEvent, StepOwed, StepWaived, owe
 from domain.reference import masked
-from domain.treasury_lines import Events, classified, folded, passed_on, received, returned_to_source
+from domain.treasury_lines import (
+    Events,
+    classified,
+    folded,
+    gone,
+    missed,
+    passed_on,
+    received,
+    returned,
+    returned_to_source,
+    shown_again,
+    undone,
+    withdrawn,
+)
 from domain.treasury_messages import (
     AccountOpened,
     ApprovePayee,
@@ -45,6 +58,8 @@ from domain.treasury_messages import (
     LineMatched,
     LineUnmatched,
     LookForStatements,
+    MatchPayment,
+    MissedLineJudged,
     NamePayee,
     OpenAccount,
     OrderPayment,
@@ -63,7 +78,9 @@ from domain.treasury_messages import (
     PaymentTaken,
     Purpose,
     ReadStatement,
+    ReceiptReversed,
     RecordRejection,
+    ReportRead,
     RetryPayment,
     ReturnLine,
     SendPayment,
@@ -76,12 +93,16 @@ from domain.treasury_messages import (
     TreasuryCommand,
     TreasuryEvent,
     TurnAwayPayment,
+    UndoReceipt,
     Unmatched,
     details_digest,
     payment_digest,
     sending_ids,
 )
-from domain.treasury_state import Import, Movement, Open, Payee, Payment, TreasuryState, Unopened, closing_balance, evolve
+from domain.treasury_state import Import, Movement, Open, Payee, Payment, TreasuryState, Unopened, closing_balance, evolve, former_editions
+
+RESERVED: Final = tuple(f"{purpose}-" for purpose in (Purpose.SPENDING, Purpose.REFUND, Purpose.RETURN))
+"""How the names begin that rounds and the treasury itself give to payments; nobody may take one before them."""
 
 SHOWN: Final = 20
 """How many movements, payments and payees are listed for people."""
@@ -97,8 +118,8 @@ def decide(state: TreasuryState, command: TreasuryCommand, context: Context) -> 
                 case OpenAccount():
                     return _open(command, context)
                 case (
-                    LookForStatements() | StatementsFetched() | ImportStatement() | StatementRead() | StatementRefused() | AssignLine()
-                    | ReturnLine() | BookLine() | JudgeLine() | TurnAwayPayment() | NamePayee() | ApprovePayee() | BlockPayee()
+                    LookForStatements() | StatementsFetched() | ImportStatement() | StatementRead() | ReportRead() | StatementRefused()
+                    | AssignLine() | ReturnLine() | MatchPayment() | UndoReceipt() | BookLine() | JudgeLine() | TurnAwayPayment() | NamePayee() | ApprovePayee() | BlockPayee()
                     | OrderPayment() | ApprovePayment() | PaymentAccepted() | PaymentRejected() | RecordRejection() | RetryPayment()
                     | CancelPayment()
                 ):  # fmt: skip
@@ -116,6 +137,8 @@ def decide(state: TreasuryState, command: TreasuryCommand, context: Context) -> 
                     return _import(state, StatementFile(file=file, name=name))
                 case StatementRead():
                     return _read(state, command, context)
+                case ReportRead():
+                    return _reported(state, command, context)
                 case StatementRefused(file=file, reason=reason):
                     told = notify(
                         "statement_refused", TREASURERS, key=f"notice:refused:{file[:40]}:{state.files[file].tries}", reason=reason
@@ -125,6 +148,10 @@ def decide(state: TreasuryState, command: TreasuryCommand, context: Context) -> 
                     return _assign(state, command, context)
                 case ReturnLine():
                     return _return(state, command, context)
+                case MatchPayment():
+                    return _match_payment(state, command, context)
+                case UndoReceipt():
+                    return _undo(state, command, context)
                 case BookLine():
                     return _explain(state, command, context)
                 case JudgeLine():
@@ -135,10 +162,8 @@ def decide(state: TreasuryState, command: TreasuryCommand, context: Context) -> 
                     return _name_payee(state, command, context)
                 case ApprovePayee():
                     return _approve_payee(state, command, context)
-                case BlockPayee(payee=payee, reason=reason):
-                    context.require_office(*_terms(context).payee_offices, clause="treasury.payee_offices")
-                    known = state.payees.get(payee, Payee())
-                    return () if known == Payee() else (PayeeBlocked(payee=payee, by=context.actor, reason=reason),)
+                case BlockPayee():
+                    return _block(state, command, context)
                 case OrderPayment():
                     return _order(state, command, context)
                 case ApprovePayment():
@@ -228,6 +253,9 @@ def _fetched(state: Open, command: StatementsFetched, context: Context) -> Event
     """Every file that is new is read; when the bank has more, it is asked again at once, as long as its cursor moves."""
     moved = command.cursor != state.cursor
     found: Events = (StatementsFound(cursor=command.cursor),) if moved else ()
+    if command.aside:
+        told = notify("statement_refused", TREASURERS, key=f"notice:aside:{command.step}", reason="; ".join(command.aside)[:500])
+        found = (*found, owe(told))
     current = folded(state, found)
     for file in command.files:
         started = _import(current, file)
@@ -251,22 +279,29 @@ def _reading(state: Open, file: str, number: str, cursor: str) -> Step:
 def _read(state: Open, command: StatementRead, context: Context) -> Events:
     """Every line of the chunk counts once; the next chunk is owed."""
     known = state.files.get(command.file, Import(""))
-    page = command.page
-    lines = command.lines if page is not None and page.account == state.account.iban else ()
-    events: list[TreasuryEvent | StepOwed] = []
+    page = command.page if command.page is not None and command.page.account == state.account.iban else None
+    events: list[TreasuryEvent | StepEvent] = []
     current, counted = state, 0
-    for line in lines:
-        assert page is not None
-        facts = received(current, command.file, page, line, context)
-        counted += bool(facts)
-        events += facts
-        current = folded(current, facts)
+    shown: tuple[str, ...] = ()
+    if known.page is not None and known.page != page:
+        events += missed(state, command.file, known.page, known.shown)
+    lines = command.lines if page is not None else ()
+    if page is not None:
+        again = bool(former_editions(state, command.file, page))
+        shown = shown_again(state, page.account, lines) if again else ()
+        for line in lines:
+            facts = received(current, command.file, page, line, context, again=again)
+            counted += bool(facts)
+            events += facts
+            current = folded(current, facts)
+        if not command.next_cursor:
+            events += missed(current, command.file, page, {*shown, *(known.shown if known.page == page else ())})
     finished = not command.next_cursor
     imported = ChunkImported(
-        file=command.file, page=page if page is not None and page.account == state.account.iban else None, counted=counted,
-        repeated=len(lines) - counted, other_accounts=command.other_accounts, not_booked=command.not_booked, finished=finished,
+        file=command.file, page=page, counted=counted, repeated=len(lines) - counted, other_accounts=command.other_accounts,
+        not_booked=command.not_booked, finished=finished, shown=shown,
     )  # fmt: skip
-    after = folded(current, (imported,))
+    after = folded(state, (*events, imported))
     if len(after.waiting) > len(state.waiting):
         waits = notify(
             "money_unmatched", TREASURERS, key=f"notice:unmatched:{command.step[5:]}", treasury=context.stream, lines=len(after.waiting)
@@ -275,6 +310,25 @@ def _read(state: Open, command: StatementRead, context: Context) -> Events:
     if not finished:
         events.append(owe(_reading(state, command.file, f"{known.tries}:{known.chunks + 2}", command.next_cursor)))
     return (*events, imported)
+
+
+def _reported(state: Open, command: ReportRead, context: Context) -> Events:
+    """A bank may refuse an order after it took it. Nobody sends such an order again; an answer to any other is old news."""
+    read = ChunkImported(
+        file=command.file, page=None, counted=0, repeated=0, other_accounts=0, not_booked=0, finished=True,
+    )  # fmt: skip
+    name, attempt = state.orders.get(command.order, ("", 0))
+    payment = _current(state, name, attempt, "sending") or _current(state, name, attempt, "taken")
+    if payment is None:
+        return (read,)
+    own = sending_ids(context.stream, name, attempt)[1]
+    answers = {answer.end_to_end_id: answer for answer in command.answers}
+    answer = answers.get(own) or answers.get("")
+    if answer is None or not answer.rejected:
+        return (read,)
+    step = _sending(name, payment)
+    closed = (StepCarriedOut(step=step),) if step in context.owed else ()
+    return (read, *closed, *_failed(name, attempt, answer.code, answer.reason or answer.code or "no reason given"))
 
 
 # ---------------------------------------------------------------- money that waits
@@ -307,7 +361,9 @@ def _assign(state: Open, command: AssignLine, context: Context) -> Events:
 
 def _require_assignable(state: Open, movement: Movement, command: AssignLine, context: Context) -> None:
     if movement.details.side == "debit":
-        raise Refused("not_a_receipt", f"{command.line} took money away", remedy="say what it was (`book_line`)")
+        raise Refused(
+            "not_a_receipt", f"{command.line} took money away", remedy="say what it was (`match_payment`, `undo_receipt`, `book_line`)"
+        )
     if movement.details.currency != state.currency:
         raise Refused(
             "wrong_currency", f"the books are kept in {state.currency}, the money is {movement.details.currency}",
@@ -332,12 +388,61 @@ def _return(state: Open, command: ReturnLine, context: Context) -> Events:
     movement = _waiting(state, command.line)
     if movement.details.side == "debit":
         raise Refused("not_a_receipt", f"{command.line} took money away", remedy="say what it was (`book_line`)")
-    rounds = sum(1 for other in state.payments if other.startswith(name))
+    free = next(each for number in count(1) if (each := f"{name}-{number}") not in state.payments)
     ordered = PaymentOrdered(
-        payment=f"{name}-{rounds + 1}", source=None, payee=command.payee, amount=movement.details.amount, currency=movement.details.currency,
+        payment=free, source=None, payee=command.payee, amount=movement.details.amount, currency=movement.details.currency,
         purpose=Purpose.RETURN, subject=None, text=command.reason[:140], by=context.actor, approvals=_terms(context).approvals, line=command.line,
     )  # fmt: skip
     return (ordered, _asked(ordered, context))
+
+
+def _match_payment(state: Open, command: MatchPayment, context: Context) -> Events:
+    """A person says what the ids do not: the payment went, or came back. The bank's charges are the difference, and never negative."""
+    context.require_office(Office.TREASURER)
+    known = state.movements.get(command.line)
+    if known is not None and (known.stage, known.partner) == ("paid", command.payment):
+        return ()
+    movement, payment = _waiting(state, command.line), _payment(state, command.payment)
+    details = movement.details
+    out = details.side == "debit"
+    charges = details.amount - payment.amount if out else payment.amount - details.amount
+    if charges < 0 or details.currency != payment.currency:
+        raise Refused(
+            "other_amount", f"{command.payment} is of {display(payment.amount, payment.currency)}, {command.line} of {display(details.amount, details.currency)}",
+            remedy="say what else it was (`book_line`)",
+        )  # fmt: skip
+    match payment.stage:
+        case "sending" | "taken" | "failed" if out:
+            return gone(command.payment, payment, payment.attempt, command.line, details, context.actor, command.reason)
+        case "ordered" if out and payment.attempt - 1 > payment.shown:
+            return gone(command.payment, payment, payment.attempt - 1, command.line, details, context.actor, command.reason)
+        case "confirmed" if not out:
+            return returned(command.payment, payment, command.line, details, context.actor, command.reason)
+        case "ordered" | "sending" | "taken" | "failed" | "confirmed" | "returned" | "cancelled":
+            raise Refused(
+                "payment_elsewhere", f"{command.payment} is {payment.stage}: no {details.side} of it is waited for",
+                remedy="name another payment, or say what else it was (`book_line`, `assign_line`)",
+            )  # fmt: skip
+
+
+def _undo(state: Open, command: UndoReceipt, context: Context) -> Events:
+    context.require_office(Office.TREASURER)
+    known = state.movements.get(command.line)
+    if known is not None and (known.stage, known.partner) == ("reversed", command.original):
+        return ()
+    details, original = _waiting(state, command.line).details, state.movements.get(command.original)
+    if details.side == "credit":
+        raise Refused("not_a_debit", f"{command.line} brought money", remedy="assign it, or say which payment came back (`match_payment`)")
+    if original is None or original.details.side == "debit" or original.stage not in {"unmatched", "matched"}:
+        raise Refused(
+            "no_such_receipt", f"{command.original} is no credit that stands", remedy="`consortium show treasury/…` lists what waits"
+        )
+    if (details.amount, details.currency) != (original.details.amount, original.details.currency):
+        raise Refused(
+            "other_amount", f"{command.original} is of {display(original.details.amount, original.details.currency)}",
+            remedy="only a whole credit is taken back: say what the debit was (`book_line`), and settle the rest with the payer",
+        )  # fmt: skip
+    return undone(state, command.line, command.original, context.actor, command.reason)
 
 
 def _explain(state: Open, command: BookLine, context: Context) -> Events:
@@ -356,37 +461,78 @@ def _explain(state: Open, command: BookLine, context: Context) -> Events:
 
 
 def _judge(state: Open, command: JudgeLine, context: Context) -> Events:
-    """A doubted line is booked as a movement of its own, or was a repeat."""
+    """What a repeated or corrected page left in doubt: whether a line is there twice, or is there no more."""
     context.require_office(Office.TREASURER)
-    movement = _waiting(state, command.line, "doubted")
     match command.verdict:
         case "repeat":
+            _waiting(state, command.line, "doubted")
             return (LineDismissed(line=command.line, by=context.actor, reason=command.reason),)
         case "new":
+            movement = _waiting(state, command.line, "doubted")
             place = movement.place
             booked = LineBooked(
                 line=command.line, details=movement.details, key=movement.key, likeness=movement.likeness,
                 file=place.file, statement=place.statement, page=place.page,
             )  # fmt: skip
             return (booked, *classified(folded(state, (booked,)), command.line, context))
+        case "stands" | "withdrawn":
+            return _judge_missed(state, command, command.verdict, context)
+
+
+def _judge_missed(state: Open, command: JudgeLine, verdict: Literal["stands", "withdrawn"], context: Context) -> Events:
+    movement = state.movements.get(command.line)
+    if movement is not None and movement.missed == verdict:
+        return ()
+    if movement is None or movement.missed != "open":
+        raise Refused(
+            "line_not_missed", f"no corrected page leaves {command.line} out", remedy="`consortium show treasury/…` lists what waits"
+        )
+    judged = MissedLineJudged(line=command.line, verdict=verdict, by=context.actor, reason=command.reason)
+    return (judged, *(withdrawn(state, command.line, context) if verdict == "withdrawn" else ()))
 
 
 def _turned_away(state: Open, command: TurnAwayPayment, context: Context) -> Events:
-    """Money that a stream cannot take waits for the treasurer; so does a reversal that it cannot undo."""
+    """Money that a stream cannot take waits for the treasurer; so does a reversal that it cannot undo.
+
+    Of money that was taken back before the stream turned it away nothing waits: the stream has neither the one nor the other.
+    """
     context.require_service()
     movement = state.movements.get(command.line)
-    if movement is None or movement.stage not in {"matched", "reversed"} or movement.stream not in {None, command.stream}:
+    if movement is None or movement.stream != command.stream:
         return ()
-    reason = Unmatched.TURNED_AWAY if movement.stage == "matched" else Unmatched.REVERSED_ABROAD
-    details = movement.details
-    back = LineUnmatched(
-        line=command.line, amount=details.amount, currency=details.currency, side=details.side, reason=reason, stream=command.stream,
+    match movement.stage:
+        case "matched":
+            return _back(state, command, context, command.line, Unmatched.TURNED_AWAY)
+        case "reversed":
+            return _back(state, command, context, command.line, Unmatched.REVERSED_ABROAD)
+        case "undone":
+            assert movement.partner is not None
+            undoing = state.movements[movement.partner]
+            if undoing.stage not in {"reversed", "unmatched"}:
+                return _back(state, command, context, command.line, Unmatched.TURNED_AWAY)
+            lines = (command.line, movement.partner) if undoing.stage == "reversed" else (command.line,)
+            home = tuple(_unmatched_by(state, command, line, Unmatched.TURNED_AWAY) for line in lines)
+            cancelled = ReceiptReversed(
+                line=movement.partner, original=command.line, amount=movement.details.amount, currency=movement.details.currency
+            )
+            return (*home, cancelled)
+        case _:
+            return ()
+
+
+def _back(state: Open, command: TurnAwayPayment, context: Context, line: str, reason: Unmatched) -> Events:
+    told = notify(
+        "money_unmatched", TREASURERS, key=f"notice:turned-away:{line}:{state.movements[line].tries}", treasury=context.stream, lines=1
+    )
+    return (_unmatched_by(state, command, line, reason), owe(told))
+
+
+def _unmatched_by(state: Open, command: TurnAwayPayment, line: str, reason: Unmatched) -> LineUnmatched:
+    details = state.movements[line].details
+    return LineUnmatched(
+        line=line, amount=details.amount, currency=details.currency, side=details.side, reason=reason, stream=command.stream,
         note=command.reason,
     )  # fmt: skip
-    told = notify(
-        "money_unmatched", TREASURERS, key=f"notice:turned-away:{command.line}:{movement.tries}", treasury=context.stream, lines=1
-    )
-    return (back, owe(told))
 
 
 # ---------------------------------------------------------------- payees
@@ -429,6 +575,20 @@ def _approve_payee(state: Open, command: ApprovePayee, context: Context) -> Even
     return (PayeeApproved(payee=command.payee, details=command.details, by=context.actor),)
 
 
+def _block(state: Open, command: BlockPayee, context: Context) -> Events:
+    """Nothing more goes there, nor does an order whose sending failed: no later try sends it. What is on its way cannot be held."""
+    context.require_office(*_terms(context).payee_offices, clause="treasury.payee_offices")
+    known = state.payees.get(command.payee, Payee())
+    blocked = () if known == Payee() else (PayeeBlocked(payee=command.payee, by=context.actor, reason=command.reason),)
+    held: Events = tuple(
+        event
+        for name, payment in sorted(state.payments.items())
+        if (payment.payee, payment.stage) == (command.payee, "sending") and _sending(name, payment) in context.failed
+        for event in _given_up(name, payment, command.reason, context)
+    )
+    return (*blocked, *held)
+
+
 # ---------------------------------------------------------------- payments
 
 
@@ -441,6 +601,8 @@ def _order(state: Open, command: OrderPayment, context: Context) -> Events:
         context.require_office(Office.TREASURER)
         if command.source is not None or command.purpose is not Purpose.OTHER:
             raise Refused("service_only", "orders of other streams come from there", remedy="order it there, or for the treasury itself")
+        if command.payment.startswith(RESERVED) and command.payment not in state.payments:
+            raise Refused("name_reserved", f"{command.payment} is a name that the system gives", remedy="choose another name")
     _require_currency(state.currency, command.currency)
     known = state.payments.get(command.payment)
     if known is not None:
@@ -477,7 +639,10 @@ def _current(state: Open, name: str, attempt: int, stage: str) -> Payment | None
 
 
 def _approve(state: Open, command: ApprovePayment, context: Context) -> Events:
-    """One more signature; with the last one the order goes to the bank. Never is more approved than is held and free."""
+    """One more signature; with the last one the order goes to the bank. Never is more approved than is held and free.
+
+    A signature counts as long as who gave it holds an office.
+    """
     context.require_office(*_terms(context).approval_offices, clause="treasury.approval_offices")
     payment = _payment(state, command.payment)
     match payment.stage:
@@ -503,11 +668,14 @@ def _signed(state: Open, command: ApprovePayment, payment: Payment, context: Con
     digest = payment_digest(command.payment, payment.attempt, payment.amount, payment.currency, payment.payee, account)
     if digest != command.digest:
         raise Refused("digest_differs", "the payment is not what was signed for", remedy="look at it again (`consortium show`)")
-    signed = payment.signed if payment.digest == digest else frozenset()
+    offices = _terms(context).approval_offices
+    before = payment.signed if payment.digest == digest else frozenset()
+    signed = {person for person in before if context.register.holds(person, *offices)}
     if context.actor in signed:
         return ()
     if len(signed) + 1 < payment.approvals:
         return (PaymentSigned(payment=command.payment, attempt=payment.attempt, digest=digest, by=context.actor),)
+    _require_no_debit(state, command.payment)
     kept = state.movements[payment.line].earmarked if payment.line else 0
     free = state.free_in(payment.currency) + kept
     if payment.amount > free:
@@ -516,6 +684,17 @@ def _signed(state: Open, command: ApprovePayment, payment: Payment, context: Con
             remedy="wait until more has arrived, or cancel other payments", clause="treasury",
         )  # fmt: skip
     return _sent(state, command, payment, account, digest, context)
+
+
+def _require_no_debit(state: Open, name: str) -> None:
+    """Nothing more is decided of a payment while a debit under one of its ids waits: it may have gone already."""
+    for line in state.waiting:
+        details = state.movements[line].details
+        if details.side == "debit" and state.sent.get(details.end_to_end_id, ("", 0))[0] == name:
+            raise Refused(
+                "debit_waits", f"{line} took {display(details.amount, details.currency)} away under an id of {name}",
+                remedy="the treasurer says first what it was (`match_payment`, `book_line`)", clause="treasury",
+            )  # fmt: skip
 
 
 def _sent(state: Open, command: ApprovePayment, payment: Payment, account: Creditor, digest: str, context: Context) -> Events:
@@ -529,7 +708,12 @@ def _sent(state: Open, command: ApprovePayment, payment: Payment, account: Credi
         payment=command.payment, attempt=payment.attempt, message_id=message_id, end_to_end_id=end_to_end_id, debtor=state.account,
         creditor=account, amount=payment.amount, currency=payment.currency, text=payment.text, execute_on=day.date(), created_at=context.at,
     )  # fmt: skip
-    return (approved, owe(Step(kind="send_payment", key=f"pay:{command.payment}:{payment.attempt}", data=order.model_dump(mode="json"))))
+    return (approved, owe(Step(kind="send_payment", key=_sending(command.payment, payment), data=order.model_dump(mode="json"))))
+
+
+def _sending(name: str, payment: Payment) -> str:
+    """The key of the step that sends the present attempt."""
+    return f"pay:{name}:{payment.attempt}"
 
 
 def _failed(payment: str, attempt: int, code: str, reason: str, by: str | None = None) -> Events:
@@ -537,12 +721,25 @@ def _failed(payment: str, attempt: int, code: str, reason: str, by: str | None =
     return (PaymentFailed(payment=payment, attempt=attempt, code=code, reason=reason, by=by), owe(told))
 
 
+def _given_up(name: str, payment: Payment, reason: str, context: Context) -> Events:
+    """A person says that the bank will not pay the present attempt: a step that failed to send it is tried no more."""
+    step = _sending(name, payment)
+    closed = (StepWaived(step=step, reason=reason),) if step in context.failed else ()
+    return (*closed, *_failed(name, payment.attempt, "", reason, context.actor))
+
+
 def _record_rejection(state: Open, command: RecordRejection, context: Context) -> Events:
     context.require_office(Office.TREASURER)
     payment = _payment(state, command.payment)
+    step = _sending(command.payment, payment)
     match payment.stage:
+        case "sending" if step in context.owed and step not in context.failed:
+            raise Refused(
+                "payment_on_its_way", f"{command.payment} is being sent, and the bank may still take it",
+                remedy="wait for the bank's answer, or until the step fails", clause="treasury",
+            )  # fmt: skip
         case "sending" | "taken":
-            return _failed(command.payment, payment.attempt, "", command.reason, context.actor)
+            return _given_up(command.payment, payment, command.reason, context)
         case "failed":
             return ()
         case "ordered" | "confirmed" | "returned" | "cancelled":
@@ -580,6 +777,7 @@ def _cancel(state: Open, command: CancelPayment, context: Context) -> Events:
         case "sending" | "taken" | "confirmed":
             raise Refused("payment_under_way", f"{command.payment} is {payment.stage}", remedy="wait for the bank's statement")
         case "ordered" | "failed" | "returned":
+            _require_no_debit(state, command.payment)
             cancelled = PaymentCancelled(payment=command.payment, by=context.actor, reason=command.reason)
             waits = () if payment.line is None else (_waits_again(state, payment.line, command.reason),)
             return (cancelled, *waits, *returned_to_source(command.payment, payment, command.reason))
@@ -643,6 +841,8 @@ def _headline(state: Open) -> Headline:
 def _text(state: Open, payments: dict[str, Payment], refused: Sequence[str]) -> str:
     parts = [f"- missing: {escaped(gap, 120)}" for gap in state.gaps[:SHOWN]]
     parts += [f"- not imported: {escaped(name)}" for name in refused[:SHOWN]]
+    elsewhere = [known.name or file[:12] for file, known in state.files.items() if known.others and not known.ours]
+    parts += [f"- of other accounts only: {escaped(name)}" for name in elsewhere[:SHOWN]]
     if state.waiting:
         rows = (_waiting_row(state, line) for line in islice(state.waiting, SHOWN))
         parts += ["", "| waits | day | amount | why | from | text |", "| --- | --- | --- | --- | --- | --- |", *rows]
@@ -659,7 +859,7 @@ def _text(state: Open, payments: dict[str, Payment], refused: Sequence[str]) -> 
 def _waiting_row(state: Open, line: str) -> str:
     movement = state.movements[line]
     details = movement.details
-    why = movement.reason or movement.stage
+    why = "missing on a corrected page" if movement.missed == "open" else movement.reason or movement.stage
     amount = display(movement.signed, details.currency)
     return f"| {line} | {details.booked_on} | {amount} | {why} | {escaped(details.counterparty, 40)} | {escaped(details.text, 60)} |"
 

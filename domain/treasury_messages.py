@@ -8,7 +8,7 @@ Three steps speak to the bank. Each step's `data` is one model below, dumped to 
 | step | data | outcomes |
 | --- | --- | --- |
 | fetch_statements | `FetchStatements` | `StatementsFetched` |
-| read_statement | `ReadStatement` | `StatementRead` (a chunk; the next one is owed by the process), `StatementRefused` |
+| read_statement | `ReadStatement` | `StatementRead` (a chunk; the next one is owed by the process), `ReportRead`, `StatementRefused` |
 | send_payment | `SendPayment` | `PaymentAccepted`, `PaymentRejected` |
 """
 
@@ -31,6 +31,12 @@ LINES: Final = 100
 
 FILES: Final = 100
 """The most files that one look brings."""
+
+ASIDE: Final = 20
+"""The most files that one look tells of as put aside."""
+
+ANSWERS: Final = 100
+"""The most answers that a report on an order tells."""
 
 Iban = Annotated[str, Field(max_length=60, repr=False), AfterValidator(parse_iban)]
 """An account number (ISO 13616): kept without spaces; its check digits are right."""
@@ -231,6 +237,8 @@ class StatementsFetched(Outcome):
     """Where the next look goes on."""
     more: bool = False
     """Whether more is there at once."""
+    aside: Annotated[tuple[Annotated[Prose, Field(max_length=300)], ...], Field(max_length=ASIDE)] = ()
+    """What the bank sent and nobody will read, each with the reason."""
 
 
 class ImportStatement(Command):
@@ -255,6 +263,27 @@ class StatementRead(Outcome):
     """Statements of other accounts that were passed over in this chunk."""
     not_booked: Annotated[int, Field(ge=0)] = 0
     """Entries that are only announced (`PDNG`, `INFO`, `FUTR`) and were passed over in this chunk."""
+
+
+class OrderAnswer(Message):
+    """What a bank's report says of a transaction of an order, or of the whole order where it names none."""
+
+    end_to_end_id: Identifier = ""
+    rejected: bool
+    """Whether it will never be paid; else it was received, accepted or carried out."""
+    code: Annotated[str, Field(max_length=35, pattern=r"^[ -~]*$")] = ""
+    """ISO 20022's external status reason, `AC04`."""
+    reason: Annotated[Prose, Field(max_length=500)] = ""
+
+
+class ReportRead(Outcome):
+    """The file is a report on an order, which banks also send long after they took it."""
+
+    kind: Literal["report_read"] = "report_read"
+    file: Digest
+    order: Identifier
+    """The `MsgId` of the order."""
+    answers: Annotated[tuple[OrderAnswer, ...], Field(max_length=ANSWERS)] = ()
 
 
 class StatementRefused(Outcome):
@@ -296,12 +325,37 @@ class BookLine(Command):
     reason: Prose
 
 
+class MatchPayment(Command):
+    """Say which payment an unmatched line shows: a debit that it went, a credit that it came back. By the treasurer.
+
+    What a debit took more than the payment, or a credit brings less, are the bank's charges.
+    """
+
+    kind: Literal["match_payment"] = "match_payment"
+    line: LineId
+    payment: Slug
+    reason: Prose
+
+
+class UndoReceipt(Command):
+    """Say which credit an unmatched debit took back; the stream that has the money is told. By the treasurer."""
+
+    kind: Literal["undo_receipt"] = "undo_receipt"
+    line: LineId
+    original: LineId
+    reason: Prose
+
+
 class JudgeLine(Command):
-    """Say whether a line that looks like an earlier one on another page is a repeat of it. By the treasurer."""
+    """Say what a line is that a repeated or corrected page left in doubt. By the treasurer.
+
+    A doubted line is a movement of its own (`new`) or was counted before (`repeat`). A line that a corrected page does not show any more
+    `stands` all the same, or is `withdrawn`: then the bank's correction is booked as a movement that undoes it.
+    """
 
     kind: Literal["judge_line"] = "judge_line"
     line: LineId
-    verdict: Literal["new", "repeat"]
+    verdict: Literal["new", "repeat", "stands", "withdrawn"]
     reason: Prose
 
 
@@ -336,7 +390,7 @@ class ApprovePayee(Command):
 
 
 class BlockPayee(Command):
-    """Let no payment go to the payee until new details are approved. By an office that approves payees."""
+    """Let no payment go to the payee until new details are approved; one that could not be sent fails. By an office that approves payees."""
 
     kind: Literal["block_payee"] = "block_payee"
     payee: PayeeId
@@ -402,7 +456,7 @@ class PaymentRejected(Outcome):
 
 
 class RecordRejection(Command):
-    """The bank said later, and not by a statement, that it will not pay. By the treasurer, with the bank's reason."""
+    """The bank said later, and not by a statement, that it will not pay; not while the order is still being sent. By the treasurer, with the bank's reason."""
 
     kind: Literal["record_rejection"] = "record_rejection"
     payment: Slug
@@ -425,8 +479,8 @@ class CancelPayment(Command):
 
 
 TreasuryCommand = (
-    OpenAccount | LookForStatements | StatementsFetched | ImportStatement | StatementRead | StatementRefused | AssignLine | ReturnLine
-    | BookLine | JudgeLine | TurnAwayPayment | NamePayee | ApprovePayee | BlockPayee | OrderPayment | ApprovePayment | PaymentAccepted
+    OpenAccount | LookForStatements | StatementsFetched | ImportStatement | StatementRead | ReportRead | StatementRefused | AssignLine
+    | ReturnLine | MatchPayment | UndoReceipt | BookLine | JudgeLine | TurnAwayPayment | NamePayee | ApprovePayee | BlockPayee | OrderPayment | ApprovePayment | PaymentAccepted
     | PaymentRejected | RecordRejection | RetryPayment | CancelPayment
 )  # fmt: skip
 
@@ -481,6 +535,8 @@ class ChunkImported(Event):
     not_booked: int
     finished: bool
     """Whether it was the file's last."""
+    shown: tuple[LineId, ...] = ()
+    """Of a page that another file brought before: the lines known from there that this one shows again."""
 
 
 class ImportRefused(Event):
@@ -508,7 +564,10 @@ class LineBooked(Event):
 
 
 class LineDoubted(Event):
-    """A line looks like an earlier one, and the bank's ids do not tell them apart: nothing is booked until a person judges."""
+    """A line looks like an earlier one that the bank's ids do not tell apart from it, or is new on a page that was there before.
+
+    Nothing is booked until a person judges.
+    """
 
     kind: Literal["line_doubted"] = "line_doubted"
     line: LineId
@@ -525,6 +584,24 @@ class LineDismissed(Event):
 
     kind: Literal["line_dismissed"] = "line_dismissed"
     line: LineId
+    by: PersonId
+    reason: Prose
+
+
+class LineMissed(Event):
+    """A line that counts is not on the corrected page that this file brought: it counts until a person judges."""
+
+    kind: Literal["line_missed"] = "line_missed"
+    line: LineId
+    file: Digest
+
+
+class MissedLineJudged(Event):
+    """What a person said of a line that a corrected page does not show any more."""
+
+    kind: Literal["missed_line_judged"] = "missed_line_judged"
+    line: LineId
+    verdict: Literal["stands", "withdrawn"]
     by: PersonId
     reason: Prose
 
@@ -597,6 +674,9 @@ class ReceiptReversed(Event):
     stream: Source | None = None
     """The stream that the credit had been passed on to."""
     member: MemberId | None = None
+    by: PersonId | None = None
+    """Who said so, where no id did."""
+    note: Prose = ""
 
 
 # ---------------------------------------------------------------- events: payees
@@ -722,6 +802,11 @@ class PaymentConfirmed(Event):
     amount: Minor
     currency: Currency
     value_date: date
+    charges: Minor = 0
+    """What the bank kept of it for itself."""
+    by: PersonId | None = None
+    """Who said so, where no id did."""
+    note: Prose = ""
 
 
 class PaymentReturned(Event):
@@ -739,6 +824,11 @@ class PaymentReturned(Event):
     currency: Currency
     value_date: date
     reason: str = ""
+    charges: Minor = 0
+    """What the bank kept of it for itself."""
+    by: PersonId | None = None
+    """Who said so, where no id did."""
+    note: Prose = ""
 
 
 class PaymentRenewed(Event):
@@ -761,7 +851,7 @@ class PaymentCancelled(Event):
 
 TreasuryEvent = (
     AccountOpened | StatementsSought | StatementsFound | ImportStarted | ChunkImported | ImportRefused | LineBooked | LineDoubted
-    | LineDismissed | LineUnmatched | LineMatched | LineExplained | ReceiptReversed | PayeeNamed | PayeeSigned | PayeeApproved | PayeeBlocked
+    | LineDismissed | LineMissed | MissedLineJudged | LineUnmatched | LineMatched | LineExplained | ReceiptReversed | PayeeNamed | PayeeSigned | PayeeApproved | PayeeBlocked
     | PaymentOrdered | PaymentSigned | PaymentApproved | PaymentTaken | PaymentFailed | PaymentConfirmed | PaymentReturned | PaymentRenewed
     | PaymentCancelled
 )  # fmt: skip

@@ -6,11 +6,11 @@ person in suspense, and what approved payments will take of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from itertools import pairwise
-from typing import Literal
+from typing import Final, Literal, TypeVar
 
 from domain.kernel import Map, PersonId, mapping
 from domain.treasury_messages import (
@@ -25,7 +25,9 @@ from domain.treasury_messages import (
     LineDoubted,
     LineExplained,
     LineMatched,
+    LineMissed,
     LineUnmatched,
+    MissedLineJudged,
     Page,
     PayeeApproved,
     PayeeBlocked,
@@ -48,6 +50,10 @@ from domain.treasury_messages import (
     Unmatched,
 )
 
+Key = TypeVar("Key")
+
+_NO_LINES: Final[Map[str, None]] = mapping()
+
 # ---------------------------------------------------------------- parts
 
 
@@ -62,6 +68,14 @@ class Import:
     repeated: int = 0
     tries: int = 1
     reason: str = ""
+    page: Page | None = None
+    """The page at hand."""
+    ours: bool = False
+    """Whether it held a page of this account."""
+    others: int = 0
+    """Statements of other accounts in it."""
+    shown: frozenset[str] = frozenset()
+    """The lines of the page's former editions that it shows again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +95,11 @@ class Sightings:
     keys: Map[str, Place]
 
 
-Stage = Literal["booked", "doubted", "dismissed", "unmatched", "matched", "explained", "returning", "sent-back", "paid", "reversed"]
-"""What became of a movement. `unmatched` and `returning` credits are earmarked: no other payment may use them."""
+Stage = Literal[
+    "booked", "doubted", "dismissed", "unmatched", "matched", "explained", "returning", "sent-back", "paid", "undone", "reversed"
+]
+"""What became of a movement. `unmatched` and `returning` credits are earmarked: no other payment may use them. Of a receipt and what
+took it back, the receipt is `undone`, and the other `reversed`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +117,10 @@ class Movement:
     """How often it was passed on to a stream."""
     reason: Unmatched | None = None
     note: str = ""
+    partner: str | None = None
+    """Of a receipt that was undone, what undid it, and the other way round; of a paid movement, the payment."""
+    missed: Literal["", "open", "stands", "withdrawn"] = ""
+    """Whether a corrected page does not show it any more, and what the treasurer said of that."""
 
     @property
     def signed(self) -> int:
@@ -109,7 +130,12 @@ class Movement:
     @property
     def waits(self) -> bool:
         """Whether the treasurer must say what it was."""
-        return self.stage in {"unmatched", "doubted"}
+        return self.stage in {"unmatched", "doubted"} or self.missed == "open"
+
+    @property
+    def awaits(self) -> bool:
+        """Whether it undoes a movement that no statement has shown yet."""
+        return self.stage == "unmatched" and self.reason is Unmatched.UNKNOWN_REVERSAL
 
     @property
     def earmarked(self) -> int:
@@ -155,6 +181,8 @@ class Payment:
     signed: frozenset[PersonId] = frozenset()
     account: Creditor | None = None
     """Where the present attempt was sent."""
+    shown: int = 0
+    """The latest attempt that a statement showed as gone."""
     reason: str = ""
 
     @property
@@ -181,8 +209,12 @@ class Open:
     looks: int = 0
     cursor: str = ""
     files: Map[str, Import] = mapping()
-    pages: Map[tuple[str, int], Page] = mapping()
-    """By statement and page; a corrected page takes the place of the former."""
+    pages: Map[tuple[str, int, str], Page] = mapping()
+    """By statement, page and currency; a corrected page takes the place of the former."""
+    editions: Map[tuple[str | int, int, str], tuple[tuple[str, Page], ...]] = mapping()
+    """The files that brought a page, by its statement's id and, where that is counted, its number."""
+    lines_on: Map[Place, Map[str, None]] = mapping()
+    """The lines that a page showed first."""
     gaps: tuple[str, ...] = ()
     """What the statements' own numbers and balances say is missing."""
     sightings: Map[str, Sightings] = mapping()
@@ -191,6 +223,8 @@ class Open:
     """The movements that wait for the treasurer, with their signed amounts."""
     receipts: Map[str, tuple[str, ...]] = mapping()
     """The credits that a reversal may name, by each of their ids."""
+    awaiting: Map[str, Map[str, None]] = mapping()
+    """The movements that wait for what they undo, by each of their ids and their side."""
     balances: Map[str, int] = mapping()
     earmarked: Map[str, int] = mapping()
     outgoing: Map[str, int] = mapping()
@@ -198,6 +232,8 @@ class Open:
     payments: Map[str, Payment] = mapping()
     sent: Map[str, tuple[str, int]] = mapping()
     """The payment and attempt of each end-to-end id."""
+    orders: Map[str, tuple[str, int]] = mapping()
+    """The payment and attempt of each order's message id."""
 
     @property
     def free(self) -> int:
@@ -257,9 +293,13 @@ def _opened(state: Open, event: TreasuryEvent) -> Open:
             return _moved(state, line, matched)
         case LineExplained(line=line):
             return _moved(state, line, replace(state.movements[line], stage="explained"))
-        case ReceiptReversed(line=line, original=original):
-            state = _moved(state, original, replace(state.movements[original], stage="reversed"))
-            return _moved(state, line, replace(state.movements[line], stage="reversed"))
+        case ReceiptReversed(line=line, original=original, stream=stream, member=member):
+            state = _moved(state, original, replace(state.movements[original], stage="undone", stream=stream, member=member, partner=line))
+            return _moved(state, line, replace(state.movements[line], stage="reversed", stream=stream, member=member, partner=original))
+        case LineMissed(line=line):
+            return _moved(state, line, replace(state.movements[line], missed="open"))
+        case MissedLineJudged(line=line, verdict=verdict):
+            return _moved(state, line, replace(state.movements[line], missed=verdict))
         case PayeeNamed(payee=payee, account=account, details=details, by=by):
             return _payee(state, payee, replace(state.payees.get(payee, Payee()), proposed=Proposed(account, details, by)))
         case PayeeSigned(payee=payee, by=by):
@@ -283,19 +323,20 @@ def _opened(state: Open, event: TreasuryEvent) -> Open:
             current = state.payments[payment]
             signed = (current.signed if current.digest == digest else frozenset()) | {by}
             return _paid(state, payment, replace(current, digest=digest, signed=signed))
-        case PaymentApproved(payment=payment, digest=digest, account=account, end_to_end_id=end_to_end, attempt=attempt):
-            state = replace(state, sent=state.sent.set(end_to_end, (payment, attempt)))
+        case PaymentApproved(payment=payment, digest=digest, account=account, attempt=attempt):
+            sent = state.sent.set(event.end_to_end_id, (payment, attempt))
+            state = replace(state, sent=sent, orders=state.orders.set(event.message_id, (payment, attempt)))
             approved = replace(state.payments[payment], stage="sending", digest=digest, account=account)
             return _paid(state, payment, approved, "sent-back")
         case PaymentTaken(payment=payment):
             return _paid(state, payment, replace(state.payments[payment], stage="taken"))
         case PaymentFailed(payment=payment, reason=reason):
             return _paid(state, payment, replace(state.payments[payment], stage="failed", reason=reason), "returning")
-        case PaymentConfirmed(payment=payment, line=line):
-            state = _moved(state, line, replace(state.movements[line], stage="paid"))
-            return _paid(state, payment, replace(state.payments[payment], stage="confirmed", reason=""), "sent-back")
+        case PaymentConfirmed(payment=payment, attempt=attempt, line=line):
+            state = _moved(state, line, replace(state.movements[line], stage="paid", partner=payment))
+            return _paid(state, payment, replace(state.payments[payment], stage="confirmed", reason="", shown=attempt), "sent-back")
         case PaymentReturned(payment=payment, line=line, reason=reason):
-            state = _moved(state, line, replace(state.movements[line], stage="paid"))
+            state = _moved(state, line, replace(state.movements[line], stage="paid", partner=payment))
             return _paid(state, payment, replace(state.payments[payment], stage="returned", reason=reason), "returning")
         case PaymentRenewed(payment=payment, attempt=attempt):
             renewed = replace(
@@ -308,20 +349,24 @@ def _opened(state: Open, event: TreasuryEvent) -> Open:
 
 def _movement(state: Open, event: LineBooked | LineDoubted, stage: Stage) -> Movement:
     known = state.movements.get(event.line)
-    place = known.place if known else _place(state, event)
+    place = known.place if known else _place(event)
     return Movement(event.details, place, event.key, event.likeness, stage)
 
 
-def _place(state: Open, event: LineBooked | LineDoubted) -> Place:
+def _place(event: LineBooked | LineDoubted) -> Place:
     return Place(event.file, event.statement, event.page)
 
 
 def _seen(state: Open, event: LineBooked | LineDoubted) -> Open:
-    place = _place(state, event)
+    place = _place(event)
     known = state.sightings.get(event.likeness, Sightings(place, mapping()))
     if event.key in known.keys:
         return state
-    return replace(state, sightings=state.sightings.set(event.likeness, replace(known, keys=known.keys.set(event.key, place))))
+    return replace(
+        state,
+        sightings=state.sightings.set(event.likeness, replace(known, keys=known.keys.set(event.key, place))),
+        lines_on=_listed(state.lines_on, (place,), event.line),
+    )
 
 
 def _moved(state: Open, line: str, movement: Movement) -> Open:
@@ -334,7 +379,19 @@ def _moved(state: Open, line: str, movement: Movement) -> Open:
     elif line in waiting:
         waiting = waiting.delete(line)
     earmarked = _added(state.earmarked, movement.details.currency, change) if change else state.earmarked
-    return replace(state, movements=state.movements.set(line, movement), waiting=waiting, earmarked=earmarked)
+    awaiting = state.awaiting
+    if movement.awaits:
+        awaiting = _listed(awaiting, sided(movement.details), line)
+    elif former is not None and former.awaits:
+        for handle in sided(former.details):
+            awaiting = awaiting.set(handle, awaiting[handle].delete(line))
+    return replace(state, movements=state.movements.set(line, movement), waiting=waiting, earmarked=earmarked, awaiting=awaiting)
+
+
+def _listed(lists: Map[Key, Map[str, None]], keys: Iterable[Key], line: str) -> Map[Key, Map[str, None]]:
+    for key in keys:
+        lists = lists.set(key, lists.get(key, _NO_LINES).set(line, None))
+    return lists
 
 
 def _paid(state: Open, name: str, payment: Payment, line: Stage | None = None) -> Open:
@@ -370,27 +427,65 @@ def handles(line: Line) -> tuple[str, ...]:
     return tuple(f"{kind}:{text}" for kind, text in named if text)
 
 
-# ---------------------------------------------------------------- what is missing
+def sided(line: Line) -> tuple[str, ...]:
+    """The ids of a movement with its side."""
+    return tuple(f"{line.side} {handle}" for handle in handles(line))
+
+
+# ---------------------------------------------------------------- pages and their editions
 
 
 def _imported(state: Open, event: ChunkImported) -> Open:
     known = state.files[event.file]
     grown = replace(
         known, chunks=known.chunks + 1, counted=known.counted + event.counted, repeated=known.repeated + event.repeated,
-        stage="read" if event.finished else "reading",
+        stage="read" if event.finished else "reading", page=event.page,
+        ours=known.ours or event.page is not None, others=known.others + event.other_accounts,
+        shown=frozenset(event.shown) | (known.shown if known.page == event.page else frozenset()),
     )  # fmt: skip
     state = replace(state, files=state.files.set(event.file, grown))
     page = event.page
-    if page is None or state.pages.get((page.statement, page.page)) == page:
+    if page is None:
         return state
-    pages = state.pages.set((page.statement, page.page), page)
-    return replace(state, pages=pages, gaps=tuple(_gaps(pages)))
+    editions = state.editions
+    for slot in _slots(page):
+        brought = editions.get(slot, ())
+        if (event.file, page) not in brought:
+            editions = editions.set(slot, (*brought, (event.file, page)))
+    state = replace(state, editions=editions)
+    if state.pages.get((page.statement, page.page, page.currency)) == page:
+        return state
+    pages = state.pages.set((page.statement, page.page, page.currency), page)
+    currencies = sorted({each.currency for each in pages.values()})
+    return replace(state, pages=pages, gaps=tuple(gap for currency in currencies for gap in _gaps(pages.values(), currency)))
 
 
-def _gaps(pages: Mapping[tuple[str, int], Page]) -> Iterator[str]:
+def former_editions(state: Open, file: str, page: Page) -> tuple[Place, ...]:
+    """Where other files showed this page before: the same page of the same statement, by its id or its number, of the same day."""
+    found = (each for slot in _slots(page) for each in state.editions.get(slot, ()))
+    places = (Place(other, former.statement, former.page) for other, former in found if other != file and _may_correct(page, former))
+    return tuple(dict.fromkeys(places))
+
+
+def _slots(page: Page) -> Iterator[tuple[str | int, int, str]]:
+    yield (page.statement, page.page, page.currency)
+    if page.sequence is not None:
+        yield (page.sequence, page.page, page.currency)
+
+
+def _may_correct(page: Page, former: Page) -> bool:
+    """Whether a page of the same place is of the same time: some banks begin to count anew every year, or every day."""
+    day, former_day = (each.closing.on if each.closing else each.last_day for each in (page, former))
+    return None in {day, former_day} or day == former_day
+
+
+# ---------------------------------------------------------------- what is missing
+
+
+def _gaps(pages: Iterable[Page], currency: str) -> Iterator[str]:
     """Pages that are missing, statements that are missing by their numbers, and balances that do not join."""
     statements: dict[str, list[Page]] = {}
-    for page in sorted(pages.values(), key=lambda page: page.page):
+    for page in sorted((page for page in pages if page.currency == currency), key=lambda page: page.page):
         statements.setdefault(page.statement, []).append(page)
     for statement, found in sorted(statements.items()):
         yield from _missing_pages(statement, found)

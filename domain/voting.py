@@ -39,7 +39,7 @@ def weight(scheme: Scheme, votes: int, cleared: int) -> int:
 def capped(weights: Mapping[str, int], cap: int) -> Mapping[str, int]:
     """The weights cut to the highest level at which nobody carries more than `cap` basis points of their sum.
 
-    With nothing to weigh, or so few seats that the cap cannot hold, everybody weighs one.
+    With nothing to weigh everybody weighs one; with so few seats that the cap cannot hold, everybody who weighs anything does.
     """
     if not any(weights.values()):
         return dict.fromkeys(weights, 1)
@@ -50,7 +50,7 @@ def capped(weights: Mapping[str, int], cap: int) -> Mapping[str, int]:
             low = level
         else:
             high = level - 1
-    return {seat: min(held, low) for seat, held in weights.items()} if low else dict.fromkeys(weights, 1)
+    return {seat: min(held, max(low, 1)) for seat, held in weights.items()}
 
 
 # ---------------------------------------------------------------- yes and no
@@ -97,6 +97,8 @@ def carries(rule: DecisionRule, tally: Tally) -> bool:
     """Whether the ballots cast carry the motion, the quorum aside."""
     if rule.method == "lazy":
         return tally.no * WHOLE < rule.objection * tally.roll_weight or tally.no == 0
+    if rule.threshold == WHOLE:
+        return tally.yes > 0 and tally.no == 0
     return tally.yes * WHOLE > rule.threshold * (tally.yes + tally.no)
 
 

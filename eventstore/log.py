@@ -33,6 +33,10 @@ class LogUnavailable(Exception):
     """The log cannot be reached or written now (connection lost, disk full); nothing was half done. Try again."""
 
 
+class NotWritable(LogUnavailable):
+    """The log can be read but not written: by the role that asks, or because it is a standby."""
+
+
 class Log(Protocol):
     """One consortium's log, and the derived tables beside it. Safe to use from several tasks and processes."""
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 import asyncpg
 
 from eventstore.entries import EMPTY, Entry, Head
-from eventstore.log import Appended, LogUnavailable, Row
+from eventstore.log import Appended, LogUnavailable, NotWritable, Row
 from eventstore.migrations import SchemaMismatch, migrations, pending
 
 _COLUMNS: Final = ", ".join(Entry._fields)
@@ -53,10 +53,10 @@ _UNAVAILABLE: Final = (
     asyncpg.InsufficientResourcesError,
     asyncpg.PostgresSystemError,
     asyncpg.LockNotAvailableError,
-    asyncpg.ReadOnlySQLTransactionError,
     asyncpg.TransactionRollbackError,
 )
-"""What passes by itself or when an operator acts: lost connections, a server that stops or starts, a full disk, a standby."""
+"""What passes by itself or when an operator acts: lost connections, a server that stops or starts, a full disk."""
+_NOT_WRITABLE: Final = (asyncpg.InsufficientPrivilegeError, asyncpg.ReadOnlySQLTransactionError)
 
 
 class PostgresLog:
@@ -276,6 +276,8 @@ def _translated() -> Iterator[None]:
         yield
     except _UNAVAILABLE as error:
         raise LogUnavailable(f"PostgreSQL: {error or type(error).__name__}") from error
+    except _NOT_WRITABLE as error:
+        raise NotWritable(f"PostgreSQL: {error}") from error
 
 
 async def _nothing(_: object) -> None:

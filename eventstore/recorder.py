@@ -123,6 +123,8 @@ class Recorder:
         self._lookers = 0
         self._answers: OrderedDict[str, Answer] = OrderedDict()
         self._started = False
+        """Whether the replica was caught up with the log, and has followed it since as far as is known."""
+        self._defeats = 0
         self._task: asyncio.Task[None] | None = None
 
     async def record(self, submission: Submission) -> Recorded:
@@ -134,8 +136,7 @@ class Recorder:
         waiting = _Waiting(submission, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         if not await self._here(waiting):
-            if self._task is None:
-                self._task = asyncio.create_task(self._run(), name="recorder")
+            self._task = self._task or asyncio.create_task(self._run(), name="recorder")
             self._wake.set()
         return await waiting.answer
 
@@ -144,12 +145,13 @@ class Recorder:
         async with self._looking():
             await self._catch_up()
             await self._load((stream,))
+            self._replica.trim()
             return self.view(stream, self._replica.head.position, self._replica.get(stream))
 
     def view(self, stream: str, position: int, state: Stream[Any]) -> Standing:
         """A stream's state as people and workflows see it."""
         process = self._replica.process_of(stream)
-        return Standing(position, state, kernel.agenda(process, state), process.describe(state.state))
+        return Standing(position, state, kernel.agenda(process, state), kernel.describe(process, state))
 
     async def replica(self) -> Replica:
         """The replica at the log's head. Look, and do not decide with it."""
@@ -196,7 +198,12 @@ class Recorder:
             self._wake.clear()
             while self._waiting:
                 async with self._turn:
-                    await (self._overlapping() if len(self._waiting) >= OVERLAPPING else self._alone(self._take(BATCH)))
+                    try:
+                        many = len(self._waiting) >= OVERLAPPING and self._defeats < DEFEATS
+                        await (self._overlapping() if many else self._alone(self._take(BATCH)))
+                    except Exception as error:  # noqa: BLE001  a bug: what was folded is trusted no longer, and nobody waits for ever
+                        self._give_up(self._in_hand, error)
+                        self._replica = Replica(self._replica.processes)
                     self._replica.trim()
 
     def _take(self, most: int) -> Sequence[_Waiting]:
@@ -263,6 +270,7 @@ class Recorder:
             return True
         self._replica.back(flight.batch.mark)
         self._started = False
+        self._defeats += 1
         if following is not None:
             self._waiting = [*following.waiting, *self._waiting]
         await self._alone(flight.batch.waiting)
@@ -276,18 +284,25 @@ class Recorder:
     # ------------------------------------------------------------ committing
 
     async def _commit(self, batch: Sequence[_Waiting]) -> None:
-        for defeats in range(DEFEATS):
-            if await self._attempt(batch, first=defeats == 0):
+        """Records a batch. While other workers keep coming between, they are not raced: the lock is held from the start."""
+        while self._defeats < DEFEATS:
+            if await self._attempt(batch):
+                self._defeats = 0
                 return
-        while True:
+            self._defeats += 1
+        done = False
+        while not done:
+            await self._catch_up()
             async with self.log.exclusive():
-                done = await self._attempt(batch, first=False)
-            if done:
-                return
+                known = self._replica.head.position
+                await self._catch_up()
+                if self._replica.head.position == known:
+                    self._defeats = 0
+                done = await self._attempt(batch)
 
-    async def _attempt(self, waiting: Sequence[_Waiting], *, first: bool) -> bool:
+    async def _attempt(self, waiting: Sequence[_Waiting]) -> bool:
         """Decides and appends what of the batch is unanswered; whether all of it was answered."""
-        if not first or not self._started:
+        if not self._started:
             await self._catch_up()
         batch = await self._decide(waiting, alone=True)
         try:
@@ -298,6 +313,7 @@ class Recorder:
             raise
         if appended is not Appended.DONE:
             self._replica.back(batch.mark)
+            self._started = False
             if appended is Appended.REPEATED:
                 await self._repeated(batch.waiting)
             return False
@@ -314,9 +330,9 @@ class Recorder:
 
     async def _decide(self, waiting: Sequence[_Waiting], *, alone: bool) -> _Batch:
         """Decides what of this is unanswered, on top of all that was decided. Who repeats a command is answered if nothing is on its way."""
-        open_ = [each for each in waiting if not each.answer.done() and not (alone and self._answered(each))]
-        await self._load(each.submission.stream for each in open_)
         replica = self._replica
+        await self._load(each.submission.stream for each in waiting)
+        open_ = [each for each in waiting if not each.answer.done() and not (alone and self._answered(each))]
         mark, ids = replica.mark(), set[str]()
         decided, told, again = list[tuple[_Waiting, Recorded]](), list[tuple[_Waiting, Recorded]](), list[_Waiting]()
         for each in open_:

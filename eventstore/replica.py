@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from domain import process as kernel
 from domain.catalog import CATALOG, RULES
-from domain.kernel import Event, Refused, StreamId, process_of
+from domain.kernel import SERVICE, Event, Refused, StreamId, process_of
 from domain.process import Context, Process, Stream, mandate_for
 from domain.register import Register, note
 from eventstore.entries import (
@@ -69,7 +69,7 @@ class Replica:
     def __init__(self, processes: Mapping[str, Process[Any, Any, Any]] = CATALOG) -> None:
         self.head: Head = EMPTY
         self.register: Register = Register()
-        self._processes = processes
+        self.processes = processes
         self._streams: OrderedDict[str, Stream[Any]] = OrderedDict()
         self._marks: list[Mark] = []
 
@@ -91,9 +91,9 @@ class Replica:
             name = process_of(stream)
         except ValueError as error:
             raise Malformed(str(error)) from error
-        if name not in self._processes:
-            raise Malformed(f"there is no process {name!r}; there are {', '.join(self._processes)}")
-        return self._processes[name]
+        if name not in self.processes:
+            raise Malformed(f"there is no process {name!r}; there are {', '.join(self.processes)}")
+        return self.processes[name]
 
     def missing(self, streams: Iterable[str]) -> Sequence[str]:
         """Those of these streams whose state must be loaded before they can be decided on."""
@@ -193,8 +193,11 @@ class Replica:
 
     def _context(self, submission: Submission, at: int) -> Context:
         register = self.register
-        mandate = mandate_for(register, submission.stream, msgspec.json.decode(submission.command)) if register.mandates else None
-        return Context(instant(at), submission.actor, StreamId(submission.stream), register, mandate)
+        now, actor = instant(at), submission.actor
+        mandate = None
+        if register.mandates and actor == SERVICE:
+            mandate = mandate_for(register, submission.stream, msgspec.json.decode(submission.command), actor, now)
+        return Context(now, actor, StreamId(submission.stream), register, mandate)
 
     def _take(self, entry: Entry, process: Process[Any, Any, Any], events: Sequence[Event]) -> None:
         state = self._streams.get(entry.stream)
@@ -203,7 +206,7 @@ class Replica:
                 self._marks[-1].before.setdefault(entry.stream, state)
             for event in events:
                 state = kernel.evolve(process, state, event)
-            self._streams[entry.stream] = state
+            self.put(entry.stream, state)
         for event in events:
             self.register = note(self.register, event)
         self.head = Head(entry.position, entry.at, entry.hash)

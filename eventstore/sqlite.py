@@ -29,6 +29,8 @@ T = TypeVar("T")
 
 _COLUMNS: Final = ", ".join(Entry._fields)
 _ROW: Final = f"({', '.join('?' * len(Entry._fields))})"
+_ROWS: Final = 256
+"""How many entries one statement inserts: SQLite bounds its variables."""
 _PRAGMAS: Final = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "trusted_schema = OFF")
 _TAIL: Final = "SELECT position, at, hash FROM entries ORDER BY position DESC LIMIT 1"
 _POLL_SECONDS: Final = 0.02
@@ -55,7 +57,11 @@ class SqliteLog:
     async def open(cls, path: Path) -> SqliteLog:
         """The log in this file; made, or migrated to this release, when needed."""
         log = cls(path)
-        await log._writer.run(_migrate)
+        try:
+            await log._writer.run(_migrate)
+        except BaseException:
+            await log.close()
+            raise
         return log
 
     async def head(self) -> Head:
@@ -82,11 +88,11 @@ class SqliteLog:
         if not entries:
             return Appended.DONE
         insert = self._timed(_insertion(entries))
-        if self._usual < _AT_ONCE_SECONDS and self._take_turn_at_once():
-            try:
+        if self._usual < _AT_ONCE_SECONDS and self._writer.idle:
+            if self._holder is asyncio.current_task():
                 return self._writer.run_here(insert)
-            finally:
-                self._end_turn()
+            if self._take_turn_at_once():
+                return self._writer.run_here(self._ending_turn(insert))
         return await self._in_turn(insert)
 
     def begin(self, entries: Sequence[Entry]) -> Awaitable[Appended]:
@@ -341,25 +347,39 @@ def _transaction(db: apsw.Connection, work: Callable[[apsw.Connection], T]) -> T
 
 
 def _insertion(entries: Sequence[Entry]) -> Callable[[apsw.Connection], Appended]:
-    """All the entries in one statement, which is a transaction of its own."""
-    sql, bindings = _insert(len(entries)), (*chain.from_iterable(entries), entries[0].previous)
+    """What inserts all of the entries or none: one statement is a transaction of its own, and seldom is there more than one."""
+    statements = [_statement(entries[first : first + _ROWS]) for first in range(0, len(entries), _ROWS)]
+    if len(statements) == 1:
+        return lambda db: _execute(db, *statements[0])
 
     def insert(db: apsw.Connection) -> Appended:
-        try:
-            db.execute(sql, bindings)
-        except apsw.ConstraintError:
-            return Appended.REPEATED
-        return Appended.DONE if db.changes() else Appended.BEHIND
+        for statement in statements:
+            if (appended := _execute(db, *statement)) is not Appended.DONE:
+                db.execute("ROLLBACK")
+                return appended
+        return Appended.DONE
 
-    return insert
+    return lambda db: _transaction(db, insert)
 
 
-@lru_cache(maxsize=512)
+def _statement(entries: Sequence[Entry]) -> tuple[str, tuple[Any, ...]]:
+    return _insert(len(entries)), (*chain.from_iterable(entries), entries[0].previous)
+
+
+@lru_cache(maxsize=_ROWS)
 def _insert(rows: int) -> str:
     return (
         f"INSERT INTO entries ({_COLUMNS}) SELECT * FROM (VALUES {', '.join([_ROW] * rows)})"
         " WHERE ? = coalesce((SELECT hash FROM entries ORDER BY position DESC LIMIT 1), zeroblob(32))"
     )
+
+
+def _execute(db: apsw.Connection, sql: str, bindings: tuple[Any, ...]) -> Appended:
+    try:
+        db.execute(sql, bindings)
+    except apsw.ConstraintError:
+        return Appended.REPEATED
+    return Appended.DONE if db.changes() else Appended.BEHIND
 
 
 def _migrate(db: apsw.Connection) -> None:

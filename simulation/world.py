@@ -1,7 +1,8 @@
 """Every process on a virtual clock: years in moments, for laws, rehearsals and what-ifs.
 
-The simulation does what the durable shell does, in one fixed order: it carries out owed steps, gives deadlines when they
-come, and records every outcome. What the outside world answers is scripted.
+The simulation does what the durable shell does: it carries out owed steps, gives deadlines when they come, and records every
+outcome. What the outside world answers is scripted. Steps that are shown together are carried out in an order of chance, as on
+many workers; one seed is one order.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from itertools import count
+from random import Random
 from typing import Any, Final
 
 from domain.kernel import SERVICE, Deadline, Step, derived_id
+from domain.process import deadline_id, failure_id, outcome_id, told_id
 from eventstore.entries import Submission
 from eventstore.log import Log
 from eventstore.recorder import Recorded, Recorder, Standing
@@ -32,7 +35,7 @@ async def agreeable(step: Step) -> dict[str, Any]:
     if step.kind == "screen":
         return {
             "kind": "screening_completed", "step": step.key, "list": "simulated", "list_digest": "0" * 64,
-            "list_date": "2026-11-01", "entries": 10_000, "score": 0, "match": "",
+            "list_date": "2026-11-01", "list_age_days": 1, "entries": 10_000, "score": 0, "match": "",
         }  # fmt: skip
     return {"kind": "step_done", "step": step.key}
 
@@ -40,13 +43,14 @@ async def agreeable(step: Step) -> dict[str, Any]:
 class Simulation:
     """A consortium on a virtual clock with a bank of its own, used by one task at a time."""
 
-    def __init__(self, start: datetime, log: Log, outside: Outside = agreeable) -> None:
+    def __init__(self, start: datetime, log: Log, outside: Outside = agreeable, seed: int = 0) -> None:
         self.now = start
         self.bank = Bank(lambda: self.now)
         self.recorder = Recorder(log)
         self._outside = outside
         self._standings: dict[str, Standing] = {}
         self._numbers = count(1)
+        self._chance = Random(seed)  # noqa: S311  an order, no secret
 
     async def give(self, stream: str, command: Mapping[str, Any], by: str, command_id: str = "") -> Recorded:
         """A person gives a command now; whatever it brings about at once is carried out."""
@@ -57,12 +61,16 @@ class Simulation:
     async def settle(self) -> None:
         """Carries out every owed step, and those that follow from them."""
         for _ in range(PATIENCE):
-            owed = [(stream, standing) for stream, standing in sorted(self._standings.items()) if standing.agenda.steps]
+            owed = [
+                (stream, step, standing.stream.tries[step.key])
+                for stream, standing in sorted(self._standings.items())
+                for step in standing.agenda.steps
+            ]
             if not owed:
                 return
-            for stream, standing in owed:
-                for step in standing.agenda.steps:
-                    await self._carry_out(stream, step, standing.stream.tries[step.key])
+            self._chance.shuffle(owed)
+            for stream, step, attempt in owed:
+                await self._carry_out(stream, step, attempt)
         raise AssertionError("the simulation does not come to rest: steps are owed again and again")
 
     async def advance(self, to: datetime) -> None:
@@ -103,18 +111,18 @@ class Simulation:
         return [(standing.agenda.deadline.at, stream) for stream, standing in self._standings.items() if standing.agenda.deadline]
 
     async def _deadline(self, stream: str) -> None:
-        deadline = self._standings[stream].agenda.deadline
+        standing = self._standings[stream]
+        deadline = standing.agenda.deadline
         assert isinstance(deadline, Deadline)
-        command = deadline.command.model_dump(mode="json")
-        await self._record(stream, command, SERVICE, derived_id(stream, "deadline", deadline.command.kind, deadline.at.isoformat()))
+        await self._record(stream, deadline.command.model_dump(mode="json"), SERVICE, deadline_id(stream, standing.stream, deadline))
         assert self._standings[stream].agenda.deadline != deadline, f"{deadline.command.kind} on {stream} came, and still stands"
 
     async def _carry_out(self, stream: str, step: Step, attempt: int) -> None:
         outcome = await self._answer(stream, step)
-        recorded = await self._record(stream, outcome, SERVICE, derived_id(stream, "outcome", step.key, str(attempt)))
+        recorded = await self._record(stream, outcome, SERVICE, outcome_id(stream, step.key, attempt))
         if recorded.refusal is not None:
             failure = {"kind": "fail_step", "step": step.key, "reason": f"{recorded.refusal.rule}: {recorded.refusal.message}"}
-            await self._record(stream, failure, SERVICE, derived_id(stream, "failure", step.key, str(attempt)))
+            await self._record(stream, failure, SERVICE, failure_id(stream, step.key, attempt))
 
     async def _answer(self, stream: str, step: Step) -> dict[str, Any]:
         if step.kind == "tell":
@@ -122,14 +130,13 @@ class Simulation:
         return await (self.bank.answer(step) if step.kind in bank.STEPS else self._outside(step))
 
     async def _tell(self, stream: str, step: Step) -> dict[str, Any]:
-        told = await self._record(step.data["stream"], step.data["command"], SERVICE, derived_id(stream, "tell", step.key))
-        if told.refusal is None:
-            return {"kind": "step_done", "step": step.key}
-        return {
-            "kind": "fail_step",
-            "step": step.key,
-            "reason": f"{step.data['stream']} refused: {told.refusal.rule}: {told.refusal.message}",
-        }
+        target, refused = step.data["stream"], ""
+        for retries in range(self._standings[stream].stream.retried.get(step.key, 0) + 1):
+            told = await self._record(target, step.data["command"], SERVICE, told_id(stream, step.key, retries))
+            if told.refusal is None:
+                return {"kind": "step_done", "step": step.key}
+            refused = f"{told.refusal.rule}: {told.refusal.message}"
+        return {"kind": "fail_step", "step": step.key, "reason": f"{target} refused: {refused}"}
 
     async def _record(self, stream: str, command: Mapping[str, Any], by: str, command_id: str) -> Recorded:
         submission = Submission(stream, command_id, by, canonical_command(json.dumps(command)), self.now)

@@ -38,6 +38,7 @@ class Repo:
     commits: dict[str, Tree] = field(default_factory=dict)
     head: str = ""
     tags: dict[str, str] = field(default_factory=dict)
+    squashed: int = 0
     requests: dict[str, str] = field(default_factory=dict)
     """Of each user who asked or was granted access: pending, accepted or rejected."""
 
@@ -203,6 +204,23 @@ def _tag(_hub: Hub, parts: dict[str, str], repo: Any, _token: str | None, body: 
     return 200, {}
 
 
+def _untag(_hub: Hub, parts: dict[str, str], repo: Any, _token: str | None, _body: bytes) -> Answer:
+    if repo.tags.pop(parts["tag"], None) is None:
+        return 404, {"error": "no such tag"}
+    return 200, {}
+
+
+def _squash(_hub: Hub, _parts: dict[str, str], repo: Any, _token: str | None, _body: bytes) -> Answer:
+    """The branch is one commit then; what no tag names is gone."""
+    tree = repo.commits[repo.head]
+    named = {commit: repo.commits[commit] for commit in repo.tags.values()}
+    repo.squashed += 1
+    repo.commits = dict(named)
+    repo.head = hashlib.sha1(f"squashed {repo.squashed}".encode() + repr(sorted(tree)).encode()).hexdigest()
+    repo.commits[repo.head] = tree
+    return 200, {}
+
+
 def _requests(_hub: Hub, parts: dict[str, str], repo: Any, _token: str | None, _body: bytes) -> Answer:
     return 200, [
         {"requestId": f"id-{user}", "user": {"user": user, "fullname": user}, "status": status, "timestamp": "2026-11-02T09:00:00.000Z"}
@@ -278,6 +296,8 @@ _ROUTES: Final[tuple[tuple[str, str, Callable[..., Answer]], ...]] = (
     (rf"/api/models/{_REPO}/preupload/(?P<revision>[^/]+)", "POST", _preupload),
     (rf"/api/models/{_REPO}/commit/(?P<revision>[^/]+)", "POST", _commit),
     (rf"/api/models/{_REPO}/tag/(?P<revision>[^/]+)", "POST", _tag),
+    (rf"/api/models/{_REPO}/tag/(?P<tag>[^/]+)", "DELETE", _untag),
+    (rf"/api/models/{_REPO}/super-squash/(?P<revision>[^/]+)", "POST", _squash),
     (rf"/api/models/{_REPO}/user-access-request/handle", "POST", _handle),
     (rf"/api/models/{_REPO}/user-access-request/grant", "POST", _grant),
     (rf"/{_REPO}/user-access-request/ask", "POST", _ask),

@@ -41,6 +41,7 @@ from simulation.live import bank_of, live
 from simulation.mock_bank import MockBank
 from simulation.scenario import ROUND, Story
 from tests.stories import charter
+from tests.votes import unfair
 
 PACE: Final = 20_000
 RULES: Final = charter(decisions__admission__duration_hours=24 * 28)
@@ -88,7 +89,7 @@ async def everything(log: Log) -> list[Entry]:
 
 
 def problems(entries: list[Entry]) -> list[str]:
-    """What is wrong with a log: its chain, its decisions, doubled commands, books out of balance at any entry."""
+    """What is wrong with a log: its chain, its decisions, doubled commands, unfair votes, books out of balance at any entry."""
     found: list[str] = []
     if isinstance(head := verify(entries), Broken):
         found.append(f"chain: {head}")
@@ -97,6 +98,7 @@ def problems(entries: list[Entry]) -> list[str]:
     found += [
         f"command {command_id} stands {times} times" for command_id, times in Counter(e.command_id for e in entries).items() if times > 1
     ]
+    found += unfair(entries)
     replica, state = Replica(), Stream(Replica().process_of(ROUND).initial)
     process = replica.process_of(ROUND)
     for entry in entries:

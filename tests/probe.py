@@ -18,11 +18,12 @@ with workflow.unsafe.imports_passed_through():
 
 
 class Begin(Command):
-    """Owe `work` steps and ring after so many seconds."""
+    """Owe `work` steps and ring the bells, one after the other, after so many seconds."""
 
     kind: Literal["begin"] = "begin"
     work: int = 0
     ring_seconds: int = 3_600
+    bells: int = 1
     tell: str = ""
 
 
@@ -30,6 +31,13 @@ class Poke(Command):
     """Count."""
 
     kind: Literal["poke"] = "poke"
+
+
+class Muffle(Command):
+    """Ring no bell and take no poke, or again."""
+
+    kind: Literal["muffle"] = "muffle"
+    muffled: bool
 
 
 class Finish(Command):
@@ -42,6 +50,7 @@ class Ring(Command):
     """By the system, when it is due."""
 
     kind: Literal["ring"] = "ring"
+    bell: int = 1
 
 
 class Worked(Outcome):
@@ -51,7 +60,7 @@ class Worked(Outcome):
     result: str
 
 
-ProbeCommand = Begin | Poke | Finish | Ring | Worked
+ProbeCommand = Begin | Poke | Muffle | Finish | Ring | Worked
 
 
 class Begun(Event):
@@ -59,6 +68,7 @@ class Begun(Event):
 
     kind: Literal["begun"] = "begun"
     rings_at: Instant
+    bells: int = 1
 
 
 class Poked(Event):
@@ -67,8 +77,15 @@ class Poked(Event):
     kind: Literal["poked"] = "poked"
 
 
+class Muffled(Event):
+    """No bell rings and no poke is taken, or they are again."""
+
+    kind: Literal["muffled"] = "muffled"
+    muffled: bool
+
+
 class Rung(Event):
-    """The deadline came."""
+    """The next bell's deadline came."""
 
     kind: Literal["rung"] = "rung"
 
@@ -86,7 +103,7 @@ class Finished(Event):
     kind: Literal["finished"] = "finished"
 
 
-ProbeEvent = Begun | Poked | Rung | WorkDone | Finished
+ProbeEvent = Begun | Poked | Muffled | Rung | WorkDone | Finished
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +114,9 @@ class Probe:
     pokes: int = 0
     results: tuple[str, ...] = ()
     rings_at: datetime | None = None
-    rung: bool = False
+    bells: int = 0
+    rung: int = 0
+    muffled: bool = False
     finished: bool = False
 
 
@@ -105,37 +124,45 @@ def decide(state: Probe, command: ProbeCommand, context: Context) -> Sequence[Pr
     if state.finished:
         raise Refused("finished", "the probe is finished", remedy="take another")
     match command:
-        case Begin(work=work, ring_seconds=seconds, tell=target):
+        case Begin(work=work, ring_seconds=seconds, bells=bells, tell=target):
             told = [owe(tell(target, {"kind": "poke"}, key=f"tell:{target}"))] if target else []
             steps = [owe(Step(kind="work", key=f"work:{number:03}")) for number in range(work)]
-            return (Begun(rings_at=context.at + timedelta(seconds=seconds)), *steps, *told)
+            return (Begun(rings_at=context.at + timedelta(seconds=seconds), bells=bells), *steps, *told)
         case Poke():
+            if state.muffled:
+                raise Refused("muffled", "a muffled probe is not poked", remedy="take the muffle off")
             return (Poked(),)
+        case Muffle(muffled=muffled):
+            return (Muffled(muffled=muffled),)
         case Finish():
             return (Finished(),)
-        case Ring():
+        case Ring(bell=bell):
             context.require_service()
-            return () if state.rung else (Rung(),)
+            return () if state.muffled or bell <= state.rung else (Rung(),)
         case Worked(result=result):
             return (WorkDone(result=result),)
 
 
 def evolve(state: Probe, event: ProbeEvent) -> Probe:
     match event:
-        case Begun(rings_at=at):
-            return replace(state, begun=True, rings_at=at)
+        case Begun(rings_at=at, bells=bells):
+            return replace(state, begun=True, rings_at=at, bells=bells)
         case Poked():
             return replace(state, pokes=state.pokes + 1)
+        case Muffled(muffled=muffled):
+            return replace(state, muffled=muffled)
         case Rung():
-            return replace(state, rung=True, rings_at=None)
+            return replace(state, rung=state.rung + 1)
         case WorkDone(result=result):
             return replace(state, results=(*state.results, result))
         case Finished():
-            return replace(state, finished=True, rings_at=None)
+            return replace(state, finished=True)
 
 
 def agenda(state: Probe) -> Agenda:
-    return Agenda(Deadline(state.rings_at, Ring()) if state.rings_at else None, closed=state.finished)
+    if state.rings_at is None or state.muffled or state.finished or state.rung == state.bells:
+        return Agenda(closed=state.finished)
+    return Agenda(Deadline(state.rings_at, Ring(bell=state.rung + 1)))
 
 
 def describe(state: Probe) -> Headline:
@@ -158,6 +185,17 @@ PROBE: Final[Process[Any, Any, Any]] = Process(
 @workflow.defn(name="probe")
 class ProbeWorkflow(ProcessWorkflow):
     """Drives a probe."""
+
+    @workflow.run
+    async def run(self) -> None:
+        await self.drive()
+
+
+@workflow.defn(name="probe")
+class HurriedProbe(ProcessWorkflow):
+    """Drives a probe in runs that take few commands."""
+
+    most_updates = 20
 
     @workflow.run
     async def run(self) -> None:

@@ -23,7 +23,7 @@ from activities.clock import Clock
 from activities.messages import TASK_QUEUE
 from activities.sending import Sender
 from cli.demo import PACE
-from settings import in_force
+from settings import rehearsed
 from simulation.live import bank_of, live
 from simulation.scenario import ATLAS, LEAVER, ROUND, SIZE, Story
 from tests.stories import charter
@@ -49,7 +49,7 @@ async def story(client: Client, folder: Path) -> None:
     clock = Clock(now, now, PACE)
     async with AsyncExitStack() as stack:
         bank = await stack.enter_async_context(bank_of(folder, charter()))
-        chosen = in_force().model_copy(update={"folder": folder, "bank": bank.url})
+        chosen = rehearsed(folder, bank=bank.url)
         recorder = await stack.enter_async_context(worker.recording(chosen.log_url))
         await stack.enter_async_context(worker.compose(client, recorder, chosen, clock=clock))
         stage = await stack.enter_async_context(live(Sender(client, TASK_QUEUE), recorder, clock, bank, print))

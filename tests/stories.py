@@ -108,7 +108,8 @@ class Story:
     def when(self, command: Command, *, by: PersonId = SERVICE, at: datetime | None = None) -> Self:
         """Somebody gives a command; what follows is kept as the answer, and as history."""
         now = max(at or self.at, self.at)
-        context = Context(now, by, self.stream, self.register, mandate_for(self.register, self.stream, command.model_dump(mode="json")))
+        mandate = mandate_for(self.register, self.stream, command.model_dump(mode="json"), by, now)
+        context = Context(now, by, self.stream, self.register, mandate)
         try:
             events = tuple(kernel.decide(self.process, self.state, command, context))
         except Refused as refusal:

@@ -34,11 +34,21 @@ from activities.banking import Banking
 from activities.pain import Verdict, order
 from domain.kernel import SERVICE, Step
 from domain.treasury import TREASURY
-from domain.treasury_messages import ImportStatement, OpenAccount, PaymentAccepted, PaymentRejected, StatementRead, StatementsFetched
+from domain.treasury_messages import (
+    ImportStatement,
+    OpenAccount,
+    OrderAnswer,
+    PaymentAccepted,
+    PaymentRejected,
+    ReportRead,
+    StatementRead,
+    StatementsFetched,
+)
 from domain.treasury_state import Open
 from tests.kill_bank import OURS, folder_bank, payment, step
 from tests.stories import START, Story, charter, founded
 from tests.test_camt import DATA, SHARED, document, entry, shared
+from tests.test_pain import status
 
 ROOT = Path(__file__).parents[1]
 ACCOUNT = {"id": "MAIN", "name": "Open Model Consortium", "iban": OURS.iban, "currency": "EUR", "balance": 10_000_000_00}
@@ -193,6 +203,7 @@ async def test_other_messages_of_the_bank_are_no_statements_and_what_is_no_messa
     found = await fetched(banking)
     assert [file.name for file in found.files] == ["statement.sta"]
     assert (tmp_path / "inbox" / "other" / "notification.xml").exists()
+    assert found.aside == ("notification.xml: a notification of single movements (camt.054), which is not read",)
     outcome = await banking.read_statement(reading(found.files[0].file))
     assert outcome["kind"] == "statement_refused"
     assert "MT940" in outcome["reason"]
@@ -246,10 +257,37 @@ async def test_a_file_that_is_too_large_is_not_kept_and_named(tmp_path: Path, mo
     monkeypatch.setattr("activities.bank_statements.LIMIT", 1_000)
     (tmp_path / "inbox").mkdir()
     (tmp_path / "inbox" / "endless.xml").write_text(document(*(entry() for _ in range(100))))
-    outcome = await Banking(folder_bank(tmp_path), Statements(tmp_path / "statements")).fetch_statements(fetch())
-    assert outcome["kind"] == "fail_step"
-    assert "endless.xml" in outcome["reason"]
-    assert [path.name for path in (tmp_path / "statements").iterdir()] == []
+    (tmp_path / "inbox" / "short.xml").write_text(document(entry()))
+    found = await fetched(Banking(folder_bank(tmp_path), Statements(tmp_path / "statements")))
+    assert [file.name for file in found.files] == ["short.xml"], "one bad file keeps no other from being kept"
+    assert "endless.xml is larger than" in found.aside[0]
+    assert (tmp_path / "inbox" / "refused" / "endless.xml").exists()
+
+
+async def test_a_file_with_a_long_name_is_kept_and_one_in_unknown_letters_refused_alone(tmp_path: Path) -> None:
+    banking = Banking(folder_bank(tmp_path), Statements(tmp_path / "statements"))
+    (tmp_path / "inbox").mkdir()
+    long, strange = "ä" * 120 + ".xml", "strange.xml"
+    (tmp_path / "inbox" / long).write_text(document(entry()))
+    (tmp_path / "inbox" / strange).write_text(document(entry()).replace('"1.0"?', '"1.0" encoding="foo"?'))
+    found = await fetched(banking)
+    kinds = {file.name: (await banking.read_statement(reading(file.file)))["kind"] for file in found.files}
+    assert kinds == {long: "statement_read", strange: "statement_refused"}
+    assert len(list((tmp_path / "inbox" / "taken").iterdir())) == 2
+
+
+async def test_a_rejection_that_the_bank_reports_after_it_took_the_order_is_read_like_a_statement(tmp_path: Path) -> None:
+    banking = Banking(folder_bank(tmp_path), Statements(tmp_path / "statements"))
+    await accepted(banking)
+    order_id = payment("gpu-1").message_id
+    said = "<PmtInfSts>RJCT</PmtInfSts><StsRsnInf><Rsn><Cd>AC04</Cd></Rsn></StsRsnInf>"
+    (tmp_path / "inbox").mkdir()
+    (tmp_path / "inbox" / "report.xml").write_bytes(status("<GrpSts>PART</GrpSts>", batch=said, original=order_id))
+    found = await fetched(banking)
+    outcome = await banking.read_statement(reading(found.files[0].file))
+    read_report = ReportRead.model_validate_json(json.dumps(outcome))
+    assert (read_report.order, read_report.answers) == (order_id, (OrderAnswer(rejected=True, code="AC04"),))
+    assert (await rejected(banking)).code == "AC04", "asked again, the order itself is answered so too"
 
 
 async def test_a_stored_file_that_was_changed_is_not_read(tmp_path: Path) -> None:
@@ -419,8 +457,10 @@ async def test_orders_and_statements_go_through_the_folders_of_a_real_bank(tmp_p
         elsewhere = OURS.model_copy(update={"iban": "FI2112345600000785"})
         assert (await rejected(banking, "gpu-2", debtor=elsewhere)).code == "AC02"
         advance(client)
-        lines = [line for file in (await fetched(banking)).files for line in (await read(banking, file.file)).lines]
-        assert [line.end_to_end_id for line in lines] == [payment("gpu-1").end_to_end_id]
+        outcomes = [await banking.read_statement(reading(file.file)) for file in (await fetched(banking)).files]
+        assert {outcome["kind"] for outcome in outcomes} == {"report_read", "statement_read"}
+        lines = [line for outcome in outcomes for line in outcome.get("lines", ())]
+        assert [line["end_to_end_id"] for line in lines] == [payment("gpu-1").end_to_end_id]
 
 
 async def test_an_order_handed_out_once_is_not_handed_out_again_when_it_was_carried_away(tmp_path: Path) -> None:

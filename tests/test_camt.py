@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape
 
 import pytest
 from hypothesis import given
@@ -189,6 +190,56 @@ def test_one_transaction_of_a_larger_batch_does_not_take_the_whole_entry() -> No
     assert [(line.amount, line.end_to_end_id) for line in heard.lines] == [(7_50, "")]
 
 
+def test_a_credit_that_names_a_transaction_of_less_is_not_all_that_payers() -> None:
+    part = '<TxDtls><Refs><EndToEndId>E1</EndToEndId></Refs><Amt Ccy="EUR">4.00</Amt><RmtInf><Ustrd>RF82NPP1H6036WQ8P9E7</Ustrd></RmtInf></TxDtls>'
+    heard, _ = told(document(entry("10.00", details=part), entry("4.00", details=part), entry("3.90", details=part)))
+    assert [(line.amount, line.reference) for line in heard.lines] == [
+        (10_00, None), (4_00, "RF82NPP1H6036WQ8P9E7"), (3_90, "RF82NPP1H6036WQ8P9E7"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["NONREF", "nonref", "NOTPROVIDED", "NotProvided", "NOT PROVIDED", "0000000000", "none"])
+def test_what_says_that_there_is_no_id_is_none(text: str) -> None:
+    details = f"<TxDtls><Refs><AcctSvcrRef>{text}</AcctSvcrRef><EndToEndId>{text}</EndToEndId></Refs></TxDtls>"
+    heard, _ = told(
+        document(
+            entry(details=details, more=f"<AcctSvcrRef>{text}</AcctSvcrRef>"), entry(details=details, more="<AcctSvcrRef>B1</AcctSvcrRef>")
+        )
+    )
+    assert [(line.bank_id, line.end_to_end_id) for line in heard.lines] == [("", ""), ("B1", "")]
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        "<RmtInf><Strd><AddtlRmtInf>call RF82NPP1H6036WQ8P9E7</AddtlRmtInf></Strd></RmtInf>",
+        "<Refs><EndToEndId>RF82NPP1H6036WQ8P9E7</EndToEndId></Refs>",
+    ],
+)
+def test_a_reference_is_found_wherever_payers_write_it(details: str) -> None:
+    heard, _ = told(document(entry(details=f"<TxDtls>{details}</TxDtls>")))
+    assert heard.lines[0].reference == "RF82NPP1H6036WQ8P9E7"
+
+
+def test_the_austrian_banks_own_edition_is_read() -> None:
+    heard, _ = told(
+        document(entry()).replace("urn:iso:std:iso:20022:tech:xsd:camt.053.001.08", "ISO:camt.053.001.02:APC:STUZZA:payments:003")
+    )
+    assert len(heard.lines) == 1
+
+
+@pytest.mark.parametrize("name", ["ISO-8859-1", "windows-1252", "UTF-16"])
+def test_files_in_other_letters_are_read(name: str) -> None:
+    text = document(entry(details="<TxDtls><RmtInf><Ustrd>Müller</Ustrd></RmtInf></TxDtls>"))
+    heard, _ = told(text.replace('"1.0"?', f'"1.0" encoding="{name}"?').encode(name))
+    assert heard.lines[0].text == "Müller"
+
+
+def test_what_is_repeated_without_end_takes_no_memory() -> None:
+    heard, _ = told(document(entry(more="<AddtlNtryInf/>" * 50_000)).replace("<Id>S-1</Id>", "<Id>S-1</Id>" * 50_000))
+    assert (len(heard.lines), heard.pages[0].statement) == (1, "S-1")
+
+
 def test_lines_taken_back_from_a_batch_leave_no_number_behind() -> None:
     same = '<TxDtls><Refs><EndToEndId>E1</EndToEndId></Refs><Amt Ccy="EUR">1.00</Amt></TxDtls>'
     heard, _ = told(document(entry("9.00", details=same * 2), entry("1.00", details=same)))
@@ -209,6 +260,16 @@ def test_a_statement_of_a_day_without_entries_is_a_page() -> None:
 def test_invisible_characters_of_a_payer_do_not_reach_the_log() -> None:
     heard, _ = told(document(entry(details="<TxDtls><RmtInf><Ustrd>a&#x202E;b\u200bc&#9;d</Ustrd></RmtInf></TxDtls>")))
     assert heard.lines[0].text == "abc d"
+
+
+@given(st.text(st.characters(exclude_categories=["Cs", "Cc"]) | st.sampled_from("\u200c\u200d\u202eقा्"), max_size=60))
+def test_whatever_a_payer_writes_the_file_is_read_or_refused_with_its_line(text: str) -> None:
+    content = document(entry(details=f"<TxDtls><RmtInf><Ustrd>{escape(text)}</Ustrd></RmtInf></TxDtls>"))
+    try:
+        lines = len(told(content)[0].lines)
+    except Unreadable as unreadable:
+        lines = str(unreadable).count("line ")
+    assert lines == 1
 
 
 def test_how_the_file_is_cut_into_chunks_changes_nothing() -> None:
@@ -256,15 +317,24 @@ def test_amount_side_day_and_ids_make_another_key(other: str) -> None:
         ("7.", "EUR", 700),
         ("12", "JPY", 12),
         ("1.2345", "CLF", 12345),
+        (".50", "EUR", 50),
+        ("+1.00", "EUR", 100),
+        ("1.234", "TND", 1234),
     ],
 )
 def test_amounts_are_read_by_the_currencys_own_places(text: str, currency: str, minor: int) -> None:
     assert minor_units(text, currency, 1) == minor
 
 
-@pytest.mark.parametrize("text", ["", "-1.00", "+1.00", "1e3", "1,00", "NaN", "１", "1.005", ".5", "1 000", "9" * 18, "1_0"])
+@pytest.mark.parametrize("text", ["", "-1.00", "++1", "+", ".", "1e3", "1,00", "NaN", "１", "1.005", "1 000", "9" * 18, "1_0"])
 def test_what_is_no_amount_is_refused_with_its_line(text: str) -> None:
     assert "line 4: " in refused(document(entry(), entry(text)))
+
+
+@pytest.mark.parametrize("currency", ["XYZ", "", "eur", "XXX"])
+def test_an_amount_in_no_currency_in_use_is_refused(currency: str) -> None:
+    with pytest.raises(Unreadable, match="line 4: an amount without a currency"):
+        minor_units("1.00", currency, 4)
 
 
 @given(st.text(min_size=1, max_size=10), st.integers(0, 4), st.text("abcdefghijklmnop ", max_size=40), st.integers(0, 24))
@@ -306,6 +376,10 @@ BOMB = '<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a
         (document(version="01"), "version 01: ask the bank for camt.053.001.08"),
         (document(version="14"), "version 14"),
         ("<Document/>", "namespace"),
+        (document(entry(day="2026-02-30")), "'2026-02-30' is not a day of booking"),
+        (document().replace('"1.0"?', '"1.0" encoding="foo"?'), "written in 'foo'"),
+        (document().replace('"1.0"?', '"1.0" encoding="GB18030"?'), "written in 'GB18030'"),
+        (f"<a>{document(entry())[21:]}{document(entry())[21:]}</a>", "a second message begins here"),
         ("<a><b/></a>", "no `Document`"),
         ("<html><body>Log in</body></html>", "web page"),
         (":20:STATEMENT\n:25:1234", "MT940"),

@@ -7,6 +7,8 @@
 | 2 | a rule said no: its id, the clause, the way out |
 | 3 | Temporal, a worker or the log does not answer: what to start |
 | 4 | bad input: what to change |
+| 70 | our own mistake |
+| 130 | Ctrl-C |
 """
 
 from __future__ import annotations
@@ -20,19 +22,28 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import apsw
 import pytest
+from temporalio.service import RPCError, RPCStatusCode
 
-from cli import main, processes
+from activities.missing import ExtraMissing
+from activities.sending import Mistaken
+from cli import demo, keep, main, processes
+from cli.embedded import LOCK
+from cli.failures import translated
 from cli.output import Progress
 from cli.processes import commands_of
 from domain.catalog import CATALOG
 from domain.kernel import Outcome
+from eventstore.entries import Entry, Head
+from eventstore.log import LogUnavailable, NotWritable
+from eventstore.memory import MemoryLog
+from settings import Settings, rehearsed
 
 CHARTER = Path(__file__).parent.parent / "examples/charter.toml"
 OFFICERS = """
@@ -310,6 +321,7 @@ APPLY = ("member", "apply", "helio", "--country", "CH", "--tier", "founding", "-
         (("show", "round"), "process/slug"),
         (("show", "round/none"), "nothing is on the log"),
         (("log", "--stream", "bank/x"), "there is no process"),
+        (("log", "--after", "99999999999999999999"), "fewer than 2^63"),
         (("inbox", "--as", "nobody"), "knows nobody"),
         (("who-represents", "nobody"), "knows no organisation"),
         (("who-represents", "nobody", "--as-of", "2026-12-01T00:00"), "has no offset"),
@@ -378,6 +390,91 @@ def test_fields_are_read_from_stdin(type_: Terminal, site: Site) -> None:
     assert entry["command"] == {"kind": "grant_office", "person": "lys", "office": "auditor"}
 
 
+# ---------------------------------------------------------------- what goes wrong around it
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (ExtraMissing("boto3 is not installed; `pip install …` brings it"), 4, "pip install"),
+        (Mistaken("ZeroDivisionError while deciding"), 70, "worker's log"),
+        (RPCError("namespace none is not found", RPCStatusCode.NOT_FOUND, b""), 3, "TEMPORAL_NAMESPACE"),
+        (NotWritable("permission denied"), 3, "may write"),
+    ],
+    ids=lambda given: type(given).__name__,
+)
+def test_what_goes_wrong_below_has_a_code_and_a_way_out(error: Exception, code: int, said: str) -> None:
+    failure = translated(error)
+    assert failure.code == code
+    assert said in failure.message + failure.way_out
+
+
+def test_a_namespace_that_is_not_there_is_told_at_once(bare: Terminal, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONSORTIUM_LOG", str(site.folder / "log.db"))
+    monkeypatch.setenv("CONSORTIUM_ADDRESS", site.told["address"])
+    monkeypatch.setenv("TEMPORAL_NAMESPACE", "nowhere")
+    began = time.monotonic()
+    told = bare(*grant("--as", "sam"))
+    assert (told.code, time.monotonic() - began < 15) == (3, True)
+    assert "nowhere" in told.err
+
+
+def test_a_profile_or_its_file_that_is_not_there_is_bad_input(
+    bare: Terminal, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONSORTIUM_LOG", str(site.folder / "log.db"))
+    monkeypatch.setenv("TEMPORAL_CONFIG_FILE", str(tmp_path / "none.toml"))
+    told = bare("recover")
+    assert told.code == 4
+    assert "none.toml" in told.err
+    (tmp_path / "some.toml").write_text('[profile.default]\naddress = "127.0.0.1:1"\n', encoding="utf-8")
+    monkeypatch.setenv("TEMPORAL_CONFIG_FILE", str(tmp_path / "some.toml"))
+    monkeypatch.setenv("TEMPORAL_PROFILE", "producton")
+    told = bare("recover")
+    assert told.code == 4
+    assert "producton" in told.err
+
+
+def test_wrong_settings_are_told_in_one_line_without_their_values(bare: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONSORTIUM_SMTP_PORT", "the-secret")
+    monkeypatch.setenv("CONSORTIUM_CLOCK", "now,then,0")
+    told = bare("status")
+    assert told.code == 4
+    assert "CONSORTIUM_SMTP_PORT: " in told.err
+    assert "CONSORTIUM_CLOCK: " in told.err
+    assert "the-secret" not in told.err
+    assert told.err.count("\n") == 1
+
+
+def test_a_file_that_is_no_database_is_bad_input(bare: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "log.db").write_text("Dear diary, today the consortium was founded.", encoding="utf-8")
+    told = bare("status", "--folder", str(tmp_path))
+    assert told.code == 4
+    assert "is no SQLite database" in told.err
+
+
+def test_no_password_is_shown_with_the_place_of_the_log() -> None:
+    shown = {
+        "postgresql://ada:se/cr@t@db/consortium?sslmode=require": "postgresql://ada:***@db/consortium?sslmode=require",
+        "postgresql://db/consortium?user=ada&password=secret&sslmode=require": "postgresql://db/consortium?user=ada&password=***&sslmode=require",
+        "postgresql://ada@db/consortium": "postgresql://ada@db/consortium",
+        "state/log.db": "state/log.db",
+    }
+    assert {log: Settings(log=log).log_shown for log in shown} == shown
+
+
+async def test_a_database_that_is_lost_meanwhile_is_no_broken_log() -> None:
+    class Lost(MemoryLog):
+        async def read(self, after: int, limit: int = 1_000) -> Sequence[Entry]:
+            raise LogUnavailable("the server was stopped")
+
+        async def head(self) -> Head:
+            raise LogUnavailable("the server was stopped")
+
+    with pytest.raises(LogUnavailable):
+        await keep._batch(Lost(), 0)
+
+
 # ---------------------------------------------------------------- looking
 
 
@@ -431,6 +528,7 @@ def test_an_answer_that_the_log_does_not_know_is_not_believed(
     source, target = apsw.Connection(str(site.folder / "log.db")), apsw.Connection(str(other))
     with target.backup("main", source, "main") as backup:
         backup.step()
+    type_.folder = ""
     monkeypatch.setenv("CONSORTIUM_LOG", str(other))
     monkeypatch.setenv("CONSORTIUM_ADDRESS", site.told["address"])
     monkeypatch.setattr("cli.give.SEEN_SECONDS", 0.1)
@@ -498,6 +596,39 @@ def test_a_folder_has_one_up_and_what_is_on_the_log_goes_on_with_the_next(type_:
     again = type_(*grant("--as", "sam", "--json", person="lot"))
     assert again.code == 0, again.err
     assert again.json["position"] == before["entries"] + 1
+
+
+def test_a_demonstration_removes_nothing_but_what_a_demonstration_left(
+    bare: Terminal, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs, ours = tmp_path / "demo", tmp_path / "ours"
+    theirs.mkdir()
+    (theirs / "thesis.txt").write_text("years of work", encoding="utf-8")
+    told = bare("demo", "--folder", str(theirs))
+    assert (told.code, told.out) == (4, "")
+    assert "no demonstration left" in told.err
+    assert [path.name for path in theirs.iterdir()] == ["thesis.txt"]
+    demo.prepare(ours)
+    (ours / "log.db").touch()
+    (ours / "bank").mkdir()
+    demo.prepare(ours)
+    assert sorted(path.name for path in ours.iterdir()) == [demo.MARKER, "sanctions.txt", LOCK]
+    (site.folder / demo.MARKER).touch()
+    told = bare("demo", "--folder", str(site.folder))
+    (site.folder / demo.MARKER).unlink()
+    assert told.code == 4
+    assert "in use by another" in told.err
+    assert (site.folder / "log.db").exists()
+
+
+def test_a_folder_that_is_named_has_its_own_log_and_what_is_played_has_nothing_of_the_environment(
+    type_: Terminal, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONSORTIUM_LOG", str(tmp_path / "other.db"))
+    monkeypatch.setenv("CONSORTIUM_SMTP_HOST", "mail.example")
+    assert type_("status", "--json").json["log"] == str(site.folder / "log.db")
+    played = rehearsed(tmp_path)
+    assert (played.log_url, played.smtp_host, played.smtp_port) == (str(tmp_path / "log.db"), "", 465)
 
 
 def until(holds: Any) -> None:

@@ -2,26 +2,32 @@
 
 | command | by whom | events | refusals |
 | --- | --- | --- | --- |
-| found | one of the officers named | charter_adopted, office_granted…, key_enrolled… | already_founded, founder_not_named, officer_named_twice, office_vacant |
+| found | one of the officers named | charter_adopted, office_granted…, key_enrolled… | already_founded, founder_not_named, officer_named_twice, key_taken, office_vacant, offices_apart |
 | amend_charter | a passed proposal | charter_adopted | no_mandate, currency_is_fixed, tier_in_use |
-| grant_office, revoke_office | secretariat; a passed proposal for the board | office_granted, office_revoked | office_required, no_mandate, last_officer |
-| enrol_key, revoke_key | the person, the secretariat | key_enrolled, key_revoked | office_required |
+| grant_office, revoke_office | secretariat; a passed proposal for the board | office_granted, office_revoked | office_required, no_mandate, person_reserved, offices_apart, last_officer |
+| enrol_key | the person; the secretariat for an officer without a key | key_enrolled | office_required, not_an_officer, has_a_key, key_taken |
+| revoke_key | the person, the secretariat | key_revoked | office_required |
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from domain.charter import Office
 from domain.consortium import CONSORTIUM, AmendCharter, EnrolKey, Found, GrantOffice, Officer, RevokeKey, RevokeOffice
-from domain.kernel import digest_of
-from domain.register import MandateGranted, MemberDeparted, OfficeGranted, OfficeRevoked, Register
+from domain.kernel import SERVICE, digest_of
+from domain.register import KeyEnrolled, MandateGranted, MemberDeparted, OfficeGranted, OfficeRevoked, Register, TierReserved
 from tests.stories import START, Story, charter, noted, with_members
 
 OFFICERS = (
     Officer(person="sam", offices=frozenset({Office.SECRETARIAT})),
     Officer(person="tess", offices=frozenset({Office.TREASURER})),
+    Officer(person="bo", offices=frozenset({Office.BOARD})),
 )
+KEY = "ssh-ed25519 " + "A" * 68
+OTHER_KEY = "ssh-ed25519 " + "B" * 68
 
 
 def unfounded() -> Story:
@@ -33,7 +39,20 @@ def founded() -> Story:
 
 
 def test_founding_adopts_the_charter_and_seats_the_officers() -> None:
-    founded().followed_by("charter_adopted", "office_granted", "office_granted")
+    founded().followed_by("charter_adopted", *("office_granted",) * 3)
+
+
+@pytest.mark.parametrize("missing", ["sam", "tess", "bo"])
+def test_no_office_without_which_nothing_can_be_decided_stands_empty_at_the_founding(missing: str) -> None:
+    officers = tuple(officer for officer in OFFICERS if officer.person != missing)
+    unfounded().when(Found(charter=charter(), officers=officers), by=officers[0].person).refused("office_vacant")
+
+
+def test_the_service_holds_no_office_and_no_key() -> None:
+    as_officer = (*OFFICERS, Officer(person=SERVICE, offices=frozenset({Office.AUDITOR})))
+    unfounded().when(Found(charter=charter(), officers=as_officer), by="sam").refused("officer_named_twice")
+    founded().when(GrantOffice(person=SERVICE, office=Office.AUDITOR), by="sam").refused("person_reserved")
+    founded().when(EnrolKey(person=SERVICE, public_key=KEY), by="sam").refused("person_reserved")
 
 
 def test_a_log_is_founded_once() -> None:
@@ -52,6 +71,26 @@ def test_the_secretariat_grants_an_office_and_a_repeat_changes_nothing() -> None
     grant = GrantOffice(person="lea", office=Office.TRAINING_LEAD)
     story = founded().when(grant, by="sam").then(OfficeGranted(person="lea", office=Office.TRAINING_LEAD))
     story.when(grant, by="sam").then()
+
+
+@pytest.mark.parametrize(("person", "office"), [("tess", Office.SECOND_SIGNATORY), ("sam", Office.COMPLIANCE_REVIEWER)])
+def test_offices_that_the_charter_keeps_apart_come_together_in_nobody(person: str, office: Office) -> None:
+    founded().when(GrantOffice(person=person, office=office), by="sam").refused("offices_apart")
+    founded().when(GrantOffice(person="lea", office=office), by="sam").followed_by("office_granted")
+    both = tuple(
+        officer.model_copy(update={"offices": officer.offices | {office}}) if officer.person == person else officer for officer in OFFICERS
+    )
+    unfounded().when(Found(charter=charter(), officers=both), by="sam").refused("offices_apart")
+    unfounded().when(Found(charter=charter(roles__apart={}), officers=both), by="sam").followed_by(
+        "charter_adopted", *("office_granted",) * 4
+    )
+
+
+def test_offices_are_apart_whichever_of_them_the_charter_names_first_and_one_is_free_when_the_other_is_given_up() -> None:
+    theo = founded().when(GrantOffice(person="theo", office=Office.SECOND_SIGNATORY), by="sam")
+    theo.when(GrantOffice(person="theo", office=Office.TREASURER), by="sam").refused("offices_apart")
+    freed = theo.when(RevokeOffice(person="theo", office=Office.SECOND_SIGNATORY), by="sam")
+    freed.when(GrantOffice(person="theo", office=Office.TREASURER), by="sam").followed_by("office_granted")
 
 
 def test_nobody_else_grants_an_office() -> None:
@@ -82,6 +121,8 @@ def test_no_amendment_leaves_out_a_tier_that_has_members() -> None:
     story = founded()
     with_one = replace(story, register=noted(with_members(story.register, "helio", tier="associate"), granted))
     with_one.when(amendment).refused("tier_in_use")
+    kept = TierReserved(member="helio", tier="associate")
+    replace(story, register=noted(story.register, kept, granted)).when(amendment).refused("tier_in_use")
     gone = noted(with_one.register, MemberDeparted(member="helio", cause="left", at=START))
     replace(with_one, register=gone).when(amendment).followed_by("mandate_exercised", "charter_adopted")
 
@@ -94,15 +135,46 @@ def test_the_currency_outlives_every_amendment() -> None:
     story.when(amendment).refused("currency_is_fixed")
 
 
-def test_a_person_enrols_his_own_key_and_a_stranger_does_not() -> None:
-    key = "ssh-ed25519 " + "A" * 68
-    founded().when(EnrolKey(person="tess", public_key=key), by="tess").followed_by("key_enrolled")
-    founded().when(EnrolKey(person="tess", public_key=key), by="eve").refused("office_required")
+def test_a_person_enrols_his_own_keys_and_a_stranger_none() -> None:
+    story = founded().when(EnrolKey(person="tess", public_key=KEY), by="tess").followed_by("key_enrolled")
+    story.when(EnrolKey(person="tess", public_key=KEY), by="tess").then()
+    story.when(EnrolKey(person="tess", public_key=OTHER_KEY), by="tess").followed_by("key_enrolled")
+    founded().when(EnrolKey(person="tess", public_key=KEY), by="eve").refused("office_required")
+    founded().when(EnrolKey(person="eve", public_key=KEY), by="eve").refused("not_an_officer")
+
+
+def test_the_secretariat_enrols_the_first_key_of_an_officer_and_no_other() -> None:
+    story = founded().when(EnrolKey(person="tess", public_key=KEY), by="sam").followed_by("key_enrolled")
+    story.when(EnrolKey(person="tess", public_key=OTHER_KEY), by="sam").refused("has_a_key")
+    lost = story.when(RevokeKey(person="tess", public_key=KEY), by="sam")
+    lost.when(EnrolKey(person="tess", public_key=OTHER_KEY), by="sam").followed_by("key_enrolled")
+
+
+def test_who_speaks_for_a_member_has_his_keys_from_it_and_enrols_more_himself() -> None:
+    story = founded()
+    story = replace(story, register=with_members(story.register, "helio"))
+    story.when(EnrolKey(person="rep-helio", public_key=KEY), by="sam").refused("not_an_officer")
+    story.when(EnrolKey(person="rep-helio", public_key=KEY), by="rep-helio").followed_by("key_enrolled")
+
+
+def test_one_key_speaks_for_one_person() -> None:
+    story = founded().when(EnrolKey(person="tess", public_key=KEY), by="tess")
+    story.when(EnrolKey(person="sam", public_key=KEY), by="sam").refused("key_taken")
+    free = story.when(RevokeKey(person="tess", public_key=KEY), by="tess")
+    free.when(EnrolKey(person="sam", public_key=KEY), by="sam").followed_by("key_enrolled")
+    alike = tuple(officer.model_copy(update={"public_key": KEY}) for officer in OFFICERS)
+    unfounded().when(Found(charter=charter(), officers=alike), by="sam").refused("key_taken")
 
 
 def test_a_revoked_key_speaks_for_nobody_and_a_repeat_changes_nothing() -> None:
-    key = "ssh-ed25519 " + "A" * 68
-    story = founded().when(EnrolKey(person="tess", public_key=key), by="tess")
-    story = story.when(RevokeKey(person="tess", public_key=key), by="sam").followed_by("key_revoked")
+    story = founded().when(EnrolKey(person="tess", public_key=KEY), by="tess")
+    story = story.when(RevokeKey(person="tess", public_key=KEY), by="sam").followed_by("key_revoked")
     assert story.register.people["tess"].keys == frozenset()
-    story.when(RevokeKey(person="tess", public_key=key), by="sam").then()
+    story.when(RevokeKey(person="tess", public_key=KEY), by="sam").then()
+
+
+def test_a_key_that_came_with_a_seat_is_revoked_like_any_other() -> None:
+    story = founded()
+    seated = noted(with_members(story.register, "helio"), KeyEnrolled(person="rep-helio", public_key=KEY))
+    story = replace(story, register=seated).when(RevokeKey(person="rep-helio", public_key=KEY), by="rep-helio").followed_by("key_revoked")
+    assert story.register.people["rep-helio"].keys == frozenset()

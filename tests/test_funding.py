@@ -2,27 +2,27 @@
 
 | command | by whom | events | refusals (clause) |
 | --- | --- | --- | --- |
-| open_round, amend_round | secretariat, treasurer | round_opened | office_required, round_exists, name_too_long, wrong_currency (currency), opens_in_the_past, closes_before_opening, minimum_above_goal, budget_does_not_sum, tranches_do_not_sum, tranche_without_milestone, milestone_named_twice, pledging_started |
+| open_round, amend_round | secretariat, treasurer | round_opened | office_required, round_exists, name_too_long, wrong_currency (currency), opens_in_the_past, closes_before_opening, closes_too_late, minimum_above_goal, budget_does_not_sum, tranches_do_not_sum, tranche_without_milestone, milestone_named_twice, pledging_started |
 | withdraw_round | secretariat, treasurer | round_withdrawn | pledging_started, round_closed |
-| pledge | representative of an active member | pledge_made | pledging_not_started, pledging_closed, not_a_representative, member_not_active, unknown_member, wrong_currency, pledge_below_floor (funding.share_floor), pledge_above_cap (funding.share_cap) |
+| pledge | representative of an active member | (pledging_started) pledge_made | pledging_not_started, pledging_closed, not_a_representative, member_not_active, unknown_member, wrong_currency, pledge_below_floor (funding.share_floor), pledge_above_cap (funding.share_cap) |
 | withdraw_pledge | representative | pledge_withdrawn | pledging_closed |
-| extend_round, reduce_goal, cancel_round | a passed proposal | round_extended; goal_reduced; round_cancelled | no_mandate, goal_out_of_range, not_pledging |
+| extend_round, reduce_goal, cancel_round | a passed proposal | round_extended; goal_reduced, commitment_bound…; round_cancelled | no_mandate, goal_out_of_range, not_pledging |
 | fail_round | the proposal's rejection, the service when the vote's time is over | round_failed | service_only, not_due |
-| release_tranche | the run, the board | tranche_released | office_required, other_milestone, no_such_tranche |
-| call_tranche | treasurer | interest_shared…, tranche_called, credit_applied… | tranche_out_of_order, tranche_not_released, minimum_lost, not_a_business_day (calendar), notice_too_short (funding.call_notice_business_days), too_many_calls |
+| release_tranche | the run; the board while there is none | tranche_released | office_required, other_milestone, run_releases (training.reviewers), no_such_tranche |
+| call_tranche | treasurer | interest_shared…, tranche_called, credit_applied… | tranche_out_of_order, tranche_not_released, minimum_lost, not_a_business_day (calendar), notice_too_short (funding.call_notice_business_days), due_too_late, too_many_calls |
 | record_payment | treasury | payment_recorded, call_cleared, default_cured | reference_used, value_date_in_the_future, wrong_currency; what is not taken goes to the treasury's inbox |
-| reverse_payment | treasury | payment_reversed, catch_up_called | what is not covered goes to the treasury's inbox |
+| reverse_payment | treasury | payment_reversed, call_reopened…, surplus_returned | reversal_turned_away; what went back meanwhile goes to the treasury's inbox |
 | deliver_in_kind | representative | in_kind_delivered | not_on_rate_card (rate_card), delivery_above_commitment (rate_card), evidence_used |
-| accept_in_kind, reject_in_kind | secretariat, treasurer, not of that member | in_kind_accepted, in_kind_rejected | own_delivery, no_such_delivery, delivery_rejected, delivery_accepted |
+| accept_in_kind, reject_in_kind | secretariat, treasurer, not of that member | in_kind_accepted, evidence_used; in_kind_rejected | evidence_used, own_delivery, no_such_delivery, delivery_rejected, delivery_accepted |
 | join_late | representative of an active member outside the round | late_joiner_committed, catch_up_called | already_committed, commitment_below_floor, commitment_above_cap (funding.share_cap) |
 | take_over | representative of an active member | commitment_taken_over, catch_up_called | not_in_default, more_than_defaulted, taken_over_before, commitment_above_cap |
 | exit_round | representative | commitment_released | no_such_decision, bound_by_yes, did_not_oppose, decision_in_effect, in_default |
 | release_leaver | the membership process | commitment_released, pledge_withdrawn | service_only |
-| propose_, approve_, withdraw_spending | treasurer; second signatory | spending_… | more_than_cleared, line_exceeded, no_such_line, spending_exists, same_person, not_approved, spending_paid, spending_withdrawn, payment_ordered |
-| record_, return_, release_spending | treasury | spending_paid, spending_returned, spending_withdrawn | not_approved, spending_not_paid |
-| settle_round | treasurer | round_settled | not_all_called, calls_running, spending_open |
-| order_refund | treasurer | refund_ordered | refund_above_credit, refund_exists |
-| record_, return_, release_refund | treasury | refund_made, refund_returned, refund_released; round_closed | no_such_refund, refund_not_made, refund_released, reference_used |
+| propose_, approve_, withdraw_spending | treasurer; second signatory | spending_… | more_than_cleared, line_exceeded, no_such_line, minimum_lost, spending_exists, same_person (roles), own_payment (roles), not_approved, spending_paid, spending_withdrawn, payment_ordered |
+| record_, return_, release_spending | treasury | spending_paid, (round_reopened) spending_returned, spending_withdrawn | not_approved, spending_not_paid |
+| settle_round | treasurer | round_settled | not_all_called, calls_running, default_open (funding), delivery_open, spending_open |
+| order_refund | treasurer | refund_ordered | refund_above_credit, refund_above_held (funding), refund_exists |
+| record_, return_, release_refund | treasury | refund_made, (round_reopened) refund_returned, refund_released; round_closed | no_such_refund, refund_not_made, refund_released, reference_used |
 
 | state | deadline | its command |
 | --- | --- | --- |
@@ -32,7 +32,7 @@
 | committed, calling, endangered | the next rung of a call that runs | remind_before_due, mark_overdue, remind_overdue, declare_default |
 | endangered | decide_by | cancel_round (shortfall) |
 | refunding | none: the treasurer pays back | |
-| withdrawn, failed, settled, cancelled | closed | |
+| withdrawn, failed, settled, cancelled | closed, until money comes back | |
 
 Steps: `notify` (treasurer, secretariat, board, members by the hundred) and `tell` to `proposal/extend-<round>`,
 `proposal/shortfall-<round>-<n>` and `member/<slug>` (suspend_for_default, lift_default).
@@ -92,7 +92,7 @@ from domain.funding_messages import (
 )
 from domain.funding_state import books_of
 from domain.kernel import Command, Event, digest_of
-from domain.reference import creditor_reference
+from domain.reference import creditor_reference, shown_reference
 from domain.register import (
     BankReferenceUsed,
     Capacity,
@@ -100,17 +100,20 @@ from domain.register import (
     CommitmentBound,
     Holding,
     MandateGranted,
+    MemberDeparted,
     MemberSuspended,
     OfficeGranted,
     OwnershipDeclared,
     PaymentExpected,
     RepresentativeSeated,
+    RunReported,
     VoteDecided,
 )
 from domain.treasury_messages import OrderPayment
 from tests.stories import Story, charter, day, founded, noted, with_members
 
 GOAL = 1_000_000
+RELEASE = ReleaseTranche(tranche=2, run="atlas-1", milestone="half-way")
 MEMBERS = ("ada", "bel", "cyd", "dov")
 ALL = (*MEMBERS, "eli", "fay")
 
@@ -219,7 +222,7 @@ def money(story: Story, name: str, member: str = "") -> int:
 
 def test_a_round_is_announced_pledged_called_paid_spent_and_settled_with_the_surplus_back() -> None:
     story = all_paid(called(), 100_000)
-    story = story.when(ReleaseTranche(tranche=2, milestone="half-way")).when(CallTranche(tranche=2), by="tess")
+    story = story.when(RELEASE).when(CallTranche(tranche=2), by="tess")
     story = all_paid(story, 150_000)
     assert money(story, "cleared") == GOAL
     story = story.when(ProposeSpending(spending="gpu-1", line="compute", amount=600_000, payee="cloud"), by="tess")
@@ -260,6 +263,7 @@ def test_only_the_secretariat_or_the_treasurer_opens_a_round_and_only_once() -> 
         ({"currency": "EUR"}, "wrong_currency"),
         ({"opens_at": day(-1)}, "opens_in_the_past"),
         ({"closes_at": day(1)}, "closes_before_opening"),
+        ({"closes_at": day(1_831)}, "closes_too_late"),
         ({"minimum": GOAL + 1}, "minimum_above_goal"),
         ({"budget": (BudgetLine(name="compute", amount=GOAL - 1),)}, "budget_does_not_sum"),
         ({"budget": (BudgetLine(name="a", amount=GOAL // 2), BudgetLine(name="a", amount=GOAL // 2))}, "budget_does_not_sum"),
@@ -301,6 +305,7 @@ def test_a_draft_is_amended_or_withdrawn_until_pledging_starts() -> None:
 def test_a_new_pledge_replaces_the_former_and_the_same_again_is_old_news() -> None:
     story = pledging().when(Pledge(member="ada", amount=100_000), by="rep-ada").then(PledgeMade(member="ada", amount=100_000))
     story.when(Pledge(member="ada", amount=100_000), by="rep-ada").then()
+    story.when(Pledge(member="ada", amount=100_000, condition="if the data is open"), by="rep-ada").followed_by("pledge_made")
     story = story.when(Pledge(member="ada", amount=300_000, condition="if the data is open"), by="rep-ada").followed_by("pledge_made")
     assert money(story, "pledged") == 300_000
 
@@ -319,6 +324,14 @@ def test_pledges_are_taken_from_the_opening_to_the_close_only() -> None:
     opened().when(ask, by="rep-ada").refused("pledging_not_started")
     pledging().when(ask, by="rep-ada", at=day(10)).refused("pledging_closed")
     committed().when(ask, by="rep-ada").refused("pledging_closed")
+
+
+def test_the_instant_decides_whether_pledging_has_started_and_not_the_timer() -> None:
+    story = opened().when(Pledge(member="ada", amount=100_000), by="rep-ada", at=day(1))
+    story.followed_by("pledging_started", "pledge_made").owes("notify", "notice:pledging:1")
+    story.when(StartPledging()).then()
+    late = opened().when(AmendRound(**terms(title="x")), by="sam", at=day(1)).refused("pledging_started")
+    late.when(WithdrawRound(), by="sam").refused("pledging_started")
 
 
 def test_only_representatives_of_active_members_pledge() -> None:
@@ -361,7 +374,17 @@ def test_at_the_close_pledges_become_commitments_and_everybody_knows() -> None:
     )
     assert story.phase == "committed"
     assert dict(story.register.commitments["ada"]) == {"round/atlas-1": 250_000}
-    assert "2500 of at most 1500 basis points: **too concentrated**" in FUNDING.describe(story.state.state).text
+    assert "at the close 2500 of at most 1500 basis points: **too concentrated**" in FUNDING.describe(story.state.state).text
+
+
+def test_the_concentration_is_shown_while_pledges_come_and_when_commitments_change() -> None:
+    story = pledged(pledging(), ada=300_000, bel=300_000)
+    assert "by member: 5000 basis points" in FUNDING.describe(story.state.state).text
+    story = story.when(WithdrawPledge(member="bel"), by="rep-bel")
+    assert "by member: 10000 basis points" in FUNDING.describe(story.state.state).text
+    assert "now, by member, 2500" in FUNDING.describe(committed().state.state).text
+    left = committed(minimum=1).when(ReleaseLeaver(member="ada")).when(ReleaseLeaver(member="bel"))
+    assert "now, by member, 5000" in FUNDING.describe(left.state.state).text
 
 
 def test_over_subscription_is_scaled_back_to_the_goal_to_the_last_cent() -> None:
@@ -457,11 +480,27 @@ def test_a_call_gives_the_charters_notice_and_falls_due_at_the_end_of_a_business
     story.when(CallTranche(tranche=1), by="tess").then()
 
 
+def test_every_called_member_is_told_its_amount_and_its_reference_and_sees_them() -> None:
+    story = paid(called(), "ada", 130_000)
+    step = story.state.owed["notice:call:1:1"]
+    reference = shown_reference(creditor_reference(story.stream, "bel"))
+    assert step.data["each"]["member:bel"] == {"amount": "USD 1,000.00", "reference": reference}
+    text = FUNDING.describe(story.state.state).text
+    assert f"| bel | USD 1,000.00 | 2026-11-26 | {reference} |" in text
+    assert "| ada |" not in text
+    due = story.due().state.owed["notice:capital-call-due:1:1"].data["each"]
+    assert due["member:bel"] == {"amount": "USD 1,000.00", "reference": reference}
+    story = all_paid(story, 100_000, "bel", "cyd", "dov").when(RELEASE).when(CallTranche(tranche=2), by="tess")
+    assert story.state.owed["notice:call:2:1"].data["each"]["member:ada"]["amount"] == "USD 1,200.00", "its credit pays a part"
+
+
 def test_a_due_day_without_business_or_with_too_little_notice_is_refused() -> None:
     story = committed()
     story.when(CallTranche(tranche=1, due=date(2026, 11, 28)), by="tess").refused("not_a_business_day")
     story.when(CallTranche(tranche=1, due=date(2026, 12, 25)), by="tess").refused("not_a_business_day")
     story.when(CallTranche(tranche=1, due=date(2026, 11, 25)), by="tess").refused("notice_too_short")
+    for due in (date(2027, 11, 15), date(2199, 12, 31)):
+        story.when(CallTranche(tranche=1, due=due), by="tess").refused("due_too_late")
     story.when(CallTranche(tranche=1, due=date(2026, 11, 26)), by="tess").followed_by("tranche_called", *["debt_stated"] * 4)
 
 
@@ -472,18 +511,30 @@ def test_tranches_are_called_by_the_treasurer_in_order_and_after_their_milestone
     story.when(CallTranche(tranche=3), by="tess").refused("no_such_tranche")
     story = story.when(CallTranche(tranche=1), by="tess")
     story.when(CallTranche(tranche=2), by="tess").refused("tranche_not_released")
-    story.when(ReleaseTranche(tranche=2), by="tess").refused("office_required")
-    story.when(ReleaseTranche(tranche=2, milestone="end")).refused("other_milestone")
-    story = story.when(ReleaseTranche(tranche=2), by="bo").followed_by("tranche_released")
-    story.when(ReleaseTranche(tranche=2, milestone="half-way")).then()
+    story = story.when(RELEASE).followed_by("tranche_released")
+    story.when(RELEASE).then()
     story = story.when(CallTranche(tranche=2), by="tess")
     assert money(story, "called") == GOAL
     assert money(story, "uncalled") == 0
 
 
+def test_the_run_releases_its_tranches_and_the_board_only_while_there_is_no_run() -> None:
+    story = called()
+    story.when(RELEASE, by="tess").refused("office_required")
+    for other in ({"milestone": "end"}, {"run": "other"}):
+        story.when(RELEASE.model_copy(update=other)).refused("other_milestone")
+        story.when(RELEASE.model_copy(update=other), by="bo").refused("other_milestone")
+    story.when(ReleaseTranche(tranche=2)).refused("other_milestone")
+    story.when(ReleaseTranche(tranche=2), by="bo").followed_by("tranche_released")
+    reported = RunReported(run="atlas-1", phase="running", contract="c" * 64, checkpoints_retained=True, training_lead="lea")
+    story = knowing(story, reported)
+    story.when(ReleaseTranche(tranche=2), by="bo").refused("run_releases")
+    story.when(RELEASE).followed_by("tranche_released")
+
+
 def test_nothing_is_called_before_the_commitment() -> None:
     pledging().when(CallTranche(tranche=1), by="tess").refused("not_committed")
-    opened().when(ReleaseTranche(tranche=2)).then()
+    opened().when(RELEASE).then()
 
 
 def test_uneven_tranches_call_every_cent_in_the_end() -> None:
@@ -494,7 +545,9 @@ def test_uneven_tranches_call_every_cent_in_the_end() -> None:
     )
     story = pledged(pledging(tranches=thirds), ada=333_331, bel=333_337, cyd=333_332).due()
     for number in (1, 2, 3):
-        story = story.when(ReleaseTranche(tranche=number)).when(CallTranche(tranche=number), by="tess")
+        story = story.when(ReleaseTranche(tranche=number, run="atlas-1", milestone=thirds[number - 1].milestone)).when(
+            CallTranche(tranche=number), by="tess"
+        )
     assert money(story, "called") == GOAL
     assert {member: figures["uncalled"] for member, figures in books(story.state.state).items()} == {"ada": 0, "bel": 0, "cyd": 0}
 
@@ -536,7 +589,7 @@ def test_an_over_payment_is_credit_that_pays_the_next_call_or_goes_back() -> Non
     back.when(OrderRefund(refund="ada-1", member="bel"), by="tess").refused("refund_exists")
     back.when(OrderRefund(refund="ada-2", member="ada"), by="tess").refused("refund_above_credit")
     assert money(back, "held") == 100_000
-    story = all_paid(story, 100_000, "bel", "cyd", "dov").when(ReleaseTranche(tranche=2)).when(CallTranche(tranche=2), by="tess")
+    story = all_paid(story, 100_000, "bel", "cyd", "dov").when(RELEASE).when(CallTranche(tranche=2), by="tess")
     assert money(story, "credit", "ada") == 0
     assert money(story, "debt", "ada") == 120_000
     assert story.register.cleared["ada"] == 130_000
@@ -588,6 +641,15 @@ def test_the_ladder_reminds_marks_overdue_warns_and_declares_the_default() -> No
     story.when(DeclareDefault(call=9)).then()
 
 
+def test_only_what_is_past_its_due_day_is_overdue_and_once() -> None:
+    story = all_paid(called(minimum=1), 100_000, "ada", "bel", "cyd").when(RELEASE)
+    story = until(story.when(CallTranche(tranche=2, due=date(2027, 1, 15)), by="tess"), "declare_default")
+    assert money(story, "debt", "dov") == 250_000
+    assert money(story, "overdue") == 100_000
+    cured = paid(story, "dov", 110_000)
+    assert money(cured, "overdue") == 0
+
+
 def test_paying_within_the_cure_period_cures_only_with_the_interest() -> None:
     story = until(all_paid(called(), 100_000, "ada", "bel", "cyd"), "mark_overdue")
     late = paid(story, "dov", 100_000, on=story.at.date())
@@ -616,10 +678,36 @@ def test_default_interest_goes_to_those_who_paid_the_tranche_in_time() -> None:
     story = until(all_paid(called(), 100_000, "ada", "bel", "cyd"), "remind_overdue")
     story = paid(story, "dov", 100_400, on=date(2026, 11, 30))
     assert money(story, "credit") == 0
-    story = story.when(ReleaseTranche(tranche=2)).when(CallTranche(tranche=2), by="tess")
+    story = story.when(RELEASE).when(CallTranche(tranche=2), by="tess")
     assert money(story, "debt", "ada") == 150_000 - 134
     assert money(story, "debt", "bel") == money(story, "debt", "cyd") == 150_000 - 133
     assert money(story, "debt", "dov") == 150_000
+
+
+def test_interest_is_shared_though_nobody_paid_anything_in_time() -> None:
+    story = until(called(minimum=1), "mark_overdue")
+    story = paid(story, "dov", 100_000, on=story.at.date())
+    story = paid(story, "dov", 100, on=date(2026, 11, 26))
+    assert not story.state.state.books.calls[1].in_time
+    over = mandated(story, CancelRound())
+    assert money(over, "credit") == money(over, "held") == 100_100
+
+
+def test_a_defaulter_whose_due_is_taken_over_before_its_day_did_not_pay_in_time() -> None:
+    story = all_paid(called(minimum=1), 100_000, "ada", "bel", "cyd").when(RELEASE)
+    story = until(story.when(CallTranche(tranche=2, due=date(2027, 1, 15)), by="tess"), "declare_default")
+    story = story.when(TakeOver(member="eli", defaulter="dov", amount=250_000), by="rep-eli")
+    assert "dov" not in story.state.state.books.calls[2].in_time
+
+
+def test_who_delivered_in_kind_before_the_call_shares_the_interest_of_its_tranche() -> None:
+    story = committed().when(delivery(quantity=1_000), by="rep-ada").when(AcceptInKind(evidence=PROOF), by="sam")
+    story = all_paid(story.when(CallTranche(tranche=1), by="tess"), 100_000, "bel", "cyd")
+    story = paid(until(story, "remind_overdue"), "dov", 100_400, on=date(2026, 11, 30))
+    over = mandated(story, CancelRound())
+    assert [money(over, "credit", member) - money(over, "cleared", member) + money(over, "in_kind", member) for member in MEMBERS] == [
+        134, 133, 133, 0,
+    ]  # fmt: skip
 
 
 def test_the_others_make_up_for_a_default_each_up_to_the_charters_fraction_of_his_own_call() -> None:
@@ -641,6 +729,19 @@ def test_a_member_that_is_suspended_or_late_itself_makes_up_for_nobody() -> None
     assert money(story, "debt", "bel") == 0
 
 
+def test_who_left_the_round_and_companies_of_the_defaulters_seat_make_up_for_nobody() -> None:
+    story = opposed(all_paid(called(), 100_000, "ada", "bel", "cyd"), no=("ada",)).when(EXIT, by="rep-ada")
+    story = knowing(story, OwnershipDeclared(member="bel", holdings=(Holding(holder="dov", fraction=9_000),)))
+    story = until(story, "declare_default")
+    assert [money(story, "debt", member) for member in ("ada", "bel", "cyd")] == [0, 0, 25_000]
+    assert money(story, "committed", "ada") == 100_000
+
+
+def test_a_make_up_call_may_lift_a_seat_above_the_share_that_it_could_pledge() -> None:
+    story = until(all_paid(called(rules(funding__share_cap=2_500)), 100_000, "ada", "bel", "cyd"), "declare_default")
+    assert money(story, "committed", "ada") == 275_000
+
+
 def test_a_make_up_call_that_is_not_paid_is_a_default_but_makes_up_for_no_further_one() -> None:
     story = until(all_paid(called(), 100_000, "ada", "bel", "cyd"), "declare_default")
     story = until(all_paid(story, 25_000, "ada", "bel"), "declare_default")
@@ -656,13 +757,13 @@ def test_a_defaulter_that_pays_with_interest_has_its_votes_and_its_commitment_ba
     story = paid(story, "dov", 100_000 + 100 * days).owes("tell", "tell:lift-default:dov:1")
     assert "default_cured" in {event.kind for event in story.answer}
     assert money(story, "in_default") == 0
-    story = all_paid(story, 25_000, "ada", "bel", "cyd").when(ReleaseTranche(tranche=2)).when(CallTranche(tranche=2), by="tess")
+    story = all_paid(story, 25_000, "ada", "bel", "cyd").when(RELEASE).when(CallTranche(tranche=2), by="tess")
     assert money(story, "called") == GOAL, "what the make-up brought lowers the later calls of all"
 
 
 def test_a_member_in_default_is_called_for_nothing_more() -> None:
     story = until(all_paid(called(minimum=600_000), 100_000, "ada", "bel", "cyd"), "declare_default")
-    story = story.when(ReleaseTranche(tranche=2)).when(CallTranche(tranche=2), by="tess")
+    story = story.when(RELEASE).when(CallTranche(tranche=2), by="tess")
     assert money(story, "uncalled", "dov") == 150_000
     assert money(story, "uncalled", "ada") == 0
 
@@ -679,10 +780,10 @@ def test_the_minimum_is_tested_after_every_loss_of_money() -> None:
     story = endangered().owes("tell", "tell:proposal:shortfall-atlas-1-1")
     assert story.phase == "endangered"
     motion = next(step for step in story.steps if step.kind == "tell" and step.key.startswith("tell:proposal")).data["command"]["motion"]
-    assert motion["command"] == {"kind": "reduce_goal", "goal": 550_000, "minimum": 550_000}
+    assert motion["command"] == {"kind": "reduce_goal", "goal": 550_000, "minimum": 550_000, "cause": "shortfall"}
     assert motion["otherwise"] == {"kind": "cancel_round", "cause": "shortfall"}
     story = all_paid(story, 25_000, "ada", "bel")
-    story = story.when(ReleaseTranche(tranche=2))
+    story = story.when(RELEASE)
     story.when(CallTranche(tranche=2), by="tess").refused("minimum_lost")
     story.when(ProposeSpending(spending="x", line="compute", amount=1, payee="p"), by="tess").refused("minimum_lost")
 
@@ -693,6 +794,31 @@ def test_a_vote_makes_the_run_smaller_and_the_round_goes_on() -> None:
     story = mandated(story, ReduceGoal(goal=550_000, minimum=550_000)).followed_by("mandate_exercised", "goal_reduced", "minimum_restored")
     assert story.phase == "calling"
     assert dict(story.state.state.books.budget) == {"compute": 440_000, "data": 110_000}
+
+
+def test_a_smaller_goal_cancels_what_it_will_not_call_in_proportion() -> None:
+    story = mandated(called(minimum=1), ReduceGoal(goal=500_000, minimum=1))
+    story.followed_by("mandate_exercised", "goal_reduced", *["commitment_bound"] * 4)
+    assert [money(story, "committed", member) for member in MEMBERS] == [125_000] * 4
+    assert dict(story.register.commitments["ada"]) == {"round/atlas-1": 125_000}
+    story = all_paid(story, 100_000).when(RELEASE).when(CallTranche(tranche=2), by="tess")
+    assert money(story, "called") == 500_000
+    assert money(story, "uncalled") == 0
+
+
+def test_a_smaller_budget_keeps_what_is_spent_on_each_line() -> None:
+    story = all_paid(all_paid(called(minimum=1), 100_000).when(RELEASE).when(CallTranche(tranche=2), by="tess"), 150_000)
+    story = ordered(story, amount=600_000).when(RecordSpending(spending="gpu-1", reference="OUT"))
+    story = mandated(story, ReduceGoal(goal=700_000, minimum=1))
+    assert dict(story.state.state.books.budget) == {"compute": 650_000, "data": 50_000}
+
+
+def test_a_smaller_run_that_a_shortfall_asked_for_is_old_news_once_the_shortfall_is_over() -> None:
+    story = endangered().when(JoinLate(member="eli", amount=200_000), by="rep-eli")
+    mandated(story, ReduceGoal(goal=550_000, minimum=550_000, cause="shortfall")).followed_by("mandate_exercised")
+    mandated(endangered(), ReduceGoal(goal=550_000, minimum=550_000, cause="shortfall")).followed_by(
+        "mandate_exercised", "goal_reduced", "minimum_restored"
+    )
 
 
 def test_the_goal_falls_neither_below_what_is_spent_nor_below_its_minimum_and_never_rises() -> None:
@@ -756,13 +882,15 @@ def test_a_delivery_counts_by_the_rate_card_once_accepted_for_what_is_owed_first
     story = called().when(delivery(quantity=600), by="rep-ada").followed_by("in_kind_delivered").owes("notify", f"notice:delivery:{PROOF}")
     assert money(story, "cleared") == 0
     story.when(delivery(quantity=600), by="rep-ada").then()
-    story = story.when(AcceptInKind(evidence=PROOF), by="sam").followed_by("in_kind_accepted", "debt_stated", "contribution_cleared")
+    story = story.when(AcceptInKind(evidence=PROOF), by="sam").followed_by(
+        "in_kind_accepted", "evidence_used", "debt_stated", "contribution_cleared"
+    )
     assert money(story, "debt", "ada") == 0
     assert money(story, "cleared", "ada") == money(story, "called", "ada") == 150_000, "beyond the call it is called and paid at once"
     assert money(story, "held") == 0
     story.when(AcceptInKind(evidence=PROOF), by="tess").then()
     story.when(RejectInKind(evidence=PROOF, reason="no"), by="tess").refused("delivery_accepted")
-    story = all_paid(story, 100_000, "bel", "cyd", "dov").when(ReleaseTranche(tranche=2)).when(CallTranche(tranche=2), by="tess")
+    story = all_paid(story, 100_000, "bel", "cyd", "dov").when(RELEASE).when(CallTranche(tranche=2), by="tess")
     assert money(story, "debt", "ada") == 100_000
 
 
@@ -797,6 +925,14 @@ def test_a_rejection_is_final_for_its_evidence_and_nobody_judges_his_own_deliver
     story.when(delivery(quantity=1_000, evidence=OTHER_PROOF), by="rep-ada").followed_by("in_kind_delivered")
 
 
+def test_what_one_evidence_shows_counts_once_in_all_rounds() -> None:
+    counted = called().when(delivery(), by="rep-ada").when(AcceptInKind(evidence=PROOF), by="sam")
+    other = replace(called(), register=counted.register)
+    other.when(delivery(), by="rep-ada").refused("evidence_used")
+    pending = called().when(delivery(), by="rep-ada")
+    replace(pending, register=counted.register).when(AcceptInKind(evidence=PROOF), by="sam").refused("evidence_used")
+
+
 # ---------------------------------------------------------------- late joiners and replacements
 
 
@@ -807,15 +943,58 @@ def test_a_late_joiner_pays_in_as_if_early_with_interest_to_those_who_paid_in_ti
         "late_joiner_committed",
         "catch_up_called",
     ]
-    waited = (story.at.date() - date(2026, 11, 26)).days
-    assert money(story, "debt", "eli") == 100_000 + 100 * waited
+    waited = (story.state.state.books.calls[2].schedule.due_on - date(2026, 11, 26)).days
+    assert money(story, "debt", "eli") == 100_000 + 100 * waited, "interest up to the day on which it is due"
     story = paid(story, "eli", 100_000 + 100 * waited)
-    story = story.when(ReleaseTranche(tranche=2)).when(CallTranche(tranche=2), by="tess")
+    story = story.when(RELEASE).when(CallTranche(tranche=2), by="tess")
     assert {member: figures["called"] for member, figures in books(story.state.state).items()} == dict.fromkeys((*MEMBERS, "eli"), 200_000)
     interest = 100 + 100 * waited
     assert money(story, "debt", "ada") == 100_000 - interest // 3 - (interest % 3 > 0)
     assert money(story, "debt", "dov") == 100_000
     assert money(story, "debt", "eli") == 100_000
+
+
+def everybody_pays(story: Story) -> Story:
+    """All that is owed is paid, to the last cent."""
+    for member, figures in books(story.state.state).items():
+        story = paid(story, member, figures["debt"]) if figures["debt"] else story
+    return story
+
+
+def joined(story: Story, member: str, amount: int = 250_000) -> Story:
+    story = story.when(JoinLate(member=member, amount=amount), by=f"rep-{member}")
+    assert story.refusal is None
+    return everybody_pays(story)
+
+
+def costs(story: Story) -> dict[str, int]:
+    """What each hundred that a member brought cost it in the end, in cents, of a round that spent half of its goal."""
+    story = ordered(story, amount=GOAL // 2).when(RecordSpending(spending="gpu-1", reference="OUT")).when(SettleRound(), by="tess")
+    assert story.phase == "refunding"
+    kept = {member: (figures["received"] - figures["credit"], figures["cleared"]) for member, figures in books(story.state.state).items()}
+    return {member: cost * 10_000 // cleared for member, (cost, cleared) in kept.items() if cleared}
+
+
+FREE = rules(funding__equalisation_interest=0, funding__default_interest=0)
+
+
+def test_whoever_joins_when_ends_with_the_same_costs_for_the_same_commitment() -> None:
+    story = joined(everybody_pays(called(FREE)), "eli").when(RELEASE)
+    story = joined(everybody_pays(story.when(CallTranche(tranche=2), by="tess")), "fay")
+    assert {member: figures["called"] for member, figures in books(story.state.state).items()} == dict.fromkeys(ALL, 200_000)
+    assert len({figures["committed"] for figures in books(story.state.state).values()}) == 1
+    assert len(set(costs(story).values())) == 1
+
+
+def test_a_late_joiner_carries_its_part_of_what_the_others_made_up() -> None:
+    story = until(all_paid(called(FREE, minimum=600_000), 100_000, "ada", "bel", "cyd"), "declare_default")
+    story = story.when(RELEASE)
+    story = all_paid(story, 25_000, "ada", "bel", "cyd").when(JoinLate(member="eli", amount=250_000), by="rep-eli")
+    assert money(story, "debt", "eli") == 250_000 * 125_000 // 275_000
+    story = paid(story, "eli", money(story, "debt", "eli")).when(CallTranche(tranche=2), by="tess")
+    figures = books(story.state.state)
+    parts = {figures[member]["called"] * 10_000 // figures[member]["committed"] for member in ("ada", "bel", "cyd", "eli")}
+    assert len(parts) == 1, "the same part of its commitment from each"
 
 
 def test_joining_after_the_last_call_brings_a_surplus_that_goes_back_in_proportion() -> None:
@@ -861,6 +1040,19 @@ def test_another_member_stands_in_for_a_defaulted_commitment_called_or_not() -> 
     assert money(story, "debt", "dov") == 100 * (story.at.date() - date(2026, 11, 26)).days, "the interest stays the defaulter's"
 
 
+def test_a_later_default_of_a_member_is_taken_over_anew_and_by_its_own_group_within_its_share() -> None:
+    story = until(all_paid(called(rules(funding__share_cap=2_500), minimum=1), 100_000, "ada", "bel", "cyd"), "declare_default")
+    story = knowing(story, OwnershipDeclared(member="eli", holdings=(Holding(holder="dov", fraction=9_000),)))
+    take = TakeOver(member="eli", defaulter="dov", amount=50_000)
+    story = story.when(take, by="rep-eli").when(RELEASE)
+    assert money(story, "committed", "eli") == 50_000
+    story = paid(everybody_pays(story), "dov", 10_000).when(CallTranche(tranche=2), by="tess")
+    assert money(story, "in_default") == 0
+    story = until(story, "declare_default").when(take, by="rep-eli")
+    assert "commitment_taken_over" in {event.kind for event in story.answer}
+    assert money(story, "committed", "eli") == 100_000
+
+
 def test_only_defaulted_commitments_are_taken_over_and_by_members_in_good_order() -> None:
     story = called()
     story.when(TakeOver(member="eli", defaulter="ada", amount=100), by="rep-eli").refused("not_in_default")
@@ -895,6 +1087,8 @@ def test_a_member_leaves_before_a_decision_that_it_opposed_takes_effect() -> Non
     assert money(story, "uncalled", "ada") == 0
     assert money(story, "debt", "ada") == 100_000, "what was called stays owed"
     story.when(EXIT, by="rep-ada").then()
+    of_the_run = opposed(called(), no=("ada",), concerns="run/atlas-1").when(EXIT, by="rep-ada")
+    of_the_run.followed_by("commitment_released", "commitment_bound")
 
 
 def test_a_member_does_not_leave_after_it_voted_yes_or_not_at_all_or_too_late() -> None:
@@ -1003,6 +1197,14 @@ def ordered(story: Story, name: str = "gpu-1", amount: int = 100_000) -> Story:
     return spending(story, name, amount).when(ApproveSpending(spending=name), by="theo").followed_by("spending_approved")
 
 
+def test_nobody_proposes_or_signs_a_payment_to_a_member_that_he_speaks_for() -> None:
+    story = paid(called(), "ada", 100_000)
+    ask = ProposeSpending(spending="bel-1", line="compute", amount=1_000, payee="member:bel")
+    speaks = [RepresentativeSeated(member="bel", person=person, capacity=Capacity.ALTERNATE, at=day(0)) for person in ("tess", "theo")]
+    knowing(story, speaks[0]).when(ask, by="tess").refused("own_payment")
+    knowing(story.when(ask, by="tess"), speaks[1]).when(ApproveSpending(spending="bel-1"), by="theo").refused("own_payment")
+
+
 def test_approved_spending_orders_its_payment_from_the_treasury_once() -> None:
     story = ordered(paid(called(), "ada", 100_000))
     (order,) = (step.data for step in story.steps if step.data.get("command", {}).get("kind") == "order_payment")
@@ -1028,6 +1230,34 @@ def test_spending_that_comes_back_is_reserved_again_and_one_given_up_is_free() -
     spending(story, "gpu-2", 100_000).followed_by("spending_proposed")
 
 
+def test_spending_is_approved_only_while_its_money_is_there() -> None:
+    story = spending(paid(called(), "ada", 100_000, reference="IN-1"))
+    gone = taken_back(story, "ada", 100_000, "IN-1")
+    gone.when(ApproveSpending(spending="gpu-1"), by="theo").refused("more_than_cleared")
+    paid(gone, "ada", 100_000).when(ApproveSpending(spending="gpu-1"), by="theo").followed_by("spending_approved")
+    lost = until(spending(all_paid(called(), 100_000, "ada", "bel")), "declare_default")
+    lost.when(ApproveSpending(spending="gpu-1"), by="theo").refused("minimum_lost")
+
+
+def test_a_given_up_payment_returns_no_more_than_is_there() -> None:
+    story = ordered(paid(called(), "ada", 100_000, reference="IN-1"))
+    story = mandated(taken_back(story, "ada", 100_000, "IN-1"), CancelRound())
+    closed = story.when(ReleaseSpending(spending="gpu-1")).followed_by("spending_withdrawn", "round_closed")
+    assert (closed.phase, money(closed, "held"), money(closed, "credit")) == ("cancelled", 0, 0)
+    story = paid(paid(called(), "ada", 100_000, reference="IN-1"), "bel", 100_000, reference="IN-2")
+    story = mandated(taken_back(ordered(story, amount=200_000), "ada", 100_000, "IN-1"), CancelRound())
+    story = story.when(ReleaseSpending(spending="gpu-1"))
+    assert (money(story, "credit", "bel"), money(story, "held")) == (100_000, 100_000)
+
+
+def test_no_refund_is_ordered_of_money_that_is_not_there() -> None:
+    story = paid(paid(called(), "bel", 130_000), "ada", 100_000, reference="IN-1")
+    story = taken_back(ordered(story, amount=200_000).when(RecordSpending(spending="gpu-1", reference="OUT")), "ada", 100_000, "IN-1")
+    assert (money(story, "held"), money(story, "credit", "bel")) == (-70_000, 30_000)
+    story.when(OrderRefund(refund="bel-1", member="bel"), by="tess").refused("refund_above_held")
+    paid(story, "ada", 100_000).when(OrderRefund(refund="bel-1", member="bel"), by="tess").followed_by("refund_ordered")
+
+
 def test_a_payment_under_way_outlives_the_round_and_is_returned_to_the_members_when_it_is_given_up() -> None:
     story = mandated(ordered(all_paid(called(), 100_000)), CancelRound())
     assert (money(story, "credit"), money(story, "reserved")) == (300_000, 100_000)
@@ -1038,6 +1268,26 @@ def test_a_payment_under_way_outlives_the_round_and_is_returned_to_the_members_w
     assert (done.phase, money(done, "held")) == ("cancelled", 0)
     story = story.when(ReleaseSpending(spending="gpu-1"))
     assert (story.phase, money(story, "credit"), money(story, "held")) == ("refunding", 100_000, 100_000)
+
+
+def test_money_that_comes_back_after_the_round_had_closed_opens_it_again_for_its_members() -> None:
+    story = all_paid(called(tranches=(Tranche(name="all", fraction=10_000),), budget=(BudgetLine(name="compute", amount=GOAL),)), 250_000)
+    story = ordered(story, amount=GOAL).when(RecordSpending(spending="gpu-1", reference="OUT")).when(SettleRound(), by="tess")
+    assert story.phase == "settled"
+    story = story.when(ReturnSpending(spending="gpu-1", reference="IN")).followed_by(
+        "round_reopened", "spending_returned", "bank_reference_used"
+    )
+    assert (story.phase, money(story, "held"), money(story, "reserved")) == ("refunding", GOAL, GOAL)
+    again = story.when(RecordSpending(spending="gpu-1", reference="OUT-2"))
+    assert again.phase == "settled"
+    story = story.when(ReleaseSpending(spending="gpu-1"))
+    assert {money(story, "credit", member) for member in MEMBERS} == {250_000}
+    for member in MEMBERS:
+        story = refunded(story, member)
+    assert story.phase == "settled"
+    back = refund_of(story, "ada").model_dump(exclude={"kind", "reference"})
+    story = story.when(ReturnRefund(**back, reference="IN-2")).followed_by("round_reopened", "refund_returned", "bank_reference_used")
+    assert (story.phase, money(story, "held")) == ("refunding", 250_000)
 
 
 def test_a_refund_that_comes_back_is_on_its_way_and_one_given_up_is_credit() -> None:
@@ -1057,7 +1307,7 @@ def test_credit_that_is_on_its_way_back_pays_no_call() -> None:
     story = all_paid(paid(called(), "ada", 130_000), 100_000, "bel", "cyd", "dov").when(
         OrderRefund(refund="ada-1", member="ada"), by="tess"
     )
-    story = story.when(ReleaseTranche(tranche=2)).when(CallTranche(tranche=2), by="tess")
+    story = story.when(RELEASE).when(CallTranche(tranche=2), by="tess")
     assert money(story, "debt", "ada") == 150_000
     (name,) = books_of(story.state.state).refunds  # type: ignore[union-attr]
     story = story.when(ReleaseRefund(payment=name, member="ada", amount=30_000))
@@ -1065,27 +1315,132 @@ def test_credit_that_is_on_its_way_back_pays_no_call() -> None:
     assert money(story, "debt", "ada") == 120_000
 
 
-def test_a_payment_that_the_bank_takes_back_is_called_again() -> None:
-    story = paid(called(), "ada", 130_000, reference="IN-1")
+def taken_back(story: Story, member: str, amount: int, original: str, reference: str = "") -> Story:
+    """The treasury tells that the bank took a payment back."""
+    return story.when(ReversePayment(member=member, amount=amount, reference=reference or f"GONE-{original}", original=original))
+
+
+def test_a_payment_that_the_bank_takes_back_is_owed_again_as_it_was_called() -> None:
+    story = paid(all_paid(called(), 100_000, "bel", "cyd", "dov"), "ada", 130_000, reference="IN-1")
     undo = ReversePayment(member="ada", amount=130_000, reference="BACK-1", original="IN-1")
     story.when(undo, by="tess").refused("service_only")
-    story = story.when(undo).followed_by(
-        "payment_reversed", "bank_reference_used", "catch_up_called", "debt_stated", "contribution_returned"
-    )
-    story.when(undo).then()
-    assert (money(story, "received"), money(story, "credit", "ada"), money(story, "debt", "ada")) == (0, 0, 100_000)
+    dues = called().state.state.books.accounts["ada"].dues
+    story = story.when(undo).followed_by("payment_reversed", "bank_reference_used", "call_reopened", "debt_stated", "contribution_returned")
+    story.owes("notify", "notice:reversed:BACK-1:1").when(undo).then()
+    assert (money(story, "received", "ada"), money(story, "credit", "ada"), money(story, "debt", "ada")) == (0, 0, 100_000)
+    assert story.state.state.books.accounts["ada"].dues == dues
     assert story.register.cleared["ada"] == 0
-    assert money(story, "pledged", "ada") == money(story, "called", "ada") + money(story, "uncalled", "ada") + money(
-        story, "released", "ada"
-    )
+    assert story.agenda.deadline is not None
+    assert story.agenda.deadline.command.kind == "remind_before_due"
     again = paid(story, "ada", 100_000)
     assert (money(again, "debt", "ada"), money(again, "cleared", "ada")) == (0, 100_000)
+    assert again.agenda.deadline is None
 
 
-def test_a_reversal_that_nothing_covers_any_more_goes_to_the_treasurer() -> None:
+def test_a_late_payment_that_is_taken_back_leaves_the_interest_running_from_the_due_day() -> None:
+    story = until(all_paid(called(), 100_000, "ada", "bel", "cyd"), "mark_overdue")
+    story = paid(story, "dov", 100_100, reference="IN-D", on=date(2026, 11, 27))
+    assert (money(story, "debt", "dov"), story.state.state.books.calls[1].interest) == (0, 100)
+    story = taken_back(story, "dov", 100_100, "IN-D")
+    assert (money(story, "debt", "dov"), money(story, "cleared", "dov"), money(story, "interest", "dov")) == (100_100, 0, 0)
+    assert story.state.state.books.calls[1].interest == 0
+    days = (date(2026, 12, 4) - date(2026, 11, 26)).days
+    story = paid(replace(story, at=day(33)), "dov", 100_000 + 100 * days, on=date(2026, 12, 4))
+    assert (money(story, "debt", "dov"), money(story, "credit", "dov")) == (0, 0)
+
+
+def test_who_had_paid_in_time_shares_no_interest_for_what_was_taken_back() -> None:
+    story = paid(called(), "ada", 100_000, reference="IN-1")
+    story = taken_back(story, "ada", 100_000, "IN-1")
+    assert "ada" not in story.state.state.books.calls[1].in_time
+
+
+def test_a_member_whose_payments_bounce_is_in_default_when_the_time_to_cure_is_over() -> None:
+    story = all_paid(called(), 100_000, "ada", "bel", "cyd")
+    for number in range(3):
+        story = paid(story, "dov", 100_000 + money(story, "interest", "dov"), reference=f"IN-{number}", on=story.at.date())
+        story = taken_back(story, "dov", 100_000, f"IN-{number}").due()
+    story = until(story, "declare_default")
+    assert money(story, "in_default") == 250_000
+    assert story.at.date() == date(2026, 12, 11)
+    story.owes("tell", "tell:default:dov:1")
+
+
+def test_a_cured_default_is_one_again_when_its_payment_is_taken_back_and_nobody_makes_up_for_it_twice() -> None:
+    story = until(all_paid(called(), 100_000, "ada", "bel", "cyd"), "declare_default")
+    owed = 100_000 + 100 * (story.at.date() - date(2026, 11, 26)).days
+    story = all_paid(paid(story, "dov", owed, reference="IN-D"), 25_000, "ada", "bel", "cyd")
+    assert money(story, "in_default") == 0
+    story = taken_back(story, "dov", owed, "IN-D")
+    assert (money(story, "debt", "dov"), story.state.state.books.calls[1].stage) == (owed, "warned")
+    story = story.due()
+    assert [event.kind for event in story.answer if event.kind != "step_owed"][:2] == ["call_defaulted", "member_defaulted"]
+    assert "make_up_called" not in {event.kind for event in story.answer}
+    story.owes("tell", "tell:default:dov:2").owes("notify", "notice:default:1-1")
+
+
+def test_a_payment_is_taken_back_once() -> None:
+    story = paid(paid(called(), "ada", 60_000, reference="IN-1"), "ada", 40_000, reference="IN-2")
+    story = taken_back(story, "ada", 40_000, "IN-2")
+    assert turned_away(taken_back(story, "ada", 40_000, "IN-2", "AGAIN").then(), "AGAIN")
+    assert money(story, "cleared", "ada") == 60_000
+
+
+def test_credit_of_a_payment_that_is_taken_back_holds_nothing_that_it_settled_later() -> None:
+    story = all_paid(paid(called(), "ada", 130_000, reference="IN-1"), 100_000, "bel", "cyd", "dov")
+    story = story.when(RELEASE).when(CallTranche(tranche=2), by="tess")
+    assert money(story, "debt", "ada") == 120_000
+    story = taken_back(story, "ada", 130_000, "IN-1")
+    assert (money(story, "debt", "ada"), money(story, "received", "ada")) == (250_000, 0)
+    assert [(due.call, due.principal) for due in story.state.state.books.accounts["ada"].dues] == [(1, 100_000), (2, 150_000)]
+
+
+def test_interest_that_was_shared_before_it_was_taken_back_is_missing_to_nobody_once_it_is_paid_again() -> None:
+    story = until(all_paid(called(), 100_000, "ada", "bel", "cyd"), "remind_overdue")
+    story = paid(story, "dov", 100_400, reference="IN-D", on=date(2026, 11, 30))
+    story = story.when(RELEASE).when(CallTranche(tranche=2), by="tess")
+    story = taken_back(story, "dov", 100_400, "IN-D")
+    assert story.state.state.books.calls[1].interest == -400
+    assert story.state.state.books.spendable == 300_000, "of the cleared 300,400 the shared interest is not there"
+    back = paid(story, "dov", 100_400, on=date(2026, 11, 30))
+    assert back.state.state.books.calls[1].interest == 0
+    over = mandated(story, CancelRound())
+    assert money(over, "credit") == money(over, "held") == 300_000
+
+
+def test_a_payment_that_is_told_again_after_the_end_is_old_news() -> None:
+    story = paid(called(), "ada", 100_000, reference="IN-1")
+    ask = RecordPayment(member="ada", amount=100_000, reference="IN-1", value_date=story.at.date())
+    assert not turned_away(mandated(story, CancelRound()).when(ask).then(), "IN-1")
+
+
+def test_a_payment_that_was_taken_back_before_it_came_is_not_taken() -> None:
+    story = taken_back(called(), "ada", 100_000, "IN-1").followed_by("reversal_turned_away")
+    assert turned_away(story, "GONE-IN-1")
+    taken_back(story, "ada", 100_000, "IN-1").then()
+    assert turned_away(paid(story, "ada", 100_000, reference="IN-1").then(), "IN-1")
+    assert money(story, "received") == 0
+
+
+def test_a_reversal_of_what_went_back_to_the_member_goes_to_the_treasurer() -> None:
     story = refunded(paid(called(), "ada", 130_000, reference="IN-1"), "ada")
-    assert turned_away(story.when(ReversePayment(member="ada", amount=130_000, reference="B-1", original="IN-1")).then(), "B-1")
-    assert turned_away(story.when(ReversePayment(member="ada", amount=1, reference="B-2", original="IN-9")).then(), "B-2")
+    assert turned_away(taken_back(story, "ada", 130_000, "IN-1").then(), "GONE-IN-1")
+    assert turned_away(pledging().when(ReversePayment(member="ada", amount=1, reference="B-2", original="IN-9")).then(), "B-2")
+
+
+def test_after_the_end_a_reversal_takes_the_members_credit_first_and_then_makes_the_surplus_smaller() -> None:
+    story = paid(all_paid(called(), 100_000, "bel", "cyd", "dov"), "ada", 100_000, reference="IN-1")
+    story = ordered(story, amount=200_000).when(RecordSpending(spending="gpu-1", reference="OUT"))
+    story = mandated(story, CancelRound())
+    assert {money(story, "credit", member) for member in MEMBERS} == {50_000}
+    late = taken_back(story, "ada", 100_000, "IN-1").followed_by(
+        "payment_reversed", "bank_reference_used", "surplus_returned", "contribution_returned",
+        "contribution_cleared", "contribution_cleared", "contribution_cleared",
+    )  # fmt: skip
+    assert [money(late, "credit", member) for member in MEMBERS] == [0, 33_333, 33_333, 33_334]
+    assert money(late, "held") == money(late, "credit") == 100_000
+    refunds = refunded(story, "ada")
+    assert turned_away(taken_back(refunds, "ada", 100_000, "IN-1").then(), "GONE-IN-1")
 
 
 def test_every_committed_member_has_its_reference() -> None:
@@ -1098,7 +1453,7 @@ def test_a_round_settles_only_when_all_is_called_and_cleared_and_nothing_is_rese
     story = all_paid(called(), 100_000)
     story.when(SettleRound(), by="sam").refused("office_required")
     story.when(SettleRound(), by="tess").refused("not_all_called")
-    story = story.when(ReleaseTranche(tranche=2)).when(CallTranche(tranche=2), by="tess")
+    story = story.when(RELEASE).when(CallTranche(tranche=2), by="tess")
     story.when(SettleRound(), by="tess").refused("calls_running")
     story = spending(all_paid(story, 150_000))
     story.when(SettleRound(), by="tess").refused("spending_open")
@@ -1107,6 +1462,23 @@ def test_a_round_settles_only_when_all_is_called_and_cleared_and_nothing_is_rese
     assert FUNDING.describe(story.state.state).waits_for == ("office:treasurer",)
     story.when(SettleRound(), by="tess").then()
     assert turned_away(paid(story, "ada", 1, reference="LATE").then(), "LATE")
+
+
+def test_no_round_settles_while_somebody_owes_who_can_still_pay() -> None:
+    story = all_paid(called(minimum=1, tranches=(Tranche(name="all", fraction=10_000),)), 250_000, "ada", "bel", "cyd")
+    story = all_paid(until(story, "declare_default"), 62_500, "ada", "bel", "cyd")
+    story.when(SettleRound(), by="tess").refused("default_open")
+    assert everybody_pays(story).when(SettleRound(), by="tess").refusal is None
+    gone = knowing(story, MemberDeparted(member="dov", cause="expelled", at=story.at)).when(SettleRound(), by="tess")
+    assert gone.phase == "refunding"
+
+
+def test_no_round_settles_before_every_delivery_is_judged() -> None:
+    story = all_paid(called(tranches=(Tranche(name="all", fraction=10_000),)), 250_000, "bel", "cyd", "dov")
+    story = paid(story.when(delivery(quantity=1_000), by="rep-ada"), "ada", 250_000)
+    story.when(SettleRound(), by="tess").refused("delivery_open")
+    judged = story.when(RejectInKind(evidence=PROOF, reason="too late"), by="sam").when(SettleRound(), by="tess")
+    assert judged.phase == "refunding"
 
 
 def test_a_round_that_spent_everything_closes_at_once() -> None:
@@ -1125,7 +1497,7 @@ def test_nothing_happens_after_the_end() -> None:
         (SettleRound(), "tess"), (Pledge(member="ada", amount=100_000), "rep-ada"), (OpenRound(**terms(title="x")), "sam"),
     ):  # fmt: skip
         assert story.when(command, by=by).refusal is not None
-    told = (ReleaseTranche(tranche=2), ReleaseLeaver(member="ada"), MarkOverdue(call=1), StartPledging(), CancelRound(cause="shortfall"))
+    told = (RELEASE, ReleaseLeaver(member="ada"), MarkOverdue(call=1), StartPledging(), CancelRound(cause="shortfall"))
     for news in told:
         story.when(news).then()
 

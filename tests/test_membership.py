@@ -3,35 +3,37 @@
 States: unapplied, screening, review, voting, signing, paying, active, suspended, leaving; ended as rejected, lapsed,
 withdrawn, left, terminated or expelled.
 
-| command | by whom | events | refusals (besides office_required, not_a_representative, service_only, not_in_this_phase) |
+| command | by whom | events | refusals (besides office_required, not_a_representative, representative_required, service_only, not_in_this_phase) |
 | --- | --- | --- | --- |
-| apply | a representative named, the secretariat | application_received, legal_entity_named, ownership_declared, representative_seated…, key_enrolled… | handle_taken, handle_too_long, person_taken, representative_named_twice, entity_known, more_than_the_whole, holder_named_twice (`membership`), unknown_tier (`tiers`), tier_full (`tiers.<tier>`) |
-| withdraw_application | a representative | representative_unseated…, legal_entity_released, application_ended | |
-| screening_completed | the service | screening_passed, or screening_hit; suspension_lifted, member_reinstated | |
-| judge_screening | a compliance reviewer | screening_judged, application_ended, member_suspended, suspension_lifted, member_reinstated | own_case, reason_missing (`membership`) |
+| apply | a person named in it, the secretariat | application_received, legal_entity_named, ownership_declared, representative_seated…, key_enrolled… | handle_taken, handle_too_long, handle_of_a_holder, person_taken, representative_named_twice, representative_missing, key_taken, entity_known, more_than_the_whole, holder_named_twice, holder_known_otherwise (`membership`), unknown_tier (`tiers`), tier_full (`tiers.<tier>`) |
+| withdraw_application | a representative | representative_unseated…, key_revoked…, legal_entity_released, application_ended, dues_closed | |
+| screening_completed | the service | screening_passed, or screening_hit; member_activated, suspension_lifted, member_reinstated | list_stale (`membership.list_age_days`), list_too_short (`membership.list_entries`), list_ahead (`membership`) |
+| judge_screening | a compliance reviewer | screening_judged; application_ended, member_activated, member_suspended, suspension_lifted, member_reinstated | own_case, reason_missing (`membership`) |
 | rescreen | the secretariat, a compliance reviewer | screening_started | |
-| admit, decline | a passed proposal | applicant_admitted, application_ended | no_mandate (`decisions`) |
-| sign_agreement | a representative | agreement_signed | other_agreement (`membership.agreement`) |
-| countersign_agreement | the secretariat, the board | agreement_countersigned, dues_invoiced, payment_expected, member_activated where nothing is to be paid | own_case (`membership.agreement`) |
+| admit, decline | a passed proposal | applicant_admitted, tier_reserved; application_ended | no_mandate (`decisions`), unknown_tier (`tiers`), tier_full (`tiers.<tier>`) |
+| sign_agreement | a representative | agreement_signed | other_agreement (`membership.agreement`), too_late (`membership`) |
+| countersign_agreement | the secretariat, the board | agreement_countersigned, dues_invoiced, payment_expected, member_activated where nothing is to be paid | own_case (`membership.agreement`), too_late (`membership`) |
 | record_dues_payment | the treasury | dues_paid, bank_reference_used, member_activated, suspension_lifted, member_reinstated | other_currency (`currency`), reference_used, value_date_ahead (`membership`) |
 | reverse_dues_payment | the treasury | dues_reversed, bank_reference_used | |
 | agree_payment_plan | the treasurer | payment_plan_agreed | plan_too_long (`membership.payment_plan_days`) |
 | suspend_for_default, lift_default | the service | member_suspended; suspension_lifted, member_reinstated | |
-| seat_representative, unseat_representative | a representative, the secretariat | representative_seated, key_enrolled, suspension_lifted, member_reinstated; representative_unseated, seat_vacated | person_taken (`membership`) |
-| declare_ownership | a representative, the secretariat | ownership_declared | more_than_the_whole, holder_named_twice (`membership`) |
-| change_tier | a representative | tier_change_asked | unknown_tier (`tiers`), tier_full (`tiers.<tier>`) |
+| seat_representative | a representative; on a vacant seat the secretariat or the board; for his own key who is seated | representative_seated, key_enrolled, seat_vacated, suspension_lifted, member_reinstated | person_taken, key_of_another, seat_not_vacant, second_person_required, too_many_speakers (`membership`), key_taken (`roles`) |
+| unseat_representative | himself, a representative, the secretariat | representative_unseated, key_revoked…, seat_vacated | |
+| declare_ownership | a representative, the secretariat | ownership_declared, screening_started; or ownership_change_asked | more_than_the_whole, holder_named_twice, holder_known_otherwise (`membership`) |
+| confirm_ownership | the secretariat, a compliance reviewer; of an officer's declaration a representative | ownership_declared, screening_started | no_such_declaration, second_person_required, own_case (`membership`) |
+| change_tier | a representative | tier_change_asked, tier_reserved | unknown_tier (`tiers`), tier_full (`tiers.<tier>`) |
 | give_notice | a representative | departure_begun, member_departing | |
 | expel | a passed proposal | departure_begun, member_departing | no_mandate (`decisions`) |
 
 | deadline | comes | events |
 | --- | --- | --- |
-| lapse_application | `application_days` after applying, and `signing_days` after the admission while it is not signed | application_ended |
-| issue_invoice | a year after the last one | tier_changed, dues_invoiced |
+| lapse_application | `application_days` after applying, and `signing_days` after the admission while it is not signed | application_ended, dues_closed |
+| issue_invoice | a year after the last one was due to be issued | tier_changed, dues_invoiced |
 | climb_ladder | 60, 75, 90 and 105 days after the due date | rung_reached, member_suspended, departure_begun, member_departing |
 | suspend_vacancy | `vacancy_days` after the last representative left | member_suspended |
-| end_membership | at the end of the notice, then weekly while something called is owed | member_departed, or run_off_continued |
+| end_membership | at the end of the notice, then every `run_off_days` while something is owed | member_departed, legal_entity_released, dues_closed; or run_off_continued |
 
-Steps: `screen` (the applicant and its owners), `tell` (the proposal to admit; the rounds of one who leaves; the treasury, when money is not taken), `notify`.
+Steps: `screen` (the applicant and its owners), `tell` (the proposal to admit; the rounds and releases of one who leaves; the treasury, when money is not taken), `notify`.
 """
 
 from __future__ import annotations
@@ -56,6 +58,7 @@ from domain.membership_messages import (
     Apply,
     ChangeTier,
     ClimbLadder,
+    ConfirmOwnership,
     CountersignAgreement,
     DeclareOwnership,
     Decline,
@@ -67,6 +70,7 @@ from domain.membership_messages import (
     JudgeScreening,
     LapseApplication,
     LiftDefault,
+    PaymentPlanAgreed,
     RecordDuesPayment,
     Rescreen,
     ReverseDuesPayment,
@@ -109,10 +113,13 @@ FEE = 50_000_000
 
 TODAY = START.date()
 KEY = "ssh-ed25519 " + "A" * 68
+OTHER_KEY = "ssh-ed25519 " + "B" * 68
 ADA = Delegate(person="ada", public_key=KEY)
 ALAN = Delegate(person="alan", capacity=Capacity.ALTERNATE)
-OVER = ("representative_unseated", "representative_unseated", "legal_entity_released", "application_ended")
-"""What ends an application: entity and persons are free again."""
+OVER = ("representative_unseated", "key_revoked", "representative_unseated", "legal_entity_released", "application_ended")
+"""What ends an application: entity and persons are free again, and no key of theirs speaks for them."""
+GONE = ("representative_unseated", "key_revoked", "representative_unseated", "legal_entity_released", "member_departed")
+"""What ends a membership."""
 
 # ---------------------------------------------------------------- the vocabulary
 
@@ -137,10 +144,9 @@ def applied(register: Register | None = None, **changes: Any) -> Story:
     return nobody(register).when(application(**changes), by="ada")
 
 
-def screening(score: int, match: str = "", number: int = 1) -> ScreeningCompleted:
+def screening(score: int, match: str = "", number: int = 1, listed: date = date(2026, 11, 1), entries: int = 1_000) -> ScreeningCompleted:
     return ScreeningCompleted(
-        step=f"screen:{number}", list="UN consolidated", list_digest="a" * 64, list_date=date(2026, 11, 1), entries=1_000,
-        score=score, match=match,
+        step=f"screen:{number}", list="UN consolidated", list_digest="a" * 64, list_date=listed, entries=entries, score=score, match=match
     )  # fmt: skip
 
 
@@ -345,7 +351,8 @@ def test_an_application_lapses_after_its_days() -> None:
 @pytest.mark.parametrize("story", [applied(), hit(), voting(), admitted(), signed(), invoiced()], ids=lambda story: story.phase)
 def test_an_application_is_taken_back_by_a_representative_at_any_time(story: Story) -> None:
     story.when(WithdrawApplication(), by="sam").refused("not_a_representative")
-    story = story.when(WithdrawApplication(), by="alan").followed_by(*OVER)
+    story.when(WithdrawApplication(), by="alan").refused("representative_required")
+    story = story.when(WithdrawApplication(), by="ada").followed_by(*OVER)
     assert story.phase == "withdrawn"
     assert story.agenda.deadline is None
 
@@ -366,9 +373,10 @@ def test_a_screening_that_finds_nothing_asks_for_the_vote() -> None:
 
 
 def test_the_owners_are_screened_with_the_applicant() -> None:
-    story = applied(holdings=(Holding(holder="sol-holding", fraction=6_000),))
-    assert story.state.owed["screen:1"].data["names"] == ["Helio Compute", "sol-holding"]
-    assert story.state.owed["screen:1"].data["list_age_days"] == 7
+    story = applied(holdings=(Holding(holder="sol-holding", fraction=6_000, lei=lei(9)), Holding(holder="luna", fraction=1)))
+    asked = story.state.owed["screen:1"].data
+    assert asked["names"] == ["Helio Compute", "sol-holding", "luna"]
+    assert (asked["lei"], asked["owner_leis"]) == (lei(1), [lei(9)])
 
 
 def test_the_title_of_the_vote_is_a_name_however_long_the_applicants_is() -> None:
@@ -383,7 +391,7 @@ def test_a_hit_opens_a_review_from_the_charters_score_on_and_rejects_nobody(scor
 
 
 def test_a_hit_waits_for_a_compliance_reviewer() -> None:
-    story = hit().followed_by("step_carried_out", "screening_hit").owes("notify", "notice:screening-hit:1")
+    story = hit().followed_by("step_carried_out", "screening_hit").owes("notify", "notice:screening-hit:screen:1")
     assert MEMBERSHIP.describe(story.state.state).waits_for == ("office:compliance-reviewer",)
 
 
@@ -434,7 +442,7 @@ def test_nobody_is_admitted_or_declined_without_a_vote(command: Command, person:
 
 
 def test_the_vote_admits_and_the_agreement_is_to_be_signed() -> None:
-    story = admitted().followed_by("mandate_exercised", "applicant_admitted").owes("notify", "notice:agreement-to-sign")
+    story = admitted().followed_by("mandate_exercised", "applicant_admitted", "tier_reserved").owes("notify", "notice:agreement-to-sign")
     assert story.phase == "signing"
     story.when(Admit()).refused("no_mandate")
 
@@ -514,6 +522,20 @@ def test_whoever_owes_no_dues_is_a_member_at_once() -> None:
     register = founded(charter(tiers__associate__annual_fee=0))
     story = invoiced(register, tier="associate")
     assert story.followed_by("agreement_countersigned", "dues_invoiced", "member_activated").phase == "active"
+
+
+@pytest.mark.parametrize(
+    ("story", "command", "by", "at"),
+    [(admitted(), agreement(admitted()), "ada", 30), (signed(), CountersignAgreement(), "sam", 30)],
+    ids=["signature", "countersignature"],
+)
+def test_nothing_is_signed_after_its_time_even_if_the_end_is_late(story: Story, command: Command, by: str, at: int) -> None:
+    story.when(command, by=by, at=day(at)).refused("too_late")
+
+
+def test_an_admission_after_the_applications_time_finds_it_lapsed() -> None:
+    story = mandated(voting(), Admit()).when(Admit(), at=day(90)).followed_by("mandate_exercised", *OVER)
+    assert story.phase == "lapsed"
 
 
 # ---------------------------------------------------------------- dues
@@ -639,6 +661,12 @@ def test_the_dues_are_invoiced_every_year() -> None:
     story.when(IssueInvoice(), by="sam").refused("service_only")
 
 
+def test_an_invoice_that_came_late_moves_no_later_one() -> None:
+    story = member().when(IssueInvoice(), at=day(375)).followed_by("dues_invoiced")
+    assert story.state.state.dues.open[0].due_at == day(375 + 30)
+    assert story.when(payment(FEE, "BANK-2")).due().at == day(730)
+
+
 def test_the_first_dues_that_never_come_lapse_the_application() -> None:
     assert invoiced().due().phase == "lapsed"
 
@@ -659,8 +687,9 @@ def test_overdue_dues_climb_the_ladder_rung_by_rung() -> None:
         (day(due + 90), "termination-notice", Standing.SUSPENDED),
         (day(due + 105), "terminated", Standing.LEAVING),
     ]  # fmt: skip
-    story = story.due().then(MemberDeparted(member="helio", cause="terminated", at=story.at))
+    story = story.due().followed_by(*GONE, "dues_closed")
     assert story.phase == "terminated"
+    assert story.state.state.unpaid == FEE
     assert standing(story) is Standing.GONE
 
 
@@ -728,6 +757,37 @@ def test_only_the_treasurer_agrees_a_plan_and_only_about_what_is_owed() -> None:
     member().when(AgreePaymentPlan(until=day(30)), by="tess").refused("not_in_this_phase")
 
 
+def test_a_shorter_plan_makes_nothing_overdue_before_it_is_due() -> None:
+    story = overdue().when(AgreePaymentPlan(until=day(546)), by="tess", at=day(366))
+    story = story.when(AgreePaymentPlan(until=day(724)), by="tess", at=day(545))
+    story = story.when(AgreePaymentPlan(until=day(900)), by="tess", at=day(723)).due().followed_by("dues_invoiced")
+    story = story.when(AgreePaymentPlan(until=day(745)), by="tess", at=day(740)).followed_by("payment_plan_agreed")
+    (agreed,) = story.answer
+    assert agreed.model_dump()["overdue_from"] == {"2": day(395 + 745 - 366), "3": day(760)}
+    assert story.when(payment(FEE, "BANK-2"), at=day(741)).due().followed_by("rung_reached").at == day(760 + 60)
+
+
+def test_a_plan_of_the_time_before_its_dates_were_kept_moves_all_invoices_alike() -> None:
+    story = overdue().given(PaymentPlanAgreed(agreed_at=day(400), until=day(410)))
+    assert story.state.state.dues.open[0].overdue_from == day(395 + 10)
+
+
+def test_whoever_paid_what_suspended_him_has_his_rights_though_a_later_invoice_is_open() -> None:
+    story = suspended_for_dues().when(AgreePaymentPlan(until=day(649)), by="tess")
+    story = story.when(AgreePaymentPlan(until=day(645 + 180)), by="tess", at=day(648)).due().followed_by("dues_invoiced")
+    story = story.when(payment(FEE - 1, "BANK-2"), at=day(731)).followed_by("dues_paid", "bank_reference_used")
+    assert standing(story) is Standing.SUSPENDED
+    story = story.when(payment(1, "BANK-3"))
+    story.followed_by("dues_paid", "bank_reference_used", "suspension_lifted", "member_reinstated")
+    assert story.state.state.dues.owed == FEE
+
+
+def test_a_later_invoice_that_is_overdue_for_as_long_keeps_the_member_suspended() -> None:
+    story = suspended_for_dues().when(AgreePaymentPlan(until=day(649)), by="tess")
+    story = story.when(AgreePaymentPlan(until=day(645 + 180)), by="tess", at=day(648)).due()
+    story.when(payment(FEE, "BANK-2"), at=day(760 + 75)).followed_by("dues_paid", "bank_reference_used")
+
+
 # ---------------------------------------------------------------- defaults of a round
 
 
@@ -754,6 +814,13 @@ def test_a_round_of_any_name_can_report_a_default() -> None:
         SuspendForDefault(source="round/-a")
 
 
+def test_the_defaults_of_rounds_with_long_and_like_names_are_told_apart() -> None:
+    one, two = "round/" + "a" * 57 + "-1", "round/" + "a" * 57 + "-2"
+    story = member().when(SuspendForDefault(source=one)).when(SuspendForDefault(source=two)).followed_by("member_suspended")
+    assert standing(story.when(LiftDefault(source=one))) is Standing.SUSPENDED
+    assert standing(story.when(LiftDefault(source=one)).when(LiftDefault(source=two))) is Standing.ACTIVE
+
+
 @pytest.mark.parametrize("command", [SuspendForDefault(source="round/a"), LiftDefault(source="round/a")])
 def test_nobody_but_a_round_reports_a_default(command: Command) -> None:
     member().when(command, by="tess").refused("service_only")
@@ -763,11 +830,29 @@ def test_nobody_but_a_round_reports_a_default(command: Command) -> None:
 
 
 def test_a_member_seats_and_unseats_who_speaks_for_it() -> None:
-    story = member().when(SeatRepresentative(person="grace", public_key=KEY), by="ada").followed_by("representative_seated", "key_enrolled")
-    story = story.when(UnseatRepresentative(person="ada"), by="grace", at=day(10)).followed_by("representative_unseated")
+    story = (
+        member()
+        .when(SeatRepresentative(person="grace", public_key=OTHER_KEY), by="ada")
+        .followed_by("representative_seated", "key_enrolled")
+    )
+    story = story.when(UnseatRepresentative(person="ada"), by="grace", at=day(10)).followed_by("representative_unseated", "key_revoked")
     assert not story.register.speaks_for("ada", "helio")
     assert [term.person for term in story.register.representatives("helio", day(9))] == ["ada", "grace", "alan"]
     assert [term.person for term in story.register.representatives("helio", day(10))] == ["grace", "alan"]
+
+
+def test_a_key_that_speaks_for_somebody_else_seats_nobody() -> None:
+    member().when(SeatRepresentative(person="grace", public_key=KEY), by="ada").refused("key_taken")
+    both = (ADA, Delegate(person="alan", public_key=KEY))
+    nobody().when(application(representatives=both), by="ada").refused("key_taken")
+
+
+def test_who_is_unseated_by_another_hears_of_it_himself() -> None:
+    story = member().when(UnseatRepresentative(person="ada"), by="sam")
+    (told,) = (step.data["to"] for step in story.steps if step.key.startswith("notice:unseated:ada"))
+    assert told == ["ada", "member:helio"]
+    resigned = member().when(UnseatRepresentative(person="ada"), by="ada")
+    assert not any(step.key.startswith("notice:unseated") for step in resigned.steps)
 
 
 def test_seating_or_unseating_somebody_again_changes_nothing() -> None:
@@ -794,24 +879,22 @@ def test_a_stranger_changes_nothing_about_a_member(command: Command) -> None:
 
 
 def silent() -> Story:
-    """A member for whom nobody speaks since day 5."""
-    return (
-        replace(member(), at=day(5)).when(UnseatRepresentative(person="alan"), by="sam").when(UnseatRepresentative(person="ada"), by="sam")
-    )
+    """A member without a representative since day 5, when the secretariat unseated the only one; its alternate stayed."""
+    return replace(member(), at=day(5)).when(UnseatRepresentative(person="ada"), by="sam")
 
 
 def test_the_last_representative_leaves_a_seat_that_must_be_filled_in_time() -> None:
-    story = silent().followed_by("representative_unseated", "seat_vacated")
+    story = silent().followed_by("representative_unseated", "key_revoked", "seat_vacated")
     story = story.when(SuspendVacancy(), at=day(34)).refused("not_due")
     story = story.due().then(MemberSuspended(member="helio", cause="vacancy"))
     assert story.at == day(35)
-    story = story.when(SeatRepresentative(person="grace"), by="sam")
+    story = story.when(SeatRepresentative(person="grace"), by="bo")
     story.followed_by("representative_seated", "suspension_lifted", "member_reinstated")
     assert standing(story) is Standing.ACTIVE
 
 
 def test_a_seat_filled_in_time_suspends_nobody() -> None:
-    story = silent().when(SeatRepresentative(person="grace"), by="sam", at=day(20)).followed_by("representative_seated")
+    story = silent().when(SeatRepresentative(person="grace"), by="bo", at=day(20)).followed_by("representative_seated")
     story.when(SuspendVacancy(), at=day(35)).then()
     assert story.due().followed_by("dues_invoiced").at == day(365)
 
@@ -819,14 +902,88 @@ def test_a_seat_filled_in_time_suspends_nobody() -> None:
 def test_every_vacancy_is_told() -> None:
     story = silent().due()
     first = {key for key in story.state.owed if key.startswith("notice:seat-vacant:")}
-    story = story.when(SeatRepresentative(person="grace"), by="sam").when(UnseatRepresentative(person="grace"), by="sam").due()
+    story = story.when(SeatRepresentative(person="grace"), by="bo").when(UnseatRepresentative(person="grace"), by="grace").due()
     assert len({key for key in story.state.owed if key.startswith("notice:seat-vacant:")} - first) == 1
 
 
 def test_an_applicant_for_whom_nobody_speaks_any_more_becomes_a_member_with_a_vacant_seat() -> None:
-    story = invoiced().when(UnseatRepresentative(person="ada"), by="sam").when(UnseatRepresentative(person="alan"), by="sam")
-    story = story.followed_by("representative_unseated").when(payment(FEE))
+    story = invoiced().when(UnseatRepresentative(person="ada"), by="ada").followed_by("representative_unseated", "key_revoked")
+    story = story.when(payment(FEE))
     story.followed_by("dues_paid", "bank_reference_used", "member_activated", "seat_vacated").due().followed_by("member_suspended")
+
+
+def test_an_alternate_speaks_for_a_member_day_by_day_but_changes_nothing_about_it() -> None:
+    commands: list[Command] = [
+        SeatRepresentative(person="grace"), UnseatRepresentative(person="ada"), DeclareOwnership(holdings=()),
+        ChangeTier(tier="partner"), GiveNotice(),
+    ]  # fmt: skip
+    for command in commands:
+        member().when(command, by="alan").refused("representative_required")
+    story = admitted()
+    story.when(agreement(story), by="alan").refused("representative_required")
+    assert member().register.speaks_for("alan", "helio")
+    member().when(UnseatRepresentative(person="alan"), by="alan").followed_by("representative_unseated")
+
+
+def test_alternates_alone_make_no_application() -> None:
+    nobody().when(application(representatives=(ALAN,)), by="alan").refused("representative_missing")
+
+
+OTHER_KEY = "ssh-ed25519 " + "B" * 68
+
+
+def test_a_further_key_is_enrolled_by_whose_it_is_and_nobody_else() -> None:
+    more = SeatRepresentative(person="ada", public_key=OTHER_KEY)
+    member().when(more, by="alan").refused("key_of_another")
+    member().when(more, by="sam").refused("key_of_another")
+    two = member().when(SeatRepresentative(person="grace"), by="ada")
+    two.when(more, by="grace").refused("key_of_another")
+    member().when(more, by="ada").followed_by("key_enrolled").when(more, by="ada").then()
+    own = SeatRepresentative(person="alan", capacity=Capacity.ALTERNATE, public_key=OTHER_KEY)
+    member().when(own, by="alan").followed_by("key_enrolled")
+
+
+@pytest.mark.parametrize("officer", ["sam", "bo"])
+def test_an_officer_seats_nobody_on_a_member_that_has_a_representative(officer: str) -> None:
+    member().when(SeatRepresentative(person="sock", public_key=OTHER_KEY), by=officer).refused("seat_not_vacant")
+    member().when(SeatRepresentative(person="alan"), by=officer).refused("seat_not_vacant")
+
+
+def test_who_vacated_a_seat_does_not_fill_it() -> None:
+    sock = SeatRepresentative(person="sock", public_key=OTHER_KEY)
+    silent().when(sock, by="sam").refused("second_person_required")
+    silent().when(sock, by="alan").refused("representative_required")
+    silent().when(sock, by="bo").followed_by("representative_seated", "key_enrolled")
+    resigned = (
+        member().when(UnseatRepresentative(person="ada"), by="ada").followed_by("representative_unseated", "key_revoked", "seat_vacated")
+    )
+    resigned.when(SeatRepresentative(person="grace"), by="sam").followed_by("representative_seated")
+
+
+def test_an_alternate_fills_no_vacant_seat_and_a_representative_made_one_leaves_it() -> None:
+    story = silent().when(SeatRepresentative(person="grace", capacity=Capacity.ALTERNATE), by="bo").followed_by("representative_seated")
+    story.due().then(MemberSuspended(member="helio", cause="vacancy"))
+    stepped_back = member().when(SeatRepresentative(person="ada", capacity=Capacity.ALTERNATE), by="ada")
+    stepped_back.followed_by("representative_seated", "seat_vacated")
+
+
+def test_a_representative_who_holds_an_office_changes_his_capacity_too() -> None:
+    story = also(member(), OfficeGranted(person="alan", office=Office.BOARD))
+    story.when(SeatRepresentative(person="alan"), by="ada").followed_by("representative_seated")
+
+
+def test_the_key_of_a_person_without_any_role_left_speaks_for_him_no_more() -> None:
+    story = silent()
+    assert story.register.people["ada"].keys == frozenset()
+    officer = also(member(), OfficeGranted(person="ada", office=Office.BOARD)).when(UnseatRepresentative(person="ada"), by="sam")
+    assert officer.followed_by("representative_unseated", "seat_vacated").register.people["ada"].keys == frozenset({KEY})
+
+
+def test_only_so_many_persons_speak_for_a_member() -> None:
+    story = member()
+    for number in range(28):
+        story = story.when(SeatRepresentative(person=f"rep-{number}"), by="ada").followed_by("representative_seated")
+    story.when(SeatRepresentative(person="rep-28"), by="ada").refused("too_many_speakers")
 
 
 # ---------------------------------------------------------------- ownership
@@ -836,19 +993,19 @@ def test_more_than_half_of_a_company_shares_its_holders_seat() -> None:
     story = member(with_members(founded(), "nova"))
     half = (Holding(holder="nova", fraction=5_000),)
     control = (Holding(holder="nova", fraction=5_001),)
-    story = story.when(DeclareOwnership(holdings=half), by="ada").then(OwnershipDeclared(member="helio", holdings=half))
+    story = story.when(DeclareOwnership(holdings=half), by="ada").followed_by("ownership_declared", "screening_started")
     assert story.register.seat_of("helio") == "helio"
-    story = story.when(DeclareOwnership(holdings=control), by="sam").followed_by("ownership_declared")
+    story = story.when(DeclareOwnership(holdings=control), by="ada").followed_by("ownership_change_asked")
+    story = story.when(ConfirmOwnership(holdings=control), by="cora").followed_by("ownership_declared")
     assert story.register.related("nova") == ("helio", "nova")
     assert len(story.register.seats()) == 1
-    story = story.when(DeclareOwnership(holdings=()), by="ada").followed_by("ownership_declared")
-    assert len(story.register.seats()) == 2
 
 
 def test_sisters_under_a_parent_that_is_no_member_share_a_seat() -> None:
     register = noted(with_members(founded(), "nova"), OwnershipDeclared(member="nova", holdings=(Holding(holder="sol", fraction=9_000),)))
-    story = applied(register, holdings=(Holding(holder="sol", fraction=5_001),))
+    story = member(register, holdings=(Holding(holder="sol", fraction=5_001),))
     assert story.register.seat_of("helio") == story.register.seat_of("nova")
+    assert len(story.register.seats()) == 1
 
 
 def test_ownership_declared_again_changes_nothing() -> None:
@@ -862,11 +1019,109 @@ def test_a_declaration_adds_up() -> None:
     member().when(DeclareOwnership(holdings=(part, part)), by="ada").refused("holder_named_twice")
 
 
+def test_what_an_applicant_declares_binds_no_members_to_each_other() -> None:
+    birch = OwnershipDeclared(member="birch", holdings=(Holding(holder="sol", fraction=6_000),))
+    register = noted(with_members(founded(), "amber", "birch"), birch)
+    story = applied(register, holdings=(Holding(holder="amber", fraction=4_000), Holding(holder="sol", fraction=6_000)))
+    assert len(story.register.seats()) == 2
+    assert (story.register.seat_of("helio"), story.register.seat_of("birch")) == ("birch", "birch")
+    assert "helio" not in story.register.related("birch")
+    story = story.when(WithdrawApplication(), by="ada")
+    assert len(story.register.seats()) == 2
+    assert "helio" not in story.register.holdings
+
+
+def test_who_left_is_related_to_nobody_by_what_it_declared() -> None:
+    story = member(with_members(founded(), "nova"), holdings=(Holding(holder="nova", fraction=5_001),))
+    assert story.register.related("nova") == ("helio", "nova")
+    assert leaving(story).due().register.related("nova") == ("nova",)
+
+
+def test_the_handle_of_a_declared_holder_is_that_entitys_own() -> None:
+    def held(**known: str) -> Register:
+        held = OwnershipDeclared(member="birch", holdings=(Holding(holder="helio", fraction=6_000, **known),))
+        return noted(with_members(founded(), "amber", "birch"), held)
+
+    nobody(held()).when(application(), by="ada").refused("handle_of_a_holder")
+    nobody(held(lei=lei(2))).when(application(), by="ada").refused("handle_of_a_holder")
+    story = member(held(lei=lei(1)))
+    assert story.register.related("birch") == ("birch", "helio")
+
+
+def test_a_holder_has_one_name_here() -> None:
+    register = noted(with_members(founded(), "nova"), LegalEntityNamed(member="nova", lei=lei(2)))
+    alias = (Holding(holder="nova-holding", fraction=6_000, lei=lei(2)),)
+    nobody(register).when(application(holdings=alias), by="ada").refused("holder_known_otherwise")
+    member(register).when(DeclareOwnership(holdings=alias), by="ada").refused("holder_known_otherwise")
+
+
+def owned() -> Story:
+    """A member that shares a seat with its owner."""
+    return member(with_members(founded(), "nova"), holdings=(Holding(holder="nova", fraction=6_000),))
+
+
+def test_a_member_makes_no_second_vote_by_its_own_word_alone() -> None:
+    free = (Holding(holder="nova", fraction=1_000),)
+    story = owned().when(DeclareOwnership(holdings=free), by="ada").followed_by("ownership_change_asked").owes("notify")
+    assert len(story.register.seats()) == 1
+    story.when(DeclareOwnership(holdings=free), by="ada").then()
+    confirm = ConfirmOwnership(holdings=free)
+    story.when(confirm, by="ada").refused("second_person_required")
+    story.when(confirm, by="alan").refused("own_case")
+    story.when(confirm, by="eve").refused("not_a_representative")
+    story.when(ConfirmOwnership(holdings=()), by="cora").refused("no_such_declaration")
+    for officer in ("cora", "sam"):
+        confirmed = story.when(confirm, by=officer).followed_by("ownership_declared")
+        assert len(confirmed.register.seats()) == 2
+        confirmed.when(confirm, by=officer).then()
+    assert "owners to confirm" in MEMBERSHIP.describe(story.state.state).text
+    story.when(DeclareOwnership(holdings=(Holding(holder="nova", fraction=6_000),)), by="ada").followed_by("ownership_declared")
+
+
+@pytest.mark.parametrize("fewer", [(), (Holding(holder="sol", fraction=6_000),), (Holding(holder="nova", fraction=5_000),)])
+def test_dropping_renaming_or_reducing_a_controlling_holder_waits_for_a_second_person(fewer: tuple[Holding, ...]) -> None:
+    owned().when(DeclareOwnership(holdings=fewer), by="ada").followed_by("ownership_change_asked")
+    other = (Holding(holder="nova", fraction=5_001), Holding(holder="sol", fraction=1))
+    owned().when(DeclareOwnership(holdings=other), by="ada").followed_by("ownership_declared", "screening_started")
+
+
+def test_a_member_binds_no_other_member_to_it_by_its_own_word_alone() -> None:
+    sol = OwnershipDeclared(member="nova", holdings=(Holding(holder="sol", fraction=9_000),))
+    story = member(noted(with_members(founded(), "nova"), sol))
+    for holder in ("nova", "sol"):
+        story.when(DeclareOwnership(holdings=(Holding(holder=holder, fraction=6_000),)), by="ada").followed_by("ownership_change_asked")
+    alone = DeclareOwnership(holdings=(Holding(holder="luna", fraction=6_000),))
+    story.when(alone, by="ada").followed_by("ownership_declared", "screening_started")
+
+
+def test_an_owner_who_may_be_listed_comes_or_goes_by_no_word_of_the_member_alone() -> None:
+    evil = (Holding(holder="evil-corp", fraction=2_000),)
+    story = member(holdings=evil).when(Rescreen(), by="sam").when(screening(97, "EVIL CORP", number=2))
+    story.when(DeclareOwnership(holdings=()), by="ada").followed_by("ownership_change_asked")
+    story = story.when(JudgeScreening(verdict="confirm", reason="it is"), by="cora")
+    story.when(DeclareOwnership(holdings=()), by="ada").followed_by("ownership_change_asked")
+
+
+def test_the_voters_read_who_owns_the_applicant() -> None:
+    story = voting(holdings=(Holding(holder="luna", fraction=1_005), Holding(holder="sol", fraction=6_000)))
+    assert "sol 60.00 %, luna 10.05 %" in story.state.owed["tell:admission"].data["command"]["text"]
+
+
+def test_an_officer_binds_no_member_to_another_by_his_word_alone() -> None:
+    control = (Holding(holder="nova", fraction=6_000),)
+    story = member(with_members(founded(), "nova")).when(DeclareOwnership(holdings=control), by="sam").followed_by("ownership_change_asked")
+    assert len(story.register.seats()) == 2
+    story.when(ConfirmOwnership(holdings=control), by="sam").refused("second_person_required")
+    story.when(ConfirmOwnership(holdings=control), by="alan").refused("representative_required")
+    for other in ("ada", "cora"):
+        story.when(ConfirmOwnership(holdings=control), by=other).followed_by("ownership_declared", "screening_started")
+
+
 # ---------------------------------------------------------------- tiers
 
 
 def test_a_tier_changes_with_the_next_invoice() -> None:
-    story = member().when(ChangeTier(tier="partner"), by="ada").followed_by("tier_change_asked")
+    story = member().when(ChangeTier(tier="partner"), by="ada").followed_by("tier_change_asked", "tier_reserved")
     story.when(ChangeTier(tier="partner"), by="ada").then()
     assert story.register.members["helio"].tier == "founding"
     story = story.due().followed_by("tier_changed", "dues_invoiced")
@@ -880,7 +1135,7 @@ def test_a_member_takes_a_change_back_even_where_its_own_tier_is_full() -> None:
     story = member(register)
     story.when(ChangeTier(tier="founding"), by="ada").then()
     story = story.when(ChangeTier(tier="partner"), by="ada").when(ChangeTier(tier="founding"), by="ada")
-    story.followed_by("tier_change_asked").due().followed_by("dues_invoiced")
+    story.followed_by("tier_change_asked", "tier_reserved").due().followed_by("dues_invoiced")
 
 
 def test_nobody_changes_to_a_tier_that_is_unknown_or_full() -> None:
@@ -895,11 +1150,35 @@ def test_only_a_representative_changes_the_tier_of_a_member_alone() -> None:
     voting().when(ChangeTier(tier="partner"), by="ada").refused("not_in_this_phase")
 
 
+def test_the_seats_of_a_tier_are_kept_for_whom_they_were_promised() -> None:
+    one = founded(charter(tiers__founding__seats=1))
+    first = admitted(one)
+    other = nobody(first.register, "member/nova")
+    second = application(lei=lei(2), representatives=(Delegate(person="noor"),))
+    other.when(second, by="noor").refused("tier_full")
+    assert nobody(first.when(WithdrawApplication(), by="ada").register, "member/nova").when(second, by="noor").refusal is None
+
+
+def test_a_vote_on_one_too_many_waits_until_a_seat_of_the_tier_is_free() -> None:
+    story = voting(founded(charter(tiers__founding__seats=1)))
+    full = mandated(replace(story, register=with_members(story.register, "nova")), Admit()).when(Admit()).refused("tier_full")
+    free = also(full, MemberDeparted(member="nova", cause="left", at=START))
+    assert free.when(Admit()).phase == "signing"
+
+
+def test_a_seat_is_kept_for_a_member_that_changes_to_it() -> None:
+    story = member(founded(charter(tiers__associate__seats=1))).when(ChangeTier(tier="associate"), by="ada")
+    late = application(lei=lei(2), tier="associate", representatives=(Delegate(person="noor"),))
+    nobody(story.register, "member/nova").when(late, by="noor").refused("tier_full")
+    back = story.when(ChangeTier(tier="founding"), by="ada")
+    assert nobody(back.register, "member/nova").when(late, by="noor").refusal is None
+
+
 # ---------------------------------------------------------------- screening again
 
 
 def test_a_member_is_screened_again_with_its_present_owners() -> None:
-    story = member().when(DeclareOwnership(holdings=(Holding(holder="sol", fraction=6_000),)), by="ada")
+    story = member(holdings=(Holding(holder="sol", fraction=6_000),))
     story = story.when(Rescreen(), by="cora").followed_by("screening_started").owes("screen", "screen:2")
     assert story.state.owed["screen:2"].data["names"] == ["Helio Compute", "sol"]
     story = story.when(screening(3, number=2)).followed_by("step_carried_out", "screening_passed")
@@ -916,9 +1195,76 @@ def test_a_new_hit_takes_no_rights_until_a_person_confirms_it() -> None:
 
 
 def test_a_screening_that_passes_judges_no_hit_that_waits_for_a_person() -> None:
+    story = hit_again(voting()).when(DeclareOwnership(holdings=(Holding(holder="sol", fraction=1),)), by="ada")
+    story = story.when(screening(0, number=3)).followed_by("step_carried_out", "screening_passed")
+    story.when(Rescreen(), by="sam").refused("not_in_this_phase")
+    story.when(JudgeScreening(verdict="clear", reason="a namesake"), by="cora").followed_by("screening_judged")
+
+
+def test_of_two_screenings_the_later_one_counts() -> None:
     story = member().when(Rescreen(), by="sam").when(Rescreen(), by="cora")
-    story = story.when(screening(97, number=2)).when(screening(0, number=3)).followed_by("step_carried_out")
-    assert story.state.state.hit is not None
+    story = story.when(screening(97, number=2)).followed_by("step_carried_out")
+    story.when(screening(0, number=3)).followed_by("step_carried_out", "screening_passed")
+
+
+def test_every_hit_is_told_and_judged_by_itself_the_oldest_first() -> None:
+    evil = (Holding(holder="evil-corp", fraction=1),)
+    story = hit_again(member()).when(DeclareOwnership(holdings=evil), by="ada").when(ConfirmOwnership(holdings=evil), by="sam")
+    story = story.when(screening(91, "EVIL CORP", number=3)).owes("notify", "notice:screening-hit:screen:3")
+    story = story.when(JudgeScreening(verdict="clear", reason="a namesake"), by="cora").followed_by("screening_judged")
+    assert [waiting.match for waiting in story.state.state.identity.vetting.hits] == ["EVIL CORP"]
+    story = story.when(JudgeScreening(verdict="confirm", reason="it is"), by="cora").followed_by("screening_judged", "member_suspended")
+
+
+def test_a_new_owner_is_screened_whenever_he_is_declared_and_an_old_one_is_not() -> None:
+    evil, more = DeclareOwnership(holdings=(Holding(holder="evil-corp", fraction=2_000),)), Holding(holder="evil-corp", fraction=9_000)
+    for story in (applied(), hit(), voting(), admitted(), invoiced(), member(), leaving()):
+        declared = story.when(evil, by="ada").followed_by("ownership_declared", "screening_started").owes("screen", "screen:2")
+        assert declared.state.owed["screen:2"].data["names"] == ["Helio Compute", "evil-corp"]
+        declared.when(DeclareOwnership(holdings=(more,)), by="ada").followed_by("ownership_declared")
+
+
+def test_an_application_goes_to_the_vote_when_the_owners_named_meanwhile_are_screened_too() -> None:
+    evil = DeclareOwnership(holdings=(Holding(holder="evil-corp", fraction=9_000),))
+    story = applied().when(evil, by="ada").when(screening(0)).followed_by("step_carried_out")
+    assert story.phase == "screening"
+    assert story.when(screening(0, number=2)).owes("tell", "tell:admission").phase == "voting"
+    story = hit().when(evil, by="ada").when(JudgeScreening(verdict="clear", reason="a namesake"), by="cora").followed_by("screening_judged")
+    assert story.phase == "review"
+    assert story.when(screening(0, number=2)).owes("tell", "tell:admission").phase == "voting"
+
+
+def test_nobody_becomes_a_member_while_an_owner_waits_to_be_looked_at() -> None:
+    evil = DeclareOwnership(holdings=(Holding(holder="evil-corp", fraction=9_000),))
+    story = invoiced().when(evil, by="ada").when(payment(FEE)).followed_by("dues_paid", "bank_reference_used")
+    assert story.phase == "paying"
+    assert story.when(screening(0, number=2)).followed_by("step_carried_out", "screening_passed", "member_activated").phase == "active"
+    story = story.when(screening(99, number=2)).followed_by("step_carried_out", "screening_hit")
+    story.when(JudgeScreening(verdict="clear", reason="a namesake"), by="cora").followed_by("screening_judged", "member_activated")
+    story = story.when(JudgeScreening(verdict="confirm", reason="it is"), by="cora").followed_by("screening_judged", *OVER, "dues_closed")
+    assert (story.phase, story.state.state.refund) == ("rejected", FEE)
+
+
+def test_whoever_owes_no_dues_waits_for_his_owners_screening_too() -> None:
+    story = signed(founded(charter(tiers__associate__annual_fee=0)), tier="associate")
+    story = story.when(DeclareOwnership(holdings=(Holding(holder="sol", fraction=1),)), by="ada").when(CountersignAgreement(), by="sam")
+    assert story.followed_by("agreement_countersigned", "dues_invoiced").phase == "paying"
+    assert story.when(screening(0, number=2)).phase == "active"
+
+
+@pytest.mark.parametrize(
+    ("answer", "rule"),
+    [
+        (screening(0, listed=date(2026, 10, 25)), "list_stale"), (screening(0, listed=date(2026, 11, 4)), "list_ahead"),
+        (screening(0).model_copy(update={"list_age_days": 8}), "list_stale"), (screening(0, entries=999), "list_too_short"),
+    ],
+    ids=["stale", "ahead", "old", "short"],
+)  # fmt: skip
+def test_a_list_that_cannot_be_relied_on_screens_nobody(answer: ScreeningCompleted, rule: str) -> None:
+    story = applied(founded(charter(membership__list_entries=1_000)))
+    story.when(answer).refused(rule).owes("screen", "screen:1")
+    assert story.when(screening(0, listed=date(2026, 10, 26))).phase == "voting"
+    assert story.when(screening(0, listed=date(2026, 11, 3))).phase == "voting"
 
 
 def test_a_later_clearance_lifts_the_sanctions() -> None:
@@ -935,6 +1281,7 @@ def test_whoever_is_no_longer_on_the_list_is_reinstated() -> None:
 def test_the_secretariat_and_the_reviewers_screen_again_but_only_members() -> None:
     member().when(Rescreen(), by="ada").refused("office_required")
     applied().when(Rescreen(), by="sam").refused("not_in_this_phase")
+    voting().when(Rescreen(), by="sam").followed_by("screening_started")
 
 
 # ---------------------------------------------------------------- leaving
@@ -948,8 +1295,8 @@ def test_a_member_leaves_when_its_notice_is_over() -> None:
     story = leaving().followed_by("departure_begun", "member_departing").owes("notify", "notice:departure:left")
     assert (standing(story), story.register.members["helio"].leaves_at) == (Standing.LEAVING, day(90))
     story = story.when(GiveNotice(), by="ada").then().when(EndMembership(), at=day(89)).refused("not_due")
-    story = story.due().then(MemberDeparted(member="helio", cause="left", at=day(90)))
-    assert (story.phase, standing(story)) == ("left", Standing.GONE)
+    story = story.due().followed_by(*GONE).owes("notify", "notice:membership-ended")
+    assert (story.at, story.phase, standing(story)) == (day(90), "left", Standing.GONE)
 
 
 def test_only_a_representative_gives_notice_and_only_for_a_member() -> None:
@@ -984,25 +1331,105 @@ def test_whoever_owes_what_was_called_stays_until_it_is_paid() -> None:
     assert story.phase == "leaving"
     story = story.due().followed_by("run_off_continued")
     story = also(story, DebtStated(member="helio", source="round/a", amount=0)).due()
-    story.then(MemberDeparted(member="helio", cause="left", at=day(90 + 14)))
+    assert story.followed_by(*GONE).at == day(90 + 14)
 
 
 def test_a_member_is_expelled_by_a_vote_only() -> None:
     member().when(Expel(), by="bo").refused("no_mandate")
     story = mandated(member(), Expel()).when(Expel()).followed_by("mandate_exercised", "departure_begun", "member_departing")
-    story = story.due().then(MemberDeparted(member="helio", cause="expelled", at=START))
-    assert story.phase == "expelled"
+    story = story.due().followed_by(*GONE)
+    assert (story.at, story.phase) == (START, "expelled")
 
 
 def test_who_is_leaving_can_still_be_expelled() -> None:
     story = mandated(leaving(), Expel()).when(Expel(), at=day(30))
-    assert story.due().then(MemberDeparted(member="helio", cause="expelled", at=day(30))).phase == "expelled"
+    assert (story.due().at, story.due().phase) == (day(30), "expelled")
 
 
-def test_a_suspended_member_may_leave_and_its_causes_come_back_to_nothing() -> None:
+def test_who_is_expelled_already_is_not_expelled_again() -> None:
+    story = mandated(also(member(), DebtStated(member="helio", source="round/a", amount=1)), Expel()).when(Expel()).due()
+    mandated(story, Expel()).when(Expel(), at=day(3)).followed_by("mandate_exercised")
+
+
+def test_a_suspended_member_may_leave_and_stays_on_notice_whatever_becomes_of_the_causes() -> None:
     story = leaving(member().when(SuspendForDefault(source="round/a")))
     assert standing(story) is Standing.LEAVING
-    story.when(LiftDefault(source="round/a")).then().when(SuspendForDefault(source="round/a")).then()
+    story = story.when(LiftDefault(source="round/a")).followed_by("suspension_lifted", "member_reinstated")
+    story = story.when(SuspendForDefault(source="round/a")).followed_by("member_suspended")
+    assert standing(story) is Standing.LEAVING
+
+
+def test_early_access_lasts_to_the_end_for_one_who_leaves_by_himself_in_good_standing() -> None:
+    story = leaving(also(member(), LeasesHeld(member="helio", source="release/a", leases=1)))
+    assert story.register.reads_early("helio")
+    assert not story.when(SuspendForDefault(source="round/a")).register.reads_early("helio")
+    assert not mandated(story, Expel()).when(Expel()).register.reads_early("helio")
+    assert not leaving(member().when(SuspendForDefault(source="round/a"))).register.reads_early("helio")
+    ended = story.due()
+    assert not ended.register.reads_early("helio")
+    assert any(step.key.startswith("tell:release/a:end:") for step in ended.steps)
+
+
+def test_a_leaver_owes_its_dues_and_stays_until_they_are_paid() -> None:
+    story = leaving(overdue()).due().followed_by("rung_reached").due()
+    assert story.followed_by("run_off_continued").phase == "leaving"
+    assert MEMBERSHIP.describe(story.state.state).values["dues_owed_minor"] == FEE
+    story.when(payment(FEE, "BANK-2")).followed_by("dues_paid", "bank_reference_used").due().followed_by(*GONE)
+    story = leaving(suspended_for_dues()).when(payment(FEE, "BANK-2"))
+    story.followed_by("dues_paid", "bank_reference_used", "suspension_lifted", "member_reinstated")
+    assert standing(story) is Standing.LEAVING
+
+
+def test_a_leaver_who_never_pays_its_dues_climbs_the_whole_ladder_and_the_rest_is_on_the_record() -> None:
+    story, rungs = leaving(overdue()), []
+    while story.phase == "leaving":
+        story = story.due()
+        rungs += [event.model_dump()["rung"] for event in story.answer if event.kind == "rung_reached"]
+    assert rungs == ["notice", "suspended", "termination-notice", "terminated"]
+    assert (story.phase, story.state.state.unpaid) == ("left", FEE)
+    assert MEMBERSHIP.describe(story.state.state).values["dues_unpaid_minor"] == FEE
+
+
+def test_a_leaver_agrees_a_plan_and_the_bank_may_take_its_payment_back() -> None:
+    leaving(overdue()).when(AgreePaymentPlan(until=day(400)), by="tess").followed_by("payment_plan_agreed")
+    story = leaving().when(undone(FEE)).followed_by("dues_reversed", "bank_reference_used").due().due()
+    assert story.followed_by("run_off_continued").state.state.dues.owed == FEE
+
+
+def test_a_hit_on_a_leaver_is_judged_and_confirmed_takes_its_early_access() -> None:
+    story = leaving(hit_again(member()))
+    story = story.when(JudgeScreening(verdict="confirm", reason="same LEI"), by="cora").followed_by("screening_judged", "member_suspended")
+    assert not story.register.reads_early("helio")
+
+
+def test_what_a_leaver_paid_too_much_is_told_to_the_treasurer_and_stays_on_the_record() -> None:
+    story = leaving(invoiced().when(payment(FEE + 700))).due().followed_by(*GONE, "dues_closed")
+    assert MEMBERSHIP.describe(story.state.state).values["refund_minor"] == 700
+    told = story.owes("notify", "notice:dues-to-refund").state.owed["notice:dues-to-refund"].data
+    assert told["to"] == ["office:treasurer", "member:helio", "ada", "alan"]
+    assert told["facts"]["amount"] == display(700, charter().currency)
+
+
+@pytest.mark.parametrize("end", ["withdrawn", "lapsed"])
+def test_what_an_applicant_paid_who_never_joined_is_paid_back(end: str) -> None:
+    story = invoiced().when(payment(FEE - 1))
+    story = story.when(WithdrawApplication(), by="ada") if end == "withdrawn" else story.due()
+    story.followed_by(*OVER, "dues_closed").owes("notify", "notice:dues-to-refund")
+    assert (story.phase, story.state.state.refund, story.state.state.unpaid) == (end, FEE - 1, 0)
+
+
+@pytest.mark.parametrize("story", [applied().due(), mandated(voting(), Decline()).when(Decline())], ids=lambda story: story.phase)
+def test_who_applied_in_vain_is_told_by_name_since_nobody_speaks_for_the_applicant_any_more(story: Story) -> None:
+    assert story.state.owed[f"notice:application-{story.phase}"].data["to"] == ["member:helio", "ada", "alan"]
+
+
+def test_who_left_is_represented_no_more_and_everybody_is_free_to_come_again() -> None:
+    story = leaving().due()
+    assert story.register.representatives("helio", day(1_000)) == ()
+    assert [term.person for term in story.register.representatives("helio", day(50))] == ["ada", "alan"]
+    again = nobody(story.register, "member/helio-again").when(application(), by="ada", at=day(100))
+    assert again.refusal is None
+    assert again.register.represents("ada", "helio-again")
 
 
 End = Literal["left", "withdrawn"]
@@ -1076,6 +1503,7 @@ async def test_the_two_thousandth_application_is_as_quick_as_the_first() -> None
     officers = (
         Officer(person="sam", offices=frozenset({Office.SECRETARIAT})),
         Officer(person="tess", offices=frozenset({Office.TREASURER})),
+        Officer(person="bo", offices=frozenset({Office.BOARD})),
     )
     recorder = Recorder(MemoryLog())
     founding = Found(charter=charter(), officers=officers)

@@ -44,13 +44,13 @@ from activities.addresses import AddressBookUnreadable, Addresses, MemoryBook, T
 from activities.notices import Notices, Outbox, Smtp, Undelivered, Webhooks, standing_for
 from activities.outside import Outcome
 from activities.templates import TEMPLATES, written
-from domain.kernel import Step, notify
+from domain.kernel import Step, notify, with_own_facts
 from domain.membership_messages import Rung
 from tests.stories import day, founded, with_members
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 SENDER = "Atlas Consortium <notices@atlas.example>"
-HOLDERS = {"office:treasurer": ("tess",), "member:helio": ("ada", "ben")}
+HOLDERS = {"office:treasurer": ("tess",), "member:helio": ("ada", "ben"), "member:zeta": ("ada",)}
 
 # ---------------------------------------------------------------- the outside world
 
@@ -204,6 +204,19 @@ async def test_a_repeated_step_has_the_same_ids_and_another_stream_has_others(tm
     first, again, other = mailbox.ids("ada@example.org")
     assert first == again != other
     assert first.endswith("@atlas.example>")
+
+
+async def test_each_recipient_is_told_its_own_facts_also_by_one_person_who_stands_for_two() -> None:
+    each = {"member:helio": {"amount": "USD 5.00"}, "member:zeta": {"amount": "USD 7.00"}}
+    step = with_own_facts(call_for("member:helio", "member:zeta", "ben", call=2), each)
+    async with mail_server(mailbox := Mailbox()) as mail:
+        assert await carried(notices(mailed("ada", "ben"), mail), step) == DONE
+    told = {(message["To"], message.get_content().splitlines()[1]) for message in mailbox.taken}
+    assert told == {
+        ("ada@example.org", "amount: USD 5.00"), ("ben@example.org", "amount: USD 5.00"),
+        ("ada@example.org", "amount: USD 7.00"), ("ben@example.org", ""),
+    }  # fmt: skip
+    assert len({message["Message-ID"] for message in mailbox.taken}) == 4
 
 
 async def test_facts_bend_no_header_and_no_line() -> None:
@@ -368,9 +381,17 @@ def test_a_weak_secret_signs_nothing(secret: str) -> None:
         Webhook(url="https://helio.example/", secret=secret)
 
 
-TELLING = {"notify": 0, "notices": 0, "told": 0, "_note": 0, "_notices": 1}
+TELLING = {"notify": 0, "notices": 0, "told": 0, "note": 0, "_notices": 1}
 """What the processes tell by, and which argument names the template."""
-COMPUTED = {*(f"dues-{rung}" for rung in Rung), "run-fell-silent", "run-stalled", "round_settled", "round_cancelled"}
+COMPUTED = {
+    *(f"dues-{rung}" for rung in Rung),
+    "application-lapsed",
+    "application-rejected",
+    "run-fell-silent",
+    "run-stalled",
+    "round_settled",
+    "round_cancelled",
+}
 
 
 def named_templates() -> Iterator[str]:

@@ -130,6 +130,21 @@ def test_a_complete_list_of_licences_can_be_configured(tmp_path: Path) -> None:
         framework.__wrapped__(DATA / "mof.settings.yml", listed)
 
 
+@pytest.mark.parametrize("licence", ["EUPL-1.2", "GPL-2.0+", "OFL-1.1", "AFL-2.0", "Sleepycat", "CECILL-C", "OSL-2.1"])
+def test_every_licence_that_osi_approves_or_fsf_calls_free_is_open(licence: str) -> None:
+    assert classify(model(*THIRD, distribution=licence), framework()).openness_class == 3
+
+
+@pytest.mark.parametrize("licence", ["CC-BY-NC-4.0", "JSON", "BUSL-1.1", "SSPL-1.0", "RAIL-M", ""])
+def test_other_licences_are_not(licence: str) -> None:
+    assert classify(model(*THIRD, distribution=licence), framework()).openness_class == 0
+
+
+def test_a_group_that_is_named_and_left_empty_says_nothing() -> None:
+    made = described(b"framework: {name: Model Openness Framework}\nrelease: {name: x, license: {distribution: , code: {name: MIT}}}\n")
+    assert (made.license.distribution.name, made.license.code.name) == (None, "MIT")
+
+
 def test_a_real_description_is_classified() -> None:
     assert classify(described((FIXTURES / "olmo.yml").read_bytes()), framework()).openness_class == 1
     closed = classify(described((FIXTURES / "closed-parameters.yml").read_bytes()), framework())

@@ -116,6 +116,14 @@ def test_a_batch_status_answers_where_the_message_has_none() -> None:
     assert report([status(batch="<PmtInfSts>ACTC</PmtInfSts>")]).answer_to("E1") == Answer(Verdict.TAKEN)
 
 
+@pytest.mark.parametrize("group", ["", "<GrpSts>ACTC</GrpSts>", "<GrpSts>PART</GrpSts>"])
+def test_a_batch_that_is_rejected_goes_before_what_the_message_says(group: str) -> None:
+    batch = "<PmtInfSts>RJCT</PmtInfSts><StsRsnInf><Rsn><Cd>AC04</Cd></Rsn><AddtlInf>closed</AddtlInf></StsRsnInf>"
+    assert report([status(group, batch=batch)]).answer_to("E1") == Answer(Verdict.REJECTED, "AC04", "closed")
+    named = "<TxInfAndSts><OrgnlInstrId>E1</OrgnlInstrId><TxSts>RJCT</TxSts></TxInfAndSts>"
+    assert report([status(group, named, batch=batch)]).answer_to("E1") == Answer(Verdict.REJECTED, "AC04", "closed")
+
+
 @pytest.mark.parametrize("code", ["DUPL", "AM05", "DU01"])
 def test_a_repeated_message_is_no_rejection(code: str) -> None:
     found = report([status(f"<GrpSts>RJCT</GrpSts><StsRsnInf><Rsn><Cd>{code}</Cd></Rsn></StsRsnInf>")])

@@ -12,12 +12,14 @@ An answer to a step that is owed no longer is old news: nothing follows, and it 
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
+from typing import Final
 
-from domain.kernel import digest_of
-from domain.process import AT_ONCE, FailStep, RetryStep, StepDone, StepOwed, WaiveStep
-from domain.register import MandateGranted
-from tests.probe import PROBE, Begin, Finish, Poke, Worked
-from tests.stories import Story, noted
+from domain.kernel import digest_of, tell
+from domain.process import AT_ONCE, FailStep, RetryStep, StepDone, StepOwed, WaiveStep, describe
+from domain.register import MandateExercised, MandateGranted
+from tests.probe import PROBE, Begin, Finish, Muffled, Poke, Poked, Ring, Worked
+from tests.stories import Story, day, noted
 
 FIRST = "work:000"
 
@@ -90,16 +92,102 @@ def test_so_many_steps_are_shown_at_once_and_no_more() -> None:
     assert len(begun(AT_ONCE + 10).agenda.steps) == AT_ONCE
 
 
+def told(*keys_and_targets: str) -> Story:
+    """A probe that owes these tells (`key>target`), in this order."""
+    pairs = [text.split(">") for text in keys_and_targets]
+    return Story.of(PROBE, "probe/one").given(*(StepOwed(step=tell(f"probe/{target}", {"kind": "poke"}, key=key)) for key, target in pairs))
+
+
+def shown(story: Story) -> list[str]:
+    return [step.key for step in story.agenda.steps]
+
+
+def test_steps_are_shown_in_the_order_in_which_they_are_owed() -> None:
+    assert shown(told("z>two", "y>three", "x>four")) == ["z", "y", "x"]
+
+
+def test_what_one_stream_is_told_is_shown_one_at_a_time() -> None:
+    story = told("z>two", "y>two", "x>three", "w>two")
+    for expected in (["z", "x"], ["x", "y"], ["x", "w"], ["x"]):
+        assert sorted(shown(story)) == sorted(expected)
+        story = story.when(StepDone(step=min(set(shown(story)) - {"x"}, default="x")))
+    assert shown(story) == []
+
+
+def test_a_tell_that_failed_holds_no_other_up_and_is_the_last_when_it_is_asked_for_again() -> None:
+    story = told("z>two", "y>two").when(FailStep(step="z", reason="refused"))
+    assert shown(story) == ["y"]
+    story = story.when(RetryStep(step="z"), by="sam")
+    assert shown(story) == ["y"]
+    assert shown(story.when(StepDone(step="y"))) == ["z"]
+
+
+def test_many_tells_to_one_stream_do_not_keep_other_steps_waiting() -> None:
+    story = told(*(f"tell-{number}>two" for number in range(AT_ONCE + 10)), "aside>three")
+    assert shown(story) == ["tell-0", "aside"]
+
+
+def test_a_step_owed_again_while_it_waits_for_a_person_waits_on() -> None:
+    story = failed()
+    assert shown(story.given(StepOwed(step=story.steps[0]))) == []
+
+
 def test_a_closed_process_is_over_when_it_owes_nothing() -> None:
     story = begun().when(Finish(), by="sam")
     assert not story.agenda.closed
     assert story.when(StepDone(step=FIRST)).agenda.closed
 
 
-def test_a_mandate_is_spent_by_the_command_it_authorises_and_by_no_other() -> None:
+POKING: Final = digest_of("probe/one", Poke().model_dump(mode="json"))
+
+
+def authorised(*granted: MandateGranted) -> Story:
     story = begun()
-    digest = digest_of("probe/one", Poke().model_dump(mode="json"))
-    story = replace(story, register=noted(story.register, MandateGranted(proposal="poking", digest=digest)))
-    story = story.when(Finish(), by="sam").followed_by("finished")
-    story = replace(begun(), register=story.register).when(Poke(), by="sam").followed_by("mandate_exercised", "poked")
-    story.when(Poke(), by="sam").followed_by("poked")
+    return replace(story, register=noted(story.register, *granted))
+
+
+def poking(proposal: str = "proposal/one", until: datetime | None = None) -> MandateGranted:
+    return MandateGranted(proposal=proposal, digest=POKING, until=until)
+
+
+def test_a_mandate_is_spent_by_the_command_it_authorises_and_by_no_other() -> None:
+    story = authorised(poking()).when(Ring()).followed_by("rung")
+    story = story.when(Poke()).followed_by("mandate_exercised", "poked")
+    story.when(Poke()).followed_by("poked")
+
+
+def test_nobody_but_the_service_exercises_a_mandate() -> None:
+    story = authorised(poking()).when(Poke(), by="sam").followed_by("poked")
+    story.when(Poke()).followed_by("mandate_exercised", "poked")
+
+
+def test_two_votes_for_one_command_authorise_it_twice() -> None:
+    story = authorised(poking("proposal/one"), poking("proposal/two"))
+    for proposal in ("proposal/one", "proposal/two"):
+        story = story.when(Poke()).then(MandateExercised(proposal=proposal, digest=POKING), Poked())
+    story.when(Poke()).followed_by("poked")
+
+
+def test_a_mandate_ends_with_its_time() -> None:
+    authorised(poking(until=day(1))).when(Poke(), at=day(0.9)).followed_by("mandate_exercised", "poked")
+    authorised(poking(until=day(1))).when(Poke(), at=day(1)).followed_by("poked")
+    authorised(poking("proposal/one", day(1)), poking("proposal/two")).when(Poke(), at=day(2)).followed_by("mandate_exercised", "poked")
+
+
+def test_a_refused_command_leaves_its_mandate_for_another_try() -> None:
+    story = authorised(poking()).given(Muffled(muffled=True)).when(Poke()).refused("muffled")
+    story.given(Muffled(muffled=False)).when(Poke()).followed_by("mandate_exercised", "poked")
+
+
+def test_an_order_that_is_given_up_is_authorised_no_longer() -> None:
+    ordering = replace(told("tell:motion>one"), register=noted(begun().register, poking("probe/one"), poking("proposal/two")))
+    refused = ordering.when(FailStep(step="tell:motion", reason="muffled"))
+    waived = refused.when(WaiveStep(step="tell:motion", reason="too late"), by="sam").followed_by("step_waived", "mandate_withdrawn")
+    assert [granted.proposal for granted in waived.register.mandates[POKING]] == ["proposal/two"]
+
+
+def test_a_step_that_failed_stands_in_the_headline_and_the_secretariat_is_waited_for() -> None:
+    assert describe(PROBE, begun().state) == PROBE.describe(begun().state.state)
+    shown = describe(PROBE, failed().state)
+    assert "failed: work" in shown.line
+    assert shown.waits_for == ("member:helio", "office:secretariat")

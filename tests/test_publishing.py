@@ -295,6 +295,105 @@ def test_another_edition_takes_the_place_of_the_first(place: Place, publication:
     assert place.shown(View.GATED)["README.md"] == b"# Atlas, revised\n"
 
 
+def later(publication: Publication, tmp_path: Path, order: tuple[int, int] = (2, 1)) -> Publication:
+    """Other files of the same release."""
+    folder = tmp_path / "later"
+    folder.mkdir()
+    (folder / "model.bin").write_bytes(b"other weights")
+    return Publication(publication.release, folder, hashed(folder), publication.documents, order)
+
+
+def test_an_edition_that_comes_late_does_not_take_the_place_of_a_later_one(place: Place, tiny: Publication, tmp_path: Path) -> None:
+    newer = later(tiny, tmp_path)
+    place.publisher().publish(newer, View.GATED, unheard)
+    place.publisher().publish(replace(tiny, order=(1, 2)), View.GATED, unheard)
+    assert place.shown(View.GATED) == whole(newer)
+    place.publisher().publish(replace(newer, order=(2, 3)), View.PUBLIC, unheard)
+    place.publisher().publish(newer, View.GATED, unheard)
+    place.publisher().publish(replace(tiny, order=(2, 2)), View.PUBLIC, unheard)
+    assert place.shown(View.PUBLIC) == whole(newer)
+
+
+def test_an_edition_that_was_replaced_is_read_by_nobody(place: Place, tiny: Publication, tmp_path: Path) -> None:
+    place.publisher().publish(tiny, View.GATED, unheard)
+    place.publisher().publish(later(tiny, tmp_path, (2, 0)), View.PRIVATE, unheard)
+    assert not place.shown(View.GATED)
+    match place:
+        case Directory(root=root):
+            assert not list((root / "gated" / "atlas-1").iterdir())
+        case S3():
+            assert not place.client().list_objects_v2(Bucket=place.bucket, Prefix="models/gated/atlas-1/").get("Contents")
+        case OnHub():
+            assert place.repo is not None
+            assert place.repo.private
+        case _:
+            raise AssertionError(place)
+
+
+def test_who_reads_a_public_repository_finds_no_edition_that_passed_no_gate(hub: OnHub, tiny: Publication, tmp_path: Path) -> None:
+    hub.publisher().publish(tiny, View.PRIVATE, unheard)
+    newer = later(tiny, tmp_path)
+    hub.publisher().publish(newer, View.PRIVATE, unheard)
+    hub.publisher().publish(newer, View.PUBLIC, unheard)
+    assert hub.shown(View.PUBLIC) == whole(newer)
+    assert hub.repo is not None
+    assert set(hub.repo.commits) == {hub.repo.head}
+    assert set(hub.repo.tags.values()) == {hub.repo.head}
+
+
+@pytest.mark.parametrize("name", ["s3", "hub"])
+def test_a_person_who_lost_his_account_keeps_nobody_else_in_or_out(
+    name: str, request: pytest.FixtureRequest, tiny: Publication, tmp_path: Path
+) -> None:
+    place: Place = request.getfixturevalue(name)
+    place.publisher().publish(tiny, View.GATED, unheard)
+    place.publisher().open_access("atlas-1", HELIO)
+    accounts = tmp_path / "accounts.toml"
+    accounts.write_text("\n".join(line for line in accounts.read_text().splitlines() if not line.startswith("ada")))
+    place.publisher().open_access("atlas-1", VEGA)
+    assert place.persons() == {"abe", "vic"}
+    place.publisher().close_access("atlas-1", "vega-1")
+    assert place.persons() == {"abe"}
+    place.publisher().withdraw("atlas-1", "A licence was wrong.")
+    assert place.persons() == set()
+    assert not place.shown(View.GATED)
+
+
+def test_a_bucket_policy_that_would_be_too_large_is_refused_before_anybody_is_promised_anything(s3: S3, tiny: Publication) -> None:
+    s3.accounts.write_text(
+        "[s3]\n" + "".join(f'p{number} = "arn:aws:iam::123456789012:user/p{number}-{"x" * 40}"\n' for number in range(300))
+    )
+    s3.publisher().publish(tiny, View.GATED, unheard)
+    many = Lease("many", tuple(f"p{number}" for number in range(300)), NOW + timedelta(days=30))
+    with pytest.raises(Unfit, match="S3 takes 20480"):
+        s3.publisher().open_access("atlas-1", many)
+    few = Lease("few", ("p1", "p2"), NOW + timedelta(days=30))
+    s3.publisher().open_access("atlas-1", few)
+    assert len(s3.persons()) == 2
+
+
+@pytest.mark.parametrize("name", ["directory", "hub"])
+def test_people_are_let_in_and_kept_out_while_files_are_copied(
+    name: str, request: pytest.FixtureRequest, tiny: Publication, tmp_path: Path
+) -> None:
+    place: Place = Directory(tmp_path / "published") if name == "directory" else request.getfixturevalue(name)
+    place.publisher().publish(tiny, View.GATED, unheard)
+    met: list[set[str]] = []
+
+    def told(_path: str, _done: int) -> None:
+        if not met:
+            place.publisher().open_access("atlas-1", VEGA)
+            met.append(place.persons())
+            place.publisher().close_access("atlas-1", "vega-1")
+            met.append(place.persons())
+            place.publisher().withdraw("atlas-1", "A licence was wrong.")
+
+    with pytest.raises(Unfit, match="withdrawn"):
+        place.publisher().publish(later(tiny, tmp_path), View.PRIVATE if name == "hub" else View.GATED, told)
+    assert met == [{"vic"}, set()]
+    assert not place.shown(View.GATED)
+
+
 def test_leases_open_and_close_and_repeating_changes_nothing(place: Place, publication: Publication) -> None:
     place.publisher().publish(publication, View.GATED, unheard)
     for _ in range(2):
@@ -402,7 +501,7 @@ def test_strangers_read_what_is_public_in_s3_and_nothing_else(s3: S3, publicatio
     s3.publisher().publish(publication, View.GATED, unheard)
     assert (status("versions"), status("gated"), status("public")) == (403, 403, 404)
     s3.publisher().publish(publication, View.PUBLIC, unheard)
-    assert (status("versions"), status("gated"), status("public")) == (403, 403, 200)
+    assert (status("versions"), status("gated"), status("public")) == (403, 404, 200)
     s3.publisher().withdraw("atlas-1", "A licence was wrong.")
     assert status("public") == 404
 

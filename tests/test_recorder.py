@@ -7,7 +7,6 @@ import json
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
-
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,10 +22,10 @@ from domain.consortium import CONSORTIUM, EnrolKey, Found, GrantOffice, Officer
 from domain.kernel import Command
 from domain.process import Process
 from eventstore import snapshots
-from eventstore.entries import EMPTY, Entry, Head, Submission, encode_json, verify
+from eventstore.entries import EMPTY, Entry, Head, Submission, encode_json, hash_of, verify
 from eventstore.log import Appended, Log
 from eventstore.recorder import Recorder, SameIdOtherCommand
-from eventstore.wire import Malformed, canonical_command
+from eventstore.wire import Malformed, canonical_command, require_sender
 from tests.places import MemoryPlace, Place, PostgresPlace, SqlitePlace
 from tests.stories import START, charter
 
@@ -66,6 +65,7 @@ def founding() -> Submission:
     officers = (
         Officer(person="sam", offices=frozenset({Office.SECRETARIAT})),
         Officer(person="tess", offices=frozenset({Office.TREASURER})),
+        Officer(person="bo", offices=frozenset({Office.BOARD})),
     )
     return submission(Found(charter=charter(), officers=officers))
 
@@ -246,7 +246,7 @@ async def test_a_forged_snapshot_runs_no_code(worker: Workers) -> None:
     await recorder.record(founding())
     forged = b"cos\nsystem\n(S'echo forged'\ntR."
     await recorder.log.save_snapshot("register", snapshots.shape(), 1, forged)
-    assert (await (await worker()).standing(ATLAS)).stream.version == 3
+    assert (await (await worker()).standing(ATLAS)).stream.version == 4
 
 
 async def test_reexecution_names_an_entry_that_the_rules_did_not_demand(worker: Workers) -> None:
@@ -259,11 +259,28 @@ async def test_reexecution_names_an_entry_that_the_rules_did_not_demand(worker: 
     assert broken.position == 2
 
 
+async def test_what_other_rules_decided_is_followed_and_named_and_not_decided_again(worker: Workers) -> None:
+    recorder = await worker()
+    await recorder.record(founding())
+    await recorder.record(grant(1))
+    head, older = EMPTY, list[Entry]()
+    for entry in await everything(recorder.log):
+        changed = entry._replace(rules="0" if entry.position == 1 else entry.rules, previous=head.hash)
+        older.append(changed._replace(hash=hash_of(changed)))
+        head = Head(entry.position, entry.at, older[-1].hash)
+    again = Reexecution()
+    assert again.check(older) is None
+    assert again.others == {"0": (1, 1)}
+
+
 @pytest.mark.parametrize(
     ("raw", "said"),
     [
         (b'{"kind":"x","amount":1.5}', "not an integer"),
         (b'{"kind":"x","amount":NaN}', "not an integer"),
+        (b'{"kind":"x","amount":9007199254740992}', "beyond"),
+        (b'{"kind":"x","amount":-9007199254740992}', "beyond"),
+        (b'{"kind":"x","amount":' + b"9" * 9_000 + b"}", "beyond"),
         (b'{"kind":"x","kind":"y"}', "twice"),
         (b'{"kind":"x"} more', "readable"),
         (b"[1]", "kind"),
@@ -271,11 +288,34 @@ async def test_reexecution_names_an_entry_that_the_rules_did_not_demand(worker: 
         (b'{"kind":"' + b"x" * 70_000 + b'"}', "bytes long"),
         (b'{"kind":"x","a":' + b"[" * 30_000 + b"]" * 30_000 + b"}", "readable|deeper"),
         ('{"kind":"x","ä":1}'.encode(), "ASCII"),
+        (rb'{"kind":"x","a":"\ud800"}', "surrogates"),
     ],
 )
 def test_what_is_no_command_is_refused_before_it_is_read_further(raw: bytes, said: str) -> None:
     with pytest.raises(Malformed, match=said):
         canonical_command(raw)
+
+
+@pytest.mark.parametrize(
+    ("actor", "command_id", "said"),
+    [
+        ("Sam", "018f0000-0000-7000-8000-000000000001", "handle"),
+        ("sam\x00", "018f0000-0000-7000-8000-000000000001", "handle"),
+        ("s" * 65, "018f0000-0000-7000-8000-000000000001", "handle"),
+        ("sam", "17", "no UUID"),
+        ("sam", "\ud800", "no UUID"),
+        ("sam", "018F0000-0000-7000-8000-00000000000A", "lower case"),
+        ("sam", "018f000000007000800000000000000a", "hyphens"),
+    ],
+)
+def test_who_gives_a_command_and_its_id_have_one_form(actor: str, command_id: str, said: str) -> None:
+    with pytest.raises(Malformed, match=said):
+        require_sender(actor, command_id)
+
+
+def test_the_largest_whole_number_goes_through() -> None:
+    raw = b'{"amount":-9007199254740991,"kind":"x"}'
+    assert canonical_command(raw) == raw
 
 
 def test_a_command_has_one_canonical_form() -> None:

@@ -20,6 +20,7 @@ from domain.funding_state import books_of
 from eventstore.log import Log
 from eventstore.memory import MemoryLog
 from eventstore.recorder import Recorder
+from settings import rehearsed
 from simulation.live import bank_of, live
 from simulation.mock_bank import MockBank
 from simulation.scenario import FOURTEEN, ROUND, Story
@@ -98,7 +99,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.timeout(300)
 async def test_the_story_goes_on_when_every_workflow_is_terminated_under_it(folder: Path) -> None:
     async with (
-        asyncio.timeout(280), bank_of(folder, RULES) as bank, embedded(folder, pace=PACE, bank=bank.url) as running, playing(running, bank) as story,
+        asyncio.timeout(280), bank_of(folder, RULES) as bank, embedded(rehearsed(folder, bank=bank.url), pace=PACE) as running, playing(running, bank) as story,
     ):  # fmt: skip
         for kind, times in (("pledge", 5), ("record_payment", 3)):
             await reached(running.recorder.log, kind, times)
@@ -113,10 +114,10 @@ async def test_the_story_goes_on_when_every_workflow_is_terminated_under_it(fold
 @pytest.mark.parametrize(("kind", "times"), [("pledge", 5), pytest.param("record_payment", 3, marks=pytest.mark.long)])
 async def test_the_story_goes_on_when_temporals_database_is_deleted(folder: Path, kind: str, times: int) -> None:
     async with asyncio.timeout(280), bank_of(folder, RULES) as bank:
-        async with embedded(folder, pace=PACE, bank=bank.url) as running, playing(running, bank):
+        async with embedded(rehearsed(folder, bank=bank.url), pace=PACE) as running, playing(running, bank):
             await reached(running.recorder.log, kind, times)
         forget(folder)
-        async with embedded(folder, pace=PACE, bank=bank.url) as running:
+        async with embedded(rehearsed(folder, bank=bank.url), pace=PACE) as running:
             assert running.unfinished > len(FOURTEEN)
             assert await recover(running.recorder, running.sender) > len(FOURTEEN)
             async with playing(running, bank) as story:

@@ -4,7 +4,7 @@ States: unproposed, pending (proposed, verifying, internal, members, gated), hel
 
 | command | by whom | events | refusals (besides office_required, service_only, no_mandate, not_proposed, already_public, release_over, not_signed) |
 | --- | --- | --- | --- |
-| propose_release | release manager | release_proposed | already_proposed, unknown_run, run_not_completed, claim_below_charter (`release.lowest_class`), embargo_out_of_bounds (`release.embargo_days`), no_evaluation_named, nothing_to_supersede |
+| propose_release | release manager | release_proposed | already_proposed, unknown_run, run_not_completed, unknown_component, unknown_publisher, claim_below_charter (`release.lowest_class`), embargo_out_of_bounds (`release.embargo_days`), no_evaluation_named, nothing_to_supersede |
 | amend_release | release manager; near the embargo's end a passed proposal | release_amended, lease_suspended… | files_are_frozen (`release.freeze_hours`), other_run, publisher_in_use |
 | move_embargo | a passed proposal | embargo_moved | embargo_out_of_bounds |
 | advance_release | release manager | check_began; then openness_judged, stage_entered or stage_refused | release_held, not_the_next_stage, too_early, gates_missing |
@@ -13,7 +13,7 @@ States: unproposed, pending (proposed, verifying, internal, members, gated), hel
 | abandon_release | a passed proposal | release_abandoned, release_staged, lease_ended… | |
 | recall_release | a passed proposal; `recall_keys` different holders of `recall_offices` | recall_signed, release_recalled, release_staged, lease_ended… | not_public |
 | supersede_release | the newer release (service) | release_superseded, release_staged | not_a_successor |
-| record_evaluation | evaluation reviewer, not the run's lead | evaluation_recorded | other_manifest, evaluation_not_asked, verdict_is_final, run_lead |
+| record_evaluation | evaluation reviewer, not the run's lead | evaluation_named; then evaluation_recorded or evaluation_unread | other_manifest, evaluation_not_asked, no_threshold, run_lead |
 | open_finding, close_finding | safety reviewer | finding_opened, finding_closed | finding_exists, no_such_finding, other_manifest |
 | review_licence | licence reviewer | licence_reviewed | other_manifest, other_report |
 | approve_stage | holder of an office that the stage asks for; not who proposed, not the run's lead | stage_approved | approval_not_asked, stage_entered_already, other_manifest, not_classified, same_person, run_lead |
@@ -25,9 +25,11 @@ States: unproposed, pending (proposed, verifying, internal, members, gated), hel
 | revoke_lease | a representative of the member, release manager, safety reviewer | lease_ended, leases_held | no_such_lease |
 | end_leases | the membership process (service) | lease_ended…, leases_held | |
 
+| classification_failed | the service | step_carried_out, stage_refused; after the embargo's end nothing but the verification | |
+
 | deadline | comes | events |
 | --- | --- | --- |
-| publish_by_itself | at the embargo's end, then every `recheck_hours` until it is public | embargo_ended, check_began |
+| publish_by_itself | at the embargo's end (of a hold that outlasts it), then every `recheck_hours` until it is public | edition_restored, embargo_ended, check_began |
 | end_hold | at the hold's end | hold_ended |
 | mind_leases | when a lease begins or ends; every `lease_check_hours` | lease_opened…, lease_ended…, leases_held, leases_minded |
 
@@ -39,6 +41,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -46,9 +49,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from activities.openness import framework
 from domain.charter import Charter, Office
-from domain.kernel import Command, Step, digest_of
+from domain.kernel import SERVICE, Command, Step, derived_id, digest_of
 from domain.register import (
+    Capacity,
     MandateGranted,
     MemberDeparted,
     MemberSuspended,
@@ -56,11 +61,13 @@ from domain.register import (
     OfficeRevoked,
     Register,
     ReleaseStaged,
+    RepresentativeSeated,
     RepresentativeUnseated,
     RunReported,
 )
 from domain.release import RELEASE
 from domain.release_messages import (
+    FRAMEWORK,
     AbandonRelease,
     AccessClosed,
     AccessOpened,
@@ -69,6 +76,7 @@ from domain.release_messages import (
     ApproveStage,
     ArtifactsRefused,
     ArtifactsVerified,
+    ClassificationFailed,
     ClassifyOpenness,
     CloseFinding,
     Component,
@@ -82,12 +90,14 @@ from domain.release_messages import (
     LowerClaim,
     ManifestBuilt,
     ManifestSigned,
+    MindLeases,
     MoveEmbargo,
     OpenFinding,
     OpennessClassified,
     ProposeRelease,
     Publish,
     PublishAgain,
+    PublishByItself,
     Published,
     RecallRelease,
     RecordEvaluation,
@@ -96,12 +106,17 @@ from domain.release_messages import (
     RevokeLease,
     Stage,
     SupersedeRelease,
+    Threshold,
     Verdict,
     WithdrawApproval,
     Withdrawn,
     WriteDocuments,
 )
 from domain.release_state import Pending, Public, Staged
+from domain.training_messages import EvaluationRead, EvaluationRefused, Measured
+from eventstore.entries import Submission, encode_json
+from eventstore.memory import MemoryLog
+from eventstore.recorder import Recorder
 from tests.stories import START, Story, charter, day, founded, noted, with_members
 
 PEOPLE = {
@@ -134,9 +149,14 @@ def register(rules: Charter | None = None, *, phase: str = "completed", retained
     return noted(known, reported)
 
 
+def threshold(evaluation: str) -> Threshold:
+    return Threshold(evaluation=evaluation, task=evaluation, metric="acc,none", at_least=600_000)
+
+
 def proposal(**changes: Any) -> ProposeRelease:
     usual: dict[str, Any] = {
         "title": "Atlas 8B", "run": "atlas", "location": "atlas-8b", "claim": 3, "evaluations": ("mmlu",),
+        "thresholds": (threshold("mmlu"),),
         "components": (Component(name=PARAMETERS, place="model.safetensors", licence="Apache-2.0", licence_place="LICENSE"),),
         "licences": LicenceTerms(distribution="Apache-2.0", place="LICENSE"),
     }  # fmt: skip
@@ -231,7 +251,22 @@ def internal(known: Register | None = None, openness_class: int = 3, **changes: 
 
 
 def evaluated(story: Story, manifest: str = MANIFEST) -> Story:
-    return story.when(RecordEvaluation(evaluation="mmlu", manifest=manifest, evidence=sha("results"), passed=True), by="eva")
+    story = story.when(RecordEvaluation(evaluation="mmlu", manifest=manifest, file="atlas/mmlu.json"), by="eva").followed_by(
+        "evaluation_named"
+    )
+    return measured(story)
+
+
+def measured(story: Story, value: int = 700_000, evidence: str = "results") -> Story:
+    """The step `read_evaluation` comes back."""
+    data = owed(story, "read_evaluation").data
+    scores = tuple(Measured(task=each["task"], metric=each["metric"], value=value) for each in data["scores"])
+    return story.when(
+        EvaluationRead(
+            step=f"evaluation:{data['claim']}", milestone=data["milestone"], claim=data["claim"], file=sha(evidence), measured=scores,
+            harness="lm-evaluation-harness 0.4.9", model="atlas",
+        )
+    )  # fmt: skip
 
 
 def approved(story: Story, stage: Stage, *people: tuple[str, Office], manifest: str = MANIFEST) -> Story:
@@ -312,6 +347,17 @@ def test_only_a_release_manager_proposes() -> None:
     unproposed().when(proposal(), by="sam").refused("office_required")
 
 
+def test_names_that_no_worker_knows_are_refused_when_they_are_proposed() -> None:
+    strange = Component(name="Secret sauce", place="sauce.bin")
+    unproposed().when(proposal(components=(strange,)), by="max").refused("unknown_component")
+    unproposed().when(proposal(publishers=("moon",)), by="max").refused("unknown_publisher")
+    internal().when(amendment(components=(strange,)), by="max").refused("unknown_component")
+
+
+def test_the_framework_s_names_are_those_of_its_data() -> None:
+    assert {each.name for each in framework().components} == FRAMEWORK
+
+
 def test_nothing_is_said_about_a_release_that_was_not_proposed() -> None:
     story = unproposed()
     story.when(AdvanceRelease(to=Stage.INTERNAL), by="max").refused("not_proposed")
@@ -332,8 +378,10 @@ def test_a_claim_below_the_charters_class_is_refused() -> None:
 
 
 def test_evaluations_that_a_stage_asks_for_are_named() -> None:
-    unproposed().when(proposal(evaluations=()), by="max").refused("no_evaluation_named")
-    unproposed(register(charter(release__evaluations=["arc"]))).when(proposal(evaluations=()), by="max").followed_by("release_proposed")
+    unproposed().when(proposal(evaluations=(), thresholds=()), by="max").refused("no_evaluation_named")
+    unproposed(register(charter(release__evaluations=["arc"]))).when(
+        proposal(evaluations=(), thresholds=(threshold("arc"),)), by="max"
+    ).followed_by("release_proposed")
 
 
 def test_the_embargo_is_bounded_by_the_charter_and_leaves_time_for_the_stages() -> None:
@@ -503,7 +551,7 @@ def test_a_lowered_claim_asks_for_approvals_again() -> None:
     story.when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)).refused("gates_missing")
 
 
-@pytest.mark.parametrize("changed", [verdicts("Llama-3"), verdicts(text="another text"), verdicts()[1:]])
+@pytest.mark.parametrize("changed", [verdicts("Llama-3"), verdicts(text="another text")])
 def test_a_licence_changed_after_approval_refuses_the_next_stage_and_is_named(changed: tuple[Verdict, ...]) -> None:
     story = approved(with_members_stage(internal()).when(ReviewLicence(manifest=MANIFEST, report=REPORT, accepted=True), by="lin"),
                      Stage.GATED, ("lin", Office.LICENCE_REVIEWER))  # fmt: skip
@@ -533,18 +581,19 @@ def test_a_stage_names_what_it_still_needs() -> None:
 
 
 def test_an_evaluation_that_was_not_passed_opens_nothing_until_better_evidence_comes() -> None:
-    failed = RecordEvaluation(
-        evaluation="mmlu", manifest=MANIFEST, evidence=sha("bad"), passed=False, results=(Result(metric="acc", value="0.25"),)
-    )  # fmt: skip
-    story = approved(internal().when(failed, by="eva").followed_by("evaluation_recorded"), Stage.MEMBERS, ("sia", Office.SAFETY_REVIEWER))
-    story.when(failed, by="eva").then()
-    story.when(failed.model_copy(update={"passed": True}), by="eva").refused("verdict_is_final")
+    named = RecordEvaluation(evaluation="mmlu", manifest=MANIFEST, file="atlas/mmlu.json")
+    story = internal().when(named, by="eva").owes("read_evaluation", "evaluation:1")
+    story.when(named, by="eva").then()
+    story = measured(story, 599_999, "bad").followed_by("step_carried_out", "evaluation_recorded")
+    made = where(story).edition.evaluations["mmlu"]
+    assert (made.passed, made.evidence, made.results) == (False, sha("bad"), (Result(metric="mmlu acc,none", value="0.599999"),))
+    story = approved(story, Stage.MEMBERS, ("sia", Office.SAFETY_REVIEWER))
     story.when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)).refused("gates_missing")
     evaluated(story).when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)).followed_by("check_began")
 
 
 def test_evaluations_are_of_these_files_by_a_reviewer_who_did_not_lead_the_run() -> None:
-    usual = RecordEvaluation(evaluation="mmlu", manifest=MANIFEST, evidence=sha("x"), passed=True)
+    usual = RecordEvaluation(evaluation="mmlu", manifest=MANIFEST, file="atlas/mmlu.json")
     story = internal()
     story.when(usual, by="sia").refused("office_required")
     story.when(usual.model_copy(update={"manifest": sha("other")}), by="eva").refused("other_manifest")
@@ -553,8 +602,29 @@ def test_evaluations_are_of_these_files_by_a_reviewer_who_did_not_lead_the_run()
     replace(story, register=led).when(usual, by="lea").refused("run_lead")
 
 
+def test_results_that_prove_nothing_are_named_and_others_can_be_read() -> None:
+    named = RecordEvaluation(evaluation="mmlu", manifest=MANIFEST, file="atlas/mmlu.json")
+    story = internal().when(named, by="eva")
+    refused = EvaluationRefused(step="evaluation:1", milestone="mmlu", claim=1, reason="12 of 100 items were run: run it whole")
+    story = story.when(refused).followed_by("step_carried_out", "evaluation_unread")
+    assert "12 of 100" in story.process.describe(story.state.state).text
+    story = measured(story.when(named, by="eva").owes("read_evaluation", "evaluation:2"))
+    assert where(story).edition.evaluations["mmlu"].passed
+
+
+def test_results_that_were_read_of_former_files_say_nothing_about_others() -> None:
+    story = internal().when(RecordEvaluation(evaluation="mmlu", manifest=MANIFEST, file="atlas/mmlu.json"), by="eva")
+    story = published(checked(signed(story.when(amendment(), by="max"), sha("other"))))
+    assert not where(measured(story).followed_by("step_carried_out")).edition.evaluations
+
+
+def test_what_an_evaluation_must_reach_is_named_before_it_is_measured() -> None:
+    unproposed().when(proposal(thresholds=()), by="max").refused("no_threshold")
+    unproposed(register(charter(release__evaluations=["arc"]))).when(proposal(), by="max").refused("no_threshold")
+
+
 def test_the_charters_evaluations_are_asked_for_too() -> None:
-    story = evaluated(internal(register(charter(release__evaluations=["arc"]))))
+    story = evaluated(internal(register(charter(release__evaluations=["arc"])), thresholds=(threshold("mmlu"), threshold("arc"))))
     story = approved(story, Stage.MEMBERS, ("sia", Office.SAFETY_REVIEWER))
     story = story.when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)).refused("gates_missing")
     assert story.refusal is not None
@@ -647,9 +717,7 @@ def test_other_files_close_every_gate() -> None:
     assert story.refusal is not None
     for lacking in ("evaluation mmlu", "finding leak", "safety-reviewer"):
         assert lacking in story.refusal.message
-    story.when(RecordEvaluation(evaluation="mmlu", manifest=MANIFEST, evidence=sha("results"), passed=True), by="eva").refused(
-        "other_manifest"
-    )
+    story.when(RecordEvaluation(evaluation="mmlu", manifest=MANIFEST, file="atlas/mmlu.json"), by="eva").refused("other_manifest")
 
 
 def test_what_former_files_bring_back_late_is_old_news() -> None:
@@ -708,11 +776,13 @@ def test_a_publisher_that_comes_late_with_a_former_stage_says_nothing_about_this
     story.when(told).followed_by("step_carried_out")
 
 
-def test_what_was_given_up_is_published_again_where_it_is_not_shown() -> None:
+def test_what_was_given_up_or_lost_is_published_again() -> None:
     story = checked(signed(proposed(publishers=("directory", "hub"))))
     story.when(PublishAgain(), by="sam").refused("office_required")
     story = published(story)
-    story.when(PublishAgain(), by="max").then()
+    again = story.when(PublishAgain(), by="max").followed_by("publishing_renewed").owes("write_documents", "documents:1:internal:1")
+    again = again.when(DocumentsWritten(step="documents:1:internal:1", edition=1, stage=Stage.INTERNAL, card=sha("card"), bill=sha("bill")))
+    again.owes("publish", "publish:1:internal:directory:1").owes("publish", "publish:1:internal:hub:1")
     story = with_members_stage(story)
     signed(proposed()).when(PublishAgain(), by="max").refused("nothing_staged")
     story = approved(evaluated(checked(signed(proposed(publishers=("directory", "hub"))))), Stage.MEMBERS, ("sia", Office.SAFETY_REVIEWER))
@@ -1144,3 +1214,158 @@ def test_a_step_says_in_its_own_words_what_it_is_about() -> None:
     step = owed(signed(proposed()), "classify_openness")
     data = ClassifyOpenness.model_validate_json(json.dumps(step.data))
     assert (data.release, data.location, data.components[0].name) == ("atlas-8b", "atlas-8b", PARAMETERS)
+
+
+# ---------------------------------------------------------------- what must not keep it from the public
+
+
+def reviewed_for_gated() -> Story:
+    story = with_members_stage(internal()).when(ReviewLicence(manifest=MANIFEST, report=REPORT, accepted=True), by="lin")
+    return approved(story, Stage.GATED, ("lin", Office.LICENCE_REVIEWER)).when(AdvanceRelease(to=Stage.GATED), by="max", at=day(20))
+
+
+def test_what_is_missing_for_once_is_no_changed_licence() -> None:
+    absent = other_verdict(standing="missing", licence="", sha256=None)
+    story = checked(reviewed_for_gated(), verdicts=(verdicts()[0], absent), report=sha("other"))
+    assert story.phase == "gated"
+    assert where(story).edition.approvals
+    back = where(story).edition.known["Technical report"]
+    assert back == verdicts()[1]
+
+
+def other_verdict(**changes: Any) -> Verdict:
+    return verdicts()[1].model_copy(update=changes)
+
+
+def test_a_licence_that_changed_while_its_component_was_missing_is_found_when_it_is_back() -> None:
+    away = other_verdict(standing="missing", licence="", sha256=None)
+    story = classified(reviewed_for_gated(), verdicts=(verdicts()[0], away), report=sha("other"), openness_class=0)
+    assert kinds(story) == ["openness_judged", "stage_refused"]
+    back = other_verdict(licence="CC-BY-NC-4.0")
+    story = classified(story.when(AdvanceRelease(to=Stage.GATED), by="max"), verdicts=(verdicts()[0], back), report=sha("third"))
+    assert kinds(story) == ["openness_judged", "licence_changed", "stage_refused"]
+
+
+def test_a_component_that_was_replaced_where_it_lies_after_review_refuses_the_next_stage() -> None:
+    other = other_verdict(sha256=sha("another paper"))
+    story = classified(reviewed_for_gated(), verdicts=(verdicts()[0], other), report=sha("other"))
+    assert kinds(story) == ["openness_judged", "component_changed", "stage_refused"]
+    assert story.state.state.release.refused.startswith("Technical report: ")
+    assert where(story).edition.licence is None
+    story.when(AdvanceRelease(to=Stage.GATED), by="max").refused("gates_missing")
+
+
+def test_components_that_cannot_be_classified_enter_no_stage() -> None:
+    story = signed(proposed())
+    step = owed(story, "classify_openness")
+    story = story.when(ClassificationFailed(step=step.key, check=step.data["check"], reason="the list of licences cannot be read"))
+    assert kinds(story) == ["stage_refused"]
+    story.when(AdvanceRelease(to=Stage.INTERNAL), by="max").followed_by("check_began")
+
+
+def test_at_the_embargos_end_a_classification_that_fails_is_named_and_holds_up_nothing() -> None:
+    story = internal().when(PublishByItself(), at=day(90))
+    step = owed(story, "classify_openness")
+    story = verified(story.when(ClassificationFailed(step=step.key, check=step.data["check"], reason="x")))
+    state = story.state.state
+    assert isinstance(state, Public)
+    assert "a classification of its components just now" in state.missing
+    assert state.openness_class == 3
+
+
+def test_at_the_embargos_end_a_classification_that_does_not_come_back_is_waited_for_no_longer() -> None:
+    story = signed(proposed()).when(PublishByItself(), at=day(90)).owes("classify_openness", "classify:2")
+    story = story.due()
+    assert kinds(story) == ["embargo_ended", "check_began"]
+    story = verified(story.owes("verify_artifacts", "verify:3"))
+    state = story.state.state
+    assert isinstance(state, Public)
+    assert state.openness_class == 0
+    step = owed(story, "write_documents")
+    assert WriteDocuments.model_validate_json(json.dumps(step.data)).report is None
+
+
+def test_files_of_an_amendment_that_are_not_signed_at_the_embargos_end_give_way_to_those_signed_last() -> None:
+    story = with_members_stage(internal()).when(amendment(location="nowhere"), by="max", at=day(80)).followed_by("release_amended")
+    story = checked(story.when(PublishByItself(), at=day(90)))
+    state = story.state.state
+    assert isinstance(state, Public)
+    assert (state.edition.manifest, state.release.terms.location) == (MANIFEST, "atlas-8b")
+    assert published(story).state.state.release.shown["directory"].stage is Stage.PUBLIC
+
+
+def test_the_files_that_a_vote_replaced_are_not_restored() -> None:
+    story = internal()
+    command = amendment(location="mended")
+    story = mandated(story, command).when(command, at=day(80)).when(PublishByItself(), at=day(90))
+    assert kinds(story) == ["embargo_ended"]
+    assert story.phase == "proposed"
+
+
+def test_after_an_amendment_by_vote_the_proposer_approves_his_files_no_more_than_before() -> None:
+    story, command = internal(), amendment(location="mended")
+    story = published(checked(signed(mandated(story, command).when(command), sha("second"))))
+    story = replace(story, register=noted(story.register, OfficeGranted(person="max", office=Office.SAFETY_REVIEWER)))
+    story.when(ApproveStage(stage=Stage.MEMBERS, manifest=sha("second"), office=Office.SAFETY_REVIEWER), by="max").refused("same_person")
+
+
+def test_a_hold_that_is_over_is_not_extended() -> None:
+    story = internal().when(HoldRelease(reason="a danger"), by="sia", at=day(1))
+    until = story.state.state.hold.until
+    story.when(ExtendHold(reason="late"), by="sol", at=until).refused("not_held")
+
+
+def test_a_hold_that_outlasts_the_embargo_owes_the_publishing_at_its_own_end() -> None:
+    story = internal().when(HoldRelease(reason="a danger"), by="sia", at=day(89)).when(PublishByItself(), at=day(90)).then()
+    story = story.due()
+    assert kinds(story) == ["hold_ended"]
+    deadline = story.agenda.deadline
+    assert deadline is not None
+    assert (deadline.command.kind, deadline.at) == ("publish_by_itself", day(103))
+
+
+def test_reasons_name_the_checkpoints_that_cost_the_class() -> None:
+    story = classified(signed(proposed(register(retained=False))), openness_class=1)
+    judged = next(event for event in story.answer if event.kind == "openness_judged")
+    assert judged.openness_class == 2  # type: ignore[attr-defined]
+    assert "checkpoints" in judged.reasons[0]  # type: ignore[attr-defined]
+
+
+def test_one_person_who_loses_his_seat_ends_only_his_own_access() -> None:
+    story = internal()
+    second = RepresentativeSeated(member="ada", person="alt-ada", capacity=Capacity.ALTERNATE, at=START)
+    story = replace(with_members_stage(story), register=noted(with_members_stage(story).register, second))
+    story = story.when(GrantLease(lease="early", member="ada", persons=("rep-ada", "alt-ada")), by="max")
+    gone = RepresentativeUnseated(member="ada", person="alt-ada", at=day(3))
+    story = replace(story, register=noted(story.register, gone)).when(MindLeases(), at=day(3))
+    assert [kind for kind in kinds(story) if kind.startswith("lease_")] == ["lease_narrowed", "lease_opened"]
+    assert story.state.state.release.leases["early"].persons == ("rep-ada",)
+    story.owes("close_access", "close:early-1:directory").owes("open_access", "open:early-2:directory")
+
+
+async def test_on_the_log_a_hold_that_outlasts_the_embargo_is_followed_by_the_publishing() -> None:
+    """Deadlines are recorded under ids that say what is due and when: one that was given in vain is not given again."""
+    story = settled(proposed())
+    recorder = Recorder(MemoryLog(), {"release": RELEASE})
+    recorder._replica.register = story.register
+    recorder._replica.put(story.stream, story.state)
+
+    async def given(command: Command, by: str, at: datetime, command_id: str) -> Sequence[str]:
+        return (await recorder.record(Submission(story.stream, command_id, by, encode_json(command.model_dump()), at))).kinds
+
+    async def due() -> Sequence[str]:
+        deadline = (await recorder.standing(story.stream)).agenda.deadline
+        assert deadline is not None
+        name = derived_id(story.stream, "deadline", deadline.command.kind, deadline.at.isoformat())
+        return await given(deadline.command, SERVICE, deadline.at, name)
+
+    try:
+        publishing = (await recorder.standing(story.stream)).agenda.deadline
+        assert publishing is not None
+        assert await given(HoldRelease(reason="a danger"), "sia", publishing.at, "hold") == ("release_held", "step_owed")
+        late = derived_id(story.stream, "deadline", publishing.command.kind, publishing.at.isoformat())
+        assert await given(publishing.command, SERVICE, publishing.at, late) == ()
+        assert await due() == ("hold_ended",)
+        assert "embargo_ended" in await due()
+    finally:
+        await recorder.close()

@@ -21,7 +21,18 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from domain.charter import Charter, Office, ReleaseTerms
 from domain.kernel import SERVICE, Command, Event, PersonId, Step, digest_of
-from domain.register import MandateGranted, MemberReinstated, MemberSuspended, OfficeGranted, OfficeRevoked, Register
+from domain.process import FailStep, RetryStep
+from domain.register import (
+    Capacity,
+    MandateGranted,
+    MemberReinstated,
+    MemberSuspended,
+    OfficeGranted,
+    OfficeRevoked,
+    Register,
+    RepresentativeSeated,
+    RepresentativeUnseated,
+)
 from domain.release_messages import (
     STAGES,
     AbandonRelease,
@@ -34,9 +45,12 @@ from domain.release_messages import (
     ArtifactsVerified,
     CheckBegan,
     ClaimLowered,
+    ClassificationFailed,
     CloseFinding,
+    ComponentChanged,
     DocumentsWritten,
     EditionPublished,
+    EditionRestored,
     EmbargoMoved,
     EndLeases,
     EvaluationRecorded,
@@ -49,6 +63,7 @@ from domain.release_messages import (
     HoldRelease,
     LeaseEnded,
     LeaseGranted,
+    LeaseNarrowed,
     LeaseOpened,
     LeaseSuspended,
     LicenceChanged,
@@ -57,7 +72,9 @@ from domain.release_messages import (
     LowerClaim,
     ManifestBuilt,
     ManifestListed,
+    ManifestSealed,
     ManifestSigned,
+    MindLeases,
     MoveEmbargo,
     OpenFinding,
     OpennessClass,
@@ -80,6 +97,7 @@ from domain.release_messages import (
     Withdrawn,
 )
 from domain.release_state import Held, Pending, Public, Signed, Staged, Verifying
+from domain.training_messages import EvaluationRead, EvaluationRefused, Measured
 from tests.luck import try_laws
 from tests.stories import START, Story, charter, day, noted
 from tests.test_release import REPORT, amendment, proposal, register, sha, unproposed, verdicts
@@ -110,6 +128,9 @@ class Watch:
     licence: bool = False
     approvals: dict[Stage, dict[str, Office]] = field(default_factory=dict)
     wanted: tuple[str, ...] = ()
+    sealed: bool = False
+    former: tuple[str, tuple[str, ...], dict[str, bool], bool, dict[Stage, dict[str, Office]]] | None = None
+    """What was signed before an amendment that no vote ordered, and what was said about it."""
     held_since: datetime | None = None
     held_until: datetime = START
     held: timedelta = timedelta()
@@ -134,13 +155,26 @@ class Watch:
                 assert self.proposed is not None
                 assert ends_at <= self.proposed.embargo_limit
                 self.embargo_ends_at = ends_at
-            case ReleaseAmended(terms=terms):
+            case ReleaseAmended(terms=terms, voted=voted):
+                if voted:
+                    self.former = None
+                elif self.sealed:
+                    self.former = (self.manifest, self.wanted, self.evaluations, self.licence, self.approvals)
                 self.evaluations, self.licence, self.approvals, self.entered, self.shown = {}, False, {}, {}, {}
-                self.manifest, self.wanted = "", terms.evaluations
+                self.manifest, self.wanted, self.sealed = "", terms.evaluations, False
+            case ManifestSealed():
+                self.sealed, self.former = True, None
+            case EditionRestored(manifest=manifest):
+                assert at >= self.embargo_ends_at
+                assert self.former is not None
+                self.manifest, self.wanted, self.evaluations, self.licence, self.approvals = self.former
+                assert manifest == self.manifest
+                self.sealed, self.former = True, None
             case ManifestListed(manifest=manifest):
                 self.manifest = manifest
             case EvaluationRecorded(evaluation=name, manifest=manifest, passed=passed):
                 assert manifest == self.manifest
+                assert isinstance(command, EvaluationRead), "nobody's word passes an evaluation"
                 self.evaluations[name] = passed
             case FindingOpened(finding=name):
                 self.findings[name] = ""
@@ -155,7 +189,7 @@ class Watch:
                 self.approvals.setdefault(stage, {})[by] = office
             case ApprovalWithdrawn(stage=stage, by=by):
                 del self.approvals[stage][by]
-            case LicenceChanged():
+            case LicenceChanged() | ComponentChanged():
                 self.licence, self.approvals = False, {}
             case ClaimLowered():
                 self.approvals = {}
@@ -184,7 +218,7 @@ class Watch:
                 self.leases[lease] = event
             case LeaseOpened():
                 self._opened(event, at, known)
-            case LeaseSuspended(lease=lease) | LeaseEnded(lease=lease):
+            case LeaseSuspended(lease=lease) | LeaseNarrowed(lease=lease) | LeaseEnded(lease=lease):
                 assert at <= self.leases[lease].ends_at or lease not in self.open, f"{lease} was open after its end"
                 self.open.pop(lease, None)
             case ReleaseRecalled(by=by):
@@ -313,9 +347,14 @@ class World:
             raise AssertionError("what is due has no end")
         self.story = replace(self.story, at=max(at, self.at))
 
-    def answer(self, step: Step, *, well: bool = True, licence: str = "Apache-2.0", openness_class: OpennessClass = 1) -> None:
-        """A step comes back, well or with what it may find."""
+    def answer(
+        self, step: Step, *, well: bool = True, licence: str = "Apache-2.0", openness_class: OpennessClass = 1, value: int = 1_000_000
+    ) -> None:
+        """A step comes back, well or with what it may find, or not well at all."""
         data, key = step.data, step.key
+        if not well and step.kind in {"build_manifest", "sign_manifest", "write_documents", "publish"}:
+            self.give(FailStep(step=key, reason="the disk is full"))
+            return
         outcomes: dict[str, Callable[[], Command]] = {
             "build_manifest": lambda: ManifestBuilt(
                 step=key, edition=data["edition"], manifest=sha(f"edition {data['edition']}"), files=1, bytes=1
@@ -323,9 +362,10 @@ class World:
             "sign_manifest": lambda: ManifestSigned(
                 step=key, edition=data["edition"], manifest=data["manifest"], signature=sha("s"), key=sha("k")
             ),
-            "classify_openness": lambda: OpennessClassified(
-                step=key, check=data["check"], openness_class=openness_class, verdicts=verdicts(licence),
-                report=sha(licence), framework=REPORT,
+            "classify_openness": lambda: (
+                OpennessClassified(
+                    step=key, check=data["check"], openness_class=openness_class, verdicts=verdicts(licence), report=sha(licence), framework=REPORT
+                ) if well else ClassificationFailed(step=key, check=data["check"], reason="no framework")
             ),
             "verify_artifacts": lambda: (
                 ArtifactsVerified(step=key, check=data["check"], manifest=data["manifest"]) if well
@@ -338,6 +378,12 @@ class World:
                 step=key, edition=data["edition"], stage=Stage(data["stage"]), publisher=data["publisher"], manifest=data["manifest"],
                 where="/srv",
             ),
+            "read_evaluation": lambda: (
+                EvaluationRead(
+                    step=key, milestone=data["milestone"], claim=data["claim"], file=sha(key), harness="lm-evaluation-harness",
+                    measured=tuple(Measured(task=each["task"], metric=each["metric"], value=value) for each in data["scores"]),
+                ) if well else EvaluationRefused(step=key, milestone=data["milestone"], claim=data["claim"], reason="a partial run")
+            ),
             "withdraw": lambda: Withdrawn(step=key, publisher=data["publisher"]),
             "open_access": lambda: AccessOpened(step=key, publisher=data["publisher"], opening=data["opening"]),
             "close_access": lambda: AccessClosed(step=key, publisher=data["publisher"], opening=data["opening"]),
@@ -348,7 +394,22 @@ class World:
     @property
     def steps(self) -> list[Step]:
         """What may come back, in an order that is the same in every run."""
-        return sorted((step for step in self.story.steps if step.kind not in {"notify", "tell"}), key=lambda step: step.key)
+        failed = self.story.state.failed
+        return sorted(
+            (step for step in self.story.steps if step.kind not in {"notify", "tell"} and step.key not in failed), key=lambda step: step.key
+        )
+
+    def retried(self) -> None:
+        """The secretariat asks for another try of whatever failed."""
+        for key in sorted(self.story.state.failed):
+            self.give(RetryStep(step=key), "sam")
+
+    def look_at_seats(self) -> None:
+        """Whoever is let in for speaking for a member speaks for it."""
+        state, known = self.story.state.state, self.story.register
+        if isinstance(state, Pending | Held):
+            for lease in state.release.leases.values():
+                assert lease.basis == "named" or all(known.speaks_for(person, lease.member) for person in lease.persons)
 
     def settle(self) -> None:
         """Everything that is owed comes back well."""
@@ -365,13 +426,20 @@ class World:
         state = self.story.state.state
         return state.place if isinstance(state, Pending) and isinstance(state.place, Verifying | Staged) else None
 
+    def read(self, value: int = 1_000_000) -> None:
+        """The results that were named are read."""
+        for step in self.steps:
+            if step.kind == "read_evaluation":
+                self.answer(step, value=value)
+
     def open_gates(self) -> None:
         """Every reviewer and approver says yes to the present files, for every stage."""
         place = self.place
         if place is None or place.edition.openness is None:
             return
         manifest = place.edition.manifest
-        self.give(RecordEvaluation(evaluation="mmlu", manifest=manifest, evidence=sha(f"r{self.at}"), passed=True), "eva")
+        self.give(RecordEvaluation(evaluation="mmlu", manifest=manifest, file="mmlu.json"), "eva")
+        self.read()
         for name in self.watch.findings:
             self.give(CloseFinding(finding=name, manifest=manifest, resolution="mended"), "sol")
         self.give(ReviewLicence(manifest=manifest, report=place.edition.openness.report, accepted=True), "lin")
@@ -417,6 +485,8 @@ class World:
         """From here on nobody does anything, and steps come back well: in the end it is public, and not long after the latest bound."""
         proposed = self.watch.proposed
         assert proposed is not None
+        if not self.watch.sealed and self.watch.former is None:
+            self.retried()
         state = self.story.state.state
         bound = max(self.at, self.watch.embargo_ends_at, state.hold.until if isinstance(state, Held) else START)
         rules = self.watch.rules
@@ -477,6 +547,29 @@ class Releases(RuleBasedStateMachine):
             self.world.answer(steps[pick % len(steps)], well=well > 0, licence=licence)
 
     @rule()
+    def what_failed_is_tried_again(self) -> None:
+        self.world.retried()
+
+    @rule(member=st.sampled_from(MEMBERS), back=st.booleans())
+    def seats_change(self, *, member: str, back: bool) -> None:
+        person, at = f"alt-{member}", self.world.at
+        seated = self.world.story.register.speaks_for(person, member)
+        if seated == back:
+            return
+        self.world.noted(
+            RepresentativeSeated(member=member, person=person, capacity=Capacity.ALTERNATE, at=at) if back
+            else RepresentativeUnseated(member=member, person=person, at=at)
+        )  # fmt: skip
+        self.world.give(MindLeases())
+        self.world.look_at_seats()
+
+    @rule(member=st.sampled_from(MEMBERS))
+    def who_speaks_for_a_member_has_it_early(self, member: str) -> None:
+        persons = tuple(person for person in (f"rep-{member}", f"alt-{member}") if self.world.story.register.speaks_for(person, member))
+        if persons:
+            self.world.again(GrantLease(lease=self.fresh("l"), member=member, persons=persons), "max")
+
+    @rule()
     def steps_come_back(self) -> None:
         self.world.settle()
 
@@ -512,10 +605,12 @@ class Releases(RuleBasedStateMachine):
     def somebody_goes_on(self, stage: Stage, by: str) -> None:
         self.world.again(AdvanceRelease(to=stage), by)
 
-    @rule(passed=st.booleans(), by=st.sampled_from(["eva", "eva", "sia"]), stale=st.booleans())
-    def an_evaluation_comes(self, *, passed: bool, by: str, stale: bool) -> None:
+    @rule(passed=st.booleans(), by=st.sampled_from(["eva", "eva", "sia"]), stale=st.booleans(), read=st.booleans())
+    def an_evaluation_comes(self, *, passed: bool, by: str, stale: bool, read: bool) -> None:
         manifest = sha("edition 1") if stale else self.manifest
-        self.world.again(RecordEvaluation(evaluation="mmlu", manifest=manifest, evidence=sha(self.fresh("r")), passed=passed), by)
+        self.world.again(RecordEvaluation(evaluation="mmlu", manifest=manifest, file=f"{self.fresh('r')}.json"), by)
+        if read:
+            self.world.read(1_000_000 if passed else 0)
 
     @rule()
     def a_danger_is_found(self) -> None:

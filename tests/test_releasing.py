@@ -5,7 +5,7 @@
 | build_manifest | manifest_built | a file does not fit: it is named |
 | sign_manifest | manifest_signed | the files are not the manifest's; others may read the key |
 | verify_artifacts | artifacts_verified, or artifacts_refused with the file and the reason | never for a file |
-| classify_openness | openness_classified | a component is none of the framework's |
+| classify_openness | openness_classified, artifacts_refused with the file, or classification_failed with the reason | never |
 | write_documents | documents_written | the manifest is not kept here |
 | publish, withdraw, open_access, close_access | published, withdrawn, access_opened, access_closed | the publisher is unknown; it was withdrawn |
 
@@ -15,10 +15,12 @@ Every step given again brings back the same outcome.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import importlib.util
 import json
 import shutil
 from collections.abc import Callable
+from importlib.resources import files
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -27,23 +29,34 @@ import httpx
 import pytest
 from pydantic import TypeAdapter
 
-from activities.artifacts import Store, Unfit, unheard
+from activities.artifacts import Absent, Store, unheard
+from activities.evaluation import Evaluations
 from activities.fetching import Fetching
 from activities.licence_texts import contradicted
 from activities.outside import Outcome
 from activities.publish_directory import DirectoryPublisher
 from activities.releasing import Places, Releasing
 from domain import release_messages as told_of
+from domain.charter import Office
 from domain.kernel import Message, Step, canonical
 from domain.kernel import Outcome as Answer
+from domain.process import FailStep
+from domain.release import RELEASE
 from tests.dying import dies
 from tests.hub_server import OWNER, serving
+from tests.stories import Story, day
+from tests.test_release import approved, evaluated, proposal, unproposed, where
 
 MIT = (
     "MIT License\n\nCopyright (c) 2026 Somebody\n\nPermission is hereby granted, free of charge, to any person obtaining a copy of this software, "
     "to deal in the Software without restriction, provided that the above copyright notice and this permission notice shall be included in all "
     "copies or substantial portions of the Software.\n"
 )
+GPL = (
+    "GNU GENERAL PUBLIC LICENSE Version 3, 29 June 2007\nEveryone is permitted to copy and distribute verbatim copies of this license document, "
+    "but changing it is not allowed.\n"
+)
+APACHE = "Apache License\nVersion 2.0, January 2004\n3. Grant of Patent License.\n"
 OUTCOMES: TypeAdapter[Answer] = TypeAdapter(told_of.ReleaseOutcome)
 COMPONENTS: list[dict[str, Any]] = [
     {"name": "Model architecture", "place": "code/model.py"},
@@ -211,21 +224,36 @@ async def test_a_link_among_the_files_fails_the_list_and_is_named(world: World) 
     assert failed["reason"].startswith("weights/link: a symbolic link")
 
 
-@pytest.mark.parametrize("kind", ["build_manifest", "sign_manifest", "write_documents", "publish"])
-async def test_killed_at_any_boundary_and_tried_again_a_step_is_done_once(world: World, kind: str) -> None:
+@pytest.mark.parametrize("kind", ["build_manifest", "sign_manifest", "verify_artifacts", "classify_openness", "write_documents", "publish"])
+async def test_killed_at_any_boundary_and_tried_again_a_step_is_done_once(world: World, kind: str, *, long: bool) -> None:
     whole = shutil.copytree(world.folder, world.folder.with_name(world.folder.name + "-whole"))
-    steps = {"build_manifest": World.built, "sign_manifest": World.signed, "write_documents": _documented, "publish": _published}
-    for at in count(1, 3):
+    steps = {
+        "build_manifest": World.built, "sign_manifest": World.signed, "verify_artifacts": _verified, "classify_openness": _classified,
+        "write_documents": _documented, "publish": _published,
+    }  # fmt: skip
+    for at in count(1, 1 if long else 3):
         here = World(shutil.copytree(whole, world.folder / f"at-{at}"))
         if kind != "build_manifest":
             await here.built()
         died = await asyncio.to_thread(dies, lambda here=here: asyncio.run(steps[kind](here)), at)  # type: ignore[misc]
         first, again = await steps[kind](here), await steps[kind](here)
         assert first == again
-        assert len(list((here.folder / "kept" / "signatures").glob("[0-9a-f]*"))) == (kind != "build_manifest")
+        assert len(list((here.folder / "kept" / "signatures").glob("[0-9a-f]*"))) == (kind not in {"build_manifest", "classify_openness"})
         if not died:
             break
     assert at > 1
+
+
+async def _verified(world: World) -> object:
+    verified = await world.verified(await world.signed())
+    assert verified["kind"] == "artifacts_verified", verified
+    return verified
+
+
+async def _classified(world: World) -> object:
+    classified = await world.classified(await world.built())
+    assert classified["kind"] == "openness_classified", classified
+    return classified
 
 
 async def _documented(world: World) -> object:
@@ -263,13 +291,20 @@ async def test_a_component_that_is_not_there_is_missing_whatever_is_claimed(worl
     assert "not among the release's files" in verdict["note"]
 
 
-async def test_a_component_that_changed_since_the_list_is_missing_and_named(world: World) -> None:
+async def test_a_component_that_changed_since_the_list_is_no_missing_one_but_refused_by_name(world: World) -> None:
     manifest = await world.built()
     _byte(model_of(world))
-    classified = await world.classified(manifest)
-    verdict = next(each for each in classified["verdicts"] if each["component"] == "Model parameters (Final)")
-    assert (classified["openness_class"], verdict["standing"]) == (0, "missing")
-    assert "weights/a.bin: changed" in verdict["note"]
+    refused = await world.classified(manifest)
+    assert (refused["kind"], refused["path"], refused["reason"]) == ("artifacts_refused", "weights/a.bin", "changed")
+
+
+async def test_an_empty_file_is_no_component_and_one_file_for_two_is_told(world: World) -> None:
+    (model_of(world) / "card.md").write_bytes(b"")
+    named = [{**each, "place": "data.md"} if each["name"] == "Technical report" else each for each in COMPONENTS]
+    classified = await world.classified(await world.built(), named)
+    verdicts = {each["component"]: each for each in classified["verdicts"]}
+    assert (verdicts["Model card"]["standing"], verdicts["Model card"]["note"]) == ("missing", "card.md: it is empty")
+    assert verdicts["Technical report"]["note"] == "the same content as Data card"
 
 
 async def test_a_licence_file_that_holds_another_text_opens_nothing(world: World) -> None:
@@ -278,6 +313,29 @@ async def test_a_licence_file_that_holds_another_text_opens_nothing(world: World
     verdict = next(each for each in classified["verdicts"] if each["component"] == "Model card")
     assert (classified["openness_class"], verdict["standing"]) == (0, "unlicensed")
     assert verdict["note"] == "the licence file does not hold the text of MIT"
+
+
+@pytest.mark.parametrize(
+    ("licences", "component", "standing", "note"),
+    [
+        ({"distribution": "Apache-2.0", "place": "APACHE", "code": "MIT", "code_place": "LICENSE"}, {}, "open", ""),
+        ({"distribution": "Apache-2.0", "place": "APACHE", "code": "MIT"}, {"licence_place": "LICENSE"}, "open", ""),
+        ({"distribution": "Apache-2.0", "place": "APACHE", "code": "MIT"}, {}, "open", ""),
+        ({"distribution": "Apache-2.0", "place": "APACHE", "code": "MIT", "code_place": "APACHE"}, {}, "unlicensed", "text of MIT"),
+        ({"code": "GPL-3.0-only", "place": "APACHE"}, {}, "unlicensed", "text of GPL-3.0-only"),
+        ({"code": "MIT", "place": "LICENSE"}, {}, "open", ""),
+        ({"distribution": "MIT", "place": "LICENSE"}, {"licence": "Apache-2.0", "licence_place": "APACHE"}, "open", ""),
+    ],
+)
+async def test_a_text_is_compared_with_the_licence_that_the_component_has(
+    world: World, licences: dict[str, Any], component: dict[str, Any], standing: str, note: str
+) -> None:
+    (model_of(world) / "APACHE").write_text(APACHE)
+    named = {"name": "Model architecture", "place": "code/model.py", **component}
+    classified = await world.classified(await world.built(), [named], licences=licences)
+    verdict = next(each for each in classified["verdicts"] if each["component"] == "Model architecture")
+    assert verdict["standing"] == standing
+    assert note in verdict["note"]
 
 
 async def test_a_licence_whose_text_is_not_there_opens_nothing(world: World) -> None:
@@ -289,15 +347,109 @@ async def test_a_licence_whose_text_is_not_there_opens_nothing(world: World) -> 
 async def test_a_licence_changed_after_the_list_is_found_at_the_next_look(world: World) -> None:
     manifest = await world.built()
     _licence(model_of(world))
-    classified = await world.classified(manifest)
-    assert classified["openness_class"] == 0
-    assert any("LICENSE: " in each["note"] for each in classified["verdicts"])
+    refused = await world.classified(manifest)
+    assert (refused["kind"], refused["path"], refused["reason"]) == ("artifacts_refused", "LICENSE", "changed")
 
 
-async def test_a_component_that_is_none_of_the_framework_s_fails_the_step(world: World) -> None:
+async def test_a_component_that_is_none_of_the_framework_s_cannot_be_classified(world: World) -> None:
     failed = await world.classified(await world.built(), [*COMPONENTS, {"name": "Secret sauce", "place": "card.md"}])
-    assert failed["kind"] == "fail_step"
+    assert failed["kind"] == "classification_failed"
     assert "Secret sauce" in failed["reason"]
+
+
+async def test_a_server_that_cannot_be_asked_says_nothing_about_what_it_has(world: World) -> None:
+    def answer(_request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("no route")
+
+    world.fetch = Fetching(resolve=lambda _host: ["93.184.216.34"], transport=httpx.MockTransport(answer))
+    manifest = await world.built()
+    elsewhere = {"name": "Research paper", "place": "https://papers.example/paper", "licence": "CC-BY-4.0"}
+    with pytest.raises(httpx.ConnectError):
+        await world.classified(manifest, [*COMPONENTS, elsewhere])
+    world.fetch = Fetching(resolve=lambda _host: ["93.184.216.34"], transport=httpx.MockTransport(lambda _request: httpx.Response(503)))
+    with pytest.raises(httpx.HTTPStatusError):
+        await world.classified(manifest, [*COMPONENTS, elsewhere])
+
+
+def test_the_machine_that_was_looked_at_is_the_one_that_is_asked() -> None:
+    asked: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return httpx.Response(200, stream=httpx.ByteStream(b"x"))
+
+    Fetching(resolve=lambda _host: ["93.184.216.34"], transport=httpx.MockTransport(answer))("https://papers.example/paper", unheard)
+    (request,) = asked
+    assert (request.url.host, request.headers["host"]) == ("93.184.216.34", "papers.example")
+    assert request.extensions["sni_hostname"] == "papers.example"
+
+
+# ---------------------------------------------------------------- the process and its activities together
+
+
+async def went_on(story: Story, world: World) -> Story:
+    """Every step that the release owes is carried out for real."""
+    carry_out = {
+        **Releasing(world.places, world.publishers, fetch=world.fetch).activities(),
+        **Evaluations(world.folder / "runs").activities(),
+    }
+    while steps := [step for step in story.steps if step.kind not in {"notify", "tell"} and step.key not in story.state.failed]:
+        outcome = await carry_out[steps[0].kind](steps[0])
+        story = story.when(RELEASE.commands.validate_json(json.dumps(outcome)) if outcome["kind"] != "fail_step" else FailStep(**outcome))
+    return story
+
+
+async def test_an_evaluation_is_read_from_the_harness_s_own_results_and_judged_by_the_thresholds(world: World) -> None:
+    results = world.folder / "runs" / "atlas"
+    results.mkdir(parents=True)
+    whole = json.loads(files("simulation").joinpath("data", "lm-eval-results.json").read_bytes())
+    whole["config"]["limit"] = 10
+    (results / "part.json").write_text(json.dumps(whole))
+    (results / "whole.json").write_bytes(files("simulation").joinpath("data", "lm-eval-results.json").read_bytes())
+    components = tuple(told_of.Component(**each) for each in COMPONENTS)
+    wanted = told_of.Threshold(evaluation="mmlu", task="consortium_toy_mc", metric="acc,none", at_least=600_000)
+    terms = {"location": "atlas", "components": components, "licences": told_of.LicenceTerms(**LICENCES)}
+    for bound, passed in ((600_000, True), (999_999, False)):
+        threshold = wanted.model_copy(update={"at_least": bound})
+        story = await went_on(unproposed().when(proposal(**terms, thresholds=(threshold,)), by="max"), world)
+        manifest = where(story).edition.manifest
+        named = told_of.RecordEvaluation(evaluation="mmlu", manifest=manifest, file="atlas/part.json")
+        story = await went_on(story.when(named, by="eva"), world)
+        assert "limited to 10" in where(story).edition.named["mmlu"].unread
+        story = await went_on(story.when(named.model_copy(update={"file": "atlas/whole.json"}), by="eva"), world)
+        made = where(story).edition.evaluations["mmlu"]
+        assert made.passed is passed
+        assert made.evidence == hashlib.sha256((results / "whole.json").read_bytes()).hexdigest()
+
+
+def _inwards(model: Path) -> None:
+    (model / "weights" / "a.bin").rename(model / "weights" / "c.bin")
+    (model / "weights" / "a.bin").symlink_to("c.bin")
+
+
+@pytest.mark.parametrize(
+    ("tamper", "path"),
+    [(_byte, "weights/a.bin"), (_extra, "weights/evil.py"), (_missing, "card.md"), (_link_out, "weights/link"), (_licence, "LICENSE"),
+     (_inwards, "weights/a.bin")],
+)  # fmt: skip
+async def test_tampering_refuses_the_next_stage_by_name_and_what_is_restored_needs_no_new_approvals(
+    world: World, tamper: Callable[[Path], None], path: str
+) -> None:
+    components = tuple(told_of.Component(**each) for each in COMPONENTS)
+    terms = {"location": "atlas", "components": components, "licences": told_of.LicenceTerms(**LICENCES)}
+    story = await went_on(unproposed().when(proposal(**terms), by="max"), world)
+    assert story.phase == "internal"
+    manifest = where(story).edition.manifest
+    story = approved(evaluated(story, manifest), told_of.Stage.MEMBERS, ("sia", Office.SAFETY_REVIEWER), manifest=manifest)
+    whole = shutil.copytree(model_of(world), world.folder / "whole")
+    tamper(model_of(world))
+    refused = await went_on(story.when(told_of.AdvanceRelease(to=told_of.Stage.MEMBERS), by="max", at=day(2)), world)
+    assert refused.phase == "internal"
+    assert refused.state.state.release.refused.startswith(f"{path}: ")
+    shutil.rmtree(model_of(world))
+    whole.rename(model_of(world))
+    again = await went_on(refused.when(told_of.AdvanceRelease(to=told_of.Stage.MEMBERS), by="max"), world)
+    assert again.phase == "members"
 
 
 async def test_a_component_that_lies_elsewhere_is_fetched_and_hashed(world: World) -> None:
@@ -326,17 +478,17 @@ def test_machines_that_are_not_on_the_public_internet_are_not_asked(address: str
         asked.append(request)
         return httpx.Response(200)
 
-    with pytest.raises(Unfit, match="public internet"):
+    with pytest.raises(Absent, match="public internet"):
         Fetching(resolve=lambda _host: [address], transport=httpx.MockTransport(answer))("https://inside.example/secret", unheard)
     assert not asked
 
 
 def test_a_redirect_inwards_or_off_https_is_not_followed_and_what_is_too_large_is_given_up() -> None:
     away = httpx.MockTransport(lambda _request: httpx.Response(302, headers={"location": "http://inside.example/"}))
-    with pytest.raises(Unfit, match="only https"):
+    with pytest.raises(Absent, match="only https"):
         Fetching(resolve=lambda _host: ["93.184.216.34"], transport=away)("https://a.example/", unheard)
     large = httpx.MockTransport(lambda _request: httpx.Response(200, stream=httpx.ByteStream(b"x" * 101)))
-    with pytest.raises(Unfit, match="larger than 100 bytes"):
+    with pytest.raises(Absent, match="larger than 100 bytes"):
         Fetching(resolve=lambda _host: ["93.184.216.34"], transport=large, limit=100)("https://a.example/", unheard)
 
 
@@ -444,6 +596,13 @@ async def test_a_real_small_model_is_signed_classified_and_published(tmp_path: P
         ("CC-BY-4.0", "Creative Commons Attribution-NonCommercial 4.0 International", "does not hold"),
         ("BSD-3-Clause", "SPDX-License-Identifier: BSD-3-Clause", ""), ("BSD-3-Clause", "SPDX-License-Identifier: BSD-2-Clause", "does not"),
         ("OpenMDW-1.0", "A text that nobody here knows", ""), ("OpenMDW-1.0", MIT, "holds the text of MIT, not of OpenMDW-1.0"),
+        ("OpenMDW-1.0", "Copyright us. All rights reserved.", "says 'all rights reserved'"), ("MIT", f"Copyright us. All rights reserved.\n{MIT}", ""),
+        ("MIT", f"{MIT}Provided that no commercial use is made.", "says 'no commercial use'"),
+        ("MIT", "All rights reserved. SPDX-License-Identifier: MIT", "all rights reserved"),
+        ("Apache-2.0", "Licensed under the Apache License, Version 2.0, but only for non-commercial use", "non commercial use"),
+        ("GPL-3.0", GPL, ""), ("GPL-3.0+", GPL, ""), ("GPL-2.0", GPL, "does not hold"), ("GPL-3.0-or-later", "SPDX-License-Identifier: GPL-3.0", ""),
+        ("BSD-3-Clause", "SPDX-License-Identifier: BSD-3-Clause-Clear", "does not hold"), ("MIT", "SPDX-License-Identifier: MIT OR Mine", "does not hold"),
+        ("CC-BY-NC-4.0", "Creative Commons Attribution-NonCommercial 4.0 International", ""),
     ],
 )  # fmt: skip
 def test_whether_a_text_is_that_of_the_licence(licence: str, text: str, why: str) -> None:

@@ -46,7 +46,11 @@ async def release(site: Site, process: Process[Any, Any, Any], cached: int) -> A
     """A worker as one release starts it: its rules, a recorder of its own, the same log and task queue."""
     recorder = Recorder(site.log, {"probe": process})
     recording = Recording(recorder, policies=FAST)
-    activities = [*recording.activities(), recording.carrying_out("work", works), recording.carrying_out("tell", Tell(site.sender))]
+    activities = [
+        *recording.activities(),
+        recording.carrying_out("work", works),
+        recording.carrying_out("tell", Tell(site.sender, recording.retried)),
+    ]
     try:
         async with Worker(
             site.client, task_queue=site.queue, workflows=[ProbeWorkflow], activities=activities, workflow_runner=worker.sandbox(),

@@ -158,7 +158,7 @@ def claimed() -> tuple[Story, str]:
 
 
 def test_a_contract_is_planned_by_its_lead_and_waits_for_the_vote_on_its_hash() -> None:
-    story = cast().when(PlanRun(contract=contract()), by="lea").followed_by("run_planned")
+    story = cast().when(PlanRun(contract=contract()), by="lea").followed_by("run_planned", "lead_named")
     assert story.when(PlanRun(contract=contract()), by="lea").answer == ()
     assert story.phase == "planned"
     cast().when(PlanRun(contract=contract()), by="sam").refused("office_required")
@@ -207,9 +207,9 @@ def test_a_contract_that_waits_is_displaced_by_its_own_lead_only() -> None:
     planned = cast().when(PlanRun(contract=contract()), by="lea")
     rivals = replace(planned, register=noted(planned.register, OfficeGranted(person="leo", office=Office.TRAINING_LEAD)))
     rivals.when(PlanRun(contract=contract(lead="leo")), by="leo").refused("other_contract_waits")
-    rivals.when(PlanRun(contract=contract(title="Atlas-2")), by="lea").followed_by("run_planned")
+    rivals.when(PlanRun(contract=contract(title="Atlas-2")), by="lea").followed_by("run_planned", "lead_named")
     gone = replace(rivals, register=noted(rivals.register, OfficeRevoked(person="lea", office=Office.TRAINING_LEAD)))
-    gone.when(PlanRun(contract=contract(lead="leo")), by="leo").followed_by("run_planned")
+    gone.when(PlanRun(contract=contract(lead="leo")), by="leo").followed_by("run_planned", "lead_named")
 
 
 def test_a_run_keeps_the_charter_that_its_contract_was_approved_under() -> None:

@@ -9,22 +9,25 @@ or doubted, then booked or dismissed. A payment is ordered, sending, taken, conf
 | look_for_statements | treasurer; the service when due | statements_sought | |
 | statements_fetched | service | statements_found, import_started… | |
 | import_statement | treasurer | import_started | |
-| statement_read | service | line_booked, line_doubted, and what each is; chunk_imported | |
+| statement_read | service | line_booked, line_doubted, line_missed, and what each is; chunk_imported | |
+| report_read | service | payment_failed; chunk_imported | |
 | statement_refused | service | import_refused | |
 | assign_line | treasurer | line_matched | no_such_line, line_not_waiting, not_a_receipt, wrong_currency, no_such_receiver, unknown_member |
 | return_line | treasurer | payment_ordered | no_such_line, line_not_waiting, not_a_receipt |
+| match_payment | treasurer | payment_confirmed, payment_returned | no_such_line, line_not_waiting, no_such_payment, other_amount, payment_elsewhere |
+| undo_receipt | treasurer | receipt_reversed | no_such_line, line_not_waiting, not_a_debit, no_such_receipt, other_amount |
 | book_line | treasurer | line_explained | no_such_line, line_not_waiting |
-| judge_line | treasurer | line_dismissed, or line_booked and what it is | no_such_line, line_not_waiting |
-| turn_away_payment | service | line_unmatched | |
+| judge_line | treasurer | line_dismissed, or line_booked and what it is; missed_line_judged | no_such_line, line_not_waiting, line_not_missed |
+| turn_away_payment | service | line_unmatched, receipt_reversed | |
 | name_payee | treasurer; a member's own by its representative | payee_named | not_a_representative |
 | approve_payee | the charter's `payee_offices`, not who named it | payee_signed, payee_approved | no_such_details, same_person |
-| block_payee | the charter's `payee_offices` | payee_blocked | |
-| order_payment | service for other streams; treasurer for the treasury | payment_ordered | no_source, payment_exists, wrong_currency |
-| approve_payment | the charter's `approval_offices`, different people, not the orderer | payment_signed, payment_approved | no_such_payment, payment_not_ordered, same_person, payee_not_approved, digest_differs, more_than_held |
+| block_payee | the charter's `payee_offices` | payee_blocked, payment_failed | |
+| order_payment | service for other streams; treasurer for the treasury | payment_ordered | no_source, payment_exists, name_reserved, wrong_currency |
+| approve_payment | the charter's `approval_offices`, different people, not the orderer | payment_signed, payment_approved | no_such_payment, payment_not_ordered, same_person, payee_not_approved, digest_differs, more_than_held, debit_waits |
 | payment_accepted, payment_rejected | service | payment_taken, payment_failed | |
-| record_rejection | treasurer | payment_failed | no_such_payment, payment_not_sent |
+| record_rejection | treasurer | payment_failed | no_such_payment, payment_not_sent, payment_on_its_way |
 | retry_payment | treasurer | payment_renewed | no_such_payment, payment_not_failed |
-| cancel_payment | treasurer | payment_cancelled, line_unmatched | no_such_payment, payment_under_way |
+| cancel_payment | treasurer | payment_cancelled, line_unmatched | no_such_payment, payment_under_way, debit_waits |
 
 | deadline | comes | events |
 | --- | --- | --- |
@@ -38,14 +41,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from domain.charter import Office
+from domain.process import FailStep, RetryStep, WaiveStep
 from domain.reference import creditor_reference
-from domain.register import PaymentExpected
+from domain.register import OfficeRevoked, PaymentExpected
 from domain.treasury import TREASURY
 from domain.treasury_messages import (
     ApprovePayee,
@@ -60,14 +66,17 @@ from domain.treasury_messages import (
     JudgeLine,
     Line,
     LookForStatements,
+    MatchPayment,
     NamePayee,
     OpenAccount,
+    OrderAnswer,
     OrderPayment,
     Page,
     PaymentAccepted,
     PaymentRejected,
     Purpose,
     RecordRejection,
+    ReportRead,
     RetryPayment,
     ReturnLine,
     SendPayment,
@@ -76,6 +85,7 @@ from domain.treasury_messages import (
     StatementRefused,
     StatementsFetched,
     TurnAwayPayment,
+    UndoReceipt,
     details_digest,
     payment_digest,
     sending_ids,
@@ -272,6 +282,13 @@ def test_lines_of_another_account_count_nothing() -> None:
     assert balance(imported(opened(), line(), of=page(account=SUPPLIER))) == 0
 
 
+def test_a_file_that_holds_other_accounts_only_says_so() -> None:
+    story = opened().when(ImportStatement(file=file("x"), name="savings.xml"), by="tess")
+    (step,) = (step for step in story.steps if step.kind == "read_statement")
+    story = story.when(StatementRead(step=step.key, file=file("x"), other_accounts=2))
+    assert "of other accounts only: savings.xml" in TREASURY.describe(story.state.state).text
+
+
 # ---------------------------------------------------------------- once, whatever the files repeat
 
 
@@ -305,6 +322,83 @@ def test_two_lines_without_the_banks_id_on_two_pages_are_not_told_apart_by_guess
     assert kinds(story) == ["line_doubted", "chunk_imported"]
     assert kinds(imported(story, line(), name="c", of=page("S1", 2))) == ["chunk_imported"]
     assert kinds(imported(story, line(), name="d", of=page("S1", 1))) == ["chunk_imported"]
+
+
+def doubted(story: Story) -> list[int]:
+    return [movement.details.amount for movement in state(story).movements.values() if movement.stage == "doubted"]
+
+
+@pytest.mark.parametrize("change", [{"amount": 100_001}, {"booked_on": day(-1).date()}, {"bank_id": "2"}])
+@pytest.mark.parametrize("other", [{}, {"statement": "S1-corrected"}])
+def test_what_a_corrected_statement_changes_is_not_counted_beside_what_it_was(change: dict[str, Any], other: dict[str, Any]) -> None:
+    first = page("S1", sequence=5, created_at=day(0))
+    story = imported(opened(), line(bank_id="1", reference=ADA), line(7, bank_id="9"), of=first)
+    corrected = first.model_copy(update={"created_at": day(1)} | other)
+    changed = line(bank_id="1", reference=ADA).model_copy(update=change)
+    story = imported(story, changed, line(7, bank_id="9"), name="b", of=corrected)
+    assert kinds(story) == ["line_doubted", "line_missed", "chunk_imported"]
+    assert (balance(story), doubted(story)) == (100_007, [changed.amount])
+    assert len(told(story, "record_payment")) == 1
+
+
+def missed() -> tuple[Story, str]:
+    """A corrected page leaves out a payment that was passed on."""
+    first = page("S1", sequence=5, created_at=day(0))
+    story = imported(opened(), line(bank_id="1", reference=ADA), line(7, bank_id="9"), of=first)
+    late = first.model_copy(update={"created_at": day(1)})
+    story = imported(story, line(7, bank_id="9"), name="b", of=late).followed_by("step_carried_out", "line_missed", "chunk_imported")
+    again = imported(story, line(bank_id="1", reference=ADA), line(7, bank_id="9"), name="c", of=first)
+    assert kinds(again) == ["chunk_imported"], "what was made earlier corrects nothing"
+    return story, next(name for name, movement in state(story).movements.items() if movement.missed == "open")
+
+
+def test_a_line_that_a_corrected_page_leaves_out_stands_or_is_withdrawn_as_a_person_says() -> None:
+    story, name = missed()
+    assert name in state(story).waiting
+    assert "missing on a corrected page" in TREASURY.describe(story.state.state).text
+    stands = JudgeLine(line=name, verdict="stands", reason="the bank confirmed it")
+    story.when(stands, by="sam").refused("office_required")
+    kept = story.when(stands, by="tess").followed_by("missed_line_judged")
+    kept.when(stands, by="tess").then()
+    assert (name in state(kept).waiting, balance(kept)) == (False, 100_007)
+    gone = story.when(JudgeLine(line=name, verdict="withdrawn", reason="booked in error"), by="tess")
+    gone.followed_by("missed_line_judged", "line_booked", "receipt_reversed")
+    assert (len(told(gone, "reverse_payment")), balance(gone)) == (1, 7)
+    gone.when(stands, by="tess").refused("line_not_missed")
+
+
+def test_a_payment_that_a_corrected_page_leaves_out_did_not_go() -> None:
+    first = page("S1", sequence=5, created_at=day(0))
+    story = imported(taken(sent()), line(400_000, side="debit", end_to_end_id=own_id(), bank_id="OUT"), name="out", of=first)
+    story = imported(story, name="b", of=first.model_copy(update={"created_at": day(1)}))
+    (name,) = state(story).waiting
+    story = story.when(JudgeLine(line=name, verdict="withdrawn", reason="booked in error"), by="tess")
+    story.followed_by("missed_line_judged", "line_booked", "payment_returned")
+    assert (balance(story), len(told(story, "return_spending"))) == (1_000_000, 1)
+
+
+def test_a_corrected_page_is_compared_when_all_its_chunks_are_read() -> None:
+    first = page("S1", sequence=5, created_at=day(0))
+    story = imported(opened(), line(1, bank_id="1"), line(2, bank_id="2"), line(3, bank_id="3"), of=first)
+    late = first.model_copy(update={"created_at": day(1)})
+    story = imported(story, line(1, bank_id="1"), name="b", of=late, cursor="1")
+    assert "line_missed" not in kinds(story)
+    (step,) = (step for step in story.steps if step.kind == "read_statement")
+    story = story.when(StatementRead(step=step.key, file=file("b"), page=late, lines=(line(2, bank_id="2"),)))
+    assert [movement.details.amount for movement in state(story).movements.values() if movement.missed] == [3]
+
+
+def test_statements_of_another_day_or_currency_with_the_same_number_correct_nothing() -> None:
+    story = imported(opened(), line(bank_id="1"), of=statement(5, 0, 100_000))
+    for name, other in (("b", statement(6, 0, 1).model_copy(update={"sequence": 5})), ("c", statement(5, 0, 1, currency="EUR"))):
+        story = imported(story, line(bank_id=name, currency=other.currency), name=name, of=other)
+        assert kinds(story) == ["line_booked", "line_unmatched", "chunk_imported"]
+
+
+def test_a_bank_id_that_names_several_movements_proves_no_repeat() -> None:
+    story = imported(opened(), line(bank_id="FEES"), line(bank_id="FEES", occurrence=2), of=page("S1"))
+    assert kinds(imported(story, line(bank_id="FEES"), line(bank_id="FEES", occurrence=2), name="b", of=page("S1"))) == ["chunk_imported"]
+    assert kinds(imported(story, line(bank_id="FEES"), name="c", of=page("S2"))) == ["line_doubted", "chunk_imported"]
 
 
 def test_transactions_of_one_entry_that_share_the_banks_id_all_count() -> None:
@@ -468,6 +562,58 @@ def test_a_reversal_that_comes_before_what_it_undoes_waits_for_it() -> None:
     assert (told(story, "record_payment"), dict(state(story).waiting), balance(story)) == ([], {}, 0)
 
 
+BEL = creditor_reference("round/atlas-1", "bel")
+
+
+def test_a_reversal_is_of_the_money_whose_ids_it_does_not_contradict() -> None:
+    story = imported(
+        opened(), line(reference=ADA, end_to_end_id="INVOICE-1", bank_id="1"), line(reference=BEL, end_to_end_id="INVOICE-1", bank_id="2")
+    )
+    story = imported(
+        story, line(side="debit", reversal=True, reference=ADA, end_to_end_id="INVOICE-1", bank_id="9"), name="b", of=page("S2")
+    )
+    (undo,) = told(story, "reverse_payment")
+    assert undo["member"] == "ada"
+
+
+def test_a_reversal_that_may_be_of_two_members_money_waits_for_a_person() -> None:
+    story = imported(
+        opened(), line(reference=ADA, end_to_end_id="INVOICE-1", bank_id="1"), line(reference=BEL, end_to_end_id="INVOICE-1", bank_id="2")
+    )
+    story = imported(story, line(side="debit", reversal=True, end_to_end_id="INVOICE-1", bank_id="9"), name="b", of=page("S2"))
+    assert kinds(story) == ["line_booked", "line_unmatched", "chunk_imported"]
+    assert told(story, "reverse_payment") == []
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_money_taken_back_before_its_stream_turned_it_away_waits_for_nobody(first: int) -> None:
+    story = imported(opened(), line(reference=ADA, bank_id="1"))
+    story = imported(story, line(side="debit", reversal=True, reference=ADA, bank_id="9"), name="b", of=page("S2"))
+    (undo,) = told(story, "reverse_payment")
+    answers = [TurnAwayPayment(line=undo[name], stream="round/atlas-1", reason="the round is over") for name in ("original", "reference")]
+    for answer in (answers[first], answers[1 - first]):
+        story = story.when(answer)
+        assert story.refusal is None
+        assert state(story).earmarked.get("USD", 0) == 0
+    assert (dict(state(story).waiting), balance(story), state(story).free) == ({}, 0, 0)
+    story.when(assign(undo["original"]), by="tess").refused("line_not_waiting")
+
+
+def test_a_person_says_which_credit_a_debit_took_back() -> None:
+    story = imported(opened(), line(reference=ADA, bank_id="1"), line(5, bank_id="2"), line(side="debit", bank_id="9"))
+    (paid,) = told(story, "record_payment")
+    named = {movement.details.bank_id: name for name, movement in state(story).movements.items()}
+    undo = UndoReceipt(line=named["9"], original=paid["reference"], reason="the payer's bank wrote")
+    story.when(undo, by="sam").refused("office_required")
+    story.when(undo.model_copy(update={"original": named["2"]}), by="tess").refused("other_amount")
+    story.when(undo.model_copy(update={"original": named["9"]}), by="tess").refused("no_such_receipt")
+    story.when(undo.model_copy(update={"line": named["2"]}), by="tess").refused("not_a_debit")
+    story = story.when(undo, by="tess").followed_by("receipt_reversed")
+    story.when(undo, by="tess").then()
+    (told_of,) = told(story, "reverse_payment")
+    assert (told_of["original"], told_of["member"], balance(story)) == (paid["reference"], "ada", 5)
+
+
 # ---------------------------------------------------------------- payees
 
 
@@ -537,6 +683,25 @@ def test_a_payment_needs_different_people_who_did_not_order_it_and_sign_exactly_
     assert [step.key for step in story.steps if step.kind == "send_payment"] == ["pay:p1:1"]
 
 
+def test_a_signature_counts_as_long_as_its_giver_holds_an_office() -> None:
+    story = signed(ordered(with_payee(funded())), by=("theo",))
+    revoked = noted(story.register, OfficeRevoked(person="theo", office=Office.SECOND_SIGNATORY))
+    story = replace(story, register=revoked)
+    signed(story, by=("bo",)).followed_by("payment_signed")
+
+
+def test_nobody_takes_a_name_that_the_system_gives_to_a_payment() -> None:
+    story, name = waiting()
+    taking = OrderPayment(payment=f"return-{name[5:].lower()}-1", payee="cloud", amount=5)
+    story.when(taking, by="tess").refused("name_reserved")
+    story.when(taking.model_copy(update={"payment": "refund-ada"}), by="tess").refused("name_reserved")
+
+
+def test_a_members_money_that_repeats_our_own_id_is_the_members() -> None:
+    story = imported(confirmed(), line(400_000, end_to_end_id=own_id(), reference=ADA, bank_id="IN-2"), name="in", of=page("S5"))
+    assert kinds(story) == ["line_booked", "line_matched", "chunk_imported"]
+
+
 def test_what_goes_to_the_bank_is_fixed_when_it_is_approved() -> None:
     (step,) = (step for step in sent().steps if step.kind == "send_payment")
     order = SendPayment.model_validate_json(json.dumps(step.data))
@@ -594,12 +759,28 @@ def test_a_rejected_payment_is_tried_anew_on_another_account_under_another_id() 
     story.when(ApprovePayment(payment="p1", digest="0" * 64), by="theo").refused("payment_not_ordered")
     story = with_payee(story, iban=OTHER).when(RetryPayment(payment="p1"), by="tess").followed_by("payment_renewed")
     story.when(RetryPayment(payment="p1"), by="tess").then()
+    shown = imported(story, line(400_000, side="debit", end_to_end_id=own_id(attempt=1)), name="b")
+    assert "payment_confirmed" in kinds(shown), "nothing else was sent: the bank had taken it all the same"
+    signed(shown).then()
+    back = imported(shown, line(400_000, end_to_end_id=own_id(attempt=1), return_reason="AC04"), name="c", of=page("S8"))
+    assert "payment_returned" in kinds(back)
     story = signed(story).followed_by("payment_approved").owes("send_payment", "pay:p1:2")
     assert own_id(attempt=1) != own_id(attempt=2)
     late = imported(story, line(400_000, side="debit", end_to_end_id=own_id(attempt=1)), name="b")
     assert state(late).movements[next(iter(state(late).waiting))].reason == "unknown-debit"
     story = imported(story, line(400_000, side="debit", end_to_end_id=own_id(attempt=2)), name="b")
     assert len(told(story, "record_spending")) == 1
+
+
+def test_nothing_is_signed_or_given_up_while_a_debit_under_the_payments_id_waits() -> None:
+    story = taken(sent()).when(RecordRejection(payment="p1", reason="recalled"), by="tess").when(RetryPayment(payment="p1"), by="tess")
+    story = imported(story, line(399_000, side="debit", end_to_end_id=own_id(attempt=1)), name="b")
+    (name,) = state(story).waiting
+    story = signed(story, by=("theo",)).followed_by("payment_signed")
+    signed(story, by=("bo",)).refused("debit_waits")
+    story.when(CancelPayment(payment="p1", reason="x"), by="tess").refused("debit_waits")
+    story = story.when(BookLine(line=name, account="other", reason="the bank's mistake"), by="tess")
+    signed(story, by=("bo",)).followed_by("payment_approved")
 
 
 def test_a_rejection_that_the_bank_told_later_is_recorded_by_the_treasurer() -> None:
@@ -612,6 +793,59 @@ def test_a_rejection_that_the_bank_told_later_is_recorded_by_the_treasurer() -> 
     assert "payment_confirmed" in kinds(shown), "the statement is right"
 
 
+def reported(story: Story, *answers: OrderAnswer, order: str = "", name: str = "report") -> Story:
+    """A file turns out to be a report on the first order."""
+    story = story.when(ImportStatement(file=file(name)), by="tess")
+    (step,) = (step for step in story.steps if step.kind == "read_statement")
+    return story.when(ReportRead(step=step.key, file=file(name), order=order or sending_ids(TREASURY_STREAM, "p1", 1)[0], answers=answers))
+
+
+def test_a_rejection_that_the_bank_reports_after_it_took_the_order_fails_the_payment() -> None:
+    no = OrderAnswer(rejected=True, code="AC04")
+    story = reported(taken(sent()), no)
+    assert kinds(story) == ["chunk_imported", "payment_failed"]
+    assert (state(story).payments["p1"].reason, state(story).files[file("report")].stage) == ("AC04", "read")
+    assert kinds(reported(story, no, name="again")) == ["chunk_imported"]
+    own = OrderAnswer(end_to_end_id=own_id(), rejected=False)
+    for old_news in ((own, no), (OrderAnswer(rejected=False),), (OrderAnswer(end_to_end_id="OTHER", rejected=True),)):
+        assert kinds(reported(taken(sent()), *old_news)) == ["chunk_imported"]
+    assert kinds(reported(taken(sent()), no, order="M0")) == ["chunk_imported"]
+    assert kinds(reported(confirmed(), no)) == ["chunk_imported"], "a statement says more"
+
+
+def test_a_rejection_that_is_read_while_the_order_is_being_sent_ends_the_sending() -> None:
+    story = reported(sent(), OrderAnswer(rejected=True, code="AC04"))
+    assert kinds(story) == ["chunk_imported", "payment_failed"]
+    assert not [step for step in story.steps if step.kind == "send_payment"]
+
+
+def test_the_treasurer_is_told_of_what_the_bank_sent_and_nobody_reads() -> None:
+    story = opened().due().when(StatementsFetched(step="fetch:1", aside=("x.xml: a notification, which is not read",)))
+    (told_of,) = (step for step in story.steps if step.kind == "notify")
+    assert "x.xml" in told_of.data["facts"]["reason"]
+
+
+def test_no_rejection_is_recorded_of_an_order_that_the_bank_may_still_get() -> None:
+    ask = RecordRejection(payment="p1", reason="the bank never had it")
+    sent().when(ask, by="tess").refused("payment_on_its_way")
+    stuck = sent().when(FailStep(step="pay:p1:1", reason="the bank does not say"))
+    story = stuck.when(ask, by="tess").followed_by("step_waived", "payment_failed")
+    story.when(RetryStep(step="pay:p1:1"), by="sam").refused("step_not_failed")
+    story = signed(story.when(RetryPayment(payment="p1"), by="tess")).followed_by("payment_approved")
+    assert [step.key for step in story.steps if step.kind == "send_payment"] == ["pay:p1:2"]
+    waived = stuck.when(WaiveStep(step="pay:p1:1", reason="we ask the bank"), by="sam")
+    waived.when(ask, by="tess").followed_by("payment_failed")
+
+
+def test_an_order_to_a_blocked_payee_that_could_not_be_sent_is_sent_no_more() -> None:
+    block = BlockPayee(payee="cloud", reason="fraud")
+    sent().when(block, by="theo").followed_by("payee_blocked")
+    stuck = sent().when(FailStep(step="pay:p1:1", reason="no line to the bank"))
+    story = stuck.when(block, by="theo").followed_by("payee_blocked", "step_waived", "payment_failed")
+    story.when(block, by="theo").then()
+    assert not [step for step in story.steps if step.kind == "send_payment"]
+
+
 def test_a_payment_that_comes_back_is_told_and_paid_anew_or_given_up() -> None:
     story = imported(confirmed(), line(400_000, end_to_end_id=own_id(), return_reason="AC01", bank_id="B"), name="back", of=page("S2"))
     assert kinds(story) == ["line_booked", "payment_returned", "chunk_imported"]
@@ -622,6 +856,38 @@ def test_a_payment_that_comes_back_is_told_and_paid_anew_or_given_up() -> None:
     assert len(told(renewed, "record_spending")) == 2
     story = story.when(CancelPayment(payment="p1", reason="no account"), by="tess").followed_by("payment_cancelled")
     assert told(story, "release_spending") == [{"kind": "release_spending", "spending": "gpu-1", "reason": "no account"}]
+
+
+def test_a_person_says_which_payment_a_line_without_its_id_shows() -> None:
+    story = imported(taken(sent()), line(400_015, side="debit", bank_id="OUT"), name="out")
+    (name,) = state(story).waiting
+    match = MatchPayment(line=name, payment="p1", reason="the bank's advice names it")
+    story.when(match, by="sam").refused("office_required")
+    story.when(match.model_copy(update={"payment": "p9"}), by="tess").refused("no_such_payment")
+    story = story.when(match, by="tess").followed_by("payment_confirmed")
+    story.when(match, by="tess").then()
+    assert (len(told(story, "record_spending")), state(story).free) == (1, 599_985)
+    story = imported(story, line(399_990, bank_id="BACK"), name="back", of=page("S2"))
+    (name,) = state(story).waiting
+    back = MatchPayment(line=name, payment="p1", reason="the account was closed")
+    story = story.when(back, by="tess").followed_by("payment_returned")
+    story.when(back, by="tess").then()
+    assert len(told(story, "return_spending")) == 1
+
+
+def test_a_line_shows_no_payment_that_is_larger_or_not_on_its_way() -> None:
+    for story, amount, rule in ((taken(sent()), 399_999, "other_amount"), (ordered(funded()), 400_000, "payment_elsewhere")):
+        shown = imported(story, line(amount, side="debit", bank_id="OUT"), name="out")
+        (name,) = state(shown).waiting
+        shown.when(MatchPayment(line=name, payment="p1", reason="x"), by="tess").refused(rule)
+
+
+def test_a_debit_may_show_an_attempt_that_was_given_up_too_early() -> None:
+    story = taken(sent()).when(RecordRejection(payment="p1", reason="recalled"), by="tess").when(RetryPayment(payment="p1"), by="tess")
+    story = imported(story, line(400_000, side="debit", bank_id="OUT"), name="out")
+    (name,) = state(story).waiting
+    story = story.when(MatchPayment(line=name, payment="p1", reason="the bank's advice"), by="tess").followed_by("payment_confirmed")
+    signed(story).then()
 
 
 def test_a_return_that_comes_before_its_debit_waits_for_it() -> None:

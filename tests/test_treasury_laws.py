@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from domain.kernel import SERVICE, Command, Event
+from domain.process import FailStep
 from domain.reference import IBAN_LENGTHS, creditor_reference, parse_iban, parse_reference, shown_reference
 from domain.register import PaymentExpected
 from domain.treasury import TREASURY
@@ -33,6 +34,7 @@ from domain.treasury_messages import (
     LineExplained,
     LineMatched,
     LineUnmatched,
+    MatchPayment,
     NamePayee,
     OpenAccount,
     OrderPayment,
@@ -49,6 +51,7 @@ from domain.treasury_messages import (
     ReturnLine,
     StatementRead,
     TurnAwayPayment,
+    UndoReceipt,
     details_digest,
     payment_digest,
 )
@@ -61,6 +64,9 @@ PAYEE = Creditor(name="Cloud", iban="DE89370400440532013000")
 ROUND = "round/r"
 MEMBERS = ("ada", "bel")
 REFERENCES = (creditor_reference(ROUND, "ada"), creditor_reference("member/bel", "bel"), "RF18539007547034", None)
+
+ANSWERS = ("taken", "rejected", "shown", "shown twice", "unnamed", "later no", "unsent")
+"""What the bank does with an order."""
 
 accepted: Counter[str] = Counter()
 
@@ -113,14 +119,15 @@ class Ledger:
             case PaymentApproved(payment=payment, attempt=attempt, amount=amount, end_to_end_id=end_to_end):
                 assert end_to_end not in self.sent, "an id is sent once"
                 self.sent[end_to_end] = amount
-            case PaymentConfirmed(payment=payment, attempt=attempt, line=line, amount=amount):
-                assert self.sent[self.lines[line].end_to_end_id] == amount == self.lines[line].amount
+            case PaymentConfirmed(payment=payment, attempt=attempt, line=line, amount=amount, charges=charges, by=by):
+                assert self.lines[line].amount == amount + charges
+                assert by or (self.sent[self.lines[line].end_to_end_id], charges) == (amount, 0)
                 self.confirmed[payment, attempt] += 1
                 assert self.confirmed[payment, attempt] == 1
                 where[line] = f"payment:{payment}"
                 self.suspend(line, where[line])
-            case PaymentReturned(payment=payment, line=line, amount=amount):
-                assert amount == self.lines[line].amount
+            case PaymentReturned(payment=payment, line=line, amount=amount, charges=charges):
+                assert self.lines[line].amount == amount - charges
                 where[line] = f"payment:{payment}"
                 self.suspend(line, where[line])
 
@@ -188,15 +195,19 @@ class Treasuries(RuleBasedStateMachine):
 
     def line(self, amount: int, **fields: Any) -> Line:
         tag = self.fresh()
-        usual: dict[str, Any] = {"booked_on": day(0).date(), "value_date": day(0).date(), "currency": "USD", "side": "credit"}
-        return Line(amount=amount, text=f"T{tag}", bank_id=f"B{tag}" if self.numbered else "", **(usual | fields))
+        usual: dict[str, Any] = {
+            "booked_on": day(0).date(), "value_date": day(0).date(), "currency": "USD", "side": "credit",
+            "bank_id": f"B{tag}" if self.numbered else "",
+        }  # fmt: skip
+        return Line(amount=amount, text=f"T{tag}", **(usual | fields))
 
     def write(self, *lines: Line, statement: str = "", number: int = 1) -> None:
         """The bank writes a page; it hands it out when it likes."""
         place = self.fresh()
         page = Page(
-            statement=statement or f"S{place}", account=IBAN, currency="USD", page=number, closing=Balance(amount=0, on=day(0).date())
-        )
+            statement=statement or f"S{place}", account=IBAN, currency="USD", page=number, closing=Balance(amount=0, on=day(0).date()),
+            sequence=None if statement else place, created_at=day(place),
+        )  # fmt: skip
         self.pages.append((page, counted(lines)))
 
     def deliver(self, page: Page, lines: tuple[Line, ...], cut: int) -> None:
@@ -209,11 +220,21 @@ class Treasuries(RuleBasedStateMachine):
         self.delivered |= {line.text for line in lines}
 
     @rule(
-        amounts=st.lists(st.tuples(st.sampled_from((5, 5, 70, 400)), st.sampled_from(REFERENCES)), min_size=1, max_size=4),
+        amounts=st.lists(
+            st.tuples(st.sampled_from((5, 5, 70, 400)), st.sampled_from(REFERENCES), st.booleans(), st.sampled_from(("", "E1"))),
+            min_size=1, max_size=4,
+        ),
         now=st.booleans(),
-    )
-    def money_arrives(self, amounts: list[tuple[int, str | None]], now: bool) -> None:  # noqa: FBT001
-        self.write(*(self.line(amount, reference=reference) for amount, reference in amounts))
+    )  # fmt: skip
+    def money_arrives(self, amounts: list[tuple[int, str | None, bool, str]], now: bool) -> None:  # noqa: FBT001
+        """Several payers may write one id of theirs, and the bank one id for several that it books together."""
+        together = f"BATCH{self.fresh()}"
+        self.write(
+            *(
+                self.line(amount, reference=reference, end_to_end_id=own, **({"bank_id": together} if shared else {}))
+                for amount, reference, shared, own in amounts
+            )
+        )
         if now:
             self.deliver(*self.pages[-1], cut=len(amounts) // 2)
 
@@ -231,22 +252,37 @@ class Treasuries(RuleBasedStateMachine):
         self.deliver(*self.pages[choice % len(self.pages)], cut)
 
     @precondition(lambda self: self.pages)
-    @rule(choice=st.integers(0, 50))
-    def correct(self, choice: int) -> None:
-        """The bank sends a page anew, as another statement, with a reference that was missing."""
+    @rule(
+        choice=st.integers(0, 50),
+        change=st.sampled_from(
+            ({"reference": REFERENCES[0]}, {"amount": 6}, {"booked_on": day(1).date()}, {"bank_id": "B-NEW"}, {"end_to_end_id": "E2"}, None)
+        ),
+        renamed=st.booleans(),
+    )
+    def correct(self, choice: int, change: dict[str, Any] | None, renamed: bool) -> None:  # noqa: FBT001
+        """The bank sends a page anew, with its number, its name or both: its first line is another one, or is gone."""
         page, lines = self.pages[choice % len(self.pages)]
-        changed = (lines[0].model_copy(update={"reference": REFERENCES[0]}), *lines[1:])
-        self.deliver(page.model_copy(update={"statement": f"C{self.fresh()}"}), counted(changed), 0)
+        changed = () if change is None else (lines[0].model_copy(update=change),)
+        name = f"C{self.fresh()}" if renamed and page.sequence is not None else page.statement
+        self.deliver(page.model_copy(update={"statement": name, "created_at": day(self.fresh())}), counted((*changed, *lines[1:])), 0)
 
-    @rule(choice=st.integers(0, 50))
-    def take_back(self, choice: int) -> None:
+    @rule(choice=st.integers(0, 50), named=st.booleans())
+    def take_back(self, choice: int, named: bool) -> None:  # noqa: FBT001
+        """The bank takes a receipt back, with its ids, or so that only a person knows."""
         receipts = sorted(name for name, details in self.ledger.lines.items() if details.side == "credit" and not details.reversal)
         if receipts:
-            undone = self.ledger.lines[receipts[choice % len(receipts)]]
-            self.write(
-                self.line(undone.amount, side="debit", reversal=True, reference=undone.reference, end_to_end_id=undone.end_to_end_id)
-            )
+            original = receipts[choice % len(receipts)]
+            undone = self.ledger.lines[original]
+            ids = {"reversal": True, "reference": undone.reference, "end_to_end_id": undone.end_to_end_id} if named else {}
+            self.write(self.line(undone.amount, side="debit", **ids))
             self.deliver(*self.pages[-1], cut=1)
+            if not named:
+                self.give(UndoReceipt(line=self.latest(), original=original, reason="the bank said so"), "tess")
+
+    def latest(self) -> str:
+        """The movement that the last page shows."""
+        text = self.pages[-1][1][0].text
+        return next(name for name, movement in self.kept.movements.items() if movement.details.text == text)
 
     # ---- the inbox
 
@@ -257,7 +293,9 @@ class Treasuries(RuleBasedStateMachine):
             return
         line = waits[choice % len(waits)]
         movement = self.kept.movements[line]
-        if movement.stage == "doubted":
+        if movement.missed == "open":
+            self.give(JudgeLine(line=line, verdict="withdrawn" if choice % 2 else "stands", reason="asked the bank"), "tess")
+        elif movement.stage == "doubted":
             tag = movement.details.text
             verdict: Any = "repeat" if self.ledger.tags[tag] else "new"
             if self.give(JudgeLine(line=line, verdict=verdict, reason="looked"), "tess") and verdict == "repeat":
@@ -278,12 +316,14 @@ class Treasuries(RuleBasedStateMachine):
 
     # ---- payments
 
-    @rule(amount=st.sampled_from((5, 70, 400, 10_000)), up_to=st.integers(0, 3))
-    def order(self, amount: int, up_to: int) -> None:
+    @rule(amount=st.sampled_from((5, 70, 400, 10_000)), up_to=st.integers(0, 3), then=st.sampled_from(("", *ANSWERS)))
+    def order(self, amount: int, up_to: int, then: str) -> None:
         name = f"p{self.fresh()}"
         self.give(OrderPayment(payment=name, payee="cloud", amount=amount, source=ROUND, purpose=Purpose.SPENDING, subject="s"))
         if up_to:
             self.sign(name)
+        if then and self.kept.payments[name].stage == "sending":
+            self.answer(name, then)
 
     @rule(choice=st.integers(0, 50))
     def sign_one(self, choice: int) -> None:
@@ -300,16 +340,14 @@ class Treasuries(RuleBasedStateMachine):
             if self.kept.payments[name].stage == "sending" and payment.stage == "ordered":
                 assert payment.amount <= free, "never is more paid than is held"
 
-    @rule(
-        choice=st.integers(0, 50),
-        what=st.sampled_from(("taken", "rejected", "shown", "shown", "shown twice", "back", "claimed back", "later no")),
-    )
+    @rule(choice=st.integers(0, 50), what=st.sampled_from((*ANSWERS, "shown", "back", "claimed back")))
     def the_bank_answers(self, choice: int, what: str) -> None:
         stages = {"back": {"confirmed"}, "claimed back": {"confirmed"}}.get(what, {"sending", "taken"})
         chosen = sorted(name for name, payment in self.kept.payments.items() if payment.stage in stages)
-        if not chosen:
-            return
-        name = chosen[choice % len(chosen)]
+        if chosen:
+            self.answer(chosen[choice % len(chosen)], what)
+
+    def answer(self, name: str, what: str) -> None:
         payment = self.kept.payments[name]
         own = next(key for key, sent in self.kept.sent.items() if sent == (name, payment.attempt))
         step = f"pay:{name}:{payment.attempt}"
@@ -317,8 +355,14 @@ class Treasuries(RuleBasedStateMachine):
             self.give(PaymentAccepted(step=step, payment=name, attempt=payment.attempt))
         elif what == "rejected":
             self.give(PaymentRejected(step=step, payment=name, attempt=payment.attempt, reason="no"))
-        elif what == "later no":
+        elif what in {"later no", "unsent"}:
+            if what == "unsent":
+                self.give(FailStep(step=step, reason="no answer"))
             self.give(RecordRejection(payment=name, reason="no"), "tess")
+        elif what == "unnamed":
+            self.write(self.line(payment.amount + 2, side="debit"))
+            self.deliver(*self.pages[-1], cut=0)
+            self.give(MatchPayment(line=self.latest(), payment=name, reason="the bank said so"), "tess")
         else:
             side, reversal = ("debit", False) if what.startswith("shown") else ("credit", what == "claimed back")
             for _ in range(2 if what == "shown twice" else 1):
@@ -372,7 +416,7 @@ class Treasuries(RuleBasedStateMachine):
 
 
 FLOOR = {
-    "statement_read": 500, "assign_line": 20, "return_line": 10, "book_line": 20, "judge_line": 20, "turn_away_payment": 20,
+    "statement_read": 500, "assign_line": 20, "return_line": 10, "book_line": 20, "judge_line": 20, "match_payment": 5, "undo_receipt": 3, "turn_away_payment": 20,
     "order_payment": 50, "approve_payment": 50, "payment_accepted": 10, "payment_rejected": 5, "record_rejection": 5, "retry_payment": 5,
     "cancel_payment": 10,
 }  # fmt: skip

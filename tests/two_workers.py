@@ -93,7 +93,11 @@ async def work(address: str, log_url: str, queue: str) -> None:
     client, log = await worker.connect(address), await open_log(log_url)
     recorder = Recorder(log, {"probe": PROBE})
     sender, recording = Sender(client, queue), Recording(recorder, policies=FAST)
-    activities = [*recording.activities(), recording.carrying_out("work", works), recording.carrying_out("tell", Tell(sender))]
+    activities = [
+        *recording.activities(),
+        recording.carrying_out("work", works),
+        recording.carrying_out("tell", Tell(sender, recording.retried)),
+    ]
     async with Worker(
         client, task_queue=queue, workflows=[ProbeWorkflow], activities=activities, workflow_runner=worker.sandbox(),
         graceful_shutdown_timeout=timedelta(seconds=5),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar, NoReturn
 
 from temporalio import workflow
 from temporalio.common import RawValue, RetryPolicy, SearchAttributeKey
@@ -19,8 +19,11 @@ with workflow.unsafe.imports_passed_through():
     from activities.messages import BUG, BUSY, MALFORMED, REFUSED, Due, Envelope, Owed, Receipt, Recorded, RecordRequest, Standing, StepRef
 
 SERVICE = "service"
-LARGEST_UPDATE = 80 * 1024
-"""Bytes of an envelope: a command of 64 KiB and its signature."""
+LARGEST_UPDATE = 160 * 1024
+"""Bytes of an envelope: a command of 64 KiB, the signed text that repeats it in Base64, and the signature."""
+LONGEST_RUN = 20_000
+LARGEST_RUN = 20 * 1024 * 1024
+"""Events and bytes of a history that is continued whatever is under way: the server ends a workflow at 51,200 events or 50 MB."""
 
 PHASE = SearchAttributeKey.for_keyword("Phase")
 WAITS_FOR = SearchAttributeKey.for_keyword_list("WaitsFor")
@@ -40,15 +43,20 @@ _UNKNOWN = Standing(
 class ProcessWorkflow:
     """Drives one stream, whatever its process. A workflow class adds its name and a `run` that calls `drive`."""
 
+    most_updates: ClassVar[int] = 1_900
+    """Commands that one run takes; the server takes 2,000 and no more."""
+
     def __init__(self) -> None:
         self._stream = workflow.info().workflow_id
         self._standing = _UNKNOWN
         self._seen = False
         self._under_way: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._timer: asyncio.Task[None] | None = None
-        self._timer_for = ""
+        self._timer_for: tuple[str, datetime] | None = None
         self._given: set[str] = set()
         self._giving = False
+        self._taken = 0
+        self._recording = 0
         self._draining = False
         self._shown: tuple[object, ...] = ()
 
@@ -58,28 +66,25 @@ class ProcessWorkflow:
         while True:
             self._seen = False
             self._show()
+            if self._outgrown() and not self._over():
+                await self._continue_as_new()
             self._start_steps()
             self._set_timer()
             if self._over():
                 await workflow.wait_condition(lambda: self._seen or workflow.all_handlers_finished())
                 if not self._seen:
                     return
-            elif workflow.info().is_continue_as_new_suggested():
-                await self._continue_as_new()
             else:
-                await workflow.wait_condition(lambda: self._seen or self._over() or workflow.info().is_continue_as_new_suggested())
+                await workflow.wait_condition(lambda: self._seen or self._over() or self._outgrown())
 
     @workflow.update(dynamic=True)
     async def command(self, name: str, args: Sequence[RawValue]) -> Receipt:
         """Records the command of this name; answers with its receipt, or fails with the refusal."""
-        envelope = self._envelope(args)
+        self._taken += 1
         info = workflow.current_update_info()
         assert info is not None
-        request = RecordRequest(
-            stream=self._stream, command_id=info.id, actor=envelope.actor, command=envelope.command, at=workflow.now(),
-            signed=envelope.signed, signature=envelope.signature,
-        )  # fmt: skip
-        recorded = await self._record(request, retry=_UNLESS_BUG)
+        request = RecordRequest(stream=self._stream, command_id=info.id, at=workflow.now())
+        recorded = await self._record(request, args[0], retry=_UNLESS_BUG)
         if recorded.refusal is not None:
             refusal = recorded.refusal
             raise ApplicationError(refusal.message, refusal.model_dump(), recorded.receipt.position, type=REFUSED, non_retryable=True)
@@ -111,26 +116,28 @@ class ProcessWorkflow:
         )
         return standing
 
-    async def _record(self, request: RecordRequest, *, retry: RetryPolicy) -> Recorded:
-        recorded: Recorded = await workflow.execute_local_activity(
-            "record", request, result_type=Recorded, start_to_close_timeout=_LOCAL, retry_policy=retry
-        )
+    async def _record(self, request: RecordRequest, envelope: Envelope | RawValue, *, retry: RetryPolicy) -> Recorded:
+        self._recording += 1
+        try:
+            recorded: Recorded = await workflow.execute_local_activity(
+                "record", args=[request, envelope], result_type=Recorded, start_to_close_timeout=_LOCAL, retry_policy=retry
+            )
+        finally:
+            self._recording -= 1
         self._see(recorded.standing)
         return recorded
 
     async def _record_own(self, command_id: str, command: dict[str, Any], not_before: datetime | None = None) -> Recorded:
         """Records what the system itself says. A bug in a rule is waited out: a mended release takes up where this one stood."""
-        request = RecordRequest(
-            stream=self._stream, command_id=command_id, actor=SERVICE, command=command, at=workflow.now(), not_before=not_before
-        )  # fmt: skip
-        return await self._record(request, retry=_UNTIL_DONE)
+        request = RecordRequest(stream=self._stream, command_id=command_id, at=workflow.now(), not_before=not_before)
+        return await self._record(request, Envelope(actor=SERVICE, command=command), retry=_UNTIL_DONE)
 
     # ------------------------------------------------------------ what is owed
 
     def _start_steps(self) -> None:
         self._under_way = {key: task for key, task in self._under_way.items() if not task.done()}
         for step in self._standing.steps:
-            if (step.key, step.attempt) not in self._under_way and not self._draining:
+            if (step.key, step.attempt) not in self._under_way:
                 self._under_way[step.key, step.attempt] = asyncio.create_task(self._carry_out(step))
 
     async def _carry_out(self, step: Owed) -> None:
@@ -161,9 +168,9 @@ class ProcessWorkflow:
     # ------------------------------------------------------------ what is due
 
     def _set_timer(self) -> None:
-        """Keeps one timer, for the deadline that stands. One that was given and still stands is not given twice in a run."""
+        """Keeps one timer, for the deadline that stands. One that came and still stands is not given again until something else happens."""
         due = self._standing.due
-        wanted = due.command_id if due is not None and due.command_id not in self._given else ""
+        wanted = (due.kind, due.at) if due is not None and due.command_id not in self._given else None
         if wanted == self._timer_for or self._giving:
             return
         if self._timer is not None:
@@ -175,13 +182,23 @@ class ProcessWorkflow:
         wait = due.wake_at - workflow.now()
         if wait > timedelta():
             await workflow.sleep(wait, summary=due.kind)
+        due = self._as_it_stands(due)
         self._giving = True
         try:
-            await self._record_own(due.command_id, due.command, not_before=due.at)
-        finally:
             self._given.add(due.command_id)
+            recorded = await self._record_own(due.command_id, due.command, not_before=due.at)
+            still = recorded.standing.due
+            if still is not None and (still.command, still.at) == (due.command, due.at):
+                self._given.add(still.command_id)
+        finally:
             self._giving = False
+            self._timer_for = None
             self._seen = True
+
+    def _as_it_stands(self, due: Due) -> Due:
+        """The deadline by its id of now, which changes with whatever happens on the stream while it is waited for."""
+        standing = self._standing.due
+        return standing if standing is not None and (standing.kind, standing.at) == (due.kind, due.at) else due
 
     # ------------------------------------------------------------ the end
 
@@ -194,10 +211,18 @@ class ProcessWorkflow:
     def _working(self) -> bool:
         return self._giving or any(not task.done() for task in self._under_way.values())
 
-    async def _continue_as_new(self) -> None:
-        """Starts a new run when nobody is in the middle of something; a timer is set again from the log."""
+    def _outgrown(self) -> bool:
+        """Whether a new run is to begin: when one is due and no step is under way, so that none is carried out by two runs at once;
+        at the latest when the server would soon take no more.
+        """
+        info = workflow.info()
+        full = info.get_current_history_length() > LONGEST_RUN or info.get_current_history_size() > LARGEST_RUN
+        return full or self._taken >= self.most_updates or (info.is_continue_as_new_suggested() and not self._working())
+
+    async def _continue_as_new(self) -> NoReturn:
+        """Starts a new run when nothing is being recorded; its timer and its steps come from the log again."""
         self._draining = True
-        await workflow.wait_condition(lambda: workflow.all_handlers_finished() and not self._working())
+        await workflow.wait_condition(lambda: workflow.all_handlers_finished() and not self._recording)
         workflow.continue_as_new()
 
     # ------------------------------------------------------------ what people see

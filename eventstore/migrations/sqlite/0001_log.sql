@@ -16,6 +16,10 @@ CREATE TABLE entries (
 ) STRICT;
 CREATE INDEX entries_of_stream ON entries (stream, position);
 CREATE TRIGGER entries_are_final_update BEFORE UPDATE ON entries BEGIN SELECT raise(ABORT, 'entries are final'); END;
+-- INSERT OR REPLACE takes rows away without the triggers of a DELETE.
+CREATE TRIGGER entries_are_final_replace BEFORE INSERT ON entries
+  WHEN EXISTS (SELECT 1 FROM entries WHERE position = NEW.position) OR EXISTS (SELECT 1 FROM entries WHERE command_id = NEW.command_id)
+BEGIN SELECT raise(ABORT, 'entries are final'); END;
 CREATE TRIGGER entries_are_final_delete BEFORE DELETE ON entries BEGIN SELECT raise(ABORT, 'entries are final'); END;
 
 CREATE VIEW events (position, number, stream, kind, at, body) AS

@@ -1,0 +1,63 @@
+"""The charter as data: what can be adopted, and what was adopted once and is read for ever."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from domain.charter import Charter, DecisionRule, flaws
+from domain.consortium import CONSORTIUM, AmendCharter
+from domain.register import CharterAdopted
+from eventstore.entries import encode_events
+from tests.stories import charter
+
+
+def without(rules: Charter, name: str) -> Charter:
+    return rules.model_copy(update={"decisions": {kept: rule for kept, rule in rules.decisions.items() if kept != name}})
+
+
+def test_the_example_charter_has_no_flaw() -> None:
+    assert list(flaws(charter())) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "place"),
+    [
+        ({"decisions__releases__method": "ranked"}, "decisions.releases.covers"),
+        ({"decisions__releases__method": "budget"}, "decisions.releases.covers"),
+        ({"roles__apart": {"auditor": ["auditor"]}}, "roles.apart.auditor"),
+        ({"membership__signing_days": 0}, "membership.signing_days"),
+        ({"membership__application_days": 0}, "membership.application_days"),
+        ({"membership__application_days": 7}, "membership.application_days"),
+        ({"funding__extension_days": 0}, "funding.extension_days"),
+        ({"funding__extension_vote_days": 9}, "funding.extension_vote_days"),
+        ({"decisions__funding__notice_hours": 300}, "funding.extension_vote_days"),
+        ({"decisions__funding__late_quorum_hours": 300}, "funding.extension_vote_days"),
+    ],
+    ids=str,
+)
+def test_what_could_never_be_decided_or_never_in_time_is_named_with_its_place(changes: dict[str, Any], place: str) -> None:
+    found = list(flaws(charter(**changes)))
+    assert found
+    assert all(flaw.startswith(f"{place}: ") for flaw in found)
+
+
+@pytest.mark.parametrize("name", ["charter", "offices", "admission", "expulsion", "funding"])
+def test_what_only_a_vote_can_order_needs_a_class_that_decides_it(name: str) -> None:
+    assert all(flaw.startswith("decisions: no class of decision covers") for flaw in flaws(without(charter(), name)))
+    assert list(flaws(without(charter(), name)))
+
+
+def test_a_vote_that_leaves_a_process_its_time_is_no_flaw() -> None:
+    assert list(flaws(charter(funding__extension_vote_days=10))) == []
+    assert DecisionRule(notice_hours=1, duration_hours=2, late_quorum_hours=3, timelock_hours=4).longest_hours == 10
+
+
+def test_a_flawed_charter_is_put_in_force_by_no_command_and_read_where_it_is_in_force() -> None:
+    flawed = charter(membership__signing_days=0)
+    with pytest.raises(ValidationError, match="nobody can sign in no time"):
+        AmendCharter(charter=flawed)
+    stored = encode_events([CharterAdopted(version=1, charter=flawed)])
+    assert CONSORTIUM.events.validate_json(stored) == (CharterAdopted(version=1, charter=flawed),)

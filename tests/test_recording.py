@@ -1,0 +1,90 @@
+"""What a workflow is told about its stream: ids under which the system's own commands are recorded once each, and only once.
+
+On a real recorder, without Temporal: whatever a workflow asks again, and however late it asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any, Final
+
+import pytest_asyncio
+
+from activities.messages import Due, Envelope, Recorded, RecordRequest, Standing
+from activities.record import Recording
+from domain.kernel import SERVICE
+from eventstore.memory import MemoryLog
+from eventstore.recorder import Recorder
+from tests.probe import PROBE
+from tests.stories import START
+
+STREAM: Final = "probe/one"
+
+
+class Desk:
+    """Records commands on one probe, as its workflow does."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recording = Recording(recorder)
+        self._given = 0
+
+    async def give(self, kind: str, **fields: Any) -> Standing:
+        self._given += 1
+        command = {"kind": kind, **fields}
+        return (await self._record(f"00000000-0000-4000-8000-{self._given:012}", "sam", command)).standing
+
+    async def comes(self, due: Due) -> Recorded:
+        return await self._record(due.command_id, SERVICE, due.command)
+
+    async def looks(self) -> Standing:
+        return await self._recording.standing(STREAM)
+
+    async def _record(self, command_id: str, actor: str, command: dict[str, Any]) -> Recorded:
+        later = START + timedelta(hours=2)
+        request = RecordRequest(stream=STREAM, command_id=command_id, at=later)
+        return await self._recording.record(request, Envelope(actor=actor, command=command))
+
+
+@pytest_asyncio.fixture
+async def desk() -> AsyncIterator[Desk]:
+    recorder = Recorder(MemoryLog(), {"probe": PROBE})
+    yield Desk(recorder)
+    await recorder.close()
+
+
+def due(standing: Standing) -> Due:
+    assert standing.due is not None, "nothing is due"
+    return standing.due
+
+
+async def test_two_deadlines_of_one_kind_at_one_instant_both_come(desk: Desk) -> None:
+    standing = await desk.give("begin", bells=2)
+    for _ in range(2):
+        rung = await desk.comes(due(standing))
+        assert rung.receipt.events == ["rung"]
+        standing = rung.standing
+    assert standing.due is None
+
+
+async def test_a_deadline_that_came_while_it_was_off_comes_when_it_stands_again(desk: Desk) -> None:
+    early = due(await desk.give("begin"))
+    await desk.give("muffle", muffled=True)
+    assert (await desk.comes(early)).receipt.events == []
+    again = due(await desk.give("muffle", muffled=False))
+    assert again.at == early.at
+    assert (await desk.comes(again)).receipt.events == ["rung"]
+
+
+async def test_a_deadline_that_is_given_again_gets_its_first_answer(desk: Desk) -> None:
+    first = due(await desk.give("begin", bells=2))
+    once, again = await desk.comes(first), await desk.comes(first)
+    assert again.receipt == once.receipt
+
+
+async def test_a_deadline_keeps_its_id_until_something_happens(desk: Desk) -> None:
+    first = due(await desk.give("begin"))
+    assert due(await desk.looks()) == first
+    moved = due(await desk.give("poke"))
+    assert (moved.command, moved.at) == (first.command, first.at)
+    assert moved.command_id != first.command_id

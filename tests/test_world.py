@@ -1,0 +1,51 @@
+"""The virtual clock does what the durable shell does."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, Final
+
+from domain.charter import Office
+from eventstore.memory import MemoryLog
+from eventstore.recorder import Recorded
+from simulation.world import Simulation
+from tests.stories import OFFICERS, START, charter
+
+ATLAS: Final = "consortium/atlas"
+ORDER: Final = "proposal/dismissal"
+
+
+class Founded:
+    """A consortium after its founding."""
+
+    def __init__(self) -> None:
+        self.simulation = Simulation(START, MemoryLog())
+
+    async def begin(self) -> None:
+        officers = [{"person": person, "offices": sorted(offices)} for person, offices in OFFICERS.items()]
+        await self.give(ATLAS, "found", charter=charter().model_dump(mode="json"), officers=officers)
+
+    async def give(self, stream: str, kind: str, by: str = "sam", **fields: Any) -> Recorded:
+        recorded = await self.simulation.give(stream, {"kind": kind, **fields}, by)
+        assert recorded.refusal is None, recorded.refusal
+        return recorded
+
+    @property
+    def failed(self) -> dict[str, str]:
+        return dict(self.simulation.standing(ORDER).stream.failed)
+
+
+async def test_what_was_refused_is_told_anew_when_a_person_asks() -> None:
+    world = Founded()
+    await world.begin()
+    dismissal = {"stream": ATLAS, "command": {"kind": "revoke_office", "person": "tess", "office": "treasurer"}}
+    await world.give(ORDER, "propose", by="bo", title="Another treasurer", motion=dismissal)
+    await world.give(ORDER, "cast_ballot", by="bo", choice="yes")
+    await world.simulation.advance(START + timedelta(days=60))
+    assert "last_officer" in world.failed["tell:motion"]
+    await world.give(ORDER, "retry_step", step="tell:motion")
+    assert "last_officer" in world.failed["tell:motion"]
+    await world.give(ATLAS, "grant_office", person="tom", office="treasurer")
+    await world.give(ORDER, "retry_step", step="tell:motion")
+    assert not world.failed
+    assert (await world.simulation.recorder.replica()).register.holders(Office.TREASURER) == ("tom",)
