@@ -72,7 +72,10 @@ def require_columns(header: Sequence[str], asked: FollowTelemetry) -> None:
 
 
 def reading_of(row: Mapping[str, Any] | None, stage: str) -> Reading | None:
-    """What a row tells, of this stage if it names none; none when it has no step, nothing besides, or a value beyond every bound."""
+    """What a row tells, of this stage if it names none; none when it has no step, nothing besides, or names what can be none.
+
+    A cost beyond every bound is not told; the rest of its row is.
+    """
     if row is None:
         return None
     nested = row.get("metrics")
@@ -82,15 +85,14 @@ def reading_of(row: Mapping[str, Any] | None, stage: str) -> Reading | None:
     micro, diverged = _loss(loss)
     if step is None or step > MOST_STEPS or (tokens is None and not loss and not place) or (loss and micro is None and not diverged):
         return None
-    if cost is not None and cost > CEILING:
-        return None
     try:
         named = _STAGE.validate_python(_told(row, STAGES) or stage)
     except ValidationError:
         return None
     digest = str(row.get("checkpoint_sha256", ""))
     return Reading(
-        named, step, tokens, micro, place[:500] or None, digest if re.fullmatch(r"[0-9a-f]{64}", digest) else None, cost, diverged
+        named, step, tokens, micro, place[:500] or None, digest if re.fullmatch(r"[0-9a-f]{64}", digest) else None,
+        cost if cost is None or cost <= CEILING else None, diverged,
     )  # fmt: skip
 
 

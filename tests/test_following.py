@@ -160,13 +160,20 @@ async def test_the_last_line_is_read_without_its_end_when_the_file_grows_no_more
     [
         {"step": 1, "loss": 1, "stage": "pre/train", "checkpoint": "c"},
         {"step": 10**13, "loss": 1},
-        {"step": 1, "loss": 1, "cost_minor": 10**18},
+        {"step": 1, "loss": "much"},
     ],
 )
 async def test_a_value_beyond_every_bound_makes_its_row_unreadable_and_no_other(tmp_path: Path, row: dict[str, Any]) -> None:
     (tmp_path / "log.jsonl").write_text(json.dumps(row) + "\n" + olmo(4), encoding="utf-8")
     told = await followed(tmp_path, "jsonl", "log.jsonl")
     assert (told.unreadable, told.watch.step, told.watch.readings) == (1, 4, 1)
+
+
+@pytest.mark.parametrize("cost", [10**18, 10**15 + 1, 12.5, -1, "much"])
+async def test_a_cost_that_can_be_none_is_not_told_and_the_rest_of_its_row_is(tmp_path: Path, cost: Any) -> None:
+    (tmp_path / "log.jsonl").write_text(json.dumps({"step": 1, "loss": 1, "cost_minor": cost}) + "\n", encoding="utf-8")
+    told = await followed(tmp_path, "jsonl", "log.jsonl")
+    assert (told.cost, told.loss_micro) == (None, 1_000_000)
 
 
 @pytest.mark.parametrize("loss", ["NaN", "Infinity", "-Infinity", "1e300", '"nan"'])

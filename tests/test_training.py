@@ -329,7 +329,7 @@ def test_what_is_spent_above_the_p80_is_an_overrun_before_the_first_token_and_af
 
 
 def test_an_amount_of_any_size_is_stored_so_that_it_can_be_read_again() -> None:
-    wild = told(running(contract(token_budget=10**18)), watch=Watch(stage="p", step=1, tokens=1, readings=5), cost=10**30 - 1)
+    wild = told(running(contract(token_budget=2**53 - 1)), watch=Watch(stage="p", step=1, tokens=1, readings=5), cost=10**30 - 1)
     facts = [event for event in wild.answer if isinstance(event, TelemetryFollowed)]
     assert facts
     assert TelemetryFollowed.model_validate_json(facts[0].model_dump_json()) == facts[0]
