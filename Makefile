@@ -20,9 +20,15 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy activities audit bench cli domain eventstore settings.py simulation tests workflows worker.py
 	$(BIN)/lint-imports
+	$(BIN)/python docs/picture.py --check
 
 check-deploy: $(READY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" deploy/check
+
+chaos: $(READY)
+	$(BIN)/python -m tests.kill_worker --kills 20
+	$(BIN)/python -m tests.two_workers --commands 1000
+	$(BIN)/python -m pytest -q tests/test_banking.py -k kill
 
 bench: $(VENV)/.ready-bench
 	$(BIN)/python -m bench

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID, uuid5
 
@@ -16,10 +16,12 @@ from activities.artifacts import Manifest, Unfit, as_json
 from activities.missing import explained
 from activities.openness import LABELS, PARAMETERS, UNLICENSED
 from domain.kernel import digest_of, escaped
-from domain.release_messages import Evaluated, WriteDocuments
+from domain.release_messages import Evaluated, Verdict, WriteDocuments
 
 _SERIALS: Final = UUID("0b6e9c1c-2f0e-5d59-9d57-0d4b7a1f3c11")
 
+DATASETS: Final = frozenset(("Datasets", "Evaluation data"))
+"""The framework's components that are data sets."""
 HUB_LICENCES: Final = frozenset(
     {
         "apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "gpl-3.0", "agpl-3.0", "mpl-2.0",
@@ -147,20 +149,33 @@ def bill_of_materials(facts: WriteDocuments, manifest: Manifest) -> bytes:
 
 
 def _bom(facts: WriteDocuments, manifest: Manifest) -> Any:
-    from cyclonedx.model import HashAlgorithm, HashType, Property
+    from cyclonedx.model import ExternalReference, ExternalReferenceType, HashAlgorithm, HashType, Property, XsUri
     from cyclonedx.model.bom import Bom, BomMetaData
     from cyclonedx.model.component import Component, ComponentType
     from cyclonedx.model.contact import OrganizationalEntity
     from cyclonedx.model.dependency import Dependency
 
+    licences = _licences_by_place(facts)
     files = [
         Component(
             name=file.path,
             type=ComponentType.FILE,
             bom_ref=f"file:{file.path}",
             hashes=[HashType(alg=HashAlgorithm.SHA_256, content=file.sha256)],
+            licenses=[_licence(each) for each in _licence_at(file.path, licences)],
         )
         for file in manifest.files
+    ]
+    elsewhere = [
+        Component(
+            name=verdict.component,
+            type=ComponentType.DATA if verdict.component in DATASETS else ComponentType.FILE,
+            bom_ref=f"component:{verdict.component}",
+            hashes=[HashType(alg=HashAlgorithm.SHA_256, content=sha256)],
+            licenses=[_licence(verdict.licence)] if verdict.licence else [],
+            external_references=[ExternalReference(type=ExternalReferenceType.DISTRIBUTION, url=XsUri(place))],
+        )
+        for verdict, sha256, place in _fetched(facts)
     ]
     model = Component(
         name=facts.title,
@@ -179,13 +194,33 @@ def _bom(facts: WriteDocuments, manifest: Manifest) -> Any:
             Property(name="consortium:run-contract", value=facts.contract),
         ],
     )
-    depends = Dependency(model.bom_ref, [Dependency(file.bom_ref) for file in files])
+    parts = [*files, *elsewhere]
+    depends = Dependency(model.bom_ref, [Dependency(part.bom_ref) for part in parts])
     return Bom(
         serial_number=uuid5(_SERIALS, digest_of(facts.release, facts.model_dump(mode="json"))),
         metadata=BomMetaData(component=model, timestamp=facts.at),
-        components=files,
-        dependencies=[depends, *(Dependency(file.bom_ref) for file in files)],
+        components=parts,
+        dependencies=[depends, *(Dependency(part.bom_ref) for part in parts)],
     )
+
+
+def _licences_by_place(facts: WriteDocuments) -> Mapping[str, str]:
+    """The licences as they were judged, by where the components are."""
+    judged = {each.component: each.licence for each in facts.verdicts}
+    return {each.place: judged[each.name] for each in facts.components if judged.get(each.name)}
+
+
+def _licence_at(path: str, licences: Mapping[str, str]) -> Sequence[str]:
+    """The licence of the component that a file belongs to; where folders lie in each other, of the innermost."""
+    around = [place for place in licences if path == place or path.startswith(f"{place}/")]
+    return [licences[max(around, key=len)]] if around else []
+
+
+def _fetched(facts: WriteDocuments) -> Iterable[tuple[Verdict, str, str]]:
+    """The components that lie elsewhere and were there: with their hash, and where."""
+    places = {each.name: each.place for each in facts.components if each.place.startswith("https://")}
+    found = ((each, each.sha256, places.get(each.component)) for each in facts.verdicts)
+    return [(each, sha256, place) for each, sha256, place in found if sha256 is not None and place is not None]
 
 
 def _licence(licence: str) -> Any:

@@ -12,7 +12,6 @@ waits until the file has not grown for a whole look. A file that is not there ha
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import heapq
 import io
@@ -20,25 +19,23 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from decimal import Decimal, InvalidOperation
+from dataclasses import replace
 from itertools import islice
-from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 from urllib.parse import urlsplit
 
 import httpx
-from pydantic import TypeAdapter, ValidationError
 
 from activities.artifacts import Told, Unfit, checked, opened, working
 from activities.missing import explained
 from activities.outside import CarryOut, Outcome, failed
+from activities.safetensors_files import Broken, require_loadable
+from activities.telemetry_rows import LOSSES, TOKENS, Hindered, Point, Read, columns, object_of, reading_of, require_columns, take_points
 from domain.kernel import Step
-from domain.money import CEILING
-from domain.telemetry import MOST_STEPS, MOST_TOKENS, Reading, StageName, observe
+from domain.telemetry import Reading, observe
 from domain.training_messages import RANGES, FollowTelemetry, TelemetryReported
 
 ROWS: Final = 200_000
@@ -47,47 +44,6 @@ LINE: Final = 1024 * 1024
 """The longest line that is understood, in bytes."""
 HEAD: Final = 256
 """So many bytes at its beginning tell whether a log is still the one that was read before."""
-HEADER: Final = 100 * 1024 * 1024
-"""The longest header of a safetensors file, in bytes."""
-
-STEPS: Final = ("step", "global_step", "_step", "train/step", "Step")
-TOKENS: Final = (
-    "throughput/total tokens",
-    "throughput/total_tokens",
-    "train/total_tokens",
-    "total_tokens",
-    "num_tokens",
-    "tokens",
-    "Tokens Seen",
-)
-LOSSES: Final = ("train/CE loss", "train/loss", "train/cross_entropy_loss", "loss")
-CHECKPOINTS: Final = ("checkpoint", "checkpoint/path", "checkpoint_path", "Checkpoint Directory")
-STAGES: Final = ("stage", "train/stage", "Stage", "Ingredient")
-COSTS: Final = ("cost_minor", "cost/total_minor")
-_NUMBER: Final = re.compile(r"[+-]?[0-9]{1,30}(\.[0-9]{0,40})?([eE][+-]?[0-9]{1,3})?")
-_NO_NUMBER: Final = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
-_STAGE: Final[TypeAdapter[str]] = TypeAdapter(StageName)
-_BYTES: Final = {"F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, "BF16": 2, "I16": 2, "U16": 2, "F8_E4M3": 1, "F8_E5M2": 1,
-                 "I8": 1, "U8": 1, "BOOL": 1}  # fmt: skip
-"""Of the elements of safetensors' types."""
-
-
-class Hindered(Exception):
-    """The source cannot be read now, and a person must mend it; the text says what."""
-
-
-@dataclass(slots=True)
-class Read:
-    """What a look read."""
-
-    readings: list[Reading] = field(default_factory=list)
-    cursor: str = ""
-    unreadable: int = 0
-    relisted: bool = False
-    """Whether the whole list of checkpoints was read, from its beginning."""
-    written_at: float | None = None
-    """When the trainer wrote last, as seconds of the epoch, where the source tells."""
-
 
 Adapter = Callable[[FollowTelemetry, Told], Read]
 
@@ -134,8 +90,8 @@ class Following:
 
     def _jsonl(self, asked: FollowTelemetry, told: Told) -> Read:
         read, stage = Read(), asked.watch.stage or asked.stages[0].name
-        for line in self._lines(asked, read, told, lambda line: _object(line) is not None, head=HEAD):
-            reading = _reading(_object(line), stage)
+        for line in self._lines(asked, read, told, lambda line: object_of(line) is not None, head=HEAD):
+            reading = reading_of(object_of(line), stage)
             stage = reading.stage if reading is not None else stage
             self._take(reading, read, told)
         return read
@@ -143,13 +99,16 @@ class Following:
     def _table(self, asked: FollowTelemetry, told: Told) -> Read:
         read = Read()
         with self._opened(asked.source.location) as file:
-            header = _columns(file.readline(LINE))
-        _require_columns(header, asked)
-        for line in self._lines(asked, read, told, lambda line: len(_columns(line)) == len(header), head=None):
-            row = _columns(line)
+            first = file.readline(LINE)
+        if not first.endswith(b"\n"):
+            return Read(cursor=asked.cursor)
+        header = columns(first)
+        require_columns(header, asked)
+        for line in self._lines(asked, read, told, lambda line: len(columns(line)) == len(header), head=None):
+            row = columns(line)
             if row != header:
                 whole = dict(zip(header, row, strict=True)) if len(row) == len(header) else None
-                self._take(_reading(whole, asked.stages[0].name), read, told)
+                self._take(reading_of(whole, asked.stages[0].name), read, told)
         return read
 
     def _take(self, reading: Reading | None, read: Read, told: Told) -> None:
@@ -179,18 +138,14 @@ class Following:
             file.seek(offset)
             for _ in range(ROWS):
                 line = file.readline(LINE)
-                if not line.endswith(b"\n"):
-                    if len(line) < LINE:
-                        if not line or torn_at != status.st_size or not whole(line):
-                            torn = f":{status.st_size}" if line else ""
-                            break
-                    else:
-                        while line and not line.endswith(b"\n"):
-                            offset += len(line)
-                            line = file.readline(LINE)
-                        read.unreadable += 1
-                        offset += len(line)
-                        continue
+                ended = line.endswith(b"\n")
+                if not ended and len(line) == LINE:
+                    offset += LINE + _rest(file)
+                    read.unreadable += 1
+                    continue
+                if not ended and not (line and torn_at == status.st_size and whole(line)):
+                    torn = f":{status.st_size}" if line else ""
+                    break
                 offset += len(line)
                 told(location, offset)
                 if line.strip():
@@ -218,7 +173,7 @@ class Following:
         try:
             with opened(self._folder, place) as file:
                 if place.endswith(".safetensors"):
-                    _require_loadable(file)
+                    require_loadable(file)
                     file.seek(0)
                 while reading.checkpoint_sha256 is None and (chunk := file.read(LINE)):
                     digest.update(chunk)
@@ -254,7 +209,7 @@ class Following:
         ends = [min(len(counts.get(key or "", ())), start + ROWS) for key, start in zip((loss, tokens), done, strict=True)]
         read.cursor = ":".join(str(max(start, end)) for start, end in zip(done, ends, strict=True))
         read.written_at = points[-1].at / 1_000 if points else None
-        self._take_points(points, read, asked)
+        take_points(points, read, asked)
         return read
 
     def _tensorboard(self, asked: FollowTelemetry, told: Told) -> Read:
@@ -277,7 +232,7 @@ class Following:
                             points.append(Point(int(event.wall_time * 1_000), event.step, **told_as))
         read.cursor = str(max(done, min(number, done + ROWS)))
         read.written_at = points[-1].at / 1_000 if points else None
-        self._take_points(points, read, asked)
+        take_points(points, read, asked)
         return read
 
     def _event_files(self, location: str) -> Sequence[str]:
@@ -300,144 +255,8 @@ class Following:
         finally:
             os.close(directory)
 
-    @staticmethod
-    def _take_points(points: Iterable[Point], read: Read, asked: FollowTelemetry) -> None:
-        """Points in the order in which they were logged; those of one step that follow each other are one row."""
-        stage, row = asked.watch.stage or asked.stages[0].name, dict[str, Any]()
-        for point in points:
-            kind = LOSSES[0] if point.loss else TOKENS[0]
-            if row and (row["step"] != str(point.step) or kind in row):
-                _append(row, read, stage)
-                row = {}
-            row |= {"step": str(point.step), kind: point.loss or point.tokens}
-        if row:
-            _append(row, read, stage)
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """One value of a metric, as a server keeps it; `at` in milliseconds of the epoch."""
-
-    at: int
-    step: int
-    loss: str = ""
-    tokens: str = ""
-
-
-def _append(row: Mapping[str, Any], read: Read, stage: str) -> None:
-    reading = _reading(row, stage)
-    if reading is None:
-        read.unreadable += 1
-    else:
-        read.readings.append(reading)
-
-
-# ---------------------------------------------------------------- rows
-
-
-def _columns(line: bytes) -> list[str]:
-    return next(csv.reader([line.decode("utf-8-sig", "replace")]), [])
-
-
-def _require_columns(header: Sequence[str], asked: FollowTelemetry) -> None:
-    """Refuses tables that do not tell what a run is followed by."""
-    names = set(header)
-    if not names & set(STEPS) or not names & set(CHECKPOINTS):
-        raise Hindered(f"no table of checkpoints: its header names none of {', '.join(CHECKPOINTS)}; name the right file")
-    if not names & set(STAGES) and len(asked.stages) > 1:
-        raise Hindered(f"it does not tell the stage of a checkpoint, and the contract has several: add a column {', '.join(STAGES)}")
-    if not names & set(TOKENS) and not asked.watch.tokens:
-        raise Hindered("it does not tell the tokens, by which milestones are reached: add a column `Tokens Seen`")
-
-
-def _reading(row: Mapping[str, Any] | None, stage: str) -> Reading | None:
-    """What a row tells, of this stage if it names none; none when it has no step, nothing besides, or a value beyond every bound."""
-    if row is None:
-        return None
-    nested = row.get("metrics")
-    row = {**row, **nested} if isinstance(nested, Mapping) else row
-    step, tokens, place = _integer(_told(row, STEPS)), _integer(_told(row, TOKENS)), _told(row, CHECKPOINTS)
-    loss, cost = _told(row, LOSSES), _integer(_told(row, COSTS))
-    micro, diverged = _loss(loss)
-    if step is None or step > MOST_STEPS or (tokens is None and not loss and not place) or (loss and micro is None and not diverged):
-        return None
-    if cost is not None and cost > CEILING:
-        return None
-    try:
-        named = _STAGE.validate_python(_told(row, STAGES) or stage)
-    except ValidationError:
-        return None
-    digest = str(row.get("checkpoint_sha256", ""))
-    return Reading(
-        named, step, tokens, micro, place[:500] or None, digest if re.fullmatch(r"[0-9a-f]{64}", digest) else None, cost, diverged
-    )  # fmt: skip
-
-
-def _told(row: Mapping[str, Any], names: Sequence[str]) -> str:
-    value = next((row[name] for name in names if row.get(name) is not None), "")
-    return value if isinstance(value, str) else "" if isinstance(value, bool | list | dict) else str(value)
-
-
-def _object(line: bytes) -> Mapping[str, Any] | None:
-    try:
-        value = json.loads(line, parse_float=str, parse_constant=str)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _integer(text: str) -> int | None:
-    """A whole number, also written as `1e6` or `12.0`; at most 10^18."""
-    number = _decimal(text.replace(",", ""))
-    if number is None or not 0 <= number <= MOST_TOKENS or number != number.to_integral_value():
-        return None
-    return int(number)
-
-
-def _loss(text: str) -> tuple[int | None, bool]:
-    """A loss in millionths, rounded half to even; and whether it is NaN, infinite or beyond a million instead."""
-    number = _decimal(text)
-    if number is None or abs(number) > 10**6:
-        return None, number is not None or _NO_NUMBER.fullmatch(text.strip()) is not None
-    return int((number * 1_000_000).to_integral_value()), False
-
-
-def _decimal(text: str) -> Decimal | None:
-    if _NUMBER.fullmatch(text.strip()) is None:
-        return None
-    try:
-        return Decimal(text.strip())
-    except InvalidOperation:
-        return None
-
 
 # ---------------------------------------------------------------- files
-
-
-class Broken(Exception):
-    """A checkpoint's file is no whole safetensors file."""
-
-
-def _require_loadable(file: BinaryIO) -> None:
-    """Refuses a safetensors file whose header cannot be read, or whose tensors do not add up to its size. Raises `Broken`."""
-    size, length = os.fstat(file.fileno()).st_size, int.from_bytes(file.read(8), "little")
-    if not 0 < length <= min(HEADER, size - 8):
-        raise Broken
-    try:
-        header = json.loads(file.read(length))
-        tensors = [header[name] for name in header if name != "__metadata__"]
-        places = sorted(
-            (int(first), int(last), each["dtype"], prod(each["shape"])) for each in tensors for first, last in [each["data_offsets"]]
-        )
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise Broken from error
-    end = 0
-    for first, last, kind, count in places:
-        if first != end or last - first != count * _BYTES.get(kind, (last - first) // max(count, 1)):
-            raise Broken
-        end = last
-    if 8 + length + end != size:
-        raise Broken
 
 
 def _place(cursor: str) -> tuple[int, str, int | None]:
@@ -445,6 +264,15 @@ def _place(cursor: str) -> tuple[int, str, int | None]:
     offset, _, rest = cursor.partition(":")
     head, _, size = rest.partition(":")
     return _count(offset), head, _count(size) if size else None
+
+
+def _rest(file: BinaryIO) -> int:
+    """Passes over the rest of a line; how many bytes it has."""
+    passed, line = 0, b" "
+    while line and not line.endswith(b"\n"):
+        line = file.readline(LINE)
+        passed += len(line)
+    return passed
 
 
 def _count(text: str) -> int:

@@ -158,6 +158,9 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
         "{name} has paid {amount} of dues that it does not owe. The treasurer orders the payment to {payee}: `consortium treasury order-payment`.",
     ),
     "membership-ended": Letter("The membership of {name} has ended", "{name} is no member any more ({cause}). Its public record stays."),
+    "unseated": Letter(
+        "{person} speaks for {name} no more", "{person} was unseated. If that is wrong, ask a representative of {name}, or the board."
+    ),
     "departure": Letter(
         "{name} leaves", "The membership of {name} ends at {leaves_at}. What was called before stays owed until it is paid."
     ),

@@ -70,12 +70,10 @@ def svg() -> str:
                 f'<line x1="{x1 + BOX // 2}" y1="{y1 + HEIGHT}" x2="{x2 + BOX // 2}" y2="{y2 - 3}" stroke="#64748b" marker-end="url(#tip)"/>'
             )
     for package, (x, y) in places.items():
-        modules = sum(module.startswith(f"{package}.") for module in graph.modules)
         fill = "#dcfce7" if package == "domain" else "#eff6ff"
         parts += [
             f'<rect x="{x}" y="{y}" width="{BOX}" height="{HEIGHT}" rx="8" fill="{fill}" stroke="#94a3b8"/>',
             f'<text x="{x + 14}" y="{y + 27}" font-size="16" font-weight="600" fill="#0f172a">{package}/</text>',
-            f'<text x="{x + BOX - 14}" y="{y + 27}" font-size="11" text-anchor="end" fill="#64748b">{modules} modules</text>',
             f'<text x="{x + 14}" y="{y + 48}" font-size="12" fill="#334155">{SAYS[package]}</text>',
         ]
     return "\n".join([*parts, "</svg>", ""])

@@ -79,8 +79,12 @@ def summed(amounts: Mapping[MemberId, int], seats: Mapping[MemberId, Slug]) -> d
 
 def concentration(by_seat: Mapping[Slug, int]) -> int:
     """The Herfindahl-Hirschman index in basis points: 10,000 when one seat carries all."""
-    total = sum(by_seat.values())
-    return sum(amount * amount for amount in by_seat.values()) * WHOLE // (total * total) if total else 0
+    return index(sum(amount * amount for amount in by_seat.values()), sum(by_seat.values()))
+
+
+def index(squares: int, total: int) -> int:
+    """The same, of amounts with this sum of squares and this sum."""
+    return squares * WHOLE // (total * total) if total else 0
 
 
 def tranche(uncalled: Mapping[MemberId, int], need: int, fraction: int, remaining: int) -> dict[MemberId, int]:

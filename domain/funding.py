@@ -10,6 +10,7 @@ and giving back, `funding_rules` for what they share. What is stored is in `fund
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Annotated, Final
@@ -20,6 +21,7 @@ from domain import funding_calls as calls
 from domain import funding_changes as changes
 from domain import funding_ending as ending
 from domain import funding_pledging as pledging
+from domain.allocation import index
 from domain.funding_books import Books, Call
 from domain.funding_messages import (
     AcceptInKind,
@@ -83,7 +85,7 @@ from domain.funding_state import (
     evolve,
     money_by_state,
 )
-from domain.kernel import Agenda, Command, Deadline, Headline, escaped
+from domain.kernel import Agenda, Command, Deadline, Headline, MemberId, escaped
 from domain.money import display
 from domain.process import Common, Context, Process
 from domain.reference import shown_reference
@@ -231,10 +233,11 @@ def _headline(state: FundingState) -> Headline:
             return Headline("draft", line, _promises(terms, 0), ("office:secretariat",))
         case Withdrawn(terms=terms):
             return Headline("withdrawn", f"{escaped(terms.title)}: withdrawn")
-        case Pledging(terms=terms, total=total, pledges=pledges, closes_at=closes_at):
+        case Pledging(terms=terms, total=total, squares=squares, pledges=pledges, closes_at=closes_at):
             goal, promised = display(terms.goal, terms.currency), display(total, terms.currency)
             line = f"{escaped(terms.title)}: {promised} of {goal} pledged by {len(pledges)} until {closes_at.isoformat()}"
-            return Headline("pledging", line, _promises(terms, total))
+            gauge = f"\n\nConcentration (HHI) of the pledges, by member: {index(squares, total)} basis points"
+            return Headline("pledging", line, _promises(terms, total) + gauge)
         case Short(pledging=Pledging(terms=terms), counted=counted, vote_ends_at=vote_ends_at):
             line = f"{escaped(terms.title)}: {display(counted, terms.currency)} missed the minimum; a vote may extend it until {vote_ends_at.isoformat()}"
             return Headline("short", line, waits_for=("office:board",))
@@ -266,19 +269,24 @@ def _promises(terms: Terms, pledged: int) -> str:
 
 def _owing(kept: Books) -> tuple[str, ...]:
     """Who owes on the calls that run, when they are few; else the treasurer follows them up."""
-    owing: set[str] = set()
-    for number in kept.running:
+    owing = _named(kept, kept.running)
+    return tuple(f"member:{member}" for member in owing) or ("office:treasurer",)
+
+
+def _named(kept: Books, calls: Iterable[int]) -> Sequence[MemberId]:
+    """Who owes on these calls, when they are few; else nobody is named."""
+    owing: set[MemberId] = set()
+    for number in calls:
         owing.update(islice(kept.calls[number].owing, NAMED + 1))
-    if 0 < len(owing) <= NAMED:
-        return tuple(f"member:{member}" for member in sorted(owing))
-    return ("office:treasurer",)
+    return sorted(owing) if len(owing) <= NAMED else ()
 
 
 def _of_books(phase: str, kept: Books, note: str, waits_for: tuple[str, ...]) -> Headline:
     money = kept.totals
-    gauge = f"{kept.concentration} of at most {kept.gauge} basis points" + (
+    gauge = f"at the close {kept.concentration} of at most {kept.gauge} basis points" + (
         ": **too concentrated**" if kept.concentration > kept.gauge else ""
     )
+    gauge += f"; now, by member, {index(kept.squares, money.committed)}"
     values = {"goal_minor": kept.goal, "committed_minor": money.committed, "cleared_minor": money.cleared, "held_minor": kept.held}
     rows = {
         "goal": kept.goal, "minimum": kept.minimum, "committed": money.committed, "called": money.called, "cleared": money.cleared,
@@ -292,14 +300,13 @@ def _of_books(phase: str, kept: Books, note: str, waits_for: tuple[str, ...]) ->
 
 
 def _bills(kept: Books) -> str:
-    """What is still to be paid, by whom, until when and with which reference; the first of many."""
-    owing = [(member, account) for member, account in sorted(kept.accounts.items()) if account.dues]
+    """What is still to be paid, by whom, until when and with which reference, when they are few."""
+    accounts = [(member, kept.accounts[member]) for member in _named(kept, (*kept.running, *kept.defaulted))]
     rows = [
         f"| {member} | {shown(kept, account.debt)} | {kept.calls[account.dues[0].call].schedule.due_on} | {shown_reference(account.reference)} |"
-        for member, account in owing[:NAMED]
+        for member, account in accounts
     ]
-    more = (f"\n\n{len(owing) - NAMED} more owe.",) if len(owing) > NAMED else ()
-    return "\n".join(("\n\n| to pay | amount | due | reference |", "| --- | --- | --- | --- |", *rows, *more)) if rows else ""
+    return "\n".join(("\n\n| to pay | amount | due | reference |", "| --- | --- | --- | --- |", *rows)) if rows else ""
 
 
 FUNDING: Final[Process[FundingCommand, FundingEvent, FundingState]] = Process(

@@ -287,6 +287,8 @@ class Books:
     gauge: int = 0
     accounts: Map[MemberId, Account] = mapping()
     totals: Figures = Figures()
+    squares: int = 0
+    """The sum of the squares of what each member is committed to."""
     released: frozenset[int] = frozenset()
     """The tranches whose milestone was accepted."""
     tranches: tuple[int, ...] = ()
@@ -479,7 +481,8 @@ def put(books: Books, member: MemberId, account: Account) -> Books:
         mine = replace(mine, defaulted_owed=0, defaulted_uncalled=0)
     former = books.accounts.get(member)
     totals = books.totals + mine if former is None else books.totals + (mine - former.figures)
-    return replace(books, accounts=books.accounts.set(member, replace(account, figures=mine)), totals=totals)
+    squares = books.squares + mine.committed**2 - (former.figures.committed**2 if former else 0)
+    return replace(books, accounts=books.accounts.set(member, replace(account, figures=mine)), totals=totals, squares=squares)
 
 
 def add(books: Books, member: MemberId, change: Figures) -> Books:

@@ -125,7 +125,7 @@ def call_tranche(state: FundingState, command: CallTranche, context: Context) ->
     earning = {member for shared in shares for member in shared.credits}
     paying = called.amounts.keys() | {member for member in earning if books.accounts[member].dues}
     events = with_credits(current, (*shares, called), paying, context)
-    each = bills(context, books, to_pay(folded(current, events).books, called.call))
+    each = bills(context, books, to_pay(called.amounts, called.call, events))
     asked = notices(
         "capital_called", called.amounts, f"call:{called.call}", each=each,
         round=context.stream, call=called.call, due_on=plan.due_on.isoformat(),
@@ -246,14 +246,16 @@ def _undone(state: Live | Refunding, command: ReversePayment, receipt: Receipt, 
     """What the payment had settled, and of its credit what is left or has settled something since; none when some of it went back."""
     books, member = state.books, receipt.member
     account = books.accounts[member]
-    told = {"member": member, "amount": receipt.amount, "reference": command.reference, "original": command.original}
+    whole = PaymentReversed(
+        member=member, amount=receipt.amount, reference=command.reference, original=command.original, credit=receipt.amount, uncleared=0
+    )
     if isinstance(state, Refunding):
         credit = min(account.figures.credit, receipt.amount)
         brought = account.figures.received + account.figures.earned - account.figures.refunded - account.figures.refunding
         lost = receipt.amount - credit
         if receipt.amount > brought or lost > account.figures.cash - account.figures.returned:
             return None
-        return PaymentReversed(**told, credit=credit, uncleared=lost)
+        return whole.model_copy(update={"credit": credit, "uncleared": lost})
     credit = min(account.figures.credit, receipt.credited)
     applied, since = split(account.applied, receipt.credited - credit)
     undone = (*receipt.settled, *since)
@@ -261,7 +263,8 @@ def _undone(state: Live | Refunding, command: ReversePayment, receipt: Receipt, 
     if credit + principal + interest < receipt.amount:
         return None
     dues = owed_again(books, account.dues, undone, terms_of(context, books).default_interest)
-    return PaymentReversed(**told, credit=credit, uncleared=principal, interest=interest, undone=undone, applied=applied, dues=dues)
+    parts = {"credit": credit, "uncleared": principal, "interest": interest, "undone": undone, "applied": applied, "dues": dues}
+    return whole.model_copy(update=parts)
 
 
 def _reopened(books: Books, undone: PaymentReversed, context: Context) -> tuple[CallReopened, ...]:
@@ -335,7 +338,7 @@ def declare_default(state: FundingState, command: DeclareDefault, context: Conte
     return (
         *concluded(current, events, {*late, *(extra.amounts if extra else ())}, context),
         *(_suspended(books, member, context) for member in fallen),
-        *_told_of_default(folded(current, events).books, call, extra, context),
+        *_told_of_default(books, call, extra, events, context),
     )
 
 
@@ -379,13 +382,13 @@ def _suspended(books: Books, member: MemberId, context: Context) -> StepOwed:
     return owe(tell(f"member/{member}", {"kind": "suspend_for_default", "source": context.stream}, key=key))
 
 
-def _told_of_default(books: Books, call: Call, extra: MakeUpCalled | None, context: Context) -> Events:
+def _told_of_default(books: Books, call: Call, extra: MakeUpCalled | None, events: Events, context: Context) -> Events:
     missing = shown(books, call.unpaid)
     staff = notify("call_defaulted", (*STAFF, "office:board"), key=f"notice:default:{call.label}", round=context.stream, unpaid=missing)
     if extra is None:
         return (owe(staff),)
     due_on = extra.schedule.due_on.isoformat()
-    each = bills(context, books, to_pay(books, extra.call))
+    each = bills(context, books, to_pay(extra.amounts, extra.call, events))
     asked = notices("make_up_called", extra.amounts, f"call:{extra.call}", each=each, round=context.stream, call=extra.call, due_on=due_on)
     return (owe(staff), *asked)
 

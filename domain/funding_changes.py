@@ -37,7 +37,6 @@ from domain.funding_rules import (
     bills,
     charter_of,
     concluded,
-    folded,
     live,
     notices,
     require_cap,
@@ -263,7 +262,8 @@ def _caught_up(
     )
     called = CatchUpCalled(call=number, member=member, dues=dues, schedule=plan)
     paying = with_credits(current, (*events, called), (member,), context)
-    each = bills(context, books, to_pay(folded(current, paying).books, number))
+    charged = {member: sum(due.principal + due.interest for due in dues)}
+    each = bills(context, books, to_pay(charged, number, paying))
     asked = notices(
         "catch_up_called", (member,), f"call:{number}", each=each, round=context.stream, call=number, due_on=plan.due_on.isoformat()
     )

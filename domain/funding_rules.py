@@ -48,7 +48,7 @@ from domain.funding_state import (
     Withdrawn,
     evolve,
 )
-from domain.kernel import Command, MemberId, Refused, Step, StreamId, asked_in, notify, slug_of, tell
+from domain.kernel import Command, MemberId, Refused, Step, StreamId, asked_in, notify, slug_of, tell, with_own_facts
 from domain.money import display
 from domain.process import Context, StepOwed, owe
 from domain.reference import creditor_reference, shown_reference
@@ -181,9 +181,10 @@ def notices(
     told = sorted(members)
     for start in range(0, len(told), AT_A_TIME):
         some = told[start : start + AT_A_TIME]
-        own = {f"member:{member}": each[member] for member in some if member in each} if each else None
         to = tuple(f"member:{member}" for member in some)
-        yield owe(notify(template, to, key=f"notice:{key}:{start // AT_A_TIME + 1}", each=own, **facts))
+        notice = notify(template, to, key=f"notice:{key}:{start // AT_A_TIME + 1}", **facts)
+        own = {f"member:{member}": each[member] for member in some if member in each} if each else {}
+        yield owe(with_own_facts(notice, own) if own else notice)
 
 
 def bills(context: Context, books: Books, owed: Mapping[MemberId, int]) -> dict[MemberId, dict[str, str]]:
@@ -194,10 +195,13 @@ def bills(context: Context, books: Books, owed: Mapping[MemberId, int]) -> dict[
     }
 
 
-def to_pay(books: Books, number: int) -> dict[MemberId, int]:
-    """What each member that was called has still to pay of a call, with the interest reckoned so far."""
-    dues = {member: books.accounts[member].dues for member in books.calls[number].amounts}
-    return {member: sum(due.principal + due.interest for due in mine if due.call == number) for member, mine in dues.items()}
+def to_pay(charged: Mapping[MemberId, int], number: int, events: Events) -> dict[MemberId, int]:
+    """What each member has to pay of a call, when these events let credit pay a part of what it was charged."""
+    left = dict(charged)
+    for event in events:
+        if isinstance(event, CreditApplied) and event.member in left:
+            left[event.member] -= sum(part.total for part in event.settled if part.call == number)
+    return left
 
 
 def schedule(context: Context, books: Books, business_days: int, due: date | None = None) -> Schedule:
@@ -312,7 +316,7 @@ def following(state: FundingState, events: Events) -> FundingState:
 def folded(state: Phase, events: Events) -> Phase:
     """The phase after these events, none of which ends the round."""
     after = following(state, events)
-    assert isinstance(after, Refunding if isinstance(state, Refunding) else Committed | Calling | Endangered)
+    assert isinstance(after, Committed | Calling | Endangered | Refunding)
     return cast(Phase, after)
 
 

@@ -106,6 +106,8 @@ class Pledging:
     extensions: int = 0
     pledges: Map[MemberId, Promise] = mapping()
     total: int = 0
+    squares: int = 0
+    """The sum of the squares of the pledges."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,10 +191,12 @@ def evolve(state: FundingState, event: FundingEvent) -> FundingState:
             assert isinstance(state, Pledging)
             former = state.pledges.get(member, Promise(0))
             pledges = state.pledges.set(member, Promise(amount, threshold, condition))
-            return replace(state, pledges=pledges, total=state.total + amount - former.amount)
+            squares = state.squares + amount**2 - former.amount**2
+            return replace(state, pledges=pledges, total=state.total + amount - former.amount, squares=squares)
         case PledgeWithdrawn(member=member):
             assert isinstance(state, Pledging)
-            return replace(state, pledges=state.pledges.delete(member), total=state.total - state.pledges[member].amount)
+            gone = state.pledges[member].amount
+            return replace(state, pledges=state.pledges.delete(member), total=state.total - gone, squares=state.squares - gone**2)
         case MinimumMissed(counted=counted, vote_ends_at=vote_ends_at):
             assert isinstance(state, Pledging)
             return Short(state, counted, vote_ends_at)
@@ -237,7 +241,8 @@ def evolve(state: FundingState, event: FundingEvent) -> FundingState:
             assert isinstance(state, Committed | Calling | Endangered | Refunding)
             return replace(state, books=booked(state.books, event))
         case PaymentExpected(member=member, reference=reference):
-            books = _books(state)
+            assert isinstance(state, Committed | Calling | Endangered)
+            books = state.books
             return replace(state, books=put(books, member, replace(books.accounts[member], reference=reference)))
         case CommitmentBound() | DebtStated() | ContributionCleared() | ContributionReturned() | BankReferenceUsed() | EvidenceUsed():
             return state

@@ -6,14 +6,14 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Annotated, Any, Final, NewType, TypeVar
+from datetime import UTC, date, datetime
+from typing import Annotated, Any, Final, NewType, Self, TypeVar
 from uuid import UUID, uuid5
 
 import immutables
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, model_validator
 from pydantic_core import CoreSchema, core_schema
 
 # ---------------------------------------------------------------- identifiers
@@ -144,7 +144,10 @@ BasisPoints = Annotated[int, Field(ge=0, le=10_000)]
 
 
 def _utc(value: datetime) -> datetime:
-    return value.astimezone(UTC)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("this instant lies outside of the calendar") from error
 
 
 Instant = Annotated[AwareDatetime, AfterValidator(_utc)]
@@ -186,10 +189,34 @@ class Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
 
+YEARS: Final = range(2000, 2200)
+"""In which a command names instants and days: every period that a charter knows can be counted from them, forth and back."""
+
+
+def _days_in(value: Any) -> Iterator[date]:
+    if isinstance(value, date):
+        yield value
+    elif isinstance(value, BaseModel):
+        for each in value.__dict__.values():
+            yield from _days_in(each)
+    elif isinstance(value, (tuple, frozenset)):
+        for each in value:
+            yield from _days_in(each)
+    elif isinstance(value, Mapping):
+        yield from _days_in(tuple(value.values()))
+
+
 class Command(Message):
     """What somebody asks for. `kind` is its name on the wire, in the log and in the Temporal UI."""
 
     kind: str
+
+    @model_validator(mode="after")
+    def _names_days_that_can_be_counted_from(self) -> Self:
+        for day in _days_in(self):
+            if day.year not in YEARS:
+                raise ValueError(f"{day.isoformat()} lies outside of the years {YEARS[0]} to {YEARS[-1]}")
+        return self
 
 
 class Outcome(Command):
@@ -252,15 +279,14 @@ def tell(stream: str, command: Mapping[str, Any], *, key: str) -> Step:
     return Step(kind="tell", key=key, data={"stream": stream, "command": dict(command)})
 
 
-def notify(
-    template: str, to: tuple[str, ...], *, key: str, each: Mapping[str, Mapping[str, str | int]] | None = None, **facts: str | int
-) -> Step:
-    """The step that tells people something. `to` names persons, members (`member:helio`) or offices (`office:treasurer`).
+def notify(template: str, to: tuple[str, ...], *, key: str, **facts: str | int) -> Step:
+    """The step that tells people something. `to` names persons, members (`member:helio`) or offices (`office:treasurer`)."""
+    return Step(kind="notify", key=key, data={"template": template, "to": list(to), "facts": facts})
 
-    `each` holds further facts by recipient, which nobody else is told.
-    """
-    own = {"each": {recipient: dict(mine) for recipient, mine in each.items()}} if each else {}
-    return Step(kind="notify", key=key, data={"template": template, "to": list(to), "facts": facts} | own)
+
+def with_own_facts(notice: Step, each: Mapping[str, Mapping[str, str | int]]) -> Step:
+    """The notice with further facts for some of its recipients, which nobody else is told."""
+    return notice.model_copy(update={"data": notice.data | {"each": {recipient: dict(facts) for recipient, facts in each.items()}}})
 
 
 @dataclass(frozen=True, slots=True)

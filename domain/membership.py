@@ -30,6 +30,7 @@ from domain.membership_joining import (
     require_holdings,
     screened,
     screened_again,
+    shown_holdings,
     signed,
 )
 from domain.membership_messages import (
@@ -99,8 +100,9 @@ from domain.membership_state import (
     evolve,
     lapses_at,
 )
-from domain.process import Common, Context, Process
+from domain.process import Common, Context, Process, StepOwed
 from domain.register import Holding, KeyEnrolled, MemberDeparted, OwnershipDeclared, TierReserved
+from domain.register import note as note_fact
 
 SPEAKERS: Final = 30
 """How many persons may speak for a member at a time."""
@@ -338,7 +340,13 @@ def _unseat(state: MembershipState, identity: Identity, command: UnseatRepresent
         *unseated(identity.member, command.person, context, vacated_by=context.actor if vacates else None),
         *_after(state, identity, seats, context),
         *leases_looked_at(identity.member, command.person, context),
+        *(() if context.actor == command.person else (_unseated_told(identity, command.person, context),)),
     )
+
+
+def _unseated_told(identity: Identity, person: PersonId, context: Context) -> StepOwed:
+    """He hears of it himself: who was unseated without a reason can say so."""
+    return note("unseated", identity, person, f"member:{identity.member}", key=f"unseated:{person}:{context.at.isoformat()}", person=person)
 
 
 def _after(state: MembershipState, before: Identity, after: Identity, context: Context) -> Events:
@@ -394,7 +402,7 @@ def _require_seater(identity: Identity, context: Context) -> None:
 
 
 def _declare(state: MembershipState, identity: Identity, command: DeclareOwnership, context: Context) -> Events:
-    """Owners are declared. What a second person must see first waits: an officer's word, and holders that let a member go."""
+    """Owners are declared. What a second person must see first waits: an officer's word, and what makes more votes, or fewer."""
     _require_concerned(identity, context, Office.SECRETARIAT)
     by_officer = not context.register.speaks_for(context.actor, identity.member)
     if not by_officer:
@@ -402,8 +410,7 @@ def _declare(state: MembershipState, identity: Identity, command: DeclareOwnersh
     require_holdings(command.holdings, context)
     if command.holdings == (identity.holdings if identity.asked is None else identity.asked.holdings):
         return ()
-    lowers = isinstance(state, Active | Leaving) and _lowers(identity.holdings, command.holdings)
-    if not by_officer and not lowers:
+    if not by_officer and not _suspect(state) and not _regroups(identity, command.holdings, context):
         return _declared(identity, command.holdings, context)
     told = note(
         "ownership-to-confirm", identity, f"member:{identity.member}", "office:secretariat", "office:compliance-reviewer",
@@ -412,13 +419,17 @@ def _declare(state: MembershipState, identity: Identity, command: DeclareOwnersh
     return (OwnershipChangeAsked(holdings=command.holdings, person=context.actor), told)
 
 
-def _lowers(present: Sequence[Holding], declared: Sequence[Holding]) -> bool:
-    """Whether somebody would hold less than before, or be another entity than before."""
-    now = {holding.holder: holding for holding in declared}
-    return any(
-        holding.holder not in now or now[holding.holder].fraction < holding.fraction or holding.lei not in {None, now[holding.holder].lei}
-        for holding in present
-    )
+def _regroups(identity: Identity, holdings: tuple[Holding, ...], context: Context) -> bool:
+    """Whether the declaration would part companies that share a seat, or bind another member to this one."""
+    before = frozenset(context.register.related(identity.member))
+    declared = note_fact(context.register, OwnershipDeclared(member=identity.member, holdings=holdings))
+    after = frozenset(declared.related(identity.member))
+    return not before <= after or any(context.register.belongs(company) for company in after - before)
+
+
+def _suspect(state: MembershipState) -> bool:
+    """Whether a hit on it, or on an owner, waits or was confirmed: then no owner comes or goes unseen."""
+    return isinstance(state, Active | Leaving) and (bool(state.identity.vetting.hits) or "sanctions" in state.causes)
 
 
 def _confirm(identity: Identity, command: ConfirmOwnership, context: Context) -> Events:
@@ -557,18 +568,13 @@ def _headline(phase: str, identity: Identity, note: str, *waits_for: str, **valu
         "country": identity.country,
         "LEI": identity.lei,
         "spoken for by": speakers,
-        "owners": _owners(identity.holdings),
+        "owners": shown_holdings(identity.holdings),
     }
-    rows |= {} if identity.asked is None else {"owners to confirm": _owners(identity.asked.holdings)}
+    rows |= {} if identity.asked is None else {"owners to confirm": shown_holdings(identity.asked.holdings)}
     reviewed = ("office:compliance-reviewer",) if identity.vetting.hits or identity.asked else ()
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
     shown: dict[str, str | int] = {"name": identity.name, "tier": identity.tier, "country": identity.country, "lei": identity.lei, **values}
     return Headline(phase, f"{escaped(identity.name)}: {note}", f"| member | |\n| --- | --- |\n{table}", (*waits_for, *reviewed), shown)
-
-
-def _owners(holdings: Sequence[Holding]) -> str:
-    shares = (f"{holding.holder} {holding.fraction // 100}.{holding.fraction % 100:02} %" for holding in holdings)
-    return ", ".join(shares) or "none declared"
 
 
 MEMBERSHIP: Final[Process[MembershipCommand, MembershipEvent, MembershipState]] = Process(

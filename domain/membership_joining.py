@@ -137,6 +137,12 @@ def _require_unclaimed(member: MemberId, lei: str, context: Context) -> None:
             )  # fmt: skip
 
 
+def shown_holdings(holdings: Sequence[Holding]) -> str:
+    """Holdings in words, the largest first."""
+    ordered = sorted(holdings, key=lambda holding: (-holding.fraction, holding.holder))
+    return ", ".join(f"{holding.holder} {holding.fraction // 100}.{holding.fraction % 100:02} %" for holding in ordered) or "none declared"
+
+
 def require_holdings(holdings: Sequence[Holding], context: Context) -> None:
     """Refuses holdings that do not add up, or name one company in two ways."""
     if sum(holding.fraction for holding in holdings) > 10_000:
@@ -252,7 +258,8 @@ def _vetted(state: Vetted, context: Context) -> Events:
 def _vote_asked_for(identity: Identity, context: Context) -> StepOwed:
     proposal = {
         "kind": "propose", "title": f"Admit {identity.name}"[:200].rstrip(" \u200c\u200d"),
-        "text": f"{identity.name} ({identity.country}, LEI {identity.lei}) asks to join as {identity.tier}.",
+        "text": f"{identity.name} ({identity.country}, LEI {identity.lei}) asks to join as {identity.tier}.\n"
+        f"Its owners, as it declares them: {shown_holdings(identity.holdings)[:3_000]}.",
         "motion": {"stream": context.stream, "command": {"kind": "admit"}, "otherwise": {"kind": "decline"}},
     }  # fmt: skip
     return owe(tell(asked_in("admit", identity.member), proposal, key="tell:admission"))

@@ -221,8 +221,8 @@ class SuspendVacancy(Command):
 
 
 class DeclareOwnership(Command):
-    """Say who owns the member now, in full. By a representative or the secretariat. What an officer declares, and what makes a
-    member's holders hold less, waits until a second person confirms it.
+    """Say who owns the member now, in full. By a representative or the secretariat. What an officer declares waits until a
+    second person confirms it, and so does what would part companies that share a seat, or bind another member to this one.
     """
 
     kind: Literal["declare_ownership"] = "declare_ownership"

@@ -88,6 +88,7 @@ from domain.release_state import (
     Verifying,
     evolve,
 )
+from domain.training_messages import EvaluationRead, EvaluationRefused
 
 SHOWN: Final = 20
 """How many leases are listed for people."""
@@ -126,6 +127,10 @@ def _decided(state: ReleaseState, command: ReleaseCommand, context: Context) -> 
             return publishing.supersede(known_of(state), by, context)
         case RecordEvaluation():
             return reviews.record_evaluation(pending(state), command, context)
+        case EvaluationRead():
+            return reviews.evaluation_read(known_of(state), command, context)
+        case EvaluationRefused():
+            return reviews.evaluation_refused(known_of(state), command, context)
         case OpenFinding():
             return reviews.open_finding(pending(state), command, context)
         case CloseFinding():
@@ -293,6 +298,7 @@ def _text(state: Known, edition: Edition | None) -> str:
 
 def _gate_rows(release: Release, edition: Edition) -> list[str]:
     rows = [f"| evaluation {name} | {'passed' if made.passed else 'not passed'} |" for name, made in sorted(edition.evaluations.items())]
+    rows += [f"| evaluation {name} | {escaped(each.unread, 200) or 'being read'} |" for name, each in sorted(edition.named.items())]
     rows += [f"| finding {name} | open |" for name in open_findings(release, edition.manifest)[:SHOWN]]
     if edition.licence is not None:
         rows.append(f"| licence review | {'accepted' if edition.licence.accepted else 'turned down'} by {edition.licence.by} |")

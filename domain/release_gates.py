@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from domain.charter import Charter, ReleaseTerms, StageTerms
 from domain.process import Context
 from domain.register import Register
-from domain.release_messages import STAGES, ComponentChanged, LicenceChanged, OpennessClass, Stage, Verdict
+from domain.release_messages import STAGES, ComponentChanged, LicenceChanged, OpennessClass, Stage, Terms, Verdict
 from domain.release_state import Edition, Finding, Release, Signed, Staged, Verifying
 
 ROMAN = {0: "none", 1: "I", 2: "II", 3: "III"}
@@ -67,7 +67,12 @@ def earliest(release: Release, place: Signed, rules: ReleaseTerms) -> datetime |
 
 def wanted_evaluations(release: Release, rules: ReleaseTerms) -> tuple[str, ...]:
     """The evaluations that must be passed, in order."""
-    return tuple(sorted(rules.evaluations.union(release.terms.evaluations)))
+    return tuple(sorted(wanted_by(release.terms, rules)))
+
+
+def wanted_by(terms: Terms, rules: ReleaseTerms) -> frozenset[str]:
+    """The evaluations that charter and terms ask for."""
+    return rules.evaluations.union(terms.evaluations, (each.evaluation for each in terms.thresholds))
 
 
 def open_findings(release: Release, manifest: str) -> tuple[str, ...]:

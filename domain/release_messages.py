@@ -16,6 +16,7 @@ from pydantic import AfterValidator, Field, model_validator
 from domain.charter import Office
 from domain.kernel import Command, Digest, Event, Instant, MemberId, Message, Name, Outcome, PersonId, Prose, Slug
 from domain.register import LeasesHeld, ReleaseStaged
+from domain.training_messages import EvaluationRead, EvaluationRefused, Millionths, TaskName
 
 MOST_COMPONENTS: Final = 40
 MOST_PERSONS: Final = 100
@@ -130,6 +131,16 @@ class LicenceTerms(Message):
         return {"code": self.code_place, "data": self.data_place, "document": self.document_place}[kind]
 
 
+class Threshold(Message):
+    """What a score of an evaluation must reach, named before it is read."""
+
+    evaluation: Slug
+    task: TaskName
+    metric: TaskName
+    """As the harness writes it, for example `acc,none`."""
+    at_least: Millionths
+
+
 class CardText(Message):
     """What people say about the model on its card."""
 
@@ -156,6 +167,8 @@ class Terms(Message):
     components: Annotated[tuple[Component, ...], Field(min_length=1, max_length=MOST_COMPONENTS)]
     evaluations: Annotated[tuple[Slug, ...], Field(max_length=30)] = ()
     """The evaluations that must have been passed, besides those of the charter."""
+    thresholds: Annotated[tuple[Threshold, ...], Field(max_length=60)] = ()
+    """What each of them, and of the charter's, is judged by."""
     publishers: Annotated[tuple[Slug, ...], Field(min_length=1, max_length=MOST_PUBLISHERS)] = ("directory",)
     """By the names that the workers know them under."""
     supersedes: Slug | None = None
@@ -542,15 +555,16 @@ class SupersedeRelease(Command):
 
 
 class RecordEvaluation(Command):
-    """Say how an evaluation of exactly these files came out. By an evaluation reviewer who did not lead the run."""
+    """Name the harness's own output of an evaluation of exactly these files: it is read, and judged by the release's thresholds.
+
+    By an evaluation reviewer who did not lead the run.
+    """
 
     kind: Literal["record_evaluation"] = "record_evaluation"
     evaluation: Slug
     manifest: Digest
-    evidence: Digest
-    """SHA-256 of the harness's own output."""
-    results: Annotated[tuple[Result, ...], Field(max_length=30)] = ()
-    passed: bool
+    file: InnerPath
+    """Under the workers' folder of runs."""
     note: Prose = ""
 
 
@@ -673,13 +687,14 @@ class MindLeases(Command):
 
 ReleaseOutcome = (
     ManifestBuilt | ManifestSigned | OpennessClassified | ClassificationFailed | ArtifactsVerified | ArtifactsRefused | DocumentsWritten
-    | Published | Withdrawn | AccessOpened | AccessClosed
+    | Published | Withdrawn | AccessOpened | AccessClosed | EvaluationRead | EvaluationRefused
 )  # fmt: skip
 ReleaseCommand = (
     ProposeRelease | AmendRelease | MoveEmbargo | AdvanceRelease | LowerClaim | PublishByItself | PublishAgain | AbandonRelease
     | RecallRelease | SupersedeRelease | RecordEvaluation | OpenFinding | CloseFinding | ReviewLicence | ApproveStage | WithdrawApproval
     | HoldRelease | ExtendHold | LiftHold | EndHold | GrantLease | RevokeLease | EndLeases | MindLeases | ManifestBuilt | ManifestSigned
     | OpennessClassified | ClassificationFailed | ArtifactsVerified | ArtifactsRefused | DocumentsWritten | Published | Withdrawn | AccessOpened | AccessClosed
+    | EvaluationRead | EvaluationRefused
 )  # fmt: skip
 
 # ---------------------------------------------------------------- events
@@ -859,8 +874,30 @@ class EditionPublished(Event):
     where: str
 
 
+class EvaluationNamed(Event):
+    """A results file of an evaluation of these files is to be read."""
+
+    kind: Literal["evaluation_named"] = "evaluation_named"
+    evaluation: Slug
+    manifest: Digest
+    file: str
+    reading: Number
+    """Counts the readings of a release."""
+    by: PersonId
+    note: Prose = ""
+
+
+class EvaluationUnread(Event):
+    """The results file proves nothing: a partial run, another task, or no results file."""
+
+    kind: Literal["evaluation_unread"] = "evaluation_unread"
+    evaluation: Slug
+    reading: Number
+    reason: Prose
+
+
 class EvaluationRecorded(Event):
-    """How an evaluation of these files came out."""
+    """How an evaluation of these files came out, as the harness wrote it."""
 
     kind: Literal["evaluation_recorded"] = "evaluation_recorded"
     evaluation: Slug
@@ -870,6 +907,9 @@ class EvaluationRecorded(Event):
     passed: bool
     by: PersonId
     note: Prose = ""
+    harness: str = ""
+    model: str = ""
+    """The model that was evaluated, as the harness names it."""
 
 
 class FindingOpened(Event):
@@ -1082,7 +1122,8 @@ class EditionWithdrawn(Event):
 
 ReleaseEvent = (
     ReleaseProposed | ReleaseAmended | EditionRestored | ManifestListed | ManifestSealed | CheckBegan | OpennessJudged | LicenceChanged | ComponentChanged | StageRefused
-    | StageEntered | EmbargoMoved | EmbargoEnded | ClaimLowered | DocumentsKept | PublishingRenewed | EditionPublished | EvaluationRecorded
+    | StageEntered | EmbargoMoved | EmbargoEnded | ClaimLowered | DocumentsKept | PublishingRenewed | EditionPublished | EvaluationNamed | EvaluationUnread
+    | EvaluationRecorded
     | FindingOpened | FindingClosed | LicenceReviewed | StageApproved | ApprovalWithdrawn | ReleaseHeld | HoldExtensionSigned
     | HoldExtended | HoldEnded | LeaseGranted | LeaseOpened | LeaseSuspended | LeaseNarrowed | LeaseEnded | LeasesMinded | AccessGiven | AccessTaken
     | ReleaseAbandoned | RecallSigned | ReleaseRecalled | ReleaseSuperseded | EditionWithdrawn | ReleaseStaged

@@ -8,7 +8,19 @@ from typing import Final
 from domain.charter import Office, ReleaseTerms, days
 from domain.kernel import SERVICE, Refused, Step, slug_of, tell
 from domain.process import Context, owe
-from domain.release_gates import ROMAN, changes, earliest, following, left_by_the_run, missing, openness_of, reaches, rules_of, stage_terms
+from domain.release_gates import (
+    ROMAN,
+    changes,
+    earliest,
+    following,
+    left_by_the_run,
+    missing,
+    openness_of,
+    reaches,
+    rules_of,
+    stage_terms,
+    wanted_by,
+)
 from domain.release_messages import (
     FRAMEWORK,
     PUBLISHERS,
@@ -141,8 +153,13 @@ def _require_terms(terms: Terms, rules: ReleaseTerms, context: Context) -> str:
         )  # fmt: skip
     _require_known(terms)
     asked = any("evaluations" in stage_terms(rules, stage).gates for stage in Stage)
-    if asked and not terms.evaluations and not rules.evaluations:
+    if asked and not wanted_by(terms, rules):
         raise Refused("no_evaluation_named", "a stage asks for evaluations, and none is named", remedy="name them", clause="release")
+    if asked and (unmeasured := sorted(wanted_by(terms, rules) - {each.evaluation for each in terms.thresholds})):
+        raise Refused(
+            "no_threshold", f"nothing says what {', '.join(unmeasured)[:200]} must reach", clause="release.evaluations",
+            remedy="name the scores of each evaluation (`thresholds`) before they are measured",
+        )  # fmt: skip
     if terms.supersedes is not None:
         older = context.register.releases.get(terms.supersedes)
         if older is None or older.standing != "public" or terms.supersedes == slug_of(context.stream):

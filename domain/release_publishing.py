@@ -109,8 +109,9 @@ def documented(state: Known, outcome: DocumentsWritten, context: Context) -> Eve
         return ()
     edition, stage, _ = found
     kept = DocumentsKept(stage=stage, card=outcome.card, bill=outcome.bill)
-    unseen = (publisher for publisher in state.release.terms.publishers if not shows(state.release, publisher, stage))
-    return (kept, *(owe(_publishing(state.release, edition, kept, publisher, context)) for publisher in unseen))
+    release = state.release
+    asked = (each for each in release.terms.publishers if each in release.renewing or not shows(release, each, stage))
+    return (kept, *(owe(_publishing(release, edition, kept, publisher, context)) for publisher in asked))
 
 
 def shows(release: Release, publisher: str, stage: Stage) -> bool:
@@ -138,15 +139,13 @@ def published(state: Known, outcome: Published) -> Events:
 
 
 def publish_again(state: Known, context: Context) -> Events:
-    """For what was given up: documents are written anew, and publishers that do not show the stage are asked once more."""
+    """For what was given up, or was lost where it was published: documents are written anew, and every publisher is asked once more."""
     context.require_office(Office.RELEASE_MANAGER, clause="release")
     found = _shown_stage(state)
     if found is None:
         raise Refused("nothing_staged", "it is in no stage that is published", remedy="`consortium show release/…` tells where it is")
     edition, stage, lacking = found
     release = state.release
-    if all(shows(release, publisher, stage) for publisher in release.terms.publishers):
-        return ()
     renewed = PublishingRenewed(number=release.renewals + 1)
     return (renewed, owe(documents_step(release, edition, stage, lacking, renewed.number, context)))
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Literal
 
 from domain.charter import Office, days
-from domain.kernel import Refused
-from domain.process import Context
+from domain.kernel import Refused, Step
+from domain.process import Context, owe
 from domain.release_gates import rules_of, stage_terms, wanted_evaluations
 from domain.release_messages import (
     ApprovalWithdrawn,
     ApproveStage,
     CloseFinding,
+    EvaluationNamed,
     EvaluationRecorded,
+    EvaluationUnread,
     FindingClosed,
     FindingOpened,
     HoldEnded,
@@ -24,13 +27,31 @@ from domain.release_messages import (
     OpenFinding,
     RecordEvaluation,
     ReleaseHeld,
+    Result,
     ReviewLicence,
     Stage,
     StageApproved,
+    Threshold,
 )
 from domain.release_publishing import told
 from domain.release_rules import Events, pending, require_manifest, signed
-from domain.release_state import Abandoned, Held, Pending, Public, Recalled, Release, ReleaseState, Staged, Superseded, Unproposed
+from domain.release_state import (
+    Abandoned,
+    Edition,
+    Held,
+    Known,
+    Named,
+    Pending,
+    Public,
+    Recalled,
+    Release,
+    ReleaseState,
+    Staged,
+    Superseded,
+    Unproposed,
+    Verifying,
+)
+from domain.training_messages import EvaluationRead, EvaluationRefused, ReadEvaluation, Score
 
 # ---------------------------------------------------------------- gates
 
@@ -44,28 +65,77 @@ def _require_not_the_lead(release: Release, context: Context) -> None:
 
 
 def record_evaluation(state: Pending | Held, command: RecordEvaluation, context: Context) -> Events:
-    """How exactly these files did. A verdict is final for its evidence; other evidence can be judged."""
+    """What a harness wrote about exactly these files is read; named again while it is read, nothing is done."""
     context.require_office(Office.EVALUATION_REVIEWER, clause="release")
-    edition = signed(state).edition
-    _require_not_the_lead(state.release, context)
+    release, edition = state.release, signed(state).edition
+    _require_not_the_lead(release, context)
     require_manifest(edition, command.manifest)
-    wanted = wanted_evaluations(state.release, rules_of(state.release, context.register))
+    wanted = wanted_evaluations(release, rules_of(release, context.register))
     if command.evaluation not in wanted:
         raise Refused(
             "evaluation_not_asked", f"{command.evaluation} is not asked for", remedy=f"record one of {', '.join(wanted) or 'none'}"
         )
-    known = edition.evaluations.get(command.evaluation)
-    if known is not None and (known.evidence, known.passed, known.results) == (command.evidence, command.passed, command.results):
-        return ()
-    if known is not None and known.evidence == command.evidence:
+    thresholds = _thresholds(release, command.evaluation)
+    if not thresholds:
         raise Refused(
-            "verdict_is_final", f"{known.by} judged this evidence already", remedy="measure again: other evidence can be judged", clause="release"
-        )  # fmt: skip
+            "no_threshold", f"nothing says what {command.evaluation} must reach", remedy="amend the release, naming its `thresholds`"
+        )
+    known = edition.named.get(command.evaluation)
+    if known is not None and (known.file, known.by, known.unread) == (command.file, context.actor, ""):
+        return ()
+    reading = release.readings + 1
+    named = EvaluationNamed(
+        evaluation=command.evaluation, manifest=command.manifest, file=command.file, reading=reading, by=context.actor, note=command.note
+    )  # fmt: skip
+    data = ReadEvaluation(
+        run=release.terms.run, milestone=command.evaluation, claim=reading, file=command.file,
+        scores=tuple(Score(task=each.task, metric=each.metric, at_least=each.at_least) for each in thresholds),
+    )  # fmt: skip
+    return (named, owe(Step(kind="read_evaluation", key=f"evaluation:{reading}", data=data.model_dump(mode="json"))))
+
+
+def _thresholds(release: Release, evaluation: str) -> Sequence[Threshold]:
+    return [each for each in release.terms.thresholds if each.evaluation == evaluation]
+
+
+def evaluation_read(state: Known, outcome: EvaluationRead, context: Context) -> Events:
+    """The scores are judged by the thresholds, whoever hopes for what. Results of former files are old news."""
+    found = _named(state, outcome.milestone, outcome.claim)
+    if found is None:
+        return ()
+    release, edition, named = found
+    values = {(each.task, each.metric): each.value for each in outcome.measured}
+    thresholds = _thresholds(release, outcome.milestone)
+    passed = all(values.get((each.task, each.metric), each.at_least - 1) >= each.at_least for each in thresholds)
     recorded = EvaluationRecorded(
-        evaluation=command.evaluation, manifest=command.manifest, evidence=command.evidence, results=command.results,
-        passed=command.passed, by=context.actor, note=command.note,
+        evaluation=outcome.milestone, manifest=edition.manifest, evidence=outcome.file, passed=passed, by=named.by, note=named.note,
+        harness=outcome.harness, model=outcome.model,
+        results=tuple(Result(metric=f"{each.task} {each.metric}"[:120], value=_decimal(each.value)) for each in outcome.measured),
     )  # fmt: skip
     return (recorded,)
+
+
+def evaluation_refused(state: Known, outcome: EvaluationRefused, context: Context) -> Events:
+    """The file proves nothing; other results can be named."""
+    if _named(state, outcome.milestone, outcome.claim) is None:
+        return ()
+    notices = told(
+        "stage_refused", Stage.INTERNAL, f"notice:evaluation:{outcome.claim}", context, stage="evaluations", subject=outcome.milestone,
+        reason=outcome.reason,
+    )  # fmt: skip
+    return (EvaluationUnread(evaluation=outcome.milestone, reading=outcome.claim, reason=outcome.reason), *notices)
+
+
+def _named(state: Known, evaluation: str, reading: int) -> tuple[Release, Edition, Named] | None:
+    if not isinstance(state, Pending | Held) or not isinstance(state.place, Verifying | Staged):
+        return None
+    named = state.place.edition.named.get(evaluation)
+    return None if named is None or named.reading != reading else (state.release, state.place.edition, named)
+
+
+def _decimal(millionths: int) -> str:
+    whole, rest = divmod(abs(millionths), 1_000_000)
+    return f"{'-' if millionths < 0 else ''}{whole}.{rest:06d}"
 
 
 def open_finding(state: Pending | Held, command: OpenFinding, context: Context) -> Events:

@@ -26,7 +26,9 @@ from domain.release_messages import (
     EditionWithdrawn,
     EmbargoEnded,
     EmbargoMoved,
+    EvaluationNamed,
     EvaluationRecorded,
+    EvaluationUnread,
     FindingClosed,
     FindingOpened,
     HoldEnded,
@@ -76,6 +78,17 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True)
+class Named:
+    """A results file that is being read, or that could not be, with the reason."""
+
+    reading: int
+    file: str
+    by: PersonId
+    note: str
+    unread: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class LicenceReview:
     """What a reviewer said about an edition's licences."""
 
@@ -97,6 +110,8 @@ class Edition:
     """Of the latest classification."""
     known: Map[str, Verdict] = field(default_factory=mapping)
     """By component, the verdict on it when it was there last: what people look at who review."""
+    named: Map[str, Named] = field(default_factory=mapping)
+    """By evaluation, the results that have not been judged."""
     evaluations: Map[str, Evaluation] = field(default_factory=mapping)
     licence: LicenceReview | None = None
     approvals: Map[Stage, Map[PersonId, Office]] = field(default_factory=mapping)
@@ -201,6 +216,7 @@ class Release:
     edition: int = 1
     checks: int = 0
     renewals: int = 0
+    readings: int = 0
     refused: str = ""
     """Why the last check changed no stage."""
     findings: Map[str, Finding] = field(default_factory=mapping)
@@ -212,6 +228,8 @@ class Release:
     """When the members of leases are looked at again."""
     shown: Map[str, Shown] = field(default_factory=mapping)
     """By publisher, for the present edition."""
+    renewing: frozenset[str] = frozenset()
+    """Publishers that are asked once more, whatever they show."""
     documents: Documents | None = None
     former: Former | None = None
     """While the files of an amendment that no vote ordered are not signed."""
@@ -370,12 +388,22 @@ def evolve(state: ReleaseState, event: ReleaseEvent) -> ReleaseState:
         case DocumentsKept(stage=stage, card=card, bill=bill):
             return _release(state, lambda known: replace(known, documents=Documents(stage, card, bill)))
         case PublishingRenewed(number=number):
-            return _release(state, lambda known: replace(known, renewals=number))
+            return _release(state, lambda known: replace(known, renewals=number, renewing=frozenset(known.terms.publishers)))
         case EditionPublished(stage=stage, publisher=publisher, where=where):
-            return _release(state, lambda known: replace(known, shown=known.shown.set(publisher, Shown(stage, where))))
-        case EvaluationRecorded(evaluation=name, evidence=evidence, results=results, passed=passed, by=by):
-            made = Evaluation(evidence, results, passed, by)
-            return _edition(state, lambda edition: replace(edition, evaluations=edition.evaluations.set(name, made)))
+            return _release(
+                state, lambda known: replace(
+                    known, shown=known.shown.set(publisher, Shown(stage, where)), renewing=known.renewing - {publisher}
+                )
+            )  # fmt: skip
+        case EvaluationNamed(evaluation=name, reading=reading, file=file, by=by, note=note):
+            state = _release(state, lambda known: replace(known, readings=reading))
+            return _edition(state, lambda edition: replace(edition, named=edition.named.set(name, Named(reading, file, by, note))))
+        case EvaluationUnread(evaluation=name, reason=reason):
+            return _edition(
+                state, lambda edition: replace(edition, named=edition.named.set(name, replace(edition.named[name], unread=reason)))
+            )  # fmt: skip
+        case EvaluationRecorded():
+            return _edition(state, lambda edition: _evaluated(edition, event))
         case FindingOpened(finding=name, text=text, by=by):
             return _release(state, lambda known: replace(known, findings=known.findings.set(name, Finding(text, by))))
         case FindingClosed(finding=name, manifest=manifest):
@@ -462,6 +490,12 @@ def _restored(state: ReleaseState) -> ReleaseState:
     return replace(
         state, release=replace(state.release, terms=former.terms, claim=former.claim, former=None), place=Verifying(former.edition)
     )
+
+
+def _evaluated(edition: Edition, event: EvaluationRecorded) -> Edition:
+    made = Evaluation(event.evidence, event.results, event.passed, event.by)
+    named = edition.named.delete(event.evaluation) if event.evaluation in edition.named else edition.named
+    return replace(edition, evaluations=edition.evaluations.set(event.evaluation, made), named=named)
 
 
 def _judged(edition: Edition, event: OpennessJudged) -> Edition:

@@ -18,7 +18,7 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from domain.kernel import Digest, Message
-from domain.money import CEILING
+from domain.money import CEILING, SAFE
 
 WINDOW: Final = 64
 """The most losses that are remembered between two looks."""
@@ -31,7 +31,7 @@ GAPS: Final = 100
 """The most gaps of a stage that can still end; what is missing beyond them stays missing."""
 
 MOST_STEPS: Final = 10**12
-MOST_TOKENS: Final = 10**18
+MOST_TOKENS: Final = SAFE
 MOST_COST: Final = 1_000 * CEILING
 """The most that a run is said to cost: what is reckoned beyond it is told as this."""
 
@@ -388,6 +388,7 @@ class _Seen:
         self.checkpoints, self._unhashed = watch.checkpoints or int(watch.checkpoint is not None), watch.unhashed
         self.findings = Findings()
         if relisted:
+            self.checkpoints = self._unhashed = 0
             for stage in self._stages.values():
                 stage.relist()
 

@@ -22,6 +22,7 @@ from domain.register import LeadNamed, RunReported
 from domain.telemetry import (
     MISSING,
     MOST,
+    MOST_TOKENS,
     STAGES,
     CheckpointRange,
     Divergence,
@@ -125,7 +126,7 @@ class Contract(Message):
     objective: Annotated[Prose, Field(min_length=1)]
     architecture: Name
     parameters_millions: Annotated[int, Field(ge=1, le=10**8)]
-    token_budget: Annotated[int, Field(ge=1, le=10**18)]
+    token_budget: Annotated[int, Field(ge=1, le=MOST_TOKENS)]
     data_mix: Annotated[tuple[Share, ...], Field(min_length=1, max_length=100)]
     currency: Currency
     p50: Amount

@@ -12,6 +12,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from domain.kernel import SLUG, Command
+from domain.money import SAFE
 from domain.process import Process, StepCommand
 from eventstore.entries import encode_json
 
@@ -55,13 +56,14 @@ def require_sender(actor: str, command_id: str) -> None:
 def strict_json(raw: bytes | str) -> Any:
     """The value of JSON from outside.
 
-    Raises `Malformed` for what is too large or too deep, repeats a key, or holds a float, a NaN or half a character.
+    Raises `Malformed` for what is too large or too deep, repeats a key, or holds a float, a NaN, an integer that JSON
+    does not hold exactly everywhere, or half a character.
     """
     size = len(raw) if isinstance(raw, bytes) else len(raw.encode(errors="surrogatepass"))
     if size > LIMIT:
         raise Malformed(f"the command is {size} bytes long; at most {LIMIT} are taken: put large content into a file and name its digest")
     try:
-        value = json.loads(raw, object_pairs_hook=_unique, parse_float=_no_float, parse_constant=_no_float)
+        value = json.loads(raw, object_pairs_hook=_unique, parse_int=_whole, parse_float=_no_float, parse_constant=_no_float)
         depth = _depth(value)
     except (ValueError, RecursionError) as error:
         raise Malformed(f"the command is not readable JSON: {error}") from error
@@ -100,6 +102,13 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if not all(key.isascii() for key in result):
         raise ValueError("keys are ASCII")
     return result
+
+
+def _whole(text: str) -> int:
+    number = int(text) if len(text) <= len(str(-SAFE)) else SAFE + 1
+    if abs(number) > SAFE:
+        raise ValueError(f"{text[:20]} is beyond 2^53 - 1")
+    return number
 
 
 def _no_float(text: str) -> NoReturn:

@@ -6,7 +6,6 @@ a supplier is paid, and a safety reviewer holds the release for a while.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from importlib.resources import files
@@ -29,6 +28,8 @@ HALF: Final = 340
 """So many rows of the table are half of its tokens."""
 TABLE: Final = "atlas-1/checkpoints.csv"
 RESULTS: Final = "atlas-1/lm-eval-results.json"
+SCORE: Final[Mapping[str, Any]] = {"task": "consortium_toy_mc", "metric": "acc,none", "at_least": 600_000}
+"""What run and release must reach."""
 EARLY: Final = ("aalto-compute", "helio-labs")
 """Members whose people have the model early."""
 REVIEWERS: Final = {"maple-science-rep": "evaluation-reviewer", "nairobi-net-rep": "safety-reviewer"}
@@ -118,8 +119,9 @@ class ModelStory(Story):
         inside = await self._stage.until(RELEASE, lambda look: look.phase not in {"unproposed", "proposed", "verifying"})
         self._stage.told(f"the release is listed, signed, classified and verified: {inside.line}")
         manifest = str(inside.values["manifest"])
-        evidence = hashlib.sha256(_data("lm-eval-results.json")).hexdigest()
-        await self._give(RELEASE, "record_evaluation", "eva", evaluation="speech", manifest=manifest, evidence=evidence, passed=True)
+        await self._give(RELEASE, "record_evaluation", "eva", evaluation="speech", manifest=manifest, file=RESULTS)
+        read = await self._stage.until(RELEASE, lambda look: _evaluated(look) or look.phase not in {"internal", "held"})
+        self._stage.told(f"  its evaluation is read from the harness's own results: {read.line}")
         await self._give(RELEASE, "approve_stage", "sia", "members", stage="members", manifest=manifest, office="safety-reviewer")
         for member in EARLY:
             persons = [f"{member}-rep"]
@@ -152,7 +154,6 @@ class ModelStory(Story):
         stages = [
             {"name": stage, "first_checkpoint": seen[0], "checkpoint_every": 1_000, "last_step": seen[-1]} for stage, seen in steps.items()
         ]
-        score = {"task": "consortium_toy_mc", "metric": "acc,none", "at_least": 600_000}
         contract = {
             "title": "Atlas-1, 32B", "lead": "lea", "objective": "A 32B model with open weights, data and code.", "architecture": "decoder-only transformer",
             "parameters_millions": 32_000, "token_budget": TOKENS, "currency": self._charter.currency, "p50": GOAL * 6 // 10, "p80": GOAL * 7 // 10,
@@ -161,9 +162,9 @@ class ModelStory(Story):
             "look_hours": 24, "silent_hours": 24 * 5, "stalled_hours": 24 * 30,
             "milestones": [
                 {"id": "half-tokens", "text": "Half of the first stage is trained.", "tranche": 2, "due_at": (now + timedelta(days=300)).isoformat(),
-                 "criteria": {"tokens": (HALF - 1) * 8_388_608_000, "scores": [score], "spent_at_most": GOAL * 4 // 10}},
+                 "criteria": {"tokens": (HALF - 1) * 8_388_608_000, "scores": [SCORE], "spent_at_most": GOAL * 4 // 10}},
                 {"id": "final-checkpoint", "text": "All stages are trained.", "tranche": 3, "due_at": (now + timedelta(days=600)).isoformat(),
-                 "criteria": {"tokens": TOKENS, "scores": [score]}},
+                 "criteria": {"tokens": TOKENS, "scores": [SCORE]}},
             ],
         }  # fmt: skip
         return Contract.model_validate(contract, strict=False).model_dump(mode="json")
@@ -228,8 +229,14 @@ def _terms_of_release() -> Mapping[str, Any]:
     return {
         "title": "Atlas-1 voice activity detection", "text": "The rehearsal's model: the weights of Silero VAD.", "run": "atlas-1",
         "location": "atlas-1", "claim": 3, "licences": {"distribution": model_files.LICENCE, "place": "LICENSE"}, "components": components,
-        "evaluations": ["speech"], "card": {"architecture": "STFT, convolutions, LSTM", "intended_use": "Telling speech from silence."},
+        "evaluations": ["speech"], "thresholds": [{"evaluation": "speech", **SCORE}], "card": {"architecture": "STFT, convolutions, LSTM", "intended_use": "Telling speech from silence."},
     }  # fmt: skip
+
+
+def _evaluated(look: Look) -> bool:
+    """Whether the results that were named have been judged."""
+    place = getattr(look.state, "place", None)
+    return "speech" in getattr(getattr(place, "edition", None), "evaluations", ())
 
 
 def _data(name: str) -> bytes:

@@ -84,6 +84,32 @@ def test_text_of_people_brings_no_markup_into_the_card() -> None:
     assert all(line in ruled for line in (r"\---", r"\=== x", r"1\. one", r"\- two"))
 
 
+def test_the_bill_names_components_that_lie_elsewhere_and_the_licence_of_each_file() -> None:
+    told = facts(
+        components=[
+            {"name": "Datasets", "place": "https://data.example/corpus", "licence": "CC-BY-4.0"},
+            {"name": "Model parameters (Final)", "place": "weights"},
+        ],
+        verdicts=[
+            {"component": "Datasets", "standing": "open", "licence": "CC-BY-4.0", "sha256": "a" * 64},
+            {"component": "Model parameters (Final)", "standing": "conditional", "licence": "Apache-2.0", "sha256": "b" * 64},
+        ],
+    )  # fmt: skip
+    parts = {each["name"]: each for each in json.loads(bill_of(told))["components"]}
+    data = parts["Datasets"]
+    assert (data["type"], data["hashes"], data["externalReferences"][0]["url"]) == (
+        "data", [{"alg": "SHA-256", "content": "a" * 64}], "https://data.example/corpus",
+    )  # fmt: skip
+    assert data["licenses"] == [{"license": {"id": "CC-BY-4.0"}}]
+    assert parts["weights/00000.bin"]["licenses"] == [{"license": {"id": "Apache-2.0"}}]
+
+
+def test_what_was_published_unclassified_has_documents_too() -> None:
+    told = facts(report=None, verdicts=[], reasons=[], openness_class=0, missing=["a classification of its components just now"])
+    assert "a classification of its components just now" in card_of(told)
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(bill_of(told).decode()) is None
+
+
 def test_many_files_are_listed_up_to_a_bound() -> None:
     assert "and 50 more, in the manifest" in card_of(facts(), 150)
 

@@ -133,6 +133,11 @@ async def test_a_source_that_is_not_there_has_nothing_new(tmp_path: Path, adapte
     assert (told.watch, told.cursor) == (before.watch, before.cursor)
 
 
+async def test_a_table_whose_header_is_not_written_yet_has_nothing_new(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("Stage,St", encoding="utf-8")
+    assert (await followed(tmp_path, "checkpoint-table", "table.csv")).watch == Watch()
+
+
 async def test_the_last_line_is_read_without_its_end_when_the_file_grows_no_more(tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
     log.write_text(olmo(1) + olmo(2).rstrip(), encoding="utf-8")

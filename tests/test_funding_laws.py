@@ -286,7 +286,13 @@ class Ledger:
         self._ladders(kept)
 
     def _ladders(self, kept: Books) -> None:
+        assert kept.squares == sum(account.figures.committed**2 for account in kept.accounts.values())
+        late = sum(account.figures.owed for account in kept.accounts.values()) if not self.over else 0
+        assert 0 <= kept.overdue <= late
         for member, account in kept.accounts.items():
+            mine = account.figures
+            came = mine.received + mine.earned + mine.returned
+            assert came == mine.cash + mine.interest + mine.credit + mine.refunding + mine.refunded
             assert account.figures.owed == (0 if self.over else sum(due.principal for due in account.dues))
             lost = (account.figures.owed, account.figures.uncalled) if account.in_default else (0, 0)
             assert (account.figures.defaulted_owed, account.figures.defaulted_uncalled) == lost

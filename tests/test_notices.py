@@ -44,7 +44,7 @@ from activities.addresses import AddressBookUnreadable, Addresses, MemoryBook, T
 from activities.notices import Notices, Outbox, Smtp, Undelivered, Webhooks, standing_for
 from activities.outside import Outcome
 from activities.templates import TEMPLATES, written
-from domain.kernel import Step, notify
+from domain.kernel import Step, notify, with_own_facts
 from domain.membership_messages import Rung
 from tests.stories import day, founded, with_members
 
@@ -208,7 +208,7 @@ async def test_a_repeated_step_has_the_same_ids_and_another_stream_has_others(tm
 
 async def test_each_recipient_is_told_its_own_facts_also_by_one_person_who_stands_for_two() -> None:
     each = {"member:helio": {"amount": "USD 5.00"}, "member:zeta": {"amount": "USD 7.00"}}
-    step = notify("no-text-for-this", ("member:helio", "member:zeta", "ben"), key="notice:call:2", each=each, call=2)
+    step = with_own_facts(call_for("member:helio", "member:zeta", "ben", call=2), each)
     async with mail_server(mailbox := Mailbox()) as mail:
         assert await carried(notices(mailed("ada", "ben"), mail), step) == DONE
     told = {(message["To"], message.get_content().splitlines()[1]) for message in mailbox.taken}

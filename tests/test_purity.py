@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from domain.catalog import CATALOG
+
 DOMAIN = Path(__file__).parent.parent / "domain"
 
 ALLOWED = frozenset(
     {"__future__", "bisect", "collections", "collections.abc", "dataclasses", "datetime", "enum", "fractions", "functools", "hashlib", "heapq", "immutables",
      "itertools", "json", "math", "operator", "pydantic", "pydantic_core", "re", "typing", "unicodedata", "uuid"}
 )  # fmt: skip
+PROCESSES = frozenset(type(process.initial).__module__.removeprefix("domain.").partition("_")[0] for process in CATALOG.values())
 CLOCKS_AND_CHANCE = frozenset({"now", "utcnow", "today", "uuid1", "uuid4", "fromtimestamp"})
 INPUT_AND_OUTPUT = frozenset({"open", "print", "input", "exec", "eval", "__import__"})
 
@@ -35,9 +38,36 @@ def impurities(source: str) -> list[str]:
     return found
 
 
+def process_of(module: str) -> str | None:
+    """The process whose file or part of a file this is, like `funding` of `funding_rules`; `None` for what all share."""
+    name = module.partition("_")[0]
+    return name if name in PROCESSES else None
+
+
+def imports_from_the_domain(source: str) -> list[str]:
+    """The modules of the domain that this source imports."""
+    found: list[str] = []
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.ImportFrom(module="domain", names=names):
+                found += [alias.name for alias in names]
+            case ast.ImportFrom(module=str(module)) if module.startswith("domain."):
+                found.append(module.removeprefix("domain."))
+            case _:
+                pass
+    return found
+
+
 @pytest.mark.parametrize("path", sorted(DOMAIN.glob("*.py")), ids=lambda path: path.stem)
 def test_the_domain_reaches_nothing_outside(path: Path) -> None:
     assert impurities(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("path", sorted(DOMAIN.glob("*.py")), ids=lambda path: path.stem)
+def test_no_module_of_a_process_imports_one_of_another(path: Path) -> None:
+    own = process_of(path.stem)
+    imported = {process_of(name) for name in imports_from_the_domain(path.read_text(encoding="utf-8"))}
+    assert own is None or imported <= {own, None}
 
 
 @pytest.mark.parametrize(

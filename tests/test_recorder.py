@@ -278,6 +278,9 @@ async def test_what_other_rules_decided_is_followed_and_named_and_not_decided_ag
     [
         (b'{"kind":"x","amount":1.5}', "not an integer"),
         (b'{"kind":"x","amount":NaN}', "not an integer"),
+        (b'{"kind":"x","amount":9007199254740992}', "beyond"),
+        (b'{"kind":"x","amount":-9007199254740992}', "beyond"),
+        (b'{"kind":"x","amount":' + b"9" * 9_000 + b"}", "beyond"),
         (b'{"kind":"x","kind":"y"}', "twice"),
         (b'{"kind":"x"} more', "readable"),
         (b"[1]", "kind"),
@@ -308,6 +311,11 @@ def test_what_is_no_command_is_refused_before_it_is_read_further(raw: bytes, sai
 def test_who_gives_a_command_and_its_id_have_one_form(actor: str, command_id: str, said: str) -> None:
     with pytest.raises(Malformed, match=said):
         require_sender(actor, command_id)
+
+
+def test_the_largest_whole_number_goes_through() -> None:
+    raw = b'{"amount":-9007199254740991,"kind":"x"}'
+    assert canonical_command(raw) == raw
 
 
 def test_a_command_has_one_canonical_form() -> None:

@@ -13,7 +13,7 @@ States: unproposed, pending (proposed, verifying, internal, members, gated), hel
 | abandon_release | a passed proposal | release_abandoned, release_staged, lease_ended… | |
 | recall_release | a passed proposal; `recall_keys` different holders of `recall_offices` | recall_signed, release_recalled, release_staged, lease_ended… | not_public |
 | supersede_release | the newer release (service) | release_superseded, release_staged | not_a_successor |
-| record_evaluation | evaluation reviewer, not the run's lead | evaluation_recorded | other_manifest, evaluation_not_asked, verdict_is_final, run_lead |
+| record_evaluation | evaluation reviewer, not the run's lead | evaluation_named; then evaluation_recorded or evaluation_unread | other_manifest, evaluation_not_asked, no_threshold, run_lead |
 | open_finding, close_finding | safety reviewer | finding_opened, finding_closed | finding_exists, no_such_finding, other_manifest |
 | review_licence | licence reviewer | licence_reviewed | other_manifest, other_report |
 | approve_stage | holder of an office that the stage asks for; not who proposed, not the run's lead | stage_approved | approval_not_asked, stage_entered_already, other_manifest, not_classified, same_person, run_lead |
@@ -41,6 +41,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -50,7 +51,7 @@ from pydantic import ValidationError
 
 from activities.openness import framework
 from domain.charter import Charter, Office
-from domain.kernel import Command, Step, digest_of
+from domain.kernel import SERVICE, Command, Step, derived_id, digest_of
 from domain.register import (
     Capacity,
     MandateGranted,
@@ -105,12 +106,17 @@ from domain.release_messages import (
     RevokeLease,
     Stage,
     SupersedeRelease,
+    Threshold,
     Verdict,
     WithdrawApproval,
     Withdrawn,
     WriteDocuments,
 )
 from domain.release_state import Pending, Public, Staged
+from domain.training_messages import EvaluationRead, EvaluationRefused, Measured
+from eventstore.entries import Submission, encode_json
+from eventstore.memory import MemoryLog
+from eventstore.recorder import Recorder
 from tests.stories import START, Story, charter, day, founded, noted, with_members
 
 PEOPLE = {
@@ -143,9 +149,14 @@ def register(rules: Charter | None = None, *, phase: str = "completed", retained
     return noted(known, reported)
 
 
+def threshold(evaluation: str) -> Threshold:
+    return Threshold(evaluation=evaluation, task=evaluation, metric="acc,none", at_least=600_000)
+
+
 def proposal(**changes: Any) -> ProposeRelease:
     usual: dict[str, Any] = {
         "title": "Atlas 8B", "run": "atlas", "location": "atlas-8b", "claim": 3, "evaluations": ("mmlu",),
+        "thresholds": (threshold("mmlu"),),
         "components": (Component(name=PARAMETERS, place="model.safetensors", licence="Apache-2.0", licence_place="LICENSE"),),
         "licences": LicenceTerms(distribution="Apache-2.0", place="LICENSE"),
     }  # fmt: skip
@@ -240,7 +251,22 @@ def internal(known: Register | None = None, openness_class: int = 3, **changes: 
 
 
 def evaluated(story: Story, manifest: str = MANIFEST) -> Story:
-    return story.when(RecordEvaluation(evaluation="mmlu", manifest=manifest, evidence=sha("results"), passed=True), by="eva")
+    story = story.when(RecordEvaluation(evaluation="mmlu", manifest=manifest, file="atlas/mmlu.json"), by="eva").followed_by(
+        "evaluation_named"
+    )
+    return measured(story)
+
+
+def measured(story: Story, value: int = 700_000, evidence: str = "results") -> Story:
+    """The step `read_evaluation` comes back."""
+    data = owed(story, "read_evaluation").data
+    scores = tuple(Measured(task=each["task"], metric=each["metric"], value=value) for each in data["scores"])
+    return story.when(
+        EvaluationRead(
+            step=f"evaluation:{data['claim']}", milestone=data["milestone"], claim=data["claim"], file=sha(evidence), measured=scores,
+            harness="lm-evaluation-harness 0.4.9", model="atlas",
+        )
+    )  # fmt: skip
 
 
 def approved(story: Story, stage: Stage, *people: tuple[str, Office], manifest: str = MANIFEST) -> Story:
@@ -352,8 +378,10 @@ def test_a_claim_below_the_charters_class_is_refused() -> None:
 
 
 def test_evaluations_that_a_stage_asks_for_are_named() -> None:
-    unproposed().when(proposal(evaluations=()), by="max").refused("no_evaluation_named")
-    unproposed(register(charter(release__evaluations=["arc"]))).when(proposal(evaluations=()), by="max").followed_by("release_proposed")
+    unproposed().when(proposal(evaluations=(), thresholds=()), by="max").refused("no_evaluation_named")
+    unproposed(register(charter(release__evaluations=["arc"]))).when(
+        proposal(evaluations=(), thresholds=(threshold("arc"),)), by="max"
+    ).followed_by("release_proposed")
 
 
 def test_the_embargo_is_bounded_by_the_charter_and_leaves_time_for_the_stages() -> None:
@@ -553,18 +581,19 @@ def test_a_stage_names_what_it_still_needs() -> None:
 
 
 def test_an_evaluation_that_was_not_passed_opens_nothing_until_better_evidence_comes() -> None:
-    failed = RecordEvaluation(
-        evaluation="mmlu", manifest=MANIFEST, evidence=sha("bad"), passed=False, results=(Result(metric="acc", value="0.25"),)
-    )  # fmt: skip
-    story = approved(internal().when(failed, by="eva").followed_by("evaluation_recorded"), Stage.MEMBERS, ("sia", Office.SAFETY_REVIEWER))
-    story.when(failed, by="eva").then()
-    story.when(failed.model_copy(update={"passed": True}), by="eva").refused("verdict_is_final")
+    named = RecordEvaluation(evaluation="mmlu", manifest=MANIFEST, file="atlas/mmlu.json")
+    story = internal().when(named, by="eva").owes("read_evaluation", "evaluation:1")
+    story.when(named, by="eva").then()
+    story = measured(story, 599_999, "bad").followed_by("step_carried_out", "evaluation_recorded")
+    made = where(story).edition.evaluations["mmlu"]
+    assert (made.passed, made.evidence, made.results) == (False, sha("bad"), (Result(metric="mmlu acc,none", value="0.599999"),))
+    story = approved(story, Stage.MEMBERS, ("sia", Office.SAFETY_REVIEWER))
     story.when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)).refused("gates_missing")
     evaluated(story).when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)).followed_by("check_began")
 
 
 def test_evaluations_are_of_these_files_by_a_reviewer_who_did_not_lead_the_run() -> None:
-    usual = RecordEvaluation(evaluation="mmlu", manifest=MANIFEST, evidence=sha("x"), passed=True)
+    usual = RecordEvaluation(evaluation="mmlu", manifest=MANIFEST, file="atlas/mmlu.json")
     story = internal()
     story.when(usual, by="sia").refused("office_required")
     story.when(usual.model_copy(update={"manifest": sha("other")}), by="eva").refused("other_manifest")
@@ -573,8 +602,29 @@ def test_evaluations_are_of_these_files_by_a_reviewer_who_did_not_lead_the_run()
     replace(story, register=led).when(usual, by="lea").refused("run_lead")
 
 
+def test_results_that_prove_nothing_are_named_and_others_can_be_read() -> None:
+    named = RecordEvaluation(evaluation="mmlu", manifest=MANIFEST, file="atlas/mmlu.json")
+    story = internal().when(named, by="eva")
+    refused = EvaluationRefused(step="evaluation:1", milestone="mmlu", claim=1, reason="12 of 100 items were run: run it whole")
+    story = story.when(refused).followed_by("step_carried_out", "evaluation_unread")
+    assert "12 of 100" in story.process.describe(story.state.state).text
+    story = measured(story.when(named, by="eva").owes("read_evaluation", "evaluation:2"))
+    assert where(story).edition.evaluations["mmlu"].passed
+
+
+def test_results_that_were_read_of_former_files_say_nothing_about_others() -> None:
+    story = internal().when(RecordEvaluation(evaluation="mmlu", manifest=MANIFEST, file="atlas/mmlu.json"), by="eva")
+    story = published(checked(signed(story.when(amendment(), by="max"), sha("other"))))
+    assert not where(measured(story).followed_by("step_carried_out")).edition.evaluations
+
+
+def test_what_an_evaluation_must_reach_is_named_before_it_is_measured() -> None:
+    unproposed().when(proposal(thresholds=()), by="max").refused("no_threshold")
+    unproposed(register(charter(release__evaluations=["arc"]))).when(proposal(), by="max").refused("no_threshold")
+
+
 def test_the_charters_evaluations_are_asked_for_too() -> None:
-    story = evaluated(internal(register(charter(release__evaluations=["arc"]))))
+    story = evaluated(internal(register(charter(release__evaluations=["arc"])), thresholds=(threshold("mmlu"), threshold("arc"))))
     story = approved(story, Stage.MEMBERS, ("sia", Office.SAFETY_REVIEWER))
     story = story.when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)).refused("gates_missing")
     assert story.refusal is not None
@@ -667,9 +717,7 @@ def test_other_files_close_every_gate() -> None:
     assert story.refusal is not None
     for lacking in ("evaluation mmlu", "finding leak", "safety-reviewer"):
         assert lacking in story.refusal.message
-    story.when(RecordEvaluation(evaluation="mmlu", manifest=MANIFEST, evidence=sha("results"), passed=True), by="eva").refused(
-        "other_manifest"
-    )
+    story.when(RecordEvaluation(evaluation="mmlu", manifest=MANIFEST, file="atlas/mmlu.json"), by="eva").refused("other_manifest")
 
 
 def test_what_former_files_bring_back_late_is_old_news() -> None:
@@ -728,11 +776,13 @@ def test_a_publisher_that_comes_late_with_a_former_stage_says_nothing_about_this
     story.when(told).followed_by("step_carried_out")
 
 
-def test_what_was_given_up_is_published_again_where_it_is_not_shown() -> None:
+def test_what_was_given_up_or_lost_is_published_again() -> None:
     story = checked(signed(proposed(publishers=("directory", "hub"))))
     story.when(PublishAgain(), by="sam").refused("office_required")
     story = published(story)
-    story.when(PublishAgain(), by="max").then()
+    again = story.when(PublishAgain(), by="max").followed_by("publishing_renewed").owes("write_documents", "documents:1:internal:1")
+    again = again.when(DocumentsWritten(step="documents:1:internal:1", edition=1, stage=Stage.INTERNAL, card=sha("card"), bill=sha("bill")))
+    again.owes("publish", "publish:1:internal:directory:1").owes("publish", "publish:1:internal:hub:1")
     story = with_members_stage(story)
     signed(proposed()).when(PublishAgain(), by="max").refused("nothing_staged")
     story = approved(evaluated(checked(signed(proposed(publishers=("directory", "hub"))))), Stage.MEMBERS, ("sia", Office.SAFETY_REVIEWER))
@@ -1291,3 +1341,31 @@ def test_one_person_who_loses_his_seat_ends_only_his_own_access() -> None:
     assert [kind for kind in kinds(story) if kind.startswith("lease_")] == ["lease_narrowed", "lease_opened"]
     assert story.state.state.release.leases["early"].persons == ("rep-ada",)
     story.owes("close_access", "close:early-1:directory").owes("open_access", "open:early-2:directory")
+
+
+async def test_on_the_log_a_hold_that_outlasts_the_embargo_is_followed_by_the_publishing() -> None:
+    """Deadlines are recorded under ids that say what is due and when: one that was given in vain is not given again."""
+    story = settled(proposed())
+    recorder = Recorder(MemoryLog(), {"release": RELEASE})
+    recorder._replica.register = story.register
+    recorder._replica.put(story.stream, story.state)
+
+    async def given(command: Command, by: str, at: datetime, command_id: str) -> Sequence[str]:
+        return (await recorder.record(Submission(story.stream, command_id, by, encode_json(command.model_dump()), at))).kinds
+
+    async def due() -> Sequence[str]:
+        deadline = (await recorder.standing(story.stream)).agenda.deadline
+        assert deadline is not None
+        name = derived_id(story.stream, "deadline", deadline.command.kind, deadline.at.isoformat())
+        return await given(deadline.command, SERVICE, deadline.at, name)
+
+    try:
+        publishing = (await recorder.standing(story.stream)).agenda.deadline
+        assert publishing is not None
+        assert await given(HoldRelease(reason="a danger"), "sia", publishing.at, "hold") == ("release_held", "step_owed")
+        late = derived_id(story.stream, "deadline", publishing.command.kind, publishing.at.isoformat())
+        assert await given(publishing.command, SERVICE, publishing.at, late) == ()
+        assert await due() == ("hold_ended",)
+        assert "embargo_ended" in await due()
+    finally:
+        await recorder.close()

@@ -97,6 +97,7 @@ from domain.release_messages import (
     Withdrawn,
 )
 from domain.release_state import Held, Pending, Public, Signed, Staged, Verifying
+from domain.training_messages import EvaluationRead, EvaluationRefused, Measured
 from tests.luck import try_laws
 from tests.stories import START, Story, charter, day, noted
 from tests.test_release import REPORT, amendment, proposal, register, sha, unproposed, verdicts
@@ -173,6 +174,7 @@ class Watch:
                 self.manifest = manifest
             case EvaluationRecorded(evaluation=name, manifest=manifest, passed=passed):
                 assert manifest == self.manifest
+                assert isinstance(command, EvaluationRead), "nobody's word passes an evaluation"
                 self.evaluations[name] = passed
             case FindingOpened(finding=name):
                 self.findings[name] = ""
@@ -345,7 +347,9 @@ class World:
             raise AssertionError("what is due has no end")
         self.story = replace(self.story, at=max(at, self.at))
 
-    def answer(self, step: Step, *, well: bool = True, licence: str = "Apache-2.0", openness_class: OpennessClass = 1) -> None:
+    def answer(
+        self, step: Step, *, well: bool = True, licence: str = "Apache-2.0", openness_class: OpennessClass = 1, value: int = 1_000_000
+    ) -> None:
         """A step comes back, well or with what it may find, or not well at all."""
         data, key = step.data, step.key
         if not well and step.kind in {"build_manifest", "sign_manifest", "write_documents", "publish"}:
@@ -373,6 +377,12 @@ class World:
             "publish": lambda: Published(
                 step=key, edition=data["edition"], stage=Stage(data["stage"]), publisher=data["publisher"], manifest=data["manifest"],
                 where="/srv",
+            ),
+            "read_evaluation": lambda: (
+                EvaluationRead(
+                    step=key, milestone=data["milestone"], claim=data["claim"], file=sha(key), harness="lm-evaluation-harness",
+                    measured=tuple(Measured(task=each["task"], metric=each["metric"], value=value) for each in data["scores"]),
+                ) if well else EvaluationRefused(step=key, milestone=data["milestone"], claim=data["claim"], reason="a partial run")
             ),
             "withdraw": lambda: Withdrawn(step=key, publisher=data["publisher"]),
             "open_access": lambda: AccessOpened(step=key, publisher=data["publisher"], opening=data["opening"]),
@@ -416,13 +426,20 @@ class World:
         state = self.story.state.state
         return state.place if isinstance(state, Pending) and isinstance(state.place, Verifying | Staged) else None
 
+    def read(self, value: int = 1_000_000) -> None:
+        """The results that were named are read."""
+        for step in self.steps:
+            if step.kind == "read_evaluation":
+                self.answer(step, value=value)
+
     def open_gates(self) -> None:
         """Every reviewer and approver says yes to the present files, for every stage."""
         place = self.place
         if place is None or place.edition.openness is None:
             return
         manifest = place.edition.manifest
-        self.give(RecordEvaluation(evaluation="mmlu", manifest=manifest, evidence=sha(f"r{self.at}"), passed=True), "eva")
+        self.give(RecordEvaluation(evaluation="mmlu", manifest=manifest, file="mmlu.json"), "eva")
+        self.read()
         for name in self.watch.findings:
             self.give(CloseFinding(finding=name, manifest=manifest, resolution="mended"), "sol")
         self.give(ReviewLicence(manifest=manifest, report=place.edition.openness.report, accepted=True), "lin")
@@ -588,10 +605,12 @@ class Releases(RuleBasedStateMachine):
     def somebody_goes_on(self, stage: Stage, by: str) -> None:
         self.world.again(AdvanceRelease(to=stage), by)
 
-    @rule(passed=st.booleans(), by=st.sampled_from(["eva", "eva", "sia"]), stale=st.booleans())
-    def an_evaluation_comes(self, *, passed: bool, by: str, stale: bool) -> None:
+    @rule(passed=st.booleans(), by=st.sampled_from(["eva", "eva", "sia"]), stale=st.booleans(), read=st.booleans())
+    def an_evaluation_comes(self, *, passed: bool, by: str, stale: bool, read: bool) -> None:
         manifest = sha("edition 1") if stale else self.manifest
-        self.world.again(RecordEvaluation(evaluation="mmlu", manifest=manifest, evidence=sha(self.fresh("r")), passed=passed), by)
+        self.world.again(RecordEvaluation(evaluation="mmlu", manifest=manifest, file=f"{self.fresh('r')}.json"), by)
+        if read:
+            self.world.read(1_000_000 if passed else 0)
 
     @rule()
     def a_danger_is_found(self) -> None:

@@ -15,10 +15,12 @@ Every step given again brings back the same outcome.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import importlib.util
 import json
 import shutil
 from collections.abc import Callable
+from importlib.resources import files
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from activities.artifacts import Absent, Store, unheard
+from activities.evaluation import Evaluations
 from activities.fetching import Fetching
 from activities.licence_texts import contradicted
 from activities.outside import Outcome
@@ -221,21 +224,36 @@ async def test_a_link_among_the_files_fails_the_list_and_is_named(world: World) 
     assert failed["reason"].startswith("weights/link: a symbolic link")
 
 
-@pytest.mark.parametrize("kind", ["build_manifest", "sign_manifest", "write_documents", "publish"])
-async def test_killed_at_any_boundary_and_tried_again_a_step_is_done_once(world: World, kind: str) -> None:
+@pytest.mark.parametrize("kind", ["build_manifest", "sign_manifest", "verify_artifacts", "classify_openness", "write_documents", "publish"])
+async def test_killed_at_any_boundary_and_tried_again_a_step_is_done_once(world: World, kind: str, *, long: bool) -> None:
     whole = shutil.copytree(world.folder, world.folder.with_name(world.folder.name + "-whole"))
-    steps = {"build_manifest": World.built, "sign_manifest": World.signed, "write_documents": _documented, "publish": _published}
-    for at in count(1, 3):
+    steps = {
+        "build_manifest": World.built, "sign_manifest": World.signed, "verify_artifacts": _verified, "classify_openness": _classified,
+        "write_documents": _documented, "publish": _published,
+    }  # fmt: skip
+    for at in count(1, 1 if long else 3):
         here = World(shutil.copytree(whole, world.folder / f"at-{at}"))
         if kind != "build_manifest":
             await here.built()
         died = await asyncio.to_thread(dies, lambda here=here: asyncio.run(steps[kind](here)), at)  # type: ignore[misc]
         first, again = await steps[kind](here), await steps[kind](here)
         assert first == again
-        assert len(list((here.folder / "kept" / "signatures").glob("[0-9a-f]*"))) == (kind != "build_manifest")
+        assert len(list((here.folder / "kept" / "signatures").glob("[0-9a-f]*"))) == (kind not in {"build_manifest", "classify_openness"})
         if not died:
             break
     assert at > 1
+
+
+async def _verified(world: World) -> object:
+    verified = await world.verified(await world.signed())
+    assert verified["kind"] == "artifacts_verified", verified
+    return verified
+
+
+async def _classified(world: World) -> object:
+    classified = await world.classified(await world.built())
+    assert classified["kind"] == "openness_classified", classified
+    return classified
 
 
 async def _documented(world: World) -> object:
@@ -371,10 +389,37 @@ def test_the_machine_that_was_looked_at_is_the_one_that_is_asked() -> None:
 
 async def went_on(story: Story, world: World) -> Story:
     """Every step that the release owes is carried out for real."""
+    carry_out = {
+        **Releasing(world.places, world.publishers, fetch=world.fetch).activities(),
+        **Evaluations(world.folder / "runs").activities(),
+    }
     while steps := [step for step in story.steps if step.kind not in {"notify", "tell"} and step.key not in story.state.failed]:
-        outcome = await Releasing(world.places, world.publishers, fetch=world.fetch).activities()[steps[0].kind](steps[0])
+        outcome = await carry_out[steps[0].kind](steps[0])
         story = story.when(RELEASE.commands.validate_json(json.dumps(outcome)) if outcome["kind"] != "fail_step" else FailStep(**outcome))
     return story
+
+
+async def test_an_evaluation_is_read_from_the_harness_s_own_results_and_judged_by_the_thresholds(world: World) -> None:
+    results = world.folder / "runs" / "atlas"
+    results.mkdir(parents=True)
+    whole = json.loads(files("simulation").joinpath("data", "lm-eval-results.json").read_bytes())
+    whole["config"]["limit"] = 10
+    (results / "part.json").write_text(json.dumps(whole))
+    (results / "whole.json").write_bytes(files("simulation").joinpath("data", "lm-eval-results.json").read_bytes())
+    components = tuple(told_of.Component(**each) for each in COMPONENTS)
+    wanted = told_of.Threshold(evaluation="mmlu", task="consortium_toy_mc", metric="acc,none", at_least=600_000)
+    terms = {"location": "atlas", "components": components, "licences": told_of.LicenceTerms(**LICENCES)}
+    for bound, passed in ((600_000, True), (999_999, False)):
+        threshold = wanted.model_copy(update={"at_least": bound})
+        story = await went_on(unproposed().when(proposal(**terms, thresholds=(threshold,)), by="max"), world)
+        manifest = where(story).edition.manifest
+        named = told_of.RecordEvaluation(evaluation="mmlu", manifest=manifest, file="atlas/part.json")
+        story = await went_on(story.when(named, by="eva"), world)
+        assert "limited to 10" in where(story).edition.named["mmlu"].unread
+        story = await went_on(story.when(named.model_copy(update={"file": "atlas/whole.json"}), by="eva"), world)
+        made = where(story).edition.evaluations["mmlu"]
+        assert made.passed is passed
+        assert made.evidence == hashlib.sha256((results / "whole.json").read_bytes()).hexdigest()
 
 
 def _inwards(model: Path) -> None:

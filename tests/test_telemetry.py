@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -156,6 +157,13 @@ def test_a_checkpoint_that_is_no_longer_listed_is_missing() -> None:
     assert (missing(found), found.restarts) == ([("long", 2_000, 1)], [])
     _, found = look((LONG,), *rows, after=watch, relisted=True)
     assert turned_up(found) == [("long", 2_000, 1)]
+
+
+def test_a_checkpoint_that_is_listed_with_its_hash_later_is_hashed() -> None:
+    rows = saved("long", 0, 1_000)
+    watch, _ = look((LONG,), *rows, relisted=True)
+    hashed, _ = look((LONG,), *(replace(row, checkpoint_sha256="0" * 64) for row in rows), after=watch, relisted=True)
+    assert [(each.checkpoints, each.unhashed) for each in (watch, hashed)] == [(2, 2), (2, 0)]
 
 
 def test_more_gaps_than_are_told_one_by_one_are_counted_in_the_last() -> None:

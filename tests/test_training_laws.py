@@ -18,10 +18,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from domain.charter import Office
 from domain.kernel import SERVICE, Command, Event, PersonId, digest_of
-from domain.process import StepOwed
+from domain.process import FailStep, StepOwed, WaiveStep
 from domain.register import MandateGranted, OfficeGranted, OfficeRevoked, Register, RunReported
 from domain.telemetry import MISSING, MOST, STAGES, Reading, Watch, observe
-from domain.training import TRAINING, Ended, Paused, Planned, Running
+from domain.training import TRAINING
 from domain.training_messages import (
     MOST_MILESTONES,
     RANGES,
@@ -72,6 +72,7 @@ from domain.training_messages import (
     contract_digest,
 )
 from domain.training_milestones import READING
+from domain.training_state import Ended, Paused, Planned, Running
 from tests.luck import try_laws
 from tests.stories import START, Story, day, noted
 from tests.test_training import SCORE, STAGE, cast, contract
@@ -79,7 +80,7 @@ from tests.test_training import SCORE, STAGE, cast, contract
 FACTS: Final = RANGES + MISSING + 2 * STAGES + 2 * MOST + MOST_MILESTONES + 10
 """The most events of one look."""
 REVIEWERS: Final = ("eva", "ella", "sia", "lea", "sam")
-OVER: Final = {"run_closed", "run_reported", "step_owed", "step_carried_out", "step_failed", "mandate_exercised"}
+OVER: Final = {"run_closed", "run_reported", "step_owed", "step_carried_out", "step_failed", "step_waived", "mandate_exercised"}
 
 # ---------------------------------------------------------------- the laws
 
@@ -99,6 +100,7 @@ class Law:
     questions: int = 0
     looks: int = 0
     looking: bool = False
+    look_at: datetime = START
     lineage: int = 1
     spent: int = 0
     phase: str = ""
@@ -204,9 +206,9 @@ class Law:
             case RunClosed():
                 assert self.phase == "ended"
                 self.phase = "closed"
-            case LookBegan(number=number):
+            case LookBegan(number=number, look_at=look_at):
                 assert number == self.looks + 1
-                self.looks, self.looking = number, True
+                self.looks, self.looking, self.look_at = number, True, look_at
             case TelemetryFollowed(number=number, spent=spent, heard_at=heard_at, advanced_at=advanced_at):
                 assert self.looking
                 assert number == self.looks, "a look that was given up came back"
@@ -239,6 +241,8 @@ class Law:
             assert self.alarm == "silent" or at < self.heard_at + timedelta(hours=self.contract.silent_hours), (
                 "silent, and nobody was paged"
             )
+            given_up = self.look_at + timedelta(hours=self.contract.silent_hours if self.looking else 0)
+            assert at < given_up, "nobody looks at the readings any more"
             assert self.alarm or at < self.advanced_at + timedelta(hours=self.contract.stalled_hours), "stalled, and nobody was told"
         if self.phase in {"running", "paused"}:
             assert retained == (self.missing == 0), "the register knows another tale of the checkpoints"
@@ -438,6 +442,12 @@ class Runs(RuleBasedStateMachine):
                 assert self.world.voted(ContinueRun(question=number))
             elif not isinstance(self.world.state, Ended):
                 self.world.again(StopRun(question=number, reason="no majority"))
+
+    @rule(kind=st.sampled_from(["follow_telemetry", "read_evaluation"]))
+    def what_was_asked_outside_never_comes_back(self, kind: str) -> None:
+        for step in [step for step in self.world.story.steps if step.kind == kind]:
+            self.world.again(FailStep(step=step.key, reason="x"))
+            self.world.again(WaiveStep(step=step.key, reason="x"), "sam")
 
     @rule(rests=st.booleans())
     def the_lead_pauses_or_resumes(self, *, rests: bool) -> None:

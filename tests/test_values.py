@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from datetime import datetime
 from typing import Final
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from activities.camt import minor_units
 from activities.outside import plain
-from domain.kernel import Name, Prose
+from domain.catalog import CATALOG
+from domain.kernel import Instant, Name, Prose
 from domain.money import MINOR_UNITS, display, parse_amount
+from eventstore.wire import Malformed, canonical_command, parse
+from tests.stories import charter
 
 NAME: Final = TypeAdapter[str](Name)
 PROSE: Final = TypeAdapter[str](Prose)
@@ -60,3 +65,29 @@ def test_an_amount_has_the_places_of_its_currency(currency: str, minor: int | No
 def test_an_amount_is_read_as_it_was_shown(currency: str, minor: int) -> None:
     text = display(minor, currency).removeprefix(f"{currency} ").replace(",", "")
     assert parse_amount(text, currency) == minor_units(text, currency, 1) == minor
+
+
+# ---------------------------------------------------------------- time
+
+INSTANT: Final = TypeAdapter[datetime](Instant)
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00"])
+def test_an_instant_beyond_the_calendar_is_bad_input(text: str) -> None:
+    with pytest.raises(ValidationError, match="outside of the calendar"):
+        INSTANT.validate_json(f'"{text}"')
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "1999-12-31", "2200-01-01", "9999-12-31"])
+def test_a_command_names_no_day_that_periods_cannot_be_counted_from(day: str) -> None:
+    call = {"kind": "call_tranche", "tranche": 1, "due": day}
+    with pytest.raises(Malformed, match="outside of the years 2000 to 2199"):
+        parse(CATALOG["round"], canonical_command(json.dumps(call)))
+    parse(CATALOG["round"], canonical_command(json.dumps(call | {"due": "2199-12-31"})))
+
+
+def test_no_part_of_a_command_names_one() -> None:
+    rules = charter().model_dump(mode="json")
+    rules["calendar"]["holidays"].append("9999-12-25")
+    with pytest.raises(Malformed, match="9999-12-25"):
+        parse(CATALOG["consortium"], canonical_command(json.dumps({"kind": "amend_charter", "charter": rules})))
