@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -75,6 +77,8 @@ from domain.release_state import (
     Verifying,
 )
 
+HIDDEN: Final = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
+"""The categories of characters that no file of a release has in its name."""
 LOST_CHECKPOINTS: Final = "class I lacks checkpoints that the run's contract retains: the run lost some"
 UNCLASSIFIED: Final = "a classification of its components just now"
 
@@ -91,10 +95,24 @@ def _require_known(terms: Terms) -> None:
             "unknown_component", f"{', '.join(strange)[:200]}: not among the components of the Model Openness Framework",
             remedy=f"name them as the framework does: {', '.join(sorted(FRAMEWORK))}",
         )  # fmt: skip
+    if hiding := [place for place in _places(terms) if any(unicodedata.category(character) in HIDDEN for character in place)]:
+        raise Refused(
+            "unsafe_place", f"{hiding[0][:200]!a} holds characters that are invisible or steer a display",
+            remedy="rename the file, and name it as it reads",
+        )  # fmt: skip
     if strange := sorted(set(terms.publishers) - PUBLISHERS):
         raise Refused(
             "unknown_publisher", f"there is no publisher {', '.join(strange)}", remedy=f"name some of {', '.join(sorted(PUBLISHERS))}"
         )  # fmt: skip
+
+
+def _places(terms: Terms) -> Iterator[str]:
+    licences = terms.licences
+    yield terms.location
+    yield from filter(None, (licences.place, licences.code_place, licences.data_place, licences.document_place))
+    for component in terms.components:
+        yield component.place
+        yield component.licence_place or ""
 
 
 def propose(state: ReleaseState, command: ProposeRelease, context: Context) -> Events:

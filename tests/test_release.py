@@ -4,7 +4,7 @@ States: unproposed, pending (proposed, verifying, internal, members, gated), hel
 
 | command | by whom | events | refusals (besides office_required, service_only, no_mandate, not_proposed, already_public, release_over, not_signed) |
 | --- | --- | --- | --- |
-| propose_release | release manager | release_proposed | already_proposed, unknown_run, run_not_completed, unknown_component, unknown_publisher, claim_below_charter (`release.lowest_class`), embargo_out_of_bounds (`release.embargo_days`), no_evaluation_named, nothing_to_supersede |
+| propose_release | release manager | release_proposed | already_proposed, unknown_run, run_not_completed, unknown_component, unknown_publisher, unsafe_place, no_threshold, claim_below_charter (`release.lowest_class`), embargo_out_of_bounds (`release.embargo_days`), no_evaluation_named, nothing_to_supersede |
 | amend_release | release manager; near the embargo's end a passed proposal | release_amended, lease_suspended… | files_are_frozen (`release.freeze_hours`), other_run, publisher_in_use |
 | move_embargo | a passed proposal | embargo_moved | embargo_out_of_bounds |
 | advance_release | release manager | check_began; then openness_judged, stage_entered or stage_refused | release_held, not_the_next_stage, too_early, gates_missing |
@@ -44,12 +44,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from activities.openness import framework
+from cli.books import registry
+from cli.options import Where
 from domain.charter import Charter, Office
 from domain.kernel import SERVICE, Command, Step, derived_id, digest_of
 from domain.register import (
@@ -117,6 +120,7 @@ from domain.training_messages import EvaluationRead, EvaluationRefused, Measured
 from eventstore.entries import Submission, encode_json
 from eventstore.memory import MemoryLog
 from eventstore.recorder import Recorder
+from eventstore.sqlite import SqliteLog
 from tests.stories import START, Story, charter, day, founded, noted, with_members
 
 PEOPLE = {
@@ -352,6 +356,10 @@ def test_names_that_no_worker_knows_are_refused_when_they_are_proposed() -> None
     unproposed().when(proposal(components=(strange,)), by="max").refused("unknown_component")
     unproposed().when(proposal(publishers=("moon",)), by="max").refused("unknown_publisher")
     internal().when(amendment(components=(strange,)), by="max").refused("unknown_component")
+    hiding = Component(name=PARAMETERS, place="gpj.\u202eexe.bin")
+    story = unproposed().when(proposal(components=(hiding,)), by="max").refused("unsafe_place")
+    assert story.refusal is not None
+    assert "\u202e" not in story.refusal.message
 
 
 def test_the_framework_s_names_are_those_of_its_data() -> None:
@@ -1369,3 +1377,36 @@ async def test_on_the_log_a_hold_that_outlasts_the_embargo_is_followed_by_the_pu
         assert "embargo_ended" in await due()
     finally:
         await recorder.close()
+
+
+async def test_the_registry_tells_what_stood_where_at_any_instant(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ready = approved(gated(with_members_stage(internal())), Stage.PUBLIC, *BOARD)
+    log = await SqliteLog.open(tmp_path / "log.db")
+    recorder = Recorder(log, {"release": RELEASE})
+    recorder._replica.register = ready.register
+    recorder._replica.put(ready.stream, ready.state)
+    story = ready.when(AdvanceRelease(to=Stage.PUBLIC), by="max", at=day(30))
+    classify, verify = owed(story, "classify_openness"), owed(classified(story), "verify_artifacts")
+    number = classify.data["check"]
+    told: tuple[tuple[Command, str, datetime], ...] = (
+        (AdvanceRelease(to=Stage.PUBLIC), "max", day(30)),
+        (
+            OpennessClassified(
+                step=classify.key, check=number, verdicts=verdicts(), report=REPORT, framework=sha("framework"), openness_class=3
+            ), SERVICE, day(30),
+        ),
+        (ArtifactsVerified(step=verify.key, check=number, manifest=MANIFEST), SERVICE, day(31)),
+        *((RecallRelease(reason="it leaks"), person, day(40)) for person in ("bea", "ben", "sia")),
+    )  # fmt: skip
+    for number, (command, by, at) in enumerate(told):
+        await recorder.record(Submission(story.stream, f"command-{number}", by, encode_json(command.model_dump()), at))
+    await recorder.close()
+    await log.close()
+    standings = [await standing(tmp_path, at, capsys) for at in (day(30), day(32), None)]
+    assert standings == [[], ["public"], ["recalled"]]
+
+
+async def standing(folder: Path, at: datetime | None, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """How the releases stand that `consortium registry` lists as of an instant."""
+    await registry(as_of=None if at is None else at.isoformat(), where=Where(folder=folder, json=True))
+    return [each["standing"] for each in json.loads(capsys.readouterr().out)["releases"]]
