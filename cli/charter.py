@@ -40,7 +40,7 @@ async def show(
         agreed = await register(log)
     if not agreed.version:
         raise BadInput("the consortium has not been founded yet", "found it with `consortium consortium found`")
-    chosen = version or agreed.version
+    chosen = agreed.version if version is None else version
     if chosen not in agreed.charters:
         raise BadInput(f"--version: there is no version {chosen}", f"there are 1 to {agreed.version}")
     charter = _in_order(agreed.charters[chosen].model_dump(mode="json", exclude_none=True))

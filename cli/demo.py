@@ -105,7 +105,7 @@ def prepare(folder: Path) -> None:
 def adopted(path: Path) -> Charter:
     """The charter in a file. Raises `BadInput`."""
     if not path.is_file():
-        raise BadInput(f"there is no charter at {path}", "name one with --charter")
+        raise BadInput(f"there is no charter at {path}", "name one with --charter; the repository has examples/charter.toml")
     return Charter.model_validate_json(json.dumps(read_charter(path)))
 
 

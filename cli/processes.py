@@ -77,7 +77,7 @@ def _giving(process: str, command: type[Command]) -> Callable[..., Awaitable[Non
 
     async def giving(name: str, /, **typed: Any) -> None:
         by, source = typed["by"], typed.get("from_")
-        said = {option: typed[option.field] for option in options if typed.get(option.field)}
+        said = {option: typed[option.field] for option in options if typed.get(option.field) not in {None, ()}}
         fields = {"kind": command.model_fields["kind"].default} | (_from(source, command) if source else {})
         await give(by, _stream(process, name), fields | await _read(said, fields, by))
 

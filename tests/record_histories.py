@@ -25,12 +25,22 @@ from activities.sending import Sender
 from cli.demo import PACE
 from settings import rehearsed
 from simulation.live import bank_of, live
-from simulation.scenario import ATLAS, LEAVER, ROUND, SIZE, Story
+from simulation.model import RELEASE, RUN, ModelStory
+from simulation.scenario import ATLAS, LEAVER, ROUND, SIZE
 from tests.stories import charter
 from tests.test_shell import Site
 
 HISTORIES: Final = Path(__file__).parent / "histories"
-STREAMS: Final = (ATLAS, f"member/{LEAVER}", f"proposal/admit-{LEAVER}", SIZE, ROUND)
+STREAMS: Final = (
+    ATLAS,
+    f"member/{LEAVER}",
+    f"proposal/admit-{LEAVER}",
+    SIZE,
+    ROUND,
+    RUN,
+    RELEASE,
+    f"treasury/{charter().treasury.account}",
+)
 EVENTS_A_RUN: Final = 120
 """After so many events the server suggests a new run: short, so that histories are small."""
 
@@ -52,8 +62,8 @@ async def story(client: Client, folder: Path) -> None:
         chosen = rehearsed(folder, bank=bank.url)
         recorder = await stack.enter_async_context(worker.recording(chosen.log_url))
         await stack.enter_async_context(worker.compose(client, recorder, chosen, clock=clock))
-        stage = await stack.enter_async_context(live(Sender(client, TASK_QUEUE), recorder, clock, bank, print))
-        await Story(stage, charter()).play()
+        stage = await stack.enter_async_context(live(Sender(client, TASK_QUEUE), recorder, clock, bank, print, folder))
+        await ModelStory(stage, charter()).play()
         for stream in STREAMS:
             await keep(client, stream, None, stream.replace("/", "-"))
 

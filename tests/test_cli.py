@@ -327,6 +327,8 @@ APPLY = ("member", "apply", "helio", "--country", "CH", "--tier", "founding", "-
         (("who-represents", "nobody", "--as-of", "2026-12-01T00:00"), "has no offset"),
         (("retry", "round", "x", "--as", "sam"), "process/slug"),
         (("charter", "show", "--version", "7"), "no version 7"),
+        (("charter", "show", "--version", "0"), "no version 0"),
+        (("proposal", "propose", "p", "--title", "", "--as", "sam"), "title: "),
         (("up", "--port", "99999"), "is no port"),
     ],
 )  # fmt: skip

@@ -17,6 +17,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
 
 import worker
+from domain.catalog import CATALOG
 from tests.careless import LooksTwice, RecordsFirst
 from tests.probe import ProbeWorkflow
 from workflows.catalog import WORKFLOWS
@@ -41,7 +42,7 @@ async def test_what_ran_before_runs_on(path: Path) -> None:
 
 def test_every_process_has_a_history_of_modest_size() -> None:
     names = {path.stem.partition("-")[0] for path in HISTORIES}
-    assert names >= {"consortium", "member", "proposal", "round", "probe"}
+    assert names >= {*CATALOG, "probe"}
     assert [path.name for path in HISTORIES if path.stat().st_size > LARGEST] == []
 
 
