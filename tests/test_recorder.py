@@ -7,7 +7,6 @@ import json
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
-
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
