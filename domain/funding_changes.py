@@ -61,7 +61,7 @@ from domain.register import EvidenceUsed
 def deliver_in_kind(state: FundingState, command: DeliverInKind, context: Context) -> Events:
     """Say what was delivered; it counts once accepted. The same evidence again is old news."""
     current = live(state)
-    context.require_representative(command.member)
+    context.require_speaker(command.member)
     books = current.books
     account = account_of(books, command.member)
     known = books.deliveries.get(command.evidence)
@@ -159,7 +159,7 @@ def join_late(state: FundingState, command: JoinLate, context: Context) -> Event
     all end up as if the joiner had been there from the start.
     """
     current, member = live(state), command.member
-    context.require_representative(member)
+    context.require_speaker(member)
     context.require_active(member)
     books = current.books
     former = books.accounts.get(member)
@@ -178,7 +178,7 @@ def join_late(state: FundingState, command: JoinLate, context: Context) -> Event
 def take_over(state: FundingState, command: TakeOver, context: Context) -> Events:
     """Stand in for a defaulted commitment: what was called of it first, then what was not. Once for each default of a member."""
     current, member = live(state), command.member
-    context.require_representative(member)
+    context.require_speaker(member)
     context.require_active(member)
     books = current.books
     defaulter = account_of(books, command.defaulter)
@@ -279,7 +279,7 @@ def exit_round(state: FundingState, command: ExitRound, context: Context) -> Eve
     What was called stays owed. The time to leave is the timelock of the decision's class; without one there is none.
     """
     current, member = live(state), command.member
-    context.require_representative(member)
+    context.require_speaker(member)
     account = account_of(current.books, member)
     vote = context.register.votes.get(command.proposal)
     concerned = {context.stream, f"run/{current.books.terms.run}"}

@@ -203,7 +203,7 @@ def pledge(state: FundingState, command: Pledge, context: Context) -> Events:
     """A pledge replaces the member's former one; the same again is old news. The first one may be what finds the opening instant over."""
     started = _started(state.terms, context) if isinstance(state, Draft) and context.at >= state.terms.opens_at else ()
     pledging = _pledging(following(state, started), context)
-    context.require_representative(command.member)
+    context.require_speaker(command.member)
     context.require_active(command.member)
     require_currency(context, command.currency)
     threshold = command.if_total_at_least or 0
@@ -219,7 +219,7 @@ def pledge(state: FundingState, command: Pledge, context: Context) -> Events:
 def withdraw_pledge(state: FundingState, command: WithdrawPledge, context: Context) -> Events:
     """Pledges are conditional until the close."""
     pledging = _pledging(state, context)
-    context.require_representative(command.member)
+    context.require_speaker(command.member)
     return withdrawn(pledging, command.member)
 
 

@@ -78,7 +78,6 @@ from domain.membership_rules import (
     released,
     require_due,
     require_new,
-    require_representative,
     require_seat_in,
     seated,
     suspended,
@@ -127,7 +126,7 @@ def decide(state: MembershipState, command: MembershipCommand, context: Context)
         case WithdrawApplication():
             match state:
                 case Screening() | Reviewing() | Voting() | Signing() | Paying():
-                    require_representative(state.identity.member, context)
+                    context.require_representative(state.identity.member)
                     return over(state, "withdrawn", context)
                 case Unapplied() | Active() | Leaving() | Ended():
                     raise not_now("while the application is under way", "give notice instead, if you are a member")
@@ -266,10 +265,10 @@ def decide(state: MembershipState, command: MembershipCommand, context: Context)
         case GiveNotice():
             match state:
                 case Active(identity=identity):
-                    require_representative(identity.member, context)
+                    context.require_representative(identity.member)
                     return departing(state, "left", context.at + days(identity.terms.leaving_notice_days), context)
                 case Leaving():
-                    require_representative(state.identity.member, context)
+                    context.require_representative(state.identity.member)
                     return ()
                 case Unapplied() | Screening() | Reviewing() | Voting() | Signing() | Paying() | Ended():
                     raise not_now("while it is a member", "withdraw the application instead")
@@ -330,7 +329,7 @@ def _unseat(state: MembershipState, identity: Identity, command: UnseatRepresent
     if context.actor != command.person:
         _require_concerned(identity, context, Office.SECRETARIAT)
         if not context.register.holds(context.actor, Office.SECRETARIAT):
-            require_representative(identity.member, context)
+            context.require_representative(identity.member)
     if command.person not in identity.delegates:
         _require_concerned(identity, context, Office.SECRETARIAT)
         return ()
@@ -362,7 +361,7 @@ def _further_key(command: SeatRepresentative, context: Context) -> str | None:
 
 def _require_concerned(identity: Identity, context: Context, *offices: Office) -> None:
     if not context.register.holds(context.actor, *offices):
-        context.require_representative(identity.member)
+        context.require_speaker(identity.member)
 
 
 def _require_own_key(person: PersonId, context: Context) -> None:
@@ -385,7 +384,7 @@ def _require_seater(identity: Identity, context: Context) -> None:
     if context.register.speaks_for(context.actor, identity.member) and (
         identity.represented or not context.register.holds(context.actor, Office.SECRETARIAT, Office.BOARD)
     ):
-        require_representative(identity.member, context)
+        context.require_representative(identity.member)
     elif identity.represented:
         raise Refused(
             "seat_not_vacant", f"{identity.member} has a representative", clause="membership",
@@ -406,7 +405,7 @@ def _declare(state: MembershipState, identity: Identity, command: DeclareOwnersh
     _require_concerned(identity, context, Office.SECRETARIAT)
     by_officer = not context.register.speaks_for(context.actor, identity.member)
     if not by_officer:
-        require_representative(identity.member, context)
+        context.require_representative(identity.member)
     require_holdings(command.holdings, context)
     if command.holdings == (identity.holdings if identity.asked is None else identity.asked.holdings):
         return ()
@@ -452,7 +451,7 @@ def _confirm(identity: Identity, command: ConfirmOwnership, context: Context) ->
     if context.register.speaks_for(context.actor, member):
         if context.register.speaks_for(asked.person, member):
             raise own_case(context, member)
-        require_representative(member, context)
+        context.require_representative(member)
     return _declared(identity, asked.holdings, context)
 
 
@@ -466,7 +465,7 @@ def _declared(identity: Identity, holdings: tuple[Holding, ...], context: Contex
 def _change_tier(state: Active, tier: str, context: Context) -> Events:
     """A change with the next invoice; a seat is kept for it until then."""
     identity = state.identity
-    require_representative(identity.member, context)
+    context.require_representative(identity.member)
     if tier == (state.next_tier or identity.tier):
         return ()
     if tier != identity.tier:

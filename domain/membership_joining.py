@@ -35,7 +35,6 @@ from domain.membership_rules import (
     released,
     require_in_time,
     require_new,
-    require_representative,
     require_seat_in,
     seated,
     suspended,
@@ -284,7 +283,7 @@ def admitted(state: Voting, context: Context) -> Events:
 
 def signed(state: Signing, command: SignAgreement, context: Context) -> Events:
     """A representative signs the text that the vote admitted it under."""
-    require_representative(state.identity.member, context)
+    context.require_representative(state.identity.member)
     require_in_time(lapses_at(state), context)
     if command.agreement != state.agreement:
         raise Refused(

@@ -62,16 +62,6 @@ def require_in_time(until: datetime, context: Context) -> None:
         )
 
 
-def require_representative(member: MemberId, context: Context) -> None:
-    """Refuses actors who do not speak for the member, and its alternates."""
-    context.require_representative(member)
-    if not context.register.represents(context.actor, member):
-        raise Refused(
-            "representative_required", f"{context.actor} is an alternate of {member}", clause="membership",
-            remedy=f"ask a representative to give this command (`consortium who-represents {member}`)",
-        )  # fmt: skip
-
-
 def require_new(person: PersonId, member: MemberId, context: Context) -> None:
     """A handle that already speaks for somebody else, or holds an office, cannot be claimed by another person."""
     known = context.register.people.get(person)

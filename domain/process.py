@@ -98,12 +98,21 @@ class Context:
                 remedy=f"ask a holder of {names} to give this command", clause=clause,
             )  # fmt: skip
 
-    def require_representative(self, member: MemberId) -> None:
-        """Refuses actors who do not speak for the member."""
+    def require_speaker(self, member: MemberId) -> None:
+        """Refuses actors who do not speak for the member, as representative or alternate."""
         if not self.register.speaks_for(self.actor, member):
             raise Refused(
                 "not_a_representative", f"{self.actor} does not speak for {member}",
                 remedy=f"ask a representative or alternate of {member} (`consortium who-represents {member}`)", clause="membership",
+            )  # fmt: skip
+
+    def require_representative(self, member: MemberId) -> None:
+        """Refuses actors who do not speak for the member, and its alternates."""
+        self.require_speaker(member)
+        if not self.register.represents(self.actor, member):
+            raise Refused(
+                "representative_required", f"{self.actor} is an alternate of {member}", clause="membership",
+                remedy=f"ask a representative to give this command (`consortium who-represents {member}`)",
             )  # fmt: skip
 
     def require_active(self, member: MemberId) -> None:

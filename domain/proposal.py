@@ -453,7 +453,7 @@ def _seat(state: Open, member: MemberId | None, context: Context) -> str:
     if member is None:
         context.require_office(Office.BOARD)
     else:
-        context.require_representative(member)
+        context.require_speaker(member)
         context.require_active(member)
     return entry.seat
 

@@ -206,7 +206,7 @@ def _cause(state: Known, lease: Lease, context: Context) -> Cause | None:
                 return "public"
         case Recalled() | Abandoned():
             return "withdrawn"
-    if not register.active(lease.member):
+    if not register.reads_early(lease.member):
         return "member"
     if not _entitled(lease, context):
         return "seat"
