@@ -41,8 +41,8 @@ class NotAnswered(Exception):
     """No answer came in time. The command may still be recorded: asking again with the same id is safe and tells."""
 
 
-class Mistaken(Exception):
-    """A rule failed where it had to decide: a mistake of this release, not of the sender. Nothing was recorded."""
+class Mistaken(NotAnswered):
+    """A worker failed where it had to decide: a mistake of its release, not of the sender, or one that was being stopped."""
 
 
 class NotTaken(Exception):

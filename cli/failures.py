@@ -88,6 +88,8 @@ def translated(error: Exception) -> Failure:
     match error:
         case TurnedDown(refusal=refusal):
             return Refused(refusal.message, refusal.remedy, rule=refusal.rule, clause=refusal.clause)
+        case Mistaken():
+            return Bug(str(error), "see the worker's log, and report it; once it is mended, give the command again")
         case NotAnswered():
             return Unreachable(str(error), "start a worker with `consortium up` or `consortium worker`")
         case NotWritable():
@@ -100,8 +102,6 @@ def translated(error: Exception) -> Failure:
             return Unreachable(
                 f"Temporal answered: {error.message}", "check its address and namespace: TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE"
             )
-        case Mistaken():
-            return Bug(str(error), "see the worker's log, and report it; once it is mended, give the command again")
         case ExtraMissing():
             return BadInput(str(error))
         case NotTaken() | Malformed() | AlreadyUp():

@@ -11,7 +11,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from activities.messages import Receipt
-from activities.sending import Mistaken, NotAnswered, NotTaken, Sender, TurnedDown
+from activities.sending import NotAnswered, NotTaken, Sender, TurnedDown
 from cli.failures import BadInput, Broken, Unreachable, translated
 from cli.options import By
 from cli.output import Progress, say, say_json, unescaped
@@ -36,7 +36,7 @@ async def give(by: By, stream: str, command: dict[str, Any]) -> None:
     try:
         async with Progress("waiting for an answer"):
             receipt = await Sender(client, chosen.task_queue).send(stream, command_id, actor, command)
-    except (TurnedDown, NotAnswered, NotTaken, Mistaken) as error:
+    except (TurnedDown, NotAnswered, NotTaken) as error:
         failure = translated(error)
         failure.details["command_id"] = command_id
         raise failure from error
