@@ -17,8 +17,8 @@ from typing import Any, Final, NoReturn
 
 from activities.artifacts import Told, Unfit, opened, unheard, working
 from activities.outside import CarryOut, Outcome, plain
+from domain.evaluation import EvaluationRead, EvaluationRefused, Measured, ReadEvaluation, Score
 from domain.kernel import Step
-from domain.training_messages import EvaluationRead, EvaluationRefused, Measured, ReadEvaluation, Score
 
 LIMIT: Final = 64 * 1024 * 1024
 """The largest results file, in bytes."""
@@ -47,10 +47,10 @@ class Evaluations:
             harness, model, measured = scores(body, asked.scores)
         except (Refused, Unfit, OSError) as refused:
             why = plain(f"{asked.file}: {_why(refused)}", 500)
-            return EvaluationRefused(step=step.key, milestone=asked.milestone, claim=asked.claim, reason=why).model_dump(mode="json")
+            return EvaluationRefused(step=step.key, subject=asked.subject, number=asked.number, reason=why).model_dump(mode="json")
         digest = hashlib.sha256(body).hexdigest()
         return EvaluationRead(
-            step=step.key, milestone=asked.milestone, claim=asked.claim, file=digest, harness=harness, model=model, measured=measured
+            step=step.key, subject=asked.subject, number=asked.number, file=digest, harness=harness, model=model, measured=measured
         ).model_dump(mode="json")  # fmt: skip
 
     def _content(self, place: str, told: Told = unheard) -> bytes:

@@ -21,6 +21,7 @@ from domain import release_moving as moving
 from domain import release_publishing as publishing
 from domain import release_reviews as reviews
 from domain.charter import Office
+from domain.evaluation import EvaluationRead, EvaluationRefused
 from domain.kernel import Agenda, Deadline, Headline, escaped
 from domain.process import Common, Context, Process
 from domain.release_gates import ROMAN, open_findings
@@ -88,7 +89,6 @@ from domain.release_state import (
     Verifying,
     evolve,
 )
-from domain.training_messages import EvaluationRead, EvaluationRefused
 
 SHOWN: Final = 20
 """How many leases are listed for people."""

@@ -14,9 +14,9 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from domain.charter import Office
+from domain.evaluation import EvaluationRead, EvaluationRefused, Millionths, TaskName
 from domain.kernel import Command, Digest, Event, Instant, MemberId, Message, Name, Outcome, PersonId, Prose, Slug
 from domain.register import LeasesHeld, ReleaseStaged
-from domain.training_messages import EvaluationRead, EvaluationRefused, Millionths, TaskName
 
 MOST_COMPONENTS: Final = 40
 MOST_PERSONS: Final = 100

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Literal
 
 from domain.charter import Office, days
+from domain.evaluation import EvaluationRead, EvaluationRefused, ReadEvaluation, Score
 from domain.kernel import Refused, Step
 from domain.process import Context, owe
 from domain.release_gates import rules_of, stage_terms, wanted_evaluations
@@ -51,7 +52,6 @@ from domain.release_state import (
     Unproposed,
     Verifying,
 )
-from domain.training_messages import EvaluationRead, EvaluationRefused, ReadEvaluation, Score
 
 # ---------------------------------------------------------------- gates
 
@@ -88,7 +88,7 @@ def record_evaluation(state: Pending | Held, command: RecordEvaluation, context:
         evaluation=command.evaluation, manifest=command.manifest, file=command.file, reading=reading, by=context.actor, note=command.note
     )  # fmt: skip
     data = ReadEvaluation(
-        run=release.terms.run, milestone=command.evaluation, claim=reading, file=command.file,
+        run=release.terms.run, subject=command.evaluation, number=reading, file=command.file,
         scores=tuple(Score(task=each.task, metric=each.metric, at_least=each.at_least) for each in thresholds),
     )  # fmt: skip
     return (named, owe(Step(kind="read_evaluation", key=f"evaluation:{reading}", data=data.model_dump(mode="json"))))
@@ -100,15 +100,15 @@ def _thresholds(release: Release, evaluation: str) -> Sequence[Threshold]:
 
 def evaluation_read(state: Known, outcome: EvaluationRead, context: Context) -> Events:
     """The scores are judged by the thresholds, whoever hopes for what. Results of former files are old news."""
-    found = _named(state, outcome.milestone, outcome.claim)
+    found = _named(state, outcome.subject, outcome.number)
     if found is None:
         return ()
     release, edition, named = found
     values = {(each.task, each.metric): each.value for each in outcome.measured}
-    thresholds = _thresholds(release, outcome.milestone)
+    thresholds = _thresholds(release, outcome.subject)
     passed = all(values.get((each.task, each.metric), each.at_least - 1) >= each.at_least for each in thresholds)
     recorded = EvaluationRecorded(
-        evaluation=outcome.milestone, manifest=edition.manifest, evidence=outcome.file, passed=passed, by=named.by, note=named.note,
+        evaluation=outcome.subject, manifest=edition.manifest, evidence=outcome.file, passed=passed, by=named.by, note=named.note,
         harness=outcome.harness, model=outcome.model,
         results=tuple(Result(metric=f"{each.task} {each.metric}"[:120], value=_decimal(each.value)) for each in outcome.measured),
     )  # fmt: skip
@@ -117,13 +117,13 @@ def evaluation_read(state: Known, outcome: EvaluationRead, context: Context) -> 
 
 def evaluation_refused(state: Known, outcome: EvaluationRefused, context: Context) -> Events:
     """The file proves nothing; other results can be named."""
-    if _named(state, outcome.milestone, outcome.claim) is None:
+    if _named(state, outcome.subject, outcome.number) is None:
         return ()
     notices = told(
-        "stage_refused", Stage.INTERNAL, f"notice:evaluation:{outcome.claim}", context, stage="evaluations", subject=outcome.milestone,
+        "stage_refused", Stage.INTERNAL, f"notice:evaluation:{outcome.number}", context, stage="evaluations", subject=outcome.subject,
         reason=outcome.reason,
     )  # fmt: skip
-    return (EvaluationUnread(evaluation=outcome.milestone, reading=outcome.claim, reason=outcome.reason), *notices)
+    return (EvaluationUnread(evaluation=outcome.subject, reading=outcome.number, reason=outcome.reason), *notices)
 
 
 def _named(state: Known, evaluation: str, reading: int) -> tuple[Release, Edition, Named] | None:

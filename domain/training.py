@@ -20,6 +20,7 @@ from domain import telemetry
 from domain import training_looks as looks
 from domain import training_milestones as milestones
 from domain.charter import Office
+from domain.evaluation import EvaluationRead, EvaluationRefused
 from domain.kernel import SERVICE, Agenda, Deadline, Headline, Refused, escaped, notify, slug_of
 from domain.money import display
 from domain.process import Common, Context, Process, owe
@@ -36,8 +37,6 @@ from domain.training_messages import (
     ContinueRun,
     Contract,
     ContractApproved,
-    EvaluationRead,
-    EvaluationRefused,
     LookAtTelemetry,
     MarkMissed,
     Milestone,
@@ -153,7 +152,7 @@ def decide(state: TrainingState, command: TrainingCommand, context: Context) -> 
                     return milestones.claim(book, command, context)
                 case Unplanned() | Planned() | Approved() | Ended() | Closed():
                     raise not_running()
-        case EvaluationRead(milestone=name, claim=claim) | EvaluationRefused(milestone=name, claim=claim):
+        case EvaluationRead(subject=name, number=claim) | EvaluationRefused(subject=name, number=claim):
             match state:
                 case Running(book=book) | Paused(book=book) if book.mark(name).stage == "claimed" and book.mark(name).claim == claim:
                     return milestones.evaluated(book, command, context)

@@ -5,7 +5,7 @@ Amounts are minor units of the charter's currency; losses are micro-nats; scores
 | step | data | outcomes |
 | --- | --- | --- |
 | follow_telemetry | `FollowTelemetry` | `TelemetryReported` |
-| read_evaluation | `ReadEvaluation` | `EvaluationRead`, `EvaluationRefused` |
+| read_evaluation | see `domain/evaluation.py` | |
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
+from domain.evaluation import EvaluationRead, EvaluationRefused, Measured, Place, Score
 from domain.kernel import BasisPoints, Command, Digest, Event, Instant, Message, Name, Outcome, PersonId, Prose, Slug, canonical
 from domain.money import Amount, Currency, Minor
 from domain.register import LeadNamed, RunReported
@@ -42,13 +43,6 @@ MOST_MILESTONES: Final = 40
 RANGES: Final = 60
 """The most ranges of checkpoints of one look."""
 
-Millionths = Annotated[int, Field(ge=-(10**12), le=10**12)]
-TaskName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._:/+@,-]{0,119}$")]
-"""A task or metric, as the harness calls it."""
-
-Place = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[!-~]+( [!-~]+)*$")]
-"""Where the trainer writes: a path under the workers' folder of telemetry, or an http(s) address; printable ASCII."""
-
 Cursor = Annotated[str, Field(max_length=400, pattern=r"^[ -~]*$")]
 """Where reading goes on, as only the reader understands it; empty at the beginning."""
 
@@ -69,26 +63,6 @@ class Source(Message):
 
     adapter: Literal["jsonl", "checkpoint-table", "mlflow", "tensorboard"]
     location: Place
-
-
-class Score(Message):
-    """What an evaluation must reach, named before it is run: at least this, or at most this where less is better."""
-
-    task: TaskName
-    metric: TaskName
-    """As the harness writes it, for example `acc,none`."""
-    at_least: Millionths | None = None
-    at_most: Millionths | None = None
-
-    @model_validator(mode="after")
-    def _one_bound(self) -> Score:
-        if (self.at_least is None) == (self.at_most is None):
-            raise ValueError("a score has one bound: `at_least`, or `at_most` where less is better")
-        return self
-
-    def reached(self, value: int) -> bool:
-        """Whether a value in millionths is within the bound."""
-        return value >= self.at_least if self.at_least is not None else self.at_most is not None and value <= self.at_most
 
 
 class Criteria(Message):
@@ -207,47 +181,6 @@ class TelemetryReported(Outcome):
     """How many findings are not told one by one."""
     unreadable: Annotated[int, Field(ge=0)] = 0
     """Rows that could not be understood and were passed over."""
-
-
-class ReadEvaluation(Message):
-    """The data of a step `read_evaluation`: read a results file that a harness wrote, and tell the scores that are asked for."""
-
-    run: Slug
-    milestone: Slug
-    claim: Annotated[int, Field(ge=1)]
-    file: Place
-    scores: tuple[Score, ...]
-
-
-class Measured(Message):
-    """A score as the harness wrote it."""
-
-    task: TaskName
-    metric: TaskName
-    value: Millionths
-    stderr: Millionths | None = None
-    samples: Annotated[int, Field(ge=0)] | None = None
-
-
-class EvaluationRead(Outcome):
-    """The file is a complete run of a known harness."""
-
-    kind: Literal["evaluation_read"] = "evaluation_read"
-    milestone: Slug
-    claim: Annotated[int, Field(ge=1)]
-    file: Digest
-    harness: Name
-    model: Annotated[Prose, Field(max_length=300)] = ""
-    measured: Annotated[tuple[Measured, ...], Field(max_length=30)]
-
-
-class EvaluationRefused(Outcome):
-    """The file proves nothing: a partial run, another task, or no results file."""
-
-    kind: Literal["evaluation_refused"] = "evaluation_refused"
-    milestone: Slug
-    claim: Annotated[int, Field(ge=1)]
-    reason: Annotated[Prose, Field(max_length=500)]
 
 
 # ---------------------------------------------------------------- commands

@@ -7,6 +7,7 @@ from typing import Final
 
 from domain import telemetry
 from domain.charter import TrainingTerms
+from domain.evaluation import EvaluationRead, EvaluationRefused, ReadEvaluation, Score
 from domain.kernel import PersonId, Refused, Step, notify, slug_of, tell
 from domain.money import display
 from domain.process import Context, owe
@@ -16,8 +17,6 @@ from domain.training_messages import (
     ClaimFailed,
     ClaimMilestone,
     Criteria,
-    EvaluationRead,
-    EvaluationRefused,
     EvidencePresented,
     Milestone,
     MilestoneAccepted,
@@ -25,10 +24,8 @@ from domain.training_messages import (
     MilestoneMissed,
     MilestoneRejected,
     MilestoneSigned,
-    ReadEvaluation,
     RejectMilestone,
     Results,
-    Score,
     evidence_digest,
 )
 from domain.training_rules import ask, not_now, require_due, require_lead, terms_of
@@ -66,7 +63,7 @@ def claim(book: Book, command: ClaimMilestone, context: Context) -> Events:
     if not milestone.criteria.scores or command.results is None:
         return (claimed, *_present(book, milestone, claimed.claim, Results(), context))
     asked = ReadEvaluation(
-        run=slug_of(context.stream), milestone=milestone.id, claim=claimed.claim, file=command.results, scores=milestone.criteria.scores
+        run=slug_of(context.stream), subject=milestone.id, number=claimed.claim, file=command.results, scores=milestone.criteria.scores
     )
     return (claimed, owe(Step(kind="read_evaluation", key=f"evaluate:{milestone.id}:{claimed.claim}", data=asked.model_dump(mode="json"))))
 
@@ -100,18 +97,18 @@ def _missing(book: Book) -> int:
 
 def evaluated(book: Book, told: EvaluationRead | EvaluationRefused, context: Context) -> Events:
     """The results were read: evidence, when all criteria are met now."""
-    milestone = _milestone(book, told.milestone)
+    milestone = _milestone(book, told.subject)
     match told:
         case EvaluationRefused(reason=reason):
-            return _failed(milestone, told.claim, reason, book, context)
+            return _failed(milestone, told.number, reason, book, context)
         case EvaluationRead():
             results = Results(told.file, told.harness, told.model, told.measured)
             lacking = [text for score in milestone.criteria.scores if (text := _short(score, results))]
             if unmet := _unmet(book, milestone.criteria):
                 lacking.append(unmet)
             if lacking:
-                return _failed(milestone, told.claim, "; ".join(lacking)[:1_000], book, context)
-            return _present(book, milestone, told.claim, results, context)
+                return _failed(milestone, told.number, "; ".join(lacking)[:1_000], book, context)
+            return _present(book, milestone, told.number, results, context)
 
 
 def _short(score: Score, results: Results) -> str:

@@ -20,9 +20,10 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.evaluation import LIMIT, Evaluations, Refused, scores
 from activities.telemetry import Following
+from domain.evaluation import ReadEvaluation, Score
 from domain.kernel import Message, Step
 from domain.telemetry import SpikeRule, StagePlan, Watch, unfinished
-from domain.training_messages import FollowTelemetry, ReadEvaluation, Score, Source, TelemetryReported
+from domain.training_messages import FollowTelemetry, Source, TelemetryReported
 
 SHARED = Path(os.environ.get("CONSORTIUM_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
 PLAN = StagePlan(name="pretraining", first_checkpoint=0, checkpoint_every=1_000, last_step=4_000)
@@ -470,7 +471,7 @@ async def test_a_step_that_is_killed_at_any_instant_tells_the_same_when_it_is_tr
         "follow_telemetry": FollowTelemetry(
             run="a", number=1, source=Source(adapter="jsonl", location="log.jsonl"), cursor="", stages=(PLAN,), spikes=SpikeRule(), watch=Watch()
         ),
-        "read_evaluation": ReadEvaluation(run="a", milestone="end", claim=1, file="results.json", scores=(ACC,)),
+        "read_evaluation": ReadEvaluation(run="a", subject="end", number=1, file="results.json", scores=(ACC,)),
     }  # fmt: skip
     carry_out = {**Following(tmp_path).activities(), **Evaluations(tmp_path).activities()}[activity]
     step = Step(kind=activity, key="x", data=asked[activity].model_dump(mode="json"))
@@ -544,7 +545,7 @@ def test_a_partial_run_or_another_file_proves_nothing(body: bytes, told: str) ->
 
 async def test_a_results_file_is_read_where_it_lies_and_named_by_its_hash(tmp_path: Path) -> None:
     (tmp_path / "results.json").write_bytes(lm_eval())
-    asked = ReadEvaluation(run="a", milestone="end", claim=1, file="results.json", scores=(ACC,))
+    asked = ReadEvaluation(run="a", subject="end", number=1, file="results.json", scores=(ACC,))
     step = Step(kind="read_evaluation", key="evaluate:end:1", data=asked.model_dump(mode="json"))
     outcome = await Evaluations(tmp_path).read(step)
     assert outcome["kind"] == "evaluation_read"
@@ -561,7 +562,7 @@ async def test_a_results_file_that_cannot_be_read_proves_nothing(tmp_path: Path,
     (tmp_path / "folder").mkdir()
     with (tmp_path / "huge.json").open("wb") as huge:
         huge.truncate(LIMIT + 1)
-    asked = ReadEvaluation(run="a", milestone="end", claim=1, file=file, scores=(ACC,))
+    asked = ReadEvaluation(run="a", subject="end", number=1, file=file, scores=(ACC,))
     outcome = await Evaluations(tmp_path).read(Step(kind="read_evaluation", key="e", data=asked.model_dump(mode="json")))
     assert (outcome["kind"], file in outcome["reason"]) == ("evaluation_refused", True)
 

@@ -54,6 +54,7 @@ from activities.openness import framework
 from cli.books import registry
 from cli.options import Where
 from domain.charter import Charter, Office
+from domain.evaluation import EvaluationRead, EvaluationRefused, Measured
 from domain.kernel import SERVICE, Command, Step, derived_id, digest_of
 from domain.register import (
     Capacity,
@@ -116,7 +117,6 @@ from domain.release_messages import (
     WriteDocuments,
 )
 from domain.release_state import Pending, Public, Staged
-from domain.training_messages import EvaluationRead, EvaluationRefused, Measured
 from eventstore.entries import Submission, encode_json
 from eventstore.memory import MemoryLog
 from eventstore.recorder import Recorder
@@ -267,7 +267,7 @@ def measured(story: Story, value: int = 700_000, evidence: str = "results") -> S
     scores = tuple(Measured(task=each["task"], metric=each["metric"], value=value) for each in data["scores"])
     return story.when(
         EvaluationRead(
-            step=f"evaluation:{data['claim']}", milestone=data["milestone"], claim=data["claim"], file=sha(evidence), measured=scores,
+            step=f"evaluation:{data['number']}", subject=data["subject"], number=data["number"], file=sha(evidence), measured=scores,
             harness="lm-evaluation-harness 0.4.9", model="atlas",
         )
     )  # fmt: skip
@@ -613,7 +613,7 @@ def test_evaluations_are_of_these_files_by_a_reviewer_who_did_not_lead_the_run()
 def test_results_that_prove_nothing_are_named_and_others_can_be_read() -> None:
     named = RecordEvaluation(evaluation="mmlu", manifest=MANIFEST, file="atlas/mmlu.json")
     story = internal().when(named, by="eva")
-    refused = EvaluationRefused(step="evaluation:1", milestone="mmlu", claim=1, reason="12 of 100 items were run: run it whole")
+    refused = EvaluationRefused(step="evaluation:1", subject="mmlu", number=1, reason="12 of 100 items were run: run it whole")
     story = story.when(refused).followed_by("step_carried_out", "evaluation_unread")
     assert "12 of 100" in story.process.describe(story.state.state).text
     story = measured(story.when(named, by="eva").owes("read_evaluation", "evaluation:2"))

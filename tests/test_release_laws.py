@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from domain.charter import Charter, Office, ReleaseTerms
+from domain.evaluation import EvaluationRead, EvaluationRefused, Measured
 from domain.kernel import SERVICE, Command, Event, PersonId, Step, digest_of
 from domain.process import FailStep, RetryStep
 from domain.register import (
@@ -97,7 +98,6 @@ from domain.release_messages import (
     Withdrawn,
 )
 from domain.release_state import Held, Pending, Public, Signed, Staged, Verifying
-from domain.training_messages import EvaluationRead, EvaluationRefused, Measured
 from tests.luck import try_laws
 from tests.stories import START, Story, charter, day, noted
 from tests.test_release import REPORT, amendment, proposal, register, sha, unproposed, verdicts
@@ -380,9 +380,9 @@ class World:
             ),
             "read_evaluation": lambda: (
                 EvaluationRead(
-                    step=key, milestone=data["milestone"], claim=data["claim"], file=sha(key), harness="lm-evaluation-harness",
+                    step=key, subject=data["subject"], number=data["number"], file=sha(key), harness="lm-evaluation-harness",
                     measured=tuple(Measured(task=each["task"], metric=each["metric"], value=value) for each in data["scores"]),
-                ) if well else EvaluationRefused(step=key, milestone=data["milestone"], claim=data["claim"], reason="a partial run")
+                ) if well else EvaluationRefused(step=key, subject=data["subject"], number=data["number"], reason="a partial run")
             ),
             "withdraw": lambda: Withdrawn(step=key, publisher=data["publisher"]),
             "open_access": lambda: AccessOpened(step=key, publisher=data["publisher"], opening=data["opening"]),

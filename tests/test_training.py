@@ -33,6 +33,7 @@ import pytest
 from pydantic import ValidationError
 
 from domain.charter import Office
+from domain.evaluation import EvaluationRead, EvaluationRefused, Measured, Score
 from domain.kernel import Command, StreamId, digest_of, slug_of
 from domain.process import Context, FailStep, WaiveStep
 from domain.register import (
@@ -57,12 +58,9 @@ from domain.training_messages import (
     ContinueRun,
     Contract,
     Criteria,
-    EvaluationRead,
-    EvaluationRefused,
     EvidencePresented,
     LookAtTelemetry,
     MarkMissed,
-    Measured,
     Milestone,
     OverrunForecast,
     PauseRun,
@@ -70,7 +68,6 @@ from domain.training_messages import (
     QuestionAsked,
     RejectMilestone,
     ResumeRun,
-    Score,
     Share,
     SoundAlarm,
     Source,
@@ -492,21 +489,21 @@ def evaluating() -> Story:
 def test_scores_are_read_from_the_harness_before_anybody_judges() -> None:
     story = evaluating().followed_by("milestone_claimed").owes("read_evaluation", "evaluate:end:1")
     read = EvaluationRead(
-        step="evaluate:end:1", milestone="end", claim=1, file="1" * 64, harness="lm-evaluation-harness 0.4.13",
+        step="evaluate:end:1", subject="end", number=1, file="1" * 64, harness="lm-evaluation-harness 0.4.13",
         measured=(Measured(task="speech_mc", metric="acc,none", value=700_000, stderr=100_000, samples=20),),
     )  # fmt: skip
     story.when(read).followed_by("step_carried_out", "evidence_presented")
     low = read.model_copy(update={"measured": (Measured(task="speech_mc", metric="acc,none", value=599_999),)})
     story.when(low).followed_by("step_carried_out", "claim_failed").owes("notify", "notice:claim:end:1")
     story.when(read.model_copy(update={"measured": ()})).followed_by("step_carried_out", "claim_failed")
-    partial = EvaluationRefused(step="evaluate:end:1", milestone="end", claim=1, reason="speech_mc: 5 of 20 items")
+    partial = EvaluationRefused(step="evaluate:end:1", subject="end", number=1, reason="speech_mc: 5 of 20 items")
     story.when(partial).followed_by("step_carried_out", "claim_failed")
 
 
 def read(**changes: Any) -> EvaluationRead:
     """The harness measured enough."""
     fields: dict[str, Any] = {
-        "step": "evaluate:end:1", "milestone": "end", "claim": 1, "file": "1" * 64, "harness": "lm-evaluation-harness 0.4.13", "model": "atlas-1",
+        "step": "evaluate:end:1", "subject": "end", "number": 1, "file": "1" * 64, "harness": "lm-evaluation-harness 0.4.13", "model": "atlas-1",
         "measured": (Measured(task="speech_mc", metric="acc,none", value=700_000, samples=20),),
     }  # fmt: skip
     return EvaluationRead(**fields | changes)
@@ -517,7 +514,7 @@ def test_a_claim_whose_results_do_not_come_is_given_up_for_the_next() -> None:
     again = stuck.when(ClaimMilestone(milestone="end", results="right.json"), by="lea").followed_by("milestone_claimed")
     again.owes("read_evaluation", "evaluate:end:2")
     assert evaluating().when(ClaimMilestone(milestone="end", results="x.json"), by="lea").when(read()).answer[1:] == ()
-    again.when(read(step="evaluate:end:2", claim=2)).followed_by("step_carried_out", "evidence_presented")
+    again.when(read(step="evaluate:end:2", number=2)).followed_by("step_carried_out", "evidence_presented")
 
 
 def test_the_criteria_are_looked_at_again_when_the_results_are_there() -> None:
@@ -570,7 +567,7 @@ def test_a_claim_made_in_time_is_not_missed_while_it_is_read() -> None:
     )
     story.when(MarkMissed(milestone="end"), at=day(60)).refused("not_due")
     story.when(read(), at=day(60) + timedelta(hours=1)).followed_by("step_carried_out", "evidence_presented")
-    failed = story.when(EvaluationRefused(step="evaluate:end:1", milestone="end", claim=1, reason="x"), at=day(60))
+    failed = story.when(EvaluationRefused(step="evaluate:end:1", subject="end", number=1, reason="x"), at=day(60))
     failed.when(MarkMissed(milestone="end")).followed_by("milestone_missed", "question_asked")
     story.when(MarkMissed(milestone="end"), at=day(61)).followed_by("milestone_missed", "question_asked")
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from domain.charter import Office
+from domain.evaluation import EvaluationRead, EvaluationRefused, Measured
 from domain.kernel import SERVICE, Command, Event, PersonId, digest_of
 from domain.process import FailStep, StepOwed, WaiveStep
 from domain.register import MandateGranted, OfficeGranted, OfficeRevoked, Register, RunReported
@@ -39,11 +40,8 @@ from domain.training_messages import (
     Contract,
     ContractApproved,
     Criteria,
-    EvaluationRead,
-    EvaluationRefused,
     EvidencePresented,
     LookBegan,
-    Measured,
     Milestone,
     MilestoneAccepted,
     MilestoneClaimed,
@@ -378,13 +376,13 @@ class Runs(RuleBasedStateMachine):
     @rule(value=st.sampled_from([700_000, 700_000, 500_000, None]), samples=st.integers(1, 10**6))
     def the_results_are_read(self, value: int | None, samples: int) -> None:
         for step in [step for step in self.world.story.steps if step.kind == "read_evaluation"]:
-            name, claim = step.data["milestone"], step.data["claim"]
+            name, claim = step.data["subject"], step.data["number"]
             if value is None:
-                self.world.again(EvaluationRefused(step=step.key, milestone=name, claim=claim, reason="a partial run"))
+                self.world.again(EvaluationRefused(step=step.key, subject=name, number=claim, reason="a partial run"))
             else:
                 measured = (Measured(task=SCORE.task, metric=SCORE.metric, value=value, samples=samples),)
                 self.world.again(
-                    EvaluationRead(step=step.key, milestone=name, claim=claim, file="1" * 64, harness="lm-eval", measured=measured)
+                    EvaluationRead(step=step.key, subject=name, number=claim, file="1" * 64, harness="lm-eval", measured=measured)
                 )
 
     @rule(
