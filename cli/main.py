@@ -15,7 +15,7 @@ from cyclopts import App, CycloptsError, Group, UnknownCommandError
 RUN, LOOK, ACT, REST = (Group.create_ordered(name) for name in ("Run it", "Look", "Act", "Help"))
 COMMANDS: Final = {
     "up": ("cli.up:up", RUN, "Run everything in a folder: Temporal with its UI, a worker, the log."),
-    "demo": ("cli.demo:demo", RUN, "Play a consortium's founding and its first round."),
+    "demo": ("cli.demo:demo", RUN, "Play a consortium from its founding to its first model."),
     "worker": ("cli.up:work", RUN, "Run one worker of many, on the log and the Temporal that the environment names."),
     "recover": ("cli.keep:recover", RUN, "Start every unfinished process again from the log."),
     "rebuild": ("cli.keep:rebuild", RUN, "Make the lists anew from the log."),

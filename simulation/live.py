@@ -18,8 +18,14 @@ from simulation.mock_bank import MockBank, mock_bank
 from simulation.scenario import IBAN, Look
 
 POLL_SECONDS: Final = 0.05
+PATIENCE: Final = timedelta(days=400)
+"""By the log's time: what does not come to pass in so long does not come."""
 TRIES: Final = 20
 """How often a command is asked again while workers come and go."""
+
+
+class Late(Exception):
+    """The story waits for what does not come any more: somebody came too late for a deadline."""
 
 
 class LiveStage:
@@ -65,12 +71,14 @@ class LiveStage:
             await asyncio.sleep(POLL_SECONDS)
 
     async def until(self, stream: str, holds: Callable[[Look], bool]) -> Look:
-        """See `Stage.until`."""
-        while True:
+        """See `Stage.until`. Raises `Late`."""
+        end = await self.now() + PATIENCE
+        while await self.now() < end:
             look = await self._look(stream)
             if look is not None and holds(look):
                 return look
             await asyncio.sleep(POLL_SECONDS)
+        raise Late(f"{stream} did not come to what the story waits for")
 
     async def _look(self, stream: str) -> Look | None:
         try:

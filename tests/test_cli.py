@@ -32,7 +32,7 @@ import pytest
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.missing import ExtraMissing
-from activities.sending import Mistaken
+from activities.sending import Mistaken, TurnedDown
 from cli import demo, keep, main, processes
 from cli.embedded import LOCK
 from cli.failures import translated
@@ -44,6 +44,7 @@ from eventstore.entries import Entry, Head
 from eventstore.log import LogUnavailable, NotWritable
 from eventstore.memory import MemoryLog
 from settings import Settings, rehearsed
+from simulation.live import Late
 
 CHARTER = Path(__file__).parent.parent / "examples/charter.toml"
 OFFICERS = """
@@ -621,6 +622,15 @@ def test_a_demonstration_removes_nothing_but_what_a_demonstration_left(
     assert told.code == 4
     assert "in use by another" in told.err
     assert (site.folder / "log.db").exists()
+
+
+async def test_a_demonstration_that_its_deadlines_overtake_begins_again_slower_and_no_other(tmp_path: Path) -> None:
+    hurried = 100 * demo.PACE
+    with pytest.raises((TurnedDown, Late, ExceptionGroup)) as raised:
+        await demo.at_pace(hurried, tmp_path / "demo", demo.adopted(CHARTER), lambda _: None)
+    assert demo.came_late(raised.value)
+    assert not demo.came_late(ValueError("a bug"))
+    assert not demo.came_late(ExceptionGroup("both", [Late("late"), ValueError("a bug")]))
 
 
 def test_a_folder_that_is_named_has_its_own_log_and_what_is_played_has_nothing_of_the_environment(
