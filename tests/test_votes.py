@@ -143,7 +143,7 @@ def always(*_: Any) -> bool:
         (Register, "seats", each_alone, "the roll is the seats of the active members"),
         (proposal, "_require_in_time", nothing, "a ballot is recorded from the opening on and before the close"),
         (proposal, "_require_not_recused", nothing, "who is not on the roll, or recused, votes"),
-        (Context, "require_representative", nothing, "a seat's ballot is cast by who speaks for it"),
+        (Context, "require_speaker", nothing, "a seat's ballot is cast by who speaks for it"),
         (voting, "capped", uncapped, "seats weigh what the charter's scheme and cap give them"),
         (voting, "weight", lambda scheme, votes, cleared: 1, "seats weigh what the charter's scheme and cap give them"),
         (voting, "has_quorum", always, "passed is told, lapsed is so"),
