@@ -264,7 +264,6 @@ class Stream(Generic[S]):
 
 def decide(process: Process[Any, Any, S], stream: Stream[S], command: Command, context: Context) -> Sequence[Event]:
     """The events that follow from a command, or `Refused`. An answer to a step no longer owed is old news: nothing follows."""
-    context = replace(context, owed=stream.owed, failed=stream.failed)
     match command:
         case Outcome(step=key):
             context.require_service()

@@ -197,7 +197,8 @@ class Replica:
         mandate = None
         if register.mandates and actor == SERVICE:
             mandate = mandate_for(register, submission.stream, msgspec.json.decode(submission.command), actor, now)
-        return Context(now, actor, StreamId(submission.stream), register, mandate)
+        stream = self._streams[submission.stream]
+        return Context(now, actor, StreamId(submission.stream), register, mandate, stream.owed, stream.failed)
 
     def _take(self, entry: Entry, process: Process[Any, Any, Any], events: Sequence[Event]) -> None:
         state = self._streams.get(entry.stream)

@@ -109,7 +109,7 @@ class Story:
         """Somebody gives a command; what follows is kept as the answer, and as history."""
         now = max(at or self.at, self.at)
         mandate = mandate_for(self.register, self.stream, command.model_dump(mode="json"), by, now)
-        context = Context(now, by, self.stream, self.register, mandate)
+        context = Context(now, by, self.stream, self.register, mandate, self.state.owed, self.state.failed)
         try:
             events = tuple(kernel.decide(self.process, self.state, command, context))
         except Refused as refusal:
