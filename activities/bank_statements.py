@@ -27,6 +27,7 @@ from activities.camt import NO_CURRENCY, Ending, statement
 from activities.outside import plain
 from activities.pain import Report, report
 from domain.kernel import canonical
+from domain.reference import names_account
 from domain.treasury_messages import FILES, LINES, Line, Page, StatementFile
 
 LIMIT: Final = 1024 * 1024 * 1024
@@ -134,7 +135,7 @@ class Statements:
     # ------------------------------------------------------------ reading
 
     def piece(self, digest: str, account: str, currency: str, cursor: str, told: Told = unheard) -> Piece:
-        """The next lines of a stored file on this account (an IBAN), from a cursor on.
+        """The next lines of a stored file on this account (an IBAN, or another number), from a cursor on.
 
         Raises `Unreadable` for a file that is no statement, or broken; `Hindered` when it is not here.
         """
@@ -270,7 +271,7 @@ def _ending(file: BinaryIO) -> dict[str, Any]:
 
 def _of_ours(page: Page, account: str, currency: str, ending: dict[str, Any]) -> Page | None:
     """The page when it is of this account, which banks also name by its national number; with what only the whole file tells."""
-    if page.account not in {account, account[4:]}:
+    if not names_account(page.account, account):
         return None
     changes: dict[str, Any] = {"account": account}
     if page.currency == NO_CURRENCY:

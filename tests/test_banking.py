@@ -112,7 +112,7 @@ def fetch(cursor: str = "", number: int = 1) -> Step:
     return Step(kind="fetch_statements", key=f"fetch:{number}", data={"account": "main", "iban": OURS.iban, "cursor": cursor})
 
 
-def reading(file: str, cursor: str = "", iban: str = OURS.iban) -> Step:
+def reading(file: str, cursor: str = "", iban: str = OURS.account_id) -> Step:
     return Step(kind="read_statement", key=f"read:{file}:1", data={"file": file, "iban": iban, "currency": "EUR", "cursor": cursor})
 
 
@@ -120,7 +120,7 @@ async def fetched(banking: Banking, cursor: str = "") -> StatementsFetched:
     return StatementsFetched.model_validate_json(json.dumps(await banking.fetch_statements(fetch(cursor))))
 
 
-async def read(banking: Banking, file: str, cursor: str = "", iban: str = OURS.iban) -> StatementRead:
+async def read(banking: Banking, file: str, cursor: str = "", iban: str = OURS.account_id) -> StatementRead:
     return StatementRead.model_validate_json(json.dumps(await banking.read_statement(reading(file, cursor, iban))))
 
 

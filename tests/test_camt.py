@@ -550,3 +550,12 @@ def test_an_account_named_by_its_national_number_is_ours(tmp_path: Path) -> None
     digest = statements.keep([body.encode()], "a.xml")
     (page,) = pages(statements, digest, "DE89370400440532013000")
     assert page.account == "DE89370400440532013000"
+
+
+def test_an_account_without_an_iban_is_ours_by_its_whole_number_only(tmp_path: Path) -> None:
+    statements = Statements(tmp_path)
+    body = document(entry()).replace("<IBAN>DE89370400440532013000</IBAN>", "<Othr><Id>000-123 456789</Id></Othr>")
+    digest = statements.keep([body.encode()], "a.xml")
+    (page,) = pages(statements, digest, "000123456789")
+    assert page.account == "000123456789"
+    assert pages(statements, digest, "7777000123456789") == []
