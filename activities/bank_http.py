@@ -24,6 +24,8 @@ from activities.outside import plain
 from activities.pain import Answer, Verdict, report
 from domain.treasury_messages import SendPayment
 
+READ: Final = ("camt.053", "pain.002")
+"""The messages that are kept."""
 LARGEST: Final = 256 * 1024 * 1024
 """The most bytes of one answer."""
 
@@ -38,12 +40,16 @@ class HttpBank:
     # ------------------------------------------------------------ statements
 
     def bring(self, statements: Statements, told: Told) -> Sequence[str]:
-        """Keeps the statements of the mailbox that were not kept before, by the bank's numbers of its messages."""
+        """Keeps the statements and the reports on orders of the mailbox that were not kept before, by the bank's numbers of its messages.
+
+        A report on an order that the bank could put to no account names none, and may be on one of ours.
+        """
         known = statements.names()
-        for message in self._json("/_mock/mailbox", {"leave": "1", "type": "camt.053"}):
-            name = f"{message['type']}-{message['account']}-{message['id']}.xml"
-            if name not in known and self._account in {None, message["account"]}:
-                statements.keep((message["body"].encode(),), name, told)
+        for kind in READ:
+            for message in self._json("/_mock/mailbox", {"leave": "1", "type": kind}):
+                name = f"{message['type']}-{message['account'] or 'any'}-{message['id']}.xml"
+                if name not in known and (self._account is None or message["account"] in {None, self._account}):
+                    statements.keep((message["body"].encode(),), name, told)
         return ()
 
     # ------------------------------------------------------------ payments

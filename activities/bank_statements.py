@@ -22,11 +22,12 @@ from typing import Any, BinaryIO, Final
 from uuid import uuid4
 
 from activities.artifacts import Told, unheard
-from activities.bank_xml import sniffed
+from activities.bank_xml import Unreadable, sniffed
 from activities.camt import NO_CURRENCY, Ending, statement
 from activities.outside import plain
 from activities.pain import Report, report
 from domain.kernel import canonical
+from domain.reference import names_account
 from domain.treasury_messages import FILES, LINES, Line, Page, StatementFile
 
 LIMIT: Final = 1024 * 1024 * 1024
@@ -34,7 +35,7 @@ LIMIT: Final = 1024 * 1024 * 1024
 CHUNK: Final = 256 * 1024
 BYTES: Final = 40 * 1024
 """The most JSON of lines in one chunk; with its page and the command around it, it stays below 48 KiB."""
-READER: Final = 2
+READER: Final = 3
 """Raised when a file is read differently than before: what was normalised is then made again."""
 
 
@@ -134,9 +135,9 @@ class Statements:
     # ------------------------------------------------------------ reading
 
     def piece(self, digest: str, account: str, currency: str, cursor: str, told: Told = unheard) -> Piece:
-        """The next lines of a stored file on this account (an IBAN), from a cursor on.
+        """The next lines of a stored file on this account (an IBAN, or another number), from a cursor on.
 
-        Raises `Unreadable` for a file that is no statement, or broken; `Hindered` when it is not here.
+        Raises `Unreadable` for a file that is no statement, is broken, or holds more on this account than is counted; `Hindered` when it is not here.
         """
         path = self._normalised(digest, told)
         with path.open("rb") as file:
@@ -182,7 +183,7 @@ def _hashed(source: BinaryIO, update: Callable[[bytes], None], told: Told, name:
 
 # ---------------------------------------------------------------- what a file holds, one JSON text a line
 
-_PAGE, _LINE, _PASSED, _END = b"P", b"L", b"N", b"E"
+_PAGE, _LINE, _PASSED, _UNCOUNTED, _END = b"P", b"L", b"N", b"U", b"E"
 
 
 class _Writer:
@@ -190,6 +191,7 @@ class _Writer:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
+        self._uncounted = False
 
     def page(self, page: Page) -> None:
         """A page begins."""
@@ -203,9 +205,15 @@ class _Writer:
         """An entry that moved nothing."""
         self._put(_PASSED, b"")
 
+    def uncounted(self, reason: str) -> None:
+        """The page holds an amount that is not counted."""
+        self._uncounted = True
+        self._put(_UNCOUNTED, json.dumps(reason).encode())
+
     def end(self, ending: Ending) -> None:
         """The file is at its end."""
-        self._put(_END, json.dumps({"statements": ending.statements, "page": ending.page, "last": ending.last}).encode())
+        said = {"statements": ending.statements, "page": ending.page, "last": ending.last, "uncounted": self._uncounted}
+        self._put(_END, json.dumps(said).encode())
 
     def mark(self) -> int:
         """The place that has been reached."""
@@ -223,6 +231,8 @@ class _Writer:
 def _piece(file: BinaryIO, account: str, currency: str, cursor: str) -> Piece:
     ending = _ending(file)
     page, start = _resumed(file, cursor)
+    if ending["uncounted"] and not start:
+        _require_counted(file, account)
     ours = _of_ours(page, account, currency, ending) if page is not None else None
     page_at = int(cursor.rpartition(":")[2] or 0) if page is not None else -1
     file.seek(start)
@@ -245,6 +255,17 @@ def _piece(file: BinaryIO, account: str, currency: str, cursor: str) -> Piece:
             passed += 1
         at += len(record)
     return Piece(ours, tuple(lines), "", others, passed)
+
+
+def _require_counted(file: BinaryIO, account: str) -> None:
+    """Raises `Unreadable`, before the first line is told, when a page of this account holds an amount that is not counted."""
+    ours = False
+    file.seek(0)
+    for record in file:
+        if record[:1] == _PAGE:
+            ours = names_account(Page.model_validate_json(record[1:]).account, account)
+        elif record[:1] == _UNCOUNTED and ours:
+            raise Unreadable(json.loads(record[1:]))
 
 
 def _resumed(file: BinaryIO, cursor: str) -> tuple[Page | None, int]:
@@ -270,7 +291,7 @@ def _ending(file: BinaryIO) -> dict[str, Any]:
 
 def _of_ours(page: Page, account: str, currency: str, ending: dict[str, Any]) -> Page | None:
     """The page when it is of this account, which banks also name by its national number; with what only the whole file tells."""
-    if page.account not in {account, account[4:]}:
+    if not names_account(page.account, account):
         return None
     changes: dict[str, Any] = {"account": account}
     if page.currency == NO_CURRENCY:

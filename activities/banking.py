@@ -81,7 +81,7 @@ class Banking:
             asked = _asked(step, ReadStatement)
             if not asked.cursor and (found := await working(lambda _told: self._statements.report(asked.file))) is not None:
                 return _reported(step.key, asked.file, found).model_dump(mode="json")
-            piece = await working(lambda told: self._statements.piece(asked.file, asked.iban, asked.currency, asked.cursor, told))
+            piece = await working(lambda told: self._statements.piece(asked.file, asked.account_id, asked.currency, asked.cursor, told))
         except Unreadable as unreadable:
             return StatementRefused(step=step.key, file=step.data["file"], reason=plain(str(unreadable), 500)).model_dump(mode="json")
         except Hindered as hindered:

@@ -65,6 +65,10 @@ class Ending:
     stands alone, as in version 02."""
 
 
+class Beyond(Unreadable):
+    """An amount is more than this system counts, in a statement that may be of another account."""
+
+
 class Sink(Protocol):
     """Where a file's pages and lines go, in order. What came after a mark can be taken back."""
 
@@ -76,6 +80,9 @@ class Sink(Protocol):
 
     def passed(self) -> None:
         """An entry of the page that moved no money."""
+
+    def uncounted(self, reason: str) -> None:
+        """The page holds an amount beyond what this system counts. Nothing more of it comes: its lines are worth nothing."""
 
     def mark(self) -> int:
         """The place that has been reached."""
@@ -110,7 +117,10 @@ def _require_statement(message: Message) -> None:
 
 
 def minor_units(text: str, currency: str, line: int) -> int:
-    """An amount as XML Schema has decimals, in minor units: digits and a point, noughts beyond the currency's places. Raises `Unreadable`."""
+    """An amount as XML Schema has decimals, in minor units: digits and a point, noughts beyond the currency's places.
+
+    Raises `Unreadable`, and `Beyond` for more than is counted.
+    """
     match = _AMOUNT.fullmatch(text) if text.isascii() else None
     if match is None:
         raise Unreadable(f"line {line}: {text[:40]!r} is not an amount")
@@ -122,7 +132,7 @@ def minor_units(text: str, currency: str, line: int) -> int:
         raise Unreadable(f"line {line}: {text[:40]} has more decimal places than {currency}")
     minor = int("0" + match["whole"] + fraction[:places].ljust(places, "0"))
     if minor > CEILING:
-        raise Unreadable(f"line {line}: {text[:40]} {currency} is more than this system counts")
+        raise Beyond(f"line {line}: {text[:40]} {currency} is more than this system counts")
     return minor
 
 
@@ -265,7 +275,10 @@ class _Head:
 
 
 class _Reader:
-    """Turns pieces of a statement into pages and lines."""
+    """Turns pieces of a statement into pages and lines.
+
+    A file holds statements of many accounts, so an amount beyond the bound is told of its page, and the other pages are read.
+    """
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
@@ -276,6 +289,8 @@ class _Reader:
         self._balances: list[Node] = []
         self._account: str | None = None
         """Of the page that was told."""
+        self._uncounted = False
+        """Whether the page holds an amount beyond the bound: what is left of it is passed over."""
         self._fallback: date | None = None
         self._counts: dict[bytes, int] = {}
         self._entry = _Entry(0)
@@ -288,12 +303,21 @@ class _Reader:
         if name == "Stmt":
             self.statements += 1
             self._header, self._balances, self._account, self._counts = Node("Stmt", ""), [], None, {}
+            self._uncounted = False
         elif name == "Ntry":
             self._entry = _Entry(line)
 
     def piece(self, container: str, node: Node, line: int) -> None:
         """A part of a header or of an entry; of those that come once, the first counts."""
         self.line = line
+        if self._uncounted:
+            return
+        try:
+            self._piece(container, node, line)
+        except Beyond as beyond:
+            self._pass_over(beyond)
+
+    def _piece(self, container: str, node: Node, line: int) -> None:
         match container, node.name:
             case "BkToCstmrStmt", "GrpHdr":
                 self.page = _number(node.of("MsgPgntn/PgNb")) or 1
@@ -313,10 +337,19 @@ class _Reader:
 
     def closed(self, name: str, line: int) -> None:
         """An entry or a statement ends."""
-        if name == "Ntry":
-            self._finish()
-        elif name == "Stmt" and self._account is None:
-            self._begin("", line)
+        if self._uncounted:
+            return
+        try:
+            if name == "Ntry":
+                self._finish()
+            elif name == "Stmt" and self._account is None:
+                self._begin("", line)
+        except Beyond as beyond:
+            self._pass_over(beyond)
+
+    def _pass_over(self, beyond: Beyond) -> None:
+        self._uncounted = True
+        self._sink.uncounted(str(beyond))
 
     # ------------------------------------------------------------ headers
 
@@ -346,7 +379,13 @@ class _Reader:
         if not _CURRENCY.fullmatch(kept):
             raise Unreadable(f"line {line}: {kept[:10]!r} is not a currency of ISO 4217")
         number = _number(header.of("StmtPgntn/PgNb")) or 1
-        opening, closing = self._ends(kept, line, first=max(number, self.page) == 1)
+        opening: Balance | None = None
+        closing: Balance | None = None
+        beyond: Beyond | None = None
+        try:
+            opening, closing = self._ends(kept, line, first=max(number, self.page) == 1)
+        except Beyond as error:
+            beyond = error
         last_day = _date(header.of("FrToDt/ToDtTm", "FrToDt/ToDt"))
         created = _instant(header.of("CreDtTm"))
         self._fallback = (closing.on if closing else None) or last_day or (created.date() if created else None)
@@ -358,6 +397,8 @@ class _Reader:
                 first_day=_date(header.of("FrToDt/FrDtTm", "FrToDt/FrDt")), last_day=last_day, opening=opening, closing=closing,
             )
         )  # fmt: skip
+        if beyond is not None:
+            raise beyond
 
     def _ends(self, currency: str, line: int, *, first: bool) -> tuple[Balance | None, Balance | None]:
         """The booked balances before and after the page; an interim one stands for whichever of them the page has not."""

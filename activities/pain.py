@@ -23,6 +23,7 @@ from domain.treasury_messages import Creditor, SendPayment
 
 NAMESPACE: Final = "urn:iso:std:iso:20022:tech:xsd:pain.001.001.09"
 SINGLE_EURO_AREA: Final = "SEPA"
+_NO_BANK: Final = "<Othr><Id>NOTPROVIDED</Id></Othr>"
 _BASIC: Final = re.compile(r"[^A-Za-z0-9/\-?:().,'+ ]")
 
 
@@ -46,7 +47,8 @@ def order(payment: SendPayment) -> bytes:
     bearer = "<ChrgBr>SLEV</ChrgBr>" if payment.currency == "EUR" else "<ChrgBr>SHAR</ChrgBr>"
     text = basic(payment.text, 140)
     remittance = f"<RmtInf><Ustrd>{escape(text)}</Ustrd></RmtInf>" if text else ""
-    agent = f"<CdtrAgt><FinInstnId><BICFI>{payment.creditor.bic}</BICFI></FinInstnId></CdtrAgt>" if payment.creditor.bic else ""
+    bank = _bank(payment.creditor)
+    agent = f"<CdtrAgt><FinInstnId>{bank}</FinInstnId></CdtrAgt>" if bank else ""
     created = payment.created_at.strftime("%Y-%m-%dT%H:%M:%SZ")
     return (
         f'<?xml version="1.0" encoding="UTF-8"?>\n<Document xmlns="{NAMESPACE}"><CstmrCdtTrfInitn>'
@@ -54,11 +56,11 @@ def order(payment: SendPayment) -> bytes:
         f"<InitgPty>{_name(payment.debtor)}</InitgPty></GrpHdr>"
         f"<PmtInf><PmtInfId>{payment.message_id}</PmtInfId><PmtMtd>TRF</PmtMtd><BtchBookg>false</BtchBookg><NbOfTxs>1</NbOfTxs>"
         f"<CtrlSum>{amount}</CtrlSum>{service}<ReqdExctnDt><Dt>{payment.execute_on.isoformat()}</Dt></ReqdExctnDt>"
-        f"<Dbtr>{_name(payment.debtor)}</Dbtr><DbtrAcct><Id><IBAN>{payment.debtor.iban}</IBAN></Id><Ccy>{payment.currency}</Ccy></DbtrAcct>"
-        f"<DbtrAgt><FinInstnId>{_own_agent(payment.debtor)}</FinInstnId></DbtrAgt>{bearer}"
+        f"<Dbtr>{_name(payment.debtor)}</Dbtr><DbtrAcct><Id>{_account(payment.debtor)}</Id><Ccy>{payment.currency}</Ccy></DbtrAcct>"
+        f"<DbtrAgt><FinInstnId>{_bank(payment.debtor) or _NO_BANK}</FinInstnId></DbtrAgt>{bearer}"
         f"<CdtTrfTxInf><PmtId><InstrId>{payment.end_to_end_id}</InstrId><EndToEndId>{payment.end_to_end_id}</EndToEndId></PmtId>"
         f'<Amt><InstdAmt Ccy="{payment.currency}">{amount}</InstdAmt></Amt>{agent}<Cdtr>{_name(payment.creditor)}</Cdtr>'
-        f"<CdtrAcct><Id><IBAN>{payment.creditor.iban}</IBAN></Id></CdtrAcct>{remittance}</CdtTrfTxInf></PmtInf>"
+        f"<CdtrAcct><Id>{_account(payment.creditor)}</Id></CdtrAcct>{remittance}</CdtTrfTxInf></PmtInf>"
         "</CstmrCdtTrfInitn></Document>\n"
     ).encode()
 
@@ -67,8 +69,17 @@ def _name(party: Creditor) -> str:
     return f"<Nm>{escape(basic(party.name, 70) or 'NOTPROVIDED')}</Nm>"
 
 
-def _own_agent(debtor: Creditor) -> str:
-    return f"<BICFI>{debtor.bic}</BICFI>" if debtor.bic else "<Othr><Id>NOTPROVIDED</Id></Othr>"
+def _account(party: Creditor) -> str:
+    return f"<IBAN>{party.iban}</IBAN>" if party.iban else f"<Othr><Id>{party.number}</Id></Othr>"
+
+
+def _bank(party: Creditor) -> str:
+    """The party's bank by all that names it."""
+    identifier = f"<BICFI>{party.bic}</BICFI>" if party.bic else ""
+    if party.clearing is None:
+        return identifier
+    system, member = party.clearing[:5], party.clearing[5:]
+    return f"{identifier}<ClrSysMmbId><ClrSysId><Cd>{system}</Cd></ClrSysId><MmbId>{member}</MmbId></ClrSysMmbId>"
 
 
 # ---------------------------------------------------------------- the bank's answer

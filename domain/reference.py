@@ -1,4 +1,4 @@
-"""Structured creditor references (ISO 11649) and account numbers (ISO 13616): check digits by ISO 7064 MOD 97-10, and nothing else.
+"""Structured creditor references (ISO 11649) and what names an account: IBANs (ISO 13616), other numbers with their bank, and nothing else.
 
 A reference is `RF`, two check digits, and up to 21 letters and digits. People write it in groups of four; it is kept without spaces.
 """
@@ -12,6 +12,8 @@ from typing import Final
 
 _REFERENCE: Final = re.compile(r"RF[0-9]{2}[A-Z0-9]{1,21}")
 _IBAN: Final = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}")
+_NUMBER: Final = re.compile(r"[A-Z0-9]{4,34}")
+_CLEARING: Final = re.compile(r"[A-Z]{5}[A-Z0-9]{1,30}")
 _BIC: Final = re.compile(r"[A-Z0-9]{4}[A-Z]{2}[A-Z0-9]{2}(?:[A-Z0-9]{3})?")
 _SPACES: Final = re.compile(r"[ \t\r\n\u00a0\u202f-]+")
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -77,9 +79,42 @@ def parse_bic(text: str) -> str:
     return found
 
 
+def parse_account_number(text: str) -> str:
+    """An account number that is no IBAN, without spaces and hyphens, in capitals. Raises `ValueError`, which never repeats the number."""
+    found = _compact(text)
+    if not _NUMBER.fullmatch(found):
+        raise ValueError("not an account number: 4 to 34 letters and digits")
+    if _IBAN.fullmatch(found):
+        raise ValueError("this number has the form of an IBAN: give it as `iban`, so that its check digits are looked at")
+    return found
+
+
+def parse_clearing_member(text: str) -> str:
+    """A bank by its number in a clearing system, after the system's five letters: `USABA021000021`. Raises `ValueError`.
+
+    The systems are those of ISO 20022's external code set; a routing number of the American Bankers Association has a check digit.
+    """
+    found = _compact(text)
+    if not _CLEARING.fullmatch(found):
+        raise ValueError("not a bank of a clearing system: five letters of the system, then the bank's number (`USABA021000021`)")
+    system, member = found[:5], found[5:]
+    if system in {"USABA", "CACPA"} and not (len(member) == 9 and member.isdigit()):
+        raise ValueError(f"a bank's number of {system} has nine digits")
+    if system == "USABA" and sum(int(digit) * weight for digit, weight in zip(member, (3, 7, 1) * 3, strict=True)) % 10:
+        raise ValueError("the check digit of the routing number is wrong: compare it with the payee's letter")
+    return found
+
+
+def names_account(written: str, account: str) -> bool:
+    """Whether a bank's text means this account: by its number, spaces and hyphens aside, or by an IBAN's national part."""
+    return _compact(written) in ({account, account[4:]} if _IBAN.fullmatch(account) else {account})
+
+
 def masked(account: str) -> str:
-    """An account number as it may be shown: its country and check digits, and the last four characters."""
-    return f"{account[:4]}…{account[-4:]}" if len(account) > 8 else "…"
+    """An account number as it may be shown: the last four characters, and of an IBAN its country and check digits."""
+    if _IBAN.fullmatch(account):
+        return f"{account[:4]}…{account[-4:]}"
+    return f"…{account[-4:]}" if len(account) > 8 else "…"
 
 
 def _compact(text: str) -> str:

@@ -175,17 +175,17 @@ def _open(command: OpenAccount, context: Context) -> Events:
     require_currency(context.charter.currency, command.currency)
     opened = AccountOpened(
         iban=command.iban, bic=command.bic, owner=command.owner, currency=context.charter.currency,
-        opening_balance=command.opening_balance, look_at=_next_look(context),
+        opening_balance=command.opening_balance, look_at=_next_look(context), number=command.number, clearing=command.clearing,
     )  # fmt: skip
     return (opened,)
 
 
 def _open_again(state: Open, command: OpenAccount, context: Context) -> Events:
     context.require_office(Office.TREASURER)
-    if state.account == Creditor(name=command.owner, iban=command.iban, bic=command.bic):
+    if state.account == Creditor(name=command.owner, iban=command.iban, bic=command.bic, number=command.number, clearing=command.clearing):
         return ()
     raise Refused(
-        "account_opened", f"this treasury keeps the account {masked(state.account.iban)}",
+        "account_opened", f"this treasury keeps the account {masked(state.account.account_id)}",
         remedy="name another account in the charter's clause `treasury`, and open that treasury", clause="treasury.account",
     )  # fmt: skip
 
@@ -214,7 +214,7 @@ def _look(state: Open, context: Context) -> Events:
 
 def _sought(state: Open, context: Context) -> Events:
     number = state.looks + 1
-    asked = FetchStatements(account=slug_of(context.stream), iban=state.account.iban, cursor=state.cursor)
+    asked = FetchStatements(account=slug_of(context.stream), iban=state.account.iban, number=state.account.number, cursor=state.cursor)
     step = Step(kind="fetch_statements", key=f"fetch:{number}", data=asked.model_dump(mode="json"))
     return (StatementsSought(number=number, look_at=_next_look(context)), owe(step))
 
@@ -242,14 +242,14 @@ def _import(state: Open, file: StatementFile) -> Events:
 
 
 def _reading(state: Open, file: str, number: str, cursor: str) -> Step:
-    asked = ReadStatement(file=file, iban=state.account.iban, currency=state.currency, cursor=cursor)
+    asked = ReadStatement(file=file, iban=state.account.iban, number=state.account.number, currency=state.currency, cursor=cursor)
     return Step(kind="read_statement", key=f"read:{file}:{number}", data=asked.model_dump(mode="json"))
 
 
 def _read(state: Open, command: StatementRead, context: Context) -> Events:
     """Every line of the chunk counts once; the next chunk is owed."""
     known = state.files.get(command.file, Import(""))
-    page = command.page if command.page is not None and command.page.account == state.account.iban else None
+    page = command.page if command.page is not None and command.page.account == state.account.account_id else None
     events: list[TreasuryEvent | StepEvent] = []
     current, counted = state, 0
     shown: tuple[str, ...] = ()
@@ -334,7 +334,9 @@ def _headline(state: Open) -> Headline:
     differs = 0 if closing is None or doubted else balance - closing[1]
     trouble = bool(state.waiting or state.gaps or refused or troubled or differs)
     waits = (*(TREASURERS if trouble or to_sign or payees else ()), *(("office:second-signatory",) if to_sign or payees else ()))
-    line = f"{display(balance, state.currency)} on {masked(state.account.iban)}; {len(state.waiting)} to match, {len(to_sign)} to sign"
+    line = (
+        f"{display(balance, state.currency)} on {masked(state.account.account_id)}; {len(state.waiting)} to match, {len(to_sign)} to sign"
+    )
     if state.gaps:
         line += "; statements are missing"
     if differs:
@@ -363,7 +365,7 @@ def _text(state: Open, payments: dict[str, Payment], refused: Sequence[str]) -> 
     proposed = [(name, payee.proposed) for name, payee in sorted(state.payees.items()) if payee.proposed]
     if proposed:
         parts += ["", "| payee | account | details |", "| --- | --- | --- |"]
-        parts += [f"| {escaped(name)} | {masked(given.account.iban)} | {given.details} |" for name, given in proposed[:SHOWN]]
+        parts += [f"| {escaped(name)} | {masked(given.account.account_id)} | {given.details} |" for name, given in proposed[:SHOWN]]
     return "\n".join(parts)
 
 
@@ -383,7 +385,7 @@ def _payment_row(state: Open, name: str, payment: Payment) -> str:
         else "no approved account"
     )
     sign = digest if payment.stage == "ordered" else ""
-    where = masked(account.iban) if account else ""
+    where = masked(account.account_id) if account else ""
     return f"| {name} | {escaped(payment.payee)} | {where} | {display(payment.amount, payment.currency)} | {payment.stage} | {sign} |"
 
 

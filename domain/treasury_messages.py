@@ -17,13 +17,13 @@ from __future__ import annotations
 import hashlib
 from datetime import date
 from enum import StrEnum
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Protocol, TypeVar
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from domain.kernel import SLUG, Command, Digest, Event, Instant, MemberId, Message, Name, Outcome, PersonId, Prose, Slug, canonical
 from domain.money import CEILING, Amount, Currency, Minor
-from domain.reference import parse_bic, parse_iban
+from domain.reference import parse_account_number, parse_bic, parse_clearing_member, parse_iban
 from domain.register import CreditorReference
 
 LINES: Final = 100
@@ -38,11 +38,53 @@ ASIDE: Final = 20
 ANSWERS: Final = 100
 """The most answers that a report on an order tells."""
 
-Iban = Annotated[str, Field(max_length=60, repr=False), AfterValidator(parse_iban)]
+Iban = Annotated[str, Field(max_length=60), AfterValidator(parse_iban)]
 """An account number (ISO 13616): kept without spaces; its check digits are right."""
 
 Bic = Annotated[str, Field(max_length=20), AfterValidator(parse_bic)]
 """A bank (ISO 9362)."""
+
+AccountNumber = Annotated[str, Field(max_length=60), AfterValidator(parse_account_number)]
+"""An account's number where banks give no IBAN (ISO 20022 `Othr/Id`): kept without spaces and hyphens."""
+
+ClearingMember = Annotated[str, Field(max_length=60), AfterValidator(parse_clearing_member)]
+"""A bank by its number in a clearing system (ISO 20022 `ClrSysMmbId`): `USABA021000021`."""
+
+
+def _unsaid(value: object) -> bool:
+    """What is not said is not written either, so that accounts with an IBAN keep the bytes, and the digests, that people signed."""
+    return value is None
+
+
+OtherNumber = Annotated[AccountNumber | None, Field(exclude_if=_unsaid, repr=False)]
+OtherBank = Annotated[ClearingMember | None, Field(exclude_if=_unsaid)]
+MaybeIban = Annotated[Iban | None, Field(repr=False)]
+
+
+class _Account(Protocol):
+    """What names an account."""
+
+    @property
+    def iban(self) -> str | None: ...
+    @property
+    def number(self) -> str | None: ...
+    @property
+    def bic(self) -> str | None: ...
+    @property
+    def clearing(self) -> str | None: ...
+
+
+Named = TypeVar("Named", bound=_Account)
+
+
+def _require_account(named: Named) -> Named:
+    """An account is named by its IBAN alone, or by another number, which means something only at its bank."""
+    if (named.iban is None) == (named.number is None):
+        raise ValueError("an account has an IBAN (`iban`) or another number (`number`): name one of them")
+    if named.number is not None and named.bic is None and named.clearing is None:
+        raise ValueError("a number that is no IBAN needs its bank: `bic`, or `clearing` as USABA021000021")
+    return named
+
 
 PayeeId = Annotated[str, Field(pattern=rf"^(member:)?{SLUG}$", max_length=72)]
 """Who is paid: a supplier's handle, or `member:<id>`."""
@@ -163,25 +205,50 @@ class FetchStatements(Message):
 
     account: Slug
     """Which treasury asks: `main`."""
-    iban: Iban
+    iban: MaybeIban = None
+    number: OtherNumber = None
+    """In place of an IBAN."""
     cursor: Cursor = ""
+
+    @property
+    def account_id(self) -> str:
+        """The IBAN, or the other number."""
+        return self.iban or self.number or ""
 
 
 class ReadStatement(Message):
     """Data of `read_statement`: read the next chunk of a stored file for one account."""
 
     file: Digest
-    iban: Iban
+    iban: MaybeIban = None
+    number: OtherNumber = None
+    """In place of an IBAN."""
     currency: Currency
     cursor: Cursor = ""
+
+    @property
+    def account_id(self) -> str:
+        """The IBAN, or the other number."""
+        return self.iban or self.number or ""
 
 
 class Creditor(Message):
     """Who is paid, on which account."""
 
     name: Name
-    iban: Iban
+    iban: MaybeIban = None
     bic: Bic | None = None
+    number: OtherNumber = None
+    """The account's number where the bank gives no IBAN; `bic` or `clearing` names the bank."""
+    clearing: OtherBank = None
+    """The bank by its number in a clearing system, after the system's code: `USABA021000021`."""
+
+    _names_an_account = model_validator(mode="after")(_require_account)
+
+    @property
+    def account_id(self) -> str:
+        """The IBAN, or the other number."""
+        return self.iban or self.number or ""
 
 
 class SendPayment(Message):
@@ -213,13 +280,19 @@ class OpenAccount(Command):
     """Name the bank account that this treasury keeps. Once, by the treasurer."""
 
     kind: Literal["open_account"] = "open_account"
-    iban: Iban
+    iban: MaybeIban = None
     bic: Bic | None = None
+    number: OtherNumber = None
+    """The account's number where the bank gives no IBAN; `bic` or `clearing` names the bank."""
+    clearing: OtherBank = None
+    """The bank by its number in a clearing system, after the system's code: `USABA021000021`."""
     owner: Name
     currency: Currency | None = None
     """The charter's when left out; no other is taken."""
     opening_balance: Annotated[Minor, Field(ge=-CEILING, le=CEILING)] = 0
     """What was on it before the first line that will be imported."""
+
+    _names_an_account = model_validator(mode="after")(_require_account)
 
 
 class LookForStatements(Command):
@@ -377,8 +450,14 @@ class NamePayee(Command):
     kind: Literal["name_payee"] = "name_payee"
     payee: PayeeId
     name: Name
-    iban: Iban
+    iban: MaybeIban = None
     bic: Bic | None = None
+    number: OtherNumber = None
+    """The account's number where the bank gives no IBAN; `bic` or `clearing` names the bank."""
+    clearing: OtherBank = None
+    """The bank by its number in a clearing system, after the system's code: `USABA021000021`."""
+
+    _names_an_account = model_validator(mode="after")(_require_account)
 
 
 class ApprovePayee(Command):
@@ -491,13 +570,19 @@ class AccountOpened(Event):
     """The treasury keeps this account. Books begin with the opening balance."""
 
     kind: Literal["account_opened"] = "account_opened"
-    iban: Iban
+    iban: MaybeIban = None
     bic: Bic | None = None
     owner: Name
     currency: Currency
     opening_balance: Minor
     look_at: Instant
     """When the bank is asked for statements first."""
+    number: OtherNumber = None
+    """The account's number where the bank gives no IBAN; `bic` or `clearing` names the bank."""
+    clearing: OtherBank = None
+    """The bank by its number in a clearing system, after the system's code: `USABA021000021`."""
+
+    _names_an_account = model_validator(mode="after")(_require_account)
 
 
 class StatementsSought(Event):

@@ -66,7 +66,7 @@ def name_payee(state: Open, command: NamePayee, context: Context) -> Events:
         if not command.payee.startswith("member:"):
             context.require_office(Office.TREASURER)
         context.require_representative(command.payee.removeprefix("member:"))
-    account = Creditor(name=command.name, iban=command.iban, bic=command.bic)
+    account = Creditor(name=command.name, iban=command.iban, bic=command.bic, number=command.number, clearing=command.clearing)
     known = state.payees.get(command.payee, Payee())
     if account in {known.account, known.proposed.account if known.proposed else None}:
         return ()

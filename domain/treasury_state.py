@@ -253,8 +253,9 @@ TreasuryState = Unopened | Open
 def evolve(state: TreasuryState, event: TreasuryEvent) -> TreasuryState:
     """The state after a fact."""
     match event:
-        case AccountOpened(iban=iban, bic=bic, owner=owner, currency=currency, opening_balance=balance, look_at=look_at):
-            return Open(Creditor(name=owner, iban=iban, bic=bic), currency, look_at, balances=mapping({currency: balance}))
+        case AccountOpened(owner=owner, currency=currency, opening_balance=balance, look_at=look_at):
+            account = Creditor(name=owner, iban=event.iban, bic=event.bic, number=event.number, clearing=event.clearing)
+            return Open(account, currency, look_at, balances=mapping({currency: balance}))
         case _:
             assert isinstance(state, Open)
             return _opened(state, event)

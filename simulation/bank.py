@@ -75,7 +75,7 @@ class Bank:
         shown = self._statements[-1][2] if self._statements else 0
         if shown < len(self._lines):
             number = len(self._statements) + 1
-            digest = hashlib.sha256(f"{asked.iban} {number}".encode()).hexdigest()
+            digest = hashlib.sha256(f"{asked.account_id} {number}".encode()).hexdigest()
             self._statements.append((digest, shown, len(self._lines)))
         known = int(asked.cursor or 0)
         files = tuple(
@@ -92,7 +92,7 @@ class Bank:
         start = first + int(asked.cursor or 0)
         end = min(start + AT_A_TIME, after)
         page = Page(
-            statement=f"S{number}", account=asked.iban, currency=asked.currency, sequence=number,
+            statement=f"S{number}", account=asked.account_id, currency=asked.currency, sequence=number,
             opening=Balance(amount=self._after(first), on=self._day(first)), closing=Balance(amount=self._after(after), on=self._day(after - 1)),
         )  # fmt: skip
         rest = str(end - first) if end < after else ""

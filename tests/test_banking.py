@@ -20,7 +20,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +112,7 @@ def fetch(cursor: str = "", number: int = 1) -> Step:
     return Step(kind="fetch_statements", key=f"fetch:{number}", data={"account": "main", "iban": OURS.iban, "cursor": cursor})
 
 
-def reading(file: str, cursor: str = "", iban: str = OURS.iban) -> Step:
+def reading(file: str, cursor: str = "", iban: str = OURS.account_id) -> Step:
     return Step(kind="read_statement", key=f"read:{file}:1", data={"file": file, "iban": iban, "currency": "EUR", "cursor": cursor})
 
 
@@ -120,7 +120,7 @@ async def fetched(banking: Banking, cursor: str = "") -> StatementsFetched:
     return StatementsFetched.model_validate_json(json.dumps(await banking.fetch_statements(fetch(cursor))))
 
 
-async def read(banking: Banking, file: str, cursor: str = "", iban: str = OURS.iban) -> StatementRead:
+async def read(banking: Banking, file: str, cursor: str = "", iban: str = OURS.account_id) -> StatementRead:
     return StatementRead.model_validate_json(json.dumps(await banking.read_statement(reading(file, cursor, iban))))
 
 
@@ -290,6 +290,25 @@ async def test_a_rejection_that_the_bank_reports_after_it_took_the_order_is_read
     assert (await rejected(banking)).code == "AC04", "asked again, the order itself is answered so too"
 
 
+async def test_a_rejection_that_a_bank_puts_in_its_mailbox_days_after_it_took_the_order_is_read(bank: httpx.Client, tmp_path: Path) -> None:
+    banking = Banking(HttpBank(bank, account="MAIN"), Statements(tmp_path))
+    await accepted(banking, execute_on=date(2026, 11, 4))
+    taken = await reports(banking)
+    behave(bank, {"closed": True})
+    advance(bank, 3)
+    late = await reports(banking)
+    assert {said.order for said in late} == {payment("gpu-1").message_id}
+    assert [[(answer.rejected, answer.code) for answer in said.answers if answer.end_to_end_id] for said in (*taken, *late)] == [
+        [(False, "")], [(False, "")], [(True, "AC04")],
+    ]  # fmt: skip
+
+
+async def reports(banking: Banking) -> list[ReportRead]:
+    """What the bank has reported of orders, in order."""
+    outcomes = [await banking.read_statement(reading(file.file)) for file in (await fetched(banking)).files]
+    return [ReportRead.model_validate_json(json.dumps(outcome)) for outcome in outcomes if outcome["kind"] == "report_read"]
+
+
 async def test_a_stored_file_that_was_changed_is_not_read(tmp_path: Path) -> None:
     statements = Statements(tmp_path / "statements")
     digest = statements.keep([document(entry("1.00")).encode()], "a.xml")
@@ -396,7 +415,9 @@ async def test_a_payment_that_comes_back_is_a_credit_under_its_id_with_the_reaso
     banking = Banking(HttpBank(bank, account="MAIN"), Statements(tmp_path))
     await accepted(banking)
     advance(bank, 3)
-    lines = [line for file in (await fetched(banking)).files for line in (await read(banking, file.file)).lines]
+    outcomes = [await banking.read_statement(reading(file.file)) for file in (await fetched(banking)).files]
+    pieces = [StatementRead.model_validate_json(json.dumps(outcome)) for outcome in outcomes if outcome["kind"] == "statement_read"]
+    lines = [line for piece in pieces for line in piece.lines]
     assert [(line.side, line.end_to_end_id, bool(line.return_reason)) for line in lines] == [
         ("debit", payment("gpu-1").end_to_end_id, False), ("credit", payment("gpu-1").end_to_end_id, True),
     ]  # fmt: skip

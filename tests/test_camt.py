@@ -47,6 +47,9 @@ class Told:
     def line(self, line: Line) -> None:
         self.records.append(line)
 
+    def uncounted(self, reason: str) -> None:
+        raise Unreadable(reason)
+
     def passed(self) -> None:
         self.records.append(None)
 
@@ -550,3 +553,32 @@ def test_an_account_named_by_its_national_number_is_ours(tmp_path: Path) -> None
     digest = statements.keep([body.encode()], "a.xml")
     (page,) = pages(statements, digest, "DE89370400440532013000")
     assert page.account == "DE89370400440532013000"
+
+
+def test_an_account_without_an_iban_is_ours_by_its_whole_number_only(tmp_path: Path) -> None:
+    statements = Statements(tmp_path)
+    body = document(entry()).replace("<IBAN>DE89370400440532013000</IBAN>", "<Othr><Id>000-123 456789</Id></Othr>")
+    digest = statements.keep([body.encode()], "a.xml")
+    (page,) = pages(statements, digest, "000123456789")
+    assert page.account == "000123456789"
+    assert pages(statements, digest, "7777000123456789") == []
+
+
+@pytest.mark.parametrize("place", ["entry", "transaction", "balance"])
+def test_an_amount_beyond_the_bound_on_another_account_hinders_nobody(place: str, tmp_path: Path) -> None:
+    much = "9" * 17
+    transactions = f"<TxDtls><Amt Ccy='EUR'>1.00</Amt></TxDtls><TxDtls><Amt Ccy='EUR'>{much}</Amt></TxDtls>"
+    balance = f"<Bal><Tp><CdOrPrtry><Cd>CLBD</Cd></CdOrPrtry></Tp><Amt Ccy='EUR'>{much}</Amt><Dt><Dt>2026-11-02</Dt></Dt></Bal>"
+    rich = {
+        "entry": document(entry("2.00"), entry(much), entry("3.00")),
+        "transaction": document(entry("2.00"), entry("4.00", details=transactions), entry("3.00")),
+        "balance": document(entry("2.00"), header=balance),
+    }[place]
+    other = rich[rich.index("<Stmt>") : rich.index("</BkToCstmrStmt>")].replace("DE89370400440532013000", "NL98MOCK0000000042")
+    before, after = document(entry("5.00")), document(entry("6.00")).replace("<Id>S-1</Id>", "<Id>S-2</Id>")
+    first, second = (each[each.index("<Stmt>") : each.index("</BkToCstmrStmt>")] for each in (before, after))
+    statements = Statements(tmp_path)
+    digest = statements.keep([before.replace(first, first + other + second).encode()], "a.xml")
+    assert [page.statement for page in pages(statements, digest, "DE89370400440532013000")] == ["S-1", "S-2"]
+    with pytest.raises(Unreadable, match="more than this system counts"):
+        statements.piece(digest, "NL98MOCK0000000042", "EUR", "")

@@ -64,6 +64,18 @@ def test_an_order_says_by_the_published_schema_what_was_asked() -> None:
     assert batch.btch_bookg is False, "each payment is an entry of its own on the statement"
 
 
+def test_accounts_without_an_iban_are_named_by_their_number_and_their_bank() -> None:
+    ours = Creditor(name="Open Model Consortium", number="000123456789", clearing="USABA021000021")
+    theirs = Creditor(name="Cloud Inc", number="9876543210", clearing="CACPA000312345", bic="ROYCCAT2")
+    (batch,) = parsed(order(payment(debtor=ours, creditor=theirs, currency="USD"))).pmt_inf
+    (transfer,) = batch.cdt_trf_tx_inf
+    assert (batch.dbtr_acct.id.othr.id, transfer.cdtr_acct.id.othr.id) == (ours.number, theirs.number)
+    assert (batch.dbtr_acct.id.iban, transfer.cdtr_acct.id.iban) == (None, None)
+    own, bank = batch.dbtr_agt.fin_instn_id, transfer.cdtr_agt.fin_instn_id
+    assert (own.clr_sys_mmb_id.clr_sys_id.cd, own.clr_sys_mmb_id.mmb_id) == ("USABA", "021000021")
+    assert (bank.bicfi, bank.clr_sys_mmb_id.clr_sys_id.cd, bank.clr_sys_mmb_id.mmb_id) == ("ROYCCAT2", "CACPA", "000312345")
+
+
 def test_the_same_order_is_the_same_bytes_and_another_attempt_has_other_ids() -> None:
     assert order(payment()) == order(payment())
     message_id, end_to_end_id = sending_ids("treasury/main", "gpu-1", 2)

@@ -229,6 +229,41 @@ def test_account_numbers_with_wrong_digits_are_no_account_numbers(iban: str) -> 
     assert not iban or iban not in str(error.value)
 
 
+def test_an_account_is_named_by_an_iban_or_by_a_number_at_its_bank() -> None:
+    cases: tuple[dict[str, Any], ...] = (
+        {}, {"iban": IBAN, "number": "123456789", "bic": "CHASUS33"}, {"number": "123456789"}, {"number": IBAN, "bic": "CHASUS33"},
+        {"number": "123456789", "clearing": "USABA021000022"}, {"number": "123456789", "clearing": "CACPA00123"}, {"number": "1 <b>", "bic": "CHASUS33"},
+    )  # fmt: skip
+    for fields in cases:
+        with pytest.raises(ValidationError) as error:
+            NamePayee(payee="cloud", name="Cloud Inc", **fields)
+        assert "123456789" not in str(error.value)
+
+
+def test_an_account_without_an_iban_is_kept_and_paid_from_to_accounts_of_its_kind() -> None:
+    ask = OpenAccount(number="000-123 456789", clearing="USABA 021000021", owner="Atlas")
+    story = unopened().when(ask, by="tess").followed_by("account_opened")
+    story.when(ask, by="tess").then()
+    story.when(OpenAccount(number="000123456788", clearing="USABA021000021", owner="Atlas"), by="tess").refused("account_opened")
+    story = imported(story, line(1_000_000, reference=None), name="first", of=page("S1").model_copy(update={"account": "000123456789"}))
+    assert kinds(story)[-1] == "chunk_imported"
+    assert state(story).balances["USD"] == 1_000_000
+    name = NamePayee(payee="cloud", name="Cloud Inc", number="9876543210", clearing="CACPA000312345", bic="ROYCCAT2")
+    account = Creditor(name="Cloud Inc", number="9876543210", clearing="CACPA000312345", bic="ROYCCAT2")
+    story = story.when(name, by="tess").followed_by("payee_named")
+    text = f"{TREASURY.describe(story.state.state)} {story.state.state!r} {ask!r} {name!r}"
+    assert "…6789" in text
+    assert "9876543210" not in text
+    assert "000123456789" not in text
+    story = story.when(ApprovePayee(payee="cloud", details=details_digest(account)), by="theo").followed_by("payee_approved")
+    assert state(story).payees["cloud"].account == account
+
+
+def test_accounts_with_an_iban_keep_the_digests_that_people_signed() -> None:
+    account = Creditor(name="Cloud AG", iban="DE89370400440532013000")
+    assert details_digest(account) == "41a47069de29eabe68e5d3b1f5ec79f2764728d9b190e5594d862f328bb5e3c7"
+
+
 def test_account_numbers_are_shown_to_nobody_whole() -> None:
     story = ordered(with_payee(opened()))
     headline = TREASURY.describe(story.state.state)
