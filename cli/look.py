@@ -16,7 +16,7 @@ from rich.markdown import Markdown
 from cli.failures import BadInput
 from cli.fields import day, instant
 from cli.options import HERE, Where
-from cli.output import console, plain, say, say_json, table, unescaped
+from cli.output import Progress, console, plain, say, say_json, table, unescaped
 from cli.site import log_of, register, row_of, rows, running, settings
 from domain.catalog import process_for
 from domain.charter import Office
@@ -126,8 +126,10 @@ async def show(stream: Annotated[str, Parameter(help="Which, like round/atlas-1.
         if found is None:
             raise BadInput(f"nothing is on the log about {stream}", "`consortium status` and the lists show what there is")
         last: deque[Entry] = deque(maxlen=SOON)
-        async for entry in _entries(log, stream, 0):
-            last.append(entry)
+        async with Progress(f"reading the entries of {stream}") as progress:
+            async for entry in _entries(log, stream, 0):
+                last.append(entry)
+                progress.at(entry.position)
     if where.json:
         say_json(_told(found) | {"entries": [entry_told(entry) for entry in last]})
         return

@@ -510,6 +510,12 @@ def test_the_log_is_whole_can_be_decided_again_and_its_lists_made_anew(type_: Te
     assert type_("recover", "--json").json == type_("recover", "--json").json
 
 
+def test_the_books_are_exported_as_they_are_or_within_json(type_: Terminal) -> None:
+    for program in ("beancount", "hledger"):
+        export = type_("ledger", "--format", program).out
+        assert type_("ledger", "--format", program, "--json").json[program] == export != ""
+
+
 @pytest.mark.parametrize(("column", "forged"), [("actor", "mallory"), ("stream", b"\xff\xfe"), ("hash", bytes(32))])
 def test_a_changed_entry_is_named_by_its_position(type_: Terminal, site: Site, tmp_path: Path, column: str, forged: object) -> None:
     shutil.copytree(site.folder, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("temporal*", "up.*", "*.log"))
