@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -45,7 +46,8 @@ from eventstore.log import LogUnavailable, NotWritable
 from eventstore.memory import MemoryLog
 from settings import Settings, rehearsed
 
-CHARTER = Path(__file__).parent.parent / "examples/charter.toml"
+ROOT = Path(__file__).parent.parent
+CHARTER = ROOT / "examples/charter.toml"
 OFFICERS = """
 [[officers]]
 person = "sam"
@@ -637,6 +639,24 @@ def test_a_folder_that_is_named_has_its_own_log_and_what_is_played_has_nothing_o
     assert type_("status", "--json").json["log"] == str(site.folder / "log.db")
     played = rehearsed(tmp_path)
     assert (played.log_url, played.smtp_host, played.smtp_port) == (str(tmp_path / "log.db"), "", 465)
+
+
+def test_a_consortium_of_ones_own_begins_as_the_readme_says(bare: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    block = ROOT.joinpath("README.md").read_text(encoding="utf-8").partition("## Your own\n\n```\n")[2].partition("```")[0]
+    up, *commands, explained = (shlex.split(line, comments=True) for line in block.splitlines())
+    assert (up, explained) == (["consortium", "up", "&"], ["consortium", "member", "--help"])
+    assert [words[1:3] for words in commands] == [["charter", "check"], ["consortium", "found"], ["member", "apply"]]
+    own = Site(tmp_path)
+    own.start()
+    bare.folder = str(tmp_path)
+    try:
+        for _, *words in commands:
+            told = bare(*words)
+            assert told.code == 0, told.err
+        assert [row["stream"] for row in bare("members", "--json").json] == ["member/helio"]
+    finally:
+        own.stop()
 
 
 def until(holds: Any) -> None:
