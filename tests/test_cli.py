@@ -531,6 +531,38 @@ def test_a_changed_entry_is_named_by_its_position(type_: Terminal, site: Site, t
     assert (told.code, told.error["error"], told.error["position"]) == (1, "broken", 2)
 
 
+def test_an_exported_log_is_checked_and_decided_again_from_the_file_alone(
+    type_: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "atlas.jsonl"
+    exported = type_("export", str(file), "--json")
+    assert exported.code == 0, exported.err
+    assert [path.name for path in tmp_path.iterdir()] == ["atlas.jsonl"]
+    again = type_("export", str(file))
+    assert (again.code, again.err.partition("\n")[0]) == (4, f"bad input: {file} is there already")
+    assert type_("export", str(file / "below")).code == 4
+    type_.folder = str(tmp_path / "nothing")
+    monkeypatch.setattr(keep, "BATCH", 2)
+    whole = type_("verify", "--file", str(file), "--decide", "--json")
+    assert whole.code == 0, whole.err
+    assert (whole.json["entries"], whole.json["head"]) == (exported.json["entries"], exported.json["head"])
+    assert len(file.read_bytes().splitlines()) == whole.json["entries"]
+    assert type_("verify", "--file", str(tmp_path / "none")).code == 4
+
+
+@pytest.mark.parametrize("where", [0.0, 0.1, 0.5, 0.9, 1.0])
+@pytest.mark.parametrize("bit", [1, 128])
+def test_one_changed_byte_of_an_exported_log_is_named_by_its_position(type_: Terminal, tmp_path: Path, where: float, bit: int) -> None:
+    file = tmp_path / "atlas.jsonl"
+    assert type_("export", str(file)).code == 0
+    lines = file.read_bytes().splitlines(keepends=True)
+    line = bytearray(lines[-1])
+    line[int(where * (len(line) - 1))] ^= bit
+    file.write_bytes(b"".join((*lines[:-1], line)))
+    told = type_("verify", "--file", str(file), "--json")
+    assert (told.code, told.error["error"], told.error["position"]) == (1, "broken", len(lines))
+
+
 def test_an_answer_that_the_log_does_not_know_is_not_believed(
     type_: Terminal, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
