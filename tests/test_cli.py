@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 import re
 import shlex
@@ -25,6 +26,7 @@ import time
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -661,6 +663,23 @@ def test_a_demonstration_removes_nothing_but_what_a_demonstration_left(
     assert told.code == 4
     assert "in use by another" in told.err
     assert (site.folder / "log.db").exists()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(importlib.util.find_spec("silero_vad") is None, reason="the demonstration's model is not installed")
+def test_a_demonstration_at_full_length_ends_as_it_should_and_takes_its_months(bare: Terminal, tmp_path: Path) -> None:
+    words = consortium("demo", "--full-length", "--charter", str(CHARTER), "--json", "--folder", str(tmp_path))
+    played = subprocess.run(words, capture_output=True, text=True, timeout=600, check=False)
+    assert played.returncode == 0, played.stderr
+    end = json.loads(played.stdout)
+    assert end["money"]["cleared"] > 0
+    assert set(end["books"].values()) == {"accepts the books"}
+    bare.folder = str(tmp_path)
+    assert bare("verify", "--decide", "--json").json["entries"] == end["entries"]
+    entries = [json.loads(line) for line in bare("log", "--json").out.splitlines()]
+    took = datetime.fromisoformat(entries[-1]["at"]) - datetime.fromisoformat(entries[0]["at"])
+    assert took > timedelta(days=60)
 
 
 def test_a_folder_that_is_named_has_its_own_log_and_what_is_played_has_nothing_of_the_environment(
