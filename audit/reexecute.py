@@ -53,7 +53,7 @@ class Reexecution:
                 entry.stream, entry.command_id, entry.actor, entry.command, instant(entry.at), entry.signed, entry.signature
             )  # fmt: skip
             decided = self._replica.decide(submission).entry
-        except (Malformed, UnreadableEntry) as error:
+        except (Malformed, UnreadableEntry, OverflowError) as error:
             return Broken(entry.position, f"cannot be decided again: {error}")
         if decided == entry:
             return None

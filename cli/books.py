@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import msgspec
 from cyclopts import Parameter
 
 from audit.ledger import beancount, hledger
@@ -16,7 +17,7 @@ from cli.failures import BadInput
 from cli.look import as_of_instant
 from cli.options import HERE, Where
 from cli.output import Progress, console, say, say_json, table
-from cli.plot import drawing, sketch
+from cli.plot import course, drawing, sketch
 from cli.site import log_of, settings
 from domain.kernel import process_of
 from domain.money import display
@@ -41,12 +42,18 @@ async def ledger(*, format_: Format = "table", where: Where = HERE) -> None:
     async with log_of(settings(where)) as log, Progress("folding the log"):
         books = await books_of(log)
     rows = [(str(account), money, amount) for (account, money), amount in books.balances.items()]
-    if where.json:
-        say_json({"position": books.position, "balances": [dict(zip(("account", "currency", "minor"), row, strict=True)) for row in rows]})
-    elif format_ == "table":
-        table(("account", "balance"), [(name, display(amount, money)) for name, money, amount in rows], right=("balance",))
-    else:
-        print((beancount if format_ == "beancount" else hledger)(books.bookings), end="")
+    told: dict[str, Any] = {"position": books.position}
+    match format_:
+        case "table" if where.json:
+            say_json(told | {"balances": [dict(zip(("account", "currency", "minor"), row, strict=True)) for row in rows]})
+        case "table":
+            table(("account", "balance"), [(name, display(amount, money)) for name, money, amount in rows], right=("balance",))
+        case _:
+            export = (beancount if format_ == "beancount" else hledger)(books.bookings)
+            if where.json:
+                say_json(told | {format_: export})
+            else:
+                print(export, end="")
 
 
 async def registry(*, as_of: AsOf = None, where: Where = HERE) -> None:
@@ -96,6 +103,9 @@ async def plot(run: Annotated[str, Parameter(help="Which run, like atlas-1.")], 
             svg.write_text(drawing(stream, told), encoding="utf-8")
         except OSError as error:
             raise BadInput(f"{svg} cannot be written: {error.strerror}", "name another file") from error
+    if where.json:
+        say_json({"stream": stream, "svg": None if svg is None else str(svg), **msgspec.to_builtins(course(told))})
+    elif svg is not None:
         say(f"{svg} is drawn.")
     else:
         console().print(sketch(stream, told), markup=False, highlight=False)

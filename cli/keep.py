@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
 from typing import Annotated, Final
 
 from cyclopts import Parameter
 
 from activities.sending import Sender
+from audit.export import LONGEST, Damaged, entry_of, line_of
 from audit.reexecute import Reexecution
 from cli.embedded import recover as taken_up
 from cli.failures import BadInput, Broken
@@ -34,24 +39,20 @@ Decide = Annotated[
     bool, Parameter(negative=(), show_default=False, help="Decide every entry again: each event and refusal must be as before.")
 ]
 
+File = Annotated[Path | None, Parameter(help="Check what `consortium export` wrote to this file, instead of the log.")]
 
-async def verify(*, decide: Decide = False, where: Where = HERE) -> None:
+
+async def verify(*, file: File = None, decide: Decide = False, where: Where = HERE) -> None:
     """Check the whole log: no gap, no change, no time running back. Ends with 1 and names the position where it is broken."""
     again = Reexecution() if decide else None
-    async with log_of(settings(where)) as log:
-        last = (await log.head()).position
-        head = EMPTY
-        async with Progress("checked", last) as progress:
-            while batch := await _batch(log, head.position):
-                found = _checked(batch, head)
-                if isinstance(found, chain.Broken):
-                    raise _broken(found)
-                if again is not None and (wrong := again.check(batch)) is not None:
-                    raise _broken(wrong)
-                head = found
-                progress.at(head.position)
-    if head.position < last:
-        raise _broken(chain.Broken(head.position + 1, "is missing"))
+    if file is not None:
+        head = await _whole(_of_file(file), again)
+    else:
+        async with log_of(settings(where)) as log:
+            last = (await log.head()).position
+            head = await _whole(_of_log(log), again, last)
+        if head.position < last:
+            raise _broken(chain.Broken(head.position + 1, "is missing"))
     if again is not None and again.others:
         raise _of_other_rules(again)
     if where.json:
@@ -68,6 +69,75 @@ def _of_other_rules(again: Reexecution) -> BadInput:
         "check those entries with the release that has their rules; all the others were decided again and stand",
         of_other_rules=ranges,
     )
+
+
+async def export(file: Annotated[Path, Parameter(help="A new file.")], /, *, where: Where = HERE) -> None:
+    """Write the whole log to a file, an entry a line, which anybody can check by `verify --file`: without a database, a worker or Temporal."""
+    if file.exists():
+        raise BadInput(f"{file} is there already", "name a new file")
+    part, head = file.with_name(f"{file.name}.part"), EMPTY
+    async with log_of(settings(where)) as log, Progress("exported", (await log.head()).position) as progress:
+        try:
+            with part.open("wb") as lines:
+                async for batch in _of_log(log):
+                    lines.writelines(map(line_of, batch))
+                    head = chain.head_of(batch, head)
+                    progress.at(head.position)
+            part.rename(file)
+        except OSError as error:
+            raise BadInput(f"{file} cannot be written: {error.strerror}", "name another file, or make room") from error
+        finally:
+            with suppress(OSError):
+                part.unlink()
+    if where.json:
+        say_json({"file": str(file), "entries": head.position, "head": head.hash.hex()})
+    else:
+        say(f"{head.position:,} entries are in {file}.", f"head {head.hash.hex()}")
+
+
+async def _whole(batches: AsyncIterator[Sequence[Entry]], again: Reexecution | None, last: int = 0) -> chain.Head:
+    """The head after entries that are whole, and decided as the rules demand where that is asked. Raises `Broken`."""
+    head = EMPTY
+    async with Progress("checked", last) as progress:
+        async for batch in batches:
+            found = _checked(batch, head)
+            if isinstance(found, chain.Broken):
+                raise _broken(found)
+            if again is not None and (wrong := again.check(batch)) is not None:
+                raise _broken(wrong)
+            head = found
+            progress.at(head.position)
+    return head
+
+
+async def _of_log(log: Log) -> AsyncIterator[Sequence[Entry]]:
+    position = 0
+    while batch := await _batch(log, position):
+        yield batch
+        position = batch[-1].position
+
+
+async def _of_file(file: Path) -> AsyncIterator[Sequence[Entry]]:
+    """The entries of an export; where a line is none, those before it, and then `Broken`."""
+    whole: list[Entry] = []
+    try:
+        with file.open("rb") as lines:
+            for position in count(1):
+                line = lines.readline(LONGEST)
+                if not line:
+                    break
+                try:
+                    whole.append(entry_of(line))
+                except Damaged as error:
+                    yield whole
+                    raise _broken(chain.Broken(position, str(error))) from error
+                if len(whole) == BATCH:
+                    yield whole
+                    await asyncio.sleep(0)  # a long file lets the progress be seen
+                    whole = []
+    except OSError as error:
+        raise BadInput(f"{file} cannot be read: {error.strerror}", "name a file that `consortium export` wrote") from error
+    yield whole
 
 
 async def _batch(log: Log, after: int) -> Sequence[Entry]:

@@ -16,7 +16,7 @@ from rich.markdown import Markdown
 from cli.failures import BadInput
 from cli.fields import day, instant
 from cli.options import HERE, Where
-from cli.output import console, plain, say, say_json, table, unescaped
+from cli.output import Progress, console, plain, say, say_json, table, unescaped
 from cli.site import log_of, register, row_of, rows, running, settings
 from domain.catalog import process_for
 from domain.charter import Office
@@ -28,6 +28,8 @@ from eventstore.log import Log
 
 SOON: Final = 10
 """How many deadlines `status` shows, and how many entries `show`."""
+NAMED: Final = 20
+"""How many of those waited for a list names."""
 BATCH: Final = 500
 LAST: Final = 2**63 - 1
 """The last position that a log can have."""
@@ -107,7 +109,7 @@ async def _list(process: str, where: Where) -> None:
     if where.json:
         say_json([_told(row) for row in found])
     elif found:
-        shown = [(row["stream"], row["phase"], unescaped(row["line"]), ", ".join(row["waits_for"]), _time(row["due"])) for row in found]
+        shown = [(row["stream"], row["phase"], unescaped(row["line"]), _awaited(row), _time(row["due"])) for row in found]
         table((process, "phase", "", "waits for", "due"), shown)
     else:
         say(f"There is no {process} yet.")
@@ -124,8 +126,10 @@ async def show(stream: Annotated[str, Parameter(help="Which, like round/atlas-1.
         if found is None:
             raise BadInput(f"nothing is on the log about {stream}", "`consortium status` and the lists show what there is")
         last: deque[Entry] = deque(maxlen=SOON)
-        async for entry in _entries(log, stream, 0):
-            last.append(entry)
+        async with Progress(f"reading the entries of {stream}") as progress:
+            async for entry in _entries(log, stream, 0):
+                last.append(entry)
+                progress.at(entry.position)
     if where.json:
         say_json(_told(found) | {"entries": [entry_told(entry) for entry in last]})
         return
@@ -133,7 +137,7 @@ async def show(stream: Annotated[str, Parameter(help="Which, like round/atlas-1.
     if found["details"]:
         console().print(Markdown(plain(found["details"], keep="\n"), hyperlinks=False))
     if found["waits_for"]:
-        say(f"waits for {', '.join(found['waits_for'])}")
+        say(f"waits for {_awaited(found)}")
     if found["due"]:
         say(f"due {_time(found['due'])}: {found['deadline']}")
     say(*(f"failed: {step}: {reason}" for step, reason in found["failed"].items()))
@@ -281,6 +285,12 @@ def entry_told(entry: Entry) -> dict[str, Any]:
 
 def _told(row: Row) -> dict[str, Any]:
     return dict(row) | {"line": unescaped(row["line"])}
+
+
+def _awaited(row: Row) -> str:
+    """Who is waited for, in a few words however many they are."""
+    more = len(row["waits_for"]) - NAMED
+    return ", ".join(row["waits_for"][:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _entry_shown(entry: Entry, where: Where) -> None:

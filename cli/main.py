@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "inbox": ("cli.look:inbox", LOOK, "Show what waits for a person, and until when."),
     "who-represents": ("cli.look:who_represents", LOOK, "Show who speaks for an organisation, now or at a time."),
     "verify": ("cli.keep:verify", LOOK, "Check that the log is whole and unchanged."),
+    "export": ("cli.keep:export", LOOK, "Write the log to a file that anybody can check."),
     "registry": ("cli.books:registry", LOOK, "List the releases of models, now or as of a time."),
     "ledger": ("cli.books:ledger", LOOK, "Show the ledger, or export it to Beancount or hledger."),
     "plot": ("cli.books:plot", LOOK, "Draw a training run, in the terminal or as SVG."),

@@ -85,13 +85,13 @@ from domain.funding_state import (
     evolve,
     money_by_state,
 )
-from domain.kernel import Agenda, Command, Deadline, Headline, MemberId, escaped
+from domain.kernel import AWAITED, Agenda, Command, Deadline, Headline, MemberId, escaped
 from domain.money import display
 from domain.process import Common, Context, Process
 from domain.reference import shown_reference
 
 NAMED: Final = 20
-"""How many members who owe are named in the headline."""
+"""How many members who owe are listed with their bills."""
 
 # ---------------------------------------------------------------- decide
 
@@ -268,17 +268,17 @@ def _promises(terms: Terms, pledged: int) -> str:
 
 
 def _owing(kept: Books) -> tuple[str, ...]:
-    """Who owes on the calls that run, when they are few; else the treasurer follows them up."""
-    owing = _named(kept, kept.running)
+    """Everybody who owes on the calls that run; when they are too many to name, the treasurer follows them up."""
+    owing = _named(kept, kept.running, AWAITED)
     return tuple(f"member:{member}" for member in owing) or ("office:treasurer",)
 
 
-def _named(kept: Books, calls: Iterable[int]) -> Sequence[MemberId]:
-    """Who owes on these calls, when they are few; else nobody is named."""
+def _named(kept: Books, calls: Iterable[int], limit: int) -> Sequence[MemberId]:
+    """Who owes on these calls, when they are at most so many; else nobody is named."""
     owing: set[MemberId] = set()
     for number in calls:
-        owing.update(islice(kept.calls[number].owing, NAMED + 1))
-    return sorted(owing) if len(owing) <= NAMED else ()
+        owing.update(islice(kept.calls[number].owing, limit + 1))
+    return sorted(owing) if len(owing) <= limit else ()
 
 
 def _of_books(phase: str, kept: Books, note: str, waits_for: tuple[str, ...]) -> Headline:
@@ -301,7 +301,7 @@ def _of_books(phase: str, kept: Books, note: str, waits_for: tuple[str, ...]) ->
 
 def _bills(kept: Books) -> str:
     """What is still to be paid, by whom, until when and with which reference, when they are few."""
-    accounts = [(member, kept.accounts[member]) for member in _named(kept, (*kept.running, *kept.defaulted))]
+    accounts = [(member, kept.accounts[member]) for member in _named(kept, (*kept.running, *kept.defaulted), NAMED)]
     rows = [
         f"| {member} | {shown(kept, account.debt)} | {kept.calls[account.dues[0].call].schedule.due_on} | {shown_reference(account.reference)} |"
         for member, account in accounts

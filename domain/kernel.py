@@ -309,6 +309,10 @@ class Agenda:
     closed: bool = False
 
 
+AWAITED: Final = 200
+"""How many a headline waits for by name, several times what a consortium has: each of them finds it in his inbox."""
+
+
 @dataclass(frozen=True, slots=True)
 class Headline:
     """A process in one line and one short Markdown text, with the values that people search by."""

@@ -20,6 +20,7 @@ from domain import voting
 from domain.charter import DecisionRule, Office
 from domain.kernel import (
     ASKED,
+    AWAITED,
     SERVICE,
     Agenda,
     Deadline,
@@ -67,8 +68,6 @@ from domain.voting import Tally
 
 TOLD_AT_ONCE: Final = 100
 """Recipients of one notice."""
-NAMED: Final = 20
-"""How many who have not voted are named."""
 NAMED_PROBLEMS: Final = 5
 """How many problems of an unreadable motion are named."""
 SHOWN: Final = 100
@@ -716,11 +715,11 @@ def _headline(
 
 
 def _waited_for(state: Open) -> tuple[str, ...]:
-    """The members of the seats that have not voted; nobody in particular when they are many."""
-    if state.tally.roll_heads - state.tally.heads > NAMED:
+    """All the members of the seats that have not voted; when these are too many to name, the secretariat reminds them."""
+    if state.tally.roll_heads - state.tally.heads > AWAITED:
         return ("office:secretariat",)
     silent = sorted(seat for seat in state.roll if seat not in state.ballots and seat not in state.recused)
-    return tuple(name for seat in silent for name in _names(state.roll[seat]))[:NAMED]
+    return tuple(name for seat in silent for name in _names(state.roll[seat]))
 
 
 def _names(entry: RollEntry) -> tuple[str, ...]:

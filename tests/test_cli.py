@@ -14,8 +14,10 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -24,6 +26,7 @@ import time
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +49,8 @@ from eventstore.memory import MemoryLog
 from settings import Settings, rehearsed
 from simulation.live import Late
 
-CHARTER = Path(__file__).parent.parent / "examples/charter.toml"
+ROOT = Path(__file__).parent.parent
+CHARTER = ROOT / "examples/charter.toml"
 OFFICERS = """
 [[officers]]
 person = "sam"
@@ -511,6 +515,12 @@ def test_the_log_is_whole_can_be_decided_again_and_its_lists_made_anew(type_: Te
     assert type_("recover", "--json").json == type_("recover", "--json").json
 
 
+def test_the_books_are_exported_as_they_are_or_within_json(type_: Terminal) -> None:
+    for program in ("beancount", "hledger"):
+        export = type_("ledger", "--format", program).out
+        assert type_("ledger", "--format", program, "--json").json[program] == export != ""
+
+
 @pytest.mark.parametrize(("column", "forged"), [("actor", "mallory"), ("stream", b"\xff\xfe"), ("hash", bytes(32))])
 def test_a_changed_entry_is_named_by_its_position(type_: Terminal, site: Site, tmp_path: Path, column: str, forged: object) -> None:
     shutil.copytree(site.folder, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("temporal*", "up.*", "*.log"))
@@ -522,6 +532,38 @@ def test_a_changed_entry_is_named_by_its_position(type_: Terminal, site: Site, t
     type_.folder = str(tmp_path)
     told = type_("verify", "--json")
     assert (told.code, told.error["error"], told.error["position"]) == (1, "broken", 2)
+
+
+def test_an_exported_log_is_checked_and_decided_again_from_the_file_alone(
+    type_: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "atlas.jsonl"
+    exported = type_("export", str(file), "--json")
+    assert exported.code == 0, exported.err
+    assert [path.name for path in tmp_path.iterdir()] == ["atlas.jsonl"]
+    again = type_("export", str(file))
+    assert (again.code, again.err.partition("\n")[0]) == (4, f"bad input: {file} is there already")
+    assert type_("export", str(file / "below")).code == 4
+    type_.folder = str(tmp_path / "nothing")
+    monkeypatch.setattr(keep, "BATCH", 2)
+    whole = type_("verify", "--file", str(file), "--decide", "--json")
+    assert whole.code == 0, whole.err
+    assert (whole.json["entries"], whole.json["head"]) == (exported.json["entries"], exported.json["head"])
+    assert len(file.read_bytes().splitlines()) == whole.json["entries"]
+    assert type_("verify", "--file", str(tmp_path / "none")).code == 4
+
+
+@pytest.mark.parametrize("where", [0.0, 0.1, 0.5, 0.9, 1.0])
+@pytest.mark.parametrize("bit", [1, 128])
+def test_one_changed_byte_of_an_exported_log_is_named_by_its_position(type_: Terminal, tmp_path: Path, where: float, bit: int) -> None:
+    file = tmp_path / "atlas.jsonl"
+    assert type_("export", str(file)).code == 0
+    lines = file.read_bytes().splitlines(keepends=True)
+    line = bytearray(lines[-1])
+    line[int(where * (len(line) - 1))] ^= bit
+    file.write_bytes(b"".join((*lines[:-1], line)))
+    told = type_("verify", "--file", str(file), "--json")
+    assert (told.code, told.error["error"], told.error["position"]) == (1, "broken", len(lines))
 
 
 def test_an_answer_that_the_log_does_not_know_is_not_believed(
@@ -633,6 +675,23 @@ async def test_a_demonstration_that_its_deadlines_overtake_begins_again_slower_a
     assert not demo.came_late(ExceptionGroup("both", [Late("late"), ValueError("a bug")]))
 
 
+@pytest.mark.long
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(importlib.util.find_spec("silero_vad") is None, reason="the demonstration's model is not installed")
+def test_a_demonstration_at_full_length_ends_as_it_should_and_takes_its_months(bare: Terminal, tmp_path: Path) -> None:
+    words = consortium("demo", "--full-length", "--charter", str(CHARTER), "--json", "--folder", str(tmp_path))
+    played = subprocess.run(words, capture_output=True, text=True, timeout=600, check=False)
+    assert played.returncode == 0, played.stderr
+    end = json.loads(played.stdout)
+    assert end["money"]["cleared"] > 0
+    assert set(end["books"].values()) == {"accepts the books"}
+    bare.folder = str(tmp_path)
+    assert bare("verify", "--decide", "--json").json["entries"] == end["entries"]
+    entries = [json.loads(line) for line in bare("log", "--json").out.splitlines()]
+    took = datetime.fromisoformat(entries[-1]["at"]) - datetime.fromisoformat(entries[0]["at"])
+    assert took > timedelta(days=60)
+
+
 def test_a_folder_that_is_named_has_its_own_log_and_what_is_played_has_nothing_of_the_environment(
     type_: Terminal, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -641,6 +700,24 @@ def test_a_folder_that_is_named_has_its_own_log_and_what_is_played_has_nothing_o
     assert type_("status", "--json").json["log"] == str(site.folder / "log.db")
     played = rehearsed(tmp_path)
     assert (played.log_url, played.smtp_host, played.smtp_port) == (str(tmp_path / "log.db"), "", 465)
+
+
+def test_a_consortium_of_ones_own_begins_as_the_readme_says(bare: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    block = ROOT.joinpath("README.md").read_text(encoding="utf-8").partition("## Your own\n\n```\n")[2].partition("```")[0]
+    up, *commands, explained = (shlex.split(line, comments=True) for line in block.splitlines())
+    assert (up, explained) == (["consortium", "up", "&"], ["consortium", "member", "--help"])
+    assert [words[1:3] for words in commands] == [["charter", "check"], ["consortium", "found"], ["member", "apply"]]
+    own = Site(tmp_path)
+    own.start()
+    bare.folder = str(tmp_path)
+    try:
+        for _, *words in commands:
+            told = bare(*words)
+            assert told.code == 0, told.err
+        assert [row["stream"] for row in bare("members", "--json").json] == ["member/helio"]
+    finally:
+        own.stop()
 
 
 def until(holds: Any) -> None:

@@ -561,6 +561,14 @@ def test_notices_go_out_by_the_hundred() -> None:
     assert FUNDING.describe(story.state.state).waits_for == ("office:treasurer",)
 
 
+def test_each_of_thirty_members_finds_its_call() -> None:
+    thirty = [f"m{number:02}" for number in range(30)]
+    register = with_members(founded(rules(funding__share_floor=0, tiers__founding__seats=30)), *thirty)
+    story = Story.of(FUNDING, "round/atlas-1", register).when(OpenRound(**terms()), by="sam").due()
+    story = pledged(story, **dict.fromkeys(thirty, 40_000)).due().when(CallTranche(tranche=1), by="tess")
+    assert FUNDING.describe(story.state.state).waits_for == tuple(f"member:{member}" for member in thirty)
+
+
 # ---------------------------------------------------------------- payments
 
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import pytest
+
+from cli import main
 from cli.plot import COLUMNS, course, drawing, sketch
+from eventstore.entries import ACCEPTED, EMPTY, encode_json, microseconds, sealed
+from settings import open_log
 from tests.stories import START
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -91,3 +99,22 @@ def test_a_long_run_fits_into_a_line_of_the_terminal_and_ends_with_its_last_poin
     bars = tokens.split()[1]
     assert (len(bars), bars[0], bars[-1]) == (COLUMNS, "▁", "█")
     assert "999.0 B" in tokens
+
+
+def test_programs_get_the_course_of_a_run_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async def recorded() -> None:
+        log = await open_log(str(tmp_path / "log.db"))
+        body = encode_json([event for _, event in WHOLE])
+        entry = sealed(
+            1, "run/atlas-1", "c-1", "follow", "service", microseconds(START), "2", b"{}", b"", b"", ACCEPTED, body, EMPTY.hash
+        )  # fmt: skip
+        await log.append([entry])
+        await log.close()
+
+    asyncio.run(recorded())
+    assert main.run(["plot", "atlas-1", "--json", "--svg", str(tmp_path / "run.svg"), "--folder", str(tmp_path)]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["stream"], answer["title"], answer["budget"]) == ("run/atlas-1", TERMS["title"], TERMS["token_budget"])
+    assert [words for _, _, words in answer["marks"]] == list(WORDS)
+    assert datetime.fromisoformat(answer["tokens"][0][0]) == START
+    assert (answer["svg"], (tmp_path / "run.svg").exists()) == (str(tmp_path / "run.svg"), True)

@@ -641,6 +641,16 @@ def test_a_seat_is_waited_for_by_its_members_and_a_recused_one_is_not() -> None:
     assert PROPOSAL.describe(declared.state.state).waits_for == ("member:amber", "member:delta")
 
 
+def test_each_of_thirty_members_finds_the_vote_and_more_than_can_be_named_are_reminded_by_the_secretariat() -> None:
+    thirty, crowd = ([f"m{number:03}" for number in range(size)] for size in (30, 201))
+    rules = charter(tiers__founding__seats=1_000)
+    opened = admission(with_members(founded(rules), *thirty))
+    assert PROPOSAL.describe(opened.state.state).waits_for == tuple(f"member:{name}" for name in thirty)
+    crowded = admission(with_members(founded(rules), *crowd))
+    assert PROPOSAL.describe(crowded.state.state).waits_for == ("office:secretariat",)
+    assert len(PROPOSAL.describe(votes(crowded, "yes", crowd[0]).state.state).waits_for) == 200
+
+
 def test_board_members_are_waited_for_by_name() -> None:
     assert PROPOSAL.describe(admission(founded()).state.state).waits_for == ("bo",)
 

@@ -1,0 +1,37 @@
+"""A log as a file: JSON lines, an entry a line with every column exactly as stored. The form is written down in docs/log-format.md."""
+
+from __future__ import annotations
+
+from typing import Any, Final, get_type_hints
+
+import msgspec
+
+from eventstore.entries import Entry
+
+LONGEST: Final = 2**26
+"""Bytes of the longest line that is read: several times the largest entry."""
+
+_Line: Final[Any] = msgspec.defstruct("_Line", list(get_type_hints(Entry).items()), forbid_unknown_fields=True)
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(_Line).decode
+
+
+class Damaged(ValueError):
+    """A line that no export wrote."""
+
+
+def line_of(entry: Entry) -> bytes:
+    """The line of an entry, with its end; columns of bytes are in base64."""
+    return _encode(_Line(*entry)) + b"\n"
+
+
+def entry_of(line: bytes) -> Entry:
+    """The entry of a line with its end. Raises `Damaged` for a line that differs in any byte from that of its entry."""
+    try:
+        entry = Entry._make(msgspec.structs.astuple(_decode(line)))
+        again = line_of(entry)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise Damaged(f"cannot be read: {error}") from error
+    if again != line:
+        raise Damaged("is not written as exports are" if line.endswith(b"\n") else "is cut off")
+    return entry

@@ -1,0 +1,55 @@
+"""A log as a file: every column as it was, and no second way to write it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from audit.export import Damaged, entry_of, line_of
+from eventstore.entries import GENESIS, Entry, sealed
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+entries = st.builds(
+    sealed, st.integers(1, 2**63 - 1), texts, texts, texts, texts, st.integers(-(2**63), 2**63 - 1), texts, st.binary(max_size=40),
+    st.binary(max_size=40), st.binary(max_size=40), st.sampled_from(("accepted", "refused")), st.binary(max_size=40), st.just(GENESIS),
+)  # fmt: skip
+ONE = sealed(1, "round/a", "c", "pledge", "ada", 5, "2", b"{}", b"", b"s", "accepted", b"[]", GENESIS)
+
+
+@given(entries)
+def test_an_entry_is_read_as_it_was(entry: Entry) -> None:
+    assert entry_of(line_of(entry)) == entry
+
+
+def test_a_line_is_an_object_with_the_columns_in_order_and_bytes_in_base64() -> None:
+    told = json.loads(line_of(ONE))
+    assert tuple(told) == Entry._fields
+    assert base64.b64decode(told["command"], validate=True) == b"{}"
+
+
+@given(entries, st.data())
+def test_no_byte_of_a_line_is_without_meaning(entry: Entry, data: st.DataObject) -> None:
+    line = bytearray(line_of(entry))
+    line[data.draw(st.integers(0, len(line) - 1))] ^= data.draw(st.integers(1, 255))
+    with suppress(Damaged):
+        assert entry_of(bytes(line)) != entry
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (line_of(ONE)[:-1], "is cut off"),
+        (line_of(ONE).replace(b'"c"', b'"\\u0063"'), "is not written as exports are"),
+        (line_of(ONE).replace(b"{", b'{"more":1,', 1), "unknown field `more`"),
+        (line_of(ONE).replace(b'"c"', b'"\xff"'), "cannot be read"),
+        (b"\n", "cannot be read"),
+    ],
+)
+def test_what_no_export_wrote_is_damaged(line: bytes, said: str) -> None:
+    with pytest.raises(Damaged, match=said):
+        entry_of(line)
