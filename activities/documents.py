@@ -1,6 +1,6 @@
 """The documents that go out with a model: its card and its bill of materials, both from facts that are on the log.
 
-The card is Markdown with metadata in YAML before it, as model hubs read it; the bill of materials is CycloneDX 1.6 JSON with a
+The card is Markdown with metadata in YAML before it, checked as model hubs read it; the bill of materials is CycloneDX 1.6 JSON with a
 model card of its own, checked against the standard's schema. The same facts give the same bytes.
 """
 
@@ -30,11 +30,15 @@ HUB_LICENCES: Final = frozenset(
 )  # fmt: skip
 """Licences that a hub's metadata knows by name; any other is `other`, with its name beside it."""
 
+CARD: Final = "MODEL_CARD.md"
+SECTIONS: Final = ("Model", "Openness", "Verification", "Files")
+"""The sections that every card has, in this order; between them stand those that there is something to say in."""
+
 # ---------------------------------------------------------------- the card
 
 
 def model_card(facts: WriteDocuments, manifest: Manifest) -> bytes:
-    """The model card in Markdown. Text of people is escaped: it brings no markup of its own."""
+    """The model card in Markdown, as `require_card` wants it. Text of people is escaped: it brings no markup of its own."""
     sections = [
         _front_matter(facts),
         f"# {escaped(facts.title, 200)}",
@@ -52,7 +56,28 @@ def model_card(facts: WriteDocuments, manifest: Manifest) -> bytes:
         "## Verification\n\n" + _verification(facts),
         "## Files\n\n" + _files(manifest),
     ]
-    return ("\n\n".join(section for section in sections if section) + "\n").encode()
+    card = "\n\n".join(section for section in sections if section) + "\n"
+    require_card(card)
+    return card.encode()
+
+
+def require_card(card: str) -> None:
+    """The card's metadata is what a hub reads without a fault, with licence and name, and no section is missing. Raises `Unfit`."""
+    with explained():
+        from huggingface_hub import ModelCard
+        from yaml import YAMLError
+    try:
+        read = ModelCard(card)
+    except (ValueError, TypeError, YAMLError) as error:
+        raise Unfit(CARD, f"no hub reads its metadata: {str(error)[:300]}") from error
+    metadata = read.data.to_dict()
+    if lacking := [name for name in ("license", "model_name") if not metadata.get(name)]:
+        raise Unfit(CARD, f"its metadata lacks {', '.join(lacking)}")
+    if metadata["license"] not in HUB_LICENCES and (metadata["license"] != "other" or not metadata.get("license_name")):
+        raise Unfit(CARD, "its metadata names a licence that no hub knows, and not as another")
+    titles = re.findall(r"^## (.+)$", read.text, re.MULTILINE)
+    if (found := [title for title in titles if title in SECTIONS]) != list(SECTIONS):
+        raise Unfit(CARD, f"its sections are {', '.join(found) or 'none'}, not {', '.join(SECTIONS)}")
 
 
 def _front_matter(facts: WriteDocuments) -> str:

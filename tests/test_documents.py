@@ -16,8 +16,8 @@ import yaml
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from activities.artifacts import Artifact, Manifest, manifest_of
-from activities.documents import bill_of_materials, model_card
+from activities.artifacts import Artifact, Manifest, Unfit, manifest_of
+from activities.documents import bill_of_materials, model_card, require_card
 from domain.release_messages import WriteDocuments
 
 
@@ -70,6 +70,26 @@ def test_the_card_begins_with_metadata_that_a_hub_reads() -> None:
 def test_a_licence_that_hubs_do_not_know_is_named_as_another() -> None:
     metadata = yaml.safe_load(card_of(facts(licence="BigScience-BLOOM-RAIL-1.0")).split("---\n")[1])
     assert (metadata["license"], metadata["license_name"]) == ("other", "bigscience-bloom-rail-1.0")
+
+
+@pytest.mark.parametrize(
+    ("told", "instead", "why"),
+    [
+        ("license: apache-2.0", "license: [", "no hub reads its metadata"),
+        ("license: apache-2.0", "model-index: [{name: x}]", "no hub reads its metadata"),
+        ("license: apache-2.0\n", "", "its metadata lacks license"),
+        ("license: apache-2.0", "license: other", "names a licence that no hub knows"),
+        ("license: apache-2.0", "license: nobodys-1.0", "names a licence that no hub knows"),
+        ("---\n", "", "its metadata lacks license, model_name"),
+        ("## Verification", "## Trust", "its sections are Model, Openness, Files, not"),
+        ("## Files", "## Verification", "its sections are Model, Openness, Verification, Verification, not"),
+    ],
+)
+def test_a_card_that_a_hub_would_not_take_or_that_lacks_a_section_is_not_kept(told: str, instead: str, why: str) -> None:
+    card = card_of(facts())
+    require_card(card)
+    with pytest.raises(Unfit, match=why):
+        require_card(card.replace(told, instead))
 
 
 def test_text_of_people_brings_no_markup_into_the_card() -> None:
