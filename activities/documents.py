@@ -15,8 +15,9 @@ from uuid import UUID, uuid5
 from activities.artifacts import Manifest, Unfit, as_json
 from activities.missing import explained
 from activities.openness import LABELS, PARAMETERS, UNLICENSED
+from domain.evaluation import decimal_of
 from domain.kernel import digest_of, escaped
-from domain.release_messages import Evaluated, Verdict, WriteDocuments
+from domain.release_messages import Evaluated, RunFacts, Verdict, WriteDocuments
 
 _SERIALS: Final = UUID("0b6e9c1c-2f0e-5d59-9d57-0d4b7a1f3c11")
 
@@ -48,6 +49,7 @@ def model_card(facts: WriteDocuments, manifest: Manifest) -> bytes:
         _titled("Training data", _prose(facts.card.data)),
         _titled("Intended use", _prose(facts.card.intended_use)),
         _titled("Limitations", _prose(facts.card.limitations)),
+        _titled("Training run", _training(facts)),
         _titled("Evaluation", _evaluations(facts)),
         _titled("Open safety findings", "\n".join(f"- {escaped(each)}" for each in facts.findings)),
         _titled("Not reviewed", "\n".join(f"- {escaped(each, 300)}" for each in facts.missing)),
@@ -67,7 +69,7 @@ def require_card(card: str) -> None:
         from huggingface_hub import ModelCard
         from yaml import YAMLError
     try:
-        read = ModelCard(card)
+        read: Any = ModelCard(card)
     except (ValueError, TypeError, YAMLError) as error:
         raise Unfit(CARD, f"no hub reads its metadata: {str(error)[:300]}") from error
     metadata = read.data.to_dict()
@@ -104,11 +106,37 @@ def _model_rows(facts: WriteDocuments) -> Iterable[Sequence[str]]:
     yield "Licence of the parameters", parameters_licence(facts)
     yield "Training run", facts.run
     yield "Contract of the run (SHA-256)", facts.contract
-    if facts.card.tokens is not None:
-        yield "Tokens seen in training", f"{facts.card.tokens:,}"
+    if (tokens := _tokens(facts)) is not None:
+        yield "Tokens seen in training", f"{tokens:,}"
     if facts.supersedes is not None:
         yield "Takes the place of", facts.supersedes
     yield "Files", f"{facts.files:,} ({facts.bytes:,} bytes)"
+
+
+def _tokens(facts: WriteDocuments) -> int | None:
+    """The tokens by the run's readings; where none were told, as the release's terms have them."""
+    told = None if facts.training is None else facts.training.tokens
+    return facts.card.tokens if told is None else told
+
+
+def _training(facts: WriteDocuments) -> str:
+    if facts.training is None:
+        return ""
+    rows = [
+        (passed.milestone, score.task, score.metric, decimal_of(score.value), passed.evidence)
+        for passed in facts.training.accepted
+        for score in passed.measured
+    ] + [(passed.milestone, "", "", "", passed.evidence) for passed in facts.training.accepted if not passed.measured]
+    table = _table(("Accepted milestone", "Task", "Metric", "Value", "Evidence (SHA-256)"), rows) if rows else ""
+    return "\n\n".join(part for part in (f"{_checkpoints(facts.training)}.", table) if part)
+
+
+def _checkpoints(training: RunFacts) -> str:
+    told = "" if training.checkpoints is None else f", of {training.checkpoints:,} told of"
+    if training.checkpoints_retained:
+        return f"Every checkpoint that the contract retains is there{told}"
+    lost = "Checkpoints" if training.missing is None else f"{training.missing:,} of the checkpoints"
+    return f"{lost} that the contract retains are missing{told}"
 
 
 def _evaluations(facts: WriteDocuments) -> str:
@@ -217,6 +245,7 @@ def _bom(facts: WriteDocuments, manifest: Manifest) -> Any:
             Property(name="consortium:signature", value=facts.signature),
             Property(name="consortium:key", value=facts.key),
             Property(name="consortium:run-contract", value=facts.contract),
+            *(Property(name=f"consortium:{name}", value=value) for name, value in _run_properties(facts)),
         ],
     )
     parts = [*files, *elsewhere]
@@ -227,6 +256,17 @@ def _bom(facts: WriteDocuments, manifest: Manifest) -> Any:
         components=parts,
         dependencies=[depends, *(Dependency(part.bom_ref) for part in parts)],
     )
+
+
+def _run_properties(facts: WriteDocuments) -> Iterable[tuple[str, str]]:
+    """What the log holds of the run, as properties."""
+    if (tokens := _tokens(facts)) is not None:
+        yield "tokens", str(tokens)
+    if facts.training is not None:
+        yield "checkpoints", _checkpoints(facts.training)
+        for passed in facts.training.accepted:
+            scores = "; ".join(f"{each.task} {each.metric} {decimal_of(each.value)}" for each in passed.measured)
+            yield f"milestone:{passed.milestone}", f"{passed.evidence} {scores}".rstrip()
 
 
 def _licences_by_place(facts: WriteDocuments) -> Mapping[str, str]:

@@ -21,6 +21,7 @@ from domain.release_messages import (
     ReleaseAbandoned,
     ReleaseRecalled,
     ReleaseSuperseded,
+    RunFacts,
     Stage,
     Withdraw,
     WriteDocuments,
@@ -80,13 +81,23 @@ def documents_step(release: Release, edition: Edition, stage: Stage, lacking: tu
     data = WriteDocuments(
         release=slug_of(context.stream), edition=edition.number, stage=stage, title=terms.title,
         producer=charter_of(release, context.register).name, text=terms.text, card=terms.card, run=terms.run, contract=release.contract,
-        location=terms.location, manifest=edition.manifest, files=edition.files, bytes=edition.bytes, signature=edition.signature,
+        training=_run_facts(release, context), location=terms.location, manifest=edition.manifest, files=edition.files, bytes=edition.bytes, signature=edition.signature,
         key=edition.key, licences=terms.licences, components=terms.components, openness_class=openness_of(edition),
         verdicts=() if openness is None else openness.verdicts, reasons=() if openness is None else openness.reasons,
         report=None if openness is None else openness.report, evaluations=passed, approvals=approved,
         findings=open_findings(release, edition.manifest), missing=lacking, supersedes=terms.supersedes, at=context.at,
     )  # fmt: skip
     return Step(kind="write_documents", key=f"documents:{edition.number}:{stage}:{renewal}", data=data.model_dump(mode="json"))
+
+
+def _run_facts(release: Release, context: Context) -> RunFacts | None:
+    """What the register has of the run, while it is the contract that the release was proposed under."""
+    run = context.register.runs.get(release.terms.run)
+    if run is None or run.contract != release.contract:
+        return None
+    return RunFacts(
+        checkpoints_retained=run.checkpoints_retained, tokens=run.tokens, checkpoints=run.checkpoints, missing=run.missing, accepted=run.accepted
+    )  # fmt: skip
 
 
 def _shown_stage(state: Known) -> tuple[Edition, Stage, tuple[str, ...]] | None:

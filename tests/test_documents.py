@@ -124,6 +124,28 @@ def test_the_bill_names_components_that_lie_elsewhere_and_the_licence_of_each_fi
     assert parts["weights/00000.bin"]["licenses"] == [{"license": {"id": "Apache-2.0"}}]
 
 
+def test_card_and_bill_tell_what_of_the_run_is_on_the_log() -> None:
+    training = {
+        "checkpoints_retained": False, "tokens": 2_000_000, "checkpoints": 40, "missing": 3,
+        "accepted": [
+            {"milestone": "half", "evidence": "a" * 64, "measured": [{"task": "arc_easy", "metric": "acc,none", "value": 712_500}]},
+            {"milestone": "end", "evidence": "b" * 64},
+        ],
+    }  # fmt: skip
+    told = facts(training=training)
+    card = card_of(told)
+    assert "| Tokens seen in training | 2,000,000 |" in card
+    assert "3 of the checkpoints that the contract retains are missing, of 40 told of." in card
+    assert f"0.712500 | {'a' * 64} |" in card
+    assert f"| end |  |  |  | {'b' * 64} |" in card
+    properties = {each["name"]: each["value"] for each in json.loads(bill_of(told))["metadata"]["component"]["properties"]}
+    assert properties["consortium:tokens"] == "2000000"
+    assert properties["consortium:milestone:half"] == f"{'a' * 64} arc_easy acc,none 0.712500"
+    whole = card_of(facts(training={"checkpoints_retained": True}))
+    assert "Every checkpoint that the contract retains is there." in whole
+    assert "| Tokens seen in training | 1,200,000,000 |" in whole
+
+
 def test_what_was_published_unclassified_has_documents_too() -> None:
     told = facts(report=None, verdicts=[], reasons=[], openness_class=0, missing=["a classification of its components just now"])
     assert "a classification of its components just now" in card_of(told)

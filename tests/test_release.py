@@ -54,7 +54,7 @@ from activities.openness import framework
 from cli.books import registry
 from cli.options import Where
 from domain.charter import Charter, Office
-from domain.evaluation import EvaluationRead, EvaluationRefused, Measured
+from domain.evaluation import EvaluationRead, EvaluationRefused, Measured, MilestonePassed
 from domain.kernel import SERVICE, Command, Step, derived_id, digest_of
 from domain.register import (
     Capacity,
@@ -108,6 +108,7 @@ from domain.release_messages import (
     Result,
     ReviewLicence,
     RevokeLease,
+    RunFacts,
     Stage,
     SupersedeRelease,
     Threshold,
@@ -544,6 +545,16 @@ def test_a_gap_that_shows_later_costs_the_class_at_the_next_stage() -> None:
     gap = RunReported(run="atlas", phase="completed", contract=sha("contract"), checkpoints_retained=False, training_lead="lea")
     story = replace(story, register=noted(story.register, gap)).when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2))
     assert kinds(classified(story, 1)) == ["openness_judged", "stage_refused"]
+
+
+def test_documents_say_what_the_register_has_of_the_run() -> None:
+    passed = (MilestonePassed(milestone="end", evidence=sha("evidence")),)
+    told = RunReported(
+        run="atlas", phase="completed", contract=sha("contract"), checkpoints_retained=False, training_lead="lea", tokens=9_000,
+        checkpoints=4, missing=1, accepted=passed,
+    )  # fmt: skip
+    data = WriteDocuments.model_validate_json(json.dumps(owed(checked(signed(proposed(noted(register(), told)))), "write_documents").data))
+    assert data.training == RunFacts(checkpoints_retained=False, tokens=9_000, checkpoints=4, missing=1, accepted=passed)
 
 
 def test_a_claim_is_lowered_only_and_not_below_the_charter() -> None:
