@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from domain.charter import Office
 from domain.kernel import Refused, Step, notify, slug_of
 from domain.process import Context, owe
 from domain.register import ReleaseStaged
-from domain.release_gates import charter_of, open_findings, openness_of, rules_of
+from domain.release_gates import answered, charter_of, left_by_the_run, open_findings, openness_of, rules_of
 from domain.release_messages import (
     AUDIENCE,
     Approved,
+    CheckBegan,
+    ClassifyOpenness,
     DocumentsKept,
     DocumentsWritten,
     EditionPublished,
     Evaluated,
+    OpennessClassified,
+    OpennessJudged,
     Publish,
     Published,
     PublishingRenewed,
@@ -26,7 +32,7 @@ from domain.release_messages import (
     Withdraw,
     WriteDocuments,
 )
-from domain.release_rules import BOARD, MANAGER, SAFETY, Events, known_of, pending
+from domain.release_rules import BOARD, MANAGER, SAFETY, Events, folded, known_of, pending
 from domain.release_state import (
     Abandoned,
     Edition,
@@ -63,6 +69,51 @@ def staged_fact(
     return ReleaseStaged(
         release=slug_of(context.stream), standing=str(standing), title=release.terms.title, run=release.terms.run, manifest=manifest,
         openness_class=openness_class, supersedes=release.terms.supersedes, superseded_by=newer, at=context.at,
+    )  # fmt: skip
+
+
+# ---------------------------------------------------------------- the openness class
+
+
+LOST_CHECKPOINTS: Final = "class I lacks checkpoints that the run's contract retains: the run lost some"
+
+
+def classification(release: Release, edition: Edition, check: int, context: Context) -> Step:
+    """The components are looked at where they are now."""
+    terms = release.terms
+    data = ClassifyOpenness(
+        release=slug_of(context.stream), check=check, title=terms.title, location=terms.location, manifest=edition.manifest,
+        licences=terms.licences, components=terms.components,
+    )  # fmt: skip
+    return Step(kind="classify_openness", key=f"classify:{check}", data=data.model_dump(mode="json"))
+
+
+def judgement(release: Release, outcome: OpennessClassified, context: Context) -> OpennessJudged:
+    """The class that the components reach, as far as the run's checkpoints leave it."""
+    left = left_by_the_run(outcome.openness_class, release, context)
+    return OpennessJudged(
+        check=outcome.check, computed=outcome.openness_class, openness_class=left, conditional=outcome.conditional,
+        verdicts=outcome.verdicts, reasons=outcome.reasons if left == outcome.openness_class else (LOST_CHECKPOINTS, *outcome.reasons),
+        report=outcome.report, framework=outcome.framework,
+    )  # fmt: skip
+
+
+def rejudged(state: Public | Superseded, outcome: OpennessClassified, context: Context) -> Events:
+    """What is public is of the class that it has now: where the judgement is another, registry, documents and publishers follow."""
+    if outcome.check != state.release.checks or answered(state.edition, outcome.check):
+        return ()
+    judged = judgement(state.release, outcome, context)
+    before = state.edition.openness
+    if before is not None and state.openness_class == judged.openness_class and before.verdicts == judged.verdicts:
+        return (judged,)
+    renewed = PublishingRenewed(number=state.release.renewals + 1)
+    after = folded(state, (judged, renewed))
+    assert isinstance(after, Public | Superseded)
+    newer, standing = (after.by, "superseded") if isinstance(after, Superseded) else (None, Stage.PUBLIC)
+    lacking = after.missing if isinstance(after, Public) else ()
+    return (
+        judged, renewed, staged_fact(after.release, standing, after.edition.manifest, after.openness_class, context, newer),
+        owe(documents_step(after.release, after.edition, Stage.PUBLIC, lacking, renewed.number, context)),
     )  # fmt: skip
 
 
@@ -150,15 +201,21 @@ def published(state: Known, outcome: Published) -> Events:
 
 
 def publish_again(state: Known, context: Context) -> Events:
-    """For what was given up, or was lost where it was published: documents are written anew, and every publisher is asked once more."""
+    """For what was given up, or was lost where it was published: documents are written anew, and every publisher is asked once more.
+
+    What is public already is classified anew meanwhile: at the embargo's end that may have come back too late.
+    """
     context.require_office(Office.RELEASE_MANAGER, clause="release")
     found = _shown_stage(state)
     if found is None:
         raise Refused("nothing_staged", "it is in no stage that is published", remedy="`consortium show release/…` tells where it is")
-    edition, stage, lacking = found
     release = state.release
     renewed = PublishingRenewed(number=release.renewals + 1)
-    return (renewed, owe(documents_step(release, edition, stage, lacking, renewed.number, context)))
+    events: Events = (renewed, owe(documents_step(release, *found, renewed.number, context)))
+    if not isinstance(state, Public | Superseded):
+        return events
+    check = CheckBegan(check=release.checks + 1, to=Stage.PUBLIC, at=context.at)
+    return (*events, check, owe(classification(release, state.edition, check.check, context)))
 
 
 # ---------------------------------------------------------------- the ends

@@ -9,7 +9,7 @@ States: unproposed, pending (proposed, verifying, internal, members, gated), hel
 | move_embargo | a passed proposal | embargo_moved | embargo_out_of_bounds |
 | advance_release | release manager | check_began; then openness_judged, stage_entered or stage_refused | release_held, not_the_next_stage, too_early, gates_missing |
 | lower_claim | release manager | claim_lowered | claim_not_lower, claim_below_charter |
-| publish_again | release manager | publishing_renewed | nothing_staged |
+| publish_again | release manager | publishing_renewed; of what is public check_began, then openness_judged and, if it is another, release_staged | nothing_staged |
 | abandon_release | a passed proposal | release_abandoned, release_staged, lease_ended… | |
 | recall_release | a passed proposal; `recall_keys` different holders of `recall_offices` | recall_signed, release_recalled, release_staged, lease_ended… | not_public |
 | supersede_release | the newer release (service) | release_superseded, release_staged | not_a_successor |
@@ -809,6 +809,37 @@ def test_what_was_given_up_or_lost_is_published_again() -> None:
     story = story.when(PublishAgain(), by="max").followed_by("publishing_renewed").owes("write_documents", "documents:1:members:1")
     story = story.when(DocumentsWritten(step="documents:1:members:1", edition=1, stage=Stage.MEMBERS, card=sha("card"), bill=sha("bill")))
     story.owes("publish", "publish:1:members:hub:1")
+
+
+def test_what_is_public_is_classified_again_when_it_is_published_again() -> None:
+    story = published(checked(settled(proposed()).due()))
+    assert story.register.releases["atlas-8b"].openness_class == 3
+    again = story.when(PublishAgain(), by="max").followed_by("publishing_renewed", "check_began")
+    again.owes("write_documents", "documents:1:public:1").owes("classify_openness", "classify:3")
+    assert kinds(classified(again)) == ["openness_judged"]
+    better = classified(again, 2).followed_by("step_carried_out", "openness_judged", "publishing_renewed", "release_staged")
+    better.owes("write_documents", "documents:1:public:2")
+    assert (better.register.releases["atlas-8b"].openness_class, better.state.state.openness_class) == (2, 2)
+    assert better.phase == "public"
+    twice = again.when(PublishAgain(), by="max").owes("classify_openness", "classify:4")
+    late = next(step for step in again.steps if step.kind == "classify_openness")
+    assert (
+        kinds(twice.when(OpennessClassified(step=late.key, check=3, verdicts=(), report=REPORT, framework=sha("x"), openness_class=2)))
+        == []
+    )
+
+
+def test_what_the_embargos_end_published_unclassified_gets_its_class_when_it_is_published_again() -> None:
+    story = signed(proposed()).when(PublishByItself(), at=day(90))
+    step = owed(story, "classify_openness")
+    story = published(verified(story.when(ClassificationFailed(step=step.key, check=step.data["check"], reason="the network is down"))))
+    assert story.register.releases["atlas-8b"].openness_class == 0
+    story = classified(story.when(PublishAgain(), by="max"))
+    assert story.register.releases["atlas-8b"].openness_class == 3
+    state = story.state.state
+    assert isinstance(state, Public)
+    assert (state.openness_class, "a classification of its components just now" in state.missing) == (3, False)
+    assert next(step for step in story.steps if step.key == "documents:1:public:2").data["openness_class"] == 3
 
 
 # ---------------------------------------------------------------- the embargo's end
