@@ -9,6 +9,7 @@ from domain.kernel import Refused, Step, notify, slug_of
 from domain.process import Context, owe
 from domain.register import ReleaseStaged
 from domain.release_gates import answered, charter_of, left_by_the_run, open_findings, openness_of, rules_of
+from domain.release_leases import EARLY, opened_again
 from domain.release_messages import (
     AUDIENCE,
     Approved,
@@ -192,12 +193,14 @@ def _publishing(release: Release, edition: Edition, kept: DocumentsKept, publish
     return Step(kind="publish", key=key, data=data.model_dump(mode="json"))
 
 
-def published(state: Known, outcome: Published) -> Events:
+def published(state: Known, outcome: Published, context: Context) -> Events:
     """A publisher shows the stage; what a former stage or edition brings back late is old news."""
     found = _shown_stage(state)
     if found is None or (found[0].number, found[1]) != (outcome.edition, outcome.stage):
         return ()
-    return (EditionPublished(stage=outcome.stage, publisher=outcome.publisher, manifest=outcome.manifest, where=outcome.where),)
+    shown = EditionPublished(stage=outcome.stage, publisher=outcome.publisher, manifest=outcome.manifest, where=outcome.where)
+    lost = outcome.publisher in state.release.renewing and outcome.stage in EARLY
+    return (shown, *(opened_again(state.release, outcome.publisher, context) if lost else ()))
 
 
 def publish_again(state: Known, context: Context) -> Events:

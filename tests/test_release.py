@@ -811,6 +811,18 @@ def test_what_was_given_up_or_lost_is_published_again() -> None:
     story.owes("publish", "publish:1:members:hub:1")
 
 
+def test_who_has_early_access_is_told_again_to_a_publisher_that_may_have_lost_it() -> None:
+    story = with_members_stage(internal())
+    story = story.when(GrantLease(lease="ada-1", member="ada", persons=("amy", "abe")), by="rep-ada")
+    first = owed(story, "open_access")
+    story = story.when(AccessOpened(step=first.key, publisher="directory", opening="ada-1-1"))
+    again = published(story.when(PublishAgain(), by="max"))
+    step = owed(again, "open_access")
+    assert (step.key, step.data["persons"]) == ("open:ada-1-1:directory:1", first.data["persons"])
+    over = story.when(RevokeLease(lease="ada-1"), by="rep-ada")
+    assert [step for step in published(over.when(PublishAgain(), by="max")).steps if step.kind == "open_access"] == []
+
+
 def test_what_is_public_is_classified_again_when_it_is_published_again() -> None:
     story = published(checked(settled(proposed()).due()))
     assert story.register.releases["atlas-8b"].openness_class == 3
