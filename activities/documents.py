@@ -1,6 +1,6 @@
 """The documents that go out with a model: its card and its bill of materials, both from facts that are on the log.
 
-The card is Markdown with metadata in YAML before it, as model hubs read it; the bill of materials is CycloneDX 1.6 JSON with a
+The card is Markdown with metadata in YAML before it, checked as model hubs read it; the bill of materials is CycloneDX 1.6 JSON with a
 model card of its own, checked against the standard's schema. The same facts give the same bytes.
 """
 
@@ -15,8 +15,9 @@ from uuid import UUID, uuid5
 from activities.artifacts import Manifest, Unfit, as_json
 from activities.missing import explained
 from activities.openness import LABELS, PARAMETERS, UNLICENSED
+from domain.evaluation import decimal_of
 from domain.kernel import digest_of, escaped
-from domain.release_messages import Evaluated, Verdict, WriteDocuments
+from domain.release_messages import Evaluated, RunFacts, Verdict, WriteDocuments
 
 _SERIALS: Final = UUID("0b6e9c1c-2f0e-5d59-9d57-0d4b7a1f3c11")
 
@@ -30,11 +31,15 @@ HUB_LICENCES: Final = frozenset(
 )  # fmt: skip
 """Licences that a hub's metadata knows by name; any other is `other`, with its name beside it."""
 
+CARD: Final = "MODEL_CARD.md"
+SECTIONS: Final = ("Model", "Openness", "Verification", "Files")
+"""The sections that every card has, in this order; between them stand those that there is something to say in."""
+
 # ---------------------------------------------------------------- the card
 
 
 def model_card(facts: WriteDocuments, manifest: Manifest) -> bytes:
-    """The model card in Markdown. Text of people is escaped: it brings no markup of its own."""
+    """The model card in Markdown, as `require_card` wants it. Text of people is escaped: it brings no markup of its own."""
     sections = [
         _front_matter(facts),
         f"# {escaped(facts.title, 200)}",
@@ -44,6 +49,7 @@ def model_card(facts: WriteDocuments, manifest: Manifest) -> bytes:
         _titled("Training data", _prose(facts.card.data)),
         _titled("Intended use", _prose(facts.card.intended_use)),
         _titled("Limitations", _prose(facts.card.limitations)),
+        _titled("Training run", _training(facts)),
         _titled("Evaluation", _evaluations(facts)),
         _titled("Open safety findings", "\n".join(f"- {escaped(each)}" for each in facts.findings)),
         _titled("Not reviewed", "\n".join(f"- {escaped(each, 300)}" for each in facts.missing)),
@@ -52,7 +58,28 @@ def model_card(facts: WriteDocuments, manifest: Manifest) -> bytes:
         "## Verification\n\n" + _verification(facts),
         "## Files\n\n" + _files(manifest),
     ]
-    return ("\n\n".join(section for section in sections if section) + "\n").encode()
+    card = "\n\n".join(section for section in sections if section) + "\n"
+    require_card(card)
+    return card.encode()
+
+
+def require_card(card: str) -> None:
+    """The card's metadata is what a hub reads without a fault, with licence and name, and no section is missing. Raises `Unfit`."""
+    with explained():
+        from huggingface_hub import ModelCard
+        from yaml import YAMLError
+    try:
+        read: Any = ModelCard(card)
+    except (ValueError, TypeError, YAMLError) as error:
+        raise Unfit(CARD, f"no hub reads its metadata: {str(error)[:300]}") from error
+    metadata = read.data.to_dict()
+    if lacking := [name for name in ("license", "model_name") if not metadata.get(name)]:
+        raise Unfit(CARD, f"its metadata lacks {', '.join(lacking)}")
+    if metadata["license"] not in HUB_LICENCES and (metadata["license"] != "other" or not metadata.get("license_name")):
+        raise Unfit(CARD, "its metadata names a licence that no hub knows, and not as another")
+    titles = re.findall(r"^## (.+)$", read.text, re.MULTILINE)
+    if (found := [title for title in titles if title in SECTIONS]) != list(SECTIONS):
+        raise Unfit(CARD, f"its sections are {', '.join(found) or 'none'}, not {', '.join(SECTIONS)}")
 
 
 def _front_matter(facts: WriteDocuments) -> str:
@@ -79,11 +106,37 @@ def _model_rows(facts: WriteDocuments) -> Iterable[Sequence[str]]:
     yield "Licence of the parameters", parameters_licence(facts)
     yield "Training run", facts.run
     yield "Contract of the run (SHA-256)", facts.contract
-    if facts.card.tokens is not None:
-        yield "Tokens seen in training", f"{facts.card.tokens:,}"
+    if (tokens := _tokens(facts)) is not None:
+        yield "Tokens seen in training", f"{tokens:,}"
     if facts.supersedes is not None:
         yield "Takes the place of", facts.supersedes
     yield "Files", f"{facts.files:,} ({facts.bytes:,} bytes)"
+
+
+def _tokens(facts: WriteDocuments) -> int | None:
+    """The tokens by the run's readings; where none were told, as the release's terms have them."""
+    told = None if facts.training is None else facts.training.tokens
+    return facts.card.tokens if told is None else told
+
+
+def _training(facts: WriteDocuments) -> str:
+    if facts.training is None:
+        return ""
+    rows = [
+        (passed.milestone, score.task, score.metric, decimal_of(score.value), passed.evidence)
+        for passed in facts.training.accepted
+        for score in passed.measured
+    ] + [(passed.milestone, "", "", "", passed.evidence) for passed in facts.training.accepted if not passed.measured]
+    table = _table(("Accepted milestone", "Task", "Metric", "Value", "Evidence (SHA-256)"), rows) if rows else ""
+    return "\n\n".join(part for part in (f"{_checkpoints(facts.training)}.", table) if part)
+
+
+def _checkpoints(training: RunFacts) -> str:
+    told = "" if training.checkpoints is None else f", of {training.checkpoints:,} told of"
+    if training.checkpoints_retained:
+        return f"Every checkpoint that the contract retains is there{told}"
+    lost = "Checkpoints" if training.missing is None else f"{training.missing:,} of the checkpoints"
+    return f"{lost} that the contract retains are missing{told}"
 
 
 def _evaluations(facts: WriteDocuments) -> str:
@@ -192,6 +245,7 @@ def _bom(facts: WriteDocuments, manifest: Manifest) -> Any:
             Property(name="consortium:signature", value=facts.signature),
             Property(name="consortium:key", value=facts.key),
             Property(name="consortium:run-contract", value=facts.contract),
+            *(Property(name=f"consortium:{name}", value=value) for name, value in _run_properties(facts)),
         ],
     )
     parts = [*files, *elsewhere]
@@ -202,6 +256,17 @@ def _bom(facts: WriteDocuments, manifest: Manifest) -> Any:
         components=parts,
         dependencies=[depends, *(Dependency(part.bom_ref) for part in parts)],
     )
+
+
+def _run_properties(facts: WriteDocuments) -> Iterable[tuple[str, str]]:
+    """What the log holds of the run, as properties."""
+    if (tokens := _tokens(facts)) is not None:
+        yield "tokens", str(tokens)
+    if facts.training is not None:
+        yield "checkpoints", _checkpoints(facts.training)
+        for passed in facts.training.accepted:
+            scores = "; ".join(f"{each.task} {each.metric} {decimal_of(each.value)}" for each in passed.measured)
+            yield f"milestone:{passed.milestone}", f"{passed.evidence} {scores}".rstrip()
 
 
 def _licences_by_place(facts: WriteDocuments) -> Mapping[str, str]:

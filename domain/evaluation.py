@@ -65,6 +65,14 @@ class Measured(Message):
     samples: Annotated[int, Field(ge=0)] | None = None
 
 
+class MilestonePassed(Message):
+    """A milestone of a run that reviewers accepted, on which evidence, and what its evaluations measured."""
+
+    milestone: Slug
+    evidence: Digest
+    measured: Annotated[tuple[Measured, ...], Field(max_length=30)] = ()
+
+
 class EvaluationRead(Outcome):
     """The file is a complete run of a known harness."""
 
@@ -84,3 +92,9 @@ class EvaluationRefused(Outcome):
     subject: Slug
     number: Annotated[int, Field(ge=1)]
     reason: Annotated[Prose, Field(max_length=500)]
+
+
+def decimal_of(millionths: int) -> str:
+    """A score in millionths as a decimal number."""
+    whole, rest = divmod(abs(millionths), 1_000_000)
+    return f"{'-' if millionths < 0 else ''}{whole}.{rest:06d}"

@@ -136,6 +136,9 @@ Prose = Annotated[str, Field(max_length=4_000), AfterValidator(_prose)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 """A SHA-256 in lower-case hexadecimal."""
 
+Count = Annotated[int, Field(ge=0, lt=2**53)]
+"""So many, as every JSON reader keeps it."""
+
 CountryCode = Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
 """ISO 3166-1 alpha-2."""
 

@@ -15,9 +15,11 @@ from typing import Annotated, Final, Literal, TypeVar, cast, get_args
 from pydantic import Field
 
 from domain.charter import Charter, Office
+from domain.evaluation import MilestonePassed
 from domain.kernel import (
     SERVICE,
     BasisPoints,
+    Count,
     CountryCode,
     Digest,
     Event,
@@ -335,6 +337,13 @@ class RunReported(Event):
     contract: Digest
     checkpoints_retained: bool
     training_lead: PersonId
+    tokens: Count | None = None
+    """Seen in training so far, by the readings; nothing where it was not told."""
+    checkpoints: Count | None = None
+    """How many the readings told of."""
+    missing: Count | None = None
+    """How many that the contract retains are not there."""
+    accepted: tuple[MilestonePassed, ...] = ()
 
 
 class LeadNamed(Event):
@@ -447,6 +456,10 @@ class Run:
     contract: str
     checkpoints_retained: bool
     training_lead: PersonId
+    tokens: int | None = None
+    checkpoints: int | None = None
+    missing: int | None = None
+    accepted: tuple[MilestonePassed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -690,14 +703,20 @@ def evolve(register: Register, fact: Fact) -> Register:
             return _spent(register, proposal, digest)
         case VoteDecided(proposal=proposal, concerns=concerns, passed=passed, yes=yes, no=no, effective_at=effective_at):
             return replace(register, votes=register.votes.set(proposal, Vote(concerns, passed, yes, no, effective_at)))
-        case RunReported(run=run, phase=phase, contract=contract, checkpoints_retained=retained, training_lead=lead):
-            return replace(register, runs=register.runs.set(run, Run(phase, contract, retained, lead)))
+        case RunReported():
+            return replace(register, runs=register.runs.set(fact.run, _reported(fact)))
         case LeadNamed(run=run, lead=lead):
             return replace(register, leads=register.leads.set(run, lead))
         case PaymentExpected(reference=reference, stream=stream, member=member):
             return replace(register, expected=register.expected.set(reference, Expected(stream, member)))
         case ReleaseStaged():
             return replace(register, releases=register.releases.set(fact.release, _listed(fact)))
+
+
+def _reported(fact: RunReported) -> Run:
+    return Run(
+        fact.phase, fact.contract, fact.checkpoints_retained, fact.training_lead, fact.tokens, fact.checkpoints, fact.missing, fact.accepted
+    )  # fmt: skip
 
 
 def _listed(fact: ReleaseStaged) -> Release:

@@ -175,7 +175,7 @@ def _decided(state: ReleaseState, command: ReleaseCommand, context: Context) -> 
         case DocumentsWritten():
             return publishing.documented(known_of(state), command, context)
         case Published():
-            return publishing.published(known_of(state), command)
+            return publishing.published(known_of(state), command, context)
         case Withdrawn(publisher=publisher):
             return (EditionWithdrawn(publisher=publisher),)
         case AccessOpened(publisher=publisher, opening=opening):

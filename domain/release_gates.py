@@ -159,3 +159,8 @@ def _licence(verdict: Verdict) -> tuple[str, str | None]:
 def _told(verdict: Verdict) -> str:
     text = f", text {verdict.licence_sha256[:16]}" if verdict.licence_sha256 else ""
     return f"{verdict.licence or verdict.standing}{text}"
+
+
+def answered(edition: Edition, check: int) -> bool:
+    """Whether the components were classified for this check."""
+    return edition.openness is not None and edition.openness.check == check

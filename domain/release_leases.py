@@ -186,11 +186,22 @@ def _opened(state: Known, name: str, lease: Lease, context: Context) -> Iterator
         for number, publisher in enumerate(opening_at(state, lease), lease.openings + 1):
             opening = f"{name}-{number}"
             yield LeaseOpened(lease=name, publisher=publisher, opening=opening, at=context.at)
-            data = OpenAccess(
-                release=slug_of(context.stream), publisher=publisher, opening=opening, member=lease.member, persons=lease.persons,
-                opens_at=context.at, until=lease.ends_at,
-            )  # fmt: skip
-            yield owe(Step(kind="open_access", key=f"open:{opening}:{publisher}", data=data.model_dump(mode="json")))
+            yield owe(_opening(lease, publisher, opening, f"open:{opening}:{publisher}", context))
+
+
+def opened_again(release: Release, publisher: str, context: Context) -> Events:
+    """A publisher that was asked once more is told of everybody who is let in: it may have lost who they were."""
+    key = f"{publisher}:{release.renewals}"
+    openings = ((lease, lease.open[publisher]) for _, lease in sorted(release.leases.items()) if publisher in lease.open)
+    return tuple(owe(_opening(lease, publisher, opening, f"open:{opening}:{key}", context)) for lease, opening in openings)
+
+
+def _opening(lease: Lease, publisher: str, opening: str, key: str, context: Context) -> Step:
+    data = OpenAccess(
+        release=slug_of(context.stream), publisher=publisher, opening=opening, member=lease.member, persons=lease.persons,
+        opens_at=context.at, until=lease.ends_at,
+    )  # fmt: skip
+    return Step(kind="open_access", key=key, data=data.model_dump(mode="json"))
 
 
 def _cause(state: Known, lease: Lease, context: Context) -> Cause | None:

@@ -14,8 +14,8 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from domain.charter import Office
-from domain.evaluation import EvaluationRead, EvaluationRefused, Millionths, TaskName
-from domain.kernel import Command, Digest, Event, Instant, MemberId, Message, Name, Outcome, PersonId, Prose, Slug
+from domain.evaluation import EvaluationRead, EvaluationRefused, MilestonePassed, Millionths, TaskName
+from domain.kernel import Command, Count, Digest, Event, Instant, MemberId, Message, Name, Outcome, PersonId, Prose, Slug
 from domain.register import LeasesHeld, ReleaseStaged
 
 MOST_COMPONENTS: Final = 40
@@ -69,7 +69,6 @@ Shown = Annotated[str, Field(max_length=300)]
 Key = Slug
 """An id within the release."""
 
-Count = Annotated[int, Field(ge=0, lt=2**53)]
 Number = Annotated[int, Field(ge=1)]
 
 
@@ -346,6 +345,18 @@ class Approved(Message):
     office: Office
 
 
+class RunFacts(Message):
+    """What the log holds of the training run when the documents are written."""
+
+    checkpoints_retained: bool
+    tokens: Count | None = None
+    checkpoints: Count | None = None
+    """How many the trainer told of."""
+    missing: Count | None = None
+    """How many that the contract retains are not there."""
+    accepted: tuple[MilestonePassed, ...] = ()
+
+
 class WriteDocuments(Message):
     """The data of a step `write_documents`: write and validate the model card and the bill of materials (CycloneDX ML-BOM)."""
 
@@ -360,6 +371,7 @@ class WriteDocuments(Message):
     run: Slug
     contract: Digest
     """Of the run."""
+    training: RunFacts | None = None
     location: InnerPath
     manifest: Digest
     files: int

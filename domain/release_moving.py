@@ -12,10 +12,10 @@ from domain.kernel import SERVICE, Refused, Step, slug_of, tell
 from domain.process import Context, owe
 from domain.release_gates import (
     ROMAN,
+    answered,
     changes,
     earliest,
     following,
-    left_by_the_run,
     missing,
     openness_of,
     reaches,
@@ -32,7 +32,6 @@ from domain.release_messages import (
     CheckBegan,
     ClaimLowered,
     ClassificationFailed,
-    ClassifyOpenness,
     EditionRestored,
     EmbargoEnded,
     EmbargoMoved,
@@ -42,7 +41,6 @@ from domain.release_messages import (
     ManifestSealed,
     ManifestSigned,
     OpennessClassified,
-    OpennessJudged,
     ProposeRelease,
     ReleaseAmended,
     ReleaseProposed,
@@ -53,9 +51,10 @@ from domain.release_messages import (
     Terms,
     VerifyArtifacts,
 )
-from domain.release_publishing import documents_step, staged_fact, told
+from domain.release_publishing import classification, documents_step, judgement, rejudged, staged_fact, told
 from domain.release_rules import Events, embargo_over, folded, signed
 from domain.release_state import (
+    UNCLASSIFIED,
     Abandoned,
     Check,
     Edition,
@@ -79,8 +78,6 @@ from domain.release_state import (
 
 HIDDEN: Final = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 """The categories of characters that no file of a release has in its name."""
-LOST_CHECKPOINTS: Final = "class I lacks checkpoints that the run's contract retains: the run lost some"
-UNCLASSIFIED: Final = "a classification of its components just now"
 
 FINISHED: Final = frozenset({"completed", "closed-completed"})
 """The phases of a run whose model can be released."""
@@ -315,13 +312,7 @@ def _under_way(place: Signed, rules: ReleaseTerms, context: Context) -> bool:
 
 def _check(release: Release, edition: Edition, to: Stage, context: Context) -> Events:
     """Classify the components; files are verified last, so that nothing lies between that and the stage."""
-    number, terms = release.checks + 1, release.terms
-    data = ClassifyOpenness(
-        release=slug_of(context.stream), check=number, title=terms.title, location=terms.location, manifest=edition.manifest,
-        licences=terms.licences, components=terms.components,
-    )  # fmt: skip
-    step = Step(kind="classify_openness", key=f"classify:{number}", data=data.model_dump(mode="json"))
-    return (CheckBegan(check=number, to=to, at=context.at), owe(step))
+    return (CheckBegan(check=release.checks + 1, to=to, at=context.at), owe(classification(release, edition, release.checks + 1, context)))
 
 
 def _verification(release: Release, edition: Edition, number: int, context: Context) -> Step:
@@ -344,18 +335,15 @@ def _under_check(state: Known, number: int) -> tuple[Pending, Signed, Check] | N
 
 
 def classified(state: Known, outcome: OpennessClassified, context: Context) -> Events:
-    """The class must reach the claim, under the licences that were reviewed; at the embargo's end the class is what it is."""
+    """The class must reach the claim, under the licences that were reviewed; at the embargo's end and later the class is what it is."""
+    if isinstance(state, Public | Superseded):
+        return rejudged(state, outcome, context)
     found = _under_check(state, outcome.check)
     if found is None:
         return ()
     pending, place, check = found
     release, edition = pending.release, place.edition
-    left = left_by_the_run(outcome.openness_class, release, context)
-    judged = OpennessJudged(
-        check=outcome.check, computed=outcome.openness_class, openness_class=left, conditional=outcome.conditional,
-        verdicts=outcome.verdicts, reasons=outcome.reasons if left == outcome.openness_class else (LOST_CHECKPOINTS, *outcome.reasons),
-        report=outcome.report, framework=outcome.framework,
-    )  # fmt: skip
+    judged = judgement(release, outcome, context)
     changed = changes(edition, outcome.verdicts)
     events: Events = (judged, *changed)
     over = embargo_over(release, context)
@@ -407,7 +395,7 @@ def verified(state: Known, number: int, context: Context) -> Events:
     pending, place, check = found
     release, edition = pending.release, place.edition
     if embargo_over(release, context):
-        stale = () if _answered(edition, check) else (UNCLASSIFIED,)
+        stale = () if answered(edition, check.number) else (UNCLASSIFIED,)
         return _enter(release, edition, Stage.PUBLIC, (*_lacking(release, place, context), *stale), context)
     begins = earliest(release, place, rules_of(release, context.register))
     if check.to is not following(place) or (begins is not None and context.at < begins):
@@ -490,12 +478,7 @@ def _embargo_ended(release: Release, place: Place, context: Context) -> Events:
 def _last_check(release: Release, place: Signed, rules: ReleaseTerms, context: Context) -> Events:
     """The files are verified whatever else: a classification that is not back since the embargo's end is waited for no longer."""
     check, edition = place.check, place.edition
-    if check is not None and check.since >= release.embargo_ends_at and not _answered(edition, check):
+    if check is not None and check.since >= release.embargo_ends_at and not answered(edition, check.number):
         number = release.checks + 1
         return (CheckBegan(check=number, to=Stage.PUBLIC, at=context.at), owe(_verification(release, edition, number, context)))
     return () if _under_way(place, rules, context) else _check(release, edition, Stage.PUBLIC, context)
-
-
-def _answered(edition: Edition, check: Check) -> bool:
-    """Whether the components were classified for this check."""
-    return edition.openness is not None and edition.openness.check == check.number

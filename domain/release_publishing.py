@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from domain.charter import Office
 from domain.kernel import Refused, Step, notify, slug_of
 from domain.process import Context, owe
 from domain.register import ReleaseStaged
-from domain.release_gates import charter_of, open_findings, openness_of, rules_of
+from domain.release_gates import answered, charter_of, left_by_the_run, open_findings, openness_of, rules_of
+from domain.release_leases import EARLY, opened_again
 from domain.release_messages import (
     AUDIENCE,
     Approved,
+    CheckBegan,
+    ClassifyOpenness,
     DocumentsKept,
     DocumentsWritten,
     EditionPublished,
     Evaluated,
+    OpennessClassified,
+    OpennessJudged,
     Publish,
     Published,
     PublishingRenewed,
@@ -21,11 +28,12 @@ from domain.release_messages import (
     ReleaseAbandoned,
     ReleaseRecalled,
     ReleaseSuperseded,
+    RunFacts,
     Stage,
     Withdraw,
     WriteDocuments,
 )
-from domain.release_rules import BOARD, MANAGER, SAFETY, Events, known_of, pending
+from domain.release_rules import BOARD, MANAGER, SAFETY, Events, folded, known_of, pending
 from domain.release_state import (
     Abandoned,
     Edition,
@@ -65,6 +73,51 @@ def staged_fact(
     )  # fmt: skip
 
 
+# ---------------------------------------------------------------- the openness class
+
+
+LOST_CHECKPOINTS: Final = "class I lacks checkpoints that the run's contract retains: the run lost some"
+
+
+def classification(release: Release, edition: Edition, check: int, context: Context) -> Step:
+    """The components are looked at where they are now."""
+    terms = release.terms
+    data = ClassifyOpenness(
+        release=slug_of(context.stream), check=check, title=terms.title, location=terms.location, manifest=edition.manifest,
+        licences=terms.licences, components=terms.components,
+    )  # fmt: skip
+    return Step(kind="classify_openness", key=f"classify:{check}", data=data.model_dump(mode="json"))
+
+
+def judgement(release: Release, outcome: OpennessClassified, context: Context) -> OpennessJudged:
+    """The class that the components reach, as far as the run's checkpoints leave it."""
+    left = left_by_the_run(outcome.openness_class, release, context)
+    return OpennessJudged(
+        check=outcome.check, computed=outcome.openness_class, openness_class=left, conditional=outcome.conditional,
+        verdicts=outcome.verdicts, reasons=outcome.reasons if left == outcome.openness_class else (LOST_CHECKPOINTS, *outcome.reasons),
+        report=outcome.report, framework=outcome.framework,
+    )  # fmt: skip
+
+
+def rejudged(state: Public | Superseded, outcome: OpennessClassified, context: Context) -> Events:
+    """What is public is of the class that it has now: where the judgement is another, registry, documents and publishers follow."""
+    if outcome.check != state.release.checks or answered(state.edition, outcome.check):
+        return ()
+    judged = judgement(state.release, outcome, context)
+    before = state.edition.openness
+    if before is not None and state.openness_class == judged.openness_class and before.verdicts == judged.verdicts:
+        return (judged,)
+    renewed = PublishingRenewed(number=state.release.renewals + 1)
+    after = folded(state, (judged, renewed))
+    assert isinstance(after, Public | Superseded)
+    newer, standing = (after.by, "superseded") if isinstance(after, Superseded) else (None, Stage.PUBLIC)
+    lacking = after.missing if isinstance(after, Public) else ()
+    return (
+        judged, renewed, staged_fact(after.release, standing, after.edition.manifest, after.openness_class, context, newer),
+        owe(documents_step(after.release, after.edition, Stage.PUBLIC, lacking, renewed.number, context)),
+    )  # fmt: skip
+
+
 # ---------------------------------------------------------------- documents and publishers
 
 
@@ -80,13 +133,23 @@ def documents_step(release: Release, edition: Edition, stage: Stage, lacking: tu
     data = WriteDocuments(
         release=slug_of(context.stream), edition=edition.number, stage=stage, title=terms.title,
         producer=charter_of(release, context.register).name, text=terms.text, card=terms.card, run=terms.run, contract=release.contract,
-        location=terms.location, manifest=edition.manifest, files=edition.files, bytes=edition.bytes, signature=edition.signature,
+        training=_run_facts(release, context), location=terms.location, manifest=edition.manifest, files=edition.files, bytes=edition.bytes, signature=edition.signature,
         key=edition.key, licences=terms.licences, components=terms.components, openness_class=openness_of(edition),
         verdicts=() if openness is None else openness.verdicts, reasons=() if openness is None else openness.reasons,
         report=None if openness is None else openness.report, evaluations=passed, approvals=approved,
         findings=open_findings(release, edition.manifest), missing=lacking, supersedes=terms.supersedes, at=context.at,
     )  # fmt: skip
     return Step(kind="write_documents", key=f"documents:{edition.number}:{stage}:{renewal}", data=data.model_dump(mode="json"))
+
+
+def _run_facts(release: Release, context: Context) -> RunFacts | None:
+    """What the register has of the run, while it is the contract that the release was proposed under."""
+    run = context.register.runs.get(release.terms.run)
+    if run is None or run.contract != release.contract:
+        return None
+    return RunFacts(
+        checkpoints_retained=run.checkpoints_retained, tokens=run.tokens, checkpoints=run.checkpoints, missing=run.missing, accepted=run.accepted
+    )  # fmt: skip
 
 
 def _shown_stage(state: Known) -> tuple[Edition, Stage, tuple[str, ...]] | None:
@@ -130,24 +193,32 @@ def _publishing(release: Release, edition: Edition, kept: DocumentsKept, publish
     return Step(kind="publish", key=key, data=data.model_dump(mode="json"))
 
 
-def published(state: Known, outcome: Published) -> Events:
+def published(state: Known, outcome: Published, context: Context) -> Events:
     """A publisher shows the stage; what a former stage or edition brings back late is old news."""
     found = _shown_stage(state)
     if found is None or (found[0].number, found[1]) != (outcome.edition, outcome.stage):
         return ()
-    return (EditionPublished(stage=outcome.stage, publisher=outcome.publisher, manifest=outcome.manifest, where=outcome.where),)
+    shown = EditionPublished(stage=outcome.stage, publisher=outcome.publisher, manifest=outcome.manifest, where=outcome.where)
+    lost = outcome.publisher in state.release.renewing and outcome.stage in EARLY
+    return (shown, *(opened_again(state.release, outcome.publisher, context) if lost else ()))
 
 
 def publish_again(state: Known, context: Context) -> Events:
-    """For what was given up, or was lost where it was published: documents are written anew, and every publisher is asked once more."""
+    """For what was given up, or was lost where it was published: documents are written anew, and every publisher is asked once more.
+
+    What is public already is classified anew meanwhile: at the embargo's end that may have come back too late.
+    """
     context.require_office(Office.RELEASE_MANAGER, clause="release")
     found = _shown_stage(state)
     if found is None:
         raise Refused("nothing_staged", "it is in no stage that is published", remedy="`consortium show release/…` tells where it is")
-    edition, stage, lacking = found
     release = state.release
     renewed = PublishingRenewed(number=release.renewals + 1)
-    return (renewed, owe(documents_step(release, edition, stage, lacking, renewed.number, context)))
+    events: Events = (renewed, owe(documents_step(release, *found, renewed.number, context)))
+    if not isinstance(state, Public | Superseded):
+        return events
+    check = CheckBegan(check=release.checks + 1, to=Stage.PUBLIC, at=context.at)
+    return (*events, check, owe(classification(release, state.edition, check.check, context)))
 
 
 # ---------------------------------------------------------------- the ends

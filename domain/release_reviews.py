@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Literal
 
 from domain.charter import Office, days
-from domain.evaluation import EvaluationRead, EvaluationRefused, ReadEvaluation, Score
+from domain.evaluation import EvaluationRead, EvaluationRefused, ReadEvaluation, Score, decimal_of
 from domain.kernel import Refused, Step
 from domain.process import Context, owe
 from domain.release_gates import rules_of, stage_terms, wanted_evaluations
@@ -110,7 +110,7 @@ def evaluation_read(state: Known, outcome: EvaluationRead, context: Context) -> 
     recorded = EvaluationRecorded(
         evaluation=outcome.subject, manifest=edition.manifest, evidence=outcome.file, passed=passed, by=named.by, note=named.note,
         harness=outcome.harness, model=outcome.model,
-        results=tuple(Result(metric=f"{each.task} {each.metric}"[:120], value=_decimal(each.value)) for each in outcome.measured),
+        results=tuple(Result(metric=f"{each.task} {each.metric}"[:120], value=decimal_of(each.value)) for each in outcome.measured),
     )  # fmt: skip
     return (recorded,)
 
@@ -131,11 +131,6 @@ def _named(state: Known, evaluation: str, reading: int) -> tuple[Release, Editio
         return None
     named = state.place.edition.named.get(evaluation)
     return None if named is None or named.reading != reading else (state.release, state.place.edition, named)
-
-
-def _decimal(millionths: int) -> str:
-    whole, rest = divmod(abs(millionths), 1_000_000)
-    return f"{'-' if millionths < 0 else ''}{whole}.{rest:06d}"
 
 
 def open_finding(state: Pending | Held, command: OpenFinding, context: Context) -> Events:

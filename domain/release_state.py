@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from domain.charter import Office
 from domain.kernel import Map, MemberId, PersonId, mapping
@@ -63,6 +63,9 @@ from domain.release_messages import (
     Terms,
     Verdict,
 )
+
+UNCLASSIFIED: Final = "a classification of its components just now"
+"""What is missing from a release that the embargo's end published before its components were classified."""
 
 # ---------------------------------------------------------------- parts
 
@@ -309,7 +312,7 @@ class Public:
     openness_class: OpennessClass
     since: datetime
     missing: tuple[str, ...] = ()
-    """What was not there when the embargo's end published it."""
+    """What was not there when the embargo's end published it, but for a classification that came later."""
     recall: frozenset[PersonId] = frozenset()
     """Who signed for taking it back."""
 
@@ -368,7 +371,9 @@ def evolve(state: ReleaseState, event: ReleaseEvent) -> ReleaseState:
             return _place(state, lambda place: _sealed(place, event))
         case CheckBegan(check=number, to=to, at=at):
             state = _release(state, lambda known: replace(known, checks=number, refused=""))
-            return _signed(state, lambda place: replace(place, check=Check(number, to, at)))
+            return _signed_if_any(state, lambda place: replace(place, check=Check(number, to, at)))
+        case OpennessJudged() if isinstance(state, Public | Superseded):
+            return _rejudged(state, event)
         case OpennessJudged():
             return _edition(state, lambda edition: _judged(edition, event))
         case LicenceChanged() | ComponentChanged():
@@ -506,6 +511,15 @@ def _judged(edition: Edition, event: OpennessJudged) -> Edition:
     return replace(edition, openness=event, known=known)
 
 
+def _rejudged(state: Public | Superseded, event: OpennessJudged) -> Public | Superseded:
+    judged = replace(state, edition=_judged(state.edition, event), openness_class=event.openness_class)
+    match judged:
+        case Public(missing=missing):
+            return replace(judged, missing=tuple(each for each in missing if each != UNCLASSIFIED))
+        case Superseded():
+            return judged
+
+
 def _sealed(place: Place, event: ManifestSealed) -> Place:
     assert isinstance(place, Signing)
     return Verifying(Edition(event.edition, place.manifest, place.files, place.bytes, event.signature, event.key))
@@ -550,6 +564,8 @@ def _signed(state: ReleaseState, change: Callable[[Signed], Signed]) -> ReleaseS
 
 
 def _signed_if_any(state: ReleaseState, change: Callable[[Signed], Signed]) -> ReleaseState:
+    if isinstance(state, Public | Superseded):
+        return state
     assert isinstance(state, Pending | Held)
     return _signed(state, change) if isinstance(state.place, Verifying | Staged) else state
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from domain.charter import TrainingTerms
+from domain.evaluation import MilestonePassed
 from domain.kernel import Refused, asked_in, slug_of, tell
 from domain.process import Context, owe
 from domain.register import RunReported
@@ -48,9 +49,13 @@ def terms_of(book: Book, context: Context) -> TrainingTerms:
 
 def reported(book: Book, phase: str, context: Context, *, missing: int = 0) -> RunReported:
     """What the register is told, when so many checkpoints more are missing."""
+    lacking, marks = book.missing + missing, ((milestone.id, book.mark(milestone.id)) for milestone in book.contract.milestones)
     return RunReported(
-        run=slug_of(context.stream), phase=phase, contract=book.digest, checkpoints_retained=book.missing + missing == 0,
-        training_lead=book.contract.lead,
+        run=slug_of(context.stream), phase=phase, contract=book.digest, checkpoints_retained=lacking == 0,
+        training_lead=book.contract.lead, tokens=book.watch.tokens, checkpoints=book.watch.checkpoints, missing=lacking,
+        accepted=tuple(
+            MilestonePassed(milestone=name, evidence=mark.evidence, measured=mark.measured) for name, mark in marks if mark.stage == "accepted"
+        ),
     )  # fmt: skip
 
 

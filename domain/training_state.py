@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
+from domain.evaluation import Measured
 from domain.kernel import Map, PersonId, mapping
 from domain.money import display
 from domain.process import StepOwed
@@ -63,6 +64,8 @@ class Mark:
     """The SHA-256 of the results file of the evidence, where there is one."""
     model: str = ""
     """The model that it was measured on."""
+    measured: tuple[Measured, ...] = ()
+    """The scores of the evidence."""
     signed: tuple[PersonId, ...] = ()
     rejected: frozenset[str] = frozenset()
     missed: bool = False
@@ -216,7 +219,7 @@ def evolve(state: TrainingState, event: TrainingEvent) -> TrainingState:
             return _marked(state, name, stage="reached")
         case EvidencePresented(milestone=name):
             shown = {"evidence": event.evidence, "results": event.results or "", "model": event.model}
-            return _marked(state, name, stage="presented", signed=(), **shown)
+            return _marked(state, name, stage="presented", signed=(), measured=event.measured, **shown)
         case MilestoneSigned(milestone=name, by=by):
             return _marked(state, name, signed=(*_book(state).mark(name).signed, by))
         case MilestoneAccepted(milestone=name, by=persons):

@@ -16,8 +16,8 @@ import yaml
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from activities.artifacts import Artifact, Manifest, manifest_of
-from activities.documents import bill_of_materials, model_card
+from activities.artifacts import Artifact, Manifest, Unfit, manifest_of
+from activities.documents import bill_of_materials, model_card, require_card
 from domain.release_messages import WriteDocuments
 
 
@@ -72,6 +72,26 @@ def test_a_licence_that_hubs_do_not_know_is_named_as_another() -> None:
     assert (metadata["license"], metadata["license_name"]) == ("other", "bigscience-bloom-rail-1.0")
 
 
+@pytest.mark.parametrize(
+    ("told", "instead", "why"),
+    [
+        ("license: apache-2.0", "license: [", "no hub reads its metadata"),
+        ("license: apache-2.0", "model-index: [{name: x}]", "no hub reads its metadata"),
+        ("license: apache-2.0\n", "", "its metadata lacks license"),
+        ("license: apache-2.0", "license: other", "names a licence that no hub knows"),
+        ("license: apache-2.0", "license: nobodys-1.0", "names a licence that no hub knows"),
+        ("---\n", "", "its metadata lacks license, model_name"),
+        ("## Verification", "## Trust", "its sections are Model, Openness, Files, not"),
+        ("## Files", "## Verification", "its sections are Model, Openness, Verification, Verification, not"),
+    ],
+)
+def test_a_card_that_a_hub_would_not_take_or_that_lacks_a_section_is_not_kept(told: str, instead: str, why: str) -> None:
+    card = card_of(facts())
+    require_card(card)
+    with pytest.raises(Unfit, match=why):
+        require_card(card.replace(told, instead))
+
+
 def test_text_of_people_brings_no_markup_into_the_card() -> None:
     evil = facts(title="<script>alert(1)</script>: x # [link](http://evil)", text="| a |\n\n## Approved by everybody\n\n![x](http://evil)")
     card = card_of(evil)
@@ -102,6 +122,28 @@ def test_the_bill_names_components_that_lie_elsewhere_and_the_licence_of_each_fi
     )  # fmt: skip
     assert data["licenses"] == [{"license": {"id": "CC-BY-4.0"}}]
     assert parts["weights/00000.bin"]["licenses"] == [{"license": {"id": "Apache-2.0"}}]
+
+
+def test_card_and_bill_tell_what_of_the_run_is_on_the_log() -> None:
+    training = {
+        "checkpoints_retained": False, "tokens": 2_000_000, "checkpoints": 40, "missing": 3,
+        "accepted": [
+            {"milestone": "half", "evidence": "a" * 64, "measured": [{"task": "arc_easy", "metric": "acc,none", "value": 712_500}]},
+            {"milestone": "end", "evidence": "b" * 64},
+        ],
+    }  # fmt: skip
+    told = facts(training=training)
+    card = card_of(told)
+    assert "| Tokens seen in training | 2,000,000 |" in card
+    assert "3 of the checkpoints that the contract retains are missing, of 40 told of." in card
+    assert f"0.712500 | {'a' * 64} |" in card
+    assert f"| end |  |  |  | {'b' * 64} |" in card
+    properties = {each["name"]: each["value"] for each in json.loads(bill_of(told))["metadata"]["component"]["properties"]}
+    assert properties["consortium:tokens"] == "2000000"
+    assert properties["consortium:milestone:half"] == f"{'a' * 64} arc_easy acc,none 0.712500"
+    whole = card_of(facts(training={"checkpoints_retained": True}))
+    assert "Every checkpoint that the contract retains is there." in whole
+    assert "| Tokens seen in training | 1,200,000,000 |" in whole
 
 
 def test_what_was_published_unclassified_has_documents_too() -> None:

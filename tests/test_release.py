@@ -9,7 +9,7 @@ States: unproposed, pending (proposed, verifying, internal, members, gated), hel
 | move_embargo | a passed proposal | embargo_moved | embargo_out_of_bounds |
 | advance_release | release manager | check_began; then openness_judged, stage_entered or stage_refused | release_held, not_the_next_stage, too_early, gates_missing |
 | lower_claim | release manager | claim_lowered | claim_not_lower, claim_below_charter |
-| publish_again | release manager | publishing_renewed | nothing_staged |
+| publish_again | release manager | publishing_renewed; of what is public check_began, then openness_judged and, if it is another, release_staged | nothing_staged |
 | abandon_release | a passed proposal | release_abandoned, release_staged, lease_ended… | |
 | recall_release | a passed proposal; `recall_keys` different holders of `recall_offices` | recall_signed, release_recalled, release_staged, lease_ended… | not_public |
 | supersede_release | the newer release (service) | release_superseded, release_staged | not_a_successor |
@@ -54,7 +54,7 @@ from activities.openness import framework
 from cli.books import registry
 from cli.options import Where
 from domain.charter import Charter, Office
-from domain.evaluation import EvaluationRead, EvaluationRefused, Measured
+from domain.evaluation import EvaluationRead, EvaluationRefused, Measured, MilestonePassed
 from domain.kernel import SERVICE, Command, Step, derived_id, digest_of
 from domain.register import (
     Capacity,
@@ -108,6 +108,7 @@ from domain.release_messages import (
     Result,
     ReviewLicence,
     RevokeLease,
+    RunFacts,
     Stage,
     SupersedeRelease,
     Threshold,
@@ -546,6 +547,16 @@ def test_a_gap_that_shows_later_costs_the_class_at_the_next_stage() -> None:
     assert kinds(classified(story, 1)) == ["openness_judged", "stage_refused"]
 
 
+def test_documents_say_what_the_register_has_of_the_run() -> None:
+    passed = (MilestonePassed(milestone="end", evidence=sha("evidence")),)
+    told = RunReported(
+        run="atlas", phase="completed", contract=sha("contract"), checkpoints_retained=False, training_lead="lea", tokens=9_000,
+        checkpoints=4, missing=1, accepted=passed,
+    )  # fmt: skip
+    data = WriteDocuments.model_validate_json(json.dumps(owed(checked(signed(proposed(noted(register(), told)))), "write_documents").data))
+    assert data.training == RunFacts(checkpoints_retained=False, tokens=9_000, checkpoints=4, missing=1, accepted=passed)
+
+
 def test_a_claim_is_lowered_only_and_not_below_the_charter() -> None:
     story = internal(claim=2, openness_class=2)
     story.when(LowerClaim(claim=1), by="max").refused("claim_not_lower")
@@ -798,6 +809,49 @@ def test_what_was_given_up_or_lost_is_published_again() -> None:
     story = story.when(PublishAgain(), by="max").followed_by("publishing_renewed").owes("write_documents", "documents:1:members:1")
     story = story.when(DocumentsWritten(step="documents:1:members:1", edition=1, stage=Stage.MEMBERS, card=sha("card"), bill=sha("bill")))
     story.owes("publish", "publish:1:members:hub:1")
+
+
+def test_who_has_early_access_is_told_again_to_a_publisher_that_may_have_lost_it() -> None:
+    story = with_members_stage(internal())
+    story = story.when(GrantLease(lease="ada-1", member="ada", persons=("amy", "abe")), by="rep-ada")
+    first = owed(story, "open_access")
+    story = story.when(AccessOpened(step=first.key, publisher="directory", opening="ada-1-1"))
+    again = published(story.when(PublishAgain(), by="max"))
+    step = owed(again, "open_access")
+    assert (step.key, step.data["persons"]) == ("open:ada-1-1:directory:1", first.data["persons"])
+    over = story.when(RevokeLease(lease="ada-1"), by="rep-ada")
+    assert [step for step in published(over.when(PublishAgain(), by="max")).steps if step.kind == "open_access"] == []
+
+
+def test_what_is_public_is_classified_again_when_it_is_published_again() -> None:
+    story = published(checked(settled(proposed()).due()))
+    assert story.register.releases["atlas-8b"].openness_class == 3
+    again = story.when(PublishAgain(), by="max").followed_by("publishing_renewed", "check_began")
+    again.owes("write_documents", "documents:1:public:1").owes("classify_openness", "classify:3")
+    assert kinds(classified(again)) == ["openness_judged"]
+    better = classified(again, 2).followed_by("step_carried_out", "openness_judged", "publishing_renewed", "release_staged")
+    better.owes("write_documents", "documents:1:public:2")
+    assert (better.register.releases["atlas-8b"].openness_class, better.state.state.openness_class) == (2, 2)
+    assert better.phase == "public"
+    twice = again.when(PublishAgain(), by="max").owes("classify_openness", "classify:4")
+    late = next(step for step in again.steps if step.kind == "classify_openness")
+    assert (
+        kinds(twice.when(OpennessClassified(step=late.key, check=3, verdicts=(), report=REPORT, framework=sha("x"), openness_class=2)))
+        == []
+    )
+
+
+def test_what_the_embargos_end_published_unclassified_gets_its_class_when_it_is_published_again() -> None:
+    story = signed(proposed()).when(PublishByItself(), at=day(90))
+    step = owed(story, "classify_openness")
+    story = published(verified(story.when(ClassificationFailed(step=step.key, check=step.data["check"], reason="the network is down"))))
+    assert story.register.releases["atlas-8b"].openness_class == 0
+    story = classified(story.when(PublishAgain(), by="max"))
+    assert story.register.releases["atlas-8b"].openness_class == 3
+    state = story.state.state
+    assert isinstance(state, Public)
+    assert (state.openness_class, "a classification of its components just now" in state.missing) == (3, False)
+    assert next(step for step in story.steps if step.key == "documents:1:public:2").data["openness_class"] == 3
 
 
 # ---------------------------------------------------------------- the embargo's end

@@ -52,6 +52,7 @@ from domain.training_messages import (
     AcceptMilestone,
     ApproveContract,
     ChangeContract,
+    CheckpointMissing,
     ClaimMilestone,
     CloseRun,
     CompleteRun,
@@ -690,7 +691,10 @@ def test_a_run_is_completed_when_all_is_accepted_and_what_it_lacks_is_told() -> 
     half().when(CompleteRun(), by="lea").refused("milestones_open")
     finished().when(CompleteRun(), by="sam").refused("not_the_lead")
     story = finished().when(CompleteRun(), by="lea").followed_by("checkpoint_missing", "run_completed", "run_reported")
-    assert not story.register.runs["atlas-1"].checkpoints_retained
+    run = story.register.runs["atlas-1"]
+    assert not run.checkpoints_retained
+    assert run.missing == sum(event.count for event in story.answer if isinstance(event, CheckpointMissing)) > 0
+    assert (run.tokens, [passed.milestone for passed in run.accepted]) == (story.state.state.book.watch.tokens, ["end"])
     assert story.when(CompleteRun(), by="lea").answer == ()
 
 
