@@ -228,7 +228,7 @@ class Watch:
             case ReleaseSuperseded():
                 assert self.over == "public"
             case ReleaseAbandoned():
-                self.over = "abandoned"
+                self.over, self.held_since = "abandoned", None
 
     def _entered(self, command: Command, event: StageEntered, at: datetime, known: Register) -> None:
         """Right after a verification of the present files, never while held; by itself only at the embargo's end."""
@@ -412,8 +412,8 @@ class World:
                 assert lease.basis == "named" or all(known.speaks_for(person, lease.member) for person in lease.persons)
 
     def settle(self) -> None:
-        """Everything that is owed comes back well."""
-        for _ in range(200):
+        """Everything that is owed comes back well: what checks of many days left, at the most."""
+        for _ in range(2_000):
             ready = self.steps
             if not ready:
                 return
