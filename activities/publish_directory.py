@@ -13,10 +13,8 @@ change what is seen and by whom: nobody waits for hours of copying to be let in 
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +22,7 @@ from typing import Final
 from uuid import uuid4
 
 from activities.artifacts import Told, Unfit, as_json, copied, replace, require_same, settle, unheard
-from activities.publishing import AccessList, Lease, Publication, View, access_list
+from activities.publishing import AccessList, Lease, Publication, View, access_list, alone
 
 CURRENT: Final = "current"
 PARTS: Final = ".part"
@@ -148,17 +146,9 @@ class DirectoryPublisher:
 
     @contextmanager
     def _alone(self, lock: str, told: Told = unheard) -> Iterator[None]:
-        """Alone among those who take this lock; killed, a worker gives it free."""
         for folder, mode in (("", 0o755), ("access", 0o750), ("versions", 0o750), ("gated", 0o750), ("public", 0o755)):
             (self._root / folder).mkdir(parents=True, exist_ok=True, mode=mode)
-        with (self._root / lock).open("wb") as file:
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    told("", 0)
-                    time.sleep(0.05)
+        with alone(self._root / lock, told):
             yield
 
 

@@ -11,10 +11,8 @@ What leases are open is kept here, in one file a release (the hub keeps no recor
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +20,7 @@ from typing import Any, Final
 
 from activities.artifacts import Artifact, Told, Unfit, as_json, content, paths_in, replace, unheard
 from activities.missing import explained
-from activities.publishing import AccessList, Accounts, Lease, Publication, View, access_list
+from activities.publishing import AccessList, Accounts, Lease, Publication, View, access_list, alone
 
 SMALL: Final = 5 * 1024 * 1024
 """Up to here a file is read at once; larger ones are streamed."""
@@ -209,16 +207,8 @@ class HubPublisher:
 
     @contextmanager
     def _alone(self, name: str, told: Told = unheard) -> Iterator[None]:
-        """Alone among those who take this lock; killed, a worker gives it free."""
         self._leases.mkdir(parents=True, exist_ok=True)
-        with (self._leases / f".{name}.lock").open("wb") as file:
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    told("", 0)
-                    time.sleep(0.05)
+        with alone(self._leases / f".{name}.lock", told):
             yield
 
     # ------------------------------------------------------------ the hub

@@ -14,9 +14,12 @@ was published there. Access is given and taken while files are being copied.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import time
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -30,6 +33,7 @@ from domain.kernel import Instant, Message, PersonId, Prose, Slug, canonical_jso
 
 LIMIT: Final = 4 * 1024 * 1024
 """The largest access list and book of accounts, in bytes."""
+WAIT_SECONDS: Final = 0.05
 
 
 class View(StrEnum):
@@ -187,3 +191,17 @@ class Accounts:
             raise Unfit(self._path.name, "not readable as TOML") from error
         section = table.get(self._publisher, {})
         return {str(person): str(account) for person, account in section.items()} if isinstance(section, dict) else {}
+
+
+@contextmanager
+def alone(lock: Path, told: Told) -> Iterator[None]:
+    """Alone among the workers that take this lock file, telling meanwhile that it waits; killed, a worker gives it free."""
+    with lock.open("wb") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                told("", 0)
+                time.sleep(WAIT_SECONDS)
+        yield
