@@ -13,6 +13,7 @@ from typing import Any, Final
 from uuid import UUID, uuid5
 
 from activities.artifacts import Manifest, Unfit, as_json
+from activities.hub_library import hub_library
 from activities.missing import explained
 from activities.openness import LABELS, PARAMETERS, UNLICENSED
 from domain.evaluation import decimal_of
@@ -65,11 +66,11 @@ def model_card(facts: WriteDocuments, manifest: Manifest) -> bytes:
 
 def require_card(card: str) -> None:
     """The card's metadata is what a hub reads without a fault, with licence and name, and no section is missing. Raises `Unfit`."""
+    library = hub_library()
     with explained():
-        from huggingface_hub import ModelCard
         from yaml import YAMLError
     try:
-        read: Any = ModelCard(card)
+        read: Any = library.ModelCard(card)
     except (ValueError, TypeError, YAMLError) as error:
         raise Unfit(CARD, f"no hub reads its metadata: {str(error)[:300]}") from error
     metadata = read.data.to_dict()

@@ -12,14 +12,13 @@ What leases are open is kept here, in one file a release (the hub keeps no recor
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from activities.artifacts import Artifact, Told, Unfit, as_json, content, paths_in, replace, unheard
-from activities.missing import explained
+from activities.hub_library import hub_library
 from activities.publishing import AccessList, Accounts, Lease, Publication, View, access_list, alone
 
 SMALL: Final = 5 * 1024 * 1024
@@ -120,23 +119,22 @@ class HubPublisher:
 
     def _committed(self, repo: str, publication: Publication, files: Mapping[str, Artifact | bytes], told: Told) -> str:
         """Commits exactly these files, and nothing of what was there before; committed before, it is the same tree again."""
-        with explained():
-            from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+        hub = hub_library()
         paths_in(publication.folder)
         operations: list[Any] = []
         for path, file in files.items():
             match file:
                 case bytes():
-                    operations.append(CommitOperationAdd(path, file))
+                    operations.append(hub.CommitOperationAdd(path, file))
                 case Artifact() if file.size <= SMALL:
-                    operations.append(CommitOperationAdd(path, content(publication.folder, file, SMALL)))
+                    operations.append(hub.CommitOperationAdd(path, content(publication.folder, file, SMALL)))
                 case Artifact():
-                    addition = CommitOperationAdd(path, publication.folder / file.path)
+                    addition = hub.CommitOperationAdd(path, publication.folder / file.path)
                     if addition.upload_info.sha256.hex() != file.sha256:
                         raise Unfit(file.path, "changed: its bytes are not those of the manifest")
                     operations.append(addition)
             told(path, 0)
-        operations += [CommitOperationDelete(path) for path in self._tree(repo, MAIN) if path not in files and path not in HUBS_OWN]
+        operations += [hub.CommitOperationDelete(path) for path in self._tree(repo, MAIN) if path not in files and path not in HUBS_OWN]
         told("", 0)
         commit: str = self._api.create_commit(repo, operations, commit_message=f"Release {publication.manifest.digest[:16]}").oid
         return commit
@@ -219,22 +217,16 @@ class HubPublisher:
     @property
     def _api(self) -> Any:
         if self._opened is None:
-            os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
-            os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-            os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-            with explained():
-                from huggingface_hub import HfApi
-            self._opened = HfApi(endpoint=self._endpoint, token=self._token or False)
+            self._opened = hub_library().HfApi(endpoint=self._endpoint, token=self._token or False)
         return self._opened
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
         """What the hub refuses for good is `Unfit`; what it could not do now is a fault, to be tried again."""
-        with explained():
-            from huggingface_hub.errors import HfHubHTTPError
+        refused = hub_library().errors.HfHubHTTPError
         try:
             yield
-        except HfHubHTTPError as error:
+        except refused as error:
             if error.response.status_code in _FINAL:
                 said = error.server_message or f"HTTP {error.response.status_code}"
                 raise Unfit(self._namespace, f"the hub refuses: {said}; look at the token's rights and the accounts") from error
