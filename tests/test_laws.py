@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from domain import proposal
@@ -113,6 +113,7 @@ async def history(actions: Sequence[Action], *, funded: bool, seed: int = 0) -> 
         {"id": "8b", "label": "8"}, {"id": "32b", "label": "32"}]}, "lea")  # fmt: skip
     await name_payees(simulation)
     await story._open_round()
+    await simulation.advance(simulation.now + timedelta(days=2))
     if funded:
         await fund(simulation)
     accepted: Counter[str] = Counter()
@@ -145,7 +146,6 @@ async def history(actions: Sequence[Action], *, funded: bool, seed: int = 0) -> 
 
 async def fund(simulation: Simulation) -> None:
     """Everybody pledges, the round is committed, and its first tranche called."""
-    await simulation.advance(simulation.now + timedelta(days=2))
     for member in MEMBERS:
         await simulation.give(ROUND, {"kind": "pledge", "member": member, "amount": 170_000_000_00}, f"{member}-rep")
     await simulation.advance(simulation.now + timedelta(days=15))
@@ -211,9 +211,7 @@ def test_the_laws_hold_under_every_history(*, long: bool) -> None:
     total: Counter[str] = Counter()
     examples = 400 if long else 40
 
-    @settings(
-        max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), phases=(Phase.explicit, Phase.generate, Phase.shrink)
-    )
+    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
     @given(st.lists(commands(), min_size=10, max_size=60), SEEDS)
     def laws(actions: list[Action], seed: int) -> None:
         entries, accepted, differences = asyncio.run(history(actions, funded=False, seed=seed))
@@ -224,7 +222,7 @@ def test_the_laws_hold_under_every_history(*, long: bool) -> None:
 
     laws()
     for kind in ("pledge", "cast_ballot", "give_notice", "propose", "withdraw_pledge"):
-        assert total[kind] >= examples // 40, f"{kind} was hardly ever accepted: {total}"
+        assert total[kind] >= examples // 20, f"{kind} was hardly ever accepted: {total}"
 
 
 def test_a_planted_bug_in_the_count_is_found_on_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
