@@ -135,7 +135,8 @@ class Recorder:
         """
         waiting = _Waiting(submission, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
-        if not await self._here(waiting):
+        lone = len(self._waiting) == 1 and not self._turn.locked()
+        if not (lone and await self._here(waiting)):
             self._task = self._task or asyncio.create_task(self._run(), name="recorder")
             self._wake.set()
         return await waiting.answer
@@ -182,8 +183,6 @@ class Recorder:
 
     async def _here(self, waiting: _Waiting) -> bool:
         """Records a command where it is asked, if nobody else asks meanwhile: the way to another task and back takes as long as deciding."""
-        if self._turn.locked() or len(self._waiting) > 1:
-            return False
         await asyncio.sleep(0)  # many callers find each other here
         if self._turn.locked() or self._waiting != [waiting]:
             return False
