@@ -39,7 +39,7 @@ from eventstore.wire import Malformed, canonical_command, require_sender
 
 DETAILS: Final = 4_000
 """The most characters of Markdown shown for a process."""
-AWAITED: Final = 20
+SEARCHED: Final = 20
 """How many of those waited for Temporal is told of; the read models have them all."""
 
 
@@ -129,7 +129,7 @@ class Recording:
         return Standing(
             stream=stream, version=state.version, phase=headline.phase, line=headline.line,
             details=(headline.text + (f"\n\n**Needs attention**\n{failed}" if failed else ""))[:DETAILS],
-            waits_for=list(headline.waits_for[:AWAITED]), attention=bool(state.failed), due=due,
+            waits_for=list(headline.waits_for[:SEARCHED]), attention=bool(state.failed), due=due,
             steps=[self._owed(stream, step, state.tries[step.key]) for step in agenda.steps],
             closed=agenda.closed,
         )  # fmt: skip

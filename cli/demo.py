@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
@@ -27,7 +27,7 @@ from activities.clock import TRUE
 from activities.sending import Sender, TurnedDown
 from audit.ledger import Booking, beancount, hledger, ledger
 from cli.embedded import LOCK, alone, embedded
-from cli.failures import BadInput
+from cli.failures import BadInput, Broken
 from cli.files import read_charter
 from domain.charter import Charter
 from domain.funding_books import Books
@@ -44,6 +44,7 @@ PACE: Final = 240_000
 """One day in 0.36 seconds."""
 PACES: Final = (PACE, PACE // 3, PACE // 9)
 """A machine that is busy otherwise comes too late for deadlines at the first; then the story begins again at the next."""
+ACCEPTS: Final = "accepts the books"
 MARKER: Final = ".demo"
 """The file by which a folder is known to be of a demonstration, and may be made anew."""
 
@@ -83,6 +84,14 @@ def demo(
         print(json.dumps(end, ensure_ascii=False))
     else:
         _show(Console(highlight=False, emoji=False), end, rules.currency, folder)
+    require_accepted(end["books"])
+
+
+def require_accepted(verdicts: Mapping[str, str]) -> None:
+    """Raises `Broken` when a program refused the books: a demonstration that ends so has failed."""
+    for program, verdict in verdicts.items():
+        if verdict != ACCEPTS:
+            raise Broken(f"{program} {verdict}", "report it, with the demonstration's folder: the books are made from its log alone")
 
 
 def prepare(folder: Path) -> None:
@@ -244,7 +253,7 @@ def judged(bookings: Sequence[Booking], folder: Path) -> dict[str, str]:
         program = shutil.which(name) or shutil.which(name, path=Path(sys.executable).parent)
         if program is not None:
             said = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)  # noqa: S603  # a program by its name, on our files
-            verdicts[name] = "accepts the books" if said.returncode == 0 else f"refuses the books: {(said.stdout + said.stderr)[:500]}"
+            verdicts[name] = ACCEPTS if said.returncode == 0 else f"refuses the books: {(said.stdout + said.stderr)[:500]}"
     return verdicts
 
 

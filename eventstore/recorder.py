@@ -3,7 +3,8 @@
 Callers that ask while a commit is under way are decided together in the next one (group commit). When they are many they are
 decided meanwhile, on top of what is not durable yet; nobody is answered before it is. A batch is decided against the head
 this worker knows, without holding any lock; the append compares the head. When another worker came between, its entries are
-taken in and the batch is decided again; after two such defeats the lock is held for one batch, so every worker gets its turn.
+taken in and the batch is decided again; after two such defeats the lock is held from the start, until nobody comes between any
+more, so every worker gets its turn.
 """
 
 from __future__ import annotations

@@ -26,7 +26,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from audit.ledger import Booking, Ledger, bank, beancount, hledger, in_transit, ledger, unmatched
-from cli.demo import judged
+from cli.demo import judged, require_accepted
+from cli.failures import Broken
 from domain.funding_messages import (
     BudgetLine,
     CreditApplied,
@@ -490,14 +491,18 @@ def test_currencies_have_their_own_places_in_both_books(tmp_path: Path) -> None:
     accepted_by_others(books.bookings, tmp_path)
 
 
-def test_the_demonstration_says_what_the_programs_say_of_its_books(tmp_path: Path) -> None:
+def test_the_demonstration_says_what_the_programs_say_of_its_books_and_fails_when_one_refuses_them(tmp_path: Path) -> None:
     books = Ledger()
     books.note(1, DAY, "treasury/main", [OPENED, booked(A, 100)])
     said = judged(books.bookings, tmp_path)
     assert set(said.values()) <= {"accepts the books"}
     assert "bean-check" in said
     crooked = replace(books.bookings[0], postings=books.bookings[0].postings[:1])
-    assert all(verdict.startswith("refuses the books: ") for verdict in judged([crooked], tmp_path).values())
+    refused = judged([crooked], tmp_path)
+    assert all(verdict.startswith("refuses the books: ") for verdict in refused.values())
+    require_accepted(said)
+    with pytest.raises(Broken, match="refuses the books"):
+        require_accepted(refused)
 
 
 def test_books_without_money_are_accepted_too(tmp_path: Path) -> None:
