@@ -74,7 +74,7 @@ class Log(Protocol):
         """Writes rows and moves the checkpoint from `after` to `upto` in one transaction; false when it is not at `after`."""
 
     async def promote(self, generation: int, at: int) -> bool:
-        """Shows readers this generation and drops the others; false when its checkpoint is behind `at`."""
+        """Shows readers this generation and drops the others; false when its checkpoint is behind `at`, or behind what they see."""
 
     async def rows(self, model: str, *, key: str | None = None) -> Sequence[Row]:
         """The rows of a read model of the generation in force, by key."""

@@ -111,7 +111,7 @@ class MemoryLog:
 
     async def promote(self, generation: int, at: int) -> bool:
         """See `Log.promote`."""
-        if self._checkpoints.get(generation, 0) < at:
+        if self._checkpoints.get(generation, 0) < max(at, self._checkpoints.get(self._live, 0)):
             return False
         self._live = generation
         self._checkpoints = {generation: self._checkpoints.get(generation, 0)}

@@ -154,7 +154,8 @@ class SqliteLog:
         """See `Log.promote`."""
 
         def work(db: apsw.Connection) -> bool:
-            if (db.execute("SELECT checkpoint FROM read_generations WHERE generation = ?", (generation,)).get or 0) < at:
+            shown = db.execute("SELECT checkpoint FROM read_generations WHERE live").get or 0
+            if (db.execute("SELECT checkpoint FROM read_generations WHERE generation = ?", (generation,)).get or 0) < max(at, shown):
                 return False
             db.execute("INSERT OR IGNORE INTO read_generations (generation, checkpoint) VALUES (?, 0)", (generation,))
             db.execute("DELETE FROM read_rows WHERE generation <> ?", (generation,))

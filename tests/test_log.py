@@ -281,6 +281,7 @@ class TestDerived:
         await log.project(2, 0, 4, [Row("members", "helio", b"new")])
         assert not await log.promote(2, 5)
         assert list(await log.rows("members")) == [Row("members", "helio", b"old")]
+        assert not await log.promote(2, 4), "readers never go back to what they have seen to be over"
         assert await log.project(2, 4, 5, [])
         assert await log.promote(2, 5)
         assert await log.generation() == 2

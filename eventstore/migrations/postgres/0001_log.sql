@@ -99,7 +99,9 @@ END $$;
 CREATE FUNCTION promote_generation(wanted bigint, reached bigint) RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
   INSERT INTO read_generations (generation) SELECT wanted WHERE reached = 0 ON CONFLICT DO NOTHING;
-  UPDATE read_generations SET live = true WHERE generation = wanted AND checkpoint >= reached;
+  PERFORM 1 FROM read_generations WHERE live FOR UPDATE;
+  UPDATE read_generations SET live = true
+    WHERE generation = wanted AND checkpoint >= reached AND checkpoint >= coalesce((SELECT max(checkpoint) FROM read_generations WHERE live), 0);
   IF NOT FOUND THEN
     RETURN false;
   END IF;
