@@ -19,7 +19,7 @@ from eventstore.log import Appended, LogUnavailable, NotWritable, Row
 from eventstore.migrations import SchemaMismatch, migrations, pending
 
 _COLUMNS: Final = ", ".join(Entry._fields)
-_APPEND: Final = f"SELECT append_entries({', '.join(f'${number}' for number in range(1, len(Entry._fields) + 1))})"
+_APPEND: Final = "SELECT append_entries($1)"
 _TAIL: Final = "SELECT position, at, hash FROM entries ORDER BY position DESC LIMIT 1"
 _DURABLE: Final = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
 _MIGRATION_LOCK: Final = 0x6C6F67
@@ -203,7 +203,7 @@ class PostgresLog:
     async def _append(self, entries: Sequence[Entry]) -> Appended:
         try:
             with _translated():
-                done = await (await self._write_connection()).fetchval(_APPEND, *zip(*entries, strict=True))
+                done = await (await self._write_connection()).fetchval(_APPEND, entries)
         except asyncpg.UniqueViolationError:
             return Appended.REPEATED
         if not done:

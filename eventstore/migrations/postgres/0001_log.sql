@@ -34,23 +34,17 @@ CREATE FUNCTION entries_lock() RETURNS bigint LANGUAGE sql STABLE AS $$ SELECT '
 
 -- Lock, look and insert are statements of their own: under READ COMMITTED each sees what was committed before it began,
 -- so the tail is the one that the lock protects. The lock is let go after the commit is durable and visible.
-CREATE FUNCTION append_entries(
-  positions bigint[], streams text[], command_ids text[], kinds text[], actors text[], ats bigint[], rule_versions text[],
-  commands bytea[], signed_texts bytea[], signatures bytea[], outcomes text[], bodies bytea[], previouses bytea[], hashes bytea[]
-) RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
+CREATE FUNCTION append_entries(appended entries[]) RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
   tail_position bigint;
   tail_hash bytea;
 BEGIN
   PERFORM pg_advisory_xact_lock(entries_lock());
   SELECT e.position, e.hash INTO tail_position, tail_hash FROM entries e ORDER BY e.position DESC LIMIT 1;
-  IF positions[1] <> coalesce(tail_position, 0) + 1 OR previouses[1] <> coalesce(tail_hash, decode(repeat('00', 32), 'hex')) THEN
+  IF appended[1].position <> coalesce(tail_position, 0) + 1 OR appended[1].previous <> coalesce(tail_hash, decode(repeat('00', 32), 'hex')) THEN
     RETURN false;
   END IF;
-  INSERT INTO entries SELECT * FROM unnest(
-    positions, streams, command_ids, kinds, actors, ats, rule_versions,
-    commands, signed_texts, signatures, outcomes, bodies, previouses, hashes
-  );
+  INSERT INTO entries SELECT * FROM unnest(appended);
   RETURN true;
 END $$;
 
