@@ -1,6 +1,7 @@
 """A command's round trip against a bare Update with one local activity, on the same dev server.
 
-`python -m bench.round_trip`: both one after another in interleaved rounds; medians in milliseconds, and their ratio.
+`python -m bench.round_trip`: one of the one, one of the other, so that whatever slows the machine slows both; medians in
+milliseconds, and their ratio.
 """
 
 from __future__ import annotations
@@ -35,13 +36,14 @@ COMMANDS: Final = 100
 TARGET: Final = 1.15
 
 
-async def timed(once: Callable[[], Awaitable[object]]) -> list[float]:
-    """Milliseconds of each of `COMMANDS` calls, one after another."""
-    times = []
+async def timed(*contenders: Callable[[], Awaitable[object]]) -> list[list[float]]:
+    """Milliseconds of each of `COMMANDS` calls of each contender, who take turns."""
+    times: list[list[float]] = [[] for _ in contenders]
     for _ in range(COMMANDS):
-        start = time.perf_counter()
-        await once()
-        times.append((time.perf_counter() - start) * 1_000)
+        for contender, own in zip(contenders, times, strict=True):
+            start = time.perf_counter()
+            await contender()
+            own.append((time.perf_counter() - start) * 1_000)
     return times
 
 
@@ -63,11 +65,12 @@ async def measure(client: Client, folder: Path) -> tuple[list[float], list[float
             return await sender.send(stream, str(uuid.uuid4()), "sam", {"kind": "poke"})
 
         await sender.send(stream, str(uuid.uuid4()), "sam", {"kind": "begin"})
-        await asyncio.gather(timed(update), timed(command))
+        await timed(update, command)
         ours, theirs = [], []
         for _ in range(ROUNDS):
-            theirs.append(statistics.median(await timed(update)))
-            ours.append(statistics.median(await timed(command)))
+            bare_times, command_times = await timed(update, command)
+            theirs.append(statistics.median(bare_times))
+            ours.append(statistics.median(command_times))
     await recorder.close()
     await log.close()
     return ours, theirs
