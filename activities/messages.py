@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 
 class _Wire(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    """What a later release says besides is passed over: workers of two releases read each other while they are exchanged."""
+
+    model_config = ConfigDict(frozen=True)
 
 
 class Envelope(_Wire):
     """A command as a person sends it: the argument of the Update that bears the command's kind as its name."""
+
+    model_config = ConfigDict(extra="forbid")
 
     actor: str
     command: dict[str, Any]
@@ -22,11 +26,21 @@ class Envelope(_Wire):
     signature: str = ""
 
 
+class Answering(_Wire):
+    """What a command of the system's own answers. Its id is derived from that: told again, it is the same."""
+
+    what: Literal["deadline", "outcome", "failure"]
+    """A deadline, a step that was carried out, or one whose outcome was not taken."""
+    number: int
+    """The stream's version at which the deadline stood, or the step's attempt."""
+    step: str = ""
+
+
 class RecordRequest(_Wire):
     """Where a command in its envelope is to be recorded. `at` is Temporal's time; the log's time is made of it by the worker's clock."""
 
     stream: str
-    command_id: str
+    command_id: str | Answering
     at: datetime
     not_before: datetime | None = None
     """For deadlines: the log's time is this or later, whatever was lost in converting."""
@@ -35,7 +49,6 @@ class RecordRequest(_Wire):
 class Due(_Wire):
     """The next deadline: what the system will say, and when by Temporal's clock and by the log's."""
 
-    command_id: str
     command: dict[str, Any]
     wake_at: datetime
     at: datetime
@@ -52,9 +65,6 @@ class Owed(_Wire):
     kind: str
     key: str
     attempt: int
-    outcome_id: str
-    failure_id: str
-    """Of the command that says that the outcome itself was not taken."""
     start_to_close_seconds: int
     heartbeat_seconds: int
     attempts: int

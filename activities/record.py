@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,6 +18,7 @@ from activities.messages import (
     ID_REUSED,
     MALFORMED,
     UNAVAILABLE,
+    Answering,
     Due,
     Envelope,
     Owed,
@@ -68,11 +68,12 @@ class Recording:
     async def record(self, request: RecordRequest, envelope: Envelope) -> Recorded:
         """Records a command once and gives its answer, a refusal included. Only faults are raised; those may be tried again."""
         try:
-            require_sender(envelope.actor, request.command_id)
+            command_id = _command_id(request, envelope.command)
+            require_sender(envelope.actor, command_id)
             at = self._clock.log_time(request.at)
             submission = Submission(
-                request.stream, request.command_id, envelope.actor,
-                canonical_command(json.dumps(envelope.command, ensure_ascii=False)),
+                request.stream, command_id, envelope.actor,
+                canonical_command(envelope.command),
                 max(at, request.not_before) if request.not_before else at,
                 base64.b64decode(envelope.signed, validate=True), base64.b64decode(envelope.signature, validate=True),
             )  # fmt: skip
@@ -123,25 +124,38 @@ class Recording:
         due = None
         if agenda.deadline is not None:
             due = Due(
-                command_id=deadline_id(stream, state, agenda.deadline), command=agenda.deadline.command.model_dump(mode="json"),
+                command=agenda.deadline.command.model_dump(mode="json"),
                 at=agenda.deadline.at, wake_at=self._clock.real_time(agenda.deadline.at),
             )  # fmt: skip
         return Standing(
             stream=stream, version=state.version, phase=headline.phase, line=headline.line,
             details=(headline.text + (f"\n\n**Needs attention**\n{failed}" if failed else ""))[:DETAILS],
             waits_for=list(headline.waits_for[:SEARCHED]), attention=bool(state.failed), due=due,
-            steps=[self._owed(stream, step, state.tries[step.key]) for step in agenda.steps],
+            steps=[self._owed(step, state.tries[step.key]) for step in agenda.steps],
             closed=agenda.closed,
         )  # fmt: skip
 
-    def _owed(self, stream: str, step: Step, attempt: int) -> Owed:
+    def _owed(self, step: Step, attempt: int) -> Owed:
         policy = self._policies.get(step.kind, Policy())
         return Owed(
-            kind=step.kind, key=step.key, attempt=attempt, outcome_id=outcome_id(stream, step.key, attempt),
-            failure_id=failure_id(stream, step.key, attempt),
+            kind=step.kind, key=step.key, attempt=attempt,
             start_to_close_seconds=int(policy.start_to_close.total_seconds()), heartbeat_seconds=int(policy.heartbeat.total_seconds()),
             attempts=policy.attempts,
         )  # fmt: skip
+
+
+def _command_id(request: RecordRequest, command: Mapping[str, Any]) -> str:
+    """A person's own, or the one that what the command answers leads to."""
+    match request.command_id:
+        case str(given):
+            return given
+        case Answering(what="deadline", number=version):
+            assert request.not_before is not None, "a deadline stands at an instant"
+            return deadline_id(request.stream, version, request.not_before, command)
+        case Answering(what="outcome", step=key, number=attempt):
+            return outcome_id(request.stream, key, attempt)
+        case Answering(step=key, number=attempt):
+            return failure_id(request.stream, key, attempt)
 
 
 def _told(error: Exception) -> ApplicationError:

@@ -78,7 +78,7 @@ def charter() -> Charter:
 
 def given(stream: str, command: dict[str, Any], by: str, at: datetime = START) -> Submission:
     """A command on its way to the log."""
-    return Submission(stream, derived_id(stream, str(command), by), by, canonical_command(json.dumps(command)), at)
+    return Submission(stream, derived_id(stream, str(command), by), by, canonical_command(command), at)
 
 
 def opening(title: str, at: datetime) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import re
 import time
@@ -46,7 +45,7 @@ async def give(by: By, stream: str, command: dict[str, Any]) -> None:
 def checked(stream: str, command: dict[str, Any]) -> bytes:
     """The command's canonical form. Raises `BadInput` for what no rule need look at, commands inside of it included."""
     try:
-        body = canonical_command(json.dumps(command, ensure_ascii=False))
+        body = canonical_command(command)
         parse(process_for(stream), body)
         _check_inside(command, "")
     except (Malformed, ValueError) as error:
@@ -61,7 +60,7 @@ def _check_inside(value: Any, place: str) -> None:
             for name in ("command", "otherwise"):
                 if isinstance(inner := value.get(name), dict):
                     try:
-                        parse(process_for(stream), canonical_command(json.dumps(inner, ensure_ascii=False)))
+                        parse(process_for(stream), canonical_command(inner))
                     except (Malformed, ValueError) as error:
                         raise Malformed(f"{place}{name}: {error}") from error
         case dict():

@@ -224,7 +224,7 @@ class Command(Message):
 
     @model_validator(mode="after")
     def _names_days_that_can_be_counted_from(self) -> Self:
-        if set(map(type, self.__dict__.values())) <= _NO_DAYS:
+        if _NO_DAYS.issuperset(map(type, self.__dict__.values())):
             return self
         for day in _days_in(self):
             if day.year not in YEARS:
@@ -245,6 +245,9 @@ class Event(Message):
     kind: str
 
 
+_canonical: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+
+
 def canonical(message: Message) -> bytes:
     """The one byte form of a message: RFC 8785 (sorted keys, no spaces, UTF-8; messages hold no floats)."""
     return canonical_json(message.model_dump(mode="json"))
@@ -252,7 +255,7 @@ def canonical(message: Message) -> bytes:
 
 def canonical_json(value: Any) -> bytes:
     """RFC 8785 for JSON values without floats and with ASCII keys."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return _canonical(value).encode()
 
 
 def digest_of(stream: str, command: Mapping[str, Any]) -> str:

@@ -9,9 +9,10 @@ survives every crash, and a later release owes nothing new for the past.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Annotated, Any, Final, Generic, Literal, TypeVar, cast, get_args
+from functools import cache
+from typing import Annotated, Any, Final, Generic, Literal, NamedTuple, TypeVar, cast, get_args
 
 from pydantic import Field, TypeAdapter
 
@@ -21,7 +22,6 @@ from domain.kernel import (
     Agenda,
     Command,
     CommandId,
-    Deadline,
     Event,
     Headline,
     Map,
@@ -32,7 +32,7 @@ from domain.kernel import (
     Refused,
     Step,
     StreamId,
-    canonical,
+    canonical_json,
     derived_id,
     digest_of,
     escaped,
@@ -70,8 +70,7 @@ def mandate_for(register: Register, stream: str, command: Mapping[str, Any], act
     return None if first is None else Mandate(first.proposal, digest)
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """What a decision may look at besides its own state: all of it is data, as of the entry's position."""
 
     at: datetime
@@ -80,8 +79,8 @@ class Context:
     register: Register
     mandate: Mandate | None = None
     """The vote that authorises exactly this command on this stream."""
-    owed: Mapping[str, Step] = field(default_factory=mapping)
-    failed: Mapping[str, str] = field(default_factory=mapping)
+    owed: Mapping[str, Step] = mapping()
+    failed: Mapping[str, str] = mapping()
     """The steps that the stream owes, and those of them that wait for a person."""
 
     @property
@@ -244,26 +243,41 @@ Ready = tuple[tuple[str, str], ...]
 """For each step the stream that it tells something, or nothing, and its key."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stream(Generic[S]):
+class Stream(NamedTuple, Generic[S]):
     """A process's state, and what it owes."""
 
     state: S
     version: int = 0
     """How many events made it."""
-    owed: Map[str, Step] = field(default_factory=mapping)
+    owed: Map[str, Step] = mapping()
     ready: Ready = ()
     """Of the owed steps those that wait for no person, in the order in which they were owed or asked for again."""
-    failed: Map[str, str] = field(default_factory=mapping)
+    failed: Map[str, str] = mapping()
     """Of the owed steps those that wait for a person, with the reason."""
-    tries: Map[str, int] = field(default_factory=mapping)
+    tries: Map[str, int] = mapping()
     """The try of each owed step: the version at which it was owed, or a person asked for it again. No two tries of a stream are alike."""
-    retried: Map[str, int] = field(default_factory=mapping)
+    retried: Map[str, int] = mapping()
     """How often a person asked again for an owed step; those nobody asked for are not in it."""
 
 
 def decide(process: Process[Any, Any, S], stream: Stream[S], command: Command, context: Context) -> Sequence[Event]:
     """The events that follow from a command, or `Refused`. An answer to a step no longer owed is old news: nothing follows."""
+    if _is_about_steps(type(command)):
+        return _decide_about_step(process, stream, cast(Outcome | RetryStep | WaiveStep, command), context)
+    events = process.decide(stream.state, command, context)
+    if context.mandate is None:
+        return events
+    return (MandateExercised(proposal=context.mandate.proposal, digest=context.mandate.digest), *events)
+
+
+@cache
+def _is_about_steps(kind: type[Command]) -> bool:
+    return issubclass(kind, Outcome | RetryStep | WaiveStep)
+
+
+def _decide_about_step(
+    process: Process[Any, Any, S], stream: Stream[S], command: Outcome | RetryStep | WaiveStep, context: Context
+) -> Sequence[Event]:
     match command:
         case Outcome(step=key):
             context.require_service()
@@ -284,11 +298,6 @@ def decide(process: Process[Any, Any, S], stream: Stream[S], command: Command, c
             context.require_office(Office.SECRETARIAT)
             _require_failed(stream, key)
             return (StepWaived(step=key, reason=reason), *_given_up(stream.owed[key], context))
-        case _:
-            events = process.decide(stream.state, command, context)
-            if context.mandate is None:
-                return events
-            return (MandateExercised(proposal=context.mandate.proposal, digest=context.mandate.digest), *events)
 
 
 def _given_up(step: Step, context: Context) -> Sequence[MandateWithdrawn]:
@@ -315,23 +324,21 @@ def evolve(process: Process[Any, Any, S], stream: Stream[S], event: Event) -> St
 
 def _obliged(stream: Stream[S], event: Common) -> Stream[S]:
     """What the stream owes after an event that is none of its process's own."""
-    stream = replace(stream, version=stream.version + 1)
+    stream = stream._replace(version=stream.version + 1)
     match event:
         case StepOwed(step=step):
             ready = stream.ready if step.key in stream.failed else _queued(_but(stream, step.key), step)
-            return replace(
-                stream, owed=stream.owed.set(step.key, step), ready=ready, tries=stream.tries.set(step.key, stream.version)
-            )  # fmt: skip
+            return stream._replace(owed=stream.owed.set(step.key, step), ready=ready, tries=stream.tries.set(step.key, stream.version))
         case StepCarriedOut(step=key) | StepWaived(step=key):
-            return replace(
-                stream, owed=_without(stream.owed, key), ready=_but(stream, key), failed=_without(stream.failed, key),
+            return stream._replace(
+                owed=_without(stream.owed, key), ready=_but(stream, key), failed=_without(stream.failed, key),
                 tries=_without(stream.tries, key), retried=_without(stream.retried, key),
             )  # fmt: skip
         case StepFailed(step=key, reason=reason):
-            return replace(stream, ready=_but(stream, key), failed=stream.failed.set(key, reason))
+            return stream._replace(ready=_but(stream, key), failed=stream.failed.set(key, reason))
         case StepRetried(step=key):
-            return replace(
-                stream, ready=_queued(stream.ready, stream.owed[key]), failed=_without(stream.failed, key),
+            return stream._replace(
+                ready=_queued(stream.ready, stream.owed[key]), failed=_without(stream.failed, key),
                 tries=stream.tries.set(key, stream.version), retried=stream.retried.set(key, stream.retried.get(key, 0) + 1),
             )  # fmt: skip
         case MandateExercised() | MandateWithdrawn():
@@ -400,13 +407,12 @@ def owe(step: Step) -> StepOwed:
 # ---------------------------------------------------------------- what the system itself says
 
 
-def deadline_id(name: str, stream: Stream[Any], deadline: Deadline) -> CommandId:
+def deadline_id(name: str, version: int, at: datetime, command: Mapping[str, Any]) -> CommandId:
     """The id of a deadline's command on the stream of this name: asked again it is the same, until something happens there.
 
     So an answer that was right while the stream stood otherwise, or one to another deadline at the same instant, is never taken for its own.
     """
-    command = canonical(deadline.command).decode()
-    return derived_id(name, "deadline", command, deadline.at.isoformat(), str(stream.version))
+    return derived_id(name, "deadline", canonical_json(command).decode(), at.isoformat(), str(version))
 
 
 def outcome_id(name: str, key: str, attempt: int) -> CommandId:

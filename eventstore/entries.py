@@ -113,10 +113,10 @@ def _hash(
     position: int, stream: str, command_id: str, kind: str, actor: str, at: int, rules: str, command: bytes, signed: bytes,
     signature: bytes, outcome: str, body: bytes, previous: bytes,
 ) -> bytes:  # fmt: skip
-    texts = (stream.encode(), command_id.encode(), kind.encode(), actor.encode(), rules.encode(), outcome.encode())
-    request = sha256(b"".join((_LENGTHS.pack(len(command), len(signed), len(signature)), command, signed, signature))).digest()
-    frame = _FRAME.pack(previous, position, at, *map(len, texts), request, sha256(body).digest())
-    return sha256(frame + b"".join(texts)).digest()
+    s, i, k, a, r, o = stream.encode(), command_id.encode(), kind.encode(), actor.encode(), rules.encode(), outcome.encode()
+    request = sha256(_LENGTHS.pack(len(command), len(signed), len(signature)) + command + signed + signature).digest()
+    frame = _FRAME.pack(previous, position, at, len(s), len(i), len(k), len(a), len(r), len(o), request, sha256(body).digest())
+    return sha256(frame + s + i + k + a + r + o).digest()
 
 
 def microseconds(at: datetime) -> int:
@@ -131,7 +131,7 @@ def instant(at: int) -> datetime:
 
 def encode_events(events: Iterable[Event]) -> bytes:
     """Events in their stored form: a canonical JSON array."""
-    return _encode([event.model_dump() for event in events])
+    return _encode([event.__pydantic_serializer__.to_python(event) for event in events])
 
 
 def encode_json(value: Any) -> bytes:

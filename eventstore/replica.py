@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -173,11 +173,13 @@ class Replica:
         """The entry that records this submission next, already taken in. Raises `Malformed` for what is no command here."""
         process = self.process_of(submission.stream)
         command = parse(process, submission.command)
-        at = max(microseconds(submission.at), self.head.at)
+        received = microseconds(submission.at)
+        at = max(received, self.head.at)
+        now = submission.at if at == received and submission.at.tzinfo is UTC else instant(at)
         refusal: Refusal | None = None
         events: Sequence[Event] = ()
         try:
-            events = kernel.decide(process, self._streams[submission.stream], command, self._context(submission, at))
+            events = kernel.decide(process, self._streams[submission.stream], command, self._context(submission, now))
         except Refused as refused:
             refusal = Refusal.of(refused)
         entry = sealed(
@@ -191,10 +193,8 @@ class Replica:
             self._take(entry, process, events)
         return Decision(entry, events, refusal)
 
-    def _context(self, submission: Submission, at: int) -> Context:
-        register = self.register
-        now, actor = instant(at), submission.actor
-        mandate = None
+    def _context(self, submission: Submission, now: datetime) -> Context:
+        register, actor, mandate = self.register, submission.actor, None
         if register.mandates and actor == SERVICE:
             mandate = mandate_for(register, submission.stream, msgspec.json.decode(submission.command), actor, now)
         stream = self._streams[submission.stream]

@@ -282,7 +282,9 @@ class _Worker:
     @property
     def idle(self) -> bool:
         """Whether the thread has nothing to do, not even for somebody who waits no longer."""
-        return self._last is None or self._last.done()
+        if self._last is not None and self._last.done():
+            self._last = None
+        return self._last is None
 
     def run_here(self, work: Callable[[apsw.Connection], T]) -> T:
         """Does work in the calling thread, while the worker's own is idle. Raises `LogUnavailable`."""

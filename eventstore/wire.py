@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Annotated, Any, Final, NoReturn
-from uuid import UUID
 
 import msgspec
 from pydantic import Field, TypeAdapter, ValidationError
@@ -21,6 +21,8 @@ LIMIT: Final = 64 * 1024
 
 DEPTH: Final = 32
 
+_HANDLE: Final = re.compile(SLUG)
+_UUID: Final = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _STEP_COMMANDS: Final[TypeAdapter[StepCommand]] = TypeAdapter(Annotated[StepCommand, Field(discriminator="kind")])
 _STEP_KINDS: Final = frozenset({"step_done", "fail_step", "retry_step", "waive_step"})
 
@@ -29,46 +31,39 @@ class Malformed(Exception):
     """Input that is no command at all; never on the log. The message names what to change."""
 
 
-def canonical_command(raw: bytes | str) -> bytes:
-    """The canonical form of a JSON object given as a command.
+def canonical_command(command: Any) -> bytes:
+    """The canonical form of a JSON value given as a command.
 
-    Raises `Malformed` for what is too large or too deep, is no JSON object with a `kind`, repeats a key, or holds a
-    float or a NaN.
+    Raises `Malformed` for what is too large or too deep, is no JSON object with a `kind`, or holds what `strict_json` refuses.
     """
-    value = strict_json(raw)
-    if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
+    if not isinstance(command, dict) or not isinstance(command.get("kind"), str):
         raise Malformed('the command must be a JSON object with a "kind"')
-    return encode_json(value)
+    _require_strict(command)
+    canonical = encode_json(command)
+    _require_size(len(canonical))
+    return canonical
 
 
 def require_sender(actor: str, command_id: str) -> None:
     """Raises `Malformed` for an actor that is no handle, and for a command id that is no UUID in its canonical form."""
-    if re.fullmatch(SLUG, actor) is None:
+    if _HANDLE.fullmatch(actor) is None:
         raise Malformed(f"{actor[:80]!r} is no handle: lower-case ASCII letters, digits and inner hyphens, at most 64")
-    try:
-        canonical = str(UUID(command_id))
-    except ValueError:
-        canonical = ""
-    if canonical != command_id:
+    if _UUID.fullmatch(command_id) is None:
         raise Malformed(f"the command id {command_id[:80]!r} is no UUID in lower case with hyphens")
 
 
 def strict_json(raw: bytes | str) -> Any:
     """The value of JSON from outside.
 
-    Raises `Malformed` for what is too large or too deep, repeats a key, or holds a float, a NaN, an integer that JSON
-    does not hold exactly everywhere, or half a character.
+    Raises `Malformed` for what is too large or too deep, names a key twice or not in ASCII, or holds a float, a NaN, an
+    integer that JSON does not hold exactly everywhere, or half a character.
     """
-    size = len(raw) if isinstance(raw, bytes) else len(raw.encode(errors="surrogatepass"))
-    if size > LIMIT:
-        raise Malformed(f"the command is {size} bytes long; at most {LIMIT} are taken: put large content into a file and name its digest")
+    _require_size(len(raw) if isinstance(raw, bytes) else len(raw.encode(errors="surrogatepass")))
     try:
         value = json.loads(raw, object_pairs_hook=_unique, parse_int=_whole, parse_float=_no_float, parse_constant=_no_float)
-        depth = _depth(value)
     except (ValueError, RecursionError) as error:
         raise Malformed(f"the command is not readable JSON: {error}") from error
-    if depth > DEPTH:
-        raise Malformed(f"the command is nested deeper than {DEPTH} levels")
+    _require_strict(value)
     return value
 
 
@@ -76,10 +71,13 @@ class _Kind(msgspec.Struct):
     kind: str
 
 
+_kind_of: Final = msgspec.json.Decoder(_Kind).decode
+
+
 def parse(process: Process[Any, Any, Any], command: bytes) -> Command:
     """The command of a process in these bytes. Raises `Malformed` naming each wrong field."""
     try:
-        if msgspec.json.decode(command, type=_Kind).kind in _STEP_KINDS:
+        if _kind_of(command).kind in _STEP_KINDS:
             return _STEP_COMMANDS.validate_json(command)
         parsed: Command = process.commands.validator.validate_json(command)
     except ValidationError as error:
@@ -99,32 +97,58 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
         raise ValueError("a key is named twice")
-    if not all(key.isascii() for key in result):
-        raise ValueError("keys are ASCII")
     return result
 
 
 def _whole(text: str) -> int:
-    number = int(text) if len(text) <= len(str(-SAFE)) else SAFE + 1
-    if abs(number) > SAFE:
+    if len(text) > len(str(-SAFE)):
         raise ValueError(f"{text[:20]} is beyond 2^53 - 1")
-    return number
+    return int(text)
 
 
 def _no_float(text: str) -> NoReturn:
     raise ValueError(f"{text[:20]} is not an integer; amounts are whole minor units")
 
 
-def _depth(value: Any) -> int:
-    """How deep a value is nested. Raises `ValueError` for text with half of a surrogate pair, which no encoding holds."""
-    deepest, stack = 0, [(value, 1)]
-    while stack:
-        item, level = stack.pop()
-        deepest = max(deepest, level)
-        if isinstance(item, dict):
-            stack += [(child, level + 1) for child in item.values()]
-        elif isinstance(item, list):
-            stack += [(child, level + 1) for child in item]
-        elif isinstance(item, str) and not item.isascii():
-            item.encode()
-    return deepest
+def _require_size(size: int) -> None:
+    if size > LIMIT:
+        raise Malformed(f"the command is {size} bytes long; at most {LIMIT} are taken: put large content into a file and name its digest")
+
+
+def _require_strict(value: Any) -> None:
+    """Raises `Malformed` unless the value is one that every JSON reader and writer keeps as it is, and is not nested too deeply."""
+    inside, level = [value], 0
+    while inside:
+        level += 1
+        if level > DEPTH:
+            raise Malformed(f"the command is nested deeper than {DEPTH} levels")
+        inside = [part for item in inside for part in _parts(item)]
+
+
+def _parts(item: Any) -> Iterable[Any]:
+    """What a JSON value holds; none for one that holds no others."""
+    match item:
+        case str():
+            if not item.isascii():
+                _require_characters(item)
+        case int():
+            if abs(item) > SAFE:
+                raise Malformed(f"the command is not readable JSON: {item} is beyond 2^53 - 1")
+        case None:
+            pass
+        case dict():
+            if not all(isinstance(key, str) and key.isascii() for key in item):
+                raise Malformed("the command is not readable JSON: keys are ASCII")
+            return item.values()
+        case list() | tuple():
+            return item
+        case _:
+            raise Malformed(f"the command is not readable JSON: {item!r:.20} is not an integer; amounts are whole minor units")
+    return ()
+
+
+def _require_characters(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise Malformed(f"the command is not readable JSON: {error}") from error

@@ -7,7 +7,6 @@ many workers; one seed is one order.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from itertools import count
@@ -114,7 +113,8 @@ class Simulation:
         standing = self._standings[stream]
         deadline = standing.agenda.deadline
         assert isinstance(deadline, Deadline)
-        await self._record(stream, deadline.command.model_dump(mode="json"), SERVICE, deadline_id(stream, standing.stream, deadline))
+        command = deadline.command.model_dump(mode="json")
+        await self._record(stream, command, SERVICE, deadline_id(stream, standing.stream.version, deadline.at, command))
         assert self._standings[stream].agenda.deadline != deadline, f"{deadline.command.kind} on {stream} came, and still stands"
 
     async def _carry_out(self, stream: str, step: Step, attempt: int) -> None:
@@ -139,7 +139,7 @@ class Simulation:
         return {"kind": "fail_step", "step": step.key, "reason": f"{target} refused: {refused}"}
 
     async def _record(self, stream: str, command: Mapping[str, Any], by: str, command_id: str) -> Recorded:
-        submission = Submission(stream, command_id, by, canonical_command(json.dumps(command)), self.now)
+        submission = Submission(stream, command_id, by, canonical_command(command), self.now)
         recorded = await self.recorder.record(submission)
         self._standings[stream] = self.recorder.view(stream, recorded.position, recorded.stream)
         return recorded

@@ -6,12 +6,12 @@ On a real recorder, without Temporal: whatever a workflow asks again, and howeve
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import pytest_asyncio
 
-from activities.messages import Due, Envelope, Recorded, RecordRequest, Standing
+from activities.messages import Answering, Due, Envelope, Recorded, RecordRequest, Standing
 from activities.record import Recording
 from domain.kernel import SERVICE
 from eventstore.memory import MemoryLog
@@ -34,15 +34,19 @@ class Desk:
         command = {"kind": kind, **fields}
         return (await self._record(f"00000000-0000-4000-8000-{self._given:012}", "sam", command)).standing
 
-    async def comes(self, due: Due) -> Recorded:
-        return await self._record(due.command_id, SERVICE, due.command)
+    async def comes(self, standing: Standing) -> Recorded:
+        """The deadline comes as it stood then."""
+        stood = due(standing)
+        return await self._record(Answering(what="deadline", number=standing.version), SERVICE, stood.command, stood.at)
 
     async def looks(self) -> Standing:
         return await self._recording.standing(STREAM)
 
-    async def _record(self, command_id: str, actor: str, command: dict[str, Any]) -> Recorded:
+    async def _record(
+        self, command_id: str | Answering, actor: str, command: dict[str, Any], not_before: datetime | None = None
+    ) -> Recorded:
         later = START + timedelta(hours=2)
-        request = RecordRequest(stream=STREAM, command_id=command_id, at=later)
+        request = RecordRequest(stream=STREAM, command_id=command_id, at=later, not_before=not_before)
         return await self._recording.record(request, Envelope(actor=actor, command=command))
 
 
@@ -61,30 +65,30 @@ def due(standing: Standing) -> Due:
 async def test_two_deadlines_of_one_kind_at_one_instant_both_come(desk: Desk) -> None:
     standing = await desk.give("begin", bells=2)
     for _ in range(2):
-        rung = await desk.comes(due(standing))
+        rung = await desk.comes(standing)
         assert rung.receipt.events == ["rung"]
         standing = rung.standing
     assert standing.due is None
 
 
 async def test_a_deadline_that_came_while_it_was_off_comes_when_it_stands_again(desk: Desk) -> None:
-    early = due(await desk.give("begin"))
+    early = await desk.give("begin")
     await desk.give("muffle", muffled=True)
     assert (await desk.comes(early)).receipt.events == []
-    again = due(await desk.give("muffle", muffled=False))
-    assert again.at == early.at
+    again = await desk.give("muffle", muffled=False)
+    assert due(again).at == due(early).at
     assert (await desk.comes(again)).receipt.events == ["rung"]
 
 
 async def test_a_deadline_that_is_given_again_gets_its_first_answer(desk: Desk) -> None:
-    first = due(await desk.give("begin", bells=2))
+    first = await desk.give("begin", bells=2)
     once, again = await desk.comes(first), await desk.comes(first)
     assert again.receipt == once.receipt
 
 
 async def test_a_deadline_keeps_its_id_until_something_happens(desk: Desk) -> None:
-    first = due(await desk.give("begin"))
-    assert due(await desk.looks()) == first
-    moved = due(await desk.give("poke"))
-    assert (moved.command, moved.at) == (first.command, first.at)
-    assert moved.command_id != first.command_id
+    first = await desk.give("begin", bells=2)
+    assert await desk.looks() == first
+    moved = await desk.give("poke")
+    assert due(moved) == due(first)
+    assert (await desk.comes(moved)).receipt.command_id != (await desk.comes(first)).receipt.command_id

@@ -100,7 +100,7 @@ class Site:
 
     async def record(self, stream: str, command: dict[str, Any], command_id: str = "", by: str = "sam") -> None:
         """Records a command without a workflow."""
-        raw = canonical_command(json.dumps(command))
+        raw = canonical_command(command)
         recorded = await self.recorder.record(Submission(stream, command_id or str(uuid.uuid4()), by, raw, START))
         assert recorded.refusal is None
 

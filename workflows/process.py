@@ -16,7 +16,21 @@ from temporalio.common import RawValue, RetryPolicy, SearchAttributeKey
 from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.messages import BUG, BUSY, MALFORMED, REFUSED, Due, Envelope, Owed, Receipt, Recorded, RecordRequest, Standing, StepRef
+    from activities.messages import (
+        BUG,
+        BUSY,
+        MALFORMED,
+        REFUSED,
+        Answering,
+        Due,
+        Envelope,
+        Owed,
+        Receipt,
+        Recorded,
+        RecordRequest,
+        Standing,
+        StepRef,
+    )
 
 SERVICE = "service"
 LARGEST_UPDATE = 160 * 1024
@@ -29,6 +43,9 @@ PHASE = SearchAttributeKey.for_keyword("Phase")
 WAITS_FOR = SearchAttributeKey.for_keyword_list("WaitsFor")
 DUE = SearchAttributeKey.for_datetime("Due")
 ATTENTION = SearchAttributeKey.for_bool("Attention")
+
+_Deadline = tuple[int, str, datetime]
+"""The version of the stream at which it stands, what is said then, and when."""
 
 _LOCAL = timedelta(seconds=30)
 _UNTIL_DONE = RetryPolicy(initial_interval=timedelta(milliseconds=100), maximum_interval=timedelta(seconds=5))
@@ -53,7 +70,7 @@ class ProcessWorkflow:
         self._under_way: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._timer: asyncio.Task[None] | None = None
         self._timer_for: tuple[str, datetime] | None = None
-        self._given: set[str] = set()
+        self._given: set[_Deadline] = set()
         self._giving = False
         self._taken = 0
         self._recording = 0
@@ -75,7 +92,7 @@ class ProcessWorkflow:
                 if not self._seen:
                     return
             else:
-                await workflow.wait_condition(lambda: self._seen or self._over() or self._outgrown())
+                await workflow.wait_condition(lambda: self._seen)
 
     @workflow.update(dynamic=True)
     async def command(self, name: str, args: Sequence[RawValue]) -> Receipt:
@@ -97,8 +114,8 @@ class ProcessWorkflow:
         if len(args) != 1 or len(args[0].payload.data) > LARGEST_UPDATE:
             raise ApplicationError(f"one envelope of at most {LARGEST_UPDATE} bytes is taken", type=MALFORMED)
         try:
-            envelope = self._envelope(args)
-        except Exception as error:
+            envelope = Envelope.model_validate_json(args[0].payload.data)
+        except ValueError as error:
             raise ApplicationError(f"the argument is no envelope: {error}"[:500], type=MALFORMED) from error
         if envelope.command.get("kind") != name:
             raise ApplicationError(f"the Update {name!r} must carry a command of that kind", type=MALFORMED)
@@ -108,7 +125,6 @@ class ProcessWorkflow:
     def _see(self, standing: Standing) -> None:
         if standing.version >= self._standing.version:
             self._standing = standing
-            self._seen = True
 
     async def _look(self) -> Standing:
         standing: Standing = await workflow.execute_local_activity(
@@ -124,12 +140,13 @@ class ProcessWorkflow:
             )
         finally:
             self._recording -= 1
+            self._seen = True
         self._see(recorded.standing)
         return recorded
 
-    async def _record_own(self, command_id: str, command: dict[str, Any], not_before: datetime | None = None) -> Recorded:
+    async def _record_own(self, answering: Answering, command: dict[str, Any], not_before: datetime | None = None) -> Recorded:
         """Records what the system itself says. A bug in a rule is waited out: a mended release takes up where this one stood."""
-        request = RecordRequest(stream=self._stream, command_id=command_id, at=workflow.now(), not_before=not_before)
+        request = RecordRequest(stream=self._stream, command_id=answering, at=workflow.now(), not_before=not_before)
         return await self._record(request, Envelope(actor=SERVICE, command=command), retry=_UNTIL_DONE)
 
     # ------------------------------------------------------------ what is owed
@@ -158,47 +175,43 @@ class ProcessWorkflow:
     async def _answer(self, step: Owed, outcome: dict[str, Any]) -> None:
         """Records an outcome. One that is refused or no command at all becomes the failure of its step, for a person to see."""
         try:
-            refusal = (await self._record_own(step.outcome_id, outcome)).refusal
+            refusal = (await self._record_own(Answering(what="outcome", step=step.key, number=step.attempt), outcome)).refusal
             reason = f"{refusal.rule}: {refusal.message}" if refusal else ""
         except ApplicationError as error:
             reason = error.message
         if reason:
-            await self._record_own(step.failure_id, _failed(step, reason))
+            await self._record_own(Answering(what="failure", step=step.key, number=step.attempt), _failed(step, reason))
 
     # ------------------------------------------------------------ what is due
 
     def _set_timer(self) -> None:
         """Keeps one timer, for the deadline that stands. One that came and still stands is not given again until something else happens."""
-        due = self._standing.due
-        wanted = (due.kind, due.at) if due is not None and due.command_id not in self._given else None
+        due, version = self._standing.due, self._standing.version
+        wanted = (due.kind, due.at) if due is not None and (version, due.kind, due.at) not in self._given else None
         if wanted == self._timer_for or self._giving:
             return
         if self._timer is not None:
             self._timer.cancel()
         self._timer_for = wanted
-        self._timer = asyncio.create_task(self._give(due)) if due is not None and wanted else None
+        self._timer = asyncio.create_task(self._give(due, version)) if due is not None and wanted else None
 
-    async def _give(self, due: Due) -> None:
+    async def _give(self, due: Due, version: int) -> None:
         wait = due.wake_at - workflow.now()
         if wait > timedelta():
             await workflow.sleep(wait, summary=due.kind)
-        due = self._as_it_stands(due)
+        now = self._standing
+        if now.due is not None and (now.due.kind, now.due.at) == (due.kind, due.at):
+            due, version = now.due, now.version
         self._giving = True
         try:
-            self._given.add(due.command_id)
-            recorded = await self._record_own(due.command_id, due.command, not_before=due.at)
+            self._given.add((version, due.kind, due.at))
+            recorded = await self._record_own(Answering(what="deadline", number=version), due.command, not_before=due.at)
             still = recorded.standing.due
             if still is not None and (still.command, still.at) == (due.command, due.at):
-                self._given.add(still.command_id)
+                self._given.add((recorded.standing.version, still.kind, still.at))
         finally:
             self._giving = False
             self._timer_for = None
-            self._seen = True
-
-    def _as_it_stands(self, due: Due) -> Due:
-        """The deadline by its id of now, which changes with whatever happens on the stream while it is waited for."""
-        standing = self._standing.due
-        return standing if standing is not None and (standing.kind, standing.at) == (due.kind, due.at) else due
 
     # ------------------------------------------------------------ the end
 
@@ -243,10 +256,6 @@ class ProcessWorkflow:
                 DUE.value_set(due) if due else DUE.value_unset(),
             ]
         )
-
-    @staticmethod
-    def _envelope(args: Sequence[RawValue]) -> Envelope:
-        return workflow.payload_converter().from_payload(args[0].payload, Envelope)
 
 
 def _failed(step: Owed, reason: str) -> dict[str, Any]:
