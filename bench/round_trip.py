@@ -54,7 +54,7 @@ async def measure(client: Client, folder: Path) -> tuple[list[float], list[float
     sender, stream = Sender(client, "bench"), "probe/bench"
     async with Worker(
         client, task_queue="bench", workflows=[ProbeWorkflow, Bare], activities=[*Recording(recorder).activities(), echo],
-        workflow_runner=worker.sandbox(),
+        workflow_runner=worker.RUNNER,
     ):  # fmt: skip
         bare = await client.start_workflow(Bare.run, id="bare", task_queue="bench")
 

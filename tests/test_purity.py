@@ -1,4 +1,4 @@
-"""The core asks nobody for the time, for luck or for anything outside: its imports are a short list."""
+"""The core and the workflows ask nobody for the time, for luck or for anything outside: their imports are a short list."""
 
 from __future__ import annotations
 
@@ -10,25 +10,31 @@ import pytest
 from domain.catalog import CATALOG
 
 DOMAIN = Path(__file__).parent.parent / "domain"
+WORKFLOWS = DOMAIN.parent / "workflows"
 
 ALLOWED = frozenset(
     {"__future__", "bisect", "collections", "collections.abc", "dataclasses", "datetime", "enum", "fractions", "functools", "hashlib", "heapq", "immutables",
      "itertools", "json", "math", "operator", "pydantic", "pydantic_core", "re", "typing", "unicodedata", "uuid"}
+)  # fmt: skip
+OF_WORKFLOWS = frozenset(
+    {"__future__", "activities.messages", "asyncio", "collections.abc", "datetime", "temporalio", "temporalio.common", "temporalio.exceptions", "typing"}
 )  # fmt: skip
 PROCESSES = frozenset(type(process.initial).__module__.removeprefix("domain.").partition("_")[0] for process in CATALOG.values())
 CLOCKS_AND_CHANCE = frozenset({"now", "utcnow", "today", "uuid1", "uuid4", "fromtimestamp"})
 INPUT_AND_OUTPUT = frozenset({"open", "print", "input", "exec", "eval", "__import__"})
 
 
-def impurities(source: str) -> list[str]:
-    """What in this source reaches outside: imports beyond the list, clocks, chance, input and output."""
+def impurities(source: str, own: str = "domain", allowed: frozenset[str] = ALLOWED) -> list[str]:
+    """What in this source reaches outside: imports beyond its own package and the list, clocks, chance, input and output."""
     found: list[str] = []
     for node in ast.walk(ast.parse(source)):
         match node:
             case ast.Import(names=names):
-                found += [alias.name for alias in names if alias.name not in ALLOWED]
-            case ast.ImportFrom(module=module) if module not in ALLOWED and not (module or "").startswith("domain"):
+                found += [alias.name for alias in names if alias.name not in allowed]
+            case ast.ImportFrom(module=module) if module not in allowed and (module or "").partition(".")[0] != own:
                 found.append(str(module))
+            case ast.Attribute(value=ast.Name(id="workflow"), attr="now"):
+                pass
             case ast.Attribute(attr=name) if name in CLOCKS_AND_CHANCE:
                 found.append(name)
             case ast.Call(func=ast.Name(id=name)) if name in INPUT_AND_OUTPUT:
@@ -61,6 +67,11 @@ def imports_from_the_domain(source: str) -> list[str]:
 @pytest.mark.parametrize("path", sorted(DOMAIN.glob("*.py")), ids=lambda path: path.stem)
 def test_the_domain_reaches_nothing_outside(path: Path) -> None:
     assert impurities(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("path", sorted(WORKFLOWS.glob("*.py")), ids=lambda path: path.stem)
+def test_workflows_reach_nothing_outside_but_messages_and_temporal(path: Path) -> None:
+    assert impurities(path.read_text(encoding="utf-8"), "workflows", OF_WORKFLOWS) == []
 
 
 @pytest.mark.parametrize("path", sorted(DOMAIN.glob("*.py")), ids=lambda path: path.stem)

@@ -16,10 +16,10 @@ from temporalio.client import WorkflowHistory
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
 
-import worker
 from domain.catalog import CATALOG
 from tests.careless import LooksTwice, RecordsFirst
 from tests.probe import ProbeWorkflow
+from tests.sandbox import sandbox
 from workflows.catalog import WORKFLOWS
 from workflows.process import ProcessWorkflow
 
@@ -28,7 +28,7 @@ LARGEST: Final = 300 * 1024
 
 
 def replayer(workflows: Sequence[type[ProcessWorkflow]]) -> Replayer:
-    return Replayer(workflows=workflows, data_converter=pydantic_data_converter, workflow_runner=worker.sandbox())
+    return Replayer(workflows=workflows, data_converter=pydantic_data_converter, workflow_runner=sandbox())
 
 
 def recorded(path: Path) -> WorkflowHistory:

@@ -17,7 +17,6 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
 from temporalio.worker import Worker
 
-import worker
 from activities.record import Recording
 from activities.sending import TurnedDown
 from activities.tell import Tell
@@ -26,6 +25,7 @@ from domain.process import Context, Process, StepOwed
 from eventstore.recorder import Recorder
 from tests import probe
 from tests.probe import PROBE, Probe, ProbeWorkflow
+from tests.sandbox import sandbox
 from tests.test_shell import FAST, Site, temporal, works
 
 __all__ = ["temporal"]
@@ -53,7 +53,7 @@ async def release(site: Site, process: Process[Any, Any, Any], cached: int) -> A
     ]
     try:
         async with Worker(
-            site.client, task_queue=site.queue, workflows=[ProbeWorkflow], activities=activities, workflow_runner=worker.sandbox(),
+            site.client, task_queue=site.queue, workflows=[ProbeWorkflow], activities=activities, workflow_runner=sandbox(),
             max_cached_workflows=cached,
         ):  # fmt: skip
             yield

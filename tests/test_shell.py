@@ -38,6 +38,7 @@ from eventstore.recorder import Recorder
 from eventstore.sqlite import SqliteLog
 from eventstore.wire import canonical_command
 from tests.probe import PROBE, HurriedProbe, Poke, Probe, ProbeWorkflow
+from tests.sandbox import sandbox
 from tests.stories import OFFICERS, START, charter
 from workflows.process import ProcessWorkflow
 
@@ -94,7 +95,7 @@ class Site:
         activities = [*recording.activities(), recording.carrying_out("work", work)]
         activities.append(recording.carrying_out("tell", Tell(self.sender, recording.retried)))
         async with Worker(
-            self.client, task_queue=self.queue, workflows=[workflow], activities=activities, workflow_runner=worker.sandbox()
+            self.client, task_queue=self.queue, workflows=[workflow], activities=activities, workflow_runner=sandbox()
         ):  # fmt: skip
             yield
 

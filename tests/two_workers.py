@@ -99,7 +99,7 @@ async def work(address: str, log_url: str, queue: str) -> None:
         recording.carrying_out("tell", Tell(sender, recording.retried)),
     ]
     async with Worker(
-        client, task_queue=queue, workflows=[ProbeWorkflow], activities=activities, workflow_runner=worker.sandbox(),
+        client, task_queue=queue, workflows=[ProbeWorkflow], activities=activities, workflow_runner=worker.RUNNER,
         graceful_shutdown_timeout=timedelta(seconds=5),
     ):  # fmt: skip
         _say("ready")
