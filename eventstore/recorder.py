@@ -30,12 +30,14 @@ from eventstore.wire import Malformed
 
 BATCH: Final = 256
 """The most commands decided in one transaction."""
-REMEMBERED: Final = 8_192
+REMEMBERED: Final = 2_048
 """How many answers a worker keeps in memory; older ones are looked up on the log."""
 OVERLAPPING: Final = 16
 """Fewer commands than this are not divided among two commits that overlap."""
 DEFEATS: Final = 2
 """After so many overtaken appends the lock is held while deciding."""
+LOOKING_ROUND: Final = 4
+"""A lone caller looks for others, and lets them have the event loop, once in so many commands: it takes as long as to decide one."""
 
 _log = structlog.get_logger(__name__)
 
@@ -122,6 +124,8 @@ class Recorder:
         self._wake = asyncio.Event()
         self._turn = asyncio.Lock()
         self._lookers = 0
+        self._lone = 0
+        """How many commands in a row were recorded where they were asked."""
         self._answers: OrderedDict[str, Answer] = OrderedDict()
         self._started = False
         """Whether the replica was caught up with the log, and has followed it since as far as is known."""
@@ -146,7 +150,7 @@ class Recorder:
         """What is true and owed on a stream, at least as of every answer this recorder has given."""
         async with self._looking():
             await self._catch_up()
-            await self._load((stream,))
+            await self._load(self._replica.missing((stream,)))
             self._replica.trim()
             return self.view(stream, self._replica.head.position, self._replica.get(stream))
 
@@ -184,9 +188,12 @@ class Recorder:
 
     async def _here(self, waiting: _Waiting) -> bool:
         """Records a command where it is asked, if nobody else asks meanwhile: the way to another task and back takes as long as deciding."""
-        await asyncio.sleep(0)  # many callers find each other here
-        if self._turn.locked() or self._waiting != [waiting]:
-            return False
+        if self._lone % LOOKING_ROUND == 0:
+            await asyncio.sleep(0)  # many callers find each other here
+            if self._turn.locked() or self._waiting != [waiting]:
+                self._lone = 0
+                return False
+        self._lone += 1
         async with self._turn:
             await self._alone(self._take(1))
             self._replica.trim()
@@ -306,7 +313,7 @@ class Recorder:
             await self._catch_up()
         batch = await self._decide(waiting, alone=True)
         try:
-            appended = await self._append(batch)
+            appended = await (self._append_told(batch) if batch.told else self.log.append(batch.entries))
         except BaseException:
             self._replica.back(batch.mark)
             self._started = False
@@ -320,18 +327,18 @@ class Recorder:
         self._settle(batch)
         return not [each for each in batch.again if not self._answered(each)]
 
-    async def _append(self, batch: _Batch) -> Appended:
+    async def _append_told(self, batch: _Batch) -> Appended:
         # A refusal that leaves no entry is not held against the head by an append: it must have been decided on the last one.
-        if batch.told and (
-            await self._repeated([each for each, _ in batch.told]) or (await self.log.head()).position > batch.mark.head.position
-        ):
+        told = [each for each, _ in batch.told]
+        if await self._repeated(told) or (await self.log.head()).position > batch.mark.head.position:
             return Appended.BEHIND
         return await self.log.append(batch.entries)
 
     async def _decide(self, waiting: Sequence[_Waiting], *, alone: bool) -> _Batch:
         """Decides what of this is unanswered, on top of all that was decided. Who repeats a command is answered if nothing is on its way."""
         replica = self._replica
-        await self._load(each.submission.stream for each in waiting)
+        if missing := replica.missing(each.submission.stream for each in waiting):
+            await self._load(missing)
         open_ = [each for each in waiting if not each.answer.done() and not (alone and self._answered(each))]
         mark, ids = replica.mark(), set[str]()
         decided, told, again = list[tuple[_Waiting, Recorded]](), list[tuple[_Waiting, Recorded]](), list[_Waiting]()
@@ -407,7 +414,7 @@ class Recorder:
         await self._snapshots.keep_register(self._replica)
 
     async def _load(self, streams: Iterable[str]) -> None:
-        for stream in self._replica.missing(streams):
+        for stream in streams:
             try:
                 self._replica.put(stream, await self._snapshots.load(self._replica, stream, self._replica.durable.position))
             except Malformed:

@@ -89,10 +89,13 @@ class SqliteLog:
             return Appended.DONE
         insert = self._timed(_insertion(entries))
         if self._usual < _AT_ONCE_SECONDS and self._writer.idle:
-            if self._holder is asyncio.current_task():
+            if self._holder is not None and self._holder is asyncio.current_task():
                 return self._writer.run_here(insert)
             if self._take_turn_at_once():
-                return self._writer.run_here(self._ending_turn(insert))
+                try:
+                    return self._writer.run_here(insert)
+                finally:
+                    self._end_turn()
         return await self._in_turn(insert)
 
     def begin(self, entries: Sequence[Entry]) -> Awaitable[Appended]:
@@ -351,9 +354,10 @@ def _transaction(db: apsw.Connection, work: Callable[[apsw.Connection], T]) -> T
 
 def _insertion(entries: Sequence[Entry]) -> Callable[[apsw.Connection], Appended]:
     """What inserts all of the entries or none: one statement is a transaction of its own, and seldom is there more than one."""
+    if len(entries) <= _ROWS:
+        sql, bindings = _statement(entries)
+        return lambda db: _execute(db, sql, bindings)
     statements = [_statement(entries[first : first + _ROWS]) for first in range(0, len(entries), _ROWS)]
-    if len(statements) == 1:
-        return lambda db: _execute(db, *statements[0])
 
     def insert(db: apsw.Connection) -> Appended:
         for statement in statements:

@@ -71,18 +71,24 @@ class _Kind(msgspec.Struct):
     kind: str
 
 
-_kind_of: Final = msgspec.json.Decoder(_Kind).decode
-
-
 def parse(process: Process[Any, Any, Any], command: bytes) -> Command:
     """The command of a process in these bytes. Raises `Malformed` naming each wrong field."""
     try:
-        if _kind_of(command).kind in _STEP_KINDS:
-            return _STEP_COMMANDS.validate_json(command)
         parsed: Command = process.commands.validator.validate_json(command)
     except ValidationError as error:
-        raise Malformed("; ".join(_told(problem) for problem in error.errors(include_url=False, include_input=False)[:5])) from error
+        return _about_step(command, error)
     return parsed
+
+
+def _about_step(command: bytes, no_other: ValidationError) -> Command:
+    """The command that every process takes in these bytes, which are no other. Raises `Malformed`."""
+    error = no_other
+    try:
+        if msgspec.json.decode(command, type=_Kind).kind in _STEP_KINDS:
+            return _STEP_COMMANDS.validate_json(command)
+    except ValidationError as wrong:
+        error = wrong
+    raise Malformed("; ".join(_told(problem) for problem in error.errors(include_url=False, include_input=False)[:5])) from error
 
 
 def _told(problem: ErrorDetails) -> str:

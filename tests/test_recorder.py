@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -24,7 +24,7 @@ from domain.process import Process
 from eventstore import snapshots
 from eventstore.entries import EMPTY, Entry, Head, Submission, encode_json, hash_of, verify
 from eventstore.log import Appended, Log
-from eventstore.recorder import Recorder, SameIdOtherCommand
+from eventstore.recorder import LOOKING_ROUND, Recorder, SameIdOtherCommand
 from eventstore.wire import Malformed, canonical_command, require_sender, strict_json
 from tests.places import MemoryPlace, Place, PostgresPlace, SqlitePlace
 from tests.stories import START, charter
@@ -141,6 +141,45 @@ async def test_many_callers_of_several_workers_make_one_order(worker: Workers) -
     states = [(await each.standing(ATLAS)).stream for each in workers]
     assert states[0] == states[1] == states[2]
     await assert_sound(workers[0].log, 151)
+
+
+async def test_a_caller_who_never_pauses_lets_others_have_the_event_loop(worker: Workers) -> None:
+    recorder, turns = await worker(), 0
+    await recorder.record(founding())
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    for number in range(40):
+        await recorder.record(grant(number))
+    task.cancel()
+    assert turns >= 40 // LOOKING_ROUND
+
+
+@pytest.mark.parametrize("lone", range(LOOKING_ROUND))
+async def test_many_callers_share_commits_however_many_a_lone_one_made_before(
+    worker: Workers, monkeypatch: pytest.MonkeyPatch, lone: int
+) -> None:
+    recorder, batches = await worker(), list[int]()
+    for command in (founding(), *map(grant, range(lone))):
+        await recorder.record(command)
+
+    def counted(way: Callable[[Sequence[Entry]], Any]) -> Callable[[Sequence[Entry]], Any]:
+        def send(entries: Sequence[Entry]) -> Any:
+            batches.append(len(entries))
+            return way(entries)
+
+        return send
+
+    for name in ("append", "begin"):
+        monkeypatch.setattr(recorder.log, name, counted(getattr(recorder.log, name)))
+    await asyncio.gather(*(recorder.record(grant(number)) for number in range(100, 164)))
+    assert max(batches) >= 16
+    await assert_sound(recorder.log, 1 + lone + 64)
 
 
 async def test_a_decision_sees_what_another_worker_recorded(worker: Workers) -> None:
