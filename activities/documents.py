@@ -18,7 +18,7 @@ from activities.missing import explained
 from activities.openness import LABELS, PARAMETERS, UNLICENSED
 from domain.evaluation import decimal_of
 from domain.kernel import digest_of, escaped
-from domain.release_messages import Evaluated, RunFacts, Verdict, WriteDocuments
+from domain.release_steps import Evaluated, RunFacts, Verdict, WriteDocuments
 
 _SERIALS: Final = UUID("0b6e9c1c-2f0e-5d59-9d57-0d4b7a1f3c11")
 

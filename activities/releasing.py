@@ -1,6 +1,6 @@
 """What a release does outside: list and sign its files, classify its openness, verify, write documents, publish, let people in.
 
-Each activity takes the step as `domain/release_messages.py` defines it and brings back the outcome of the same name. Called again
+Each activity takes the step as `domain/release_steps.py` defines it and brings back the outcome of the same name. Called again
 with the same step it does the same again: what is large lies in files named by their digests, and publishers repeat harmlessly.
 What no further try mends fails the step, and the reason names the file.
 """
@@ -42,9 +42,10 @@ from activities.openness import Terms as ModelTerms
 from activities.outside import CarryOut, Outcome, failed, plain
 from activities.publishing import Lease, Publication, Publisher, View
 from activities.signing import Signed, Signing
-from domain import release_messages as told_of
+from domain import release_steps as told_of
 from domain.kernel import Message, Step, canonical, canonical_json
 from domain.kernel import Outcome as Answer
+from domain.release_terms import STAGES, Component, LicenceTerms
 
 M = TypeVar("M", bound=Message)
 T = TypeVar("T")
@@ -158,7 +159,7 @@ class Releasing:
         }  # fmt: skip
         documents = {name: self._store.get(digest) for name, digest in digests.items()}
         folder, manifest = self._folder(asked.location), self._store.manifest(asked.manifest)
-        publication = Publication(asked.release, folder, manifest, documents, (asked.edition, told_of.STAGES.index(asked.stage)))
+        publication = Publication(asked.release, folder, manifest, documents, (asked.edition, STAGES.index(asked.stage)))
         where = self._publisher(asked.publisher).publish(publication, View(asked.audience), told)
         return told_of.Published(
             step=step, edition=asked.edition, stage=asked.stage, publisher=asked.publisher, manifest=asked.manifest, where=where[:1_000]
@@ -240,7 +241,7 @@ class _Looking:
     fetch: Callable[[str, Told], Fetched]
     told: Told
 
-    def at(self, component: told_of.Component, terms: told_of.LicenceTerms) -> Found:
+    def at(self, component: Component, terms: LicenceTerms) -> Found:
         """What is there, and whether the text of the licence is that of the licence. What is not there is no error.
 
         Raises `NotAsSigned`, naming the file of the release that was tampered with.
@@ -299,7 +300,7 @@ def _twin(name: str, found: Mapping[str, Found]) -> str:
     return "" if twin == name else f"the same content as {twin}"
 
 
-def _licence_of(component: told_of.Component, kind: Kind, terms: told_of.LicenceTerms) -> tuple[str | None, str | None]:
+def _licence_of(component: Component, kind: Kind, terms: LicenceTerms) -> tuple[str | None, str | None]:
     """The component's licence (its own, else that of its kind, else that of the whole), and where the text of that licence is."""
     if component.licence is not None:
         return component.licence, component.licence_place

@@ -7,7 +7,8 @@ The embargo's end publishes by itself, whoever is silent: evaluations, reviews a
 the event and hold up nothing, a claim that is not reached is lowered. What still must hold is that the files are exactly those
 that were signed: while they are not, it is tried again every few hours. A safety hold stops it too, for the charter's time in all.
 
-What is stored is in `release_messages`, what is true in `release_state`, gates in `release_gates`, early access in `release_leases`.
+Its terms are in `release_terms`, what it asks of the outside in `release_steps`, what is stored in `release_messages`, what is true in
+`release_state`, gates in `release_gates`, early access in `release_leases`.
 """
 
 from __future__ import annotations
@@ -27,18 +28,12 @@ from domain.process import Common, Context, Process
 from domain.release_gates import ROMAN, open_findings
 from domain.release_messages import (
     AbandonRelease,
-    AccessClosed,
     AccessGiven,
-    AccessOpened,
     AccessTaken,
     AdvanceRelease,
     AmendRelease,
     ApproveStage,
-    ArtifactsRefused,
-    ArtifactsVerified,
-    ClassificationFailed,
     CloseFinding,
-    DocumentsWritten,
     EditionWithdrawn,
     EndHold,
     EndLeases,
@@ -47,26 +42,20 @@ from domain.release_messages import (
     HoldRelease,
     LiftHold,
     LowerClaim,
-    ManifestBuilt,
-    ManifestSigned,
     MindLeases,
     MoveEmbargo,
     OpenFinding,
-    OpennessClassified,
     ProposeRelease,
     PublishAgain,
     PublishByItself,
-    Published,
     RecallRelease,
     RecordEvaluation,
     ReleaseCommand,
     ReleaseEvent,
     ReviewLicence,
     RevokeLease,
-    Stage,
     SupersedeRelease,
     WithdrawApproval,
-    Withdrawn,
 )
 from domain.release_rules import MANAGER, SAFETY, Events, folded, held, known_of, pending, unheld
 from domain.release_state import (
@@ -89,6 +78,20 @@ from domain.release_state import (
     Verifying,
     evolve,
 )
+from domain.release_steps import (
+    AccessClosed,
+    AccessOpened,
+    ArtifactsRefused,
+    ArtifactsVerified,
+    ClassificationFailed,
+    DocumentsWritten,
+    ManifestBuilt,
+    ManifestSigned,
+    OpennessClassified,
+    Published,
+    Withdrawn,
+)
+from domain.release_terms import Stage
 
 SHOWN: Final = 20
 """How many leases are listed for people."""

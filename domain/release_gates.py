@@ -11,8 +11,10 @@ from datetime import datetime, timedelta
 from domain.charter import Charter, ReleaseTerms, StageTerms
 from domain.process import Context
 from domain.register import Register
-from domain.release_messages import STAGES, ComponentChanged, LicenceChanged, OpennessClass, Stage, Terms, Verdict
+from domain.release_messages import ComponentChanged, LicenceChanged
 from domain.release_state import Edition, Finding, Release, Signed, Staged, Verifying
+from domain.release_steps import Verdict
+from domain.release_terms import STAGES, OpennessClass, Stage, Terms
 
 ROMAN = {0: "none", 1: "I", 2: "II", 3: "III"}
 

@@ -18,7 +18,6 @@ from domain.process import Context, StepOwed, owe
 from domain.register import LeasesHeld
 from domain.release_gates import rules_of
 from domain.release_messages import (
-    CloseAccess,
     GrantLease,
     LeaseEnded,
     LeaseGranted,
@@ -26,10 +25,8 @@ from domain.release_messages import (
     LeaseOpened,
     LeasesMinded,
     LeaseSuspended,
-    OpenAccess,
     ReleaseEvent,
     RevokeLease,
-    Stage,
 )
 from domain.release_state import (
     Abandoned,
@@ -45,6 +42,8 @@ from domain.release_state import (
     Superseded,
     Unproposed,
 )
+from domain.release_steps import CloseAccess, OpenAccess
+from domain.release_terms import Stage
 
 Events = Sequence[ReleaseEvent | StepOwed]
 Cause = Literal["over", "revoked", "member", "seat", "public", "withdrawn"]

@@ -24,32 +24,20 @@ from domain.release_gates import (
     wanted_by,
 )
 from domain.release_messages import (
-    FRAMEWORK,
-    PUBLISHERS,
     AmendRelease,
-    ArtifactsRefused,
-    BuildManifest,
     CheckBegan,
     ClaimLowered,
-    ClassificationFailed,
     EditionRestored,
     EmbargoEnded,
     EmbargoMoved,
     LowerClaim,
-    ManifestBuilt,
     ManifestListed,
     ManifestSealed,
-    ManifestSigned,
-    OpennessClassified,
     ProposeRelease,
     ReleaseAmended,
     ReleaseProposed,
-    SignManifest,
-    Stage,
     StageEntered,
     StageRefused,
-    Terms,
-    VerifyArtifacts,
 )
 from domain.release_publishing import classification, documents_step, judgement, rejudged, staged_fact, told
 from domain.release_rules import Events, embargo_over, folded, signed
@@ -75,6 +63,17 @@ from domain.release_state import (
     Unproposed,
     Verifying,
 )
+from domain.release_steps import (
+    ArtifactsRefused,
+    BuildManifest,
+    ClassificationFailed,
+    ManifestBuilt,
+    ManifestSigned,
+    OpennessClassified,
+    SignManifest,
+    VerifyArtifacts,
+)
+from domain.release_terms import FRAMEWORK, PUBLISHERS, Stage, Terms
 
 HIDDEN: Final = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 """The categories of characters that no file of a release has in its name."""

@@ -11,27 +11,15 @@ from domain.register import ReleaseStaged
 from domain.release_gates import answered, charter_of, left_by_the_run, open_findings, openness_of, rules_of
 from domain.release_leases import EARLY, opened_again
 from domain.release_messages import (
-    AUDIENCE,
-    Approved,
     CheckBegan,
-    ClassifyOpenness,
     DocumentsKept,
-    DocumentsWritten,
     EditionPublished,
-    Evaluated,
-    OpennessClassified,
     OpennessJudged,
-    Publish,
-    Published,
     PublishingRenewed,
     RecallSigned,
     ReleaseAbandoned,
     ReleaseRecalled,
     ReleaseSuperseded,
-    RunFacts,
-    Stage,
-    Withdraw,
-    WriteDocuments,
 )
 from domain.release_rules import BOARD, MANAGER, SAFETY, Events, folded, known_of, pending
 from domain.release_state import (
@@ -48,6 +36,19 @@ from domain.release_state import (
     Superseded,
     Verifying,
 )
+from domain.release_steps import (
+    Approved,
+    ClassifyOpenness,
+    DocumentsWritten,
+    Evaluated,
+    OpennessClassified,
+    Publish,
+    Published,
+    RunFacts,
+    Withdraw,
+    WriteDocuments,
+)
+from domain.release_terms import AUDIENCE, Stage
 
 # ---------------------------------------------------------------- who is told what
 

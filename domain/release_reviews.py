@@ -28,11 +28,8 @@ from domain.release_messages import (
     OpenFinding,
     RecordEvaluation,
     ReleaseHeld,
-    Result,
     ReviewLicence,
-    Stage,
     StageApproved,
-    Threshold,
 )
 from domain.release_publishing import told
 from domain.release_rules import Events, pending, require_manifest, signed
@@ -52,6 +49,8 @@ from domain.release_state import (
     Unproposed,
     Verifying,
 )
+from domain.release_steps import Result
+from domain.release_terms import Stage, Threshold
 
 # ---------------------------------------------------------------- gates
 

@@ -44,7 +44,6 @@ from domain.release_messages import (
     LicenceReviewed,
     ManifestListed,
     ManifestSealed,
-    OpennessClass,
     OpennessJudged,
     PublishingRenewed,
     RecallSigned,
@@ -55,14 +54,12 @@ from domain.release_messages import (
     ReleaseProposed,
     ReleaseRecalled,
     ReleaseSuperseded,
-    Result,
-    Stage,
     StageApproved,
     StageEntered,
     StageRefused,
-    Terms,
-    Verdict,
 )
+from domain.release_steps import Result, Verdict
+from domain.release_terms import OpennessClass, Stage, Terms
 
 UNCLASSIFIED: Final = "a classification of its components just now"
 """What is missing from a release that the embargo's end published before its components were classified."""

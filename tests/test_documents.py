@@ -18,7 +18,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 
 from activities.artifacts import Artifact, Manifest, Unfit, manifest_of
 from activities.documents import bill_of_materials, model_card, require_card
-from domain.release_messages import WriteDocuments
+from domain.release_steps import WriteDocuments
 
 
 def manifest(files: int = 2) -> Manifest:

@@ -35,21 +35,14 @@ from domain.register import (
     RepresentativeUnseated,
 )
 from domain.release_messages import (
-    STAGES,
     AbandonRelease,
-    AccessClosed,
-    AccessOpened,
     AdvanceRelease,
     ApprovalWithdrawn,
     ApproveStage,
-    ArtifactsRefused,
-    ArtifactsVerified,
     CheckBegan,
     ClaimLowered,
-    ClassificationFailed,
     CloseFinding,
     ComponentChanged,
-    DocumentsWritten,
     EditionPublished,
     EditionRestored,
     EmbargoMoved,
@@ -71,16 +64,11 @@ from domain.release_messages import (
     LicenceReviewed,
     LiftHold,
     LowerClaim,
-    ManifestBuilt,
     ManifestListed,
     ManifestSealed,
-    ManifestSigned,
     MindLeases,
     MoveEmbargo,
     OpenFinding,
-    OpennessClass,
-    OpennessClassified,
-    Published,
     RecallRelease,
     RecordEvaluation,
     ReleaseAbandoned,
@@ -91,13 +79,25 @@ from domain.release_messages import (
     ReleaseSuperseded,
     ReviewLicence,
     RevokeLease,
-    Stage,
     StageApproved,
     StageEntered,
     WithdrawApproval,
-    Withdrawn,
 )
 from domain.release_state import Held, Pending, Public, Signed, Staged, Verifying
+from domain.release_steps import (
+    AccessClosed,
+    AccessOpened,
+    ArtifactsRefused,
+    ArtifactsVerified,
+    ClassificationFailed,
+    DocumentsWritten,
+    ManifestBuilt,
+    ManifestSigned,
+    OpennessClassified,
+    Published,
+    Withdrawn,
+)
+from domain.release_terms import STAGES, OpennessClass, Stage
 from tests.luck import try_laws
 from tests.stories import START, Story, charter, day, noted
 from tests.test_release import REPORT, amendment, proposal, register, sha, unproposed, verdicts

@@ -36,12 +36,13 @@ from activities.licence_texts import contradicted
 from activities.outside import Outcome
 from activities.publish_directory import DirectoryPublisher
 from activities.releasing import Places, Releasing
-from domain import release_messages as told_of
 from domain.charter import Office
 from domain.kernel import Message, Step, canonical
 from domain.kernel import Outcome as Answer
 from domain.process import FailStep
 from domain.release import RELEASE
+from domain.release_messages import AdvanceRelease, RecordEvaluation, ReleaseOutcome
+from domain.release_terms import Component, LicenceTerms, Stage, Threshold
 from tests.dying import dies
 from tests.hub_server import OWNER, serving
 from tests.stories import Story, day
@@ -57,7 +58,7 @@ GPL = (
     "but changing it is not allowed.\n"
 )
 APACHE = "Apache License\nVersion 2.0, January 2004\n3. Grant of Patent License.\n"
-OUTCOMES: TypeAdapter[Answer] = TypeAdapter(told_of.ReleaseOutcome)
+OUTCOMES: TypeAdapter[Answer] = TypeAdapter(ReleaseOutcome)
 COMPONENTS: list[dict[str, Any]] = [
     {"name": "Model architecture", "place": "code/model.py"},
     {"name": "Model parameters (Final)", "place": "weights"},
@@ -406,14 +407,14 @@ async def test_an_evaluation_is_read_from_the_harness_s_own_results_and_judged_b
     whole["config"]["limit"] = 10
     (results / "part.json").write_text(json.dumps(whole))
     (results / "whole.json").write_bytes(files("simulation").joinpath("data", "lm-eval-results.json").read_bytes())
-    components = tuple(told_of.Component(**each) for each in COMPONENTS)
-    wanted = told_of.Threshold(evaluation="mmlu", task="consortium_toy_mc", metric="acc,none", at_least=600_000)
-    terms = {"location": "atlas", "components": components, "licences": told_of.LicenceTerms(**LICENCES)}
+    components = tuple(Component(**each) for each in COMPONENTS)
+    wanted = Threshold(evaluation="mmlu", task="consortium_toy_mc", metric="acc,none", at_least=600_000)
+    terms = {"location": "atlas", "components": components, "licences": LicenceTerms(**LICENCES)}
     for bound, passed in ((600_000, True), (999_999, False)):
         threshold = wanted.model_copy(update={"at_least": bound})
         story = await went_on(unproposed().when(proposal(**terms, thresholds=(threshold,)), by="max"), world)
         manifest = where(story).edition.manifest
-        named = told_of.RecordEvaluation(evaluation="mmlu", manifest=manifest, file="atlas/part.json")
+        named = RecordEvaluation(evaluation="mmlu", manifest=manifest, file="atlas/part.json")
         story = await went_on(story.when(named, by="eva"), world)
         assert "limited to 10" in where(story).edition.named["mmlu"].unread
         story = await went_on(story.when(named.model_copy(update={"file": "atlas/whole.json"}), by="eva"), world)
@@ -435,20 +436,20 @@ def _inwards(model: Path) -> None:
 async def test_tampering_refuses_the_next_stage_by_name_and_what_is_restored_needs_no_new_approvals(
     world: World, tamper: Callable[[Path], None], path: str
 ) -> None:
-    components = tuple(told_of.Component(**each) for each in COMPONENTS)
-    terms = {"location": "atlas", "components": components, "licences": told_of.LicenceTerms(**LICENCES)}
+    components = tuple(Component(**each) for each in COMPONENTS)
+    terms = {"location": "atlas", "components": components, "licences": LicenceTerms(**LICENCES)}
     story = await went_on(unproposed().when(proposal(**terms), by="max"), world)
     assert story.phase == "internal"
     manifest = where(story).edition.manifest
-    story = approved(evaluated(story, manifest), told_of.Stage.MEMBERS, ("sia", Office.SAFETY_REVIEWER), manifest=manifest)
+    story = approved(evaluated(story, manifest), Stage.MEMBERS, ("sia", Office.SAFETY_REVIEWER), manifest=manifest)
     whole = shutil.copytree(model_of(world), world.folder / "whole")
     tamper(model_of(world))
-    refused = await went_on(story.when(told_of.AdvanceRelease(to=told_of.Stage.MEMBERS), by="max", at=day(2)), world)
+    refused = await went_on(story.when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)), world)
     assert refused.phase == "internal"
     assert refused.state.state.release.refused.startswith(f"{path}: ")
     shutil.rmtree(model_of(world))
     whole.rename(model_of(world))
-    again = await went_on(refused.when(told_of.AdvanceRelease(to=told_of.Stage.MEMBERS), by="max"), world)
+    again = await went_on(refused.when(AdvanceRelease(to=Stage.MEMBERS), by="max"), world)
     assert again.phase == "members"
 
 
