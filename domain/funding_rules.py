@@ -260,13 +260,16 @@ def settle(
 
 def owed_again(books: Books, dues: Sequence[Due], undone: Iterable[Settlement], rate: int) -> tuple[Due, ...]:
     """What is owed when these settlements do not hold: as if they had never been, each with the interest that has run up meanwhile."""
-    owed = {(due.call, due.pool): due for due in dues}
-    for part in undone:
-        since = part.accrued_to or books.calls[part.call].schedule.due_on
-        again = Due(call=part.call, pool=part.pool, principal=part.principal, interest=part.interest, accrued_to=since)
-        known = owed.get((part.call, part.pool))
-        owed[part.call, part.pool] = again if known is None else _together(known, again, rate)
+    owed = dict[tuple[int, int], Due]()
+    for due in (*dues, *(_again(books, part) for part in undone)):
+        known = owed.get((due.call, due.pool))
+        owed[due.call, due.pool] = due if known is None else _together(known, due, rate)
     return tuple(due for _, due in sorted(owed.items()))
+
+
+def _again(books: Books, part: Settlement) -> Due:
+    since = part.accrued_to or books.calls[part.call].schedule.due_on
+    return Due(call=part.call, pool=part.pool, principal=part.principal, interest=part.interest, accrued_to=since)
 
 
 def _together(one: Due, other: Due, rate: int) -> Due:

@@ -649,6 +649,18 @@ FLOOR = {
 """How often each command must have been accepted, so that the laws were tried on it; a round that fails has stories of its own."""
 
 
+def test_a_payment_is_taken_back_from_a_member_that_one_call_asks_for_two_parts_of_a_tranche() -> None:
+    rounds = Rounds()
+    rounds.open(weights=[8, 8, 8, 8], goal=1026, minimum=1, forgiving=False, begun="defaulted")
+    rounds.take_back(choice=0)
+    rounds.time_goes_on(days=1)
+    rounds.take_over(amount=72, choice=1, of=0, whole=False)
+    assert rounds.kept is not None
+    assert [due.pool for due in rounds.kept.accounts["bel"].dues if due.call == 4] == [1, 1]
+    rounds.take_back(choice=0)
+    rounds.money_is_conserved()
+
+
 def test_money_is_conserved_whatever_happens_and_everything_told_twice_is_old_news(*, long: bool) -> None:
     try_laws(Rounds, accepted, FLOOR, histories=250, steps=60, long=long)
 
