@@ -139,7 +139,7 @@ def _parts(item: Any) -> Iterable[Any]:
                 _require_characters(item)
         case int():
             if abs(item) > SAFE:
-                raise Malformed(f"the command is not readable JSON: {item} is beyond 2^53 - 1")
+                raise Malformed(f"the command is not readable JSON: {str(item)[:20]} is beyond 2^53 - 1")
         case None:
             pass
         case dict():

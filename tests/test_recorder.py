@@ -336,6 +336,26 @@ def test_what_is_no_command_is_refused_before_it_is_read_further(raw: bytes, sai
 
 
 @pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (1.5, "not an integer"),
+        (float("nan"), "not an integer"),
+        (2**53, "beyond"),
+        (-(10**4_000), "beyond"),
+        ({"ä": 1}, "ASCII"),
+        ({1: 1}, "ASCII"),
+        ("\ud800", "surrogates"),
+        (json.loads("[" * 40 + "]" * 40), "deeper"),
+        ("x" * 70_000, "bytes long"),
+        (b"x", "not an integer"),
+    ],
+)
+def test_a_value_that_json_does_not_keep_is_no_part_of_a_command(value: object, said: str) -> None:
+    with pytest.raises(Malformed, match=said):
+        canonical_command({"kind": "x", "a": [value]})
+
+
+@pytest.mark.parametrize(
     ("actor", "command_id", "said"),
     [
         ("Sam", "018f0000-0000-7000-8000-000000000001", "handle"),
