@@ -15,7 +15,7 @@ from domain.release import RELEASE
 from domain.training import TRAINING
 from domain.treasury import TREASURY
 
-RULES: Final = "3"
+RULES: Final = "4"
 """The version of the rules that decide. Raised when a change would decide an old entry otherwise."""
 
 _OTHERS: Final = (CONSORTIUM, MEMBERSHIP, FUNDING, TRAINING, RELEASE, TREASURY)
