@@ -39,8 +39,14 @@ class Bank:
     def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now
         self._lines: list[Line] = []
+        self._balances = [0]
+        """After so many lines."""
+        self._credits: set[str] = set()
+        """The end-to-end ids of money that arrived."""
         self._statements: list[tuple[str, int, int]] = []
         """Of each statement written: the digest of its file, and which lines it shows."""
+        self._numbers: dict[str, int] = {}
+        """Of each statement, by the digest of its file; from 1."""
         self._orders: dict[str, SendPayment] = {}
 
     @property
@@ -55,7 +61,8 @@ class Bank:
 
     def credit(self, amount: int, currency: str, reference: str, end_to_end_id: str, counterparty: str = "") -> None:
         """Money arrives today, once for each end-to-end id; the next statement shows it."""
-        if all(line.end_to_end_id != end_to_end_id for line in self._lines):
+        if end_to_end_id not in self._credits:
+            self._credits.add(end_to_end_id)
             self._book(amount, currency, end_to_end_id, side="credit", reference=reference or None, counterparty=counterparty)
 
     async def answer(self, step: Step) -> dict[str, Any]:
@@ -77,18 +84,18 @@ class Bank:
             number = len(self._statements) + 1
             digest = hashlib.sha256(f"{asked.account_id} {number}".encode()).hexdigest()
             self._statements.append((digest, shown, len(self._lines)))
+            self._numbers[digest] = number
         known = int(asked.cursor or 0)
         files = tuple(
             StatementFile(file=digest, name=f"statement-{known + place}.xml")
-            for place, (digest, _, _) in enumerate(self._statements[known:][:50], 1)
+            for place, (digest, _, _) in enumerate(self._statements[known : known + 50], 1)
         )
         upto = known + len(files)
         return StatementsFetched(step=key, files=files, cursor=str(upto) if upto else "", more=upto < len(self._statements))
 
     def _read(self, key: str, asked: ReadStatement) -> StatementRead:
-        number, (first, after) = next(
-            (number, (first, after)) for number, (digest, first, after) in enumerate(self._statements, 1) if digest == asked.file
-        )
+        number = self._numbers[asked.file]
+        _, first, after = self._statements[number - 1]
         start = first + int(asked.cursor or 0)
         end = min(start + AT_A_TIME, after)
         page = Page(
@@ -109,9 +116,10 @@ class Bank:
         number = f"BK{len(self._lines) + 1:08}"
         line = Line(booked_on=day, value_date=day, amount=amount, currency=currency, bank_id=number, end_to_end_id=end_to_end_id, **fields)
         self._lines.append(line)
+        self._balances.append(self._balances[-1] + (line.amount if line.side == "credit" else -line.amount))
 
     def _after(self, count: int) -> int:
-        return sum(line.amount if line.side == "credit" else -line.amount for line in self._lines[:count])
+        return self._balances[count]
 
     def _day(self, place: int) -> date:
         return self._lines[place].booked_on

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
+from heapq import heappop, heappush
 from itertools import count
 from random import Random
 from typing import Any, Final
@@ -48,6 +49,10 @@ class Simulation:
         self.recorder = Recorder(log)
         self._outside = outside
         self._standings: dict[str, Standing] = {}
+        self._owing: set[str] = set()
+        """Streams that owe a step."""
+        self._alarms: list[tuple[datetime, str]] = []
+        """A heap of the deadlines of streams; one that stands no longer is dropped when it comes to the top."""
         self._numbers = count(1)
         self._chance = Random(seed)  # noqa: S311  an order, no secret
 
@@ -61,9 +66,9 @@ class Simulation:
         """Carries out every owed step, and those that follow from them."""
         for _ in range(PATIENCE):
             owed = [
-                (stream, step, standing.stream.tries[step.key])
-                for stream, standing in sorted(self._standings.items())
-                for step in standing.agenda.steps
+                (stream, step, self._standings[stream].stream.tries[step.key])
+                for stream in sorted(self._owing)
+                for step in self._standings[stream].agenda.steps
             ]
             if not owed:
                 return
@@ -76,12 +81,12 @@ class Simulation:
         """Lets time pass: every deadline on the way comes at its instant, and what follows is carried out."""
         for _ in range(PATIENCE):
             await self.settle()
-            at, stream = min(self._due(), default=(None, ""))
-            if at is None or at > to:
+            due = self._next()
+            if due is None or due[0] > to:
                 self.now = max(self.now, to)
                 return
-            self.now = max(self.now, at)
-            await self._deadline(stream)
+            self.now = max(self.now, due[0])
+            await self._deadline(due[1])
         raise AssertionError("the simulation does not come to rest: deadlines come again and again")
 
     async def until(self, holds: Callable[[], bool]) -> None:
@@ -89,12 +94,11 @@ class Simulation:
         for _ in range(PATIENCE):
             if holds():
                 return
-            due = self._due()
-            if not due:
+            due = self._next()
+            if due is None:
                 raise LookupError("nothing is due any more")
-            at, stream = min(due)
-            self.now = max(self.now, at)
-            await self._deadline(stream)
+            self.now = max(self.now, due[0])
+            await self._deadline(due[1])
             await self.settle()
         raise AssertionError("the simulation does not come to what is waited for")
 
@@ -106,8 +110,15 @@ class Simulation:
         """Every stream on which something happened, by name."""
         return tuple(sorted(self._standings))
 
-    def _due(self) -> list[tuple[datetime, str]]:
-        return [(standing.agenda.deadline.at, stream) for stream, standing in self._standings.items() if standing.agenda.deadline]
+    def _next(self) -> tuple[datetime, str] | None:
+        """The deadline that comes first, and the stream it stands on; by the streams' names among those of one instant."""
+        while self._alarms:
+            at, stream = self._alarms[0]
+            deadline = self._standings[stream].agenda.deadline
+            if deadline is not None and deadline.at == at:
+                return at, stream
+            heappop(self._alarms)
+        return None
 
     async def _deadline(self, stream: str) -> None:
         standing = self._standings[stream]
@@ -141,5 +152,11 @@ class Simulation:
     async def _record(self, stream: str, command: Mapping[str, Any], by: str, command_id: str) -> Recorded:
         submission = Submission(stream, command_id, by, canonical_command(command), self.now)
         recorded = await self.recorder.record(submission)
-        self._standings[stream] = self.recorder.view(stream, recorded.position, recorded.stream)
+        self._note(stream, self.recorder.view(stream, recorded.position, recorded.stream))
         return recorded
+
+    def _note(self, stream: str, standing: Standing) -> None:
+        self._standings[stream] = standing
+        (self._owing.add if standing.agenda.steps else self._owing.discard)(stream)
+        if standing.agenda.deadline is not None:
+            heappush(self._alarms, (standing.agenda.deadline.at, stream))
