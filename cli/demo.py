@@ -28,13 +28,14 @@ from activities.sending import Sender, TurnedDown
 from audit.ledger import Booking, beancount, hledger, ledger
 from cli.embedded import LOCK, alone, embedded
 from cli.failures import BadInput, Broken
-from cli.files import read_charter
+from cli.files import example, read_charter
 from domain.charter import Charter
 from domain.funding_books import Books
 from domain.funding_state import books_of, money_by_state
 from domain.money import display
 from eventstore.recorder import Recorder
 from settings import rehearsed
+from simulation import mock_bank, model_files
 from simulation.live import Late, LiveStage, bank_of, live
 from simulation.mock_bank import MockBank
 from simulation.model import RELEASE, ModelStory
@@ -52,7 +53,7 @@ MARKER: Final = ".demo"
 def demo(
     *,
     folder: Path = Path("state/demo"),
-    charter: Path = Path("examples/charter.toml"),
+    charter: Path | None = None,
     full_length: Annotated[bool, Parameter(negative=())] = False,
     stay: Annotated[bool, Parameter(negative=())] = False,
     json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
@@ -64,7 +65,7 @@ def demo(
     folder
         Where the demonstration keeps its log; what an earlier one left there is removed.
     charter
-        The charter that is adopted.
+        The charter that is adopted; by default the example.
     full_length
         Use the time-skipping server, on which every period has its full length.
     stay
@@ -73,7 +74,9 @@ def demo(
         Print the end as JSON.
     """
     console = Console(stderr=True, highlight=False, emoji=False)
-    rules = adopted(charter)
+    rules = adopted(charter or example("charter.toml"))
+    mock_bank.require()
+    model_files.require()
     start = time.monotonic()
 
     def told(line: str) -> None:
@@ -114,7 +117,7 @@ def prepare(folder: Path) -> None:
 def adopted(path: Path) -> Charter:
     """The charter in a file. Raises `BadInput`."""
     if not path.is_file():
-        raise BadInput(f"there is no charter at {path}", "name one with --charter; the repository has examples/charter.toml")
+        raise BadInput(f"there is no charter at {path}", "name another with --charter, or leave it out: the example is adopted then")
     return Charter.model_validate_json(json.dumps(read_charter(path)))
 
 

