@@ -154,7 +154,7 @@ def outside(chosen: Settings, recorder: Recorder) -> Mapping[str, CarryOut]:
         mail = Smtp(chosen.smtp_host, chosen.smtp_port, chosen.smtp_security, chosen.smtp_username, password)
     book = TomlBook(chosen.address_book or folder / "addresses.toml")
     return {
-        "screen": Screening(sanctions, now=now),
+        "screen": Screening(sanctions, folder, now=now),
         "notify": Notices(chosen.sender, book, persons, mail, Webhooks(now), now=now),
         **Banking(_bank(chosen), Statements(folder / "statements")).activities(),
         **Following(chosen.runs or folder / "runs").activities(),

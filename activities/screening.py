@@ -81,11 +81,6 @@ class ListFiles:
         """The files, in the order in which they are digested."""
         return (self.path,) if self.aliases is None else (self.path, self.aliases)
 
-    @property
-    def highwater(self) -> Path:
-        """Where the largest number of entries seen is remembered."""
-        return self.path.with_name(self.path.name + ".highwater")
-
 
 @dataclass(frozen=True, slots=True)
 class SanctionsList:
@@ -102,10 +97,14 @@ class SanctionsList:
 
 
 class Screening:
-    """The activity `screen`: names in, the nearest entry of the list and its score (0 to 100) out."""
+    """The activity `screen`: names in, the nearest entry of the list and its score (0 to 100) out.
 
-    def __init__(self, files: ListFiles, *, now: Now) -> None:
+    The largest number of entries seen is remembered in the folder `marks`: the list itself may lie where nobody may write.
+    """
+
+    def __init__(self, files: ListFiles, marks: Path, *, now: Now) -> None:
         self._files = files
+        self._highwater = marks / f"{files.path.name}.highwater"
         self._now = now
         self._lock = threading.Lock()
         self._stamps: tuple[object, ...] = ()
@@ -143,7 +142,7 @@ class Screening:
             if self._list is None or stamps != self._stamps:
                 self._list = None
                 fresh = read(self._files)
-                _require_grown(self._files.highwater, len(fresh.names))
+                _require_grown(self._highwater, len(fresh.names))
                 self._list, self._stamps = fresh, stamps
             return self._list
 
@@ -263,7 +262,10 @@ def _require_grown(highwater: Path, entries: int) -> None:
             f"it shrank from {most} to {entries} entries: fetch it again, or delete {highwater.name} if it really became that short"
         )
     if entries > most:
-        _replace(highwater, str(entries))
+        try:
+            _replace(highwater, str(entries))
+        except OSError as error:
+            raise Unfit(f"its size cannot be remembered in {highwater.parent} ({error.strerror}): let the worker write there") from error
 
 
 def _replace(path: Path, text: str) -> None:

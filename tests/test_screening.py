@@ -63,7 +63,7 @@ def scribbled(path: Path) -> None:
 
 
 def screening(path: Path, **files: Any) -> Screening:
-    return Screening(ListFiles("Example List", path, **files), now=lambda: NOW)
+    return Screening(ListFiles("Example List", path, **files), path.parent, now=lambda: NOW)
 
 
 def screen(*names: str, **data: Any) -> Step:
@@ -183,7 +183,7 @@ async def test_an_outcome_tells_the_lists_age_and_leaves_the_judgement_to_the_me
 
 async def test_a_list_grows_old_in_memory(sdn: Path) -> None:
     now = NOW
-    activity = Screening(ListFiles("Example List", sdn), now=lambda: now)
+    activity = Screening(ListFiles("Example List", sdn), sdn.parent, now=lambda: now)
     assert (await activity(screen("Helio")))["list_age_days"] == 1
     now = NOW + timedelta(days=7)
     assert (await activity(screen("Helio")))["list_age_days"] == 8
@@ -204,6 +204,24 @@ async def test_a_list_that_lost_more_than_a_fifth_screens_nobody_until_a_person_
     await refusal(screening(names), says="shrank from 100 to 79")
     names.with_name("names.txt.highwater").unlink()
     assert (await activity(screen("Helio")))["entries"] == 79
+
+
+async def test_nothing_is_written_beside_the_list_which_may_lie_where_nobody_may_write(tmp_path: Path) -> None:
+    configuration, state = tmp_path / "configuration", tmp_path / "state"
+    configuration.mkdir()
+    state.mkdir()
+    names = put(configuration / "names.txt", "Listed Company")
+    configuration.chmod(0o500)
+    activity = Screening(ListFiles("Example List", names), state, now=lambda: NOW)
+    assert (await activity(screen("Helio")))["kind"] == "screening_completed"
+    assert [path.name for path in configuration.iterdir()] == ["names.txt"]
+    assert (state / "names.txt.highwater").read_text(encoding="ascii") == "1"
+
+
+async def test_a_mark_that_cannot_be_written_is_told_with_the_way_out(tmp_path: Path) -> None:
+    names = put(tmp_path / "names.txt", "Listed Company")
+    activity = Screening(ListFiles("Example List", names), tmp_path / "names.txt", now=lambda: NOW)
+    await refusal(activity, says="let the worker write there")
 
 
 @pytest.mark.parametrize(
