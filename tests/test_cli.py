@@ -403,7 +403,7 @@ def test_fields_are_read_from_stdin(type_: Terminal, site: Site) -> None:
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [
-        (ExtraMissing("boto3 is not installed; `pip install …` brings it"), 4, "pip install"),
+        (ExtraMissing("boto3", "release"), 4, "pip install"),
         (Mistaken("ZeroDivisionError while deciding"), 70, "worker's log"),
         (RPCError("namespace none is not found", RPCStatusCode.NOT_FOUND, b""), 3, "TEMPORAL_NAMESPACE"),
         (NotWritable("permission denied"), 3, "may write"),
