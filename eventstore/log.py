@@ -37,6 +37,13 @@ class NotWritable(LogUnavailable):
     """The log can be read but not written: by the role that asks, or because it is a standby."""
 
 
+class Leadership(Protocol):
+    """Being the one that leads in a role on a log."""
+
+    async def holds(self) -> bool:
+        """Whether it is still so. Once lost it is never held again: leave, and ask to lead anew."""
+
+
 class Log(Protocol):
     """One consortium's log, and the derived tables beside it. Safe to use from several tasks and processes."""
 
@@ -60,6 +67,13 @@ class Log(Protocol):
 
     def exclusive(self) -> AbstractAsyncContextManager[None]:
         """Holds the log's write lock: inside, `append` on this object cannot be `BEHIND` what `read` showed."""
+
+    def leading(self, role: str) -> AbstractAsyncContextManager[Leadership]:
+        """Waits until nobody else leads in this role, in any process, and leads until it is left. Raises `LogUnavailable`.
+
+        A leader that ends loses it at once. One that stands still loses it too where the database keeps it (PostgreSQL); beside a file
+        it does not, so what a leader alone may do is done after `holds` said yes, and must be harmless when done twice.
+        """
 
     async def changed(self, after: int, timeout: float) -> bool:  # noqa: ASYNC109
         """Waits until there are entries after a position, at most `timeout` seconds; whether there are."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from eventstore.entries import EMPTY, Entry, Head, head_of
-from eventstore.log import Appended, Row
+from eventstore.log import Appended, Leadership, Row
 
 
 class MemoryLog:
@@ -19,6 +20,7 @@ class MemoryLog:
         self._streams: dict[str, list[int]] = {}
         self._lock = asyncio.Lock()
         self._grown = asyncio.Condition()
+        self._leading = defaultdict[str, asyncio.Lock](asyncio.Lock)
         self._holder: asyncio.Task[object] | None = None
         self._checkpoints: dict[int, int] = {}
         self._live = 0
@@ -80,6 +82,12 @@ class MemoryLog:
             finally:
                 self._holder = None
 
+    @asynccontextmanager
+    async def leading(self, role: str) -> AsyncIterator[Leadership]:
+        """See `Log.leading`."""
+        async with self._leading[role]:
+            yield _Leadership()
+
     async def changed(self, after: int, timeout: float) -> bool:  # noqa: ASYNC109
         """See `Log.changed`."""
         try:
@@ -134,3 +142,11 @@ class MemoryLog:
 
     async def close(self) -> None:
         """See `Log.close`."""
+
+
+class _Leadership:
+    """Who leads in this process leads until it is left."""
+
+    async def holds(self) -> bool:
+        """See `Leadership.holds`."""
+        return True

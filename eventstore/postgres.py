@@ -11,16 +11,19 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Final
+from zlib import crc32
 
 import asyncpg
 
 from eventstore.entries import EMPTY, Entry, Head
-from eventstore.log import Appended, LogUnavailable, NotWritable, Row
+from eventstore.log import Appended, Leadership, LogUnavailable, NotWritable, Row
 from eventstore.migrations import SchemaMismatch, migrations, pending
 
 _COLUMNS: Final = ", ".join(Entry._fields)
 _APPEND: Final = "SELECT append_entries($1)"
 _TAIL: Final = "SELECT position, at, hash FROM entries ORDER BY position DESC LIMIT 1"
+_LEAD: Final = "SELECT pg_try_advisory_lock('entries'::regclass::oid::integer, $1)"
+"""One lock a log and role, of the two numbers that no other lock here has. Waited for by trying: a statement that waits keeps a snapshot."""
 _DURABLE: Final = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
 _MIGRATION_LOCK: Final = 0x6C6F67
 _CHANNEL: Final = "entries"
@@ -31,6 +34,10 @@ _LOCK_SECONDS: Final = 10
 """How long an append waits for its turn; a batch takes milliseconds."""
 _HOLD_SECONDS: Final = 3
 """Who holds the log's lock and is silent for so long is thrown out, and the others go on."""
+_LEAD_SECONDS: Final = 10
+"""A leader that is silent for so long leads no longer: it stands still, or its host is gone."""
+_BEAT_SECONDS: Final = 2
+"""How often a leader shows that it is there, and how often who waits to lead looks whether nobody is."""
 _CLOSE_SECONDS: Final = 5
 _COALESCE_SECONDS: Final = 0.01
 """Commits within so long are announced together: every NOTIFY takes a lock that all databases of the server share."""
@@ -132,6 +139,27 @@ class PostgresLog:
             finally:
                 self._holder = None
                 await _release(connection)
+
+    @asynccontextmanager
+    async def leading(self, role: str) -> AsyncIterator[Leadership]:
+        """See `Log.leading`. A lock of a session of its own, which the server ends when it hears nothing for `_LEAD_SECONDS`."""
+        settings = _SETTINGS | {"idle_session_timeout": f"{_LEAD_SECONDS}s"}
+        with _translated():
+            connection = await asyncpg.connect(self._url, **{**_CONNECT, "server_settings": settings})
+        lead = _Leadership(connection)
+        try:
+            with _translated():
+                while not await connection.fetchval(_LEAD, crc32(role.encode()) - 2**31):  # noqa: ASYNC110  nobody tells who waits
+                    await asyncio.sleep(_BEAT_SECONDS)
+            beating = asyncio.create_task(lead.beat(), name=f"leading-{role}")
+            try:
+                yield lead
+            finally:
+                beating.cancel()
+                await asyncio.gather(beating, return_exceptions=True)
+        finally:
+            with suppress(*_UNAVAILABLE):
+                await asyncio.wait_for(connection.close(), _CLOSE_SECONDS)
 
     async def changed(self, after: int, timeout: float) -> bool:  # noqa: ASYNC109
         """See `Log.changed`."""
@@ -265,6 +293,30 @@ class PostgresLog:
             self._unannounced = False
             with suppress(LogUnavailable):
                 await self._value("SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, '')", _CHANNEL)
+
+
+class _Leadership:
+    """A session that has the lock of a role, for as long as it lives."""
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self._connection = connection
+        self._one_at_a_time = asyncio.Lock()
+
+    async def holds(self) -> bool:
+        """See `Leadership.holds`. Asks the server: a leader that stood still learns here that it was thrown out."""
+        async with self._one_at_a_time:
+            if self._connection.is_closed():
+                return False
+            try:
+                return bool(await self._connection.fetchval("SELECT true", timeout=_LEAD_SECONDS))
+            except _UNAVAILABLE:
+                self._connection.terminate()
+                return False
+
+    async def beat(self) -> None:
+        """Keeps the session from being silent, until it is lost."""
+        while await self.holds():  # noqa: ASYNC110  nothing but time makes it necessary
+            await asyncio.sleep(_BEAT_SECONDS)
 
 
 _CONNECT: Final[Mapping[str, Any]] = {"server_settings": _SETTINGS, "timeout": _LOCK_SECONDS, "command_timeout": _STATEMENT_SECONDS + 5}

@@ -9,6 +9,7 @@ import asyncio
 import fcntl
 import json
 import math
+import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,7 +23,7 @@ from typing import Any, Final, TypeVar
 import apsw
 
 from eventstore.entries import EMPTY, Entry, Head
-from eventstore.log import Appended, LogUnavailable, Row
+from eventstore.log import Appended, Leadership, LogUnavailable, Row
 from eventstore.migrations import migrations, pending
 
 T = TypeVar("T")
@@ -34,6 +35,8 @@ _ROWS: Final = 256
 _PRAGMAS: Final = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "trusted_schema = OFF")
 _TAIL: Final = "SELECT position, at, hash FROM entries ORDER BY position DESC LIMIT 1"
 _POLL_SECONDS: Final = 0.02
+_LEAD_POLL_SECONDS: Final = 0.25
+"""How often who waits to lead looks whether nobody does: a thread that waited in `flock` could not be called off."""
 _AT_ONCE_SECONDS: Final = 0.002
 """Commits that usually take less are done in the event loop: the way to a thread and back takes as long. A slow disk gets the thread."""
 _MEMORY: Final = 0.9
@@ -115,6 +118,15 @@ class SqliteLog:
             finally:
                 self._holder = None
                 await self._writer.run(self._end_turn)
+
+    @asynccontextmanager
+    async def leading(self, role: str) -> AsyncIterator[Leadership]:
+        """See `Log.leading`. A lock on a file beside the log, which the system lets go when the process ends."""
+        lead = await _lead(self._path.with_suffix(f"{self._path.suffix}.{role}"))
+        try:
+            yield lead
+        finally:
+            lead.leave()
 
     async def changed(self, after: int, timeout: float) -> bool:  # noqa: ASYNC109
         """See `Log.changed`."""
@@ -258,6 +270,54 @@ class SqliteLog:
 
     def _end_turn(self, _: apsw.Connection | None = None) -> None:
         fcntl.flock(self._turn, fcntl.LOCK_UN)
+
+
+class _Leadership:
+    """A lock on a file."""
+
+    def __init__(self, path: Path, file: int) -> None:
+        self._path = path
+        self.file = file
+
+    async def holds(self) -> bool:
+        """See `Leadership.holds`."""
+        return self.ours()
+
+    def ours(self) -> bool:
+        """Whether the file that is locked is the one that others would lock."""
+        try:
+            return os.path.samestat(os.fstat(self.file), self._path.stat())
+        except OSError:
+            return False
+
+    def leave(self) -> None:
+        """Lets the lock go."""
+        os.close(self.file)
+
+
+async def _lead(path: Path) -> _Leadership:
+    """The lock on this file, once nobody else has it. Raises `LogUnavailable`."""
+    while True:
+        try:
+            lead = _lead_at_once(path)
+        except OSError as error:
+            raise LogUnavailable(f"{path}: {error}") from error
+        if lead is not None:
+            return lead
+        await asyncio.sleep(_LEAD_POLL_SECONDS)
+
+
+def _lead_at_once(path: Path) -> _Leadership | None:
+    """The lock on this file, if nobody has it."""
+    lead = _Leadership(path, os.open(path, os.O_RDWR | os.O_CREAT, 0o666))
+    try:
+        fcntl.flock(lead.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if lead.ours():
+            return lead
+    except BlockingIOError:
+        pass
+    lead.leave()
+    return None
 
 
 class _UnderWay:

@@ -126,7 +126,7 @@ async def place_at(address: str) -> Log:
 
 @asynccontextmanager
 async def process(task: str, address: str, *arguments: object) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Another process at work on the log: `write`, or `hold` its lock until a line comes in, and then append."""
+    """Another process at work on the log: `write`; `hold` its lock until a line comes in, and then append; `lead` until a line comes in."""
     command: Sequence[str] = (sys.executable, "-m", __name__, task, address, *map(str, arguments))
     other = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE)
     try:
@@ -141,6 +141,11 @@ async def _main(task: str, address: str, by: str, batches: str = "1") -> None:
     log = await place_at(address)
     if task == "write":
         await write(log, int(batches), size=3, by=by)
+    elif task == "lead":
+        async with log.leading(by) as leadership:
+            _say("leads")
+            await asyncio.to_thread(sys.stdin.readline)
+            _say("still leads" if await leadership.holds() else "leads no longer")
     else:
         async with log.exclusive():
             _say("held")
