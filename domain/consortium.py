@@ -1,7 +1,8 @@
 """The consortium itself, `consortium/<name>`: its founding, its charter, its officers and their keys.
 
 The first entry of every log is `found`. Afterwards the charter changes only by a passed proposal; offices are granted
-and revoked by the secretariat, and the board's by a vote through the same commands under a mandate.
+and revoked by the secretariat, and the board's by a vote through the same commands under a mandate. The log's clock is a topic of
+its own (`consortium_time`).
 """
 
 from __future__ import annotations
@@ -12,10 +13,24 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, TypeAdapter
 
+from domain import consortium_time
 from domain.charter import Charter, Office, SoundCharter
+from domain.consortium_time import Acceptance, AcceptTime, RestartClock, TimeAcceptanceGiven
 from domain.kernel import SERVICE, Agenda, Command, Headline, Map, Message, PersonId, Refused, escaped, mapping
 from domain.process import Common, Context, Process, StepOwed
-from domain.register import CharterAdopted, KeyEnrolled, KeyRevoked, OfficeGranted, OfficeRevoked, Person, PublicKey
+from domain.register import (
+    CharterAdopted,
+    ClockSet,
+    KeyEnrolled,
+    KeyRevoked,
+    LogTime,
+    OfficeGranted,
+    OfficeRevoked,
+    Person,
+    PublicKey,
+    SystemTime,
+    TimeAccepted,
+)
 
 # ---------------------------------------------------------------- commands
 
@@ -34,6 +49,8 @@ class Found(Command):
     kind: Literal["found"] = "found"
     charter: SoundCharter
     officers: tuple[Officer, ...] = Field(min_length=1, max_length=100)
+    clock: LogTime = SystemTime()
+    """Which clock the log goes by: the system's, unless it is a rehearsal. Where `consortium up --pace` runs it is filled in."""
 
 
 class AmendCharter(Command):
@@ -75,11 +92,11 @@ class RevokeKey(Command):
     public_key: PublicKey
 
 
-ConsortiumCommand = Found | AmendCharter | GrantOffice | RevokeOffice | EnrolKey | RevokeKey
+ConsortiumCommand = Found | AmendCharter | GrantOffice | RevokeOffice | EnrolKey | RevokeKey | AcceptTime | RestartClock
 
 # ---------------------------------------------------------------- events
 
-ConsortiumEvent = CharterAdopted | OfficeGranted | OfficeRevoked | KeyEnrolled | KeyRevoked
+ConsortiumEvent = CharterAdopted | OfficeGranted | OfficeRevoked | KeyEnrolled | KeyRevoked | ClockSet | TimeAcceptanceGiven | TimeAccepted
 
 # ---------------------------------------------------------------- states
 
@@ -96,6 +113,8 @@ class Founded:
     version: int
     charter: Charter
     officers: Map[PersonId, frozenset[Office]]
+    acceptance: Acceptance | None = None
+    """The last time ahead of the clock that a first officer accepted."""
 
 
 ConsortiumState = Unfounded | Founded
@@ -110,7 +129,7 @@ def decide(state: ConsortiumState, command: ConsortiumCommand, context: Context)
     match state:
         case Unfounded():
             match command:
-                case Found(charter=charter, officers=officers):
+                case Found(charter=charter, officers=officers, clock=clock):
                     _require_first(context)
                     _require_complete(officers, context)
                     _require_apart(charter, officers)
@@ -118,8 +137,9 @@ def decide(state: ConsortiumState, command: ConsortiumCommand, context: Context)
                         CharterAdopted(version=1, charter=charter),
                         *(OfficeGranted(person=named.person, office=office) for named in officers for office in sorted(named.offices)),
                         *(KeyEnrolled(person=named.person, public_key=named.public_key) for named in officers if named.public_key),
+                        ClockSet(clock=clock),
                     )
-                case AmendCharter() | GrantOffice() | RevokeOffice() | EnrolKey() | RevokeKey():
+                case AmendCharter() | GrantOffice() | RevokeOffice() | EnrolKey() | RevokeKey() | AcceptTime() | RestartClock():
                     raise Refused("not_founded", "this consortium has not been founded yet", remedy="record `found` with a charter first")
         case Founded(charter=current, officers=held):
             match command:
@@ -149,6 +169,10 @@ def decide(state: ConsortiumState, command: ConsortiumCommand, context: Context)
                 case RevokeKey(person=person, public_key=key):
                     _require_self_or_secretariat(person, context)
                     return (KeyRevoked(person=person, public_key=key),) if key in _known(person, context).keys else ()
+                case AcceptTime():
+                    return consortium_time.accept(state.acceptance, command, context)
+                case RestartClock():
+                    return consortium_time.restart(command, context)
 
 
 def _require_first(context: Context) -> None:
@@ -265,7 +289,10 @@ def evolve(state: ConsortiumState, event: ConsortiumEvent) -> ConsortiumState:
             return _officer(state, person, lambda offices: offices | {office})
         case OfficeRevoked(person=person, office=office):
             return _officer(state, person, lambda offices: offices - {office})
-        case KeyEnrolled() | KeyRevoked():
+        case TimeAcceptanceGiven(position=position, at=at, by=by):
+            assert isinstance(state, Founded)
+            return replace(state, acceptance=Acceptance(position, at, by))
+        case KeyEnrolled() | KeyRevoked() | ClockSet() | TimeAccepted():
             return state
 
 

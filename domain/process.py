@@ -44,6 +44,8 @@ AT_ONCE: Final = 32
 """How many owed steps are shown, and so carried out, at a time: a bound on every workflow's width."""
 TELL: Final = "tell"
 """The kind of the steps by which one process speaks to another."""
+ACCEPTING_TIME: Final = frozenset({"accept_time"})
+"""The kinds of the commands that are recorded while the log's last entry is far ahead of the clock: by them its time is accepted."""
 
 # ---------------------------------------------------------------- context
 
@@ -82,6 +84,8 @@ class Context(NamedTuple):
     owed: Mapping[str, Step] = mapping()
     failed: Mapping[str, str] = mapping()
     """The steps that the stream owes, and those of them that wait for a person."""
+    position: int = 0
+    """Of the entry that this decides."""
 
     @property
     def charter(self) -> Charter:

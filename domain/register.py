@@ -80,7 +80,48 @@ class Holding(Message):
     """The holder's Legal Entity Identifier: only that entity may apply under the holder's handle."""
 
 
+class SystemTime(Message):
+    """The log goes by the clock of the hosts that record: it is in earnest."""
+
+    kind: Literal["system"] = "system"
+
+
+class PacedTime(Message):
+    """A rehearsal: the log showed `log` when the host's clock showed `real`, and runs `pace` times as fast from there."""
+
+    kind: Literal["paced"] = "paced"
+    real: Instant
+    log: Instant
+    pace: Annotated[int, Field(ge=1, le=10_000_000)]
+
+
+class MovedTime(Message):
+    """A rehearsal whose clock somebody moves: a test, or Temporal's time-skipping server."""
+
+    kind: Literal["moved"] = "moved"
+
+
+LogTime = Annotated[SystemTime | PacedTime | MovedTime, Field(discriminator="kind")]
+"""Which clock a log goes by."""
+
+
 # ---------------------------------------------------------------- the facts
+
+
+class ClockSet(Event):
+    """The log goes by this clock from this entry on. Logs founded under rules older than 4 do not say so: theirs is the system's."""
+
+    kind: Literal["clock_set"] = "clock_set"
+    clock: LogTime
+
+
+class TimeAccepted(Event):
+    """Two officers accepted that the log is ahead of its clock: entries are dated like this one until the clock has passed it."""
+
+    kind: Literal["time_accepted"] = "time_accepted"
+    position: int
+    until: Instant
+    by: tuple[PersonId, PersonId]
 
 
 class CharterAdopted(Event):
@@ -381,7 +422,7 @@ class ReleaseStaged(Event):
 
 
 Fact = (
-    CharterAdopted | OfficeGranted | OfficeRevoked | KeyEnrolled | KeyRevoked | RepresentativeSeated | RepresentativeUnseated
+    ClockSet | TimeAccepted | CharterAdopted | OfficeGranted | OfficeRevoked | KeyEnrolled | KeyRevoked | RepresentativeSeated | RepresentativeUnseated
     | MemberActivated | MemberSuspended | MemberReinstated | MemberDeparting | MemberDeparted | OwnershipDeclared
     | LegalEntityReleased | LegalEntityNamed | TierReserved | TierChanged | BankReferenceUsed | ContributionCleared | ContributionReturned
     | CommitmentBound | DebtStated | MandateGranted | MandateExercised | MandateWithdrawn | VoteDecided
@@ -527,6 +568,10 @@ class Register:
     """What was staged at least once, and where each stands."""
     expected: Map[str, Expected] = mapping()
     """By creditor reference, also of what was paid meanwhile: money may come twice."""
+    clock: SystemTime | PacedTime | MovedTime = SystemTime()
+    """Which clock the log goes by."""
+    time_accepted_until: datetime | None = None
+    """Up to when two officers accepted that entries are dated ahead of the clock."""
 
     @property
     def charter(self) -> Charter:
@@ -711,6 +756,10 @@ def evolve(register: Register, fact: Fact) -> Register:
             return replace(register, expected=register.expected.set(reference, Expected(stream, member)))
         case ReleaseStaged():
             return replace(register, releases=register.releases.set(fact.release, _listed(fact)))
+        case ClockSet(clock=clock):
+            return replace(register, clock=clock)
+        case TimeAccepted(until=until):
+            return replace(register, time_accepted_until=until)
 
 
 def _reported(fact: RunReported) -> Run:

@@ -196,7 +196,7 @@ class Replica:
         if register.mandates and actor == SERVICE:
             mandate = mandate_for(register, submission.stream, msgspec.json.decode(submission.command), actor, now)
         stream = self._streams[submission.stream]
-        return Context(now, actor, StreamId(submission.stream), register, mandate, stream.owed, stream.failed)
+        return Context(now, actor, StreamId(submission.stream), register, mandate, stream.owed, stream.failed, self.head.position + 1)
 
     def _take(self, entry: Entry, process: Process[Any, Any, Any], events: Sequence[Event]) -> None:
         state = self._streams.get(entry.stream)

@@ -95,6 +95,8 @@ class Story:
     refusal: Refused | None = None
     known: Mapping[str, Step] = field(default_factory=dict)
     """All steps that were ever owed, by their keys."""
+    position: int = 0
+    """Of the last entry, as if nothing were on the log but what was asked for here."""
 
     @classmethod
     def of(cls, process: Process[Any, Any, Any], stream: str, register: Register | None = None) -> Self:
@@ -107,14 +109,14 @@ class Story:
 
     def when(self, command: Command, *, by: PersonId = SERVICE, at: datetime | None = None) -> Self:
         """Somebody gives a command; what follows is kept as the answer, and as history."""
-        now = max(at or self.at, self.at)
+        now, position = max(at or self.at, self.at), self.position + 1
         mandate = mandate_for(self.register, self.stream, command.model_dump(mode="json"), by, now)
-        context = Context(now, by, self.stream, self.register, mandate, self.state.owed, self.state.failed)
+        context = Context(now, by, self.stream, self.register, mandate, self.state.owed, self.state.failed, position)
         try:
             events = tuple(kernel.decide(self.process, self.state, command, context))
         except Refused as refusal:
-            return replace(self, at=now, answer=(), refusal=refusal)
-        return replace(self._with(events), at=now, answer=events, refusal=None)
+            return replace(self, at=now, answer=(), refusal=refusal, position=position)
+        return replace(self._with(events), at=now, answer=events, refusal=None, position=position)
 
     def due(self) -> Self:
         """The next deadline comes."""

@@ -2,11 +2,13 @@
 
 | command | by whom | events | refusals |
 | --- | --- | --- | --- |
-| found | one of the officers named | charter_adopted, office_granted…, key_enrolled… | already_founded, founder_not_named, officer_named_twice, key_taken, office_vacant, offices_apart |
+| found | one of the officers named | charter_adopted, office_granted…, key_enrolled…, clock_set | already_founded, founder_not_named, officer_named_twice, key_taken, office_vacant, offices_apart |
 | amend_charter | a passed proposal | charter_adopted | no_mandate, currency_is_fixed, tier_in_use |
 | grant_office, revoke_office | secretariat; a passed proposal for the board | office_granted, office_revoked | office_required, no_mandate, person_reserved, offices_apart, last_officer |
 | enrol_key | the person; the secretariat for an officer without a key | key_enrolled | office_required, not_an_officer, has_a_key, key_taken |
 | revoke_key | the person, the secretariat | key_revoked | office_required |
+| accept_time | two of secretariat, treasurer, second signatory, board | time_acceptance_given, then time_accepted | office_required (roles), nothing_to_accept, not_the_head, same_person (roles), other_head_accepted (roles) |
+| restart_clock | the service | clock_set | service_only, clock_is_real |
 """
 
 from __future__ import annotations
@@ -17,9 +19,24 @@ import pytest
 
 from domain.charter import Office
 from domain.consortium import CONSORTIUM, AmendCharter, EnrolKey, Found, GrantOffice, Officer, RevokeKey, RevokeOffice
+from domain.consortium_time import AcceptTime, RestartClock, TimeAcceptanceGiven
 from domain.kernel import SERVICE, digest_of
-from domain.register import KeyEnrolled, MandateGranted, MemberDeparted, OfficeGranted, OfficeRevoked, Register, TierReserved
-from tests.stories import START, Story, charter, noted, with_members
+from domain.register import (
+    ClockSet,
+    KeyEnrolled,
+    LogTime,
+    MandateGranted,
+    MemberDeparted,
+    MovedTime,
+    OfficeGranted,
+    OfficeRevoked,
+    PacedTime,
+    Register,
+    SystemTime,
+    TierReserved,
+    TimeAccepted,
+)
+from tests.stories import START, Story, charter, day, noted, with_members
 
 OFFICERS = (
     Officer(person="sam", offices=frozenset({Office.SECRETARIAT})),
@@ -39,7 +56,7 @@ def founded() -> Story:
 
 
 def test_founding_adopts_the_charter_and_seats_the_officers() -> None:
-    founded().followed_by("charter_adopted", *("office_granted",) * 3)
+    founded().followed_by("charter_adopted", *("office_granted",) * 3, "clock_set")
 
 
 @pytest.mark.parametrize("missing", ["sam", "tess", "bo"])
@@ -82,7 +99,7 @@ def test_offices_that_the_charter_keeps_apart_come_together_in_nobody(person: st
     )
     unfounded().when(Found(charter=charter(), officers=both), by="sam").refused("offices_apart")
     unfounded().when(Found(charter=charter(roles__apart={}), officers=both), by="sam").followed_by(
-        "charter_adopted", *("office_granted",) * 4
+        "charter_adopted", *("office_granted",) * 4, "clock_set"
     )
 
 
@@ -178,3 +195,105 @@ def test_a_key_that_came_with_a_seat_is_revoked_like_any_other() -> None:
     seated = noted(with_members(story.register, "helio"), KeyEnrolled(person="rep-helio", public_key=KEY))
     story = replace(story, register=seated).when(RevokeKey(person="rep-helio", public_key=KEY), by="rep-helio").followed_by("key_revoked")
     assert story.register.people["rep-helio"].keys == frozenset()
+
+
+# ---------------------------------------------------------------- the log's time
+
+REHEARSAL = PacedTime(real=START, log=day(30), pace=1_000)
+
+
+def rehearsed(clock: LogTime = REHEARSAL) -> Story:
+    return unfounded().when(Found(charter=charter(), officers=OFFICERS, clock=clock), by="sam")
+
+
+def ahead(by: float = 400) -> Story:
+    """The founded consortium, whose second entry is dated so many days too late."""
+    return founded().when(GrantOffice(person="lea", office=Office.TRAINING_LEAD), by="sam", at=day(by))
+
+
+HEAD = AcceptTime(position=2, at=day(400))
+
+
+@pytest.mark.parametrize("clock", [SystemTime(), REHEARSAL, MovedTime()], ids=lambda clock: clock.kind)
+def test_every_log_says_from_its_founding_which_clock_it_goes_by(clock: LogTime) -> None:
+    assert rehearsed(clock).register.clock == clock
+    assert founded().register.clock == SystemTime()
+
+
+def test_a_log_that_was_founded_before_clocks_were_facts_goes_by_the_systems() -> None:
+    assert Register().clock == SystemTime()
+
+
+def test_a_rehearsal_runs_on_from_new_anchors_at_another_pace_and_a_repeat_changes_nothing() -> None:
+    onward = PacedTime(real=day(1), log=day(31), pace=60)
+    story = rehearsed().when(RestartClock(clock=onward), at=day(31)).then(ClockSet(clock=onward))
+    assert story.register.clock == onward
+    story.when(RestartClock(clock=onward)).then()
+    rehearsed(MovedTime()).when(RestartClock(clock=onward)).then(ClockSet(clock=onward))
+
+
+def test_no_log_that_is_in_earnest_is_made_a_rehearsal() -> None:
+    founded().when(RestartClock(clock=REHEARSAL)).refused("clock_is_real")
+
+
+def test_nobody_but_the_system_restarts_a_clock() -> None:
+    rehearsed().when(RestartClock(clock=REHEARSAL), by="sam").refused("service_only")
+
+
+def test_two_officers_accept_a_time_that_ran_ahead_of_the_clock() -> None:
+    one = ahead().when(HEAD, by="sam").then(TimeAcceptanceGiven(position=2, at=day(400), by="sam"))
+    assert one.register.time_accepted_until is None
+    both = one.when(HEAD, by="tess").then(TimeAccepted(position=2, until=day(400), by=("sam", "tess")))
+    assert both.register.time_accepted_until == day(400)
+
+
+def test_a_time_that_is_accepted_already_is_accepted_again_by_anybody_without_effect() -> None:
+    both = ahead().when(HEAD, by="sam").when(HEAD, by="tess")
+    both.when(HEAD, by="bo").then()
+    both.when(HEAD, by="sam").then()
+
+
+def test_it_takes_two_different_officers_to_accept_a_time() -> None:
+    ahead().when(HEAD, by="sam").when(HEAD, by="sam").refused("same_person")
+
+
+@pytest.mark.parametrize("office", [Office.SECRETARIAT, Office.TREASURER, Office.SECOND_SIGNATORY, Office.BOARD])
+def test_each_of_four_offices_may_accept_a_time(office: Office) -> None:
+    story = ahead()
+    story = replace(story, register=noted(story.register, OfficeGranted(person="theo", office=office)))
+    story.when(HEAD, by="theo").followed_by("time_acceptance_given").when(HEAD, by="sam").followed_by("time_accepted")
+
+
+@pytest.mark.parametrize("person", ["lea", "eve", SERVICE])
+def test_nobody_else_accepts_a_time(person: str) -> None:
+    ahead().when(HEAD, by=person).refused("office_required")
+
+
+def test_a_time_that_the_clock_has_reached_needs_no_acceptance() -> None:
+    ahead().when(HEAD, by="sam", at=day(400.001)).refused("nothing_to_accept")
+    ahead().when(HEAD, by="sam").when(HEAD, by="tess", at=day(400.001)).refused("nothing_to_accept")
+
+
+@pytest.mark.parametrize("at", [399, 401])
+def test_no_time_is_accepted_but_that_of_the_last_entry(at: float) -> None:
+    ahead().when(AcceptTime(position=2, at=day(at)), by="sam").refused("nothing_to_accept")
+
+
+@pytest.mark.parametrize("position", [1, 3])
+def test_a_first_officer_names_the_last_entry(position: int) -> None:
+    ahead().when(AcceptTime(position=position, at=day(400)), by="sam").refused("not_the_head")
+
+
+def test_both_officers_accept_the_same_entry() -> None:
+    story = ahead().when(HEAD, by="sam")
+    story.when(AcceptTime(position=3, at=day(400)), by="tess").refused("other_head_accepted")
+
+
+def test_an_acceptance_that_was_never_seconded_ends_with_the_time_that_it_was_for() -> None:
+    later = ahead().when(HEAD, by="sam").when(GrantOffice(person="leo", office=Office.AUDITOR), by="sam", at=day(800))
+    again = AcceptTime(position=4, at=day(800))
+    later.when(again, by="sam").followed_by("time_acceptance_given").when(again, by="tess").followed_by("time_accepted")
+
+
+def test_a_rehearsal_has_nothing_to_accept() -> None:
+    rehearsed().when(AcceptTime(position=1, at=START), by="sam").refused("nothing_to_accept")

@@ -285,7 +285,7 @@ async def test_a_forged_snapshot_runs_no_code(worker: Workers) -> None:
     await recorder.record(founding())
     forged = b"cos\nsystem\n(S'echo forged'\ntR."
     await recorder.log.save_snapshot("register", snapshots.shape(), 1, forged)
-    assert (await (await worker()).standing(ATLAS)).stream.version == 4
+    assert (await (await worker()).standing(ATLAS)).stream.version == 5
 
 
 async def test_reexecution_names_an_entry_that_the_rules_did_not_demand(worker: Workers) -> None:
