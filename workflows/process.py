@@ -7,13 +7,13 @@ that the log does not say: terminate it anywhere, start it again, and it goes on
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RawValue, RetryPolicy, SearchAttributeKey
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from activities.messages import (
@@ -43,6 +43,8 @@ PHASE = SearchAttributeKey.for_keyword("Phase")
 WAITS_FOR = SearchAttributeKey.for_keyword_list("WaitsFor")
 DUE = SearchAttributeKey.for_datetime("Due")
 ATTENTION = SearchAttributeKey.for_bool("Attention")
+
+T = TypeVar("T")
 
 _Deadline = tuple[int, str, datetime]
 """The version of the stream at which it stands, what is said then, and when."""
@@ -88,11 +90,11 @@ class ProcessWorkflow:
             self._start_steps()
             self._set_timer()
             if self._over():
-                await workflow.wait_condition(lambda: self._seen or workflow.all_handlers_finished())
+                await self._until(lambda: self._seen or workflow.all_handlers_finished())
                 if not self._seen:
                     return
             else:
-                await workflow.wait_condition(lambda: self._seen)
+                await self._until(lambda: self._seen)
 
     @workflow.update(dynamic=True)
     async def command(self, name: str, args: Sequence[RawValue]) -> Receipt:
@@ -127,10 +129,13 @@ class ProcessWorkflow:
             self._standing = standing
 
     async def _look(self) -> Standing:
-        standing: Standing = await workflow.execute_local_activity(
-            "standing", self._stream, result_type=Standing, start_to_close_timeout=_LOCAL, retry_policy=_UNTIL_DONE
-        )
-        return standing
+        async def look() -> Standing:
+            standing: Standing = await workflow.execute_local_activity(
+                "standing", self._stream, result_type=Standing, start_to_close_timeout=_LOCAL, retry_policy=_UNTIL_DONE
+            )
+            return standing
+
+        return await _uncancelled(look)
 
     async def _record(self, request: RecordRequest, envelope: Envelope | RawValue, *, retry: RetryPolicy) -> Recorded:
         self._recording += 1
@@ -235,8 +240,12 @@ class ProcessWorkflow:
     async def _continue_as_new(self) -> NoReturn:
         """Starts a new run when nothing is being recorded; its timer and its steps come from the log again."""
         self._draining = True
-        await workflow.wait_condition(lambda: workflow.all_handlers_finished() and not self._recording)
+        await self._until(lambda: workflow.all_handlers_finished() and not self._recording)
         workflow.continue_as_new()
+
+    @staticmethod
+    async def _until(holds: Callable[[], bool]) -> None:
+        await _uncancelled(lambda: workflow.wait_condition(holds))
 
     # ------------------------------------------------------------ what people see
 
@@ -256,6 +265,20 @@ class ProcessWorkflow:
                 DUE.value_set(due) if due else DUE.value_unset(),
             ]
         )
+
+
+async def _uncancelled(wait: Callable[[], Awaitable[T]]) -> T:
+    """Waits, and begins again when Temporal was asked to cancel the workflow: a process ends by its rules alone.
+
+    The request reaches what the workflow's main task waits for, and nothing else: every wait of that task goes through here. When
+    a worker drops a workflow from its cache it cancels everything, too; then beginning again raises what ends the task.
+    """
+    while True:
+        try:
+            return await wait()
+        except (asyncio.CancelledError, FailureError) as error:
+            if not is_cancelled_exception(error):
+                raise
 
 
 def _failed(step: Owed, reason: str) -> dict[str, Any]:
