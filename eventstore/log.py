@@ -66,7 +66,10 @@ class Log(Protocol):
         """An `append` under way: it goes on while the caller does something else, and ends when it is awaited."""
 
     def exclusive(self) -> AbstractAsyncContextManager[None]:
-        """Holds the log's write lock: inside, `append` on this object cannot be `BEHIND` what `read` showed."""
+        """Holds the log's write lock: inside, `append` on this object is not `BEHIND` what `read` showed.
+
+        A process that stops while holding it does not stop the others: after a few seconds they go on, and its append fails or is `BEHIND`.
+        """
 
     def leading(self, role: str) -> AbstractAsyncContextManager[Leadership]:
         """Waits until nobody else leads in this role, in any process, and leads until it is left. Raises `LogUnavailable`.

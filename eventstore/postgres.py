@@ -33,12 +33,17 @@ _READERS: Final = 4
 _STATEMENT_SECONDS: Final = 30
 _LOCK_SECONDS: Final = 10
 """How long an append waits for its turn; a batch takes milliseconds."""
-_HOLD_SECONDS: Final = 3
+_HOLD_SECONDS: Final = 5
 """Who holds the log's lock and is silent for so long is thrown out, and the others go on."""
 _LEAD_SECONDS: Final = 10
 """A leader that is silent for so long leads no longer: it stands still, or its host is gone."""
 _BEAT_SECONDS: Final = 2
 """How often a leader shows that it is there, and how often who waits to lead looks whether nobody is."""
+_BOUNDED: Final = (
+    f"SELECT set_config('transaction_timeout', '{_LOCK_SECONDS + _HOLD_SECONDS}s', false)"
+    " WHERE current_setting('transaction_timeout', true) IS NOT NULL"
+)
+"""An append is one statement, but a client can stop before its last bytes are sent; servers before 17 have no timeout that ends what it began."""
 _CLOSE_SECONDS: Final = 5
 _COALESCE_SECONDS: Final = 0.01
 """Commits within so long are announced together: every NOTIFY takes a lock that all databases of the server share."""
@@ -50,6 +55,7 @@ _SETTINGS: Final = {
     "default_transaction_isolation": "read committed",
     "statement_timeout": f"{_STATEMENT_SECONDS}s",
     "lock_timeout": f"{_LOCK_SECONDS}s",
+    "idle_in_transaction_session_timeout": f"{_HOLD_SECONDS}s",
     "jit": "off",
 }
 _UNAVAILABLE: Final = (
@@ -293,7 +299,7 @@ class PostgresLog:
         """The connection that writes; a new one when the last was lost, but never while the lock is held on it."""
         if self._writer is None or (self._writer.is_closed() and self._holder is None):
             self._writer = await asyncpg.connect(self._url, **_CONNECT)
-            await self._writer.execute(_DURABLE)
+            await self._writer.execute(f"{_DURABLE}; {_BOUNDED}")
         return self._writer
 
     # ------------------------------------------------------------ news

@@ -13,11 +13,11 @@ import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock, Thread
 from typing import Any, Final, TypeVar
 
 import apsw
@@ -39,6 +39,14 @@ _LEAD_POLL_SECONDS: Final = 0.25
 """How often who waits to lead looks whether nobody does: a thread that waited in `flock` could not be called off."""
 _AT_ONCE_SECONDS: Final = 0.002
 """Commits that usually take less are done in the event loop: the way to a thread and back takes as long. A slow disk gets the thread."""
+_SPARED_SECONDS: Final = 0.01
+"""How long the event loop waits on the spot for an append that is usually quick; one that is not is waited for like any other."""
+_TURN_SECONDS: Final = 5.0
+"""How long an append waits for its turn and for SQLite's lock; a batch takes milliseconds."""
+_LEAST_SECONDS: Final = 0.2
+"""How long SQLite's lock is waited for by who has waited for the turn in vain."""
+_SHM_WRITE_LOCK: Final = 120
+"""The byte of the file `-shm` that a writer locks (https://sqlite.org/walformat.html#wal_locks)."""
 _MEMORY: Final = 0.9
 """How much of what commits usually take is remembered at each."""
 
@@ -53,7 +61,7 @@ class SqliteLog:
         self._reader = _Worker(path, "log-reader")
         self._exclusive = asyncio.Lock()
         self._holder: asyncio.Task[object] | None = None
-        self._turn = path.with_suffix(path.suffix + ".turn").open("ab")
+        self._turn = _Turn(_turn_of(path))
         self._usual = math.inf
 
     @classmethod
@@ -92,32 +100,46 @@ class SqliteLog:
             return Appended.DONE
         insert = self._timed(_insertion(entries))
         if self._usual < _AT_ONCE_SECONDS and self._writer.idle:
+            done: Appended | None = None
             if self._holder is not None and self._holder is asyncio.current_task():
-                return self._writer.run_here(insert)
-            if self._take_turn_at_once():
+                done = self._writer.run_here(_at_once(insert))
+            elif self._take_turn_at_once():
                 try:
-                    return self._writer.run_here(insert)
+                    done = self._writer.run_here(_at_once(insert))
                 finally:
-                    self._end_turn()
+                    self._turn.end()
+            if done is not None:
+                return done
         return await self._in_turn(insert)
 
     def begin(self, entries: Sequence[Entry]) -> Awaitable[Appended]:
         """See `Log.begin`."""
         if not entries or not self._take_turn_at_once():
             return asyncio.create_task(self.append(entries))
-        return _UnderWay(self._writer.start(self._ending_turn(self._timed(_insertion(entries)))), quick=self._usual < _AT_ONCE_SECONDS)
+        insert = _patient(self._timed(_insertion(entries)), _TURN_SECONDS)
+
+        def in_turn(db: apsw.Connection) -> Appended:
+            try:
+                return insert(db)
+            finally:
+                self._turn.end()
+
+        return _UnderWay(self._writer.start(in_turn), quick=self._usual < _AT_ONCE_SECONDS)
 
     @asynccontextmanager
     async def exclusive(self) -> AsyncIterator[None]:
-        """See `Log.exclusive`. Holds the turn and no transaction: each append inside is durable when it answers."""
+        """See `Log.exclusive`. Holds the turn and no transaction: each append inside is durable when it answers.
+
+        Another process that has waited long for the turn goes on without it: then an append inside is `BEHIND`.
+        """
         async with self._exclusive:
             try:
-                await self._writer.run(self._take_turn)
+                await self._writer.run(lambda _: self._turn.take(_TURN_SECONDS))
                 self._holder = asyncio.current_task()
                 yield
             finally:
                 self._holder = None
-                await self._writer.run(self._end_turn)
+                await self._writer.run(lambda _: self._turn.end())
 
     @asynccontextmanager
     async def leading(self, role: str) -> AsyncIterator[Leadership]:
@@ -225,22 +247,18 @@ class SqliteLog:
 
     async def _in_turn(self, work: Callable[[apsw.Connection], T]) -> T:
         if self._holder is asyncio.current_task():
-            return await self._writer.run(work)
-        async with self._exclusive:
-            return await self._writer.run(self._ending_turn(work, taken=False))
-
-    def _ending_turn(self, work: Callable[[apsw.Connection], T], *, taken: bool = True) -> Callable[[apsw.Connection], T]:
-        """The same work; the turn, which is taken before or now, ends with it."""
+            return await self._writer.run(_patient(work, _TURN_SECONDS))
 
         def in_turn(db: apsw.Connection) -> T:
-            if not taken:
-                self._take_turn(db)
+            until = time.monotonic() + _TURN_SECONDS
             try:
-                return work(db)
+                in_vain = not self._turn.take(_TURN_SECONDS) and time.monotonic() >= until
+                return _patient(work, _LEAST_SECONDS if in_vain else _TURN_SECONDS)(db)
             finally:
-                self._end_turn()
+                self._turn.end()
 
-        return in_turn
+        async with self._exclusive:
+            return await self._writer.run(in_turn)
 
     def _timed(self, work: Callable[[apsw.Connection], T]) -> Callable[[apsw.Connection], T]:
         """The same work; how long it took is remembered."""
@@ -256,20 +274,80 @@ class SqliteLog:
 
     def _take_turn_at_once(self) -> bool:
         """Takes the turn if nobody has it, in this process or another."""
-        if self._exclusive.locked() or not self._writer.idle:
+        return not self._exclusive.locked() and self._writer.idle and self._turn.take_at_once()
+
+
+class _Turn:
+    """Whose turn it is to write, among processes: SQLite alone lets a busy writer starve the others (its waiters poll); here they queue.
+
+    The turn is a courtesy. A process that has it and stops is passed over: SQLite's own lock, and the hash that each append follows, keep
+    the log whole without it. Until that process lets go nobody here waits for it again.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        self._lock = Lock()
+        self._queueing = False
+        self._come = Event()
+        self._passed_over = False
+        self._closed = False
+
+    def take_at_once(self) -> bool:
+        """Takes the turn if nobody has it. Does not wait."""
+        if self._passed_over:
             return False
         try:
-            fcntl.flock(self._turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
+        self._sign()
         return True
 
-    def _take_turn(self, _: apsw.Connection) -> None:
-        # SQLite alone lets a busy writer starve the others (its waiters poll); the lock file queues them.
-        fcntl.flock(self._turn, fcntl.LOCK_EX)
+    def take(self, seconds: float) -> bool:
+        """Waits for the turn at most so long, in the order in which it was asked for; whether it came."""
+        if self.take_at_once():
+            return True
+        with self._lock:
+            if self._passed_over:
+                return False
+            self._come.clear()
+            self._queueing = True
+            # A thread of its own: nothing takes a process out of this queue but its turn.
+            Thread(target=self._queue, name="log-turn", daemon=True).start()
+        self._come.wait(seconds)
+        with self._lock:
+            self._passed_over = self._queueing
+        if not self._passed_over:
+            self._sign()
+        return not self._passed_over
 
-    def _end_turn(self, _: apsw.Connection | None = None) -> None:
-        fcntl.flock(self._turn, fcntl.LOCK_UN)
+    def end(self) -> None:
+        """Lets the turn go, if it came."""
+        if not self._passed_over:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """Lets the file go, at the latest when the turn comes that is still waited for."""
+        with self._lock:
+            self._closed = True
+            if not self._queueing:
+                os.close(self._file)
+
+    def _queue(self) -> None:
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        with self._lock:
+            self._queueing = False
+            if self._closed:
+                os.close(self._file)
+            elif self._passed_over:
+                fcntl.flock(self._file, fcntl.LOCK_UN)
+                self._passed_over = False
+            self._come.set()
+
+    def _sign(self) -> None:
+        """Leaves our number in the file, for whoever wonders whom to wait for."""
+        with suppress(OSError):
+            os.pwrite(self._file, f"{os.getpid():<20}".encode(), 0)
 
 
 class _Leadership:
@@ -329,7 +407,8 @@ class _UnderWay:
 
     def __await__(self) -> Generator[Any, None, Appended]:
         if self._quick:
-            return self._result.result()
+            with suppress(TimeoutError):
+                return self._result.result(_SPARED_SECONDS)
         return (yield from asyncio.wrap_future(self._result).__await__())
 
 
@@ -382,17 +461,80 @@ class _Worker:
     def _do(self, work: Callable[[apsw.Connection], T]) -> T:
         try:
             return work(self._open())
+        except apsw.BusyError as error:
+            raise LogUnavailable(f"{self._path}: busy, held by {_holder(self._path)}; ask again") from error
         except (apsw.Error, OSError) as error:
             raise LogUnavailable(f"{self._path}: {error}") from error
 
     def _open(self) -> apsw.Connection:
         if self._connection is None:
             connection = apsw.Connection(str(self._path))
-            connection.set_busy_timeout(5_000)
+            connection.set_busy_timeout(int(_TURN_SECONDS * 1_000))
             for pragma in _PRAGMAS:
                 connection.execute(f"PRAGMA {pragma}")
             self._connection = connection
         return self._connection
+
+
+def _at_once(work: Callable[[apsw.Connection], T]) -> Callable[[apsw.Connection], T | None]:
+    """The same work, or `None` when it would have to wait for another program."""
+
+    def at_once(db: apsw.Connection) -> T | None:
+        db.set_busy_timeout(0)
+        try:
+            return work(db)
+        except apsw.BusyError:
+            return None
+
+    return at_once
+
+
+def _patient(work: Callable[[apsw.Connection], T], seconds: float) -> Callable[[apsw.Connection], T]:
+    """The same work, which waits so long for SQLite's lock."""
+
+    def patient(db: apsw.Connection) -> T:
+        db.set_busy_timeout(int(seconds * 1_000))
+        return work(db)
+
+    return patient
+
+
+def _turn_of(path: Path) -> Path:
+    return path.with_suffix(path.suffix + ".turn")
+
+
+def _holder(path: Path) -> str:
+    """Who most likely holds SQLite's lock on a file, in words."""
+    pid = _writing(path) or _signed(path)
+    if not pid:
+        return "another process"
+    name = ""
+    with suppress(OSError, UnicodeDecodeError):
+        name = Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip()
+    return f"process {pid} ({name})" if name else f"process {pid}"
+
+
+def _writing(path: Path) -> int:
+    """The process that holds the lock of SQLite's writers, as the kernel lists it; 0 where it lists none.
+
+    The file itself must not be opened to ask: closing it again would take SQLite's own locks in this process with it.
+    """
+    try:
+        inode = path.with_name(f"{path.name}-shm").stat().st_ino
+        lines = [line.split() for line in Path("/proc/locks").read_text(encoding="ascii").splitlines()]
+        held = (line for line in lines if line[1] == "POSIX" and line[3] == "WRITE" and line[5].endswith(f":{inode}"))
+        return max(next((int(line[4]) for line in held if int(line[6]) <= _SHM_WRITE_LOCK <= int(line[7])), 0), 0)
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def _signed(path: Path) -> int:
+    """The other process that took the turn last; 0 when none is known."""
+    try:
+        pid = int(_turn_of(path).read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return 0
+    return 0 if pid == os.getpid() else pid
 
 
 def _head(db: apsw.Connection) -> Head:

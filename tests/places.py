@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import apsw
 import asyncpg
 
+from eventstore import postgres, sqlite
 from eventstore.entries import ACCEPTED, REFUSED, Entry, Head, hash_of
 from eventstore.log import Appended, Log
 from eventstore.memory import MemoryLog
@@ -126,7 +127,11 @@ async def place_at(address: str) -> Log:
 
 @asynccontextmanager
 async def process(task: str, address: str, *arguments: object) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Another process at work on the log: `write`; `hold` its lock until a line comes in, and then append; `lead` until a line comes in."""
+    """Another process at work on the log.
+
+    It does `write`; or `hold` its lock until a line comes in, and then append; or append `inside` a transaction that ends when a line comes in; or
+    `lead` until a line comes in; or it is a program that knows of no turns, and keeps the file `locked` until a line comes in.
+    """
     command: Sequence[str] = (sys.executable, "-m", __name__, task, address, *map(str, arguments))
     other = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE)
     try:
@@ -138,6 +143,11 @@ async def process(task: str, address: str, *arguments: object) -> AsyncIterator[
 
 
 async def _main(task: str, address: str, by: str, batches: str = "1") -> None:
+    if task == "locked":
+        with closing(apsw.Connection(address)) as database:
+            database.execute("BEGIN EXCLUSIVE")
+            _until_told()
+            return
     log = await place_at(address)
     if task == "write":
         await write(log, int(batches), size=3, by=by)
@@ -146,12 +156,39 @@ async def _main(task: str, address: str, by: str, batches: str = "1") -> None:
             _say("leads")
             await asyncio.to_thread(sys.stdin.readline)
             _say("still leads" if await leadership.holds() else "leads no longer")
-    else:
+    elif task == "hold":
         async with log.exclusive():
-            _say("held")
-            await asyncio.to_thread(sys.stdin.readline)
+            await asyncio.to_thread(_until_told)
             _say((await log.append(chain(await log.head(), 1, by=by))).name)
+    else:
+        _say((await _inside(log, chain(await log.head(), 1, by=by))).name)
     await log.close()
+
+
+async def _inside(log: Log, entries: Sequence[Entry]) -> Appended:
+    """An append in the middle of which the process waits, with all that the adapter holds then."""
+    if isinstance(log, SqliteLog):
+        insert = sqlite._insertion(entries)
+
+        def work(database: apsw.Connection) -> Appended:
+            appended = insert(database)
+            _until_told()
+            return appended
+
+        return await log._write(work)
+    assert isinstance(log, PostgresLog)
+    with postgres._translated():
+        connection = await log._write_connection()
+        await connection.execute("BEGIN")
+        assert await connection.fetchval(postgres._APPEND, entries)
+        _until_told()
+        await connection.execute("COMMIT")
+    return Appended.DONE
+
+
+def _until_told() -> None:
+    _say("held")
+    sys.stdin.readline()
 
 
 def _say(line: str) -> None:

