@@ -389,6 +389,109 @@ class TestExclusive:
         await log.close()
 
 
+class TestLeading:
+    """One in each role, whatever becomes of it."""
+
+    async def test_one_leads_in_a_role_and_the_next_follows_when_it_leaves(self, place: Place, log: Log) -> None:
+        other = await place.open()
+        led: list[str] = []
+        async with log.leading("keeper") as leadership:
+            following = asyncio.create_task(_lead(other, "keeper", led))
+            await asyncio.sleep(0.5)
+            assert await leadership.holds()
+            assert led == []
+        await following
+        assert led == ["keeper"]
+        await other.close()
+
+    async def test_two_roles_are_led_side_by_side_and_appends_wait_for_neither(self, place: Place, log: Log) -> None:
+        other = await place.open()
+        async with log.leading("keeper") as first, other.leading("reconciler") as second:
+            assert await first.holds()
+            assert await second.holds()
+            assert await other.append(chain(EMPTY, 1, by="ada")) is Appended.DONE
+            async with log.exclusive():
+                assert (await log.head()).position == 1
+        await other.close()
+
+    async def test_who_waits_to_lead_can_be_called_off_and_is_no_obstacle_to_the_next(self, place: Place, log: Log) -> None:
+        other = await place.open()
+        led: list[str] = []
+        async with log.leading("keeper"):
+            waiting = asyncio.create_task(_lead(other, "keeper", led))
+            await asyncio.sleep(0.1)
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+        await _lead(other, "keeper", led)
+        assert led == ["keeper"]
+        await other.close()
+
+    async def test_a_leader_that_fails_leads_no_longer(self, log: Log) -> None:
+        with suppress(ZeroDivisionError):
+            async with log.leading("keeper"):
+                raise ZeroDivisionError
+        async with asyncio.timeout(5), log.leading("keeper") as leadership:
+            assert await leadership.holds()
+
+    async def test_another_process_leads_and_when_it_is_killed_this_one_does(self, database: SqlitePlace | PostgresPlace) -> None:
+        log = await database.open()
+        led: list[str] = []
+        async with process("lead", database.address, "keeper") as other:
+            await _says(other, "leads")
+            following = asyncio.create_task(_lead(log, "keeper", led))
+            await asyncio.sleep(0.5)
+            assert led == []
+            other.kill()
+            await following
+        assert led == ["keeper"]
+        await log.close()
+
+    async def test_a_leader_that_stands_still_is_replaced_and_learns_of_it(self, postgres_url: str) -> None:
+        log = await PostgresLog.open(postgres_url)
+        async with process("lead", postgres_url, "keeper") as other:
+            await _says(other, "leads")
+            os.kill(other.pid, signal.SIGSTOP)
+            async with asyncio.timeout(60), log.leading("keeper") as leadership:
+                os.kill(other.pid, signal.SIGCONT)
+                await _go_on(other)
+                await _says(other, "leads no longer")
+                assert await leadership.holds()
+        await log.close()
+
+    async def test_a_leader_that_is_idle_for_long_still_leads(self, postgres_url: str) -> None:
+        log = await PostgresLog.open(postgres_url)
+        async with log.leading("keeper") as leadership:
+            await asyncio.sleep(12)
+            assert await leadership.holds()
+        await log.close()
+
+    async def test_a_leader_whose_connection_is_lost_leads_no_longer_and_can_lead_again(self, postgres_url: str) -> None:
+        log = await PostgresLog.open(postgres_url)
+        async with log.leading("keeper") as leadership:
+            administrator = await asyncpg.connect(postgres_url)
+            await administrator.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'consortium'")
+            await administrator.close()
+            assert not await leadership.holds()
+            async with asyncio.timeout(5), log.leading("keeper") as again:
+                assert await again.holds()
+                assert not await leadership.holds()
+        await log.close()
+
+    async def test_a_leader_whose_file_was_taken_away_leads_no_longer(self, tmp_path: Path) -> None:
+        log = await SqliteLog.open(tmp_path / "log.db")
+        async with log.leading("keeper") as leadership:
+            (tmp_path / "log.db.keeper").unlink()
+            assert not await leadership.holds()
+            async with log.leading("keeper") as again:
+                assert await again.holds()
+        await log.close()
+
+
+async def _lead(log: Log, role: str, led: list[str]) -> None:
+    async with log.leading(role):
+        led.append(role)
+
+
 class TestDerived:
     """What can be thrown away and built again."""
 
