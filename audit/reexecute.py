@@ -49,10 +49,8 @@ class Reexecution:
                 self.others[entry.rules] = (first, entry.position)
                 self._replica.follow((entry,))
                 return None
-            submission = Submission(
-                entry.stream, entry.command_id, entry.actor, entry.command, instant(entry.at), entry.signed, entry.signature
-            )  # fmt: skip
-            decided = self._replica.decide(submission).entry
+            submission = Submission(entry.stream, entry.command_id, entry.actor, entry.command, entry.signed, entry.signature)
+            decided = self._replica.decide(submission, instant(entry.at)).entry
         except (Malformed, UnreadableEntry, OverflowError) as error:
             return Broken(entry.position, f"cannot be decided again: {error}")
         if decided == entry:

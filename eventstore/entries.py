@@ -82,15 +82,16 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 class Submission(NamedTuple):
-    """A command on its way to the log. `command` is canonical JSON (see `eventstore.wire`); `at` is when it was received."""
+    """A command on its way to the log. `command` is canonical JSON (see `eventstore.wire`). The time of its entry is the recorder's."""
 
     stream: str
     command_id: str
     actor: str
     command: bytes
-    at: datetime
     signed: bytes = b""
     signature: bytes = b""
+    due: datetime | None = None
+    """When the deadline comes that it answers."""
 
 
 def hash_of(entry: Entry) -> bytes:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from enum import Enum, auto
 from typing import NamedTuple, Protocol
 
@@ -37,6 +38,51 @@ class NotWritable(LogUnavailable):
     """The log can be read but not written: by the role that asks, or because it is a standby."""
 
 
+class Unfit(LogUnavailable):
+    """This worker must record nothing, though the log is well: another worker can. It still reads."""
+
+    reason: str = "unfit"
+    """The fact in snake_case, for logs and metrics."""
+
+
+class ClockApart(Unfit):
+    """This host's clock is not the one that the log goes by: it differs from the database's, or is a rehearsal's on a real log."""
+
+    reason = "clock_apart"
+
+
+class NewerRules(Unfit):
+    """The log holds entries that newer rules decided: a newer release has taken over."""
+
+    reason = "newer_rules"
+
+
+class EntryStale(LogUnavailable):
+    """An entry's time is not now: it waited for too long on its way. Decided again it gets a time of its own."""
+
+
+class HeadAhead(LogUnavailable):
+    """The last entry is later than the clock: nothing is appended until the clock has come near it."""
+
+    def __init__(self, position: int, at: datetime, until: datetime) -> None:
+        super().__init__(
+            f"entry {position} is dated {at.isoformat()}, which is later than this host's clock; nothing is appended before"
+            f" {until.isoformat()}. `consortium doctor` says more"
+        )
+        self.position = position
+        self.at = at
+        self.until = until
+        """When entries are appended again, if nothing is done."""
+
+
+class HeadFarAhead(HeadAhead):
+    """The last entry is so much later than the clock that this is not waited for: officers accept its time, or it is waited out."""
+
+
+HostClock = Callable[[], int]
+"""Reads a host's clock, in microseconds since 1970 as entries have them."""
+
+
 class Leadership(Protocol):
     """Being the one that leads in a role on a log."""
 
@@ -59,11 +105,19 @@ class Log(Protocol):
     async def find(self, command_ids: Sequence[str]) -> Sequence[Entry]:
         """Those of these commands that are on the log, in order."""
 
-    async def append(self, entries: Sequence[Entry]) -> Appended:
-        """Makes entries durable that follow one another, all or none. Compares `previous` of the first with the head."""
+    async def append(self, entries: Sequence[Entry], host_clock: HostClock | None = None) -> Appended:
+        """Makes entries durable that follow one another, all or none. Compares `previous` of the first with the head.
 
-    def begin(self, entries: Sequence[Entry]) -> Awaitable[Appended]:
+        Where several hosts write, `host_clock` is compared with the database's, and so is the time of an entry that is later than
+        the head: raises `ClockApart`, `EntryStale`; and `NewerRules` for entries of older rules than the head's. Without a host's
+        clock the log is a rehearsal: it is one from its first entry on, or never.
+        """
+
+    def begin(self, entries: Sequence[Entry], host_clock: HostClock | None = None) -> Awaitable[Appended]:
         """An `append` under way: it goes on while the caller does something else, and ends when it is awaited."""
+
+    async def time(self) -> int | None:
+        """What the clock shows by which the hosts of this log are judged, in microseconds; `None` when that is the host's own."""
 
     def exclusive(self) -> AbstractAsyncContextManager[None]:
         """Holds the log's write lock: inside, `append` on this object is not `BEHIND` what `read` showed.

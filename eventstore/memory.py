@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from eventstore.entries import EMPTY, Entry, Head, head_of
-from eventstore.log import Appended, Leadership, Row
+from eventstore.log import Appended, HostClock, Leadership, Row
 
 
 class MemoryLog:
@@ -45,16 +45,19 @@ class MemoryLog:
         found = sorted({self._ids[command_id] for command_id in command_ids if command_id in self._ids})
         return [self._entries[position - 1] for position in found]
 
-    async def append(self, entries: Sequence[Entry]) -> Appended:
+    async def append(self, entries: Sequence[Entry], host_clock: HostClock | None = None) -> Appended:
         """See `Log.append`."""
         if self._holder is asyncio.current_task():
             return await self._append(entries)
         async with self._lock:
             return await self._append(entries)
 
-    def begin(self, entries: Sequence[Entry]) -> Awaitable[Appended]:
+    def begin(self, entries: Sequence[Entry], host_clock: HostClock | None = None) -> Awaitable[Appended]:
         """See `Log.begin`."""
-        return asyncio.create_task(self.append(entries))
+        return asyncio.create_task(self.append(entries, host_clock))
+
+    async def time(self) -> None:
+        """See `Log.time`: one process has one clock."""
 
     async def _append(self, entries: Sequence[Entry]) -> Appended:
         if not entries:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -167,13 +167,29 @@ class Replica:
 
     # ------------------------------------------------------------ deciding
 
-    def decide(self, submission: Submission) -> Decision:
-        """The entry that records this submission next, already taken in. Raises `Malformed` for what is no command here."""
+    def due(self, submission: Submission) -> datetime | None:
+        """When the deadline comes that a submission answers; `None` when it answers none. Raises `Malformed`.
+
+        Who gives the stream's own deadline answers it, whatever instant they name or leave out.
+        """
+        if submission.actor != SERVICE:
+            return submission.due
+        process = self.process_of(submission.stream)
+        standing = process.agenda(self._streams[submission.stream].state).deadline
+        if standing is None or standing.command.kind.encode() not in submission.command:
+            return submission.due
+        if parse(process, submission.command) != standing.command:
+            return submission.due
+        return standing.at if submission.due is None else max(standing.at, submission.due)
+
+    def decide(self, submission: Submission, at: datetime) -> Decision:
+        """The entry that records this submission next, at this time (in UTC) or the head's, already taken in.
+
+        Raises `Malformed` for what is no command here.
+        """
         process = self.process_of(submission.stream)
         command = parse(process, submission.command)
-        received = microseconds(submission.at)
-        at = max(received, self.head.at)
-        now = submission.at if at == received and submission.at.tzinfo is UTC else instant(at)
+        now = max(at, self.head_time)
         refusal: Refusal | None = None
         events: Sequence[Event] = ()
         try:
@@ -181,7 +197,7 @@ class Replica:
         except Refused as refused:
             refusal = Refusal.of(refused)
         entry = sealed(
-            self.head.position + 1, submission.stream, submission.command_id, command.kind, submission.actor, at, RULES,
+            self.head.position + 1, submission.stream, submission.command_id, command.kind, submission.actor, microseconds(now), RULES,
             submission.command, submission.signed, submission.signature,
             ACCEPTED if refusal is None else REFUSED,
             encode_events(events) if refusal is None else encode_json(refusal),

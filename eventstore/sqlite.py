@@ -23,7 +23,7 @@ from typing import Any, Final, TypeVar
 import apsw
 
 from eventstore.entries import EMPTY, Entry, Head
-from eventstore.log import Appended, Leadership, LogUnavailable, Row
+from eventstore.log import Appended, HostClock, Leadership, LogUnavailable, Row
 from eventstore.migrations import migrations, pending
 
 T = TypeVar("T")
@@ -94,7 +94,7 @@ class SqliteLog:
         sql = f"SELECT {_COLUMNS} FROM entries WHERE command_id IN (SELECT value FROM json_each(?)) ORDER BY position"
         return await self._entries(sql, (json.dumps(list(command_ids)),))
 
-    async def append(self, entries: Sequence[Entry]) -> Appended:
+    async def append(self, entries: Sequence[Entry], host_clock: HostClock | None = None) -> Appended:
         """See `Log.append`."""
         if not entries:
             return Appended.DONE
@@ -112,10 +112,10 @@ class SqliteLog:
                 return done
         return await self._in_turn(insert)
 
-    def begin(self, entries: Sequence[Entry]) -> Awaitable[Appended]:
+    def begin(self, entries: Sequence[Entry], host_clock: HostClock | None = None) -> Awaitable[Appended]:
         """See `Log.begin`."""
         if not entries or not self._take_turn_at_once():
-            return asyncio.create_task(self.append(entries))
+            return asyncio.create_task(self.append(entries, host_clock))
         insert = _patient(self._timed(_insertion(entries)), _TURN_SECONDS)
 
         def in_turn(db: apsw.Connection) -> Appended:
@@ -125,6 +125,9 @@ class SqliteLog:
                 self._turn.end()
 
         return _UnderWay(self._writer.start(in_turn), quick=self._usual < _AT_ONCE_SECONDS)
+
+    async def time(self) -> None:
+        """See `Log.time`: a file is written by the processes of one host, which have its clock."""
 
     @asynccontextmanager
     async def exclusive(self) -> AsyncIterator[None]:
