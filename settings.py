@@ -14,8 +14,8 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from activities.clock import TRUE, Clock
 from activities.messages import TASK_QUEUE
+from eventstore.clock import Clock, PacedClock, SystemClock
 from eventstore.log import Log
 
 _PASSWORD: Final = re.compile(r"(?P<before>://[^/?#@:]*:).*(?=@)|(?P<named>[?&](?:ssl)?password=)[^&#]*")
@@ -23,7 +23,7 @@ _PASSWORD: Final = re.compile(r"(?P<before>://[^/?#@:]*:).*(?=@)|(?P<named>[?&](
 
 def _clock(text: str) -> str:
     if text:
-        Clock.parse(text)
+        PacedClock.parse(text)
     return text
 
 
@@ -86,8 +86,8 @@ class Settings(BaseSettings):
 
     @property
     def log_clock(self) -> Clock:
-        """The clock of the log."""
-        return Clock.parse(self.clock) if self.clock else TRUE
+        """The clock of the log, as the environment says."""
+        return PacedClock.parse(self.clock) if self.clock else SystemClock()
 
     @property
     def log_url(self) -> str:

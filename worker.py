@@ -12,7 +12,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -27,7 +27,7 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
 from temporalio.runtime import LogForwardingConfig, LoggingConfig, PrometheusConfig, Runtime, TelemetryConfig, TelemetryFilter
-from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+from temporalio.worker import Interceptor, UnsandboxedWorkflowRunner, Worker
 
 from activities import logs
 from activities.addresses import TomlBook
@@ -35,7 +35,6 @@ from activities.bank_folder import FolderBank
 from activities.bank_http import HttpBank
 from activities.bank_statements import Statements
 from activities.banking import Bank, Banking
-from activities.clock import TRUE, Clock
 from activities.evaluation import Evaluations
 from activities.missing import ExtraMissing
 from activities.notices import Mail, Notices, Outbox, Smtp, Webhooks, standing_for
@@ -51,7 +50,8 @@ from activities.screening import ListFiles, Screening
 from activities.sending import Sender
 from activities.telemetry import Following
 from activities.tell import Tell
-from eventstore.log import Log, LogUnavailable
+from eventstore.clock import Clock
+from eventstore.log import HeadAhead, Log, LogUnavailable, Unfit
 from eventstore.readmodels import Projector
 from eventstore.recorder import Recorder
 from settings import Settings, in_force, open_log
@@ -80,6 +80,8 @@ POLICIES: Final[Mapping[str, Policy]] = {
 }
 """How each kind of step is tried; `attempts=0` is for ever."""
 
+EXAMINED_SECONDS: Final = 2
+"""How often a worker looks whether it may record: whether its clock is the database's."""
 AGAIN_SECONDS: Final = 15
 """How long the projector waits before it tries again what it could not understand."""
 BANK_SECONDS: Final = 60
@@ -199,9 +201,14 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def compose(client: Client, recorder: Recorder, chosen: Settings, *, clock: Clock = TRUE) -> Worker:
+def clock_of(chosen: Settings) -> Clock:
+    """The clock by which a worker of these settings dates entries."""
+    return chosen.log_clock
+
+
+def compose(client: Client, recorder: Recorder, chosen: Settings, interceptors: Sequence[Interceptor] = ()) -> Worker:
     """A worker for every process, recording with this recorder."""
-    recording = Recording(recorder, clock, POLICIES)
+    recording = Recording(recorder, POLICIES)
     steps: Mapping[str, CarryOut] = {"tell": Tell(Sender(client, chosen.task_queue), recording.retried), **outside(chosen, recorder)}
     return Worker(
         client,
@@ -209,16 +216,95 @@ def compose(client: Client, recorder: Recorder, chosen: Settings, *, clock: Cloc
         workflows=WORKFLOWS,
         activities=[*recording.activities(), *(recording.carrying_out(kind, carry_out) for kind, carry_out in steps.items())],
         workflow_runner=RUNNER,
+        interceptors=interceptors,
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=3),
         graceful_shutdown_timeout=timedelta(seconds=5),
     )
 
 
 @asynccontextmanager
-async def recording(url: str) -> AsyncIterator[Recorder]:
-    """A recorder on the log at this place, closed in the end."""
+async def working(client: Client, recorder: Recorder, chosen: Settings) -> AsyncIterator[None]:
+    """Works meanwhile, whenever the recorder is fit to record. While it is not, other workers are left what there is to do.
+
+    The first worker polls when this is entered, unless the recorder is unfit. Fails, and cancels who entered it, when a worker fails.
+    """
+    entered, begun, left = asyncio.current_task(), asyncio.Event(), False
+    assert entered is not None
+
+    def failed(_: object) -> None:
+        begun.set()
+        if not left:
+            entered.cancel()
+
+    keeping = asyncio.create_task(_keep(lambda: compose(client, recorder, chosen), recorder, _Fitness(client), begun), name="worker")
+    keeping.add_done_callback(failed)
+    try:
+        await begun.wait()
+        yield
+    finally:
+        left = True
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+        if not keeping.cancelled() and (error := keeping.exception()) is not None:
+            entered.uncancel()
+            raise error
+
+
+async def _keep(make: Callable[[], Worker], recorder: Recorder, fitness: _Fitness, begun: asyncio.Event) -> None:
+    """Runs a worker while the recorder is fit, and drains it while it is not."""
+    while True:
+        if await _examined(recorder, fitness) is None:
+            async with make():
+                begun.set()
+                await _until_unfit(recorder, fitness)
+                _log.error("worker.draining")
+            _log.error("worker.drained")
+        begun.set()
+        await asyncio.sleep(EXAMINED_SECONDS)
+
+
+async def _until_unfit(recorder: Recorder, fitness: _Fitness) -> None:
+    while True:
+        await asyncio.sleep(EXAMINED_SECONDS)
+        if await _examined(recorder, fitness) is not None:
+            return
+
+
+async def _examined(recorder: Recorder, fitness: _Fitness) -> Unfit | None:
+    """Why the recorder is unfit, as far as can be seen now."""
+    try:
+        await recorder.examine()
+        fitness.show(recorder.unfit, await recorder.ahead())
+    except LogUnavailable as error:
+        _log.warning("worker.not_examined", error=str(error))
+    return recorder.unfit
+
+
+class _Fitness:
+    """What metrics tell of a worker's fitness and of the log's head."""
+
+    def __init__(self, client: Client) -> None:
+        meter = (client.service_client.config.runtime or Runtime.default()).metric_meter
+        self._unfit = meter.create_gauge("consortium_unfit", "1 while a worker must record nothing, by the reason.")
+        self._ahead = meter.create_gauge_float(
+            "consortium_head_ahead", "Seconds by which the log's head is ahead of the clock, when nothing may follow it.", "s"
+        )
+        self._shown = set[str]()
+
+    def show(self, unfit: Unfit | None, ahead: HeadAhead | None) -> None:
+        """Shows what is so now."""
+        reasons = set() if unfit is None else {unfit.reason}
+        for reason in self._shown | reasons:
+            self._unfit.set(int(reason in reasons), {"reason": reason})
+        self._shown |= reasons
+        self._ahead.set(0.0 if ahead is None else ahead.by.total_seconds())
+
+
+@asynccontextmanager
+async def recording(url: str, clock: Clock) -> AsyncIterator[Recorder]:
+    """A recorder on the log at this place, by this clock, closed in the end."""
     log = await open_log(url)
-    recorder = Recorder(log)
+    recorder = Recorder(log, clock=clock)
     try:
         yield recorder
     finally:
@@ -258,9 +344,9 @@ async def serve(chosen: Settings) -> None:
     logs.configure(sys.stderr)
     client = await connect(chosen.address, telemetry(chosen.metrics))
     async with (
-        recording(chosen.log_url) as recorder,
+        recording(chosen.log_url, clock_of(chosen)) as recorder,
         projecting(recorder.log),
-        compose(client, recorder, chosen, clock=chosen.log_clock),
+        working(client, recorder, chosen),
     ):
         _log.info("worker.started", task_queue=chosen.task_queue, namespace=client.namespace)
         await stop.wait()

@@ -37,20 +37,20 @@ class Answering(_Wire):
 
 
 class RecordRequest(_Wire):
-    """Where a command in its envelope is to be recorded. `at` is Temporal's time; the log's time is made of it by the worker's clock."""
+    """Where a command in its envelope is to be recorded. Its entry's time is the worker's own, never one that is asked for."""
 
     stream: str
     command_id: str | Answering
-    at: datetime
-    not_before: datetime | None = None
-    """For deadlines: the log's time is this or later, whatever was lost in converting."""
+    due: datetime | None = None
+    """When the deadline stands that the command answers, by the log's time."""
 
 
 class Due(_Wire):
     """The next deadline: what the system will say, and when by Temporal's clock and by the log's."""
 
     command: dict[str, Any]
-    wake_at: datetime
+    wake_at: datetime | None
+    """`None`: not by itself, as long as the log's time stands still."""
     at: datetime
 
     @property
@@ -129,4 +129,5 @@ ID_REUSED = "IdReused"
 BUG = "Bug"
 UNAVAILABLE = "LogUnavailable"
 BUSY = "Busy"
-"""The types of errors that a client may see; `Refused` carries a `Refusal` as its detail."""
+NOT_YET = "NotYet"
+"""The types of errors that a client may see; `Refused` carries a `Refusal` as its detail, `NotYet` the seconds until then."""

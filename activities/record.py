@@ -12,11 +12,11 @@ from typing import Any, Final
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.clock import TRUE, Clock
 from activities.messages import (
     BUG,
     ID_REUSED,
     MALFORMED,
+    NOT_YET,
     UNAVAILABLE,
     Answering,
     Due,
@@ -29,12 +29,12 @@ from activities.messages import (
     Standing,
     StepRef,
 )
-from domain.kernel import Step
+from domain.kernel import SERVICE, Step
 from domain.process import deadline_id, failure_id, outcome_id
 from eventstore import recorder as store
 from eventstore.entries import Submission, instant
-from eventstore.log import LogUnavailable
-from eventstore.recorder import Recorder, SameIdOtherCommand
+from eventstore.log import HeadFarAhead, LogUnavailable
+from eventstore.recorder import NotYet, Recorder, SameIdOtherCommand
 from eventstore.wire import Malformed, canonical_command, require_sender
 
 DETAILS: Final = 4_000
@@ -55,9 +55,8 @@ class Policy:
 class Recording:
     """Recording on one log, as activities."""
 
-    def __init__(self, recorder: Recorder, clock: Clock = TRUE, policies: Mapping[str, Policy] | None = None) -> None:
+    def __init__(self, recorder: Recorder, policies: Mapping[str, Policy] | None = None) -> None:
         self._recorder = recorder
-        self._clock = clock
         self._policies = policies or {}
 
     def activities(self) -> Sequence[Callable[..., Any]]:
@@ -66,20 +65,27 @@ class Recording:
 
     @activity.defn(name="record")
     async def record(self, request: RecordRequest, envelope: Envelope) -> Recorded:
-        """Records a command once and gives its answer, a refusal included. Only faults are raised; those may be tried again."""
+        """Records a command once and gives its answer, a refusal included. Only faults are raised; those may be tried again.
+
+        A deadline that has not come is told as `NOT_YET`, with the seconds until it does by Temporal's clock, if it does by itself.
+        """
         try:
             command_id = _command_id(request, envelope.command)
             require_sender(envelope.actor, command_id)
-            at = self._clock.log_time(request.at)
             submission = Submission(
                 request.stream, command_id, envelope.actor,
                 canonical_command(envelope.command),
-                max(at, request.not_before) if request.not_before else at,
                 base64.b64decode(envelope.signed, validate=True), base64.b64decode(envelope.signature, validate=True),
+                request.due,
             )  # fmt: skip
             recorded = await self._recorder.record(submission)
         except binascii.Error as error:
             raise ApplicationError(f"signature: {error}", type=MALFORMED, non_retryable=True) from error
+        except NotYet as error:
+            raise ApplicationError(str(error), self._seconds_until(error), type=NOT_YET, non_retryable=True) from error
+        except HeadFarAhead as error:
+            # What the system says goes on waiting; a person is told at once.
+            raise ApplicationError(str(error), type=UNAVAILABLE, non_retryable=envelope.actor != SERVICE) from error
         except Exception as error:
             raise _told(error) from error
         entry, refusal = recorded.entry, recorded.refusal
@@ -118,6 +124,11 @@ class Recording:
 
         return carried_out
 
+    def _seconds_until(self, early: NotYet) -> float | None:
+        clock = self._recorder.clock
+        then, now = clock.real(early.at), clock.real(early.now)
+        return None if then is None or now is None else (then - now).total_seconds()
+
     def _shown(self, stream: str, standing: store.Standing) -> Standing:
         agenda, headline, state = standing.agenda, standing.headline, standing.stream
         failed = "".join(f"\n- `{key}` failed: {reason[:200]}" for key, reason in sorted(state.failed.items())[:5])
@@ -125,7 +136,7 @@ class Recording:
         if agenda.deadline is not None:
             due = Due(
                 command=agenda.deadline.command.model_dump(mode="json"),
-                at=agenda.deadline.at, wake_at=self._clock.real_time(agenda.deadline.at),
+                at=agenda.deadline.at, wake_at=self._recorder.clock.real(agenda.deadline.at),
             )  # fmt: skip
         return Standing(
             stream=stream, version=state.version, phase=headline.phase, line=headline.line,
@@ -150,8 +161,8 @@ def _command_id(request: RecordRequest, command: Mapping[str, Any]) -> str:
         case str(given):
             return given
         case Answering(what="deadline", number=version):
-            assert request.not_before is not None, "a deadline stands at an instant"
-            return deadline_id(request.stream, version, request.not_before, command)
+            assert request.due is not None, "a deadline stands at an instant"
+            return deadline_id(request.stream, version, request.due, command)
         case Answering(what="outcome", step=key, number=attempt):
             return outcome_id(request.stream, key, attempt)
         case Answering(step=key, number=attempt):

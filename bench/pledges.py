@@ -28,6 +28,7 @@ from domain.consortium import Found, Officer
 from domain.kernel import SERVICE, Agenda, Command, Headline, derived_id
 from domain.process import Common, Process
 from domain.register import Capacity, MemberActivated, RepresentativeSeated
+from eventstore.clock import MovedClock
 from eventstore.entries import Submission
 from eventstore.recorder import Recorder
 from eventstore.sqlite import SqliteLog
@@ -76,9 +77,9 @@ def charter() -> Charter:
     return Charter.model_validate_json(json.dumps(data, default=str))
 
 
-def given(stream: str, command: dict[str, Any], by: str, at: datetime = START) -> Submission:
+def given(stream: str, command: dict[str, Any], by: str) -> Submission:
     """A command on its way to the log."""
-    return Submission(stream, derived_id(stream, str(command), by), by, canonical_command(command), at)
+    return Submission(stream, derived_id(stream, str(command), by), by, canonical_command(command))
 
 
 def opening(title: str, at: datetime) -> dict[str, Any]:
@@ -90,15 +91,14 @@ def opening(title: str, at: datetime) -> dict[str, Any]:
     }  # fmt: skip
 
 
-async def pledged(recorder: Recorder, stream: str, count: int) -> float:
+async def pledged(recorder: Recorder, clock: MovedClock, stream: str, count: int) -> float:
     """Opens a round and lets so many members pledge; microseconds a pledge."""
-    at = max((await recorder.replica()).head_time, START)
-    now = at + timedelta(minutes=2)
-    await recorder.record(given(stream, opening(stream, at), "sam", at))
-    await recorder.record(given(stream, {"kind": "start_pledging"}, SERVICE, now))
+    await recorder.record(given(stream, opening(stream, clock.now()), "sam"))
+    clock.to(clock.now() + timedelta(minutes=2))
+    await recorder.record(given(stream, {"kind": "start_pledging"}, SERVICE))
     pledges = iter(
         [
-            given(stream, {"kind": "pledge", "member": f"m{number:05}", "amount": 10**7 + number}, f"rep-m{number:05}", now)
+            given(stream, {"kind": "pledge", "member": f"m{number:05}", "amount": 10**7 + number}, f"rep-m{number:05}")
             for number in range(count)
         ]
     )
@@ -116,7 +116,8 @@ async def pledged(recorder: Recorder, stream: str, count: int) -> float:
 async def measure(folder: Path) -> tuple[list[float], list[float], float]:
     """Microseconds a pledge in small rounds and in the large one, a pair a pass; and seconds that closing took."""
     log = await SqliteLog.open(folder / "log.db")
-    recorder = Recorder(log, {**CATALOG, "seed": SEED})
+    clock = MovedClock(START)
+    recorder = Recorder(log, {**CATALOG, "seed": SEED}, clock)
     officers = (
         Officer(person="sam", offices=frozenset({Office.SECRETARIAT})),
         Officer(person="tess", offices=frozenset({Office.TREASURER})),
@@ -126,11 +127,11 @@ async def measure(folder: Path) -> tuple[list[float], list[float], float]:
     await recorder.record(given("seed/members", {"kind": "seed", "members": MEMBERS}, "sam"))
     small, large = [], []
     for number in range(PASSES):
-        small.append(statistics.median([await pledged(recorder, f"round/small-{number}-{each}", SMALL) for each in range(20)]))
-        large.append(await pledged(recorder, f"round/large-{number}", MEMBERS))
-    end = (await recorder.replica()).head_time + timedelta(days=20)
+        small.append(statistics.median([await pledged(recorder, clock, f"round/small-{number}-{each}", SMALL) for each in range(20)]))
+        large.append(await pledged(recorder, clock, f"round/large-{number}", MEMBERS))
+    clock.to(clock.now() + timedelta(days=20))
     start = time.perf_counter()
-    closed = await recorder.record(given("round/large-0", {"kind": "close_pledging"}, SERVICE, end))
+    closed = await recorder.record(given("round/large-0", {"kind": "close_pledging"}, SERVICE))
     took = time.perf_counter() - start
     assert "pledges_allocated" in closed.kinds, closed.refusal
     await recorder.close()

@@ -84,15 +84,16 @@ def submissions() -> Iterator[Submission]:
         for number in range(STREAMS)
     ]
     for (stream, command), command_id in zip(cycle(commands), command_ids(), strict=False):
-        yield Submission(stream, command_id, "ada", command, _BEGAN)
+        yield Submission(stream, command_id, "ada", command)
 
 
 def entries(size: int, head: Head = EMPTY) -> list[Entry]:
     """A whole log of one event an entry, ready to be inserted."""
-    position, at, previous = head
+    position, _, previous = head
+    at = max(head.at, microseconds(_BEGAN))
     made: list[Entry] = []
     for submission in submissions():
-        position, at = position + 1, max(at, microseconds(submission.at))
+        position += 1
         event = Posted(amount=position % 977, reference=f"RF18539007547034-{position:09}", memo=_MEMO, total=position)
         entry = Entry(
             position, submission.stream, submission.command_id, "post", submission.actor, at, RULES,

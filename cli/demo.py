@@ -20,10 +20,10 @@ from rich.console import Console
 from rich.table import Table
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
 import worker
 from activities import logs
-from activities.clock import TRUE
 from activities.sending import Sender, TurnedDown
 from audit.ledger import Booking, beancount, hledger, ledger
 from cli.embedded import LOCK, alone, embedded
@@ -33,6 +33,7 @@ from domain.charter import Charter
 from domain.funding_books import Books
 from domain.funding_state import books_of, money_by_state
 from domain.money import display
+from eventstore.clock import MovedClock
 from eventstore.recorder import Recorder
 from settings import rehearsed
 from simulation import mock_bank, model_files
@@ -167,19 +168,43 @@ async def _skipped(folder: Path, charter: Charter, told: Callable[[str], None]) 
             stack.enter_context(alone(folder))
             bank = await stack.enter_async_context(bank_of(folder, charter))
             chosen = rehearsed(folder, bank=bank.url, task_queue="demo")
-            recorder = await stack.enter_async_context(worker.recording(chosen.log_url))
-            await stack.enter_async_context(worker.compose(environment.client, recorder, chosen))
-            await ModelStory(SkippingStage(environment, recorder, bank, told, folder), charter).play()
+            clock = MovedClock(await environment.get_current_time())
+            recorder = await stack.enter_async_context(worker.recording(chosen.log_url, clock))
+            following = Following(environment, clock)
+            await stack.enter_async_context(worker.compose(environment.client, recorder, chosen, [following]))
+            await ModelStory(SkippingStage(environment, recorder, clock, bank, told, folder), charter).play()
             return await _end(recorder, folder)
+
+
+class Following(Interceptor):
+    """Moves the log's clock to the time-skipping server's before each activity: a deadline is recorded at the time that the server
+    skipped to for it, which nobody else sees.
+    """
+
+    def __init__(self, environment: WorkflowEnvironment, clock: MovedClock) -> None:
+        self._environment = environment
+        self._clock = clock
+
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002  the SDK's name
+        """See `Interceptor.intercept_activity`."""
+        environment, clock = self._environment, self._clock
+
+        class Moving(ActivityInboundInterceptor):
+            async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002  the SDK's name
+                clock.to(await environment.get_current_time())
+                return await super().execute_activity(input)
+
+        return Moving(next)
 
 
 class SkippingStage(LiveStage):
     """Temporal's time-skipping server as a stage: the clock is moved on whenever the story waits."""
 
     def __init__(
-        self, environment: WorkflowEnvironment, recorder: Recorder, bank: MockBank, told: Callable[[str], None], folder: Path
-    ) -> None:
-        super().__init__(Sender(environment.client, "demo"), recorder, TRUE, bank, told, folder)
+        self, environment: WorkflowEnvironment, recorder: Recorder, clock: MovedClock, bank: MockBank, told: Callable[[str], None],
+        folder: Path,
+    ) -> None:  # fmt: skip
+        super().__init__(Sender(environment.client, "demo"), recorder, clock, bank, told, folder)
         self._environment = environment
         self._moving = asyncio.Lock()
         self._moves = 0

@@ -20,8 +20,8 @@ from temporalio.service import RPCError
 
 import worker
 from activities import logs
-from activities.clock import TRUE, Clock
 from activities.sending import Sender
+from eventstore.clock import Clock, PacedClock, SystemClock
 from eventstore.readmodels import Projector, standings
 from eventstore.recorder import Recorder
 from settings import Settings
@@ -66,9 +66,9 @@ async def embedded(chosen: Settings, *, port: int = 0, ui_port: int = 0, pace: i
         address, ui = f"127.0.0.1:{port}", f"http://127.0.0.1:{ui_port}"
         await stack.enter_async_context(_server(folder, port, ui_port))
         client = await _connected(address)
-        recorder = await stack.enter_async_context(worker.recording(chosen.log_url))
-        clock = await _clock(recorder, pace)
-        await stack.enter_async_context(worker.compose(client, recorder, chosen.model_copy(update={"address": address}), clock=clock))
+        recorder = await stack.enter_async_context(worker.recording(chosen.log_url, worker.clock_of(chosen)))
+        recorder.clock = clock = await _clock(recorder, pace)
+        await stack.enter_async_context(worker.working(client, recorder, chosen.model_copy(update={"address": address})))
         await stack.enter_async_context(worker.projecting(recorder.log))
         sender = Sender(client, chosen.task_queue)
         running = Embedded(client, recorder, sender, clock, address, ui, await recover(recorder, sender))
@@ -141,11 +141,11 @@ async def _connected(address: str) -> Client:
 
 
 async def _clock(recorder: Recorder, pace: int) -> Clock:
-    """The log's clock: true, or running faster from the later of now and the last entry."""
+    """The log's clock: the system's, or running faster from the later of now and the last entry."""
     if pace == 1:
-        return TRUE
+        return SystemClock()
     now = datetime.now(UTC)
-    return Clock(now, max(now, (await recorder.replica()).head_time), pace)
+    return PacedClock(now, max(now, (await recorder.replica()).head_time), pace)
 
 
 @contextmanager

@@ -27,6 +27,9 @@ BEGIN
   IF to_regclass('entries') IS NOT NULL THEN
     EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA %I TO consortium_worker, consortium_auditor', current_schema());
     GRANT INSERT ON entries TO consortium_worker;
+    IF to_regclass('rehearsal') IS NOT NULL THEN
+      GRANT INSERT ON rehearsal TO consortium_worker;
+    END IF;
     GRANT INSERT, UPDATE, DELETE ON read_generations, read_rows, snapshots TO consortium_worker;
   END IF;
 END $$;

@@ -138,4 +138,4 @@ def ahead(clock: Clock, position: int, head: datetime) -> HeadAhead | None:
     by = head - clock.now(head)
     if by <= TOLERANCE:
         return None
-    return (HeadAhead if by <= WAITED_FOR else HeadFarAhead)(position, head, until=head - TOLERANCE)
+    return (HeadAhead if by <= WAITED_FOR else HeadFarAhead)(position, head, by, until=head - TOLERANCE)

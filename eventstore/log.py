@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import NamedTuple, Protocol
 
@@ -39,14 +39,14 @@ class NotWritable(LogUnavailable):
 
 
 class Unfit(LogUnavailable):
-    """This worker must record nothing, though the log is well: another worker can. It still reads."""
+    """A worker that must record nothing, though the log is well: another worker can. It still reads."""
 
     reason: str = "unfit"
     """The fact in snake_case, for logs and metrics."""
 
 
 class ClockApart(Unfit):
-    """This host's clock is not the one that the log goes by: it differs from the database's, or is a rehearsal's on a real log."""
+    """The host's clock is not the one that the log goes by: it differs from the database's, or is a rehearsal's on a real log."""
 
     reason = "clock_apart"
 
@@ -64,19 +64,24 @@ class EntryStale(LogUnavailable):
 class HeadAhead(LogUnavailable):
     """The last entry is later than the clock: nothing is appended until the clock has come near it."""
 
-    def __init__(self, position: int, at: datetime, until: datetime) -> None:
+    remedy = "it is waited for"
+
+    def __init__(self, position: int, at: datetime, by: timedelta, until: datetime) -> None:
         super().__init__(
-            f"entry {position} is dated {at.isoformat()}, which is later than this host's clock; nothing is appended before"
-            f" {until.isoformat()}. `consortium doctor` says more"
+            f"entry {position} is dated {at.isoformat()}, which this host's clock has not reached; nothing is appended before"
+            f" {until.isoformat()}: {self.remedy} (`consortium doctor`)"
         )
         self.position = position
         self.at = at
+        self.by = by
         self.until = until
         """When entries are appended again, if nothing is done."""
 
 
 class HeadFarAhead(HeadAhead):
-    """The last entry is so much later than the clock that this is not waited for: officers accept its time, or it is waited out."""
+    """The last entry is so much later than the clock that only the commands by which officers accept its time are appended."""
+
+    remedy = "wait until then, or let two officers accept the time"
 
 
 HostClock = Callable[[], int]

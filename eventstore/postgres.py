@@ -17,11 +17,11 @@ import asyncpg
 import structlog
 
 from eventstore.entries import EMPTY, Entry, Head
-from eventstore.log import Appended, Leadership, LogUnavailable, NotWritable, Row
+from eventstore.log import Appended, ClockApart, EntryStale, HostClock, Leadership, LogUnavailable, NewerRules, NotWritable, Row
 from eventstore.migrations import SchemaMismatch, migrations, pending
 
 _COLUMNS: Final = ", ".join(Entry._fields)
-_APPEND: Final = "SELECT append_entries($1)"
+_APPEND: Final = "SELECT append_entries($1, $2)"
 _TAIL: Final = "SELECT position, at, hash FROM entries ORDER BY position DESC LIMIT 1"
 _LEAD: Final = "SELECT pg_try_advisory_lock('entries'::regclass::oid::integer, $1)"
 """One lock a log and role, of the two numbers that no other lock here has. Waited for by trying: a statement that waits keeps a snapshot."""
@@ -88,6 +88,8 @@ _UNAVAILABLE: Final = (
 What is left is our own mistake: a statement that does not parse, a value that does not fit.
 """
 _NOT_WRITABLE: Final = (asyncpg.InsufficientPrivilegeError, asyncpg.ReadOnlySQLTransactionError)
+_REFUSALS: Final[Mapping[str, type[LogUnavailable]]] = {"clock_apart": ClockApart, "entry_stale": EntryStale, "newer_rules": NewerRules}
+"""What the append function refuses, by the names it gives."""
 
 _log = structlog.get_logger(__name__)
 
@@ -139,18 +141,22 @@ class PostgresLog:
         """See `Log.find`."""
         return await self._entries(f"SELECT {_COLUMNS} FROM entries WHERE command_id = ANY($1) ORDER BY position", command_ids)
 
-    async def append(self, entries: Sequence[Entry]) -> Appended:
+    async def append(self, entries: Sequence[Entry], host_clock: HostClock | None = None) -> Appended:
         """See `Log.append`."""
         if not entries:
             return Appended.DONE
         if self._holder is asyncio.current_task():
-            return await self._append(entries)
+            return await self._append(entries, host_clock)
         async with self._turn:
-            return await self._append(entries)
+            return await self._append(entries, host_clock)
 
-    def begin(self, entries: Sequence[Entry]) -> Awaitable[Appended]:
+    def begin(self, entries: Sequence[Entry], host_clock: HostClock | None = None) -> Awaitable[Appended]:
         """See `Log.begin`."""
-        return asyncio.create_task(self.append(entries))
+        return asyncio.create_task(self.append(entries, host_clock))
+
+    async def time(self) -> int:
+        """See `Log.time`: the database's clock."""
+        return int(await self._value("SELECT microseconds(clock_timestamp())"))
 
     @asynccontextmanager
     async def exclusive(self) -> AsyncIterator[None]:
@@ -259,12 +265,12 @@ class PostgresLog:
 
     # ------------------------------------------------------------ inside
 
-    async def _append(self, entries: Sequence[Entry]) -> Appended:
+    async def _append(self, entries: Sequence[Entry], host_clock: HostClock | None) -> Appended:
         try:
             with _translated():
                 connection = await self._write_connection()
-            with _translated(connection):
-                done = await connection.fetchval(_APPEND, entries)
+            with _translated(connection), _refused():
+                done = await connection.fetchval(_APPEND, entries, host_clock and host_clock())
         except asyncpg.UniqueViolationError:
             return Appended.REPEATED
         if not done:
@@ -377,6 +383,17 @@ def _translated(connection: asyncpg.Connection | None = None) -> Iterator[None]:
             raise  # asyncpg's word for a wrong argument, or a wrong address
         unavailable = NotWritable if isinstance(error, _NOT_WRITABLE) else LogUnavailable
         raise unavailable(f"PostgreSQL: {str(error) or type(error).__name__}") from error
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
+    """Raises what the append function refuses as what it means. The connection is well, and so is a lock that is held on it."""
+    try:
+        yield
+    except asyncpg.OperatorInterventionError as error:
+        if error.constraint_name not in _REFUSALS:
+            raise
+        raise _REFUSALS[error.constraint_name](f"PostgreSQL: {error}") from error
 
 
 async def _nothing(_: object) -> None:

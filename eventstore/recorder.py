@@ -13,6 +13,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -21,9 +22,10 @@ import structlog
 from domain import process as kernel
 from domain.catalog import CATALOG
 from domain.kernel import Agenda, Headline
-from domain.process import Process, Stream
-from eventstore.entries import ACCEPTED, Entry, Refusal, Submission
-from eventstore.log import Appended, Log, LogUnavailable
+from domain.process import ACCEPTING_TIME, Process, Stream
+from eventstore.clock import TOLERANCE, Clock, SystemClock, ahead
+from eventstore.entries import ACCEPTED, MICROSECOND, Entry, Head, Refusal, Submission, instant, microseconds
+from eventstore.log import Appended, ClockApart, HeadAhead, HeadFarAhead, HostClock, Log, LogUnavailable, Unfit
 from eventstore.replica import Mark, Replica
 from eventstore.snapshots import Snapshots
 from eventstore.wire import Malformed
@@ -39,11 +41,24 @@ DEFEATS: Final = 2
 LOOKING_ROUND: Final = 4
 """A lone caller looks for others, and lets them have the event loop, once in so many commands: it takes a third as long as to decide one."""
 
+_SYSTEM: Final = SystemClock()
+_TOLERANCE: Final = TOLERANCE // MICROSECOND
+
 _log = structlog.get_logger(__name__)
 
 
 class SameIdOtherCommand(Exception):
     """A command id that is on the log already came with another command, stream or actor. Bad input: nothing was done."""
+
+
+class NotYet(Exception):
+    """The deadline that a command answers has not come by the recorder's clock. There is no entry, and its id stays free."""
+
+    def __init__(self, at: datetime, now: datetime) -> None:
+        super().__init__(f"the deadline stands at {at.isoformat()}; it is {now.isoformat()}")
+        self.at = at
+        """By the log's time."""
+        self.now = now
 
 
 class Answer(NamedTuple):
@@ -76,6 +91,10 @@ class Standing(NamedTuple):
     stream: Stream[Any]
     agenda: Agenda
     headline: Headline
+
+
+class _Kind(msgspec.Struct):
+    kind: str
 
 
 class _Waiting(NamedTuple):
@@ -115,8 +134,12 @@ class _Flight(NamedTuple):
 class Recorder:
     """Records commands on one log for everything in this process. Make one per log, in a running event loop."""
 
-    def __init__(self, log: Log, processes: Mapping[str, Process[Any, Any, Any]] = CATALOG) -> None:
+    def __init__(self, log: Log, processes: Mapping[str, Process[Any, Any, Any]] = CATALOG, clock: Clock = _SYSTEM) -> None:
         self.log = log
+        self.clock = clock
+        """By which entries are dated and deadlines come. Who composes a worker may set it until the first command."""
+        self.unfit: Unfit | None = None
+        """Why this worker must record nothing, as far as it knows; see `examine`."""
         self._replica = Replica(processes)
         self._snapshots = Snapshots(log)
         self._waiting: list[_Waiting] = []
@@ -127,6 +150,8 @@ class Recorder:
         self._lone = 0
         """How many commands in a row were recorded where they were asked."""
         self._answers: OrderedDict[str, Answer] = OrderedDict()
+        self._alerted = 0
+        """The head that was told of as ahead of the clock."""
         self._started = False
         """Whether the replica was caught up with the log, and has followed it since as far as is known."""
         self._defeats = 0
@@ -135,9 +160,12 @@ class Recorder:
     async def record(self, submission: Submission) -> Recorded:
         """Records a command once, however often it is asked, and gives its answer: the entry, and the refusal if there is one.
 
-        Raises `Malformed` for what is no command, `SameIdOtherCommand` for a reused id, and `LogUnavailable` when the log
-        cannot be written: then the command may or may not be recorded, and asking again with the same id tells.
+        Raises `Malformed` for what is no command, `SameIdOtherCommand` for a reused id, `NotYet` for a deadline that has not
+        come, and `LogUnavailable` when the log cannot be written, or not by this worker (`Unfit`), or not now (`HeadAhead`): then
+        the command may or may not be recorded, and asking again with the same id tells.
         """
+        if self.unfit is not None and (unfit := await self.examine()) is not None:
+            raise unfit
         waiting = _Waiting(submission, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         lone = len(self._waiting) == 1 and not self._turn.locked()
@@ -165,6 +193,19 @@ class Recorder:
             await self._catch_up()
             return self._replica
 
+    async def examine(self) -> Unfit | None:
+        """Looks again whether this worker may record, and says why not. An unfit clock that was mended is fit again."""
+        if self.clock.earnest and (self.unfit is None or isinstance(self.unfit, ClockApart)):
+            self._declare(await self._apart())
+        return self.unfit
+
+    async def ahead(self) -> HeadAhead | None:
+        """Why nothing may be appended after the log's head; `None` when something may."""
+        if not self._started:
+            await self.replica()
+        head = await self.log.head()
+        return self._ahead_of(head)
+
     async def close(self) -> None:
         """Stops recording. Who still waits is told that the log is unavailable."""
         if self._task is not None:
@@ -173,6 +214,60 @@ class Recorder:
         stopping = LogUnavailable("this worker is stopping; ask again with the same command id")
         _fail((*self._in_hand, *self._waiting), stopping)
         self._waiting, self._in_hand = [], ()
+
+    # ------------------------------------------------------------ the time
+
+    async def _apart(self) -> ClockApart | None:
+        """Whether this host's clock and the log's are further apart than the question took to be answered."""
+        before = self._host_clock()
+        log = await self.log.time()
+        if log is None or before - _TOLERANCE <= log <= self._host_clock() + _TOLERANCE:
+            return None
+        by = timedelta(microseconds=abs(log - before))
+        return ClockApart(f"this host's clock is {by} {'behind' if before < log else 'ahead of'} the database's; set it right")
+
+    def _host_clock(self) -> int:
+        return microseconds(self.clock.now(self._replica.head_time))
+
+    @property
+    def _checked(self) -> HostClock | None:
+        """What an append is judged by: this host's clock, if it is one."""
+        return self._host_clock if self.clock.earnest else None
+
+    def _declare(self, unfit: Unfit | None) -> None:
+        """Takes down whether this worker may record, and tells of a change."""
+        before, self.unfit = self.unfit, unfit
+        if unfit is not None and (before is None or before.reason != unfit.reason):
+            _log.error("recorder.unfit", reason=unfit.reason, error=str(unfit))
+        if unfit is None and before is not None:
+            _log.info("recorder.fit", reason=before.reason)
+
+    def _ahead_of(self, head: Head) -> HeadAhead | None:
+        """Why nothing may be appended after this head, by the register as far as this worker knows it."""
+        accepted = self._replica.register.time_accepted_until
+        if not head.position or (accepted is not None and head.at <= microseconds(accepted)):
+            return None
+        return ahead(self.clock, head.position, instant(head.at))
+
+    async def _stopped(self) -> LogUnavailable | None:
+        """Why nothing may be appended now: because of this host's clock, if it is that which is wrong, else because of the head."""
+        ahead = self._ahead_of(self._replica.head)
+        if ahead is None:
+            return None
+        unfit = await self.examine()
+        if unfit is None and self._alerted != ahead.position:
+            self._alerted = ahead.position
+            _log.error("head.ahead", position=ahead.position, at=ahead.at.isoformat(), until=ahead.until.isoformat())
+        return unfit or ahead
+
+    def _require_time(self, submission: Submission, now: datetime, stopped: LogUnavailable | None) -> None:
+        """Raises `NotYet` for a deadline that has not come, and what keeps everything from being appended."""
+        accepting = isinstance(stopped, HeadFarAhead) and _kind(submission.command) in ACCEPTING_TIME
+        if stopped is not None and not accepting:
+            raise stopped
+        due = self._replica.due(submission)
+        if due is not None and now < due:
+            raise NotYet(due, now)
 
     # ------------------------------------------------------------ taking turns
 
@@ -242,7 +337,7 @@ class Recorder:
                 self._replica.back(following.mark)
                 await self._alone(following.waiting)
                 continue
-            ahead = _Flight(following, self.log.begin(following.entries)) if following is not None else None
+            ahead = _Flight(following, self.log.begin(following.entries, self._checked)) if following is not None else None
             if flight is not None:
                 self._settle(flight.batch)
             flight = ahead
@@ -286,6 +381,8 @@ class Recorder:
     def _give_up(self, batch: Sequence[_Waiting], error: Exception) -> None:
         _log.warning("batch.failed", error=type(error).__name__, size=len(batch))
         self._started = False
+        if isinstance(error, Unfit):
+            self._declare(error)
         _fail(batch, error)
 
     # ------------------------------------------------------------ committing
@@ -313,7 +410,7 @@ class Recorder:
             await self._catch_up()
         batch = await self._decide(waiting, alone=True)
         try:
-            appended = await (self._append_told(batch) if batch.told else self.log.append(batch.entries))
+            appended = await (self._append_told(batch) if batch.told else self.log.append(batch.entries, self._checked))
         except BaseException:
             self._replica.back(batch.mark)
             self._started = False
@@ -332,7 +429,7 @@ class Recorder:
         told = [each for each, _ in batch.told]
         if await self._repeated(told) or (await self.log.head()).position > batch.mark.head.position:
             return Appended.BEHIND
-        return await self.log.append(batch.entries)
+        return await self.log.append(batch.entries, self._checked)
 
     async def _decide(self, waiting: Sequence[_Waiting], *, alone: bool) -> _Batch:
         """Decides what of this is unanswered, on top of all that was decided. Who repeats a command is answered if nothing is on its way."""
@@ -340,6 +437,9 @@ class Recorder:
         if missing := replica.missing(each.submission.stream for each in waiting):
             await self._load(missing)
         open_ = [each for each in waiting if not each.answer.done() and not (alone and self._answered(each))]
+        if (stopped := await self._stopped()) is not None and alone and await self._repeated(open_):
+            open_ = [each for each in open_ if not self._answered(each)]
+        now = self.clock.now(replica.head_time)
         mark, ids = replica.mark(), set[str]()
         decided, told, again = list[tuple[_Waiting, Recorded]](), list[tuple[_Waiting, Recorded]](), list[_Waiting]()
         for each in open_:
@@ -349,8 +449,9 @@ class Recorder:
                 continue
             ids.add(submission.command_id)
             try:
-                decision = replica.decide(submission)
-            except Malformed as error:
+                self._require_time(submission, now, stopped)
+                decision = replica.decide(submission, now)
+            except (Malformed, NotYet, LogUnavailable) as error:
                 each.answer.set_exception(error)
                 continue
             except Exception as error:  # noqa: BLE001  a bug in a rule: this command's caller learns of it, the others go on
@@ -419,6 +520,14 @@ class Recorder:
                 self._replica.put(stream, await self._snapshots.load(self._replica, stream, self._replica.durable.position))
             except Malformed:
                 continue
+
+
+def _kind(command: bytes) -> str:
+    """The kind of a command as it came; empty when it has none."""
+    try:
+        return msgspec.json.decode(command, type=_Kind).kind
+    except msgspec.MsgspecError:
+        return ""
 
 
 def _fail(batch: Sequence[_Waiting], error: Exception) -> None:

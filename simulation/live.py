@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from activities.clock import Clock
 from activities.sending import NotAnswered, Sender
 from domain.charter import Charter
+from eventstore.clock import Clock
 from eventstore.log import LogUnavailable
 from eventstore.recorder import Recorder
 from simulation.mock_bank import MockBank, mock_bank
@@ -45,7 +45,7 @@ class LiveStage:
     async def now(self) -> datetime:
         """See `Stage.now`. Never before the last entry."""
         head = (await self._recorder.replica()).head_time
-        return max(self._clock.log_time(datetime.now(UTC)), head)
+        return max(self._clock.now(head), head)
 
     async def give(self, stream: str, command: Mapping[str, Any], by: str, command_id: str) -> None:
         """See `Stage.give`. Asks again, with the same id, for as long as workers come and go."""

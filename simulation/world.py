@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from domain.kernel import SERVICE, Deadline, Step, derived_id
 from domain.process import deadline_id, failure_id, outcome_id, told_id
+from eventstore.clock import MovedClock
 from eventstore.entries import Submission
 from eventstore.log import Log
 from eventstore.recorder import Recorded, Recorder, Standing
@@ -44,9 +45,9 @@ class Simulation:
     """A consortium on a virtual clock with a bank of its own, used by one task at a time."""
 
     def __init__(self, start: datetime, log: Log, outside: Outside = agreeable, seed: int = 0) -> None:
-        self.now = start
+        self.clock = MovedClock(start)
         self.bank = Bank(lambda: self.now)
-        self.recorder = Recorder(log)
+        self.recorder = Recorder(log, clock=self.clock)
         self._outside = outside
         self._standings: dict[str, Standing] = {}
         self._owing: set[str] = set()
@@ -55,6 +56,11 @@ class Simulation:
         """A heap of the deadlines of streams; one that stands no longer is dropped when it comes to the top."""
         self._numbers = count(1)
         self._chance = Random(seed)  # noqa: S311  an order, no secret
+
+    @property
+    def now(self) -> datetime:
+        """The time on the virtual clock."""
+        return self.clock.now()
 
     async def give(self, stream: str, command: Mapping[str, Any], by: str, command_id: str = "") -> Recorded:
         """A person gives a command now; whatever it brings about at once is carried out."""
@@ -83,9 +89,9 @@ class Simulation:
             await self.settle()
             due = self._next()
             if due is None or due[0] > to:
-                self.now = max(self.now, to)
+                self.clock.to(to)
                 return
-            self.now = max(self.now, due[0])
+            self.clock.to(due[0])
             await self._deadline(due[1])
         raise AssertionError("the simulation does not come to rest: deadlines come again and again")
 
@@ -97,7 +103,7 @@ class Simulation:
             due = self._next()
             if due is None:
                 raise LookupError("nothing is due any more")
-            self.now = max(self.now, due[0])
+            self.clock.to(due[0])
             await self._deadline(due[1])
             await self.settle()
         raise AssertionError("the simulation does not come to what is waited for")
@@ -150,8 +156,7 @@ class Simulation:
         return {"kind": "fail_step", "step": step.key, "reason": f"{target} refused: {refused}"}
 
     async def _record(self, stream: str, command: Mapping[str, Any], by: str, command_id: str) -> Recorded:
-        submission = Submission(stream, command_id, by, canonical_command(command), self.now)
-        recorded = await self.recorder.record(submission)
+        recorded = await self.recorder.record(Submission(stream, command_id, by, canonical_command(command)))
         self._note(stream, self.recorder.view(stream, recorded.position, recorded.stream))
         return recorded
 

@@ -26,12 +26,12 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 import worker
-from activities.clock import Clock
 from activities.sending import Sender
 from audit.reexecute import Reexecution
 from domain.funding_books import Figures
 from domain.funding_state import books_of
 from domain.process import Stream, evolve
+from eventstore.clock import PacedClock
 from eventstore.entries import Broken, Entry, verify
 from eventstore.log import Log
 from eventstore.recorder import Recorder
@@ -132,7 +132,7 @@ async def telling(client: Client, folder: Path, chance: random.Random, kills: in
     queue = folder.name
     (folder / "sanctions.txt").write_text("Nobody In Particular\nSomebody Else Entirely\n", encoding="utf-8")
     now = datetime.now(UTC)
-    clock = Clock(now, now.replace(microsecond=0), PACE)
+    clock = PacedClock(now, now.replace(microsecond=0), PACE)
     environment = os.environ | {
         "CONSORTIUM_FOLDER": str(folder), "CONSORTIUM_ADDRESS": client.service_client.config.target_host,
         "CONSORTIUM_TASK_QUEUE": queue, "CONSORTIUM_CLOCK": str(clock), "TEMPORAL_NAMESPACE": client.namespace,
@@ -142,7 +142,7 @@ async def telling(client: Client, folder: Path, chance: random.Random, kills: in
 
 
 async def _told(
-    client: Client, folder: Path, environment: dict[str, str], bank: MockBank, clock: Clock, chance: random.Random, kills: int
+    client: Client, folder: Path, environment: dict[str, str], bank: MockBank, clock: PacedClock, chance: random.Random, kills: int
 ) -> tuple[int, list[str]]:
     killed = Killed(environment, chance)
     log = await open_log(str(folder / "log.db"))

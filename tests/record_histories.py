@@ -19,10 +19,10 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 import worker
-from activities.clock import Clock
 from activities.messages import TASK_QUEUE
 from activities.sending import Sender
 from cli.demo import PACE
+from eventstore.clock import PacedClock
 from settings import rehearsed
 from simulation.live import bank_of, live
 from simulation.model import RELEASE, RUN, ModelStory
@@ -56,12 +56,12 @@ async def story(client: Client, folder: Path) -> None:
     folder.mkdir()
     (folder / "sanctions.txt").write_text("Nobody In Particular\n", encoding="utf-8")
     now = datetime.now(UTC)
-    clock = Clock(now, now, PACE)
+    clock = PacedClock(now, now, PACE)
     async with AsyncExitStack() as stack:
         bank = await stack.enter_async_context(bank_of(folder, charter()))
         chosen = rehearsed(folder, bank=bank.url)
-        recorder = await stack.enter_async_context(worker.recording(chosen.log_url))
-        await stack.enter_async_context(worker.compose(client, recorder, chosen, clock=clock))
+        recorder = await stack.enter_async_context(worker.recording(chosen.log_url, clock))
+        await stack.enter_async_context(worker.compose(client, recorder, chosen))
         stage = await stack.enter_async_context(live(Sender(client, TASK_QUEUE), recorder, clock, bank, print, folder))
         await ModelStory(stage, charter()).play()
         for stream in STREAMS:

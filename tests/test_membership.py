@@ -1497,7 +1497,7 @@ def applying(number: int) -> Submission:
 
 
 def _submission(stream: str, command: Command, by: str, number: int) -> Submission:
-    return Submission(stream, f"00000000-0000-4000-8000-{number:012}", by, encode_json(command.model_dump()), START)
+    return Submission(stream, f"00000000-0000-4000-8000-{number:012}", by, encode_json(command.model_dump()))
 
 
 async def test_the_two_thousandth_application_asks_for_no_more_work_than_the_first() -> None:

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from domain.consortium import CONSORTIUM, EnrolKey, Found, GrantOffice, Officer
 from domain.kernel import Command
 from domain.process import Process
 from eventstore import snapshots
+from eventstore.clock import Clock, MovedClock, SystemClock
 from eventstore.entries import EMPTY, Entry, Head, Submission, encode_json, hash_of, verify
 from eventstore.log import Appended, Log
 from eventstore.recorder import LOOKING_ROUND, Recorder, SameIdOtherCommand
@@ -30,6 +31,7 @@ from tests.places import MemoryPlace, Place, PostgresPlace, SqlitePlace
 from tests.stories import START, charter
 
 ATLAS = "consortium/atlas"
+SYSTEM = SystemClock()
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgres"])
@@ -47,9 +49,9 @@ async def worker(place: Place) -> AsyncIterator[Workers]:
     """Makes recorders on the place's log, each as a process of its own would."""
     async with AsyncExitStack() as stack:
 
-        async def make(processes: Mapping[str, Process[Any, Any, Any]] = CATALOG) -> Recorder:
+        async def make(processes: Mapping[str, Process[Any, Any, Any]] = CATALOG, clock: Clock = SYSTEM) -> Recorder:
             log = await place.open()
-            recorder = Recorder(log, processes)
+            recorder = Recorder(log, processes, clock)
             stack.push_async_callback(log.close)
             stack.push_async_callback(recorder.close)
             return recorder
@@ -57,8 +59,8 @@ async def worker(place: Place) -> AsyncIterator[Workers]:
         yield make
 
 
-def submission(command: Command, by: str = "sam", *, command_id: str = "", at: datetime = START) -> Submission:
-    return Submission(ATLAS, command_id or str(uuid.uuid4()), by, encode_json(command.model_dump()), at)
+def submission(command: Command, by: str = "sam", *, command_id: str = "") -> Submission:
+    return Submission(ATLAS, command_id or str(uuid.uuid4()), by, encode_json(command.model_dump()))
 
 
 def founding() -> Submission:
@@ -168,10 +170,10 @@ async def test_many_callers_share_commits_however_many_a_lone_one_made_before(
     for command in (founding(), *map(grant, range(lone))):
         await recorder.record(command)
 
-    def counted(way: Callable[[Sequence[Entry]], Any]) -> Callable[[Sequence[Entry]], Any]:
-        def send(entries: Sequence[Entry]) -> Any:
+    def counted(way: Callable[..., Any]) -> Callable[..., Any]:
+        def send(entries: Sequence[Entry], *rest: Any) -> Any:
             batches.append(len(entries))
-            return way(entries)
+            return way(entries, *rest)
 
         return send
 
@@ -192,10 +194,10 @@ async def test_a_decision_sees_what_another_worker_recorded(worker: Workers) -> 
 
 
 async def test_time_on_the_log_never_goes_back(worker: Workers) -> None:
-    recorder = await worker()
+    recorder = await worker(clock=MovedClock(START))
     await recorder.record(founding())
-    early = await recorder.record(grant(1)._replace(at=START - timedelta(days=1)))
-    late = await recorder.record(grant(2)._replace(at=START + timedelta(days=1)))
+    early = await (await worker(clock=MovedClock(START - timedelta(days=1)))).record(grant(1))
+    late = await (await worker(clock=MovedClock(START + timedelta(days=1)))).record(grant(2))
     assert early.entry.at == (await everything(recorder.log))[0].at < late.entry.at
 
 
@@ -209,7 +211,7 @@ async def test_bad_input_is_told_what_to_change_and_is_not_recorded(worker: Work
         (b'{"extra":1,"kind":"grant_office","office":"auditor","person":"ann"}', "extra"),
     ):
         with pytest.raises(Malformed, match=said):
-            await recorder.record(Submission(ATLAS, str(uuid.uuid4()), "sam", command, START))
+            await recorder.record(Submission(ATLAS, str(uuid.uuid4()), "sam", command))
     with pytest.raises(Malformed, match="no process"):
         await recorder.record(grant(1)._replace(stream="nothing/atlas"))
     await assert_sound(recorder.log, 1)
@@ -234,8 +236,8 @@ async def test_an_answer_that_was_lost_is_found_again(worker: Workers, monkeypat
     await recorder.record(founding())
     append = recorder.log.append
 
-    async def lost(entries: Any) -> Appended:
-        await append(entries)
+    async def lost(*arguments: Any) -> Appended:
+        await append(*arguments)
         raise ConnectionResetError
 
     monkeypatch.setattr(recorder.log, "append", lost)

@@ -6,7 +6,7 @@ On a real recorder, without Temporal: whatever a workflow asks again, and howeve
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 import pytest_asyncio
@@ -14,6 +14,7 @@ import pytest_asyncio
 from activities.messages import Answering, Due, Envelope, Recorded, RecordRequest, Standing
 from activities.record import Recording
 from domain.kernel import SERVICE
+from eventstore.clock import MovedClock
 from eventstore.memory import MemoryLog
 from eventstore.recorder import Recorder
 from tests.probe import PROBE
@@ -25,8 +26,9 @@ STREAM: Final = "probe/one"
 class Desk:
     """Records commands on one probe, as its workflow does."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, clock: MovedClock) -> None:
         self._recording = Recording(recorder)
+        self._clock = clock
         self._given = 0
 
     async def give(self, kind: str, **fields: Any) -> Standing:
@@ -37,23 +39,22 @@ class Desk:
     async def comes(self, standing: Standing) -> Recorded:
         """The deadline comes as it stood then."""
         stood = due(standing)
+        self._clock.to(stood.at)
         return await self._record(Answering(what="deadline", number=standing.version), SERVICE, stood.command, stood.at)
 
     async def looks(self) -> Standing:
         return await self._recording.standing(STREAM)
 
-    async def _record(
-        self, command_id: str | Answering, actor: str, command: dict[str, Any], not_before: datetime | None = None
-    ) -> Recorded:
-        later = START + timedelta(hours=2)
-        request = RecordRequest(stream=STREAM, command_id=command_id, at=later, not_before=not_before)
+    async def _record(self, command_id: str | Answering, actor: str, command: dict[str, Any], due: datetime | None = None) -> Recorded:
+        request = RecordRequest(stream=STREAM, command_id=command_id, due=due)
         return await self._recording.record(request, Envelope(actor=actor, command=command))
 
 
 @pytest_asyncio.fixture
 async def desk() -> AsyncIterator[Desk]:
-    recorder = Recorder(MemoryLog(), {"probe": PROBE})
-    yield Desk(recorder)
+    clock = MovedClock(START)
+    recorder = Recorder(MemoryLog(), {"probe": PROBE}, clock)
+    yield Desk(recorder, clock)
     await recorder.close()
 
 

@@ -116,6 +116,7 @@ from domain.release_steps import (
     WriteDocuments,
 )
 from domain.release_terms import FRAMEWORK, Component, LicenceTerms, Stage, Threshold
+from eventstore.clock import MovedClock
 from eventstore.entries import Submission, encode_json
 from eventstore.memory import MemoryLog
 from eventstore.recorder import Recorder
@@ -1406,12 +1407,14 @@ def test_one_person_who_loses_his_seat_ends_only_his_own_access() -> None:
 async def test_on_the_log_a_hold_that_outlasts_the_embargo_is_followed_by_the_publishing() -> None:
     """Deadlines are recorded under ids that say what is due and when: one that was given in vain is not given again."""
     story = settled(proposed())
-    recorder = Recorder(MemoryLog(), {"release": RELEASE})
+    clock = MovedClock(START)
+    recorder = Recorder(MemoryLog(), {"release": RELEASE}, clock)
     recorder._replica.register = story.register
     recorder._replica.put(story.stream, story.state)
 
     async def given(command: Command, by: str, at: datetime, command_id: str) -> Sequence[str]:
-        return (await recorder.record(Submission(story.stream, command_id, by, encode_json(command.model_dump()), at))).kinds
+        clock.to(at)
+        return (await recorder.record(Submission(story.stream, command_id, by, encode_json(command.model_dump())))).kinds
 
     async def due() -> Sequence[str]:
         deadline = (await recorder.standing(story.stream)).agenda.deadline
@@ -1434,7 +1437,8 @@ async def test_on_the_log_a_hold_that_outlasts_the_embargo_is_followed_by_the_pu
 async def test_the_registry_tells_what_stood_where_at_any_instant(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ready = approved(gated(with_members_stage(internal())), Stage.PUBLIC, *BOARD)
     log = await SqliteLog.open(tmp_path / "log.db")
-    recorder = Recorder(log, {"release": RELEASE})
+    clock = MovedClock(START)
+    recorder = Recorder(log, {"release": RELEASE}, clock)
     recorder._replica.register = ready.register
     recorder._replica.put(ready.stream, ready.state)
     story = ready.when(AdvanceRelease(to=Stage.PUBLIC), by="max", at=day(30))
@@ -1451,7 +1455,8 @@ async def test_the_registry_tells_what_stood_where_at_any_instant(tmp_path: Path
         *((RecallRelease(reason="it leaks"), person, day(40)) for person in ("bea", "ben", "sia")),
     )  # fmt: skip
     for number, (command, by, at) in enumerate(told):
-        await recorder.record(Submission(story.stream, f"command-{number}", by, encode_json(command.model_dump()), at))
+        clock.to(at)
+        await recorder.record(Submission(story.stream, f"command-{number}", by, encode_json(command.model_dump())))
     await recorder.close()
     await log.close()
     standings = [await standing(tmp_path, at, capsys) for at in (day(30), day(32), None)]

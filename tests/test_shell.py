@@ -39,7 +39,7 @@ from eventstore.sqlite import SqliteLog
 from eventstore.wire import canonical_command
 from tests.probe import PROBE, HurriedProbe, Poke, Probe, ProbeWorkflow
 from tests.sandbox import sandbox
-from tests.stories import OFFICERS, START, charter
+from tests.stories import OFFICERS, charter
 from workflows.process import ProcessWorkflow
 
 EVENTS_A_RUN = 400
@@ -102,7 +102,7 @@ class Site:
     async def record(self, stream: str, command: dict[str, Any], command_id: str = "", by: str = "sam") -> None:
         """Records a command without a workflow."""
         raw = canonical_command(command)
-        recorded = await self.recorder.record(Submission(stream, command_id or str(uuid.uuid4()), by, raw, START))
+        recorded = await self.recorder.record(Submission(stream, command_id or str(uuid.uuid4()), by, raw))
         assert recorded.refusal is None
 
     def name(self) -> str:

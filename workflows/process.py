@@ -20,6 +20,7 @@ with workflow.unsafe.imports_passed_through():
         BUG,
         BUSY,
         MALFORMED,
+        NOT_YET,
         REFUSED,
         Answering,
         Due,
@@ -50,6 +51,8 @@ _Deadline = tuple[int, str, datetime]
 """The version of the stream at which it stands, what is said then, and when."""
 
 _LOCAL = timedelta(seconds=30)
+SOONEST, LATEST = timedelta(seconds=1), timedelta(seconds=10)
+"""When a deadline is given again that had not come yet by the worker's clock. Another worker's may be right, so it is not waited long."""
 _UNTIL_DONE = RetryPolicy(initial_interval=timedelta(milliseconds=100), maximum_interval=timedelta(seconds=5))
 _UNLESS_BUG = RetryPolicy(
     initial_interval=timedelta(milliseconds=100), maximum_interval=timedelta(seconds=5), non_retryable_error_types=[BUG]
@@ -73,6 +76,8 @@ class ProcessWorkflow:
         self._timer: asyncio.Task[None] | None = None
         self._timer_for: tuple[str, datetime] | None = None
         self._given: set[_Deadline] = set()
+        self._not_before: tuple[_Deadline, datetime] | None = None
+        """The deadline that was given too early, and when it is given again at the earliest."""
         self._giving = False
         self._taken = 0
         self._recording = 0
@@ -102,7 +107,7 @@ class ProcessWorkflow:
         self._taken += 1
         info = workflow.current_update_info()
         assert info is not None
-        request = RecordRequest(stream=self._stream, command_id=info.id, at=workflow.now())
+        request = RecordRequest(stream=self._stream, command_id=info.id)
         recorded = await self._record(request, args[0], retry=_UNLESS_BUG)
         if recorded.refusal is not None:
             refusal = recorded.refusal
@@ -149,9 +154,9 @@ class ProcessWorkflow:
         self._see(recorded.standing)
         return recorded
 
-    async def _record_own(self, answering: Answering, command: dict[str, Any], not_before: datetime | None = None) -> Recorded:
+    async def _record_own(self, answering: Answering, command: dict[str, Any], due: datetime | None = None) -> Recorded:
         """Records what the system itself says. A bug in a rule is waited out: a mended release takes up where this one stood."""
-        request = RecordRequest(stream=self._stream, command_id=answering, at=workflow.now(), not_before=not_before)
+        request = RecordRequest(stream=self._stream, command_id=answering, due=due)
         return await self._record(request, Envelope(actor=SERVICE, command=command), retry=_UNTIL_DONE)
 
     # ------------------------------------------------------------ what is owed
@@ -192,28 +197,39 @@ class ProcessWorkflow:
     def _set_timer(self) -> None:
         """Keeps one timer, for the deadline that stands. One that came and still stands is not given again until something else happens."""
         due, version = self._standing.due, self._standing.version
-        wanted = (due.kind, due.at) if due is not None and (version, due.kind, due.at) not in self._given else None
+        wake_at = None if due is None or (version, due.kind, due.at) in self._given else due.wake_at
+        wanted = (due.kind, due.at) if due is not None and wake_at is not None else None
         if wanted == self._timer_for or self._giving:
             return
         if self._timer is not None:
             self._timer.cancel()
         self._timer_for = wanted
-        self._timer = asyncio.create_task(self._give(due, version)) if due is not None and wanted else None
+        self._timer = asyncio.create_task(self._give(due, version, wake_at)) if due is not None and wake_at is not None else None
 
-    async def _give(self, due: Due, version: int) -> None:
-        wait = due.wake_at - workflow.now()
+    async def _give(self, due: Due, version: int, wake_at: datetime) -> None:
+        if self._not_before is not None and self._not_before[0] == (version, due.kind, due.at):
+            wake_at = max(wake_at, self._not_before[1])
+        wait = wake_at - workflow.now()
         if wait > timedelta():
             await workflow.sleep(wait, summary=due.kind)
         now = self._standing
         if now.due is not None and (now.due.kind, now.due.at) == (due.kind, due.at):
             due, version = now.due, now.version
         self._giving = True
+        given = (version, due.kind, due.at)
         try:
-            self._given.add((version, due.kind, due.at))
-            recorded = await self._record_own(Answering(what="deadline", number=version), due.command, not_before=due.at)
+            self._given.add(given)
+            recorded = await self._record_own(Answering(what="deadline", number=version), due.command, due.at)
             still = recorded.standing.due
             if still is not None and (still.command, still.at) == (due.command, due.at):
                 self._given.add((recorded.standing.version, still.kind, still.at))
+        except ApplicationError as error:
+            if error.type != NOT_YET:
+                raise
+            seconds: float | None = error.details[0]
+            if seconds is not None:  # else the log's time stands still, and nothing comes by itself
+                self._given.discard(given)
+                self._not_before = given, workflow.now() + min(max(timedelta(seconds=seconds), SOONEST), LATEST)
         finally:
             self._giving = False
             self._timer_for = None
