@@ -42,8 +42,6 @@ from domain.register import MandateExercised, MandateWithdrawn, Register
 
 AT_ONCE: Final = 32
 """How many owed steps are shown, and so carried out, at a time: a bound on every workflow's width."""
-ACCEPTING_TIME: Final[frozenset[str]] = frozenset()
-"""The kinds of the commands by which officers accept the log's time: they alone are recorded while the head is far ahead of the clock."""
 TELL: Final = "tell"
 """The kind of the steps by which one process speaks to another."""
 ACCEPTING_TIME: Final = frozenset({"accept_time"})
