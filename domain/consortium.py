@@ -335,4 +335,6 @@ CONSORTIUM: Process[ConsortiumCommand, ConsortiumEvent, ConsortiumState] = Proce
     describe=describe,
     commands=TypeAdapter(Annotated[ConsortiumCommand, Field(discriminator="kind")]),
     events=TypeAdapter(tuple[Annotated[ConsortiumEvent | Common, Field(discriminator="kind")], ...]),
+    state_version=1,
+    list_version=1,
 )

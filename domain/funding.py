@@ -318,6 +318,8 @@ FUNDING: Final[Process[FundingCommand, FundingEvent, FundingState]] = Process(
     describe=describe,
     commands=TypeAdapter(Annotated[FundingCommand, Field(discriminator="kind")]),
     events=TypeAdapter(tuple[Annotated[FundingEvent | Common, Field(discriminator="kind")], ...]),
+    state_version=1,
+    list_version=1,
 )
 
 __all__ = ["FUNDING", "books", "money_by_state"]

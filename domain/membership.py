@@ -585,4 +585,6 @@ MEMBERSHIP: Final[Process[MembershipCommand, MembershipEvent, MembershipState]] 
     describe=describe,
     commands=TypeAdapter(Annotated[MembershipCommand, Field(discriminator="kind")]),
     events=TypeAdapter(tuple[Annotated[MembershipEvent | Common, Field(discriminator="kind")], ...]),
+    state_version=1,
+    list_version=1,
 )

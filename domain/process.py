@@ -241,7 +241,14 @@ class Process(Generic[C, E, S]):
     describe: Callable[[S], Headline]
     commands: TypeAdapter[C]
     events: TypeAdapter[tuple[E | Common, ...]]
+    state_version: int = 1
+    """Raised whenever a state is made of other fields, or the same events make another state: stored states of another version are not read."""
+    list_version: int = 1
+    """Raised whenever `agenda` or `describe` say something else of the same state: the rows of lists are made anew."""
 
+
+STREAM_VERSION: Final = 1
+"""The version of `Stream`, raised as `Process.state_version` is: it belongs to the states of every process."""
 
 Ready = tuple[tuple[str, str], ...]
 """For each step the stream that it tells something, or nothing, and its key."""

@@ -763,4 +763,6 @@ def proposals(processes: Iterable[Process[Any, Any, Any]]) -> Process[ProposalCo
         describe=describe,
         commands=TypeAdapter(Annotated[ProposalCommand, Field(discriminator="kind")]),
         events=TypeAdapter(tuple[Annotated[ProposalEvent | Common, Field(discriminator="kind")], ...]),
+        state_version=1,
+        list_version=1,
     )

@@ -674,6 +674,9 @@ class Register:
 
 # ---------------------------------------------------------------- the fold
 
+REGISTER_VERSION: Final = 1
+"""Raised whenever the register is made of other fields, or the same facts make another one: stored ones of another version are not read."""
+
 
 def evolve(register: Register, fact: Fact) -> Register:
     """The register after a fact."""

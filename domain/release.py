@@ -327,4 +327,6 @@ RELEASE: Final[Process[ReleaseCommand, ReleaseEvent, ReleaseState]] = Process(
     describe=describe,
     commands=TypeAdapter(Annotated[ReleaseCommand, Field(discriminator="kind")]),
     events=TypeAdapter(tuple[Annotated[ReleaseEvent | Common, Field(discriminator="kind")], ...]),
+    state_version=1,
+    list_version=1,
 )

@@ -444,4 +444,6 @@ TRAINING: Final[Process[TrainingCommand, TrainingEvent, TrainingState]] = Proces
     describe=describe,
     commands=TypeAdapter(Annotated[TrainingCommand, Field(discriminator="kind")]),
     events=TypeAdapter(tuple[Annotated[TrainingEvent | Common, Field(discriminator="kind")], ...]),
+    state_version=1,
+    list_version=1,
 )

@@ -398,4 +398,6 @@ TREASURY: Final[Process[TreasuryCommand, TreasuryEvent, TreasuryState]] = Proces
     describe=describe,
     commands=TypeAdapter(Annotated[TreasuryCommand, Field(discriminator="kind")]),
     events=TypeAdapter(tuple[Annotated[TreasuryEvent | Common, Field(discriminator="kind")], ...]),
+    state_version=1,
+    list_version=1,
 )
