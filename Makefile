@@ -18,7 +18,7 @@ long: $(READY)
 check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy activities audit bench cli domain eventstore open_model_consortium.py settings.py simulation tests workflows worker.py
+	$(BIN)/mypy activities audit bench cli domain eventstore open_model_consortium.py settings.py keeper.py simulation tests workflows worker.py
 	$(BIN)/lint-imports
 	$(BIN)/python docs/picture.py --check
 

@@ -13,11 +13,11 @@ import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import httpx
 import structlog
@@ -51,8 +51,8 @@ from activities.sending import Sender
 from activities.telemetry import Following
 from activities.tell import Tell
 from eventstore.clock import Clock
-from eventstore.log import HeadAhead, Log, LogUnavailable, Unfit
-from eventstore.readmodels import Projector
+from eventstore.keeper import role
+from eventstore.log import HeadAhead, LogUnavailable, Unfit
 from eventstore.recorder import Recorder
 from settings import Settings, in_force, open_log
 from workflows.catalog import WORKFLOWS
@@ -82,8 +82,8 @@ POLICIES: Final[Mapping[str, Policy]] = {
 
 EXAMINED_SECONDS: Final = 2
 """How often a worker looks whether it may record: whether its clock is the database's."""
-AGAIN_SECONDS: Final = 15
-"""How long the projector waits before it tries again what it could not understand."""
+KEEPER_AGAIN_SECONDS: Final = 5
+"""How long a keeper that ended is missed before another is started."""
 BANK_SECONDS: Final = 60
 """How long an answer of the bank is waited for."""
 SEARCH_ATTRIBUTES: Final = ("Phase=Keyword", "WaitsFor=KeywordList", "Due=Datetime", "Attention=Bool")
@@ -313,27 +313,33 @@ async def recording(url: str, clock: Clock) -> AsyncIterator[Recorder]:
 
 
 @asynccontextmanager
-async def projecting(log: Log) -> AsyncIterator[None]:
-    """Keeps the read models at the head of the log meanwhile, through every absence of its database and whatever else goes wrong."""
-
-    async def follow() -> None:
-        projector = Projector(log)
-        while True:
-            try:
-                await projector.follow()
-            except LogUnavailable as error:
-                _log.warning("projection.interrupted", error=str(error))
-                await asyncio.sleep(1)
-            except Exception:  # noqa: BLE001  commands go on without lists; what is wrong is told until it is mended
-                _log.exception("projection.failed")
-                await asyncio.sleep(AGAIN_SECONDS)
-
-    task = asyncio.create_task(follow(), name="projector")
+async def keeping(url: str, log: IO[str]) -> AsyncIterator[None]:
+    """Has a keeper of the log at this place meanwhile, a process that is started again when it ends; it logs to this file."""
+    task = asyncio.create_task(_run_keeper(url, log), name="keeper")
     try:
         yield
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+async def _run_keeper(url: str, log: IO[str]) -> None:
+    while True:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, str(Path(__file__).with_name("keeper.py")),
+            stdin=asyncio.subprocess.PIPE, stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
+        assert process.stdin is not None
+        try:
+            process.stdin.write(f"{url}\n{role()}\n".encode())
+            code = await process.wait()
+        finally:
+            process.stdin.close()
+            with suppress(ProcessLookupError):
+                process.kill()  # whatever it was about is whole or not done at all
+            await process.wait()
+        _log.warning("keeper.ended", code=code)
+        await asyncio.sleep(KEEPER_AGAIN_SECONDS)
 
 
 async def serve(chosen: Settings) -> None:
@@ -345,7 +351,7 @@ async def serve(chosen: Settings) -> None:
     client = await connect(chosen.address, telemetry(chosen.metrics))
     async with (
         recording(chosen.log_url, clock_of(chosen)) as recorder,
-        projecting(recorder.log),
+        keeping(chosen.log_url, sys.stderr),
         working(client, recorder, chosen),
     ):
         _log.info("worker.started", task_queue=chosen.task_queue, namespace=client.namespace)

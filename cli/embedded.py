@@ -22,7 +22,7 @@ import worker
 from activities import logs
 from activities.sending import Sender
 from eventstore.clock import Clock, PacedClock, SystemClock
-from eventstore.readmodels import Projector, standings
+from eventstore.readmodels import unfinished
 from eventstore.recorder import Recorder
 from settings import Settings
 
@@ -62,14 +62,15 @@ async def embedded(chosen: Settings, *, port: int = 0, ui_port: int = 0, pace: i
     port, ui_port = port or _free_port(), ui_port or _free_port()
     async with AsyncExitStack() as stack:
         stack.enter_context(alone(folder))
-        logs.configure(stack.enter_context((folder / "worker.log").open("a", encoding="utf-8", buffering=1)))
+        log = stack.enter_context((folder / "worker.log").open("a", encoding="utf-8", buffering=1))
+        logs.configure(log)
         address, ui = f"127.0.0.1:{port}", f"http://127.0.0.1:{ui_port}"
         await stack.enter_async_context(_server(folder, port, ui_port))
         client = await _connected(address)
         recorder = await stack.enter_async_context(worker.recording(chosen.log_url, worker.clock_of(chosen)))
         recorder.clock = clock = await _clock(recorder, pace)
         await stack.enter_async_context(worker.working(client, recorder, chosen.model_copy(update={"address": address})))
-        await stack.enter_async_context(worker.projecting(recorder.log))
+        await stack.enter_async_context(worker.keeping(chosen.log_url, log))
         sender = Sender(client, chosen.task_queue)
         running = Embedded(client, recorder, sender, clock, address, ui, await recover(recorder, sender))
         for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -80,11 +81,10 @@ async def embedded(chosen: Settings, *, port: int = 0, ui_port: int = 0, pace: i
 
 async def recover(recorder: Recorder, sender: Sender) -> int:
     """Starts every unfinished process again from the log; how many there are. Repeating it changes nothing."""
-    await Projector(recorder.log).catch_up()
-    unfinished = [row["stream"] for row in await standings(recorder.log) if not row["closed"]]
-    for stream in unfinished:
+    streams = await unfinished(recorder.log)
+    for stream in streams:
         await sender.start(stream)
-    return len(unfinished)
+    return len(streams)
 
 
 @asynccontextmanager

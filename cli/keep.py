@@ -24,8 +24,8 @@ from cli.output import Progress, say, say_json
 from cli.site import log_of, settings, temporal
 from eventstore import entries as chain
 from eventstore.entries import EMPTY, Entry
+from eventstore.keeper import Keeper
 from eventstore.log import Log, LogUnavailable
-from eventstore.readmodels import Projector
 from eventstore.recorder import Recorder
 
 BATCH: Final = 2_000
@@ -185,6 +185,7 @@ async def recover(*, where: Where = HERE) -> None:
         recorder = Recorder(log)
         try:
             async with Progress("starting unfinished processes again"):
+                await Keeper(log).catch_up()
                 number = await taken_up(recorder, Sender(client, chosen.task_queue))
         finally:
             await recorder.close()
@@ -195,11 +196,11 @@ async def recover(*, where: Where = HERE) -> None:
 
 
 async def rebuild(*, where: Where = HERE) -> None:
-    """Make the read models anew from the first entry, while everything runs; readers see the old ones until then."""
+    """Make the lists anew from the first entry, while everything runs; readers see the old ones until then."""
     async with log_of(settings(where)) as log:
         last = (await log.head()).position
-        async with Progress(f"rebuilding the lists from {last:,} entries"):
-            position = await Projector(log).rebuild()
+        async with Progress("waiting for the one who rebuilds the lists already", last) as progress:
+            position = await Keeper(log).rebuild(lambda position: progress.at(position, "rebuilding the lists"))
     if where.json:
         say_json({"position": position})
     else:

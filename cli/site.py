@@ -17,8 +17,8 @@ from cli.failures import BadInput, Unreachable
 from cli.options import Where
 from cli.output import Progress
 from domain.register import Register
-from eventstore.log import Log, NotWritable
-from eventstore.readmodels import STANDINGS, Projector, standings
+from eventstore.log import Log
+from eventstore.readmodels import Seen, seen, seen_of
 from eventstore.recorder import Recorder
 from settings import Settings, in_force, open_log
 
@@ -74,25 +74,25 @@ def _exists(url: str) -> bool:
 
 
 async def rows(log: Log, process: str | None = None) -> Sequence[dict[str, Any]]:
-    """The read model's row of every stream, as of now."""
-    await _up_to_date(log)
-    return await standings(log, process)
+    """The list's row of every stream; when the lists are far behind the log, it is said how far."""
+    async with Progress("reading the lists"):
+        return _told(await seen(log, process)).rows
 
 
 async def row_of(log: Log, stream: str) -> dict[str, Any] | None:
-    """The read model's row of one stream, as of now."""
-    await _up_to_date(log)
-    return next((json.loads(found.body) for found in await log.rows(STANDINGS, key=stream)), None)
+    """The list's row of one stream, as `rows`."""
+    async with Progress("reading the lists"):
+        return next(iter(_told(await seen_of(log, stream)).rows), None)
 
 
-async def _up_to_date(log: Log) -> None:
-    """Brings the read models to the head; who may only read the log sees them as the workers left them."""
-    try:
-        async with Progress("bringing the lists up to date"):
-            await Projector(log).catch_up()
-    except NotWritable:
-        position = await log.checkpoint(await log.generation())
-        print(f"(the lists are as of position {position:,}: they cannot be brought up to date from here)", file=sys.stderr)
+def _told(found: Seen) -> Seen:
+    if found.position < found.head:
+        print(
+            f"(the lists are as of position {found.position:,}, the log is at {found.head:,}: a worker brings them there,"
+            " or `consortium rebuild` where none runs)",
+            file=sys.stderr,
+        )
+    return found
 
 
 async def currency(log: Log) -> str:

@@ -30,6 +30,6 @@ BEGIN
     IF to_regclass('rehearsal') IS NOT NULL THEN
       GRANT INSERT ON rehearsal TO consortium_worker;
     END IF;
-    GRANT INSERT, UPDATE, DELETE ON read_generations, read_rows, snapshots TO consortium_worker;
+    GRANT INSERT, UPDATE, DELETE ON read_generations, read_rows, snapshots, kept, lists, list_rows TO consortium_worker;
   END IF;
 END $$;

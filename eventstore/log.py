@@ -23,11 +23,21 @@ class Appended(Enum):
 
 
 class Row(NamedTuple):
-    """One row of a read model: `body` is a JSON object, or empty when the row is gone."""
+    """One row of a list: `body` is a JSON object, or empty when the row is gone."""
 
     model: str
     key: str
     body: bytes
+
+
+class Lists(NamedTuple):
+    """Rows as readers see them."""
+
+    edition: str
+    """Of which edition they are; empty when there is none."""
+    position: int
+    """As of which entry."""
+    rows: Sequence[Row]
 
 
 class LogUnavailable(Exception):
@@ -140,26 +150,36 @@ class Log(Protocol):
     async def changed(self, after: int, timeout: float) -> bool:  # noqa: ASYNC109
         """Waits until there are entries after a position, at most `timeout` seconds; whether there are."""
 
-    async def checkpoint(self, generation: int) -> int:
-        """How far the read models of a generation follow the log; 0 for a new one."""
+    async def generation(self, edition: str) -> int:
+        """The generation of an edition's lists that readers see; 0 when there is none."""
 
-    async def generation(self) -> int:
-        """The generation of read models that readers see; 0 before the first."""
+    async def new_generation(self, edition: str) -> int:
+        """A further generation of an edition's lists, empty and unseen."""
+
+    async def checkpoint(self, generation: int) -> int:
+        """How far the lists of a generation follow the log; 0 for one that is empty or gone."""
 
     async def project(self, generation: int, after: int, upto: int, rows: Sequence[Row]) -> bool:
         """Writes rows and moves the checkpoint from `after` to `upto` in one transaction; false when it is not at `after`."""
 
     async def promote(self, generation: int, at: int) -> bool:
-        """Shows readers this generation and drops the others; false when its checkpoint is behind `at`, or behind what they see."""
+        """Shows readers this generation of its edition; false when its checkpoint is behind `at`, or behind what they see.
 
-    async def rows(self, model: str, *, key: str | None = None) -> Sequence[Row]:
-        """The rows of a read model of the generation in force, by key."""
+        The edition's other generations are gone, and so are all others that nobody saw. Of the other editions the one that
+        follows the log furthest stays: two releases have theirs side by side.
+        """
 
-    async def load_snapshots(self, names: Sequence[str], shape: str) -> Mapping[str, tuple[int, bytes]]:
-        """Snapshots of this shape by name, each with the position it was taken at."""
+    async def sweep(self, most: int) -> int:
+        """Removes rows of generations that are gone, at most so many; how many it removed."""
 
-    async def save_snapshot(self, name: str, shape: str, position: int, body: bytes) -> None:
-        """Keeps a snapshot; the one before it by that name is gone."""
+    async def shown(self, edition: str, model: str, *, key: str | None = None) -> Lists:
+        """The rows of a model by key, of this edition, or where there is none of the one that follows the log furthest."""
+
+    async def load_snapshots(self, names: Sequence[str], version: str) -> Mapping[str, tuple[int, bytes]]:
+        """Snapshots of this version by name, each with the position it was taken at."""
+
+    async def save_snapshot(self, name: str, version: str, position: int, body: bytes) -> None:
+        """Keeps a snapshot in place of the one before it by that name and version, and beside the latest of another version."""
 
     async def close(self) -> None:
         """Lets go of connections and threads."""

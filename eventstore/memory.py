@@ -6,9 +6,19 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from eventstore.entries import EMPTY, Entry, Head, head_of
-from eventstore.log import Appended, HostClock, Leadership, Row
+from eventstore.log import Appended, HostClock, Leadership, Lists, Row
+
+
+@dataclass
+class _List:
+    """A generation of lists."""
+
+    edition: str
+    checkpoint: int = 0
+    live: bool = False
 
 
 class MemoryLog:
@@ -22,10 +32,10 @@ class MemoryLog:
         self._grown = asyncio.Condition()
         self._leading = defaultdict[str, asyncio.Lock](asyncio.Lock)
         self._holder: asyncio.Task[object] | None = None
-        self._checkpoints: dict[int, int] = {}
-        self._live = 0
+        self._generations = 0
+        self._lists: dict[int, _List] = {}
         self._rows: dict[tuple[int, str, str], bytes] = {}
-        self._snapshots: dict[str, tuple[str, int, bytes]] = {}
+        self._snapshots: dict[str, dict[str, tuple[int, bytes]]] = {}
 
     async def head(self) -> Head:
         """See `Log.head`."""
@@ -100,48 +110,69 @@ class MemoryLog:
             return False
         return True
 
+    async def generation(self, edition: str) -> int:
+        """See `Log.generation`."""
+        return next((number for number, each in self._lists.items() if each.live and each.edition == edition), 0)
+
+    async def new_generation(self, edition: str) -> int:
+        """See `Log.new_generation`."""
+        self._generations += 1
+        self._lists[self._generations] = _List(edition)
+        return self._generations
+
     async def checkpoint(self, generation: int) -> int:
         """See `Log.checkpoint`."""
-        return self._checkpoints.get(generation, 0)
-
-    async def generation(self) -> int:
-        """See `Log.generation`."""
-        return self._live
+        return self._lists[generation].checkpoint if generation in self._lists else 0
 
     async def project(self, generation: int, after: int, upto: int, rows: Sequence[Row]) -> bool:
         """See `Log.project`."""
-        if self._checkpoints.get(generation, 0) != after:
+        if generation not in self._lists or self._lists[generation].checkpoint != after:
             return False
         for row in rows:
             if row.body:
                 self._rows[generation, row.model, row.key] = row.body
             else:
                 self._rows.pop((generation, row.model, row.key), None)
-        self._checkpoints[generation] = upto
+        self._lists[generation].checkpoint = upto
         return True
 
     async def promote(self, generation: int, at: int) -> bool:
         """See `Log.promote`."""
-        if self._checkpoints.get(generation, 0) < max(at, self._checkpoints.get(self._live, 0)):
+        mine = self._lists.get(generation)
+        if mine is None or mine.checkpoint < max(at, await self.checkpoint(await self.generation(mine.edition))):
             return False
-        self._live = generation
-        self._checkpoints = {generation: self._checkpoints.get(generation, 0)}
-        self._rows = {key: body for key, body in self._rows.items() if key[0] == generation}
+        others = [number for number, each in self._lists.items() if each.live and each.edition != mine.edition]
+        stays = max(others, key=lambda number: (self._lists[number].checkpoint, number), default=generation)
+        self._lists = {number: self._lists[number] for number in {stays, generation}}
+        mine.live = True
         return True
 
-    async def rows(self, model: str, *, key: str | None = None) -> Sequence[Row]:
-        """See `Log.rows`."""
-        wanted = ((name, body) for (generation, kind, name), body in self._rows.items() if generation == self._live and kind == model)
-        return [Row(model, name, body) for name, body in sorted(wanted) if key in {None, name}]
+    async def sweep(self, most: int) -> int:
+        """See `Log.sweep`."""
+        gone = [key for key in self._rows if key[0] not in self._lists][:most]
+        for key in gone:
+            del self._rows[key]
+        return len(gone)
 
-    async def load_snapshots(self, names: Sequence[str], shape: str) -> Mapping[str, tuple[int, bytes]]:
+    async def shown(self, edition: str, model: str, *, key: str | None = None) -> Lists:
+        """See `Log.shown`."""
+        live = ((each.edition == edition, each.checkpoint, number) for number, each in self._lists.items() if each.live)
+        _, position, number = max(live, default=(False, 0, 0))
+        wanted = ((name, body) for (generation, kind, name), body in self._rows.items() if generation == number and kind == model)
+        rows = [Row(model, name, body) for name, body in sorted(wanted) if key in {None, name}]
+        return Lists(self._lists[number].edition if number else "", position, rows)
+
+    async def load_snapshots(self, names: Sequence[str], version: str) -> Mapping[str, tuple[int, bytes]]:
         """See `Log.load_snapshots`."""
-        kept = ((name, self._snapshots[name]) for name in names if name in self._snapshots)
-        return {name: (position, body) for name, (made, position, body) in kept if made == shape}
+        return {name: self._snapshots[name][version] for name in names if version in self._snapshots.get(name, {})}
 
-    async def save_snapshot(self, name: str, shape: str, position: int, body: bytes) -> None:
+    async def save_snapshot(self, name: str, version: str, position: int, body: bytes) -> None:
         """See `Log.save_snapshot`."""
-        self._snapshots[name] = (shape, position, body)
+        mine = self._snapshots.setdefault(name, {})
+        mine[version] = (position, body)
+        others = sorted((each for each in mine if each != version), key=lambda each: mine[each][0])
+        for outdated in others[:-1]:
+            del mine[outdated]
 
     async def close(self) -> None:
         """See `Log.close`."""

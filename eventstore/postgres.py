@@ -17,12 +17,23 @@ import asyncpg
 import structlog
 
 from eventstore.entries import EMPTY, Entry, Head
-from eventstore.log import Appended, ClockApart, EntryStale, HostClock, Leadership, LogUnavailable, NewerRules, NotWritable, Row
+from eventstore.log import Appended, ClockApart, EntryStale, HostClock, Leadership, Lists, LogUnavailable, NewerRules, NotWritable, Row
 from eventstore.migrations import SchemaMismatch, migrations, pending
 
 _COLUMNS: Final = ", ".join(Entry._fields)
 _APPEND: Final = "SELECT append_entries($1, $2)"
 _TAIL: Final = "SELECT position, at, hash FROM entries ORDER BY position DESC LIMIT 1"
+_SWEEP: Final = (
+    "WITH gone AS (DELETE FROM list_rows WHERE (generation, model, key) IN"
+    " (SELECT generation, model, key FROM list_rows WHERE generation NOT IN (SELECT generation FROM lists) LIMIT $1) RETURNING 1)"
+    " SELECT count(*) FROM gone"
+)
+_SHOWN: Final = (
+    "WITH shown AS (SELECT * FROM lists WHERE live ORDER BY edition = $1 DESC, checkpoint DESC, generation DESC LIMIT 1)"
+    " SELECT s.edition, s.checkpoint, r.key, r.body FROM shown s LEFT JOIN list_rows r"
+    " ON r.generation = s.generation AND r.model = $2 AND ($3::text IS NULL OR r.key = $3) ORDER BY r.key"
+)
+"""One statement, so that generation and rows are as of one moment."""
 _LEAD: Final = "SELECT pg_try_advisory_lock('entries'::regclass::oid::integer, $1)"
 """One lock a log and role, of the two numbers that no other lock here has. Waited for by trying: a statement that waits keeps a snapshot."""
 _DURABLE: Final = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
@@ -209,46 +220,48 @@ class PostgresLog:
                 async with asyncio.timeout(min(left, _POLL_SECONDS)):
                     await news.wait()
 
+    async def generation(self, edition: str) -> int:
+        """See `Log.generation`."""
+        return int(await self._value("SELECT generation FROM lists WHERE live AND edition = $1", edition) or 0)
+
+    async def new_generation(self, edition: str) -> int:
+        """See `Log.new_generation`."""
+        return int(await self._value("INSERT INTO lists (edition) VALUES ($1) RETURNING generation", edition))
+
     async def checkpoint(self, generation: int) -> int:
         """See `Log.checkpoint`."""
-        return int(await self._value("SELECT checkpoint FROM read_generations WHERE generation = $1", generation) or 0)
-
-    async def generation(self) -> int:
-        """See `Log.generation`."""
-        return int(await self._value("SELECT generation FROM read_generations WHERE live") or 0)
+        return int(await self._value("SELECT checkpoint FROM lists WHERE generation = $1", generation) or 0)
 
     async def project(self, generation: int, after: int, upto: int, rows: Sequence[Row]) -> bool:
         """See `Log.project`."""
         last = {(row.model, row.key): row for row in rows}.values()
         columns = [[row.model for row in last], [row.key for row in last], [row.body for row in last]]
-        return bool(await self._value("SELECT project_rows($1, $2, $3, $4, $5, $6)", generation, after, upto, *columns))
+        return bool(await self._value("SELECT project_list($1, $2, $3, $4, $5, $6)", generation, after, upto, *columns))
 
     async def promote(self, generation: int, at: int) -> bool:
         """See `Log.promote`."""
-        return bool(await self._value("SELECT promote_generation($1, $2)", generation, at))
+        return bool(await self._value("SELECT promote_list($1, $2)", generation, at))
 
-    async def rows(self, model: str, *, key: str | None = None) -> Sequence[Row]:
-        """See `Log.rows`."""
-        sql = (
-            "SELECT model, key, body FROM read_rows JOIN read_generations USING (generation)"
-            " WHERE live AND model = $1 AND ($2::text IS NULL OR key = $2) ORDER BY key"
-        )
+    async def sweep(self, most: int) -> int:
+        """See `Log.sweep`."""
+        return int(await self._value(_SWEEP, most))
+
+    async def shown(self, edition: str, model: str, *, key: str | None = None) -> Lists:
+        """See `Log.shown`."""
         async with self._connection() as connection:
-            return [Row._make(row) for row in await connection.fetch(sql, model, key)]
+            found = await connection.fetch(_SHOWN, edition, model, key)
+        rows = [Row(model, name, body) for _, _, name, body in found if name is not None]
+        return Lists(found[0][0], found[0][1], rows) if found else Lists("", 0, [])
 
-    async def load_snapshots(self, names: Sequence[str], shape: str) -> Mapping[str, tuple[int, bytes]]:
+    async def load_snapshots(self, names: Sequence[str], version: str) -> Mapping[str, tuple[int, bytes]]:
         """See `Log.load_snapshots`."""
-        sql = "SELECT name, position, body FROM snapshots WHERE name = ANY($1) AND shape = $2"
+        sql = "SELECT name, position, body FROM kept WHERE name = ANY($1) AND version = $2"
         async with self._connection() as connection:
-            return {name: (position, body) for name, position, body in await connection.fetch(sql, names, shape)}
+            return {name: (position, body) for name, position, body in await connection.fetch(sql, names, version)}
 
-    async def save_snapshot(self, name: str, shape: str, position: int, body: bytes) -> None:
+    async def save_snapshot(self, name: str, version: str, position: int, body: bytes) -> None:
         """See `Log.save_snapshot`."""
-        sql = (
-            "INSERT INTO snapshots (name, shape, position, body) VALUES ($1, $2, $3, $4)"
-            " ON CONFLICT (name) DO UPDATE SET shape = excluded.shape, position = excluded.position, body = excluded.body"
-        )
-        await self._value(sql, name, shape, position, body)
+        await self._value("SELECT keep_snapshot($1, $2, $3, $4)", name, version, position, body)
 
     async def close(self) -> None:
         """See `Log.close`."""

@@ -512,7 +512,6 @@ class Recorder:
         while entries := await self.log.read(self._replica.head.position):
             self._replica.follow(entries)
         self._started = True
-        await self._snapshots.keep_register(self._replica)
 
     async def _load(self, streams: Iterable[str]) -> None:
         for stream in streams:

@@ -1,32 +1,35 @@
 """Snapshots of long streams and of the register: a start in a moment instead of a fold of years.
 
-They are derived, belong to exactly the domain code that made them, and are never used to verify anything. One that is
-damaged, kept under another name, or of entries that the log does not hold is no snapshot: the log is folded instead.
-They are read by an unpickler that can build the domain's own data and nothing else.
+They are derived, belong to the declared version of what they hold (`Process.state_version`, `REGISTER_VERSION`), and are never
+used to verify anything. Releases with different versions keep theirs side by side. One that is damaged, kept under another name,
+made of classes that are elsewhere now, or of entries that the log does not hold is no snapshot: the log is folded instead. They
+are read by an unpickler that can build the domain's own data and nothing else.
 """
 
 from __future__ import annotations
 
 import io
 import pickle
-from functools import cache
+from collections.abc import Mapping
 from hashlib import sha256
-from importlib.resources import files
 from typing import Any, Final
 
 import structlog
 
-from domain.process import Stream
-from eventstore.entries import EMPTY, Head
-from eventstore.log import Log, LogUnavailable
+from domain.process import STREAM_VERSION, Process, Stream
+from domain.register import REGISTER_VERSION
+from eventstore.entries import EMPTY, Head, head_of
+from eventstore.log import Log
 from eventstore.replica import Replica
 
 REGISTER: Final = "register"
 """The name of the register's snapshot; those of streams have the streams' names, which hold a slash."""
+FORM: Final = 1
+"""The version of how a snapshot is written, whatever it holds."""
 REGISTER_EVERY: Final = 5_000
 """Entries between two snapshots of the register."""
 STREAM_EVERY: Final = 1_000
-"""More entries of a stream than this are not folded twice."""
+"""Events of a stream between two snapshots of it."""
 
 _SEAL_BYTES: Final = sha256().digest_size
 _PLAIN: Final = frozenset(
@@ -37,60 +40,48 @@ _PLAIN: Final = frozenset(
 _log = structlog.get_logger(__name__)
 
 
-@cache
-def shape() -> str:
-    """A digest of the domain's source: snapshots that other code made are not read."""
-    digest = sha256()
-    for name, source in sorted((file.name, file.read_bytes()) for file in files("domain").iterdir() if file.name.endswith(".py")):
-        digest.update(f"{name} {len(source)}\n".encode() + source)
-    return digest.hexdigest()
+def register_version() -> str:
+    """Which snapshots of the register this release reads."""
+    return f"{FORM}.{REGISTER_VERSION}"
+
+
+def stream_version(process: Process[Any, Any, Any]) -> str:
+    """Which snapshots of a process's streams this release reads."""
+    return f"{FORM}.{STREAM_VERSION}.{process.state_version}"
 
 
 class Snapshots:
-    """Loads and keeps the snapshots of one log."""
+    """Reads the snapshots of one log. Nobody who answers commands makes any: what takes years to grow takes seconds to write."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
-        self._kept = 0
 
     async def restore(self, replica: Replica) -> None:
         """Takes an empty replica as far as the register's snapshot reaches; the log itself takes it further."""
-        found = await self._find(REGISTER)
-        if found is None:
-            return
-        replica.head, replica.register = found
-        self._kept = replica.head.position
-
-    async def keep_register(self, replica: Replica) -> None:
-        """Keeps the register, when enough was recorded since the last time."""
-        if replica.head.position >= self._kept + REGISTER_EVERY:
-            self._kept = replica.head.position
-            await self._keep(REGISTER, replica.head, replica.register)
+        found = await self.find(REGISTER, register_version())
+        if found is not None:
+            replica.head, replica.register = found
 
     async def load(self, replica: Replica, stream: str, upto: int) -> Stream[Any]:
         """The state of a stream as of a position of the log. Raises `UnreadableEntry`."""
         process = replica.process_of(stream)
-        found = await self._find(stream)
+        found = await self.find(stream, stream_version(process))
         head, state = found if found and found[0].position <= upto else (EMPTY, Stream(process.initial))
-        folded = 0
         while entries := [entry for entry in await self._log.read_stream(stream, head.position) if entry.position <= upto]:
             state = replica.fold(stream, entries, state)
-            head = Head(entries[-1].position, entries[-1].at, entries[-1].hash)
-            folded += len(entries)
-        if folded > STREAM_EVERY:
-            await self._keep(stream, head, state)
+            head = head_of(entries, head)
         return state
 
-    async def _find(self, name: str) -> tuple[Head, Any] | None:
+    async def find(self, name: str, version: str) -> tuple[Head, Any] | None:
         """What was kept under a name, and the entry it is as of; only if it is whole, and the log holds that entry."""
-        found = (await self._log.load_snapshots((name,), shape())).get(name)
+        found = (await self._log.load_snapshots((name,), version)).get(name)
         if found is None:
             return None
         position, body = found
         try:
             head, value = _opened(name, position, body)
         except Exception as error:  # noqa: BLE001  pickles may fail in any way, and what is derived is worth no stop
-            _log.warning("snapshot.unreadable", name=name, error=type(error).__name__)
+            _log.warning("snapshot.unreadable", name=name, version=version, error=f"{type(error).__name__}: {error}")
             return None
         entries = await self._log.read(position - 1, 1)
         if [Head(entry.position, entry.at, entry.hash) for entry in entries] != [head]:
@@ -98,13 +89,47 @@ class Snapshots:
             return None
         return head, value
 
-    async def _keep(self, name: str, head: Head, value: Any) -> None:
-        try:
-            await self._log.save_snapshot(
-                name, shape(), head.position, sealed(name, head.position, pickle.dumps((head, value), protocol=5))
-            )
-        except LogUnavailable as error:
-            _log.warning("snapshot.not_kept", name=name, error=str(error))
+
+class SnapshotKeeper:
+    """Makes the snapshots of one log, as often as it is worth it."""
+
+    def __init__(self, log: Log, processes: Mapping[str, Process[Any, Any, Any]]) -> None:
+        self._log = log
+        self._snapshots = Snapshots(log)
+        self._register = Replica(processes)
+        """Holds no streams."""
+        self._kept = 0
+        """As of which entry the register was kept last."""
+        self._versions: dict[str, int] = {}
+        """Which versions of long streams were kept last."""
+
+    async def keep_register(self, upto: int) -> None:
+        """Keeps the register, when enough was recorded since the last time."""
+        register = self._register
+        if register.head.position == 0:
+            await self._snapshots.restore(register)
+            self._kept = register.head.position
+        if upto < self._kept + REGISTER_EVERY:
+            return
+        while entries := await self._log.read(register.head.position):
+            register.follow(entries)
+        self._kept = register.head.position
+        await self._keep(REGISTER, register_version(), register.head, register.register)
+
+    async def keep_stream(self, stream: str, process: Process[Any, Any, Any], head: Head, state: Stream[Any]) -> None:
+        """Keeps a stream's state as of its last entry, when enough happened on it since the last time."""
+        if state.version < STREAM_EVERY:
+            return
+        if stream not in self._versions:
+            found = await self._snapshots.find(stream, stream_version(process))
+            self._versions[stream] = found[1].version if found else 0
+        if state.version >= self._versions[stream] + STREAM_EVERY:
+            self._versions[stream] = state.version
+            await self._keep(stream, stream_version(process), head, state)
+
+    async def _keep(self, name: str, version: str, head: Head, value: Any) -> None:
+        body = sealed(name, head.position, pickle.dumps((head, value), protocol=5))
+        await self._log.save_snapshot(name, version, head.position, body)
 
 
 def sealed(name: str, position: int, content: bytes) -> bytes:

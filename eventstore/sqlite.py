@@ -23,7 +23,7 @@ from typing import Any, Final, TypeVar
 import apsw
 
 from eventstore.entries import EMPTY, Entry, Head
-from eventstore.log import Appended, HostClock, Leadership, LogUnavailable, Row
+from eventstore.log import Appended, HostClock, Leadership, Lists, LogUnavailable, Row
 from eventstore.migrations import migrations, pending
 
 T = TypeVar("T")
@@ -34,6 +34,24 @@ _ROWS: Final = 256
 """How many entries one statement inserts: SQLite bounds its variables."""
 _PRAGMAS: Final = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "trusted_schema = OFF")
 _TAIL: Final = "SELECT position, at, hash FROM entries ORDER BY position DESC LIMIT 1"
+_OUTDATED: Final = (
+    "DELETE FROM lists WHERE generation <> ? AND (edition = ? OR NOT live OR generation NOT IN"
+    " (SELECT generation FROM lists WHERE live AND edition <> ? ORDER BY checkpoint DESC, generation DESC LIMIT 1))"
+)
+_SWEEP: Final = (
+    "DELETE FROM list_rows WHERE (generation, model, key) IN"
+    " (SELECT generation, model, key FROM list_rows WHERE generation NOT IN (SELECT generation FROM lists) LIMIT ?)"
+)
+_SHOWN: Final = (
+    "WITH shown AS (SELECT * FROM lists WHERE live ORDER BY edition = ? DESC, checkpoint DESC, generation DESC LIMIT 1)"
+    " SELECT s.edition, s.checkpoint, r.key, r.body FROM shown s LEFT JOIN list_rows r"
+    " ON r.generation = s.generation AND r.model = ? AND (? IS NULL OR r.key = ?) ORDER BY r.key"
+)
+"""One statement, so that generation and rows are as of one moment."""
+_OUTDATED_SNAPSHOTS: Final = (
+    "DELETE FROM kept WHERE name = ? AND version NOT IN"
+    " (SELECT version FROM kept WHERE name = ? ORDER BY version = ? DESC, position DESC LIMIT 2)"
+)
 _POLL_SECONDS: Final = 0.02
 _LEAD_POLL_SECONDS: Final = 0.25
 """How often who waits to lead looks whether nobody does: a thread that waited in `flock` could not be called off."""
@@ -162,30 +180,35 @@ class SqliteLog:
             await asyncio.sleep(_POLL_SECONDS)
         return True
 
+    async def generation(self, edition: str) -> int:
+        """See `Log.generation`."""
+        return int(await self._value("SELECT generation FROM lists WHERE live AND edition = ?", (edition,)))
+
+    async def new_generation(self, edition: str) -> int:
+        """See `Log.new_generation`."""
+
+        def work(db: apsw.Connection) -> int:
+            db.execute("INSERT INTO lists (edition) VALUES (?)", (edition,))
+            return db.last_insert_rowid()
+
+        return await self._write(work)
+
     async def checkpoint(self, generation: int) -> int:
         """See `Log.checkpoint`."""
-        return int(await self._value("SELECT checkpoint FROM read_generations WHERE generation = ?", (generation,)))
-
-    async def generation(self) -> int:
-        """See `Log.generation`."""
-        return int(await self._value("SELECT generation FROM read_generations WHERE live", ()))
+        return int(await self._value("SELECT checkpoint FROM lists WHERE generation = ?", (generation,)))
 
     async def project(self, generation: int, after: int, upto: int, rows: Sequence[Row]) -> bool:
         """See `Log.project`."""
+        last = {(row.model, row.key): row for row in rows}.values()
+        written = [(generation, *row) for row in last if row.body]
+        gone = [(generation, row.model, row.key) for row in last if not row.body]
 
         def work(db: apsw.Connection) -> bool:
-            if (db.execute("SELECT checkpoint FROM read_generations WHERE generation = ?", (generation,)).get or 0) != after:
+            db.execute("UPDATE lists SET checkpoint = ? WHERE generation = ? AND checkpoint = ?", (upto, generation, after))
+            if not db.changes():
                 return False
-            db.execute(
-                "INSERT INTO read_generations (generation, checkpoint) VALUES (?, ?)"
-                " ON CONFLICT (generation) DO UPDATE SET checkpoint = excluded.checkpoint",
-                (generation, upto),
-            )
-            last = {(row.model, row.key): row for row in rows}.values()
-            written = [(generation, *row) for row in last if row.body]
-            db.executemany("INSERT OR REPLACE INTO read_rows (generation, model, key, body) VALUES (?, ?, ?, ?)", written)
-            gone = [(generation, row.model, row.key) for row in last if not row.body]
-            db.executemany("DELETE FROM read_rows WHERE generation = ? AND model = ? AND key = ?", gone)
+            db.executemany("INSERT OR REPLACE INTO list_rows (generation, model, key, body) VALUES (?, ?, ?, ?)", written)
+            db.executemany("DELETE FROM list_rows WHERE generation = ? AND model = ? AND key = ?", gone)
             return True
 
         return await self._write(work)
@@ -194,38 +217,45 @@ class SqliteLog:
         """See `Log.promote`."""
 
         def work(db: apsw.Connection) -> bool:
-            shown = db.execute("SELECT checkpoint FROM read_generations WHERE live").get or 0
-            if (db.execute("SELECT checkpoint FROM read_generations WHERE generation = ?", (generation,)).get or 0) < max(at, shown):
+            mine = db.execute("SELECT edition, checkpoint FROM lists WHERE generation = ?", (generation,)).fetchone()
+            if mine is None:
                 return False
-            db.execute("INSERT OR IGNORE INTO read_generations (generation, checkpoint) VALUES (?, 0)", (generation,))
-            db.execute("DELETE FROM read_rows WHERE generation <> ?", (generation,))
-            db.execute("DELETE FROM read_generations WHERE generation <> ?", (generation,))
-            db.execute("UPDATE read_generations SET live = 1")
+            edition, checkpoint = mine
+            if checkpoint < max(at, db.execute("SELECT checkpoint FROM lists WHERE live AND edition = ?", (edition,)).get or 0):
+                return False
+            db.execute(_OUTDATED, (generation, edition, edition))
+            db.execute("UPDATE lists SET live = 1 WHERE generation = ?", (generation,))
             return True
 
         return await self._write(work)
 
-    async def rows(self, model: str, *, key: str | None = None) -> Sequence[Row]:
-        """See `Log.rows`."""
-        sql = (
-            "SELECT model, key, body FROM read_rows JOIN read_generations USING (generation)"
-            " WHERE live AND model = ? AND (? IS NULL OR key = ?) ORDER BY key"
-        )
-        return await self._read(lambda db: [Row(*row) for row in db.execute(sql, (model, key, key))])
+    async def sweep(self, most: int) -> int:
+        """See `Log.sweep`."""
+        return await self._write(lambda db: (db.execute(_SWEEP, (most,)), db.changes())[1])
 
-    async def load_snapshots(self, names: Sequence[str], shape: str) -> Mapping[str, tuple[int, bytes]]:
+    async def shown(self, edition: str, model: str, *, key: str | None = None) -> Lists:
+        """See `Log.shown`."""
+        found = await self._read(lambda db: list(db.execute(_SHOWN, (edition, model, key, key))))
+        rows = [Row(model, name, body) for _, _, name, body in found if name is not None]
+        return Lists(found[0][0], found[0][1], rows) if found else Lists("", 0, [])
+
+    async def load_snapshots(self, names: Sequence[str], version: str) -> Mapping[str, tuple[int, bytes]]:
         """See `Log.load_snapshots`."""
-        sql = "SELECT position, body FROM snapshots WHERE name = ? AND shape = ?"
+        sql = "SELECT position, body FROM kept WHERE name = ? AND version = ?"
 
         def work(db: apsw.Connection) -> Mapping[str, tuple[int, bytes]]:
-            return {name: row for name in names for row in db.execute(sql, (name, shape))}
+            return {name: row for name in names for row in db.execute(sql, (name, version))}
 
         return await self._read(work)
 
-    async def save_snapshot(self, name: str, shape: str, position: int, body: bytes) -> None:
+    async def save_snapshot(self, name: str, version: str, position: int, body: bytes) -> None:
         """See `Log.save_snapshot`."""
-        sql = "INSERT OR REPLACE INTO snapshots (name, shape, position, body) VALUES (?, ?, ?, ?)"
-        await self._write(lambda db: db.execute(sql, (name, shape, position, body)))
+
+        def work(db: apsw.Connection) -> None:
+            db.execute("INSERT OR REPLACE INTO kept (name, version, position, body) VALUES (?, ?, ?, ?)", (name, version, position, body))
+            db.execute(_OUTDATED_SNAPSHOTS, (name, name, version))
+
+        await self._write(work)
 
     async def close(self) -> None:
         """See `Log.close`."""

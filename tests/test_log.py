@@ -7,7 +7,7 @@
 | lock | inside `exclusive` nobody else appends; who dies or stops while holding it does not stop the others for long |
 | leading | one leads in a role, in whatever process; who dies or stops loses it, and learns so when asking |
 | final | the database refuses to change or remove an entry; what its owner changes all the same, `verify` finds |
-| derived | rows and checkpoint move together, from where they are said to be; readers see one generation |
+| derived | rows and checkpoint move together, from where they are said to be; readers see one generation of their edition |
 | trouble | `LogUnavailable`, nothing half done; the same object goes on when the trouble is over |
 """
 
@@ -191,15 +191,16 @@ class TestAppend:
     async def test_what_was_appended_is_there_when_the_log_is_opened_again(self, place: Place) -> None:
         log = await place.open()
         await log.append(chain(EMPTY, 3, by="ada"))
-        await log.project(1, 0, 3, [Row("members", "helio", b"{}")])
-        await log.promote(1, 3)
+        lists = await log.new_generation("v1")
+        await log.project(lists, 0, 3, [Row("members", "helio", b"{}")])
+        await log.promote(lists, 3)
         await log.save_snapshot("register", "v1", 3, b"state")
         await log.close()
         again = await place.open()
         assert verify(await everything(again)) == await again.head()
         assert (await again.head()).position == 3
-        assert (await again.generation(), await again.checkpoint(1)) == (1, 3)
-        assert list(await again.rows("members")) == [Row("members", "helio", b"{}")]
+        assert (await again.generation("v1"), await again.checkpoint(lists)) == (lists, 3)
+        assert await rows(again, "members") == [Row("members", "helio", b"{}")]
         assert await again.load_snapshots(["register"], "v1") == {"register": (3, b"state")}
         await again.close()
 
@@ -496,55 +497,112 @@ class TestDerived:
     """What can be thrown away and built again."""
 
     async def test_rows_and_checkpoint_move_together_from_where_they_are_said_to_be(self, log: Log) -> None:
-        assert await log.project(1, 0, 5, [Row("members", "helio", b'{"v":1}')])
-        assert not await log.project(1, 4, 9, [Row("members", "helio", b'{"v":2}')])
-        assert not await log.project(1, 0, 9, [Row("members", "helio", b'{"v":2}')])
-        await log.promote(1, 5)
-        assert await log.checkpoint(1) == 5
-        assert list(await log.rows("members")) == [Row("members", "helio", b'{"v":1}')]
+        lists = await log.new_generation("v1")
+        assert await log.project(lists, 0, 5, [Row("members", "helio", b'{"v":1}')])
+        assert not await log.project(lists, 4, 9, [Row("members", "helio", b'{"v":2}')])
+        assert not await log.project(lists, 0, 9, [Row("members", "helio", b'{"v":2}')])
+        await log.promote(lists, 5)
+        assert await log.checkpoint(lists) == 5
+        assert await rows(log, "members") == [Row("members", "helio", b'{"v":1}')]
 
     async def test_rows_are_replaced_removed_and_read_by_key(self, log: Log) -> None:
-        await log.promote(1, 0)
-        await log.project(1, 0, 1, [Row("members", "b", b"1"), Row("members", "a", b"1"), Row("rounds", "a", b"1")])
-        await log.project(1, 1, 2, [Row("members", "b", b"2"), Row("rounds", "a", b""), Row("rounds", "never", b"")])
-        assert list(await log.rows("members")) == [Row("members", "a", b"1"), Row("members", "b", b"2")]
-        assert list(await log.rows("members", key="b")) == [Row("members", "b", b"2")]
-        assert list(await log.rows("rounds")) == []
+        lists = await made(log, "v1")
+        await log.project(lists, 0, 1, [Row("members", "b", b"1"), Row("members", "a", b"1"), Row("rounds", "a", b"1")])
+        await log.project(lists, 1, 2, [Row("members", "b", b"2"), Row("rounds", "a", b""), Row("rounds", "never", b"")])
+        assert await rows(log, "members") == [Row("members", "a", b"1"), Row("members", "b", b"2")]
+        assert list((await log.shown("v1", "members", key="b")).rows) == [Row("members", "b", b"2")]
+        assert await rows(log, "rounds") == []
+        assert await log.shown("v1", "rounds") == ("v1", 2, [])
 
     async def test_the_last_of_several_rows_by_one_key_stays(self, log: Log) -> None:
-        await log.promote(1, 0)
-        await log.project(1, 0, 1, [Row("m", "a", b"1"), Row("m", "a", b"2"), Row("m", "b", b""), Row("m", "b", b"3"), Row("m", "a", b"4")])
-        assert list(await log.rows("m")) == [Row("m", "a", b"4"), Row("m", "b", b"3")]
+        lists = await made(log, "v1")
+        written = [Row("m", "a", b"1"), Row("m", "a", b"2"), Row("m", "b", b""), Row("m", "b", b"3"), Row("m", "a", b"4")]
+        await log.project(lists, 0, 1, written)
+        assert await rows(log, "m") == [Row("m", "a", b"4"), Row("m", "b", b"3")]
 
     async def test_readers_see_one_generation_until_another_has_caught_up(self, log: Log) -> None:
-        assert await log.generation() == 0
-        await log.project(1, 0, 5, [Row("members", "helio", b"old")])
-        assert list(await log.rows("members")) == []
-        assert await log.promote(1, 5)
-        await log.project(2, 0, 4, [Row("members", "helio", b"new")])
-        assert not await log.promote(2, 5)
-        assert list(await log.rows("members")) == [Row("members", "helio", b"old")]
-        assert not await log.promote(2, 4), "readers never go back to what they have seen to be over"
-        assert await log.project(2, 4, 5, [])
-        assert await log.promote(2, 5)
-        assert await log.generation() == 2
-        assert list(await log.rows("members")) == [Row("members", "helio", b"new")]
-        assert await log.checkpoint(1) == 0
-        assert not await log.project(1, 5, 6, [])
+        assert await log.generation("v1") == 0
+        assert await log.shown("v1", "members") == ("", 0, [])
+        first = await log.new_generation("v1")
+        await log.project(first, 0, 5, [Row("members", "helio", b"old")])
+        assert await rows(log, "members") == []
+        assert await log.promote(first, 5)
+        second = await log.new_generation("v1")
+        await log.project(second, 0, 4, [Row("members", "helio", b"new")])
+        assert not await log.promote(second, 5)
+        assert await rows(log, "members") == [Row("members", "helio", b"old")]
+        assert not await log.promote(second, 4), "readers never go back to what they have seen to be over"
+        assert await log.project(second, 4, 5, [])
+        assert await log.promote(second, 5)
+        assert await log.generation("v1") == second
+        assert await rows(log, "members") == [Row("members", "helio", b"new")]
+        assert await log.checkpoint(first) == 0
+        assert not await log.project(first, 5, 6, [])
+        assert not await log.promote(first, 5)
+
+    async def test_two_editions_stand_side_by_side_and_each_reader_sees_its_own(self, log: Log) -> None:
+        older, newer = await made(log, "v1"), await made(log, "v2")
+        await log.project(older, 0, 7, [Row("members", "helio", b"old")])
+        await log.project(newer, 0, 5, [Row("members", "helio", b"new")])
+        assert await log.shown("v1", "members") == ("v1", 7, [Row("members", "helio", b"old")])
+        assert await log.shown("v2", "members") == ("v2", 5, [Row("members", "helio", b"new")])
+        assert await log.shown("v3", "members") == ("v1", 7, [Row("members", "helio", b"old")]), "the one that is furthest"
+
+    async def test_of_many_editions_the_one_that_is_furthest_stays_beside_a_new_one(self, log: Log) -> None:
+        oldest, older = await made(log, "v1"), await made(log, "v2")
+        await log.project(oldest, 0, 5, [Row("members", "helio", b"{}")])
+        await log.project(older, 0, 7, [Row("members", "helio", b"{}")])
+        begun = await log.new_generation("v4")
+        newer = await made(log, "v3")
+        assert [await log.generation(edition) for edition in ("v1", "v2", "v3")] == [0, older, newer]
+        assert not await log.project(begun, 0, 1, []), "what nobody saw is gone too"
+        assert not await log.project(oldest, 5, 6, [])
+        assert await log.shown("v1", "members") == ("v2", 7, [Row("members", "helio", b"{}")])
+
+    async def test_the_rows_of_what_is_gone_are_swept_a_few_at_a_time(self, log: Log) -> None:
+        gone = await made(log, "v1")
+        await log.project(gone, 0, 5, [Row("members", str(number), b"{}") for number in range(5)])
+        lists = await log.new_generation("v1")
+        await log.project(lists, 0, 5, [Row("members", "helio", b"{}")])
+        await log.promote(lists, 5)
+        assert [await log.sweep(2) for _ in range(4)] == [2, 2, 1, 0]
+        assert await rows(log, "members") == [Row("members", "helio", b"{}")]
 
     async def test_of_two_projectors_at_one_checkpoint_one_wins(self, place: Place, log: Log) -> None:
-        other = await place.open()
-        rows = [Row("members", str(number), b"{}") for number in range(50)]
-        won = await asyncio.gather(*(each.project(1, 0, 5, rows) for each in (log, other)))
+        other, lists = await place.open(), await log.new_generation("v1")
+        written = [Row("members", str(number), b"{}") for number in range(50)]
+        won = await asyncio.gather(*(each.project(lists, 0, 5, written) for each in (log, other)))
         assert sorted(won) == [False, True]
         await other.close()
 
-    async def test_snapshots_are_kept_by_name_and_read_by_shape(self, log: Log) -> None:
+    async def test_snapshots_are_kept_by_name_and_read_by_version(self, log: Log) -> None:
         await log.save_snapshot("round/1", "v1", 10, b"ten")
         await log.save_snapshot("round/1", "v1", 20, b"twenty")
         await log.save_snapshot("round/2", "v0", 5, b"five")
         assert await log.load_snapshots(["round/1", "round/2", "round/3"], "v1") == {"round/1": (20, b"twenty")}
         assert await log.load_snapshots(["round/2"], "v0") == {"round/2": (5, b"five")}
+
+    async def test_snapshots_of_two_versions_stand_side_by_side_and_of_more_the_latest(self, log: Log) -> None:
+        await log.save_snapshot("round/1", "v1", 10, b"old")
+        await log.save_snapshot("round/1", "v2", 20, b"newer")
+        await log.save_snapshot("round/2", "v1", 1, b"another's")
+        for version, position, body in (("v1", 10, b"old"), ("v2", 20, b"newer")):
+            assert await log.load_snapshots(["round/1"], version) == {"round/1": (position, body)}
+        await log.save_snapshot("round/1", "v3", 5, b"newest")
+        found = [await log.load_snapshots(["round/1"], version) for version in ("v1", "v2", "v3")]
+        assert found == [{}, {"round/1": (20, b"newer")}, {"round/1": (5, b"newest")}]
+        assert await log.load_snapshots(["round/2"], "v1") == {"round/2": (1, b"another's")}
+
+
+async def made(log: Log, edition: str) -> int:
+    """Lists of an edition that readers see, empty."""
+    lists = await log.new_generation(edition)
+    assert await log.promote(lists, 0)
+    return lists
+
+
+async def rows(log: Log, model: str) -> list[Row]:
+    return list((await log.shown("v1", model)).rows)
 
 
 class TestFinal:
@@ -615,8 +673,11 @@ class TestFinal:
         worker = await PostgresLog.open(postgres_url.replace("postgres:@", "worker_1:@"))
         auditor = await PostgresLog.open(postgres_url.replace("postgres:@", "auditor_1:@"))
         assert await worker.append(chain(EMPTY, 2, by="ada")) is Appended.DONE
-        assert await worker.project(1, 0, 2, [Row("members", "helio", b"{}")])
-        assert await worker.promote(1, 2)
+        lists = await worker.new_generation("v1")
+        assert await worker.project(lists, 0, 2, [Row("members", "helio", b"{}")])
+        assert await worker.promote(lists, 2)
+        assert await worker.sweep(10) == 0
+        await worker.save_snapshot("register", "v1", 2, b"state")
         assert verify(await auditor.read(0)) == await owner.head()
         with pytest.raises(NotWritable):
             await auditor.append(chain(await auditor.head(), 1, by="ada"))

@@ -31,7 +31,7 @@ def released(patch: pytest.MonkeyPatch, change: Sequence[Migration], *, replacin
         patch.setattr(module, "migrations", lambda name: change if replacing else [*migrations(name), *change])
 
 
-LATER = migration("0002_later.sql", "CREATE TABLE later (number integer)")
+LATER = migration("9001_later.sql", "CREATE TABLE later (number integer)")
 
 
 async def test_a_later_migration_is_applied_once_and_the_entries_stay(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,7 +69,7 @@ async def test_one_that_fails_leaves_nothing_behind(postgres_url: str, monkeypat
     database = PostgresPlace(postgres_url)
     await (await database.open()).close()
     with monkeypatch.context() as broken:
-        released(broken, [migration("0002_broken.sql", "CREATE TABLE half (number integer); SELECT nonsense FROM nowhere")])
+        released(broken, [migration("9001_broken.sql", "CREATE TABLE half (number integer); SELECT nonsense FROM nowhere")])
         with pytest.raises(Exception, match="nowhere"):
             await database.open()
     await (await database.open()).close()

@@ -10,15 +10,19 @@ import pytest
 import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
+from domain import register
+from domain.catalog import CATALOG, process_for
+from domain.process import Stream
 from domain.register import Register
 from eventstore import snapshots
 from eventstore.entries import EMPTY, Head
+from eventstore.keeper import Keeper
 from eventstore.log import Log
 from eventstore.memory import MemoryLog
-from eventstore.recorder import Recorder
 from eventstore.replica import Replica
-from eventstore.snapshots import REGISTER, Snapshots, sealed, shape
+from eventstore.snapshots import REGISTER, Snapshots, register_version, sealed, stream_version
 from simulation.scenario import SIZE, Story
 from simulation.stage import SimulatedStage
 from simulation.world import Simulation
@@ -33,9 +37,7 @@ async def log() -> Log:
         patch.setattr(snapshots, "REGISTER_EVERY", 1)
         patch.setattr(snapshots, "STREAM_EVERY", 1)
         await Story(SimulatedStage(Simulation(START, log)), charter()).play()
-        await (again := Recorder(log)).replica()
-        await again.close()
-        await Snapshots(log).load(Replica(), SIZE, (await log.head()).position)
+        await Keeper(log).catch_up()
     return log
 
 
@@ -46,15 +48,20 @@ async def restored(log: Log) -> Head:
     return replica.head
 
 
+def version(name: str) -> str:
+    """Which snapshots by this name are read."""
+    return register_version() if name == REGISTER else stream_version(process_for(name))
+
+
 async def kept(log: Log, name: str) -> tuple[int, bytes]:
-    return (await log.load_snapshots([name], shape()))[name]
+    return (await log.load_snapshots([name], version(name)))[name]
 
 
 async def copied(log: Log, name: str, position: int, body: bytes) -> Log:
     """The same log with one snapshot only."""
     copy = MemoryLog()
     await copy.append(await log.read(0, 100_000))
-    await copy.save_snapshot(name, shape(), position, body)
+    await copy.save_snapshot(name, version(name), position, body)
     return copy
 
 
@@ -62,7 +69,7 @@ async def test_a_whole_snapshot_is_believed(log: Log) -> None:
     position, body = await kept(log, REGISTER)
     assert position > 0
     assert (await restored(await copied(log, REGISTER, position, body))).position == position
-    assert SIZE in await log.load_snapshots([SIZE], shape())
+    assert SIZE in await log.load_snapshots([SIZE], version(SIZE))
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -91,11 +98,11 @@ async def test_a_snapshot_of_another_log_is_none(log: Log) -> None:
     position, body = await kept(log, REGISTER)
     other = MemoryLog()
     await Story(SimulatedStage(Simulation(START.replace(year=START.year + 1), other)), charter()).play()
-    await other.save_snapshot(REGISTER, shape(), position, body)
+    await other.save_snapshot(REGISTER, register_version(), position, body)
     assert await restored(other) == EMPTY
     shorter = MemoryLog()
     await shorter.append(await log.read(0, position - 1))
-    await shorter.save_snapshot(REGISTER, shape(), position, body)
+    await shorter.save_snapshot(REGISTER, register_version(), position, body)
     assert await restored(shorter) == EMPTY
 
 
@@ -114,3 +121,50 @@ def test_an_empty_register_goes_through(log: Log) -> None:
     content = pickle.dumps((EMPTY, Register()), protocol=5)
     built: Any = snapshots._DomainUnpickler(io.BytesIO(content)).load()
     assert built == (EMPTY, Register())
+
+
+async def state_of(log: Log, stream: str) -> Stream[Any]:
+    return await Snapshots(log).load(Replica(), stream, (await log.head()).position)
+
+
+async def test_a_stream_is_folded_from_its_snapshot_on_to_the_same_end(log: Log) -> None:
+    bare = MemoryLog()
+    await bare.append(await log.read(0, 100_000))
+    assert await state_of(log, SIZE) == await state_of(bare, SIZE)
+
+
+async def test_a_snapshot_of_another_version_is_not_looked_at(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = await restored(log), await state_of(log, SIZE)
+    monkeypatch.setattr(snapshots, "REGISTER_VERSION", register.REGISTER_VERSION + 1)
+    monkeypatch.setitem(vars(CATALOG["proposal"]), "state_version", 99)
+    with capture_logs() as told:
+        assert await restored(log) == EMPTY
+        assert await state_of(log, SIZE) == before[1]
+    assert told == []
+    await copied(log, REGISTER, 1, b"")
+    monkeypatch.undo()
+    assert await restored(log) == before[0]
+
+
+async def test_two_releases_keep_theirs_side_by_side_and_go_on_reading_their_own(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshots, "REGISTER_EVERY", 1)
+    both = MemoryLog()
+    await both.append(await log.read(0, 100_000))
+    await Keeper(both).catch_up()
+    old = await restored(both)
+    with monkeypatch.context() as newer:
+        newer.setattr(snapshots, "REGISTER_VERSION", register.REGISTER_VERSION + 1)
+        assert await restored(both) == EMPTY
+        await Keeper(both).catch_up()
+        assert await restored(both) == old
+    assert await restored(both) == old
+
+
+async def test_a_snapshot_whose_classes_are_elsewhere_now_is_passed_over_with_a_word(log: Log) -> None:
+    position, body = await kept(log, REGISTER)
+    moved = body[32:].replace(b"domain.register", b"domain.regisTer")
+    assert moved != body[32:]
+    with capture_logs() as told:
+        assert await restored(await copied(log, REGISTER, position, sealed(REGISTER, position, moved))) == EMPTY
+    assert [(event["event"], event["name"]) for event in told] == [("snapshot.unreadable", REGISTER)]
+    assert "regisTer" in told[0]["error"]
