@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from activities.messages import TASK_QUEUE
+from activities.private import Private
 from eventstore.clock import Clock, PacedClock, SystemClock
 from eventstore.log import Log
 
@@ -24,6 +25,11 @@ _PASSWORD: Final = re.compile(r"(?P<before>://[^/?#@:]*:).*(?=@)|(?P<named>[?&](
 def _clock(text: str) -> str:
     if text:
         PacedClock.parse(text)
+    return text
+
+
+def _private(text: str) -> str:
+    Private.parse(text)
     return text
 
 
@@ -47,6 +53,8 @@ class Settings(BaseSettings):
     """For rehearsals: `real,log,pace`, the log's time at a real time, and how many times faster it runs from there."""
     bank: str = ""
     """The bank's address, `https://…`; without one statements are dropped into `bank/in` in the folder and orders are written to `bank/out`."""
+    private_hosts: Annotated[str, AfterValidator(_private)] = ""
+    """Hosts and networks off the public internet that may be asked for readings and components, like `mlflow.lan, 10.20.0.0/16`."""
     runs: Path | None = None
     """Where trainers write their readings and harnesses their results; by default `runs` in the folder."""
     artifacts: Path | None = None

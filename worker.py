@@ -19,7 +19,6 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, Final
 
-import httpx
 import structlog
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
@@ -36,9 +35,11 @@ from activities.bank_http import HttpBank
 from activities.bank_statements import Statements
 from activities.banking import Bank, Banking
 from activities.evaluation import Evaluations
+from activities.fetching import Fetching
 from activities.missing import ExtraMissing
 from activities.notices import Mail, Notices, Outbox, Smtp, Webhooks, standing_for
 from activities.outside import CarryOut
+from activities.private import Private
 from activities.publish_directory import DirectoryPublisher
 from activities.publish_hub import HubPublisher
 from activities.publish_s3 import S3Publisher
@@ -50,6 +51,7 @@ from activities.screening import ListFiles, Screening
 from activities.sending import Sender
 from activities.telemetry import Following
 from activities.tell import Tell
+from activities.web import Web
 from eventstore.clock import Clock
 from eventstore.keeper import role
 from eventstore.log import HeadAhead, LogUnavailable, Unfit
@@ -84,8 +86,6 @@ EXAMINED_SECONDS: Final = 2
 """How often a worker looks whether it may record: whether its clock is the database's."""
 KEEPER_AGAIN_SECONDS: Final = 5
 """How long a keeper that ended is missed before another is started."""
-BANK_SECONDS: Final = 60
-"""How long an answer of the bank is waited for."""
 SEARCH_ATTRIBUTES: Final = ("Phase=Keyword", "WaitsFor=KeywordList", "Due=Datetime", "Attention=Bool")
 """What Temporal must know before a worker starts; see deploy/ for a cluster."""
 _WORDS: Final = {"Keyword": "KEYWORD", "KeywordList": "KEYWORD_LIST", "Datetime": "DATETIME", "Bool": "BOOL"}
@@ -148,7 +148,7 @@ def outside(chosen: Settings, recorder: Recorder) -> Mapping[str, CarryOut]:
     async def persons(recipient: str) -> tuple[str, ...]:
         return standing_for((await recorder.replica()).register, recipient, now())
 
-    folder = chosen.folder
+    folder, private = chosen.folder, Private.parse(chosen.private_hosts)
     sanctions = ListFiles("sanctions", chosen.sanctions_list or folder / "sanctions.txt", chosen.sanctions_aliases)
     password = chosen.smtp_password.get_secret_value() if chosen.smtp_password else None
     mail: Mail = Outbox(folder / "outbox")
@@ -159,15 +159,15 @@ def outside(chosen: Settings, recorder: Recorder) -> Mapping[str, CarryOut]:
         "screen": Screening(sanctions, folder, now=now),
         "notify": Notices(chosen.sender, book, persons, mail, Webhooks(now), now=now),
         **Banking(_bank(chosen), Statements(folder / "statements")).activities(),
-        **Following(chosen.runs or folder / "runs").activities(),
+        **Following(chosen.runs or folder / "runs", Web(private)).activities(),
         **Evaluations(chosen.runs or folder / "runs").activities(),
-        **Releasing(_places(chosen), _publishers(chosen)).activities(),
+        **Releasing(_places(chosen), _publishers(chosen), fetch=Fetching(private)).activities(),
     }
 
 
 def _bank(chosen: Settings) -> Bank:
     if chosen.bank:
-        return HttpBank(httpx.Client(base_url=chosen.bank, timeout=BANK_SECONDS))
+        return HttpBank(chosen.bank)
     return FolderBank(chosen.folder / "bank" / "in", chosen.folder / "bank" / "out")
 
 

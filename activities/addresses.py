@@ -15,8 +15,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, Protocol
@@ -25,6 +23,7 @@ from urllib.parse import urlsplit
 import structlog
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from activities.bounded import Unreadable, toml_table
 from domain.kernel import SLUG
 
 LIMIT: Final = 4 * 1024 * 1024
@@ -135,15 +134,12 @@ def _read(path: Path) -> Mapping[str, Addresses]:
     try:
         with path.open("rb") as file:
             content = file.read(LIMIT + 1)
-        if len(content) > LIMIT:
-            raise AddressBookUnreadable(f"{path.name} is larger than {LIMIT} bytes")
-        return _ENTRIES.validate_python(tomllib.loads(content.decode()))
+        return _ENTRIES.validate_python(toml_table(content, most_bytes=LIMIT))
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
         place = ".".join(str(part) for part in problem["loc"] if part != "[key]")
         raise AddressBookUnreadable(f"{path.name}, {place}: {problem['msg']}") from None
-    except tomllib.TOMLDecodeError as error:
-        line = re.search(r"line \d+", str(error))
-        raise AddressBookUnreadable(f"{path.name} is no TOML ({line[0] if line else 'at its end'})") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except Unreadable as error:
+        raise AddressBookUnreadable(f"{path.name} {error}") from None
+    except OSError as error:
         raise AddressBookUnreadable(f"{path.name} cannot be read ({type(error).__name__})") from None

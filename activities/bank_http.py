@@ -13,28 +13,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, Final
-from urllib.parse import quote
-
-import httpx
+from urllib.parse import quote, urlsplit
 
 from activities.artifacts import Told
 from activities.bank_statements import Hindered, Statements
 from activities.bank_xml import Unreadable
+from activities.bounded import Unreadable as NotJson
+from activities.bounded import json_value
 from activities.outside import plain
 from activities.pain import Answer, Verdict, report
+from activities.private import Private
+from activities.web import Refused as NotAsked
+from activities.web import Turned, Web, require_well
 from domain.treasury_messages import SendPayment
 
 READ: Final = ("camt.053", "pain.002")
 """The messages that are kept."""
 LARGEST: Final = 256 * 1024 * 1024
 """The most bytes of one answer."""
+SECONDS: Final = 600
+"""How long one answer may take; a mailbox is large."""
 
 
 class HttpBank:
     """A bank at an address; of its messages those for one of its accounts, by the bank's own name of it, when that is given."""
 
-    def __init__(self, client: httpx.Client, *, account: str | None = None) -> None:
-        self._client = client
+    def __init__(self, address: str, *, account: str | None = None, web: Web | None = None) -> None:
+        self._address = address.rstrip("/")
+        self._web = web or Web(Private(frozenset({urlsplit(address).hostname or ""})), seconds=SECONDS)
         self._account = account
 
     # ------------------------------------------------------------ statements
@@ -59,10 +65,7 @@ class HttpBank:
         return self._decided(payment) or self._posted(payment, document)
 
     def _posted(self, payment: SendPayment, document: bytes) -> Answer:
-        response = self._client.post("/payments", content=document, headers={"Content-Type": "application/xml"})
-        if response.status_code not in {202, 422}:
-            self._require(response)
-        answer = response.json()
+        answer = self._asked("/payments", content=document, also=(422,))
         if answer["status"] == "RJCT" and answer["reason"] == "DUPL":
             return self._decided(payment) or self._turned_away(payment) or Answer(Verdict.REPEATED)
         for each in answer["payments"]:
@@ -72,11 +75,9 @@ class HttpBank:
 
     def _decided(self, payment: SendPayment) -> Answer | None:
         """What became of an order as a payment."""
-        response = self._client.get(f"/_mock/payments/{quote(payment.end_to_end_id, safe='')}", params={"all": "1"})
-        if response.status_code == 404:
-            return None
-        self._require(response)
-        found = (each for each in response.json() if each["msg_id"] == payment.message_id)
+        known = self._asked(f"/_mock/payments/{quote(payment.end_to_end_id, safe='')}", {"all": "1"}, also=(404,))
+        listed: list[dict[str, Any]] = known if isinstance(known, list) else []
+        found = (each for each in listed if each["msg_id"] == payment.message_id)
         return next((_of(each, each["status"], each.get("reason_text")) for each in found), None)
 
     def _turned_away(self, payment: SendPayment) -> Answer | None:
@@ -95,20 +96,24 @@ class HttpBank:
     # ------------------------------------------------------------ the wire
 
     def _json(self, path: str, query: dict[str, str]) -> Any:
-        with self._client.stream("GET", path, params=query) as response:
-            self._require(response)
-            body = bytearray()
-            for chunk in response.iter_bytes():
-                body += chunk
-                if len(body) > LARGEST:
-                    raise Hindered(f"the bank's answer to {path} is larger than {LARGEST} bytes: collect its mailbox")
-        return httpx.Response(200, content=bytes(body)).json()
+        return self._asked(path, query)
 
-    def _require(self, response: httpx.Response) -> None:
-        """Passes what the bank answered well. Raises `Hindered` where it turns us away, and a fault for the rest."""
-        if response.status_code in {401, 403}:
-            raise Hindered(f"the bank turns the credentials away ({response.status_code}): correct them")
-        response.raise_for_status()
+    def _asked(self, path: str, query: dict[str, str] | None = None, *, content: bytes | None = None, also: tuple[int, ...] = ()) -> Any:
+        """The bank's answer; `also` are statuses that are answers too. Raises `Hindered` where it turns us away, and a fault for the rest."""
+        method, headers = ("GET", None) if content is None else ("POST", {"Content-Type": "application/xml"})
+        try:
+            with self._web.asked(
+                self._address + path, method=method, parameters=query, content=content, headers=headers
+            ) as answer:  # fmt: skip
+                if answer.status not in also:
+                    require_well(answer.status)
+                return json_value(answer.body(LARGEST), most_bytes=LARGEST)
+        except Turned as error:
+            if error.status in {401, 403}:
+                raise Hindered(f"the bank turns the credentials away ({error.status}): correct them") from error
+            raise
+        except (NotAsked, NotJson) as error:
+            raise Hindered(f"the bank's answer to {path}: {error}") from error
 
 
 def _of(payment: dict[str, Any], outcome: str, reason: Any) -> Answer:

@@ -23,6 +23,7 @@ from uuid import uuid4
 
 from activities.artifacts import Told, unheard
 from activities.bank_xml import Unreadable, sniffed
+from activities.bounded import json_value
 from activities.camt import NO_CURRENCY, Ending, statement
 from activities.outside import plain
 from activities.pain import Report, report
@@ -123,7 +124,7 @@ class Statements:
         whole = content[: content.rfind(b"\n") + 1]
         if len(whole) < len(content):
             os.truncate(self._index, len(whole))
-        lines = [json.loads(line) for line in whole.splitlines()]
+        lines = [json_value(line) for line in whole.splitlines()]
         return (lines[0]["index"], lines[1:]) if lines else ("", [])
 
     @contextmanager
@@ -265,7 +266,7 @@ def _require_counted(file: BinaryIO, account: str) -> None:
         if record[:1] == _PAGE:
             ours = names_account(Page.model_validate_json(record[1:]).account, account)
         elif record[:1] == _UNCOUNTED and ours:
-            raise Unreadable(json.loads(record[1:]))
+            raise Unreadable(json_value(record[1:]))
 
 
 def _resumed(file: BinaryIO, cursor: str) -> tuple[Page | None, int]:
@@ -285,7 +286,7 @@ def _ending(file: BinaryIO) -> dict[str, Any]:
     file.seek(max(0, size - 200))
     last = file.read().rstrip(b"\n").rpartition(b"\n")[2]
     assert last.startswith(_END), "a normalised statement is complete"
-    found: dict[str, Any] = json.loads(last[1:])
+    found: dict[str, Any] = json_value(last[1:])
     return found
 
 

@@ -6,13 +6,13 @@ model card of its own, checked against the standard's schema. The same facts giv
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID, uuid5
 
 from activities.artifacts import Manifest, Unfit, as_json
+from activities.bounded import json_value
 from activities.hub_library import hub_library
 from activities.missing import explained
 from activities.openness import LABELS, PARAMETERS, UNLICENSED
@@ -194,7 +194,7 @@ def bill_of_materials(facts: WriteDocuments, manifest: Manifest) -> bytes:
         from cyclonedx.output.json import JsonV1Dot6
         from cyclonedx.schema import SchemaVersion
         from cyclonedx.validation.json import JsonStrictValidator
-    made: dict[str, Any] = json.loads(JsonV1Dot6(_bom(facts, manifest)).output_as_string())
+    made: dict[str, Any] = json_value(JsonV1Dot6(_bom(facts, manifest)).output_as_string(), number=float)
     made["metadata"]["component"]["modelCard"] = _card(facts)
     body = as_json(made)
     if (fault := JsonStrictValidator(SchemaVersion.V1_6).validate_str(body.decode())) is not None:

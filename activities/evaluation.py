@@ -13,9 +13,10 @@ import json
 from collections.abc import Mapping, Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from activities.artifacts import Told, Unfit, opened, unheard, working
+from activities.bounded import Unreadable, json_value
 from activities.outside import CarryOut, Outcome, plain
 from domain.evaluation import EvaluationRead, EvaluationRefused, Measured, ReadEvaluation, Score
 from domain.kernel import Step
@@ -226,35 +227,12 @@ def _require_scored(score: Score, scorer: Mapping[str, Any], samples: int) -> No
 
 def _strict(body: bytes) -> Mapping[str, Any]:
     try:
-        value = json.loads(body, object_pairs_hook=_unique, parse_float=Decimal, parse_constant=_never)
-    except RecursionError as error:
-        raise Refused(f"nested deeper than {DEPTH} levels") from error
-    except ValueError as error:
-        raise Refused(f"no readable JSON: {str(error)[:200]}") from error
+        value = json_value(body, most_bytes=LIMIT, depth=DEPTH, unique=True)
+    except Unreadable as error:
+        raise Refused(str(error)) from error
     if not isinstance(value, dict):
         raise Refused("no JSON object")
-    _require_shallow(value)
     return value
-
-
-def _require_shallow(value: Any) -> None:
-    level, depth = [value], 0
-    while level:
-        depth += 1
-        if depth > DEPTH:
-            raise Refused(f"nested deeper than {DEPTH} levels")
-        level = [child for item in level if isinstance(item, dict | list) for child in (item.values() if isinstance(item, dict) else item)]
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key is named twice")
-    return found
-
-
-def _never(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no number")
 
 
 def _table(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:

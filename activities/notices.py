@@ -12,9 +12,7 @@ import hashlib
 import json
 import logging
 import os
-import ssl
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.message import EmailMessage
@@ -26,7 +24,6 @@ from typing import Annotated, Literal, Protocol
 from uuid import uuid4
 
 import aiosmtplib
-import httpx
 import standardwebhooks
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -34,6 +31,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from activities.addresses import LOOPBACK, AddressBook, Recipient, Webhook
 from activities.outside import Now, Outcome, done, failed, stream, tell_progress, told_before
 from activities.templates import Facts, Letter, TemplateName, written
+from activities.web import LATER, Poster
 from domain.charter import Office
 from domain.kernel import PersonId, Step
 from domain.register import Register
@@ -266,13 +264,10 @@ class Outbox:
 
 @dataclass(frozen=True, slots=True)
 class Webhooks:
-    """Posts notices, signed as by Standard Webhooks. Follows no redirect, and reads no more of an answer than its status."""
+    """Posts notices, signed as by Standard Webhooks."""
 
     now: Now
-    proxy: str | None = field(default=None, repr=False)
-    timeout_seconds: float = 10
-    """For the whole exchange: a receiver that drips cannot hold the others up."""
-    trust: ssl.SSLContext = field(default_factory=httpx.create_ssl_context, repr=False)
+    poster: Poster = field(default_factory=Poster)
 
     async def send(self, hook: Webhook, delivery: str, body: str) -> Verdict:
         """Refused is what the receiver will never take: any answer but success, 408, 425, 429 and server errors."""
@@ -283,15 +278,11 @@ class Webhooks:
             "webhook-timestamp": str(int(at.timestamp())),
             "webhook-signature": standardwebhooks.Webhook(hook.secret).sign(delivery, at, body),
         }
-        client = httpx.AsyncClient(verify=self.trust, proxy=self.proxy, trust_env=False, timeout=self.timeout_seconds)
-        with suppress(httpx.TransportError, TimeoutError):
-            post = client.stream("POST", hook.url, content=body.encode(), headers=headers)
-            async with asyncio.timeout(self.timeout_seconds), client, post as response:
-                return _answered(response.status_code)
-        return Verdict.DEFERRED
+        status = await self.poster.post(hook.url, body.encode(), headers)
+        return Verdict.DEFERRED if status is None else _answered(status)
 
 
 def _answered(status: int) -> Verdict:
     if 200 <= status < 300:
         return Verdict.DELIVERED
-    return Verdict.DEFERRED if status >= 500 or status in {408, 425, 429} else Verdict.REFUSED
+    return Verdict.DEFERRED if status >= 500 or status in LATER else Verdict.REFUSED

@@ -11,9 +11,7 @@ framework's YAML.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
-import tomllib
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -25,6 +23,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from activities.artifacts import Unfit
+from activities.bounded import json_value, toml_table
 from activities.missing import explained
 
 LIMIT: Final = 256 * 1024
@@ -321,7 +320,7 @@ def _class(value: object) -> Class:
 
 
 def _own_licences(kinds: bytes, spdx: bytes) -> Licences:
-    table, listed = tomllib.loads(kinds.decode()), tomllib.loads(spdx.decode())
+    table, listed = toml_table(kinds), toml_table(spdx)
     suits = {kind: frozenset(table[kind]["suits"]) for kind in Kind}
     return Licences(frozenset[str]().union(*suits.values(), *(table[kind]["open"] for kind in Kind), *listed.values()), suits)
 
@@ -329,7 +328,7 @@ def _own_licences(kinds: bytes, spdx: bytes) -> Licences:
 def _with_spdx(known: Licences, name: str, body: bytes) -> Licences:
     """Our licences and those that SPDX's list calls approved (OSI) or free (FSF)."""
     try:
-        listed = json.loads(body)["licenses"]
+        listed = json_value(body)["licenses"]
         free = {str(each["licenseId"]) for each in listed if each.get("isOsiApproved") is True or each.get("isFsfLibre") is True}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Unfit(name, "not a list of licences in SPDX's format (licenses.json)") from error

@@ -20,6 +20,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from activities.artifacts import Artifact, Told, Unfit, as_json, content, opened, unheard
+from activities.bounded import json_value
 from activities.missing import explained
 from activities.publishing import LIMIT, AccessList, Accounts, Lease, Publication, View, access_list
 
@@ -85,7 +86,7 @@ class S3Publisher:
         }  # fmt: skip
 
         def pointing(body: bytes | None) -> bytes:
-            named = [0, 0] if body is None else json.loads(body).get("order", [0, 0])
+            named = [0, 0] if body is None else json_value(body).get("order", [0, 0])
             return as_json(current) if body is None or named <= current["order"] else body
 
         self._exchange(key, pointing)
@@ -253,7 +254,7 @@ class S3Publisher:
         for _ in range(TRIES):
             wanted = self._statements()
             before, after = self._policies(wanted)
-            if json.loads(before) != json.loads(after):
+            if json_value(before) != json_value(after):
                 self._s3.put_bucket_policy(Bucket=self._bucket, Policy=after)
             if self._statements() == wanted:
                 return
@@ -271,7 +272,7 @@ class S3Publisher:
     def _policies(self, wanted: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
         """The bucket policy as it is, and with these statements in place of ours."""
         found = self._absent(lambda: self._s3.get_bucket_policy(Bucket=self._bucket))
-        policy: dict[str, Any] = json.loads(found["Policy"]) if found else {"Version": "2012-10-17", "Statement": []}
+        policy: dict[str, Any] = json_value(found["Policy"]) if found else {"Version": "2012-10-17", "Statement": []}
         others = [each for each in policy["Statement"] if not str(each.get("Sid", "")).startswith("Consortium")]
         after = policy | {"Statement": [*others, *wanted]}
         return json.dumps(policy, sort_keys=True), json.dumps(after, sort_keys=True, separators=(",", ":"))

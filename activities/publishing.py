@@ -17,7 +17,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import time
-import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from typing import Annotated, Final, Protocol
 from pydantic import Field, ValidationError
 
 from activities.artifacts import Manifest, Told, Unfit
+from activities.bounded import Unreadable, toml_table
 from domain.kernel import Instant, Message, PersonId, Prose, Slug, canonical_json
 
 LIMIT: Final = 4 * 1024 * 1024
@@ -184,11 +184,11 @@ class Accounts:
         try:
             with self._path.open("rb") as file:
                 body = file.read(LIMIT + 1)
-            table = tomllib.loads(body.decode()) if len(body) <= LIMIT else {}
+            table = toml_table(body, most_bytes=LIMIT)
         except FileNotFoundError:
             return {}
-        except (ValueError, RecursionError) as error:
-            raise Unfit(self._path.name, "not readable as TOML") from error
+        except Unreadable as error:
+            raise Unfit(self._path.name, str(error)) from error
         section = table.get(self._publisher, {})
         return {str(person): str(account) for person, account in section.items()} if isinstance(section, dict) else {}
 

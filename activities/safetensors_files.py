@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 from math import prod
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
-HEADER: Final = 100 * 1024 * 1024
-"""The longest header of a safetensors file, in bytes."""
+from activities.bounded import json_value
+
+HEADER: Final = 16 * 1024 * 1024
+"""The longest header of a safetensors file that is read, in bytes: 80 bytes for each of 200,000 tensors."""
+DIMENSIONS: Final = 16
+LARGEST: Final = 2**53
+"""No dimension of a tensor reaches it."""
 _BYTES: Final = {"F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, "BF16": 2, "I16": 2, "U16": 2, "F8_E4M3": 1, "F8_E5M2": 1,
                  "I8": 1, "U8": 1, "BOOL": 1}  # fmt: skip
 """Of the elements of safetensors' types."""
@@ -24,11 +28,8 @@ def require_loadable(file: BinaryIO) -> None:
     if not 0 < length <= min(HEADER, size - 8):
         raise Broken
     try:
-        header = json.loads(file.read(length))
-        tensors = [header[name] for name in header if name != "__metadata__"]
-        places = sorted(
-            (int(first), int(last), each["dtype"], prod(each["shape"])) for each in tensors for first, last in [each["data_offsets"]]
-        )
+        header = json_value(file.read(length), most_bytes=HEADER, unique=True)
+        places = sorted(_place(header[name]) for name in header if name != "__metadata__")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise Broken from error
     end = 0
@@ -38,3 +39,13 @@ def require_loadable(file: BinaryIO) -> None:
         end = last
     if 8 + length + end != size:
         raise Broken
+
+
+def _place(tensor: Any) -> tuple[int, int, str, int]:
+    """Where a tensor begins and ends, its type, and how many elements it has. Raises `ValueError` beyond what any tensor has."""
+    first, last = tensor["data_offsets"]
+    shape = tensor["shape"]
+    numbers = (first, last, *shape)
+    if len(shape) > DIMENSIONS or not all(type(number) is int and 0 <= number < LARGEST for number in numbers):
+        raise ValueError("no shape and place of a tensor")
+    return first, last, str(tensor["dtype"]), prod(shape)

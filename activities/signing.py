@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
-import json
 import os
 import stat
 import tempfile
@@ -21,6 +20,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from activities.artifacts import Manifest, Store, Told, Unfit, require_names, require_same, settle, unheard
+from activities.bounded import json_value
 from activities.missing import explained
 
 LIMIT: Final = 64 * 1024 * 1024
@@ -145,7 +145,7 @@ def _scratch() -> Iterator[Path]:
 def _listed(signature: bytes) -> dict[str, str]:
     """The files of a signed statement with their digests. Raises `Unfit`."""
     try:
-        statement: Any = json.loads(base64.b64decode(json.loads(signature)["dsseEnvelope"]["payload"], validate=True))
+        statement: Any = json_value(base64.b64decode(json_value(signature)["dsseEnvelope"]["payload"], validate=True))
         resources = statement["predicate"]["resources"]
         listed = {str(each["name"]): str(each["digest"]) for each in resources if each["algorithm"] == "sha256"}
         if len(listed) != len(resources):

@@ -27,23 +27,35 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 from urllib.parse import urlsplit
 
-import httpx
-
 from activities.artifacts import Told, Unfit, checked, opened, working
 from activities.missing import explained
-from activities.outside import CarryOut, Outcome, failed
+from activities.outside import CarryOut, Outcome, failed, plain
 from activities.safetensors_files import Broken, require_loadable
-from activities.telemetry_rows import LOSSES, TOKENS, Hindered, Point, Read, columns, object_of, reading_of, require_columns, take_points
+from activities.telemetry_rows import (
+    LINE,
+    LOSSES,
+    TOKENS,
+    Hindered,
+    Point,
+    Read,
+    columns,
+    object_of,
+    reading_of,
+    require_columns,
+    take_points,
+)
+from activities.web import PAGES, Refused, Turned, Web
 from domain.kernel import Step
 from domain.telemetry import Reading, observe
 from domain.training_messages import RANGES, FollowTelemetry, TelemetryReported
 
 ROWS: Final = 200_000
 """The most rows of one look; the rest waits for the next."""
-LINE: Final = 1024 * 1024
-"""The longest line that is understood, in bytes."""
 HEAD: Final = 256
 """So many bytes at its beginning tell whether a log is still the one that was read before."""
+
+POINTS: Final = 10_000_000
+"""The most points of one metric: a run of a year that logs three times a second."""
 
 Adapter = Callable[[FollowTelemetry, Told], Read]
 
@@ -51,9 +63,9 @@ Adapter = Callable[[FollowTelemetry, Told], Read]
 class Following:
     """Follows trainers whose files lie under a folder, or who write to a server."""
 
-    def __init__(self, folder: Path, http: Callable[[], httpx.Client] = httpx.Client) -> None:
+    def __init__(self, folder: Path, web: Web | None = None) -> None:
         self._folder = folder
-        self._http = http
+        self._web = web or Web()
         self._adapters: Mapping[str, Adapter] = {
             "jsonl": self._jsonl, "checkpoint-table": self._table, "mlflow": self._mlflow, "tensorboard": self._tensorboard,
         }  # fmt: skip
@@ -190,14 +202,14 @@ class Following:
         place = urlsplit(asked.source.location)
         if place.scheme not in {"http", "https"} or not place.fragment:
             raise Hindered("an MLflow run is named as http(s)://host[:port]/#<run id>")
-        with self._http() as http:
-            base = f"{place.scheme}://{place.netloc}{place.path.rstrip('/')}/api/2.0/mlflow"
-            run = _answer(http.get(f"{base}/runs/get", params={"run_id": place.fragment}))
+        base = f"{place.scheme}://{place.netloc}{place.path.rstrip('/')}/api/2.0/mlflow"
+        with _understood():
+            run = self._web.json(f"{base}/runs/get", {"run_id": place.fragment})
             known = [each["key"] for each in run["run"]["data"].get("metrics", ())]
             loss, tokens = _first(LOSSES, known), _first(TOKENS, known)
             if loss is None and tokens is None:
                 return Read(cursor=asked.cursor)
-            counts = {key: _history(http, base, place.fragment, key, told) for key in (loss, tokens) if key is not None}
+            counts = {key: _history(self._web, base, place.fragment, key, told) for key in (loss, tokens) if key is not None}
         read = Read()
         done = [_count(part) for part in (*asked.cursor.split(":"), asked.cursor)[:2]]
         new = [islice(counts.get(key or "", ()), start, start + ROWS) for key, start in zip((loss, tokens), done, strict=True)]
@@ -293,25 +305,33 @@ def _digest(file: BinaryIO, offset: int, head: int | None) -> str:
 # ---------------------------------------------------------------- MLflow
 
 
-def _history(http: httpx.Client, base: str, run: str, key: str, told: Told) -> list[dict[str, Any]]:
+def _history(web: Web, base: str, run: str, key: str, told: Told) -> list[dict[str, Any]]:
     points: list[dict[str, Any]] = []
     token = ""
-    while True:
+    for _ in range(PAGES):
         asked = {"run_id": run, "metric_key": key, "max_results": "25000"} | ({"page_token": token} if token else {})
-        page = _answer(http.get(f"{base}/metrics/get-history", params=asked))
+        page = web.json(f"{base}/metrics/get-history", asked)
         points.extend(page.get("metrics", ()))
         told(key, len(points))
         token = page.get("next_page_token", "")
         if not token:
             return points
+        if len(points) > POINTS:
+            break
+    raise Hindered(f"the history of {plain(key, 60)} has no end: more than {len(points)} points in {PAGES} pages at most")
 
 
-def _answer(response: httpx.Response) -> Any:
-    """The answer as JSON. Raises `Hindered` for what asking again does not mend; else a fault, and Temporal asks again."""
-    if response.status_code in {400, 401, 403, 404}:
-        raise Hindered(f"the server answers {response.status_code}: {response.text[:200]}; name the run, or give access")
-    response.raise_for_status()
-    return response.json()
+@contextmanager
+def _understood() -> Iterator[None]:
+    """Raises `Hindered` for what asking again does not mend, in our own words; a fault stays one, and Temporal asks again."""
+    try:
+        yield
+    except Turned as error:
+        raise Hindered(f"{error}; name the run, or give access") from error
+    except Refused as error:
+        raise Hindered(str(error)) from error
+    except (KeyError, TypeError, AttributeError) as error:
+        raise Hindered("the server does not answer as MLflow does") from error
 
 
 def _first(wanted: Sequence[str], known: Sequence[str]) -> str | None:

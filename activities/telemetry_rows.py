@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,9 +11,13 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
+from activities.bounded import json_value
 from domain.money import CEILING, SAFE
 from domain.telemetry import MOST_STEPS, Reading, StageName
 from domain.training_messages import FollowTelemetry
+
+LINE: Final = 1024 * 1024
+"""The longest line that is understood, in bytes."""
 
 STEPS: Final = ("step", "global_step", "_step", "train/step", "Step")
 TOKENS: Final = (
@@ -104,7 +107,7 @@ def _told(row: Mapping[str, Any], names: Sequence[str]) -> str:
 def object_of(line: bytes) -> Mapping[str, Any] | None:
     """The JSON object that a line is; none when it is none."""
     try:
-        value = json.loads(line, parse_float=str, parse_constant=str)
+        value = json_value(line, most_bytes=LINE, number=str, constant=str)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

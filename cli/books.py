@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +25,7 @@ from eventstore.entries import ACCEPTED
 from eventstore.entries import instant as instant_of
 from eventstore.log import Log
 from eventstore.replica import Replica
+from eventstore.wire import decoded
 
 BATCH = 1_000
 
@@ -117,5 +117,5 @@ async def _told(log: Log, stream: str) -> list[tuple[datetime, Mapping[str, Any]
     position = 0
     while entries := await log.read_stream(stream, position, BATCH):
         position = entries[-1].position
-        told += [(instant_of(entry.at), event) for entry in entries if entry.outcome == ACCEPTED for event in json.loads(entry.body)]
+        told += [(instant_of(entry.at), event) for entry in entries if entry.outcome == ACCEPTED for event in decoded(entry.body)]
     return told

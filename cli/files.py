@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-import tomllib
 from datetime import date, datetime, time
+from decimal import Decimal
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import ValidationError
 
+from activities.bounded import Unreadable, toml_table
 from cli.failures import BadInput
 from domain.charter import Charter, flaws
 from eventstore.wire import LIMIT, Malformed, strict_json
@@ -31,8 +32,8 @@ def read_table(path: Path) -> dict[str, Any]:
         if path.suffix == ".json" or (path.suffix != ".toml" and text.lstrip().startswith("{")):
             found = strict_json(text)
         else:
-            found = strict_json(json.dumps(_plain(tomllib.loads(text), "")))
-    except (Malformed, tomllib.TOMLDecodeError) as error:
+            found = strict_json(json.dumps(_plain(toml_table(text, most_bytes=LIMIT), "")))
+    except (Malformed, Unreadable) as error:
         raise BadInput(f"{path}: {error}") from error
     except RecursionError as error:
         raise BadInput(f"{path}: is nested too deeply") from error
@@ -82,7 +83,7 @@ def _plain(value: Any, place: str) -> Any:
             return {key: _plain(item, f"{place}.{key}".lstrip(".")) for key, item in value.items()}
         case list():
             return [_plain(item, f"{place}[{number}]") for number, item in enumerate(value)]
-        case float():
+        case float() | Decimal():
             raise BadInput(f"{place}: {value} is no integer; amounts are whole minor units, fractions basis points")
         case datetime() | date() | time():
             return value.isoformat()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import re
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -25,6 +24,7 @@ from domain.register import Register
 from eventstore.entries import ACCEPTED, Entry
 from eventstore.entries import instant as instant_of
 from eventstore.log import Log
+from eventstore.wire import decoded
 
 SOON: Final = 10
 """How many deadlines `status` shows, and how many entries `show`."""
@@ -273,10 +273,10 @@ def process_of(stream: str) -> str:
 
 def entry_told(entry: Entry) -> dict[str, Any]:
     """An entry as JSON."""
-    body = json.loads(entry.body)
+    body = decoded(entry.body)
     return {
         "position": entry.position, "at": instant_of(entry.at).isoformat(), "stream": entry.stream, "kind": entry.kind, "actor": entry.actor,
-        "command_id": entry.command_id, "command": json.loads(entry.command), "outcome": entry.outcome,
+        "command_id": entry.command_id, "command": decoded(entry.command), "outcome": entry.outcome,
         ("events" if entry.outcome == ACCEPTED else "refusal"): body, "rules": entry.rules,
         "signed": base64.b64encode(entry.signed).decode(), "signature": base64.b64encode(entry.signature).decode(),
         "previous": entry.previous.hex(), "hash": entry.hash.hex(),
@@ -308,7 +308,7 @@ def _entries_shown(entries: Iterable[Entry]) -> None:
 
 
 def _followed(entry: Entry) -> str:
-    body = json.loads(entry.body)
+    body = decoded(entry.body)
     if entry.outcome == ACCEPTED:
         return ", ".join(event["kind"] for event in body) or "nothing changed"
     return f"refused: {body['rule']}: {body['message']}"

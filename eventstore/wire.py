@@ -67,6 +67,10 @@ def strict_json(raw: bytes | str) -> Any:
     return value
 
 
+decoded: Final = msgspec.json.decode
+"""The value of JSON that the log holds: what this system wrote."""
+
+
 class _Kind(msgspec.Struct):
     kind: str
 

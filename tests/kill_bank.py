@@ -14,8 +14,6 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from activities.artifacts import unheard
 from activities.bank_folder import FolderBank
 from activities.bank_http import HttpBank
@@ -87,8 +85,7 @@ def takes(folder: str) -> None:
 def work(arguments: list[str]) -> None:
     match arguments:
         case ["http", address, folder, *names]:
-            with httpx.Client(base_url=address) as client:
-                asyncio.run(send_all(HttpBank(client), Path(folder), names))
+            asyncio.run(send_all(HttpBank(address), Path(folder), names))
         case ["folder", _, folder, *names]:
             asyncio.run(send_all(folder_bank(Path(folder)), Path(folder), names))
         case ["send", number, folder]:

@@ -18,7 +18,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import date, timedelta
 from pathlib import Path
@@ -32,6 +32,7 @@ from activities.bank_http import HttpBank
 from activities.bank_statements import Hindered, Statements
 from activities.banking import Banking
 from activities.pain import Verdict, order
+from activities.web import Unreachable, Web
 from domain.kernel import SERVICE, Step
 from domain.treasury import TREASURY
 from domain.treasury_messages import (
@@ -78,6 +79,16 @@ def mock_bank(*options: str) -> Iterator[httpx.Client]:
                 yield client
         finally:
             server.terminate()
+
+
+def answering(answer: Callable[[httpx.Request], httpx.Response]) -> Web:
+    """A web in which every machine answers as given."""
+
+    def streamed(request: httpx.Request) -> httpx.Response:
+        given = answer(request)
+        return httpx.Response(given.status_code, headers=given.headers, stream=httpx.ByteStream(given.content))
+
+    return Web(resolve=lambda _host, _port: ["93.184.216.34"], transport=httpx.MockTransport(streamed))
 
 
 @pytest.fixture
@@ -131,7 +142,7 @@ async def test_money_that_arrives_at_the_bank_is_read_from_its_statement(bank: h
     credited(bank, 1_000_00, reference="RF82NPP1H6036WQ8P9E7", debtor={"name": "Helio"}, end_to_end_id="HELIO-1")
     credited(bank, 250_00, note="Second call RF15 BGQ5 1QF2 EGHW PQSB thank you very much indeed", wrap=35)
     advance(bank)
-    banking = Banking(HttpBank(bank, account="MAIN"), Statements(tmp_path))
+    banking = Banking(HttpBank(str(bank.base_url), account="MAIN"), Statements(tmp_path))
     found = await fetched(banking)
     assert [file.name for file in found.files] == ["camt.053.001.08-MAIN-" + found.files[0].name.rpartition("-")[2]]
     piece = await read(banking, found.files[0].file)
@@ -146,7 +157,7 @@ async def test_money_that_arrives_at_the_bank_is_read_from_its_statement(bank: h
 
 
 async def test_asked_again_from_the_same_cursor_the_same_files_come_and_later_ones_once(bank: httpx.Client, tmp_path: Path) -> None:
-    banking = Banking(HttpBank(bank, account="MAIN"), Statements(tmp_path))
+    banking = Banking(HttpBank(str(bank.base_url), account="MAIN"), Statements(tmp_path))
     advance(bank)
     first = await fetched(banking)
     assert await fetched(banking) == first
@@ -161,10 +172,10 @@ async def test_asked_again_from_the_same_cursor_the_same_files_come_and_later_on
 async def test_a_bank_that_cannot_be_reached_is_a_fault_and_one_that_turns_us_away_is_for_a_person(tmp_path: Path) -> None:
     with mock_bank() as client:
         address = client.base_url
-    with httpx.Client(base_url=address) as gone, pytest.raises(httpx.TransportError):
-        await Banking(HttpBank(gone), Statements(tmp_path)).fetch_statements(fetch())
-    turned_away = httpx.Client(base_url="http://bank", transport=httpx.MockTransport(lambda _: httpx.Response(401)))
-    outcome = await Banking(HttpBank(turned_away), Statements(tmp_path)).fetch_statements(fetch())
+    with pytest.raises(Unreachable):
+        await Banking(HttpBank(str(address)), Statements(tmp_path)).fetch_statements(fetch())
+    turned_away = answering(lambda _: httpx.Response(401))
+    outcome = await Banking(HttpBank("http://bank", web=turned_away), Statements(tmp_path)).fetch_statements(fetch())
     assert outcome["kind"] == "fail_step"
     assert "correct them" in outcome["reason"]
 
@@ -291,7 +302,7 @@ async def test_a_rejection_that_the_bank_reports_after_it_took_the_order_is_read
 
 
 async def test_a_rejection_that_a_bank_puts_in_its_mailbox_days_after_it_took_the_order_is_read(bank: httpx.Client, tmp_path: Path) -> None:
-    banking = Banking(HttpBank(bank, account="MAIN"), Statements(tmp_path))
+    banking = Banking(HttpBank(str(bank.base_url), account="MAIN"), Statements(tmp_path))
     await accepted(banking, execute_on=date(2026, 11, 4))
     taken = await reports(banking)
     behave(bank, {"closed": True})
@@ -400,7 +411,7 @@ async def rejected(banking: Banking, name: str = "gpu-1", **changes: Any) -> Pay
 
 
 async def test_a_payment_leaves_the_account_once_and_the_statement_shows_it_by_its_id(bank: httpx.Client, tmp_path: Path) -> None:
-    banking = Banking(HttpBank(bank, account="MAIN"), Statements(tmp_path))
+    banking = Banking(HttpBank(str(bank.base_url), account="MAIN"), Statements(tmp_path))
     first = await accepted(banking)
     assert await accepted(banking) == first
     assert len(paid(bank)) == 1
@@ -412,7 +423,7 @@ async def test_a_payment_leaves_the_account_once_and_the_statement_shows_it_by_i
 
 async def test_a_payment_that_comes_back_is_a_credit_under_its_id_with_the_reason(bank: httpx.Client, tmp_path: Path) -> None:
     behave(bank, {"behaviour": "return-later", "parameters": {"days": 1}})
-    banking = Banking(HttpBank(bank, account="MAIN"), Statements(tmp_path))
+    banking = Banking(HttpBank(str(bank.base_url), account="MAIN"), Statements(tmp_path))
     await accepted(banking)
     advance(bank, 3)
     outcomes = [await banking.read_statement(reading(file.file)) for file in (await fetched(banking)).files]
@@ -424,7 +435,7 @@ async def test_a_payment_that_comes_back_is_a_credit_under_its_id_with_the_reaso
 
 
 async def test_two_tries_at_once_pay_once(bank: httpx.Client, tmp_path: Path) -> None:
-    banking = Banking(HttpBank(bank), Statements(tmp_path))
+    banking = Banking(HttpBank(str(bank.base_url)), Statements(tmp_path))
     outcomes = await asyncio.gather(*(banking.send_payment(step(payment("gpu-1"))) for _ in range(8)))
     assert {outcome["kind"] for outcome in outcomes} == {"payment_accepted"}
     assert len(paid(bank)) == 1
@@ -432,7 +443,7 @@ async def test_two_tries_at_once_pay_once(bank: httpx.Client, tmp_path: Path) ->
 
 async def test_a_payment_that_the_bank_rejects_is_rejected_again_with_its_code(bank: httpx.Client, tmp_path: Path) -> None:
     behave(bank, {"closed": True})
-    banking = Banking(HttpBank(bank), Statements(tmp_path))
+    banking = Banking(HttpBank(str(bank.base_url)), Statements(tmp_path))
     first = await rejected(banking)
     assert first.code == "AC04"
     assert await rejected(banking) == first
@@ -440,7 +451,7 @@ async def test_a_payment_that_the_bank_rejects_is_rejected_again_with_its_code(b
 
 async def test_a_file_turned_away_whole_is_not_taken_for_a_repeat_of_itself(bank: httpx.Client, tmp_path: Path) -> None:
     behave(bank, {"behaviour": "reject-file"})
-    banking = Banking(HttpBank(bank), Statements(tmp_path))
+    banking = Banking(HttpBank(str(bank.base_url)), Statements(tmp_path))
     first = await rejected(banking)
     assert first.code == "FF01"
     assert await rejected(banking) == first
@@ -448,7 +459,7 @@ async def test_a_file_turned_away_whole_is_not_taken_for_a_repeat_of_itself(bank
 
 async def test_a_bank_that_answers_nothing_has_the_order_all_the_same(bank: httpx.Client, tmp_path: Path) -> None:
     behave(bank, {"behaviour": "silent"})
-    banking = Banking(HttpBank(bank), Statements(tmp_path))
+    banking = Banking(HttpBank(str(bank.base_url)), Statements(tmp_path))
     await accepted(banking)
     await accepted(banking)
     assert len(paid(bank)) == 1
@@ -458,10 +469,9 @@ async def test_an_order_seen_before_whose_end_nobody_knows_waits_for_a_person(tm
     def answer(request: httpx.Request) -> httpx.Response:
         if request.method == "POST":
             return httpx.Response(422, json={"status": "RJCT", "reason": "DUPL", "reason_text": "", "payments": []})
-        return httpx.Response(404) if "payments" in request.url.path else httpx.Response(200, json=[])
+        return httpx.Response(404, json={}) if "payments" in request.url.path else httpx.Response(200, json=[])
 
-    client = httpx.Client(base_url="http://bank", transport=httpx.MockTransport(answer))
-    outcome = await Banking(HttpBank(client), Statements(tmp_path)).send_payment(step(payment("gpu-1")))
+    outcome = await Banking(HttpBank("http://bank", web=answering(answer)), Statements(tmp_path)).send_payment(step(payment("gpu-1")))
     assert outcome["kind"] == "fail_step"
     assert "ask the bank" in outcome["reason"]
 

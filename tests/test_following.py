@@ -19,7 +19,9 @@ import pytest
 from temporalio.testing import ActivityEnvironment
 
 from activities.evaluation import LIMIT, Evaluations, Refused, scores
+from activities.private import Private
 from activities.telemetry import Following
+from activities.web import Web
 from domain.evaluation import ReadEvaluation, Score
 from domain.kernel import Message, Step
 from domain.telemetry import SpikeRule, StagePlan, Watch, unfinished
@@ -47,7 +49,8 @@ async def looked(
         run="atlas-1", number=1, source=Source(adapter=adapter, location=location), cursor=before.cursor if before else "", stages=stages,
         spikes=SpikeRule(), watch=before.watch if before else Watch(),
     )  # fmt: skip
-    return await Following(folder).follow(Step(kind="follow_telemetry", key="follow:1", data=asked.model_dump(mode="json")))
+    here = Web(Private.parse("127.0.0.1"))
+    return await Following(folder, here).follow(Step(kind="follow_telemetry", key="follow:1", data=asked.model_dump(mode="json")))
 
 
 def olmo(step: int, loss: float = 2.5) -> str:

@@ -44,6 +44,7 @@ from activities.addresses import AddressBookUnreadable, Addresses, MemoryBook, T
 from activities.notices import Notices, Outbox, Smtp, Undelivered, Webhooks, standing_for
 from activities.outside import Outcome
 from activities.templates import TEMPLATES, written
+from activities.web import Poster
 from domain.kernel import Step, notify, with_own_facts
 from domain.membership_messages import Rung
 from tests.stories import day, founded, with_members
@@ -151,7 +152,7 @@ def mailed(*handles: str) -> dict[str, Addresses]:
 
 
 def notices(book: Mapping[str, Addresses], mail: Smtp | Outbox) -> Notices:
-    return Notices(SENDER, MemoryBook(book), persons, mail, Webhooks(now, timeout_seconds=2), now=now)
+    return Notices(SENDER, MemoryBook(book), persons, mail, Webhooks(now, Poster(timeout_seconds=2)), now=now)
 
 
 def call_for(*to: str, **facts: str | int) -> Step:
@@ -349,7 +350,12 @@ async def test_a_receiver_that_drips_is_left(tmp_path: Path) -> None:
     async with await asyncio.start_server(drip, "127.0.0.1", 0) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
         activity_ = Notices(
-            SENDER, MemoryBook({"ada": reached(hooks=(url,))}), persons, Outbox(tmp_path), Webhooks(now, timeout_seconds=0.3), now=now
+            SENDER,
+            MemoryBook({"ada": reached(hooks=(url,))}),
+            persons,
+            Outbox(tmp_path),
+            Webhooks(now, Poster(timeout_seconds=0.3)),
+            now=now,
         )
         with pytest.raises(Undelivered):
             await asyncio.wait_for(carried(activity_, call_for("ada")), timeout=3)

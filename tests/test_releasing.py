@@ -36,6 +36,7 @@ from activities.licence_texts import contradicted
 from activities.outside import Outcome
 from activities.publish_directory import DirectoryPublisher
 from activities.releasing import Places, Releasing
+from activities.web import Unreachable, Web
 from domain.charter import Office
 from domain.kernel import Message, Step, canonical
 from domain.kernel import Outcome as Answer
@@ -77,7 +78,13 @@ class World:
         self.folder = folder
         self.places = Places(folder / "artifacts", folder / "kept", folder / "keys" / "release.pem")
         self.store = Store(self.places.kept)
-        self.fetch = Fetching(resolve=lambda _host: ["93.184.216.34"], transport=httpx.MockTransport(lambda _request: httpx.Response(404)))
+        self.fetch = Fetching(
+            web=Web(
+                resolve=lambda _host, _port: ["93.184.216.34"],
+                transport=httpx.MockTransport(lambda _request: httpx.Response(404)),
+                https_only=True,
+            )
+        )
         self.publishers = {"directory": DirectoryPublisher(folder / "published"), **publishers}
         self.made = 0
 
@@ -362,13 +369,19 @@ async def test_a_server_that_cannot_be_asked_says_nothing_about_what_it_has(worl
     def answer(_request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("no route")
 
-    world.fetch = Fetching(resolve=lambda _host: ["93.184.216.34"], transport=httpx.MockTransport(answer))
+    world.fetch = Fetching(web=Web(resolve=lambda _host, _port: ["93.184.216.34"], transport=httpx.MockTransport(answer), https_only=True))
     manifest = await world.built()
     elsewhere = {"name": "Research paper", "place": "https://papers.example/paper", "licence": "CC-BY-4.0"}
-    with pytest.raises(httpx.ConnectError):
+    with pytest.raises(Unreachable):
         await world.classified(manifest, [*COMPONENTS, elsewhere])
-    world.fetch = Fetching(resolve=lambda _host: ["93.184.216.34"], transport=httpx.MockTransport(lambda _request: httpx.Response(503)))
-    with pytest.raises(httpx.HTTPStatusError):
+    world.fetch = Fetching(
+        web=Web(
+            resolve=lambda _host, _port: ["93.184.216.34"],
+            transport=httpx.MockTransport(lambda _request: httpx.Response(503)),
+            https_only=True,
+        )
+    )
+    with pytest.raises(Unreachable):
         await world.classified(manifest, [*COMPONENTS, elsewhere])
 
 
@@ -379,7 +392,9 @@ def test_the_machine_that_was_looked_at_is_the_one_that_is_asked() -> None:
         asked.append(request)
         return httpx.Response(200, stream=httpx.ByteStream(b"x"))
 
-    Fetching(resolve=lambda _host: ["93.184.216.34"], transport=httpx.MockTransport(answer))("https://papers.example/paper", unheard)
+    Fetching(web=Web(resolve=lambda _host, _port: ["93.184.216.34"], transport=httpx.MockTransport(answer), https_only=True))(
+        "https://papers.example/paper", unheard
+    )
     (request,) = asked
     assert (request.url.host, request.headers["host"]) == ("93.184.216.34", "papers.example")
     assert request.extensions["sni_hostname"] == "papers.example"
@@ -459,7 +474,7 @@ async def test_a_component_that_lies_elsewhere_is_fetched_and_hashed(world: Worl
             return httpx.Response(302, headers={"location": "https://papers.example/v1"})
         return httpx.Response(200, stream=httpx.ByteStream(b"the paper")) if request.url.path == "/v1" else httpx.Response(404)
 
-    world.fetch = Fetching(resolve=lambda _host: ["93.184.216.34"], transport=httpx.MockTransport(answer))
+    world.fetch = Fetching(web=Web(resolve=lambda _host, _port: ["93.184.216.34"], transport=httpx.MockTransport(answer), https_only=True))
     elsewhere = [
         {"name": "Research paper", "place": "https://papers.example/paper", "licence": "CC-BY-4.0"},
         {"name": "Datasets", "place": "https://papers.example/data", "licence": "CC0-1.0"},
@@ -480,17 +495,21 @@ def test_machines_that_are_not_on_the_public_internet_are_not_asked(address: str
         return httpx.Response(200)
 
     with pytest.raises(Absent, match="public internet"):
-        Fetching(resolve=lambda _host: [address], transport=httpx.MockTransport(answer))("https://inside.example/secret", unheard)
+        Fetching(web=Web(resolve=lambda _host, _port: [address], transport=httpx.MockTransport(answer), https_only=True))(
+            "https://inside.example/secret", unheard
+        )
     assert not asked
 
 
 def test_a_redirect_inwards_or_off_https_is_not_followed_and_what_is_too_large_is_given_up() -> None:
     away = httpx.MockTransport(lambda _request: httpx.Response(302, headers={"location": "http://inside.example/"}))
-    with pytest.raises(Absent, match="only https"):
-        Fetching(resolve=lambda _host: ["93.184.216.34"], transport=away)("https://a.example/", unheard)
+    with pytest.raises(Absent, match="from https to http"):
+        Fetching(web=Web(resolve=lambda _host, _port: ["93.184.216.34"], transport=away, https_only=True))("https://a.example/", unheard)
     large = httpx.MockTransport(lambda _request: httpx.Response(200, stream=httpx.ByteStream(b"x" * 101)))
     with pytest.raises(Absent, match="larger than 100 bytes"):
-        Fetching(resolve=lambda _host: ["93.184.216.34"], transport=large, limit=100)("https://a.example/", unheard)
+        Fetching(web=Web(resolve=lambda _host, _port: ["93.184.216.34"], transport=large, https_only=True), limit=100)(
+            "https://a.example/", unheard
+        )
 
 
 # ---------------------------------------------------------------- publishing
