@@ -89,7 +89,7 @@ def submissions() -> Iterator[Submission]:
 
 def entries(size: int, head: Head = EMPTY) -> list[Entry]:
     """A whole log of one event an entry, ready to be inserted."""
-    position, _, previous = head
+    position, _, previous, _ = head
     at = max(head.at, microseconds(_BEGAN))
     made: list[Entry] = []
     for submission in submissions():

@@ -17,12 +17,15 @@ class Code(IntEnum):
     UNREACHABLE = 3
     """Temporal, a worker or the log did not answer."""
     BAD_INPUT = 4
+    OTHER_RULES = 5
+    """The log is whole, and was decided in part by rules that this release does not have."""
     BUG = 70
     """Our own mistake."""
 
 
 NAMES: Final = {
-    Code.BROKEN: "broken", Code.REFUSED: "refused", Code.UNREACHABLE: "unreachable", Code.BAD_INPUT: "bad input", Code.BUG: "bug",
+    Code.BROKEN: "broken", Code.REFUSED: "refused", Code.UNREACHABLE: "unreachable", Code.BAD_INPUT: "bad input",
+    Code.OTHER_RULES: "other rules", Code.BUG: "bug",
 }  # fmt: skip
 
 
@@ -61,6 +64,12 @@ class BadInput(Failure):
     """What was typed or read cannot be meant."""
 
     code = Code.BAD_INPUT
+
+
+class OtherRules(Failure):
+    """Nothing is wrong with the log; a release with other rules must decide part of it again."""
+
+    code = Code.OTHER_RULES
 
 
 class Bug(Failure):

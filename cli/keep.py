@@ -16,12 +16,13 @@ from activities.sending import Sender
 from audit.export import LONGEST, Damaged, entry_of, line_of
 from audit.reexecute import Reexecution
 from cli.embedded import recover as taken_up
-from cli.failures import BadInput, Broken
+from cli.failures import BadInput, Broken, OtherRules
 from cli.give import give
 from cli.look import process_of
 from cli.options import HERE, By, Where
 from cli.output import Progress, say, say_json
 from cli.site import log_of, settings, temporal
+from domain.catalog import RULES
 from eventstore import entries as chain
 from eventstore.entries import EMPTY, Entry
 from eventstore.keeper import Keeper
@@ -33,6 +34,9 @@ _UNREADABLE: Final = (LogUnavailable, ValueError, TypeError, struct.error)
 """What a damaged entry may raise before its hash is even looked at."""
 
 
+SHOWN: Final = 20
+"""So many positions are told in words; JSON has more."""
+
 Stream = Annotated[str, Parameter(help="Whose, like member/helio.")]
 Step = Annotated[str, Parameter(help="The step's key; `consortium show` names it.")]
 Decide = Annotated[
@@ -43,7 +47,11 @@ File = Annotated[Path | None, Parameter(help="Check what `consortium export` wro
 
 
 async def verify(*, file: File = None, decide: Decide = False, where: Where = HERE) -> None:
-    """Check the whole log: no gap, no change, no time running back. Ends with 1 and names the position where it is broken."""
+    """Check the whole log: no gap, no change, no time running back, no older rules after newer ones.
+
+    Ends with 1 and names the position where it is broken; with 5 where it is whole, and --decide met entries that a release with
+    other rules must decide again.
+    """
     again = Reexecution() if decide else None
     if file is not None:
         head = await _whole(_of_file(file), again)
@@ -53,21 +61,35 @@ async def verify(*, file: File = None, decide: Decide = False, where: Where = HE
             head = await _whole(_of_log(log), again, last)
         if head.position < last:
             raise _broken(chain.Broken(head.position + 1, "is missing"))
-    if again is not None and again.others:
-        raise _of_other_rules(again)
+    if again is not None and again.undecided:
+        raise _of_other_rules(again, head)
+    wording = {"reworded": again.reworded, "reworded_at": again.reworded_at} if again is not None else {}
     if where.json:
-        say_json({"entries": head.position, "head": head.hash.hex(), "decided_again": decide})
-    else:
-        say(f"{head.position:,} entries are whole{' and decided as the rules demand' if decide else ''}.", f"head {head.hash.hex()}")
+        say_json({"entries": head.position, "head": head.hash.hex(), "decided_again": decide, **wording})
+        return
+    say(f"{head.position:,} entries are whole{' and decided as the rules demand' if decide else ''}.", f"head {head.hash.hex()}")
+    if again is not None and (told := _wordings(again)):
+        say(told)
 
 
-def _of_other_rules(again: Reexecution) -> BadInput:
-    told = ", ".join(f"{first:,} to {last:,} by rules {rules}" for rules, (first, last) in again.others.items())
-    ranges = [{"rules": rules, "first": first, "last": last} for rules, (first, last) in again.others.items()]
-    return BadInput(
-        f"the log is whole, but this release does not have the rules that decided all of it: {told}",
-        "check those entries with the release that has their rules; all the others were decided again and stand",
-        of_other_rules=ranges,
+def _wordings(again: Reexecution) -> str:
+    """That refusals are worded otherwise by this release, and where; empty when none is."""
+    if not again.reworded:
+        return ""
+    places = ", ".join(f"{position:,}" for position in again.reworded_at[:SHOWN]) + (", …" if again.reworded > SHOWN else "")
+    return f"{again.reworded:,} {'refusal stands' if again.reworded == 1 else 'refusals stand'}, worded otherwise by this release: at {places}."
+
+
+def _of_other_rules(again: Reexecution, head: chain.Head) -> OtherRules:
+    told = ", ".join(f"{each.first:,} to {each.last:,} need a release with rules {each.rules}" for each in again.undecided)
+    return OtherRules(
+        f"the log was not changed, but this release has rules {RULES} and did not decide all of it: entries {told}",
+        "check those with the release that has their rules (`consortium export`, then its `verify --file --decide`); all others stand",
+        entries=head.position,
+        head=head.hash.hex(),
+        not_decided=[each._asdict() for each in again.undecided],
+        reworded=again.reworded,
+        reworded_at=again.reworded_at,
     )
 
 

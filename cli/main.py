@@ -52,7 +52,10 @@ COMMANDS: Final = {
 app: Final = App(
     name="consortium",
     help="Runs a consortium that funds open AI models together, over one verifiable log.",
-    help_epilogue="Exit codes: 0 done, 1 the log is broken, 2 refused by a rule, 3 nobody answers, 4 bad input, 70 our own mistake, 130 interrupted.",
+    help_epilogue=(
+        "Exit codes: 0 done, 1 the log is broken, 2 refused by a rule, 3 nobody answers, 4 bad input, 5 whole, but in part for a release with "
+        "other rules to decide again, 70 our own mistake, 130 interrupted."
+    ),
     help_format="plaintext",
     version=lambda: version("open-model-consortium"),
     group_commands=REST,

@@ -8,6 +8,8 @@ survives every crash, and a later release owes nothing new for the past.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -86,6 +88,20 @@ class Context(NamedTuple):
     """The steps that the stream owes, and those of them that wait for a person."""
     position: int = 0
     """Of the entry that this decides."""
+    given: bytes = b""
+    """The command as it was given: the JSON that the log keeps."""
+
+    def digest_of(self, field: str) -> str:
+        """What people approve when they approve this field of the command: the SHA-256 of its canonical JSON, as it was given.
+
+        It is of what the log keeps, whatever fields a later release adds to the model.
+        """
+        return hashlib.sha256(canonical_json(json.loads(self.given)[field])).hexdigest()
+
+    def digest_without(self, *fields: str) -> str:
+        """The same of the command as an object without these fields."""
+        given = json.loads(self.given)
+        return hashlib.sha256(canonical_json({name: value for name, value in given.items() if name not in fields})).hexdigest()
 
     @property
     def charter(self) -> Charter:

@@ -57,7 +57,6 @@ from domain.training_messages import (
     TelemetryReported,
     TrainingCommand,
     TrainingEvent,
-    contract_digest,
 )
 from domain.training_rules import ask, not_now, not_running, reported, require_due, require_lead
 from domain.training_state import (
@@ -232,9 +231,9 @@ def _plan(state: Unplanned | Planned, contract: Contract, context: Context) -> E
             "other_contract_waits", f"the contract of {other} waits for its vote", f"let it be voted on, or let {other} plan anew"
         )
     _require_sound(contract, context)
-    digest = contract_digest(contract)
-    if isinstance(state, Planned) and state.digest == digest:
+    if isinstance(state, Planned) and state.contract == contract:
         return ()
+    digest = context.digest_of("contract")
     board = notify("run-planned", ("office:board",), key=f"notice:planned:{digest[:16]}", run=context.stream, contract=digest)
     return (RunPlanned(contract=contract, digest=digest), LeadNamed(run=slug_of(context.stream), lead=contract.lead), owe(board))
 
@@ -288,7 +287,7 @@ def _approve(state: Planned, digest: str, context: Context) -> Events:
 
 def _changed(state: Approved | Running | Paused, book: Book, contract: Contract, context: Context) -> Events:
     _require_sound_change(book, contract, context)
-    digest = contract_digest(contract)
+    digest = context.digest_of("contract")
     approved = ContractApproved(contract=contract, digest=digest, version=book.version + 1, charter_version=book.charter_version)
     settled = (QuestionSettled(question=book.question, by="change-order"),) if book.asked else ()
     after = evolve(state, approved)

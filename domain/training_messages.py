@@ -17,7 +17,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, model_validator
 
 from domain.evaluation import EvaluationRead, EvaluationRefused, Measured, Place, Score
-from domain.kernel import BasisPoints, Command, Digest, Event, Instant, Message, Name, Outcome, PersonId, Prose, Slug, canonical
+from domain.kernel import BasisPoints, Command, Digest, Event, Instant, Message, Name, Outcome, PersonId, Prose, Slug
 from domain.money import Amount, Currency, Minor
 from domain.register import LeadNamed, RunReported
 from domain.telemetry import (
@@ -137,11 +137,6 @@ class Contract(Message):
         if any(stage.last_step < stage.first_checkpoint for stage in self.stages):
             raise ValueError("a stage's last step comes before its first checkpoint")
         return self
-
-
-def contract_digest(contract: Contract) -> str:
-    """What a vote on a contract is bound to: the SHA-256 of its canonical form."""
-    return hashlib.sha256(canonical(contract)).hexdigest()
 
 
 # ---------------------------------------------------------------- steps and their outcomes
@@ -595,10 +590,12 @@ class Results:
     measured: tuple[Measured, ...] = ()
 
 
-def evidence_digest(contract: str, milestone: Milestone, watch: Watch, loss_micro: int | None, spent: int, results: Results) -> str:
-    """What an acceptance is bound to: the contract, the milestone's terms, every reading so far, the spend, and the results."""
-    parts = (
-        contract.encode(), canonical(milestone), watch.evidence.encode(), f"{watch.tokens} {loss_micro} {spent}".encode(),
-        (results.file or "-").encode(), results.harness.encode(), results.model.encode(), *(canonical(each) for each in results.measured),
-    )  # fmt: skip
-    return hashlib.sha256(b"\x1f".join(parts)).hexdigest()
+def evidence_digest(contract: str, milestone: str, watch: Watch, loss_micro: int | None, spent: int, results: Results) -> str:
+    """What an acceptance is bound to: the contract, the milestone, every reading so far, the spend, and the results.
+
+    The contract's digest stands for the milestone's terms; nothing is encoded again.
+    """
+    measured = (f"{each.task}\x1f{each.metric}\x1f{each.value} {each.stderr} {each.samples}" for each in results.measured)
+    read = f"{watch.tokens} {loss_micro} {spent}"
+    parts = (contract, milestone, watch.evidence, read, results.file or "-", results.harness, results.model, *measured)
+    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()

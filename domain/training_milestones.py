@@ -128,7 +128,7 @@ def _failed(milestone: Milestone, number: int, reason: str, book: Book, context:
 
 
 def _present(book: Book, milestone: Milestone, number: int, results: Results, context: Context) -> Events:
-    evidence = evidence_digest(book.digest, milestone, book.watch, book.loss_micro, book.spent, results)
+    evidence = evidence_digest(book.digest, milestone.id, book.watch, book.loss_micro, book.spent, results)
     if evidence in book.mark(milestone.id).rejected:
         return _failed(milestone, number, "exactly this evidence was rejected, which is final: bring other evidence", book, context)
     presented = EvidencePresented(

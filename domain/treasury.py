@@ -378,9 +378,10 @@ def _waiting_row(state: Open, line: str) -> str:
 
 
 def _payment_row(state: Open, name: str, payment: Payment) -> str:
-    account = payment.account or state.payees.get(payment.payee, Payee()).account
+    payee = state.payees.get(payment.payee, Payee())
+    account = payment.account or payee.account
     digest = (
-        payment_digest(name, payment.attempt, payment.amount, payment.currency, payment.payee, account)
+        payment_digest(name, payment.attempt, payment.amount, payment.currency, payment.payee, payee.details)
         if account
         else "no approved account"
     )

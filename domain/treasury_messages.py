@@ -21,7 +21,7 @@ from typing import Annotated, Final, Literal, Protocol, TypeVar
 
 from pydantic import AfterValidator, Field, model_validator
 
-from domain.kernel import SLUG, Command, Digest, Event, Instant, MemberId, Message, Name, Outcome, PersonId, Prose, Slug, canonical
+from domain.kernel import SLUG, Command, Digest, Event, Instant, MemberId, Message, Name, Outcome, PersonId, Prose, Slug
 from domain.money import CEILING, Amount, Currency, Minor
 from domain.reference import parse_account_number, parse_bic, parse_clearing_member, parse_iban
 from domain.register import CreditorReference
@@ -944,14 +944,12 @@ TreasuryEvent = (
 # ---------------------------------------------------------------- digests and ids
 
 
-def details_digest(account: Creditor) -> str:
-    """What an approval of a payee is bound to: its name, account and bank."""
-    return hashlib.sha256(canonical(account)).hexdigest()
+def payment_digest(payment: str, attempt: int, amount: int, currency: str, payee: str, details: str) -> str:
+    """What an approval of a payment is bound to: changed in anything, it has to be approved anew.
 
-
-def payment_digest(payment: str, attempt: int, amount: int, currency: str, payee: str, account: Creditor) -> str:
-    """What an approval of a payment is bound to: changed in anything, it has to be approved anew."""
-    parts = (payment, str(attempt), str(amount), currency, payee, details_digest(account))
+    `details` is the digest of the payee's bank details, as they were approved.
+    """
+    parts = (payment, str(attempt), str(amount), currency, payee, details)
     return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()
 
 

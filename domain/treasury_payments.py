@@ -34,7 +34,6 @@ from domain.treasury_messages import (
     RetryPayment,
     SendPayment,
     Unmatched,
-    details_digest,
     payment_digest,
     sending_ids,
 )
@@ -70,7 +69,7 @@ def name_payee(state: Open, command: NamePayee, context: Context) -> Events:
     known = state.payees.get(command.payee, Payee())
     if account in {known.account, known.proposed.account if known.proposed else None}:
         return ()
-    details = details_digest(account)
+    details = context.digest_without("kind", "payee")
     named = PayeeNamed(payee=command.payee, account=account, details=details, by=context.actor)
     offices = tuple(f"office:{office}" for office in sorted(terms_of(context).payee_offices))
     asked = notify("payee_to_approve", offices, key=f"notice:payee:{details[:40]}:{context.at.isoformat()}", payee=command.payee)
@@ -82,7 +81,7 @@ def approve_payee(state: Open, command: ApprovePayee, context: Context) -> Event
     terms = terms_of(context)
     context.require_office(*terms.payee_offices, clause="treasury.payee_offices")
     known = state.payees.get(command.payee, Payee())
-    if known.account is not None and details_digest(known.account) == command.details:
+    if known.account is not None and known.details == command.details:
         return ()
     proposed = known.proposed
     if proposed is None or proposed.details != command.details:
@@ -184,13 +183,14 @@ def approve_payment(state: Open, command: ApprovePayment, context: Context) -> E
 def _signed(state: Open, command: ApprovePayment, payment: Payment, context: Context) -> Events:
     if context.actor == payment.ordered_by:
         raise Refused("same_person", f"{context.actor} ordered it", remedy="ask other people to approve it", clause="treasury.approvals")
-    account = state.payees.get(payment.payee, Payee()).account
+    payee = state.payees.get(payment.payee, Payee())
+    account = payee.account
     if account is None:
         raise Refused(
             "payee_not_approved", f"no bank details of {payment.payee} are approved",
             remedy="name them (`name_payee`), and have them approved (`approve_payee`)", clause="treasury.payee_approvals",
         )  # fmt: skip
-    digest = payment_digest(command.payment, payment.attempt, payment.amount, payment.currency, payment.payee, account)
+    digest = payment_digest(command.payment, payment.attempt, payment.amount, payment.currency, payment.payee, payee.details)
     if digest != command.digest:
         raise Refused("digest_differs", "the payment is not what was signed for", remedy="look at it again (`consortium show`)")
     offices = terms_of(context).approval_offices

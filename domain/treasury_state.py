@@ -158,6 +158,8 @@ class Payee:
     """Who can be paid: on the approved account, until another one is approved."""
 
     account: Creditor | None = None
+    details: str = ""
+    """The digest of the approved account."""
     proposed: Proposed | None = None
 
 
@@ -311,7 +313,7 @@ def _opened(state: Open, event: TreasuryEvent) -> Open:
         case PayeeApproved(payee=payee):
             proposed = state.payees[payee].proposed
             assert proposed is not None
-            return _payee(state, payee, Payee(proposed.account))
+            return _payee(state, payee, Payee(proposed.account, proposed.details))
         case PayeeBlocked(payee=payee):
             return _payee(state, payee, Payee())
         case PaymentOrdered(payment=payment, line=line_back):

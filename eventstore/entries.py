@@ -62,6 +62,13 @@ class Head(NamedTuple):
     position: int
     at: int
     hash: bytes
+    rules: str = ""
+    """The version of the rules that decided it; empty before the first entry."""
+
+    @classmethod
+    def of(cls, entry: Entry) -> Head:
+        """The head of a log whose last entry this is."""
+        return cls(entry.position, entry.at, entry.hash, entry.rules)
 
 
 EMPTY: Final = Head(0, 0, GENESIS)
@@ -148,8 +155,8 @@ class Broken(NamedTuple):
 
 
 def verify(entries: Iterable[Entry], head: Head = EMPTY) -> Head | Broken:
-    """Checks that entries follow `head` without gap, in time, and unchanged; the new head, or the first position that is not so."""
-    position, at, previous = head
+    """Checks that entries follow `head` without gap, in time, by no older rules, and unchanged; the new head, or the first position that is not so."""
+    position, at, previous, rules = head
     for entry in entries:
         position += 1
         if entry.position != position:
@@ -158,13 +165,35 @@ def verify(entries: Iterable[Entry], head: Head = EMPTY) -> Head | Broken:
             return Broken(position, "does not follow the entry before it")
         if entry.at < at:
             return Broken(position, "is earlier than the entry before it")
+        if entry.rules != rules and (wrong := _wrong_rules(entry.rules, rules)):
+            return Broken(position, wrong)
         previous = hash_of(entry)
         if entry.hash != previous:
             return Broken(position, "was changed after it was recorded")
-        at = entry.at
-    return Head(position, at, previous)
+        at, rules = entry.at, entry.rules
+    return Head(position, at, previous, rules)
+
+
+def version_of(rules: str) -> int | None:
+    """The number of a version of the rules; none for what is no number in its one form."""
+    return int(rules) if rules.isascii() and rules.isdecimal() and str(int(rules)) == rules else None
+
+
+def falls(rules: str, before: str) -> bool:
+    """Whether these rules are older than those that decided the entry before: what no recorder ever appends."""
+    if rules == before:
+        return False
+    version, former = version_of(rules), version_of(before)
+    return version is not None and former is not None and version < former
+
+
+def _wrong_rules(rules: str, before: str) -> str:
+    """What is wrong with the rules that an entry claims after others; empty for nothing."""
+    if version_of(rules) is None:
+        return f"names no version of the rules: {rules[:20]!r}"
+    return f"claims rules {rules} after an entry by rules {before}: the version of the rules never falls" if falls(rules, before) else ""
 
 
 def head_of(entries: Sequence[Entry], before: Head) -> Head:
     """The head after these entries."""
-    return Head(entries[-1].position, entries[-1].at, entries[-1].hash) if entries else before
+    return Head.of(entries[-1]) if entries else before

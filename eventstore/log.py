@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from enum import Enum, auto
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from eventstore.entries import Entry, Head
 
@@ -96,6 +96,10 @@ class HeadFarAhead(HeadAhead):
 
 HostClock = Callable[[], int]
 """Reads a host's clock, in microseconds since 1970 as entries have them."""
+
+
+OLDER_RULES: Final = "entries of newer rules come before this one"
+"""What a database says when it refuses an entry of older rules than those that decided the entry before."""
 
 
 class Leadership(Protocol):

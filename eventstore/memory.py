@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from eventstore.entries import EMPTY, Entry, Head, head_of
-from eventstore.log import Appended, HostClock, Leadership, Lists, Row
+from eventstore.entries import EMPTY, Entry, Head, falls, head_of
+from eventstore.log import OLDER_RULES, Appended, HostClock, Leadership, Lists, NewerRules, Row
 
 
 @dataclass
@@ -72,8 +72,11 @@ class MemoryLog:
     async def _append(self, entries: Sequence[Entry]) -> Appended:
         if not entries:
             return Appended.DONE
-        if entries[0].previous != head_of(self._entries, EMPTY).hash:
+        head = head_of(self._entries, EMPTY)
+        if entries[0].previous != head.hash:
             return Appended.BEHIND
+        if any(falls(entry.rules, before) for before, entry in zip((head.rules, *(each.rules for each in entries)), entries, strict=False)):
+            raise NewerRules(OLDER_RULES)
         ids = {entry.command_id for entry in entries}
         if len(ids) < len(entries) or not ids.isdisjoint(self._ids):
             return Appended.REPEATED

@@ -22,7 +22,7 @@ from eventstore.migrations import SchemaMismatch, migrations, pending
 
 _COLUMNS: Final = ", ".join(Entry._fields)
 _APPEND: Final = "SELECT append_entries($1, $2)"
-_TAIL: Final = "SELECT position, at, hash FROM entries ORDER BY position DESC LIMIT 1"
+_TAIL: Final = "SELECT position, at, hash, rules FROM entries ORDER BY position DESC LIMIT 1"
 _SWEEP: Final = (
     "WITH gone AS (DELETE FROM list_rows WHERE (generation, model, key) IN"
     " (SELECT generation, model, key FROM list_rows WHERE generation NOT IN (SELECT generation FROM lists) LIMIT $1) RETURNING 1)"

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from domain import process as kernel
 from domain.catalog import CATALOG, RULES
-from domain.kernel import SERVICE, Event, Refused, StreamId, process_of
+from domain.kernel import SERVICE, Command, Event, Refused, StreamId, process_of
 from domain.process import Context, Process, Stream, mandate_for
 from domain.register import Register, note
 from eventstore.entries import (
@@ -25,10 +25,12 @@ from eventstore.entries import (
     Submission,
     encode_events,
     encode_json,
+    falls,
     instant,
     microseconds,
     sealed,
 )
+from eventstore.log import NewerRules
 from eventstore.upcasters import upcast
 from eventstore.wire import Malformed, parse
 
@@ -146,7 +148,7 @@ class Replica:
         for entry in entries:
             assert entry.position == self.head.position + 1, "a follower must not skip an entry"
             process = self.process_of(entry.stream)
-            self._take(entry, process, self.events_of(process, entry))
+            self.take(entry, process, self.events_of(process, entry))
 
     def mark(self) -> Mark:
         """Where the replica stands, to come back to with `back`; later marks stand on earlier ones."""
@@ -185,17 +187,14 @@ class Replica:
     def decide(self, submission: Submission, at: datetime) -> Decision:
         """The entry that records this submission next, at this time (in UTC) or the head's, already taken in.
 
-        Raises `Malformed` for what is no command here.
+        Raises `Malformed` for what is no command here, and `NewerRules` when newer rules than this release's decided the last entry.
         """
+        if falls(RULES, self.head.rules):
+            raise NewerRules(f"rules {self.head.rules} decided entry {self.head.position}, and this release has rules {RULES}")
         process = self.process_of(submission.stream)
         command = parse(process, submission.command)
         now = max(at, self.head_time)
-        refusal: Refusal | None = None
-        events: Sequence[Event] = ()
-        try:
-            events = kernel.decide(process, self._streams[submission.stream], command, self._context(submission, now))
-        except Refused as refused:
-            refusal = Refusal.of(refused)
+        events, refusal = self._judged(process, submission.stream, submission.actor, command, submission.command, now)
         entry = sealed(
             self.head.position + 1, submission.stream, submission.command_id, command.kind, submission.actor, microseconds(now), RULES,
             submission.command, submission.signed, submission.signature,
@@ -204,17 +203,31 @@ class Replica:
             self.head.hash,
         )  # fmt: skip
         if refusal is None or self.register.knows(submission.actor):
-            self._take(entry, process, events)
+            self.take(entry, process, events)
         return Decision(entry, events, refusal)
 
-    def _context(self, submission: Submission, now: datetime) -> Context:
-        register, actor, mandate = self.register, submission.actor, None
-        if register.mandates and actor == SERVICE:
-            mandate = mandate_for(register, submission.stream, msgspec.json.decode(submission.command), actor, now)
-        stream = self._streams[submission.stream]
-        return Context(now, actor, StreamId(submission.stream), register, mandate, stream.owed, stream.failed, self.head.position + 1)
+    def judge(self, entry: Entry) -> tuple[Sequence[Event], Refusal | None]:
+        """What the rules of this release say of the command of the entry after the head. Nothing is taken in. Raises `Malformed`."""
+        process = self.process_of(entry.stream)
+        command = parse(process, entry.command)
+        if command.kind != entry.kind:
+            raise Malformed(f"the command is a {command.kind}, not a {entry.kind[:40]}")
+        return self._judged(process, entry.stream, entry.actor, command, entry.command, instant(entry.at))
 
-    def _take(self, entry: Entry, process: Process[Any, Any, Any], events: Sequence[Event]) -> None:
+    def _judged(
+        self, process: Process[Any, Any, Any], name: str, actor: str, command: Command, given: bytes, now: datetime
+    ) -> tuple[Sequence[Event], Refusal | None]:
+        register, mandate, stream = self.register, None, self._streams[name]
+        if register.mandates and actor == SERVICE:
+            mandate = mandate_for(register, name, msgspec.json.decode(given), actor, now)
+        context = Context(now, actor, StreamId(name), register, mandate, stream.owed, stream.failed, self.head.position + 1, given)
+        try:
+            return kernel.decide(process, stream, command, context), None
+        except Refused as refused:
+            return (), Refusal.of(refused)
+
+    def take(self, entry: Entry, process: Process[Any, Any, Any], events: Sequence[Event]) -> None:
+        """Takes in the entry after the head, whose events these are."""
         state = self._streams.get(entry.stream)
         if state is not None:
             if self._marks:
@@ -224,4 +237,4 @@ class Replica:
             self.put(entry.stream, state)
         for event in events:
             self.register = note(self.register, event)
-        self.head = Head(entry.position, entry.at, entry.hash)
+        self.head = Head.of(entry)

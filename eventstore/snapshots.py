@@ -84,7 +84,7 @@ class Snapshots:
             _log.warning("snapshot.unreadable", name=name, version=version, error=f"{type(error).__name__}: {error}")
             return None
         entries = await self._log.read(position - 1, 1)
-        if [Head(entry.position, entry.at, entry.hash) for entry in entries] != [head]:
+        if [Head.of(entry) for entry in entries] != [head]:
             _log.warning("snapshot.of_another_log", name=name, position=position)
             return None
         return head, value

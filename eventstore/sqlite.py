@@ -23,7 +23,7 @@ from typing import Any, Final, TypeVar
 import apsw
 
 from eventstore.entries import EMPTY, Entry, Head
-from eventstore.log import Appended, HostClock, Leadership, Lists, LogUnavailable, Row
+from eventstore.log import OLDER_RULES, Appended, HostClock, Leadership, Lists, LogUnavailable, NewerRules, Row
 from eventstore.migrations import migrations, pending
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ _ROW: Final = f"({', '.join('?' * len(Entry._fields))})"
 _ROWS: Final = 256
 """How many entries one statement inserts: SQLite bounds its variables."""
 _PRAGMAS: Final = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "trusted_schema = OFF")
-_TAIL: Final = "SELECT position, at, hash FROM entries ORDER BY position DESC LIMIT 1"
+_TAIL: Final = "SELECT position, at, hash, rules FROM entries ORDER BY position DESC LIMIT 1"
 _OUTDATED: Final = (
     "DELETE FROM lists WHERE generation <> ? AND (edition = ? OR NOT live OR generation NOT IN"
     " (SELECT generation FROM lists WHERE live AND edition <> ? ORDER BY checkpoint DESC, generation DESC LIMIT 1))"
@@ -619,7 +619,9 @@ def _insert(rows: int) -> str:
 def _execute(db: apsw.Connection, sql: str, bindings: tuple[Any, ...]) -> Appended:
     try:
         db.execute(sql, bindings)
-    except apsw.ConstraintError:
+    except apsw.ConstraintError as error:
+        if OLDER_RULES in str(error):
+            raise NewerRules(str(error)) from error
         return Appended.REPEATED
     return Appended.DONE if db.changes() else Appended.BEHIND
 

@@ -11,8 +11,8 @@ from datetime import timedelta
 from importlib.resources import files
 from typing import Any, Final
 
-from domain.training_messages import Contract, contract_digest
-from domain.treasury_messages import Creditor, details_digest, payment_digest
+from domain.training_messages import Contract
+from domain.treasury_messages import payment_digest
 from simulation import model_files
 from simulation.scenario import ATLAS, DEFAULTER, GOAL, LEAVER, ROUND, Look, Story
 
@@ -54,7 +54,7 @@ class ModelStory(Story):
         self._stage.told("the training lead puts the run's contract forward; the members vote on its hash")
         if (await self._stage.until(RUN, lambda look: True)).phase == "unplanned":
             await self._give(RUN, "plan_run", "lea", contract=await self._terms())
-        digest = contract_digest((await self._stage.until(RUN, lambda look: look.phase != "unplanned")).state.contract)
+        digest = (await self._stage.until(RUN, lambda look: look.phase != "unplanned")).state.digest
         motion = {"stream": RUN, "command": {"kind": "approve_contract", "contract": digest}}
         await self._give(APPROVAL, "propose", "lea", title="Train Atlas-1 under its contract", motion=motion)
         await self._vote(APPROVAL)
@@ -91,8 +91,9 @@ class ModelStory(Story):
         cleared = await self._stage.until(ROUND, lambda look: look.state.books.totals.cleared > GOAL // 2)
         self._stage.told(f"tranche 2 has cleared: {cleared.line}")
         await self._give(self.treasury, "name_payee", "tess", payee=SUPPLIER, name=SUPPLIER_NAME, iban=SUPPLIER_IBAN)
-        supplier = Creditor(name=SUPPLIER_NAME, iban=SUPPLIER_IBAN)
-        await self._give(self.treasury, "approve_payee", "theo", payee=SUPPLIER, details=details_digest(supplier))
+        named = (await self._stage.until(self.treasury, lambda look: SUPPLIER in look.state.payees)).state.payees[SUPPLIER]
+        details = named.proposed.details if named.proposed else named.details
+        await self._give(self.treasury, "approve_payee", "theo", payee=SUPPLIER, details=details)
         await self._give(ROUND, "propose_spending", "tess", spending="gpu-1", line="compute", amount=GOAL // 4, payee=SUPPLIER)
         await self._give(ROUND, "approve_spending", "theo", spending="gpu-1")
         await self._sign("gpu-1")
@@ -193,8 +194,8 @@ class ModelStory(Story):
         """Two different people sign the payment that a spending ordered."""
         look = await self._stage.until(self.treasury, lambda look: any(each.subject == spending for each in look.state.payments.values()))
         name, payment = next((name, each) for name, each in look.state.payments.items() if each.subject == spending)
-        account = look.state.payees[payment.payee].account
-        digest = payment_digest(name, payment.attempt, payment.amount, payment.currency, payment.payee, account)
+        details = look.state.payees[payment.payee].details
+        digest = payment_digest(name, payment.attempt, payment.amount, payment.currency, payment.payee, details)
         for person in ("theo", "bea"):
             await self._give(self.treasury, "approve_payment", person, person, payment=name, digest=digest)
 

@@ -7,12 +7,13 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
 
 from domain import process as kernel
 from domain.charter import Charter, Office
-from domain.kernel import SERVICE, Agenda, Command, Event, PersonId, Refused, Step, StreamId
+from domain.kernel import SERVICE, Agenda, Command, Event, Message, PersonId, Refused, Step, StreamId, canonical, canonical_json
 from domain.process import Context, Process, StepOwed, Stream, mandate_for
 from domain.register import (
     Capacity,
@@ -46,6 +47,11 @@ def charter(**changes: Any) -> Charter:
             section = section[parent]
         section[last] = value
     return Charter.model_validate_json(json.dumps(data, default=str))
+
+
+def stated(value: Message) -> str:
+    """What an approval of a contract, or of an account, is bound to when it was given with every field written out, as in stories."""
+    return sha256(canonical(value)).hexdigest()
 
 
 OFFICERS: Mapping[PersonId, tuple[Office, ...]] = {
@@ -110,8 +116,10 @@ class Story:
     def when(self, command: Command, *, by: PersonId = SERVICE, at: datetime | None = None) -> Self:
         """Somebody gives a command; what follows is kept as the answer, and as history."""
         now, position = max(at or self.at, self.at), self.position + 1
-        mandate = mandate_for(self.register, self.stream, command.model_dump(mode="json"), by, now)
-        context = Context(now, by, self.stream, self.register, mandate, self.state.owed, self.state.failed, position)
+        given = command.model_dump(mode="json")
+        mandate = mandate_for(self.register, self.stream, given, by, now)
+        stream = self.state
+        context = Context(now, by, self.stream, self.register, mandate, stream.owed, stream.failed, position, canonical_json(given))
         try:
             events = tuple(kernel.decide(self.process, self.state, command, context))
         except Refused as refusal:
@@ -174,5 +182,5 @@ class Story:
 
 
 __all__ = [
-    "OFFICERS", "START", "Capacity", "ContributionCleared", "KeyEnrolled", "Story", "charter", "day", "founded", "noted", "with_members",
+    "OFFICERS", "START", "Capacity", "ContributionCleared", "KeyEnrolled", "Story", "charter", "day", "founded", "noted", "stated", "with_members",
 ]  # fmt: skip

@@ -21,7 +21,7 @@ from domain import proposal
 from domain.kernel import Event
 from domain.process import Stream, evolve
 from domain.reference import creditor_reference
-from domain.treasury_messages import Creditor, details_digest, payment_digest
+from domain.treasury_messages import payment_digest
 from domain.treasury_state import Payee
 from eventstore.entries import Entry
 from eventstore.memory import MemoryLog
@@ -158,9 +158,9 @@ async def sign(simulation: Simulation) -> int:
     state = simulation.standing(TREASURY).stream.state
     taken = 0
     for name, payment in state.payments.items():
-        account = state.payees.get(payment.payee, Payee()).account
-        if payment.stage == "ordered" and account is not None:
-            digest = payment_digest(name, payment.attempt, payment.amount, payment.currency, payment.payee, account)
+        details = state.payees.get(payment.payee, Payee()).details
+        if payment.stage == "ordered" and details:
+            digest = payment_digest(name, payment.attempt, payment.amount, payment.currency, payment.payee, details)
             for person in ("theo", "bo"):
                 signed = await simulation.give(TREASURY, {"kind": "approve_payment", "payment": name, "digest": digest}, person)
                 taken += signed.refusal is None
@@ -170,13 +170,12 @@ async def sign(simulation: Simulation) -> int:
 async def name_payees(simulation: Simulation) -> None:
     """Every member's own account is named and approved."""
     for member in MEMBERS:
-        account = Creditor(name=member, iban="DE89370400440532013000")
+        payee = f"member:{member}"
         await simulation.give(
-            TREASURY, {"kind": "name_payee", "payee": f"member:{member}", "name": member, "iban": account.iban}, f"{member}-rep"
+            TREASURY, {"kind": "name_payee", "payee": payee, "name": member, "iban": "DE89370400440532013000"}, f"{member}-rep"
         )
-        await simulation.give(
-            TREASURY, {"kind": "approve_payee", "payee": f"member:{member}", "details": details_digest(account)}, "theo"
-        )  # fmt: skip
+        proposed = simulation.standing(TREASURY).stream.state.payees[payee].proposed
+        await simulation.give(TREASURY, {"kind": "approve_payee", "payee": payee, "details": proposed.details}, "theo")
 
 
 def what_the_bank_says(simulation: Simulation) -> list[str]:

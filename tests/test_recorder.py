@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from audit.reexecute import Reexecution
+from audit.reexecute import Reexecution, Undecided
 from domain.catalog import CATALOG, process_for
 from domain.charter import Office
 from domain.consortium import CONSORTIUM, EnrolKey, Found, GrantOffice, Officer
@@ -263,7 +263,7 @@ async def test_a_caller_who_goes_away_meanwhile_harms_nobody(worker: Workers) ->
     entries = await everything(recorder.log)
     assert sorted(entry.command_id for entry in entries[1:]) == sorted(each.command_id for each in asked)
     assert sorted(answer.entry for answer in answers) == entries[1:]
-    assert verify(entries) == Head(len(entries), entries[-1].at, entries[-1].hash)
+    assert verify(entries) == Head.of(entries[-1])
 
 
 async def test_a_snapshot_changes_nothing_but_the_time_to_start(worker: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -310,10 +310,10 @@ async def test_what_other_rules_decided_is_followed_and_named_and_not_decided_ag
     for entry in await everything(recorder.log):
         changed = entry._replace(rules="0" if entry.position == 1 else entry.rules, previous=head.hash)
         older.append(changed._replace(hash=hash_of(changed)))
-        head = Head(entry.position, entry.at, older[-1].hash)
+        head = Head.of(older[-1])
     again = Reexecution()
     assert again.check(older) is None
-    assert again.others == {"0": (1, 1)}
+    assert again.undecided == [Undecided("0", 1, 1)]
 
 
 @pytest.mark.parametrize(

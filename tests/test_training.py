@@ -76,10 +76,9 @@ from domain.training_messages import (
     StopRun,
     TelemetryFollowed,
     TelemetryReported,
-    contract_digest,
 )
 from domain.training_rules import ask
-from tests.stories import START, Story, charter, day, founded, noted, with_members
+from tests.stories import START, Story, charter, day, founded, noted, stated, with_members
 
 ROUND = "round/atlas-1"
 STAGE = StagePlan(name="pretraining", first_checkpoint=0, checkpoint_every=100, last_step=1_000)
@@ -122,7 +121,7 @@ def voted(story: Story, command: Command) -> Story:
 
 def approved(terms: Contract | None = None) -> Story:
     terms = terms or contract()
-    return voted(cast().when(PlanRun(contract=terms), by="lea"), ApproveContract(contract=contract_digest(terms)))
+    return voted(cast().when(PlanRun(contract=terms), by="lea"), ApproveContract(contract=stated(terms)))
 
 
 def running(terms: Contract | None = None) -> Story:
@@ -165,7 +164,7 @@ def test_a_contract_is_planned_by_its_lead_and_waits_for_the_vote_on_its_hash() 
 
 def test_a_contract_is_approved_by_a_vote_on_exactly_it() -> None:
     planned = cast().when(PlanRun(contract=contract()), by="lea")
-    planned.when(ApproveContract(contract=contract_digest(contract())), by="bo").refused("no_mandate")
+    planned.when(ApproveContract(contract=stated(contract())), by="bo").refused("no_mandate")
     voted(planned, ApproveContract(contract="0" * 64)).refused("other_contract")
     story = approved().followed_by("mandate_exercised", "contract_approved", "run_reported")
     assert story.register.runs["atlas-1"].phase == "approved"
@@ -604,7 +603,7 @@ def test_a_forecast_above_the_p80_is_put_to_a_vote_once_for_each_contract() -> N
     dearer = contract(p50=150_000_00, p80=200_000_00)
     changed = voted(again, ChangeContract(contract=dearer))
     changed.followed_by("mandate_exercised", "contract_approved", "question_settled", "run_reported")
-    assert changed.register.runs["atlas-1"].contract == contract_digest(dearer)
+    assert changed.register.runs["atlas-1"].contract == stated(dearer)
 
 
 def test_what_comes_up_during_a_vote_is_put_to_the_next() -> None:

@@ -67,12 +67,11 @@ from domain.training_messages import (
     StopRun,
     TelemetryFollowed,
     TelemetryReported,
-    contract_digest,
 )
 from domain.training_milestones import READING
 from domain.training_state import Ended, Paused, Planned, Running
 from tests.luck import try_laws
-from tests.stories import START, Story, day, noted
+from tests.stories import START, Story, day, noted, stated
 from tests.test_training import SCORE, STAGE, cast, contract
 
 FACTS: Final = RANGES + MISSING + 2 * STAGES + 2 * MOST + MOST_MILESTONES + 10
@@ -130,13 +129,13 @@ class Law:
     def _contract(self, event: Event, register: Register) -> None:
         match event:  # type: ignore[exhaustive-match]  # the other facts say nothing that these laws are about
             case ContractApproved(contract=terms, digest=digest):
-                assert digest == contract_digest(terms)
+                assert digest == stated(terms)
                 if self.contract is not None:
                     assert all(terms.milestones.count(self.terms[name]) == 1 for name in self.accepted), "an accepted milestone was changed"
                 self.contract, self.presented, self.signed, self.claimed = terms, {}, {}, set()
             case RunReported(contract=digest):
                 assert self.contract is not None
-                assert digest == contract_digest(self.contract)
+                assert digest == stated(self.contract)
             case QuestionAsked(question=number):
                 assert not self.asked, "two votes at a time"
                 assert number == self.questions + 1
@@ -161,7 +160,7 @@ class Law:
                     any(each.task == score.task and score.reached(each.value) for each in measured)
                     for score in self.terms[name].criteria.scores
                 )
-                self.presented[name], self.signed[name] = (evidence, contract_digest(self.contract)), []
+                self.presented[name], self.signed[name] = (evidence, stated(self.contract)), []
             case MilestoneSigned(milestone=name, evidence=evidence, by=by):
                 self._require_waiting(name, evidence)
                 self.signed[name].append(by)
@@ -191,7 +190,7 @@ class Law:
 
     def _require_waiting(self, name: str, evidence: str) -> None:
         assert self.contract is not None
-        assert self.presented[name] == (evidence, contract_digest(self.contract)), "judged what does not wait under this contract"
+        assert self.presented[name] == (evidence, stated(self.contract)), "judged what does not wait under this contract"
 
     def _running(self, event: Event, at: datetime) -> None:
         match event:  # type: ignore[exhaustive-match]
@@ -352,7 +351,7 @@ class Runs(RuleBasedStateMachine):
         )
         terms = contract(milestones=milestones, silent_hours=silent, stalled_hours=stalled)
         self.world = World(terms)
-        assert self.world.voted(ApproveContract(contract=contract_digest(terms)))
+        assert self.world.voted(ApproveContract(contract=stated(terms)))
         self.world.again(StartRun(), "lea")
 
     @rule(hours=st.sampled_from([1, 5, 6, 12, 24, 100, 300]))

@@ -52,12 +52,11 @@ from domain.treasury_messages import (
     StatementRead,
     TurnAwayPayment,
     UndoReceipt,
-    details_digest,
     payment_digest,
 )
 from domain.treasury_state import Open
 from tests.luck import try_laws
-from tests.stories import Story, charter, day, founded, noted, with_members
+from tests.stories import Story, charter, day, founded, noted, stated, with_members
 
 IBAN = "CH9300762011623852957"
 PAYEE = Creditor(name="Cloud", iban="DE89370400440532013000")
@@ -163,7 +162,7 @@ class Treasuries(RuleBasedStateMachine):
         self.story = Story.of(TREASURY, "treasury/main", register)
         self.give(OpenAccount(iban=IBAN, owner="Atlas"), "tess")
         self.give(NamePayee(payee="cloud", name=PAYEE.name, iban=PAYEE.iban), "tess")
-        self.give(ApprovePayee(payee="cloud", details=details_digest(PAYEE)), "theo")
+        self.give(ApprovePayee(payee="cloud", details=stated(PAYEE)), "theo")
         self.write(self.line(1_000, reference=REFERENCES[0]))
         self.deliver(*self.pages[-1], cut=1)
 
@@ -333,7 +332,7 @@ class Treasuries(RuleBasedStateMachine):
 
     def sign(self, name: str) -> None:
         payment = self.kept.payments[name]
-        digest = payment_digest(name, payment.attempt, payment.amount, payment.currency, payment.payee, PAYEE)
+        digest = payment_digest(name, payment.attempt, payment.amount, payment.currency, payment.payee, stated(PAYEE))
         for person in ("theo", "bo"):
             free = self.kept.balances["USD"] - self.kept.outgoing.get("USD", 0)
             self.give(ApprovePayment(payment=name, digest=digest), person)
