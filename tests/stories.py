@@ -115,6 +115,7 @@ class Story:
 
     def when(self, command: Command, *, by: PersonId = SERVICE, at: datetime | None = None) -> Self:
         """Somebody gives a command; what follows is kept as the answer, and as history."""
+        golden.note_command(self.process.name, command)
         now, position = max(at or self.at, self.at), self.position + 1
         given = command.model_dump(mode="json")
         mandate = mandate_for(self.register, self.stream, given, by, now)
