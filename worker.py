@@ -45,6 +45,7 @@ from activities.publish_hub import HubPublisher
 from activities.publish_s3 import S3Publisher
 from activities.publish_s3 import client as s3_client
 from activities.publishing import Accounts, Publisher
+from activities.reconciling import Reconciler
 from activities.record import Policy, Recording
 from activities.releasing import Places, Releasing
 from activities.screening import ListFiles, Screening
@@ -342,6 +343,17 @@ async def _run_keeper(url: str, log: IO[str]) -> None:
         await asyncio.sleep(KEEPER_AGAIN_SECONDS)
 
 
+@asynccontextmanager
+async def reconciling(client: Client, recorder: Recorder, chosen: Settings) -> AsyncIterator[None]:
+    """Has what the log says is unfinished run in Temporal meanwhile, if no other worker's reconciler does."""
+    task = asyncio.create_task(Reconciler(client, recorder, task_queue=chosen.task_queue).run(), name="reconciler")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
 async def serve(chosen: Settings) -> None:
     """Works until the process is told to stop."""
     stop = asyncio.Event()
@@ -353,6 +365,7 @@ async def serve(chosen: Settings) -> None:
         recording(chosen.log_url, clock_of(chosen)) as recorder,
         keeping(chosen.log_url, sys.stderr),
         working(client, recorder, chosen),
+        reconciling(client, recorder, chosen),
     ):
         _log.info("worker.started", task_queue=chosen.task_queue, namespace=client.namespace)
         await stop.wait()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from temporalio.client import (
     Client,
@@ -15,7 +15,7 @@ from temporalio.client import (
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
 from temporalio.common import WorkflowIDConflictPolicy
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.messages import BUG, BUSY, ID_REUSED, MALFORMED, REFUSED, TASK_QUEUE, Envelope, Receipt, Refusal
@@ -26,6 +26,12 @@ TASK_TIMEOUT: Final = timedelta(seconds=5)
 """How soon another worker takes over from one that died."""
 REMEMBERED: Final = 10_000
 """How many streams a sender remembers to be running."""
+AT_ONCE: Final = 16
+"""How many workflows are started at the same time: more gain nothing, and would keep commands waiting."""
+ANSWER: Final = timedelta(seconds=10)
+"""How long Temporal's answer to anything but a command is waited for."""
+
+T = TypeVar("T")
 
 _PASSING: Final = (
     RPCStatusCode.NOT_FOUND,
@@ -84,12 +90,25 @@ class Sender:
             f"no answer within {self._patience.total_seconds():.0f} s: is a worker running? Ask again with id {command_id}"
         )  # fmt: skip
 
-    async def start(self, stream: str) -> None:
-        """Makes sure that the stream's workflow runs."""
-        await self._client.start_workflow(
-            stream.partition("/")[0], id=stream, task_queue=self._task_queue, task_timeout=TASK_TIMEOUT,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING, static_summary=stream,
-        )  # fmt: skip
+    async def start(self, stream: str, *, anew: bool = False) -> bool:
+        """Makes sure that the stream's workflow runs; whether it had to be started. `anew` ends the one that runs, if any, and starts another."""
+        try:
+            await self._client.start_workflow(
+                stream.partition("/")[0], id=stream, task_queue=self._task_queue, task_timeout=TASK_TIMEOUT, static_summary=stream,
+                id_conflict_policy=WorkflowIDConflictPolicy.TERMINATE_EXISTING if anew else WorkflowIDConflictPolicy.FAIL,
+                rpc_timeout=ANSWER,
+            )  # fmt: skip
+        except WorkflowAlreadyStartedError:
+            return False
+        return True
+
+    async def start_all(self, streams: Iterable[str]) -> None:
+        """Makes sure that the workflows of all these streams run. Raises what the first that fails raises."""
+
+        async def start(stream: str) -> None:
+            await self.start(stream)
+
+        await few_at_once(streams, start)
 
     async def _try(self, stream: str, command_id: str, envelope: Envelope, patience: timedelta) -> Receipt | None:
         """One try; `None` when it is worth another."""
@@ -126,6 +145,23 @@ class Sender:
                 await asyncio.wait_for(start.workflow_handle(), 0.1)
             raise
         return receipt
+
+
+async def few_at_once(items: Iterable[T], work: Callable[[T], Awaitable[None]]) -> None:
+    """Does work for each item, a few at a time. Raises what the first that fails raises; those not begun by then are left."""
+    waiting = iter(items)
+
+    async def take() -> None:
+        for item in waiting:
+            await work(item)
+
+    tasks = [asyncio.create_task(take()) for _ in range(AT_ONCE)]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _no_namespace(error: RPCError) -> bool:

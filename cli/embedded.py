@@ -71,6 +71,7 @@ async def embedded(chosen: Settings, *, port: int = 0, ui_port: int = 0, pace: i
         recorder.clock = clock = await _clock(recorder, pace)
         await stack.enter_async_context(worker.working(client, recorder, chosen.model_copy(update={"address": address})))
         await stack.enter_async_context(worker.keeping(chosen.log_url, log))
+        await stack.enter_async_context(worker.reconciling(client, recorder, chosen))
         sender = Sender(client, chosen.task_queue)
         running = Embedded(client, recorder, sender, clock, address, ui, await recover(recorder, sender))
         for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -82,8 +83,7 @@ async def embedded(chosen: Settings, *, port: int = 0, ui_port: int = 0, pace: i
 async def recover(recorder: Recorder, sender: Sender) -> int:
     """Starts every unfinished process again from the log; how many there are. Repeating it changes nothing."""
     streams = await unfinished(recorder.log)
-    for stream in streams:
-        await sender.start(stream)
+    await sender.start_all(streams)
     return len(streams)
 
 

@@ -32,3 +32,12 @@ class RecordsFirst(ProcessWorkflow):
     @workflow.run
     async def run(self) -> None:
         await self.drive()
+
+
+@workflow.defn(name="probe")
+class Fails(ProcessWorkflow):
+    """A workflow whose task fails again and again, as that of one whose history does not replay."""
+
+    @workflow.run
+    async def run(self) -> None:
+        raise ZeroDivisionError
