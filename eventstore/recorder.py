@@ -13,7 +13,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -223,8 +223,8 @@ class Recorder:
         log = await self.log.time()
         if log is None or before - _TOLERANCE <= log <= self._host_clock() + _TOLERANCE:
             return None
-        by = timedelta(microseconds=abs(log - before))
-        return ClockApart(f"this host's clock is {by} {'behind' if before < log else 'ahead of'} the database's; set it right")
+        by = round(abs(log - before) / 1_000_000)
+        return ClockApart(f"this host's clock is {by:,} s {'behind' if before < log else 'ahead of'} the database's; set it right")
 
     def _host_clock(self) -> int:
         return microseconds(self.clock.now(self._replica.head_time))
