@@ -888,6 +888,11 @@ def _regrouped(register: Register) -> Register:
 _FACTS: Final = frozenset(get_args(Fact))
 
 
+def is_fact(event: Event) -> bool:
+    """Whether the register keeps an event; every other passes it by."""
+    return type(event) in _FACTS
+
+
 def note(register: Register, event: Event) -> Register:
     """The register after any event: facts are kept, everything else passes by."""
     return evolve(register, cast(Fact, event)) if type(event) in _FACTS else register

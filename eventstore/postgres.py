@@ -56,7 +56,7 @@ _BOUNDED: Final = (
 )
 """An append is one statement, but a client can stop before its last bytes are sent; servers before 17 have no timeout that ends what it began."""
 _CLOSE_SECONDS: Final = 5
-_COALESCE_SECONDS: Final = 0.01
+_COALESCE_SECONDS: Final = 0.1
 """Commits within so long are announced together: every NOTIFY takes a lock that all databases of the server share."""
 _POLL_SECONDS: Final = 0.5
 """An announcement can be lost with the worker that owed it; a look at the head finds what it was about."""

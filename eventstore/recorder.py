@@ -32,6 +32,8 @@ from eventstore.wire import Malformed
 
 BATCH: Final = 256
 """The most commands decided in one transaction."""
+PAGE: Final = 1_000
+"""How many entries of others are read at a time."""
 REMEMBERED: Final = 2_048
 """How many answers a worker keeps in memory; older ones are looked up on the log."""
 OVERLAPPING: Final = 16
@@ -154,6 +156,8 @@ class Recorder:
         """The head that was told of as ahead of the clock."""
         self._started = False
         """Whether the replica was caught up with the log, and has followed it since as far as is known."""
+        self._accompanied = False
+        """Whether others appended before the last look: then it is cheaper to look before deciding than to be overtaken."""
         self._defeats = 0
         self._task: asyncio.Task[None] | None = None
 
@@ -406,7 +410,7 @@ class Recorder:
 
     async def _attempt(self, waiting: Sequence[_Waiting]) -> bool:
         """Decides and appends what of the batch is unanswered; whether all of it was answered."""
-        if not self._started:
+        if not self._started or self._accompanied:
             await self._catch_up()
         batch = await self._decide(waiting, alone=True)
         try:
@@ -509,8 +513,13 @@ class Recorder:
     async def _catch_up(self) -> None:
         if self._replica.head.position == 0:
             await self._snapshots.restore(self._replica)
-        while entries := await self.log.read(self._replica.head.position):
+        self._accompanied = False
+        full = True
+        while full:
+            entries = await self.log.read(self._replica.head.position, PAGE)
             self._replica.follow(entries)
+            self._accompanied = self._accompanied or bool(entries)
+            full = len(entries) == PAGE  # what comes after a page that was not full, an append will say
         self._started = True
 
     async def _load(self, streams: Iterable[str]) -> None:

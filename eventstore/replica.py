@@ -14,7 +14,7 @@ from domain import process as kernel
 from domain.catalog import CATALOG, RULES
 from domain.kernel import SERVICE, Command, Event, Refused, StreamId, process_of
 from domain.process import Context, Process, Stream, mandate_for
-from domain.register import Register, note
+from domain.register import Register, is_fact, note
 from eventstore.entries import (
     ACCEPTED,
     EMPTY,
@@ -31,11 +31,18 @@ from eventstore.entries import (
     sealed,
 )
 from eventstore.log import NewerRules
-from eventstore.upcasters import upcast
+from eventstore.upcasters import UPCASTERS, upcast
 from eventstore.wire import Malformed, parse
 
 KEPT: Final = 4_096
 """How many streams' states stay in memory."""
+
+
+class _Kind(msgspec.Struct):
+    kind: str
+
+
+_kinds: Final = msgspec.json.Decoder(list[_Kind]).decode
 
 
 class UnreadableEntry(Exception):
@@ -72,6 +79,8 @@ class Replica:
         self.processes = processes
         self._streams: OrderedDict[str, Stream[Any]] = OrderedDict()
         self._marks: list[Mark] = []
+        self._passing: set[tuple[str, str]] = set()
+        """Processes, each with a kind of its events that was read once and is no fact of the register."""
 
     @property
     def durable(self) -> Head:
@@ -147,8 +156,30 @@ class Replica:
         """Takes in entries that others appended right after the head. Raises `UnreadableEntry`."""
         for entry in entries:
             assert entry.position == self.head.position + 1, "a follower must not skip an entry"
+            if self._passes_by(entry):
+                self.head = Head.of(entry)
+                continue
             process = self.process_of(entry.stream)
-            self.take(entry, process, self.events_of(process, entry))
+            events = self.events_of(process, entry)
+            self.take(entry, process, events)
+            self._learn(entry, events)
+
+    def _passes_by(self, entry: Entry) -> bool:
+        """Whether nothing here changes by an entry, as its kinds tell without reading all of it: most entries of others are of that sort."""
+        if entry.stream in self._streams:
+            return False
+        if entry.outcome != ACCEPTED:
+            return True
+        try:
+            return all((_process(entry), event.kind) in self._passing for event in _kinds(entry.body))
+        except msgspec.MsgspecError:
+            return False
+
+    def _learn(self, entry: Entry, events: Sequence[Event]) -> None:
+        """Takes down which kinds of events pass the register by; kinds that were read as others are not among them."""
+        for event in events:
+            if not is_fact(event) and event.kind not in UPCASTERS:
+                self._passing.add((_process(entry), event.kind))
 
     def mark(self) -> Mark:
         """Where the replica stands, to come back to with `back`; later marks stand on earlier ones."""
@@ -238,3 +269,7 @@ class Replica:
         for event in events:
             self.register = note(self.register, event)
         self.head = Head.of(entry)
+
+
+def _process(entry: Entry) -> str:
+    return entry.stream.partition("/")[0]
