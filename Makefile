@@ -25,10 +25,9 @@ check: $(READY)
 check-deploy: $(READY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" deploy/check
 
+# Faults brought about in lanes, each with a control that must fail; `LANES="--lane power-loss"`, `LANES="--long --resume state/chaos"`.
 chaos: $(READY)
-	$(BIN)/python -m tests.kill_worker --kills 20
-	$(BIN)/python -m tests.two_workers --commands 1000
-	$(BIN)/python -m pytest -q tests/test_banking.py -k kill
+	$(BIN)/python -m tests.chaos $(LANES)
 
 bench: $(VENV)/.ready-bench
 	$(BIN)/python -m bench

@@ -29,7 +29,7 @@ from eventstore.replica import Replica
 from simulation.scenario import FOURTEEN, ROUND, SIZE, Story
 from simulation.stage import SimulatedStage
 from simulation.world import Simulation
-from tests.kill_worker import everything, problems
+from tests.chaos.checks import everything, problems
 from tests.stories import START, charter
 
 TREASURY: Final = "treasury/main"

@@ -26,7 +26,7 @@ from simulation.mock_bank import MockBank
 from simulation.scenario import FOURTEEN, ROUND, Story
 from simulation.stage import SimulatedStage
 from simulation.world import Simulation
-from tests.kill_worker import everything, problems
+from tests.chaos.checks import everything, problems
 from tests.stories import START, charter
 
 PACE: Final = 120_000

@@ -16,7 +16,9 @@ from tests.chaos.running import Journal, Run
 
 def main() -> int:
     """What the command line says."""
-    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.chaos", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--lane", action="append", choices=[lane.name for lane in LANES], metavar="NAME", help="only this one; repeatable")
     parser.add_argument("--list", action="store_true", help="say which lanes there are, and end")
     parser.add_argument("--long", action="store_true", help="as many faults as the long run brings about")

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Sequence
 import asyncpg
 
 from eventstore.entries import Entry
-from eventstore.log import Appended, LogUnavailable
+from eventstore.log import Appended, HostClock, LogUnavailable
 from eventstore.postgres import PostgresLog
 from eventstore.sqlite import SqliteLog
 
@@ -33,24 +33,22 @@ class LaterPostgres(PostgresLog):
         return cls(url)
 
 
-class DeafPostgres(PostgresLog):
-    """Takes an append that failed for done."""
+class BlindPostgres(PostgresLog):
+    """Takes an append that another came before for done."""
 
-    async def append(self, entries: Sequence[Entry]) -> Appended:
-        try:
-            return await super().append(entries)
-        except LogUnavailable:
-            return Appended.DONE
+    async def append(self, entries: Sequence[Entry], host_clock: HostClock | None = None) -> Appended:
+        await super().append(entries, host_clock)
+        return Appended.DONE
 
 
 class DeafSqlite(SqliteLog):
     """Takes an append that failed for done."""
 
-    async def append(self, entries: Sequence[Entry]) -> Appended:
+    async def append(self, entries: Sequence[Entry], host_clock: HostClock | None = None) -> Appended:
         try:
-            return await super().append(entries)
+            return await super().append(entries, host_clock)
         except LogUnavailable:
             return Appended.DONE
 
-    def begin(self, entries: Sequence[Entry]) -> Awaitable[Appended]:
-        return asyncio.create_task(self.append(entries))
+    def begin(self, entries: Sequence[Entry], host_clock: HostClock | None = None) -> Awaitable[Appended]:
+        return asyncio.create_task(self.append(entries, host_clock))

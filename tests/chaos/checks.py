@@ -34,7 +34,7 @@ async def everything(log: Log) -> list[Entry]:
     return entries
 
 
-def problems(entries: list[Entry]) -> list[str]:
+def problems(entries: Sequence[Entry]) -> list[str]:
     """What is wrong with a log: its chain, its decisions, doubled commands, unfair votes, books out of balance at any entry."""
     found = chained(entries)
     if (broken := Reexecution().check(entries)) is not None:

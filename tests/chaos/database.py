@@ -10,7 +10,6 @@ from domain.kernel import derived_id
 from eventstore.entries import Submission
 from eventstore.log import LogUnavailable
 from eventstore.postgres import PostgresLog
-from eventstore.recorder import Recorder
 from tests.chaos.careless import LaterPostgres
 from tests.chaos.checks import Receipt
 from tests.chaos.lane import Findings, Ground, Lane
@@ -26,17 +25,17 @@ async def killed(ground: Ground) -> Findings:
     """Kills all processes of the server at random instants, and starts it again."""
     with postgres(ground.folder) as server:
         log = await PostgresLog.open(server.url)
-        return await _killed(ground, server, log, Callers(Recorder(log)), ground.faults)
+        return await _killed(ground, server, Callers(log), ground.faults)
 
 
 async def acknowledged_early(ground: Ground) -> Findings:
     """The control: with asynchronous commit a kill takes back what was acknowledged."""
     with postgres(ground.folder) as server:
         log = await LaterPostgres.open(server.url)
-        return await _killed(ground, server, log, Callers(Recorder(log), patience_seconds=IMPATIENT_SECONDS), 1)
+        return await _killed(ground, server, Callers(log, patience_seconds=IMPATIENT_SECONDS), 1)
 
 
-async def _killed(ground: Ground, server: Postgres, log: PostgresLog, callers: Callers, faults: int) -> Findings:
+async def _killed(ground: Ground, server: Postgres, callers: Callers, faults: int) -> Findings:
     kills = 0
     async with under_load(callers):
         while kills < faults:
@@ -44,9 +43,8 @@ async def _killed(ground: Ground, server: Postgres, log: PostgresLog, callers: C
             server.kill()
             kills += 1
             await server.start()
-    problems = await found(log, callers)
-    await callers.recorder.close()
-    await log.close()
+    problems = await found(callers)
+    await callers.close()
     return Findings(kills, problems)
 
 
@@ -68,7 +66,7 @@ async def cut(ground: Ground, *, kind: type[Callers] = Callers) -> Findings:
         server = stack.enter_context(postgres(ground.folder))
         proxy, url = await stack.enter_async_context(proxied(server, ground.chance))
         log = await PostgresLog.open(url)
-        callers = kind(Recorder(log))
+        callers = kind(log)
         async with under_load(callers):
             for _ in range(ground.faults):
                 (proxy.cut_reply if ground.chance.random() < 0.7 else proxy.cut_request)()
@@ -76,9 +74,8 @@ async def cut(ground: Ground, *, kind: type[Callers] = Callers) -> Findings:
                     while proxy.armed:
                         await asyncio.sleep(0.001)
                 await asyncio.sleep(ground.chance.uniform(0, 0.02))
-        problems = await found(log, callers)
-        await callers.recorder.close()
-        await log.close()
+        problems = await found(callers)
+        await callers.close()
     return Findings(proxy.cuts, problems)
 
 

