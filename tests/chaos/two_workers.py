@@ -13,7 +13,7 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
@@ -38,6 +38,11 @@ from tests.test_shell import FAST, works
 
 WORKERS: Final = 2
 CLIENTS: Final = 2
+PATIENCE: Final = 30
+IMPATIENT: Final = 3
+"""For how many seconds a client waits for an answer; a control's, which may wait in vain."""
+TRIES: Final = 5
+FEW: Final = 60
 STREAM_COMMANDS: Final = 10
 KINDS: Final = {"careful": PostgresLog, "blind": BlindPostgres}
 POKE: Final = canonical_command({"kind": "poke"})
@@ -96,14 +101,14 @@ async def work(address: str, log_url: str, queue: str, kind: str) -> None:
     await log.close()
 
 
-async def send(address: str, queue: str, me: int, commands: int, streams: int, clients: int) -> None:
+async def send(address: str, queue: str, me: int, commands: int, streams: int, clients: int, patience: int) -> None:
     """A client: sends its commands, and says the answer to each."""
-    sender = Sender(await worker.connect(address), queue)
+    sender = Sender(await worker.connect(address), queue, timedelta(seconds=patience))
     mine = iter([work for number in range(commands) if me in (work := Work(number, streams)).sent_by(clients)])
 
     async def one_after_another() -> None:
         for work in mine:
-            for _ in range(5):
+            for _ in range(TRIES if patience == PATIENCE else 1):
                 try:
                     receipt = await sender.send(work.stream, work.command_id, "sam", {"kind": "poke"})
                 except NotAnswered as error:
@@ -166,7 +171,7 @@ async def said(process: asyncio.subprocess.Process, *, stopped: bool = False) ->
     return out.decode().splitlines()
 
 
-async def race(ground: Ground, *, kind: str = "careful") -> Findings:
+async def race(ground: Ground, *, kind: str = "careful", patience: int = PATIENCE) -> Findings:
     """One run of so many commands."""
     commands, streams = ground.faults, max(2, ground.faults // STREAM_COMMANDS)
     async with AsyncExitStack() as stack:
@@ -176,7 +181,8 @@ async def race(ground: Ground, *, kind: str = "careful") -> Findings:
         following = asyncio.create_task(said(follower))
         workers = [await stack.enter_async_context(started("work", address, server.url, queue, kind)) for _ in range(WORKERS)]
         senders = [
-            await stack.enter_async_context(started("send", address, queue, me, commands, streams, CLIENTS)) for me in range(CLIENTS)
+            await stack.enter_async_context(started("send", address, queue, me, commands, streams, CLIENTS, patience))
+            for me in range(CLIENTS)
         ]
         receipts = [Receipt(*json.loads(line)) for lines in await asyncio.gather(*map(said, senders)) for line in lines]
         answers = [int((await said(one, stopped=True))[-1]) for one in workers]
@@ -192,7 +198,7 @@ async def race(ground: Ground, *, kind: str = "careful") -> Findings:
 
 async def blind(ground: Ground) -> Findings:
     """The control: a worker that takes "another came before you" for done."""
-    return await race(ground, kind="blind")
+    return await race(replace(ground, faults=FEW), kind="blind", patience=IMPATIENT)
 
 
 def problems(wanted: Sequence[Work], entries: Sequence[Entry], receipts: Sequence[Receipt], seen: Sequence[int]) -> list[str]:
