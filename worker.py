@@ -278,6 +278,8 @@ async def _examined(recorder: Recorder, fitness: _Fitness) -> Unfit | None:
         fitness.show(recorder.unfit, await recorder.ahead())
     except LogUnavailable as error:
         _log.warning("worker.not_examined", error=str(error))
+    except Exception:  # noqa: BLE001  what cannot be read is told to who asks for it; here it changes nothing
+        _log.exception("worker.not_examined")
     return recorder.unfit
 
 
@@ -286,9 +288,9 @@ class _Fitness:
 
     def __init__(self, client: Client) -> None:
         meter = (client.service_client.config.runtime or Runtime.default()).metric_meter
-        self._unfit = meter.create_gauge("consortium_unfit", "1 while a worker must record nothing, by the reason.")
+        self._unfit = meter.create_gauge("worker_unfit", "1 while a worker must record nothing, by the reason")
         self._ahead = meter.create_gauge_float(
-            "consortium_head_ahead", "Seconds by which the log's head is ahead of the clock, when nothing may follow it.", "s"
+            "head_ahead_seconds", "How far the log's last entry is ahead of the clock, when nothing may follow it", "s"
         )
         self._shown = set[str]()
 
