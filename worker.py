@@ -66,22 +66,23 @@ Temporal's sandbox. In production the sandbox would cost a sixth of the time of 
 """
 
 POLICIES: Final[Mapping[str, Policy]] = {
-    "tell": Policy(timedelta(seconds=45), attempts=0),
-    "screen": Policy(timedelta(minutes=5), timedelta(seconds=30), attempts=5),
-    "notify": Policy(timedelta(minutes=10), timedelta(seconds=60), attempts=300),
-    "follow_telemetry": Policy(timedelta(hours=1), timedelta(seconds=60), attempts=300),
+    "tell": Policy(timedelta(seconds=45), attempts=20, delayed=timedelta(minutes=1)),
+    "screen": Policy(timedelta(minutes=5), timedelta(seconds=30), attempts=10),
+    "notify": Policy(timedelta(minutes=10), timedelta(seconds=60), attempts=60),
+    "follow_telemetry": Policy(timedelta(hours=1), timedelta(seconds=60), attempts=60),
     "read_evaluation": Policy(timedelta(minutes=10), timedelta(seconds=60), attempts=20),
-    "fetch_statements": Policy(timedelta(minutes=10), timedelta(seconds=60), attempts=300),
+    "fetch_statements": Policy(timedelta(minutes=10), timedelta(seconds=60), attempts=60),
     "read_statement": Policy(timedelta(minutes=30), timedelta(seconds=60), attempts=20),
     **dict.fromkeys(
-        ("build_manifest", "sign_manifest", "verify_artifacts", "classify_openness", "publish"),
-        Policy(timedelta(hours=24), timedelta(seconds=60), attempts=100),
+        ("build_manifest", "sign_manifest", "verify_artifacts", "classify_openness"),
+        Policy(timedelta(hours=24), timedelta(seconds=60), attempts=20, delayed=timedelta(hours=1)),
     ),
-    **dict.fromkeys(("withdraw", "open_access", "close_access"), Policy(timedelta(minutes=5), attempts=0)),
+    "publish": Policy(timedelta(hours=24), timedelta(seconds=60), attempts=20),
+    **dict.fromkeys(("withdraw", "open_access", "close_access"), Policy(timedelta(minutes=5), attempts=20, delayed=timedelta(minutes=1))),
     "write_documents": Policy(timedelta(minutes=30), timedelta(seconds=60), attempts=20),
-    "send_payment": Policy(timedelta(minutes=5), timedelta(seconds=60), attempts=300),
+    "send_payment": Policy(timedelta(minutes=5), timedelta(seconds=60), attempts=60),
 }
-"""How each kind of step is tried; `attempts=0` is for ever."""
+"""How each kind of step is tried. What is owed is tried until it is done; after so many attempts a person is asked to look."""
 
 EXAMINED_SECONDS: Final = 2
 """How often a worker looks whether it may record: whether its clock is the database's."""

@@ -25,7 +25,7 @@ from activities.artifacts import Told, unheard
 from activities.bank_xml import Unreadable, sniffed
 from activities.bounded import json_value
 from activities.camt import NO_CURRENCY, Ending, statement
-from activities.outside import plain
+from activities.outside import passes, plain
 from activities.pain import Report, report
 from domain.kernel import canonical
 from domain.reference import names_account
@@ -346,6 +346,8 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     except OSError as error:
+        if passes(error):
+            raise
         raise Hindered(f"{path.name} is not among the stored statements ({error.strerror}): put it into {path.parent}") from error
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from activities.artifacts import Told, Unfit, opened, unheard, working
 from activities.bounded import Unreadable, json_value
-from activities.outside import CarryOut, Outcome, plain
+from activities.outside import CarryOut, Outcome, passes, plain
 from domain.evaluation import EvaluationRead, EvaluationRefused, Measured, ReadEvaluation, Score
 from domain.kernel import Step
 
@@ -47,6 +47,8 @@ class Evaluations:
             body = await working(lambda told: self._content(asked.file, told))
             harness, model, measured = scores(body, asked.scores)
         except (Refused, Unfit, OSError) as refused:
+            if isinstance(refused, OSError) and passes(refused):
+                raise
             why = plain(f"{asked.file}: {_why(refused)}", 500)
             return EvaluationRefused(step=step.key, subject=asked.subject, number=asked.number, reason=why).model_dump(mode="json")
         digest = hashlib.sha256(body).hexdigest()

@@ -29,8 +29,8 @@ class Envelope(_Wire):
 class Answering(_Wire):
     """What a command of the system's own answers. Its id is derived from that: told again, it is the same."""
 
-    what: Literal["deadline", "outcome", "failure"]
-    """A deadline, a step that was carried out, or one whose outcome was not taken."""
+    what: Literal["deadline", "outcome", "failure", "delay"]
+    """A deadline, a step that was carried out, one whose outcome was not taken, or one that takes long."""
     number: int
     """The stream's version at which the deadline stood, or the step's attempt."""
     step: str = ""
@@ -68,6 +68,11 @@ class Owed(_Wire):
     start_to_close_seconds: int
     heartbeat_seconds: int
     attempts: int
+    """Tries after which a person is asked to look; 0, which former releases wrote, is never."""
+    delayed: bool = False
+    """Whether a person was asked."""
+    delayed_seconds: int = 900
+    """How long it is waited at most between two tries from then on."""
 
 
 class StepRef(_Wire):

@@ -25,6 +25,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from activities.artifacts import Unfit
 from activities.bounded import json_value, toml_table
 from activities.missing import explained
+from activities.outside import passes
 
 LIMIT: Final = 256 * 1024
 """The largest description, in bytes; the framework's own have 3 KB."""
@@ -340,6 +341,8 @@ def _bounded(path: Path, limit: int) -> bytes:
         with path.open("rb") as file:
             body = file.read(limit + 1)
     except OSError as error:
+        if passes(error):
+            raise
         raise Unfit(path.name, f"cannot be read ({error.strerror})") from error
     if len(body) > limit:
         raise Unfit(path.name, f"larger than {limit} bytes")

@@ -6,9 +6,10 @@ exception, and Temporal tries again; what no further try can mend is the outcome
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from temporalio import activity
 
@@ -22,6 +23,19 @@ CarryOut = Callable[[Step], Awaitable[Outcome]]
 
 Now = Callable[[], datetime]
 """Tells the time in UTC."""
+
+
+_LASTING: Final = frozenset(
+    (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO)
+)
+
+
+def passes(error: OSError) -> bool:
+    """Whether the next try may go well though nobody touches the file: a full disk, a share that is away, too many open files.
+
+    A file that is not there, is another thing, or may not be read waits for a person instead.
+    """
+    return error.errno not in _LASTING
 
 
 def done(step: Step) -> Outcome:

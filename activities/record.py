@@ -29,8 +29,8 @@ from activities.messages import (
     Standing,
     StepRef,
 )
-from domain.kernel import SERVICE, Step
-from domain.process import deadline_id, failure_id, outcome_id
+from domain.kernel import SERVICE, Step, escaped
+from domain.process import deadline_id, delay_id, failure_id, outcome_id
 from eventstore import recorder as store
 from eventstore.entries import Submission, instant
 from eventstore.log import HeadFarAhead, LogUnavailable
@@ -45,11 +45,17 @@ SEARCHED: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How an activity is tried: for how long at a time, how often it must show life (0: never), and how many times."""
+    """How an activity is tried, until it is done: for how long at a time, how often it must show life (0: never), after how many tries
+    a person is asked to look, and how long it is waited between two tries from then on.
+    """
 
     start_to_close: timedelta = timedelta(minutes=1)
     heartbeat: timedelta = timedelta()
     attempts: int = 10
+    delayed: timedelta = timedelta(minutes=15)
+
+    def __post_init__(self) -> None:
+        assert self.attempts > 0, "a person looks at what does not succeed"
 
 
 class Recording:
@@ -131,7 +137,7 @@ class Recording:
 
     def _shown(self, stream: str, standing: store.Standing) -> Standing:
         agenda, headline, state = standing.agenda, standing.headline, standing.stream
-        failed = "".join(f"\n- `{key}` failed: {reason[:200]}" for key, reason in sorted(state.failed.items())[:5])
+        failed = _troubles("failed", state.failed) + _troubles("is delayed, and tried on", state.delayed)
         due = None
         if agenda.deadline is not None:
             due = Due(
@@ -141,18 +147,22 @@ class Recording:
         return Standing(
             stream=stream, version=state.version, phase=headline.phase, line=headline.line,
             details=(headline.text + (f"\n\n**Needs attention**\n{failed}" if failed else ""))[:DETAILS],
-            waits_for=list(headline.waits_for[:SEARCHED]), attention=bool(state.failed), due=due,
-            steps=[self._owed(step, state.tries[step.key]) for step in agenda.steps],
+            waits_for=list(headline.waits_for[:SEARCHED]), attention=state.attention, due=due,
+            steps=[self._owed(step, state.tries[step.key], delayed=step.key in state.delayed) for step in agenda.steps],
             closed=agenda.closed,
         )  # fmt: skip
 
-    def _owed(self, step: Step, attempt: int) -> Owed:
+    def _owed(self, step: Step, attempt: int, *, delayed: bool) -> Owed:
         policy = self._policies.get(step.kind, Policy())
         return Owed(
             kind=step.kind, key=step.key, attempt=attempt,
             start_to_close_seconds=int(policy.start_to_close.total_seconds()), heartbeat_seconds=int(policy.heartbeat.total_seconds()),
-            attempts=policy.attempts,
+            attempts=policy.attempts, delayed=delayed, delayed_seconds=int(policy.delayed.total_seconds()),
         )  # fmt: skip
+
+
+def _troubles(word: str, steps: Mapping[str, str]) -> str:
+    return "".join(f"\n- `{key}` {word}: {escaped(reason, 200)}" for key, reason in sorted(steps.items())[:5])
 
 
 def _command_id(request: RecordRequest, command: Mapping[str, Any]) -> str:
@@ -165,6 +175,8 @@ def _command_id(request: RecordRequest, command: Mapping[str, Any]) -> str:
             return deadline_id(request.stream, version, request.due, command)
         case Answering(what="outcome", step=key, number=attempt):
             return outcome_id(request.stream, key, attempt)
+        case Answering(what="delay", step=key, number=attempt):
+            return delay_id(request.stream, key, attempt)
         case Answering(step=key, number=attempt):
             return failure_id(request.stream, key, attempt)
 

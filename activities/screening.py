@@ -28,7 +28,7 @@ from anyascii import anyascii
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rapidfuzz import fuzz, process
 
-from activities.outside import Now, Outcome, failed, plain
+from activities.outside import Now, Outcome, failed, passes, plain
 from domain.kernel import Step
 from domain.membership_messages import HOLDERS
 
@@ -204,6 +204,8 @@ def _content(path: Path) -> bytes:
         with path.open("rb") as file:
             content = file.read(LIMIT + 1)
     except OSError as error:
+        if passes(error):
+            raise
         raise Unfit(f"{path.name} cannot be read ({error.strerror}): put a fresh list there") from error
     if len(content) > LIMIT:
         raise Unfit(f"{path.name} is larger than {LIMIT} bytes: put the real list there")
@@ -265,6 +267,8 @@ def _require_grown(highwater: Path, entries: int) -> None:
         try:
             _replace(highwater, str(entries))
         except OSError as error:
+            if passes(error):
+                raise
             raise Unfit(f"its size cannot be remembered in {highwater.parent} ({error.strerror}): let the worker write there") from error
 
 

@@ -29,7 +29,7 @@ from urllib.parse import urlsplit
 
 from activities.artifacts import Told, Unfit, checked, opened, working
 from activities.missing import explained
-from activities.outside import CarryOut, Outcome, failed, plain
+from activities.outside import CarryOut, Outcome, failed, passes, plain
 from activities.safetensors_files import Broken, require_loadable
 from activities.telemetry_rows import (
     LINE,
@@ -174,6 +174,8 @@ class Following:
                 finally:
                     buffered.detach()
         except OSError as error:
+            if passes(error):
+                raise
             raise Hindered(f"cannot be read: {error.strerror or error}") from error
 
     def _hashed(self, reading: Reading, told: Told) -> Reading:
@@ -191,7 +193,11 @@ class Following:
                     digest.update(chunk)
                     done += len(chunk)
                     told(place, done)
-        except (Unfit, OSError):
+        except Unfit:
+            return reading
+        except OSError as error:
+            if passes(error):
+                raise
             return reading
         return replace(reading, checkpoint_sha256=reading.checkpoint_sha256 or digest.hexdigest())
 
@@ -253,6 +259,8 @@ class Following:
         try:
             directory = os.open(self._folder, flags)
         except OSError as error:
+            if passes(error):
+                raise
             raise Hindered(f"cannot be read: {error.strerror or error}") from error
         try:
             for part in checked(location).split("/"):
@@ -263,6 +271,8 @@ class Following:
         except FileNotFoundError as error:
             raise Unfit(location, "missing", "missing") from error
         except OSError as error:
+            if passes(error):
+                raise
             raise Hindered("is no folder of event files; name the trainer's log directory") from error
         finally:
             os.close(directory)

@@ -53,8 +53,8 @@ async def status(*, where: Where = HERE) -> None:
     due = sorted((row for row in found if row["due"]), key=lambda row: row["due"])[:SOON]
     up = running(chosen.folder)
     if where.json:
-        brief = ("stream", "phase", "line", "due", "deadline", "waits_for", "failed")
-        told = [[{name: row[name] for name in brief} for row in some] for some in (attention, due)]
+        brief = ("stream", "phase", "line", "due", "deadline", "waits_for", "failed", "delayed")
+        told = [[{name: row.get(name, {}) for name in brief} for row in some] for some in (attention, due)]
         say_json({
             "log": chosen.log_shown, "position": head.position, "up": up,
             "processes": {name: dict(counted) for name, counted in phases.items()}, "attention": told[0], "due": told[1],
@@ -70,12 +70,21 @@ async def status(*, where: Where = HERE) -> None:
         right=("number",),
     )
     if attention:
-        failed = [(row["stream"], step, reason) for row in attention for step, reason in row["failed"].items()]
-        table(("stream", "step", "reason"), failed, title="Needs attention (`consortium retry` or `waive`)")
+        table(("stream", "step", "state", "reason"), _troubled(attention), title="Needs attention (`consortium retry` or `waive`)")
     else:
         say("Nothing needs attention.")
     if due:
         table(("due", "what", "stream"), [(_time(row["due"]), row["deadline"], row["stream"]) for row in due], title="Due next")
+
+
+def _troubled(found: Iterable[Row]) -> list[tuple[str, str, str, str]]:
+    """The steps that a person should look at: those that failed, and those that are tried on; rows of former releases know none of these."""
+    return [
+        (row["stream"], step, state, reason)
+        for row in found
+        for state in ("failed", "delayed")
+        for step, reason in row.get(state, {}).items()
+    ]
 
 
 async def members(*, where: Where = HERE) -> None:
@@ -140,7 +149,7 @@ async def show(stream: Annotated[str, Parameter(help="Which, like round/atlas-1.
         say(f"waits for {_awaited(found)}")
     if found["due"]:
         say(f"due {_time(found['due'])}: {found['deadline']}")
-    say(*(f"failed: {step}: {reason}" for step, reason in found["failed"].items()))
+    say(*(f"{state}: {step}: {reason}" for _, step, state, reason in _troubled([found])))
     _entries_shown(last)
 
 
@@ -204,7 +213,7 @@ def _waiting(agreed: Register, who: str, found: Iterable[Row]) -> Iterable[dict[
     for row in found:
         roles = [name for name in row["waits_for"] if name in names]
         if row["attention"] and f"office:{Office.SECRETARIAT}" in names:
-            roles.append("secretariat: a step failed")
+            roles.append("secretariat: a step failed or is delayed")
         if roles:
             yield {
                 "stream": row["stream"],

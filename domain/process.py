@@ -90,6 +90,8 @@ class Context(NamedTuple):
     """Of the entry that this decides."""
     given: bytes = b""
     """The command as it was given: the JSON that the log keeps."""
+    delayed: Mapping[str, str] = mapping()
+    """Of the owed steps those that did not succeed for long, and are still tried."""
 
     def digest_of(self, field: str) -> str:
         """What people approve when they approve this field of the command: the SHA-256 of its canonical JSON, as it was given.
@@ -180,15 +182,22 @@ class FailStep(Outcome):
     reason: Annotated[str, Field(max_length=1_000)]
 
 
+class DelayStep(Outcome):
+    """The step did not succeed in so many tries that a person should look. It is still owed, and tried on."""
+
+    kind: Literal["delay_step"] = "delay_step"
+    reason: Annotated[str, Field(max_length=1_000)]
+
+
 class RetryStep(Command):
-    """Try a failed step again. By the secretariat."""
+    """Try a failed step again, or a delayed one now. By the secretariat."""
 
     kind: Literal["retry_step"] = "retry_step"
     step: str
 
 
 class WaiveStep(Command):
-    """Live without a failed step: it is owed no longer, nor authorised. By the secretariat, with the reason."""
+    """Live without a step that failed or is delayed: it is owed no longer, nor authorised. By the secretariat, with the reason."""
 
     kind: Literal["waive_step"] = "waive_step"
     step: str
@@ -217,6 +226,14 @@ class StepFailed(Event):
     reason: str
 
 
+class StepDelayed(Event):
+    """It could not be acted on for long, and is tried on: a person should look."""
+
+    kind: Literal["step_delayed"] = "step_delayed"
+    step: str
+    reason: str
+
+
 class StepRetried(Event):
     """A person asked for another try."""
 
@@ -232,8 +249,8 @@ class StepWaived(Event):
     reason: Prose
 
 
-StepCommand = StepDone | FailStep | RetryStep | WaiveStep
-StepEvent = StepOwed | StepCarriedOut | StepFailed | StepRetried | StepWaived
+StepCommand = StepDone | FailStep | DelayStep | RetryStep | WaiveStep
+StepEvent = StepOwed | StepCarriedOut | StepFailed | StepDelayed | StepRetried | StepWaived
 Common = StepEvent | MandateExercised | MandateWithdrawn
 """Events that any stream may hold besides its process's own."""
 _COMMON: Final = frozenset(get_args(Common))
@@ -285,6 +302,13 @@ class Stream(NamedTuple, Generic[S]):
     """The try of each owed step: the version at which it was owed, or a person asked for it again. No two tries of a stream are alike."""
     retried: Map[str, int] = mapping()
     """How often a person asked again for an owed step; those nobody asked for are not in it."""
+    delayed: Map[str, str] = mapping()
+    """Of the owed steps those that did not succeed for long, and are still tried; with the reason."""
+
+    @property
+    def attention(self) -> bool:
+        """Whether a person should look: a step failed, or is delayed."""
+        return bool(self.failed or self.delayed)
 
 
 def decide(process: Process[Any, Any, S], stream: Stream[S], command: Command, context: Context) -> Sequence[Event]:
@@ -313,17 +337,19 @@ def _decide_about_step(
             match command:
                 case FailStep(reason=reason):
                     return (StepFailed(step=key, reason=reason),)
+                case DelayStep(reason=reason):
+                    return () if key in stream.delayed else (StepDelayed(step=key, reason=reason),)
                 case StepDone():
                     return (StepCarriedOut(step=key),)
                 case _:
                     return (StepCarriedOut(step=key), *process.decide(stream.state, command, context))
         case RetryStep(step=key):
             context.require_office(Office.SECRETARIAT)
-            _require_failed(stream, key)
+            _require_troubled(stream, key)
             return (StepRetried(step=key),)
         case WaiveStep(step=key, reason=reason):
             context.require_office(Office.SECRETARIAT)
-            _require_failed(stream, key)
+            _require_troubled(stream, key)
             return (StepWaived(step=key, reason=reason), *_given_up(stream.owed[key], context))
 
 
@@ -336,16 +362,20 @@ def _given_up(step: Step, context: Context) -> Sequence[MandateWithdrawn]:
     return tuple(MandateWithdrawn(proposal=granted.proposal, digest=digest) for granted in mine)
 
 
-def _require_failed(stream: Stream[Any], key: str) -> None:
-    if key not in stream.failed:
-        raise Refused("step_not_failed", f"no step {key!r} waits for a person here", remedy="`consortium show` lists the steps that failed")
+def _require_troubled(stream: Stream[Any], key: str) -> None:
+    if key not in stream.failed and key not in stream.delayed:
+        raise Refused(
+            "step_not_failed",
+            f"no step {key!r} waits for a person here",
+            remedy="`consortium show` lists the steps that failed or are delayed",
+        )
 
 
 def evolve(process: Process[Any, Any, S], stream: Stream[S], event: Event) -> Stream[S]:
     """The stream after an event. Copies, and never fails on a stored event."""
     if type(event) not in _COMMON:
         state = process.evolve(stream.state, event)
-        return Stream(state, stream.version + 1, stream.owed, stream.ready, stream.failed, stream.tries, stream.retried)
+        return Stream(state, stream.version + 1, stream.owed, stream.ready, stream.failed, stream.tries, stream.retried, stream.delayed)
     return _obliged(stream, cast(Common, event))
 
 
@@ -355,17 +385,22 @@ def _obliged(stream: Stream[S], event: Common) -> Stream[S]:
     match event:
         case StepOwed(step=step):
             ready = stream.ready if step.key in stream.failed else _queued(_but(stream, step.key), step)
-            return stream._replace(owed=stream.owed.set(step.key, step), ready=ready, tries=stream.tries.set(step.key, stream.version))
+            return stream._replace(
+                owed=stream.owed.set(step.key, step), ready=ready, tries=stream.tries.set(step.key, stream.version),
+                delayed=_without(stream.delayed, step.key),
+            )  # fmt: skip
         case StepCarriedOut(step=key) | StepWaived(step=key):
             return stream._replace(
                 owed=_without(stream.owed, key), ready=_but(stream, key), failed=_without(stream.failed, key),
-                tries=_without(stream.tries, key), retried=_without(stream.retried, key),
+                tries=_without(stream.tries, key), retried=_without(stream.retried, key), delayed=_without(stream.delayed, key),
             )  # fmt: skip
         case StepFailed(step=key, reason=reason):
-            return stream._replace(ready=_but(stream, key), failed=stream.failed.set(key, reason))
+            return stream._replace(ready=_but(stream, key), failed=stream.failed.set(key, reason), delayed=_without(stream.delayed, key))
+        case StepDelayed(step=key, reason=reason):
+            return stream._replace(delayed=stream.delayed.set(key, reason))
         case StepRetried(step=key):
             return stream._replace(
-                ready=_queued(stream.ready, stream.owed[key]), failed=_without(stream.failed, key),
+                ready=_queued(_but(stream, key), stream.owed[key]), failed=_without(stream.failed, key), delayed=_without(stream.delayed, key),
                 tries=stream.tries.set(key, stream.version), retried=stream.retried.set(key, stream.retried.get(key, 0) + 1),
             )  # fmt: skip
         case MandateExercised() | MandateWithdrawn():
@@ -417,13 +452,17 @@ def _shown(stream: Stream[Any]) -> tuple[Step, ...]:
 
 
 def describe(process: Process[Any, Any, S], stream: Stream[S]) -> Headline:
-    """The process in a line, which tells too that a step failed: then the secretariat is waited for."""
+    """The process in a line, which tells too that a step failed or is delayed: then the secretariat is waited for."""
     own = process.describe(stream.state)
-    if not stream.failed:
+    if not stream.attention:
         return own
-    failed = ", ".join(sorted(stream.failed)[:3]) + (", …" if len(stream.failed) > 3 else "")
+    troubled = "".join(f"; {word}: {_listed(steps)}" for word, steps in (("failed", stream.failed), ("delayed", stream.delayed)) if steps)
     waits_for = tuple(dict.fromkeys((*own.waits_for, f"office:{Office.SECRETARIAT}")))
-    return replace(own, line=f"{own.line}; failed: {escaped(failed, 120)}", waits_for=waits_for)
+    return replace(own, line=f"{own.line}{troubled}", waits_for=waits_for)
+
+
+def _listed(steps: Mapping[str, str]) -> str:
+    return escaped(", ".join(sorted(steps)[:3]) + (", …" if len(steps) > 3 else ""), 120)
 
 
 def owe(step: Step) -> StepOwed:
@@ -450,6 +489,11 @@ def outcome_id(name: str, key: str, attempt: int) -> CommandId:
 def failure_id(name: str, key: str, attempt: int) -> CommandId:
     """The id of the command that says that the outcome itself was not taken."""
     return derived_id(name, "failure", key, str(attempt))
+
+
+def delay_id(name: str, key: str, attempt: int) -> CommandId:
+    """The id of the command that says that one try of a step takes long."""
+    return derived_id(name, "delay", key, str(attempt))
 
 
 def told_id(name: str, key: str, retries: int) -> CommandId:

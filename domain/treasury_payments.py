@@ -98,14 +98,15 @@ def approve_payee(state: Open, command: ApprovePayee, context: Context) -> Event
 
 
 def block_payee(state: Open, command: BlockPayee, context: Context) -> Events:
-    """Nothing more goes there, nor does an order whose sending failed: no later try sends it. What is on its way cannot be held."""
+    """Nothing more goes there, nor does an order whose sending failed or is delayed: no later try sends it. What is on its way cannot be held."""
     context.require_office(*terms_of(context).payee_offices, clause="treasury.payee_offices")
     known = state.payees.get(command.payee, Payee())
     blocked = () if known == Payee() else (PayeeBlocked(payee=command.payee, by=context.actor, reason=command.reason),)
     held: Events = tuple(
         event
         for name, payment in sorted(state.payments.items())
-        if (payment.payee, payment.stage) == (command.payee, "sending") and sending_key(name, payment) in context.failed
+        if (payment.payee, payment.stage) == (command.payee, "sending")
+        and (sending_key(name, payment) in context.failed or sending_key(name, payment) in context.delayed)
         for event in _given_up(name, payment, command.reason, context)
     )
     return (*blocked, *held)
@@ -248,9 +249,9 @@ def payment_failed(payment: str, attempt: int, code: str, reason: str, by: str |
 
 
 def _given_up(name: str, payment: Payment, reason: str, context: Context) -> Events:
-    """A person says that the bank will not pay the present attempt: a step that failed to send it is tried no more."""
+    """A person says that the bank will not pay the present attempt: a step that failed to send it, or is delayed, is tried no more."""
     step = sending_key(name, payment)
-    closed = (StepWaived(step=step, reason=reason),) if step in context.failed else ()
+    closed = (StepWaived(step=step, reason=reason),) if step in context.failed or step in context.delayed else ()
     return (*closed, *payment_failed(name, payment.attempt, "", reason, context.actor))
 
 
@@ -263,7 +264,7 @@ def record_rejection(state: Open, command: RecordRejection, context: Context) ->
         case "sending" if step in context.owed and step not in context.failed:
             raise Refused(
                 "payment_on_its_way", f"{command.payment} is being sent, and the bank may still take it",
-                remedy="wait for the bank's answer, or until the step fails", clause="treasury",
+                remedy="wait for the bank's answer, or until the step fails or is waived", clause="treasury",
             )  # fmt: skip
         case "sending" | "taken":
             return _given_up(command.payment, payment, command.reason, context)

@@ -150,7 +150,7 @@ def row(process: Process[Any, Any, Any], stream: str, state: Stream[Any], positi
         "waits_for": list(headline.waits_for), "values": dict(headline.values),
         "due": agenda.deadline.at.isoformat() if agenda.deadline else None,
         "deadline": agenda.deadline.command.kind if agenda.deadline else None,
-        "closed": agenda.closed, "attention": bool(state.failed), "failed": dict(state.failed),
+        "closed": agenda.closed, "attention": state.attention, "failed": dict(state.failed), "delayed": dict(state.delayed),
         "version": state.version, "position": position,
     }  # fmt: skip
     return Row(STANDINGS, stream, encode_json(body))

@@ -251,7 +251,9 @@ class Replica:
         register, mandate, stream = self.register, None, self._streams[name]
         if register.mandates and actor == SERVICE:
             mandate = mandate_for(register, name, msgspec.json.decode(given), actor, now)
-        context = Context(now, actor, StreamId(name), register, mandate, stream.owed, stream.failed, self.head.position + 1, given)
+        context = Context(
+            now, actor, StreamId(name), register, mandate, stream.owed, stream.failed, self.head.position + 1, given, stream.delayed
+        )  # fmt: skip
         try:
             return kernel.decide(process, stream, command, context), None
         except Refused as refused:

@@ -120,7 +120,9 @@ class Story:
         given = command.model_dump(mode="json")
         mandate = mandate_for(self.register, self.stream, given, by, now)
         stream = self.state
-        context = Context(now, by, self.stream, self.register, mandate, stream.owed, stream.failed, position, canonical_json(given))
+        context = Context(
+            now, by, self.stream, self.register, mandate, stream.owed, stream.failed, position, canonical_json(given), stream.delayed
+        )  # fmt: skip
         try:
             events = tuple(kernel.decide(self.process, self.state, command, context))
         except Refused as refusal:

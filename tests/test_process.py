@@ -4,6 +4,7 @@
 | --- | --- | --- | --- |
 | step_done, or an outcome of the step's own | the service | step_carried_out, and what the outcome brings about | service_only |
 | fail_step | the service | step_failed | service_only |
+| delay_step | the service | step_delayed, once | service_only |
 | retry_step, waive_step | the secretariat | step_retried, step_waived | office_required, step_not_failed |
 
 An answer to a step that is owed no longer is old news: nothing follows, and it is no error.
@@ -16,7 +17,7 @@ from datetime import datetime
 from typing import Final
 
 from domain.kernel import digest_of, tell
-from domain.process import AT_ONCE, FailStep, RetryStep, StepDone, StepOwed, WaiveStep, describe
+from domain.process import AT_ONCE, DelayStep, FailStep, RetryStep, StepDone, StepOwed, WaiveStep, describe
 from domain.register import MandateExercised, MandateGranted
 from tests.probe import PROBE, Begin, Finish, Muffled, Poke, Poked, Ring, Worked
 from tests.stories import Story, day, noted
@@ -30,6 +31,10 @@ def begun(work: int = 1) -> Story:
 
 def failed() -> Story:
     return begun().when(FailStep(step=FIRST, reason="the bank is closed")).followed_by("step_failed")
+
+
+def delayed() -> Story:
+    return begun().when(DelayStep(step=FIRST, reason="the bank is [closed](x)")).followed_by("step_delayed")
 
 
 def test_an_outcome_answers_its_step_and_says_what_came_of_it() -> None:
@@ -86,6 +91,42 @@ def test_only_a_failed_step_is_retried_or_waived() -> None:
 def test_only_the_secretariat_retries_or_waives() -> None:
     failed().when(RetryStep(step=FIRST), by="tess").refused("office_required")
     failed().when(WaiveStep(step=FIRST, reason="no"), by="tess").refused("office_required")
+
+
+def test_a_delayed_step_is_still_owed_and_asks_for_attention() -> None:
+    story = delayed().owes("work", FIRST)
+    assert story.state.attention
+    assert story.state.tries == begun().state.tries
+    headline = describe(PROBE, story.state)
+    assert headline.line.endswith("; delayed: work\\:000")
+    assert headline.waits_for == ("member:helio", "office:secretariat")
+
+
+def test_a_step_is_delayed_once_however_often_it_is_said() -> None:
+    delayed().when(DelayStep(step=FIRST, reason="again")).then()
+    failed().when(DelayStep(step=FIRST, reason="late")).then()
+    begun().when(DelayStep(step="work:999", reason="of nothing")).then()
+    begun().when(DelayStep(step=FIRST, reason="no"), by="sam").refused("service_only")
+
+
+def test_a_delayed_step_that_is_carried_out_or_fails_is_delayed_no_longer() -> None:
+    done = delayed().when(Worked(step=FIRST, result="42")).followed_by("step_carried_out", "work_done")
+    assert not done.state.attention
+    over = delayed().when(FailStep(step=FIRST, reason="the bank refused")).followed_by("step_failed")
+    assert (dict(over.state.delayed), dict(over.state.failed)) == ({}, {FIRST: "the bank refused"})
+    again = delayed().given(StepOwed(step=delayed().steps[0]))
+    assert not again.state.attention
+
+
+def test_the_secretariat_has_a_delayed_step_tried_now_or_waives_it() -> None:
+    again = delayed().when(RetryStep(step=FIRST), by="sam").followed_by("step_retried")
+    assert not again.state.attention
+    assert shown(again) == [FIRST]
+    assert again.state.tries[FIRST] != delayed().state.tries[FIRST]
+    assert shown(again.when(DelayStep(step=FIRST, reason="still closed")).followed_by("step_delayed")) == [FIRST]
+    waived = delayed().when(WaiveStep(step=FIRST, reason="told them by phone"), by="sam").followed_by("step_waived")
+    assert not waived.steps
+    assert not waived.state.attention
 
 
 def test_so_many_steps_are_shown_at_once_and_no_more() -> None:

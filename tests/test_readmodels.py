@@ -74,7 +74,7 @@ def row(stream: str, state: Stream[Any], position: int) -> dict[str, Any]:
         "stream": stream, "process": process.name, "phase": head.phase, "line": head.line, "details": head.text,
         "waits_for": list(head.waits_for), "values": dict(head.values),
         "due": agenda.deadline and agenda.deadline.at.isoformat(), "deadline": agenda.deadline and agenda.deadline.command.kind,
-        "closed": agenda.closed, "attention": bool(state.failed), "failed": dict(state.failed), "version": state.version, "position": position,
+        "closed": agenda.closed, "attention": state.attention, "failed": dict(state.failed), "delayed": dict(state.delayed), "version": state.version, "position": position,
     }  # fmt: skip
 
 

@@ -10,9 +10,10 @@ import asyncio
 import base64
 import json
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,7 +52,7 @@ FOUNDED: Final = (
         "officers": [{"person": person, "offices": sorted(offices)} for person, offices in OFFICERS.items()],
     },
 )  # fmt: skip
-FAST = {"work": Policy(attempts=2), "tell": Policy(attempts=0)}
+FAST = {"work": Policy(attempts=2, delayed=timedelta(seconds=1)), "tell": Policy(attempts=20)}
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -90,8 +91,10 @@ class Site:
         await self.log.close()
 
     @asynccontextmanager
-    async def worker(self, work: Callable[[Step], Any] = works, workflow: type[ProcessWorkflow] = ProbeWorkflow) -> AsyncIterator[None]:
-        recording = Recording(self.recorder, policies=FAST)
+    async def worker(
+        self, work: Callable[[Step], Any] = works, workflow: type[ProcessWorkflow] = ProbeWorkflow, policies: Mapping[str, Policy] = FAST
+    ) -> AsyncIterator[None]:
+        recording = Recording(self.recorder, policies=policies)
         activities = [*recording.activities(), recording.carrying_out("work", work)]
         activities.append(recording.carrying_out("tell", Tell(self.sender, recording.retried)))
         async with Worker(
@@ -214,15 +217,13 @@ async def test_a_step_that_fails_for_good_waits_for_a_person_who_asks_for_anothe
     broken = True
 
     async def breaks(step: Step) -> dict[str, Any]:
-        if broken:
-            raise ConnectionError("the outside world is down")
-        return await works(step)
+        return {"kind": "fail_step", "step": step.key, "reason": "the address is wrong"} if broken else await works(step)
 
     async with site.worker(breaks):
         stream = site.name()
         await site.give(stream, "begin", work=1)
         await site.until(stream, lambda stream: "work:000" in stream.failed)
-        assert "the outside world is down" in (await site.recorder.standing(stream)).stream.failed["work:000"]
+        assert "the address is wrong" in (await site.recorder.standing(stream)).stream.failed["work:000"]
         broken = False
         with pytest.raises(TurnedDown, match="office_required"):
             await site.give(stream, "retry_step", step="work:000")
@@ -230,6 +231,108 @@ async def test_a_step_that_fails_for_good_waits_for_a_person_who_asks_for_anothe
         await site.give(stream, "retry_step", step="work:000")
         state = await site.until(stream, lambda stream: not stream.owed)
         assert state.results == ("work:000",)
+
+
+async def test_what_does_not_succeed_for_long_asks_for_attention_and_is_tried_until_it_is_done(site: Site) -> None:
+    broken, tries = True, 0
+
+    async def breaks(step: Step) -> dict[str, Any]:
+        nonlocal tries
+        tries += 1
+        if broken:
+            raise ConnectionError("the outside world is `down`")
+        return await works(step)
+
+    async with site.worker(breaks):
+        stream = site.name()
+        await site.give(stream, "begin", work=1)
+        await site.until(stream, lambda stream: "work:000" in stream.delayed)
+        stood = await site.recorder.standing(stream)
+        assert "the outside world is `down`" in stood.stream.delayed["work:000"]
+        assert not stood.stream.failed
+        query = f"WorkflowId = '{stream}' AND Attention = true AND WaitsFor = 'office:secretariat'"
+        async with asyncio.timeout(20):
+            while not [found async for found in site.client.list_workflows(query)]:
+                await asyncio.sleep(0.1)
+        async with asyncio.timeout(30):
+            while tries < FAST["work"].attempts + 3:
+                await asyncio.sleep(0.1)
+        broken = False
+        state = await site.until(stream, lambda stream: not stream.owed)
+        assert state.results == ("work:000",)
+        kinds = [entry.kind for entry in await site.log.read(0)]
+        assert kinds == ["begin", "delay_step", "worked"], "one word of it, however often it was tried"
+
+
+async def test_a_try_that_shows_no_life_counts_as_one_and_gives_nothing_up(site: Site) -> None:
+    tries = 0
+
+    async def hangs(step: Step) -> dict[str, Any]:
+        nonlocal tries
+        tries += 1
+        if tries <= FAST["work"].attempts + 1:
+            await asyncio.sleep(60)
+        return await works(step)
+
+    silent = {"work": Policy(timedelta(seconds=30), timedelta(seconds=1), attempts=2, delayed=timedelta(seconds=1))}
+    async with site.worker(hangs, policies=silent):
+        stream = site.name()
+        await site.give(stream, "begin", work=1)
+        await site.until(stream, lambda stream: "work:000" in stream.delayed)
+        state = await site.until(stream, lambda stream: not stream.owed)
+        assert state.results == ("work:000",)
+
+
+async def test_a_delayed_step_is_tried_at_once_when_a_person_asks_and_by_nobody_once_it_is_waived(site: Site) -> None:
+    broken, tried = True, list[str]()
+
+    async def breaks(step: Step) -> dict[str, Any]:
+        tried.append(step.key)
+        if broken:
+            raise ConnectionError("the outside world is down")
+        return await works(step)
+
+    seldom = {"work": Policy(attempts=1, delayed=timedelta(hours=1))}
+    await site.record(*FOUNDED)
+    async with site.worker(breaks, policies=seldom):
+        stream = site.name()
+        await site.give(stream, "begin", work=2)
+        await site.until(stream, lambda stream: len(stream.delayed) == 2)
+        async with asyncio.timeout(20):
+            while len(tried) < 4:  # the first of the seldom tries come at once, the next would in a minute
+                await asyncio.sleep(0.1)
+        broken = False
+        await site.give(stream, "waive_step", step="work:000", reason="done by hand")
+        await site.give(stream, "retry_step", step="work:001")
+        state = await site.until(stream, lambda stream: not stream.owed)
+        assert state.results == ("work:001",)
+        await site.give(stream, "finish")
+        async with asyncio.timeout(20):
+            await site.handle(stream).result()
+        assert tried.count("work:000") == 2
+
+
+async def test_a_run_that_can_take_no_more_leaves_its_delayed_step_to_the_next(site: Site) -> None:
+    broken = True
+
+    async def breaks(step: Step) -> dict[str, Any]:
+        if broken:
+            raise ConnectionError("the outside world is down")
+        return await works(step)
+
+    async with site.worker(breaks, HurriedProbe):
+        stream = site.name()
+        await site.give(stream, "begin", work=1)
+        await site.until(stream, lambda stream: "work:000" in stream.delayed)
+        first = await site.handle(stream).describe()
+        for _ in range(HurriedProbe.most_updates * 2):
+            await site.give(stream, "poke")
+        assert (await site.handle(stream).describe()).run_id != first.run_id
+        assert "work:000" in (await site.recorder.standing(stream)).stream.delayed
+        broken = False
+        state = await site.until(stream, lambda stream: not stream.owed)
+        assert (state.pokes, state.results) == (HurriedProbe.most_updates * 2, ("work:000",))
+        assert [entry.kind for entry in await site.log.read(0)].count("delay_step") == 1
 
 
 async def test_what_was_refused_is_told_anew_when_a_person_asks(site: Site) -> None:
@@ -399,8 +502,6 @@ async def test_commands_sent_while_no_worker_runs_are_answered_when_one_comes(si
 
 
 async def test_a_caller_is_told_to_ask_again_when_no_answer_comes(site: Site) -> None:
-    from datetime import timedelta
-
     sender = Sender(site.client, site.queue, patience=timedelta(seconds=1))
     with pytest.raises(NotAnswered, match="Ask again"):
         await sender.send(site.name(), str(uuid.uuid4()), "sam", {"kind": "begin"})

@@ -77,7 +77,16 @@ from tests.test_training import SCORE, STAGE, cast, contract
 FACTS: Final = RANGES + MISSING + 2 * STAGES + 2 * MOST + MOST_MILESTONES + 10
 """The most events of one look."""
 REVIEWERS: Final = ("eva", "ella", "sia", "lea", "sam")
-OVER: Final = {"run_closed", "run_reported", "step_owed", "step_carried_out", "step_failed", "step_waived", "mandate_exercised"}
+OVER: Final = {
+    "run_closed",
+    "run_reported",
+    "step_owed",
+    "step_carried_out",
+    "step_failed",
+    "step_delayed",
+    "step_waived",
+    "mandate_exercised",
+}
 
 # ---------------------------------------------------------------- the laws
 

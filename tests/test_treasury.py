@@ -49,7 +49,7 @@ import pytest
 from pydantic import ValidationError
 
 from domain.charter import Office
-from domain.process import FailStep, RetryStep, WaiveStep
+from domain.process import DelayStep, FailStep, RetryStep, WaiveStep
 from domain.reference import creditor_reference
 from domain.register import OfficeRevoked, PaymentExpected
 from domain.treasury import TREASURY
@@ -877,6 +877,15 @@ def test_an_order_to_a_blocked_payee_that_could_not_be_sent_is_sent_no_more() ->
     story = stuck.when(block, by="theo").followed_by("payee_blocked", "step_waived", "payment_failed")
     story.when(block, by="theo").then()
     assert not [step for step in story.steps if step.kind == "send_payment"]
+
+
+def test_an_order_that_is_still_tried_is_held_from_a_blocked_payee_and_not_called_rejected() -> None:
+    stuck = sent().when(DelayStep(step="pay:p1:1", reason="no line to the bank"))
+    stuck.when(RecordRejection(payment="p1", reason="the bank never had it"), by="tess").refused("payment_on_its_way")
+    held = stuck.when(BlockPayee(payee="cloud", reason="fraud"), by="theo").followed_by("payee_blocked", "step_waived", "payment_failed")
+    assert not [step for step in held.steps if step.kind == "send_payment"]
+    waived = stuck.when(WaiveStep(step="pay:p1:1", reason="we ask the bank"), by="sam")
+    waived.when(RecordRejection(payment="p1", reason="the bank never had it"), by="tess").followed_by("payment_failed")
 
 
 def test_a_payment_that_comes_back_is_told_and_paid_anew_or_given_up() -> None:

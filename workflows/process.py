@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NoReturn, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RawValue, RetryPolicy, SearchAttributeKey
-from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
+from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from activities.messages import (
@@ -73,6 +73,7 @@ class ProcessWorkflow:
         self._standing = _UNKNOWN
         self._seen = False
         self._under_way: dict[tuple[str, int], asyncio.Task[None]] = {}
+        self._patient: set[tuple[str, int]] = set()
         self._timer: asyncio.Task[None] | None = None
         self._timer_for: tuple[str, datetime] | None = None
         self._given: set[_Deadline] = set()
@@ -163,24 +164,55 @@ class ProcessWorkflow:
 
     def _start_steps(self) -> None:
         self._under_way = {key: task for key, task in self._under_way.items() if not task.done()}
+        for given_up in self._patient - {(step.key, step.attempt) for step in self._standing.steps}:
+            self._under_way[given_up].cancel()
         for step in self._standing.steps:
             if (step.key, step.attempt) not in self._under_way:
                 self._under_way[step.key, step.attempt] = asyncio.create_task(self._carry_out(step))
 
     async def _carry_out(self, step: Owed) -> None:
-        try:
-            outcome: dict[str, Any] = await workflow.execute_activity(
-                step.kind,
-                StepRef(stream=self._stream, key=step.key),
-                result_type=dict[str, Any],
-                start_to_close_timeout=timedelta(seconds=step.start_to_close_seconds),
-                heartbeat_timeout=timedelta(seconds=step.heartbeat_seconds) if step.heartbeat_seconds else None,
-                retry_policy=RetryPolicy(maximum_attempts=step.attempts, maximum_interval=timedelta(minutes=1)),
-                summary=step.key,
-            )
-        except ActivityError as error:
-            outcome = _failed(step, str(error.cause or error))
+        """Carries a step out, however long it takes. After so many tries a person is asked to look, and it is tried less often from then on."""
+        outcome: dict[str, Any] | None = None
+        while outcome is None:
+            try:
+                outcome = await (self._tried_on(step) if step.delayed else self._tried(step, _at_first(step)))
+            except ActivityError as error:
+                if step.delayed:
+                    return  # it was waived, or a person asked for another try
+                reason = str(error.cause or error)
+                await self._record_own(Answering(what="delay", step=step.key, number=step.attempt), _told("delay_step", step, reason))
+                owed = [each for each in self._standing.steps if (each.key, each.attempt) == (step.key, step.attempt)]
+                if not owed:
+                    return
+                step = owed[0]
         await self._answer(step, outcome)
+
+    async def _tried_on(self, step: Owed) -> dict[str, Any]:
+        """Carries out a delayed step, unless it is given up meanwhile: then it raises as a cancelled activity does."""
+        mark = (step.key, step.attempt)
+        self._patient.add(mark)
+        try:
+            while True:
+                try:
+                    return await self._tried(step, _from_then_on(step))
+                except ActivityError as error:
+                    if isinstance(error.cause, CancelledError):
+                        raise
+                    await workflow.sleep(step.delayed_seconds, summary=step.key)
+        finally:
+            self._patient.discard(mark)
+
+    async def _tried(self, step: Owed, policy: RetryPolicy) -> dict[str, Any]:
+        outcome: dict[str, Any] = await workflow.execute_activity(
+            step.kind,
+            StepRef(stream=self._stream, key=step.key),
+            result_type=dict[str, Any],
+            start_to_close_timeout=timedelta(seconds=step.start_to_close_seconds),
+            heartbeat_timeout=timedelta(seconds=step.heartbeat_seconds) if step.heartbeat_seconds else None,
+            retry_policy=policy,
+            summary=step.key,
+        )
+        return outcome
 
     async def _answer(self, step: Owed, outcome: dict[str, Any]) -> None:
         """Records an outcome. One that is refused or no command at all becomes the failure of its step, for a person to see."""
@@ -190,7 +222,7 @@ class ProcessWorkflow:
         except ApplicationError as error:
             reason = error.message
         if reason:
-            await self._record_own(Answering(what="failure", step=step.key, number=step.attempt), _failed(step, reason))
+            await self._record_own(Answering(what="failure", step=step.key, number=step.attempt), _told("fail_step", step, reason))
 
     # ------------------------------------------------------------ what is due
 
@@ -297,5 +329,16 @@ async def _uncancelled(wait: Callable[[], Awaitable[T]]) -> T:
                 raise
 
 
-def _failed(step: Owed, reason: str) -> dict[str, Any]:
-    return {"kind": "fail_step", "step": step.key, "reason": reason[:1_000]}
+def _told(kind: str, step: Owed, reason: str) -> dict[str, Any]:
+    return {"kind": kind, "step": step.key, "reason": reason[:1_000]}
+
+
+def _at_first(step: Owed) -> RetryPolicy:
+    """Tries soon after one another, and so many; then a person is asked to look."""
+    return RetryPolicy(maximum_attempts=step.attempts, maximum_interval=timedelta(minutes=1))
+
+
+def _from_then_on(step: Owed) -> RetryPolicy:
+    """Tries for ever, further and further apart up to a bound."""
+    longest = timedelta(seconds=step.delayed_seconds)
+    return RetryPolicy(initial_interval=min(timedelta(minutes=1), longest), maximum_interval=longest)
