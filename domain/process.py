@@ -280,7 +280,7 @@ class Process(Generic[C, E, S]):
     """Raised whenever `agenda` or `describe` say something else of the same state: the rows of lists are made anew."""
 
 
-STREAM_VERSION: Final = 1
+STREAM_VERSION: Final = 2
 """The version of `Stream`, raised as `Process.state_version` is: it belongs to the states of every process."""
 
 Ready = tuple[tuple[str, str], ...]
