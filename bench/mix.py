@@ -36,7 +36,7 @@ import worker
 from activities.messages import TASK_QUEUE
 from activities.sending import Sender
 from bench.bare import Bare, echo
-from bench.growth import database, environment, temporal
+from bench.growth import PATIENCE, database, environment, temporal
 from bench.years import GOAL, ROOT, SIZES, TREASURY, charter, into_postgres, put
 from eventstore.log import Log
 from eventstore.memory import MemoryLog
@@ -149,7 +149,7 @@ class Done:
 
 def mixed(client: Client, queue: str, log: Log, lines: Sequence[str]) -> Iterator[tuple[str, Call]]:
     """A pledge, a ballot and a payment in turn, each on another stream than the last of its kind."""
-    sender = Sender(client, queue)
+    sender = Sender(client, queue, PATIENCE)
 
     async def ballot(stream: str, member: str) -> None:
         await sender.send(
@@ -252,7 +252,7 @@ async def ours(server: Any, number: int, commands: int, callers: int) -> Done:
 
 async def _warm(client: Client, queue: str) -> None:
     """Every stream's workflow runs."""
-    sender = Sender(client, queue)
+    sender = Sender(client, queue, PATIENCE)
     streams = [
         *(f"round/open-{number}" for number in range(PLEDGING)), *(f"proposal/size-{number}" for number in range(VOTED)),
         *(f"round/called-{number}" for number in range(CALLING)), TREASURY,
@@ -277,7 +277,8 @@ async def bare(_: Any, number: int, commands: int, callers: int) -> Done:
         words = ("-m", "bench.mix", "bare", client.service_client.config.target_host, queue)
         async with workers(number, words, os.environ) as running:
             handles = [await client.start_workflow(Bare.run, id=f"{queue}-{each}", task_queue=queue) for each in range(STREAMS)]
-            await asyncio.gather(*(handle.execute_update(Bare.poke, "warm") for handle in handles))
+            for handle in handles:
+                await handle.execute_update(Bare.poke, "warm", rpc_timeout=PATIENCE)
 
             def calls() -> Iterator[tuple[str, Call]]:
                 for each in range(commands * len(ENTRIES)):
