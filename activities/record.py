@@ -91,7 +91,8 @@ class Recording:
             raise ApplicationError(str(error), self._seconds_until(error), type=NOT_YET, non_retryable=True) from error
         except HeadFarAhead as error:
             # What the system says goes on waiting; a person is told at once.
-            raise ApplicationError(str(error), type=UNAVAILABLE, non_retryable=envelope.actor != SERVICE) from error
+            said = f"{error}. Then give the command again, under a new id"
+            raise ApplicationError(said, type=UNAVAILABLE, non_retryable=envelope.actor != SERVICE) from error
         except Exception as error:
             raise _told(error) from error
         entry, refusal = recorded.entry, recorded.refusal

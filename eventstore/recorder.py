@@ -112,6 +112,8 @@ class _Batch(NamedTuple):
     decided: Sequence[tuple[_Waiting, Recorded]]
     told: Sequence[tuple[_Waiting, Recorded]]
     """Refusals of people whom the log does not know: they leave no entry."""
+    early: Sequence[tuple[_Waiting, NotYet]]
+    """Deadlines that have not come: they leave no entry either."""
     again: Sequence[_Waiting]
     """Who asks what somebody in the batch, or before it, asked already."""
 
@@ -123,7 +125,7 @@ class _Batch(NamedTuple):
     @property
     def plain(self) -> bool:
         """Whether an append answers all of it."""
-        return bool(self.decided) and not self.told and not self.again
+        return bool(self.decided) and not self.told and not self.early and not self.again
 
 
 class _Flight(NamedTuple):
@@ -253,6 +255,10 @@ class Recorder:
             return None
         return ahead(self.clock, head.position, instant(head.at))
 
+    def _is_ahead(self) -> bool:
+        """Whether the head that this worker knows is ahead: then it looks again before it says so, for the time may have been accepted."""
+        return self._ahead_of(self._replica.head) is not None
+
     async def _stopped(self) -> LogUnavailable | None:
         """Why nothing may be appended now: because of this host's clock, if it is that which is wrong, else because of the head."""
         ahead = self._ahead_of(self._replica.head)
@@ -305,7 +311,7 @@ class Recorder:
             while self._waiting:
                 async with self._turn:
                     try:
-                        many = len(self._waiting) >= OVERLAPPING and self._defeats < DEFEATS
+                        many = len(self._waiting) >= OVERLAPPING and self._defeats < DEFEATS and not self._is_ahead()
                         await (self._overlapping() if many else self._alone(self._take(BATCH)))
                     except Exception as error:  # noqa: BLE001  a bug: what was folded is trusted no longer, and nobody waits for ever
                         self._give_up(self._in_hand, error)
@@ -352,7 +358,7 @@ class Recorder:
 
     async def _following(self, flight: _Flight | None) -> _Batch | None:
         """The next batch, decided; none when nobody waits, or what flies must land first."""
-        if not self._waiting or self._lookers or self._replica.crowded:
+        if not self._waiting or self._lookers or self._replica.crowded or self._is_ahead():
             return None
         outstanding = len(self._waiting) + (len(flight.batch.waiting) if flight is not None else 0)
         batch = self._take(min(BATCH, max(OVERLAPPING, -(-outstanding // 2))))
@@ -410,11 +416,11 @@ class Recorder:
 
     async def _attempt(self, waiting: Sequence[_Waiting]) -> bool:
         """Decides and appends what of the batch is unanswered; whether all of it was answered."""
-        if not self._started or self._accompanied:
+        if not self._started or self._accompanied or self._is_ahead():
             await self._catch_up()
         batch = await self._decide(waiting, alone=True)
         try:
-            appended = await (self._append_told(batch) if batch.told else self.log.append(batch.entries, self._checked))
+            appended = await (self._append_told(batch) if batch.told or batch.early else self.log.append(batch.entries, self._checked))
         except BaseException:
             self._replica.back(batch.mark)
             self._started = False
@@ -429,8 +435,8 @@ class Recorder:
         return not [each for each in batch.again if not self._answered(each)]
 
     async def _append_told(self, batch: _Batch) -> Appended:
-        # A refusal that leaves no entry is not held against the head by an append: it must have been decided on the last one.
-        told = [each for each, _ in batch.told]
+        # What leaves no entry is not held against the head by an append: it must have been decided on the last one.
+        told = [each for each, _ in (*batch.told, *batch.early)]
         if await self._repeated(told) or (await self.log.head()).position > batch.mark.head.position:
             return Appended.BEHIND
         return await self.log.append(batch.entries, self._checked)
@@ -446,6 +452,7 @@ class Recorder:
         now = self.clock.now(replica.head_time)
         mark, ids = replica.mark(), set[str]()
         decided, told, again = list[tuple[_Waiting, Recorded]](), list[tuple[_Waiting, Recorded]](), list[_Waiting]()
+        early = list[tuple[_Waiting, NotYet]]()
         for each in open_:
             submission = each.submission
             if submission.command_id in ids or submission.command_id in self._answers:
@@ -455,7 +462,10 @@ class Recorder:
             try:
                 self._require_time(submission, now, stopped)
                 decision = replica.decide(submission, now)
-            except (Malformed, NotYet, LogUnavailable) as error:
+            except NotYet as error:
+                early.append((each, error))
+                continue
+            except (Malformed, LogUnavailable) as error:
                 each.answer.set_exception(error)
                 continue
             except Exception as error:  # noqa: BLE001  a bug in a rule: this command's caller learns of it, the others go on
@@ -465,7 +475,7 @@ class Recorder:
             on_log = decision.refusal is None or decision.entry.position == replica.head.position
             recorded = Recorded(decision.entry, decision.refusal, replica.head.position, replica.get(submission.stream))
             (decided if on_log else told).append((each, recorded))
-        return _Batch(mark, open_, decided, told, again)
+        return _Batch(mark, open_, decided, told, early, again)
 
     def _settle(self, batch: _Batch) -> None:
         """The batch is durable: its callers are answered."""
@@ -477,6 +487,9 @@ class Recorder:
         for each, recorded in batch.told:
             if not each.answer.done():
                 each.answer.set_result(recorded)
+        for each, error in batch.early:
+            if not each.answer.done():
+                each.answer.set_exception(error)
 
     # ------------------------------------------------------------ answers
 

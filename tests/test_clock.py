@@ -179,6 +179,17 @@ async def test_a_deadline_that_is_early_keeps_nobody_else_in_its_batch_from_an_a
         assert [type(answer).__name__ for answer in answers] == ["Recorded", "NotYet", "Recorded"]
 
 
+async def test_no_deadline_is_called_early_by_a_worker_that_has_not_seen_what_another_recorded() -> None:
+    log, clock = MemoryLog(), MovedClock(START)
+    async with recording(log, clock) as one, recording(log, clock) as other:
+        await one.record(given("begin", ring_seconds=3_600))
+        await other.standing(BELL)
+        await one.record(given("begin", ring_seconds=60))
+        rings = await ringing(one)
+        clock.to(START + MINUTE)
+        assert (await other.record(rings)).kinds == ("rung",)
+
+
 # ------------------------------------------------------------ a head that is ahead
 
 
@@ -254,6 +265,28 @@ async def test_two_officers_accept_the_time_and_deadlines_come_when_the_clock_re
         assert dated(await recorder.record(rings)) == START
         hands.at = START + SECOND
         assert dated(await recorder.record(grant(2))) == START + SECOND
+
+
+async def test_a_time_that_was_accepted_is_accepted_for_every_worker() -> None:
+    log, hands = MemoryLog(), Hands(START - DAY)
+    await founded(log)
+    async with recording(log, SystemClock(hands)) as one, recording(log, SystemClock(hands)) as other:
+        with pytest.raises(HeadFarAhead):
+            await other.record(grant(1))
+        for officer in ("sam", "tess"):
+            await one.record(accept(1, START, officer))
+        answers = await asyncio.gather(*(other.record(grant(number)) for number in range(40)))
+        assert {dated(answer) for answer in answers} == {START}
+
+
+async def test_many_callers_are_all_told_of_a_head_that_is_ahead_and_officers_are_heard_all_the_same() -> None:
+    log, hands = MemoryLog(), Hands(START - DAY)
+    await founded(log)
+    async with recording(log, SystemClock(hands)) as recorder:
+        asked = [*map(grant, range(50)), accept(1, START, "sam"), *map(grant, range(50, 100))]
+        async with asyncio.timeout(30):
+            answers = await asyncio.gather(*map(recorder.record, asked), return_exceptions=True)
+        assert [type(answer) for answer in answers] == [HeadFarAhead] * 50 + [Recorded] + [HeadFarAhead] * 50
 
 
 async def test_a_rehearsals_head_is_never_waited_for() -> None:

@@ -9,9 +9,11 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any, Final
 
+import pytest
 import pytest_asyncio
+from temporalio.exceptions import ApplicationError
 
-from activities.messages import Answering, Due, Envelope, Recorded, RecordRequest, Standing
+from activities.messages import NOT_YET, Answering, Due, Envelope, Recorded, RecordRequest, Standing
 from activities.record import Recording
 from domain.kernel import SERVICE
 from eventstore.clock import MovedClock
@@ -85,6 +87,23 @@ async def test_a_deadline_that_is_given_again_gets_its_first_answer(desk: Desk) 
     first = await desk.give("begin", bells=2)
     once, again = await desk.comes(first), await desk.comes(first)
     assert again.receipt == once.receipt
+
+
+async def test_no_time_that_a_caller_says_moves_the_logs(desk: Desk) -> None:
+    await desk.give("begin")
+    said = {"stream": STREAM, "command_id": "00000000-0000-4000-8000-00000000000a", "at": "2199-01-01T00:00:00Z", "not_before": None}
+    poke = Envelope(actor="sam", command={"kind": "poke"})
+    recorded = await desk._recording.record(RecordRequest.model_validate(said), poke)
+    assert recorded.receipt.at == START
+
+
+async def test_a_deadline_that_has_not_come_is_answered_with_the_seconds_until_then(desk: Desk) -> None:
+    stood = due(standing := await desk.give("begin"))
+    with pytest.raises(ApplicationError) as early:
+        await desk._record(Answering(what="deadline", number=standing.version), SERVICE, stood.command, stood.at)
+    assert (early.value.type, early.value.details[0], early.value.non_retryable) == (NOT_YET, 3_600.0, True)
+    assert await desk.looks() == standing
+    assert (await desk.comes(standing)).receipt.events == ["rung"]
 
 
 async def test_a_deadline_keeps_its_id_until_something_happens(desk: Desk) -> None:
