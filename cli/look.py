@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any, Final
 
@@ -16,14 +16,15 @@ from cli.failures import BadInput
 from cli.fields import day, instant
 from cli.options import HERE, Where
 from cli.output import Progress, console, plain, say, say_json, table, unescaped
-from cli.site import log_of, register, row_of, rows, running, settings
+from cli.site import clock_of, log_of, register, row_of, rows, running, settings
 from domain.catalog import process_for
 from domain.charter import Office
 from domain.kernel import SLUG
-from domain.register import Register
+from domain.register import Register, SystemTime
 from eventstore.entries import ACCEPTED, Entry
 from eventstore.entries import instant as instant_of
 from eventstore.log import Log
+from eventstore.outstanding import LATE, late
 from eventstore.wire import decoded
 
 SOON: Final = 10
@@ -44,20 +45,22 @@ Row = Mapping[str, Any]
 async def status(*, where: Where = HERE) -> None:
     """Show what is under way, what needs attention, and what is due next."""
     chosen = settings(where)
+    up = running(chosen.folder)
     async with log_of(chosen) as log:
         found, head = await rows(log), await log.head()
+        overdue = await _overdue(log, found, up)
     phases: dict[str, Counter[str]] = {}
     for row in found:
         phases.setdefault(row["process"], Counter())[row["phase"]] += 1
     attention = [row for row in found if row["attention"]]
     due = sorted((row for row in found if row["due"]), key=lambda row: row["due"])[:SOON]
-    up = running(chosen.folder)
     if where.json:
         brief = ("stream", "phase", "line", "due", "deadline", "waits_for", "failed", "delayed")
         told = [[{name: row.get(name, {}) for name in brief} for row in some] for some in (attention, due)]
         say_json({
             "log": chosen.log_shown, "position": head.position, "up": up,
             "processes": {name: dict(counted) for name, counted in phases.items()}, "attention": told[0], "due": told[1],
+            "overdue": [{name: row[name] for name in brief} | {"overdue_seconds": int(by.total_seconds())} for row, by in overdue],
         })  # fmt: skip
         return
     say(
@@ -73,6 +76,9 @@ async def status(*, where: Where = HERE) -> None:
         table(("stream", "step", "state", "reason"), _troubled(attention), title="Needs attention (`consortium retry` or `waive`)")
     else:
         say("Nothing needs attention.")
+    if overdue:
+        late_by = [(str(timedelta(seconds=int(by.total_seconds()))), row["deadline"], row["stream"]) for row, by in overdue]
+        table(("overdue by", "what", "stream"), late_by, title="Overdue (a worker starts them again; does one run?)", right=("overdue by",))
     if due:
         table(("due", "what", "stream"), [(_time(row["due"]), row["deadline"], row["stream"]) for row in due], title="Due next")
 
@@ -85,6 +91,16 @@ def _troubled(found: Iterable[Row]) -> list[tuple[str, str, str, str]]:
         for state in ("failed", "delayed")
         for step, reason in row.get(state, {}).items()
     ]
+
+
+async def _overdue(log: Log, found: Iterable[Row], up: Mapping[str, str] | None) -> Sequence[tuple[Row, timedelta]]:
+    """Deadlines that have stood for a minute or more, each with for how long in real time; the longest first."""
+    clock, now = clock_of(up), datetime.now(UTC)
+    stood = [(row, late(datetime.fromisoformat(row["due"]), clock, now)) for row in found if row["due"]]
+    overdue = sorted((each for each in stood if each[1] >= LATE), key=lambda each: each[1], reverse=True)
+    if overdue and up is None and not isinstance((await register(log)).clock, SystemTime):
+        return ()  # a rehearsal that nobody runs stands still
+    return overdue
 
 
 async def members(*, where: Where = HERE) -> None:

@@ -7,7 +7,7 @@ import fcntl
 import json
 import logging
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -17,6 +17,7 @@ from cli.failures import BadInput, Unreachable
 from cli.options import Where
 from cli.output import Progress
 from domain.register import Register
+from eventstore.clock import Clock, PacedClock, StandingClock, SystemClock
 from eventstore.log import Log
 from eventstore.readmodels import Seen, seen, seen_of
 from eventstore.recorder import Recorder
@@ -122,6 +123,14 @@ def running(folder: Path) -> dict[str, str] | None:
     except (OSError, ValueError):
         return None
     return None
+
+
+def clock_of(up: Mapping[str, str] | None) -> Clock:
+    """The clock of the log as the `consortium up` that runs announced it, else the system's."""
+    named = up["clock"] if up else ""
+    if named == str(StandingClock()):
+        return StandingClock()
+    return PacedClock.parse(named) if "," in named else SystemClock()
 
 
 async def temporal(chosen: Settings) -> Client:
