@@ -16,16 +16,12 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from activities.messages import TASK_QUEUE
 from activities.private import Private
-from eventstore.clock import Clock, PacedClock, SystemClock
+from domain.register import Register, SystemTime
 from eventstore.log import Log
 
+MARKER: Final = ".demo"
+"""The file by which a folder is known to be of a demonstration: it may be made anew, and its log is a rehearsal's."""
 _PASSWORD: Final = re.compile(r"(?P<before>://[^/?#@:]*:).*(?=@)|(?P<named>[?&](?:ssl)?password=)[^&#]*")
-
-
-def _clock(text: str) -> str:
-    if text:
-        PacedClock.parse(text)
-    return text
 
 
 def _private(text: str) -> str:
@@ -49,8 +45,6 @@ class Settings(BaseSettings):
     """Where Prometheus finds the worker's metrics, like `127.0.0.1:9464`."""
     debug: bool = False
     """Whether the command line shows the trace of an error."""
-    clock: Annotated[str, AfterValidator(_clock)] = ""
-    """For rehearsals: `real,log,pace`, the log's time at a real time, and how many times faster it runs from there."""
     bank: str = ""
     """The bank's address, `https://…`; without one statements are dropped into `bank/in` in the folder and orders are written to `bank/out`."""
     private_hosts: Annotated[str, AfterValidator(_private)] = ""
@@ -93,9 +87,9 @@ class Settings(BaseSettings):
     smtp_password: SecretStr | None = None
 
     @property
-    def log_clock(self) -> Clock:
-        """The clock of the log, as the environment says."""
-        return PacedClock.parse(self.clock) if self.clock else SystemClock()
+    def demonstration(self) -> bool:
+        """Whether the log is one that a demonstration left in the folder."""
+        return not self.log and (self.folder / MARKER).is_file()
 
     @property
     def log_url(self) -> str:
@@ -110,6 +104,8 @@ class Settings(BaseSettings):
 
 def in_force() -> Settings:
     """The settings in force. Raises `ValueError` for a variable that none of them reads, and for a value that one of them cannot have."""
+    if "CONSORTIUM_CLOCK" in os.environ:
+        raise ValueError("CONSORTIUM_CLOCK is no setting: a log says itself which clock it goes by; rehearse with `consortium up --pace`")
     known = {f"CONSORTIUM_{name.upper()}" for name in Settings.model_fields}
     unknown = sorted(name for name in os.environ if name.startswith("CONSORTIUM_") and name not in known)
     if unknown:
@@ -119,6 +115,11 @@ def in_force() -> Settings:
     except ValidationError as error:
         wrong = [(".".join(map(str, problem["loc"])), problem["msg"]) for problem in error.errors(include_url=False, include_input=False)]
         raise ValueError("; ".join(f"CONSORTIUM_{name.upper()}: {message}" for name, message in wrong)) from error
+
+
+def is_rehearsal(register: Register, chosen: Settings) -> bool:
+    """Whether the log is only played: its founding says so, or it lies in the folder of a demonstration."""
+    return not isinstance(register.clock, SystemTime) or chosen.demonstration
 
 
 def rehearsed(folder: Path, **chosen: Any) -> Settings:

@@ -53,11 +53,11 @@ from activities.sending import Sender
 from activities.telemetry import Following
 from activities.tell import Tell
 from activities.web import Web
-from eventstore.clock import Clock
+from eventstore.clock import Clock, StandingClock, SystemClock
 from eventstore.keeper import role
 from eventstore.log import HeadAhead, LogUnavailable, Unfit
 from eventstore.recorder import Recorder
-from settings import Settings, in_force, open_log
+from settings import Settings, in_force, is_rehearsal, open_log, rehearsed
 from workflows.catalog import WORKFLOWS
 
 RUNNER: Final = UnsandboxedWorkflowRunner()
@@ -203,11 +203,6 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def clock_of(chosen: Settings) -> Clock:
-    """The clock by which a worker of these settings dates entries."""
-    return chosen.log_clock
-
-
 def compose(client: Client, recorder: Recorder, chosen: Settings, interceptors: Sequence[Interceptor] = ()) -> Worker:
     """A worker for every process, recording with this recorder."""
     recording = Recording(recorder, POLICIES)
@@ -305,15 +300,27 @@ class _Fitness:
 
 
 @asynccontextmanager
-async def recording(url: str, clock: Clock) -> AsyncIterator[Recorder]:
-    """A recorder on the log at this place, by this clock, closed in the end."""
-    log = await open_log(url)
-    recorder = Recorder(log, clock=clock)
+async def recording(chosen: Settings, clock: Clock | None = None) -> AsyncIterator[Recorder]:
+    """A recorder on the log, closed in the end: by this clock, else by the one that the log goes by. A rehearsal stands still."""
+    log = await open_log(chosen.log_url)
+    recorder = Recorder(log, clock=clock or SystemClock())
     try:
+        if clock is None and await stands(recorder, chosen):
+            recorder.clock = StandingClock()
         yield recorder
     finally:
         await recorder.close()
         await log.close()
+
+
+async def stands(recorder: Recorder, chosen: Settings) -> bool:
+    """Whether the log is a rehearsal that was begun: it stands still at its last entry, unless somebody lets it run on."""
+    return is_rehearsal((await recorder.replica()).register, chosen) and (await recorder.log.head()).position > 0
+
+
+def played(chosen: Settings) -> Settings:
+    """The settings for a rehearsal on the same log and folder: no real bank, mailbox or publisher can be meant."""
+    return rehearsed(chosen.folder, log=chosen.log, task_queue=chosen.task_queue, address=chosen.address, metrics=chosen.metrics)
 
 
 @asynccontextmanager
@@ -357,17 +364,17 @@ async def reconciling(client: Client, recorder: Recorder, chosen: Settings) -> A
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def serve(chosen: Settings) -> None:
-    """Works until the process is told to stop."""
+async def serve(chosen: Settings, clock: Clock | None = None) -> None:
+    """Works until the process is told to stop: by this clock, else by the one that the log goes by."""
     stop = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     logs.configure(sys.stderr)
     client = await connect(chosen.address, telemetry(chosen.metrics))
     async with (
-        recording(chosen.log_url, clock_of(chosen)) as recorder,
+        recording(chosen, clock) as recorder,
         keeping(chosen.log_url, sys.stderr),
-        working(client, recorder, chosen),
+        working(client, recorder, chosen if recorder.clock.earnest or clock is not None else played(chosen)),
         reconciling(client, recorder, chosen),
     ):
         _log.info("worker.started", task_queue=chosen.task_queue, namespace=client.namespace)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
+from pydantic import TypeAdapter, ValidationError
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
@@ -31,12 +32,17 @@ from activities.messages import (
 )
 from domain.kernel import SERVICE, Step, escaped
 from domain.process import deadline_id, delay_id, failure_id, outcome_id
+from domain.register import LogTime, MovedTime, PacedTime, SystemTime
 from eventstore import recorder as store
+from eventstore.clock import Clock, fact_of
 from eventstore.entries import Submission, instant
 from eventstore.log import HeadFarAhead, LogUnavailable
 from eventstore.recorder import NotYet, Recorder, SameIdOtherCommand
 from eventstore.wire import Malformed, canonical_command, require_sender
 
+FOUND: Final = "found"
+"""The kind of the command that founds a consortium, and states the clock of its log."""
+_LOG_TIME: Final[TypeAdapter[LogTime]] = TypeAdapter(LogTime)
 DETAILS: Final = 4_000
 """The most characters of Markdown shown for a process."""
 SEARCHED: Final = 20
@@ -78,6 +84,7 @@ class Recording:
         try:
             command_id = _command_id(request, envelope.command)
             require_sender(envelope.actor, command_id)
+            require_clock(envelope.command, self._recorder.clock)
             submission = Submission(
                 request.stream, command_id, envelope.actor,
                 canonical_command(envelope.command),
@@ -164,6 +171,20 @@ class Recording:
 
 def _troubles(word: str, steps: Mapping[str, str]) -> str:
     return "".join(f"\n- `{key}` {word}: {escaped(reason, 200)}" for key, reason in sorted(steps.items())[:5])
+
+
+def require_clock(command: Mapping[str, Any], clock: Clock) -> None:
+    """Raises `Malformed` for a founding that states another clock than the one by which it would be dated. A moved clock has no other."""
+    ours = fact_of(clock)
+    if command.get("kind") != FOUND or isinstance(ours, MovedTime):
+        return
+    try:
+        stated = _LOG_TIME.validate_json(canonical_command(command.get("clock", SystemTime().model_dump())))
+    except ValidationError as error:
+        raise Malformed(f"clock: {error.errors(include_url=False)[0]['msg']}") from error
+    if stated != ours:
+        runs = f"a rehearsal's, at a pace of {ours.pace:,}" if isinstance(ours, PacedTime) else "the system's"
+        raise Malformed(f"clock: the clock here is {runs}; `consortium consortium found --folder` states it by itself")
 
 
 def _command_id(request: RecordRequest, command: Mapping[str, Any]) -> str:

@@ -102,11 +102,11 @@ class Sender:
             return False
         return True
 
-    async def start_all(self, streams: Iterable[str]) -> None:
-        """Makes sure that the workflows of all these streams run. Raises what the first that fails raises."""
+    async def start_all(self, streams: Iterable[str], *, anew: bool = False) -> None:
+        """Makes sure that the workflows of all these streams run, as `start` does. Raises what the first that fails raises."""
 
         async def start(stream: str) -> None:
-            await self.start(stream)
+            await self.start(stream, anew=anew)
 
         await few_at_once(streams, start)
 

@@ -26,7 +26,7 @@ import worker
 from activities import logs
 from activities.sending import Sender, TurnedDown
 from audit.ledger import Booking, beancount, hledger, ledger
-from cli.embedded import LOCK, alone, embedded
+from cli.embedded import LOCK, alone, embedded, rest
 from cli.failures import BadInput, Broken
 from cli.files import example, read_charter
 from domain.charter import Charter
@@ -35,7 +35,7 @@ from domain.funding_state import books_of, money_by_state
 from domain.money import display
 from eventstore.clock import MovedClock
 from eventstore.recorder import Recorder
-from settings import rehearsed
+from settings import MARKER, rehearsed
 from simulation import mock_bank, model_files
 from simulation.live import Late, LiveStage, bank_of, live
 from simulation.mock_bank import MockBank
@@ -47,8 +47,6 @@ PACE: Final = 240_000
 PACES: Final = (PACE, PACE // 3, PACE // 9)
 """A machine that is busy otherwise comes too late for deadlines at the first; then the story begins again at the next."""
 ACCEPTS: Final = "accepts the books"
-MARKER: Final = ".demo"
-"""The file by which a folder is known to be of a demonstration, and may be made anew."""
 
 
 def demo(
@@ -147,6 +145,8 @@ async def at_pace(pace: int, folder: Path, charter: Charter, told: Callable[[str
         told(f"Temporal, a worker, a bank and the log run in {folder}; the UI is at {running.ui}")
         async with live(running.sender, running.recorder, running.clock, bank, told, folder) as stage:
             await ModelStory(stage, charter).play()
+        if not await running.stand_still():
+            told("something is still owed: `consortium status` shows it; the next `consortium up` carries it out")
         end = await _end(running.recorder, folder)
         if console is not None:
             console.print(f"look at {running.ui}/namespaces/default/workflows/{ROUND.replace('/', '%2F')}; Ctrl-C ends")
@@ -169,10 +169,11 @@ async def _skipped(folder: Path, charter: Charter, told: Callable[[str], None]) 
             bank = await stack.enter_async_context(bank_of(folder, charter))
             chosen = rehearsed(folder, bank=bank.url, task_queue="demo")
             clock = MovedClock(await environment.get_current_time())
-            recorder = await stack.enter_async_context(worker.recording(chosen.log_url, clock))
+            recorder = await stack.enter_async_context(worker.recording(chosen, clock))
             following = Following(environment, clock)
             await stack.enter_async_context(worker.compose(environment.client, recorder, chosen, [following]))
             await ModelStory(SkippingStage(environment, recorder, clock, bank, told, folder), charter).play()
+            await rest(recorder)
             return await _end(recorder, folder)
 
 

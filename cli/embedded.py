@@ -21,13 +21,23 @@ from temporalio.service import RPCError
 import worker
 from activities import logs
 from activities.sending import Sender
-from eventstore.clock import Clock, PacedClock, SystemClock
+from cli.failures import BadInput
+from domain.consortium_time import RestartClock
+from domain.kernel import SERVICE, derived_id
+from domain.register import LogTime, PacedTime, SystemTime
+from eventstore.clock import Clock, PacedClock, StandingClock, fact_of
+from eventstore.entries import Submission
 from eventstore.readmodels import unfinished
 from eventstore.recorder import Recorder
+from eventstore.wire import canonical_command
 from settings import Settings
 
 LOCK: Final = "up.lock"
 """The file that whoever uses the folder holds."""
+RESTING_SECONDS: Final = 120
+"""How long a rehearsal that ends may take to do what it owes."""
+QUIET_SECONDS: Final = 2
+"""How long nothing was recorded when all is done: deadlines that had come already are on their way for less."""
 PATIENCE_SECONDS: Final = 30
 """How long the server may take to answer."""
 
@@ -40,10 +50,10 @@ class AlreadyUp(Exception):
 class Embedded:
     """What runs, and where it is found."""
 
+    folder: Path
     client: Client
     recorder: Recorder
     sender: Sender
-    clock: Clock
     address: str
     ui: str
     unfinished: int
@@ -51,12 +61,27 @@ class Embedded:
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
     """Set by Ctrl-C and SIGTERM."""
 
+    @property
+    def clock(self) -> Clock:
+        """The log's clock."""
+        return self.recorder.clock
+
+    async def stand_still(self) -> bool:
+        """Lets the log stand still at its last entry, and waits for `rest`."""
+        still = await rest(self.recorder)
+        _announced(self)
+        return still
+
 
 @asynccontextmanager
-async def embedded(chosen: Settings, *, port: int = 0, ui_port: int = 0, pace: int = 1) -> AsyncIterator[Embedded]:
-    """Runs everything on the settings' folder, and takes up every unfinished process. Raises `AlreadyUp`.
+async def embedded(
+    chosen: Settings, *, port: int = 0, ui_port: int = 0, pace: int | None = None, go_on: bool = False
+) -> AsyncIterator[Embedded]:
+    """Runs everything on the settings' folder, and takes up every unfinished process.
 
-    Other commands find the server by `up.json` in the folder for as long as it runs.
+    With a pace a new log becomes a rehearsal. One that was begun stands still at its last entry; to go on lets it run from there.
+    Other commands find the server and the log's clock by `up.json` in the folder for as long as it runs. Raises `AlreadyUp`, and
+    `BadInput` for another clock than the log's.
     """
     folder = chosen.folder
     port, ui_port = port or _free_port(), ui_port or _free_port()
@@ -67,23 +92,53 @@ async def embedded(chosen: Settings, *, port: int = 0, ui_port: int = 0, pace: i
         address, ui = f"127.0.0.1:{port}", f"http://127.0.0.1:{ui_port}"
         await stack.enter_async_context(_server(folder, port, ui_port))
         client = await _connected(address)
-        recorder = await stack.enter_async_context(worker.recording(chosen.log_url, worker.clock_of(chosen)))
-        recorder.clock = clock = await _clock(recorder, pace)
+        recorder = await stack.enter_async_context(worker.recording(chosen))
+        recorder.clock = await _clock(recorder, pace, go_on=go_on)
         await stack.enter_async_context(worker.working(client, recorder, chosen.model_copy(update={"address": address})))
         await stack.enter_async_context(worker.keeping(chosen.log_url, log))
         await stack.enter_async_context(worker.reconciling(client, recorder, chosen))
         sender = Sender(client, chosen.task_queue)
-        running = Embedded(client, recorder, sender, clock, address, ui, await recover(recorder, sender))
+        running = Embedded(folder, client, recorder, sender, address, ui, await recover(recorder, sender, anew=go_on))
         for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(name, running.stopped.set)
-        stack.callback(_announced(folder, running).unlink, missing_ok=True)
+        stack.callback(_announced(running).unlink, missing_ok=True)
         yield running
 
 
-async def recover(recorder: Recorder, sender: Sender) -> int:
-    """Starts every unfinished process again from the log; how many there are. Repeating it changes nothing."""
+async def rest(recorder: Recorder) -> bool:
+    """Lets the log stand still at its last entry, and waits until all that is owed already is done; whether that came to be in time.
+
+    Then nothing follows any more but what people do.
+    """
+    recorder.clock = StandingClock()
+    clock = asyncio.get_running_loop().time
+    end, since, before = clock() + RESTING_SECONDS, clock(), -1
+    while clock() < end:
+        position = (await recorder.log.head()).position
+        if position != before or await _owing(recorder):
+            since, before = clock(), position
+        elif clock() - since > QUIET_SECONDS:
+            return True
+        await asyncio.sleep(0.2)
+    return False
+
+
+async def _owing(recorder: Recorder) -> bool:
+    """Whether any stream owes a step that does not wait for a person."""
+    streams, position = set[str](), 0
+    while entries := await recorder.log.read(position):
+        streams |= {entry.stream for entry in entries}
+        position = entries[-1].position
+    return any([(await recorder.standing(stream)).agenda.steps for stream in sorted(streams)])
+
+
+async def recover(recorder: Recorder, sender: Sender, *, anew: bool = False) -> int:
+    """Starts every unfinished process again from the log; how many there are. Repeating it changes nothing.
+
+    `anew` ends those that run: what they saw of the log's clock is not so any more.
+    """
     streams = await unfinished(recorder.log)
-    await sender.start_all(streams)
+    await sender.start_all(streams, anew=anew)
     return len(streams)
 
 
@@ -140,12 +195,53 @@ async def _connected(address: str) -> Client:
             await asyncio.sleep(0.1)
 
 
-async def _clock(recorder: Recorder, pace: int) -> Clock:
-    """The log's clock: the system's, or running faster from the later of now and the last entry."""
-    if pace == 1:
-        return SystemClock()
+async def _clock(recorder: Recorder, pace: int | None, *, go_on: bool) -> Clock:
+    """The clock of a log that was opened: its own, a new rehearsal's, or that of a rehearsal which runs on from its last entry."""
+    first = await recorder.log.read(0, 1)
+    register, stands = (await recorder.replica()).register, not recorder.clock.earnest
+    require_clock(register.clock if stands else None, pace, begun=bool(first), go_on=go_on)
     now = datetime.now(UTC)
-    return PacedClock(now, max(now, (await recorder.replica()).head_time), pace)
+    if not first:
+        return recorder.clock if pace is None else PacedClock(now, now, pace)
+    if not go_on:
+        return recorder.clock
+    clock = PacedClock(now, (await recorder.replica()).head_time, pace or pace_of(register.clock))
+    if not isinstance(register.clock, SystemTime):  # a demonstration's log of an earlier release tells of no clock
+        await _restart(recorder, first[0].stream, clock)
+    return clock
+
+
+def require_clock(rehearsed_by: LogTime | None, pace: int | None, *, begun: bool, go_on: bool) -> None:
+    """Raises `BadInput` for a pace that is not the log's, and for going on where nothing stands still. `None`: the log is in earnest."""
+    if not begun:
+        if go_on:
+            raise BadInput("--go-on: nothing is on the log yet", "begin a rehearsal with --pace, in a folder of its own")
+    elif rehearsed_by is None:
+        if pace is not None:
+            raise BadInput(
+                "--pace: this log is in earnest: it goes by the system's clock, and no other",
+                "rehearse in a new folder: name it by --folder",
+            )
+        if go_on:
+            raise BadInput("--go-on: this log is in earnest: it never stands still", "leave it out")
+    elif pace is not None and not go_on and pace != pace_of(rehearsed_by):
+        raise BadInput(
+            f"--pace: this rehearsal runs at a pace of {pace_of(rehearsed_by):,}, and stands still",
+            "add --go-on to let it run on at another pace",
+        )
+
+
+def pace_of(clock: LogTime) -> int:
+    """How many times as fast as the system's clock a log's runs when it runs."""
+    return clock.pace if isinstance(clock, PacedTime) else 1
+
+
+async def _restart(recorder: Recorder, stream: str, clock: PacedClock) -> None:
+    """Records on the consortium's stream that a rehearsal runs on; dated like its last entry, at which it stands still."""
+    position = (await recorder.log.head()).position
+    command = RestartClock(clock=PacedTime(real=clock.anchor_real, log=clock.anchor_log, pace=clock.pace)).model_dump(mode="json")
+    recorded = await recorder.record(Submission(stream, derived_id(stream, "clock", str(position)), SERVICE, canonical_command(command)))
+    assert recorded.refusal is None, f"a rehearsal's clock can be restarted: {recorded.refusal}"
 
 
 @contextmanager
@@ -160,10 +256,12 @@ def alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _announced(folder: Path, running: Embedded) -> Path:
+def _announced(running: Embedded) -> Path:
     """Writes where everything is found, whole or not at all."""
-    path, beside = folder / "up.json", folder / ".up.json.new"
-    found = {"address": running.address, "ui": running.ui, "pid": os.getpid(), "clock": str(running.clock)}
+    path, beside = running.folder / "up.json", running.folder / ".up.json.new"
+    standing = isinstance(running.clock, StandingClock)
+    clock = {"kind": "standing"} if standing else fact_of(running.clock).model_dump(mode="json")
+    found = {"address": running.address, "ui": running.ui, "pid": os.getpid(), "clock": clock}
     beside.write_text(json.dumps(found), encoding="utf-8")
     beside.replace(path)
     return path

@@ -11,7 +11,7 @@ class Code(IntEnum):
 
     DONE = 0
     BROKEN = 1
-    """The log does not hold what it must."""
+    """The log does not hold what it must, or something has to be done (`doctor`)."""
     REFUSED = 2
     """A rule said no."""
     UNREACHABLE = 3
@@ -36,6 +36,7 @@ class Failure(Exception):
 
     def __init__(self, message: str, way_out: str = "", **details: Any) -> None:
         super().__init__(message)
+        self.name = NAMES[self.code]
         self.message = message
         self.way_out = way_out
         self.details = {name: value for name, value in details.items() if value}
@@ -46,6 +47,16 @@ class Broken(Failure):
     """The log is not what it must be."""
 
     code = Code.BROKEN
+
+
+class Unwell(Failure):
+    """Something has to be done."""
+
+    code = Code.BROKEN
+
+    def __init__(self, message: str, way_out: str = "", **details: Any) -> None:
+        super().__init__(message, way_out, **details)
+        self.name = "unwell"
 
 
 class Refused(Failure):

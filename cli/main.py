@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "recover": ("cli.keep:recover", RUN, "Start every unfinished process again from the log."),
     "rebuild": ("cli.keep:rebuild", RUN, "Make the lists anew from the log."),
     "status": ("cli.look:status", LOOK, "Show what is under way, what needs attention, and what is due."),
+    "doctor": ("cli.doctor:doctor", LOOK, "Look whether all is well: the clock, the last entry, this release; and the way out."),
     "members": ("cli.look:members", LOOK, "List the members and applicants."),
     "proposals": ("cli.look:proposals", LOOK, "List the proposals."),
     "rounds": ("cli.look:rounds", LOOK, "List the funding rounds."),
@@ -53,7 +54,7 @@ app: Final = App(
     name="consortium",
     help="Runs a consortium that funds open AI models together, over one verifiable log.",
     help_epilogue=(
-        "Exit codes: 0 done, 1 the log is broken, 2 refused by a rule, 3 nobody answers, 4 bad input, 5 whole, but in part for a release with "
+        "Exit codes: 0 done, 1 the log is broken or something has to be done, 2 refused by a rule, 3 nobody answers, 4 bad input, 5 whole, but in part for a release with "
         "other rules to decide again, 70 our own mistake, 130 interrupted."
     ),
     help_format="plaintext",
@@ -88,12 +89,12 @@ def main() -> NoReturn:
 
 
 def _told(error: Exception, *, as_json: bool) -> int:
-    from cli.failures import NAMES, BadInput, translated
+    from cli.failures import BadInput, translated
 
     if _debugging():
         traceback.print_exception(error)
     failure = BadInput(_usage(error), "see --help") if isinstance(error, CycloptsError) else translated(error)
-    told: dict[str, Any] = {"error": NAMES[failure.code], "message": failure.message, "way_out": failure.way_out, **failure.details}
+    told: dict[str, Any] = {"error": failure.name, "message": failure.message, "way_out": failure.way_out, **failure.details}
     if as_json:
         print(json.dumps(told), file=sys.stderr)
     else:

@@ -18,8 +18,9 @@ from cli.fields import Option, options_of
 from cli.files import read_table
 from cli.give import give
 from cli.options import By
-from cli.site import currency, log_of, settings
+from cli.site import currency, log_of, running, settings
 from domain.catalog import CATALOG
+from domain.consortium import Found
 from domain.kernel import Command, Outcome
 from domain.process import Process
 
@@ -79,11 +80,20 @@ def _giving(process: str, command: type[Command]) -> Callable[..., Awaitable[Non
         by, source = typed["by"], typed.get("from_")
         said = {option: typed[option.field] for option in options if typed.get(option.field) not in {None, ()}}
         fields = {"kind": command.model_fields["kind"].default} | (_from(source, command) if source else {})
-        await give(by, _stream(process, name), fields | await _read(said, fields, by))
+        await give(by, _stream(process, name), _known_here(command, by) | fields | await _read(said, fields, by))
 
     giving.__signature__ = inspect.Signature(list(_parameters(process, options)))  # type: ignore[attr-defined]
     giving.__annotations__ = {}
     return giving
+
+
+def _known_here(command: type[Command], by: By) -> dict[str, Any]:
+    """What nobody types: the clock of the rehearsal that runs in the folder, when it is founded."""
+    if command is not Found:
+        return {}
+    chosen = settings(by)
+    up = None if chosen.log else running(chosen.folder)
+    return {"clock": up["clock"]} if up and up["clock"]["kind"] == "paced" else {}
 
 
 def _parameters(process: str, options: Sequence[Option]) -> Iterator[inspect.Parameter]:

@@ -111,9 +111,9 @@ async def register(log: Log) -> Register:
         await recorder.close()
 
 
-def running(folder: Path) -> dict[str, str] | None:
+def running(folder: Path) -> dict[str, Any] | None:
     """What the `consortium up` that runs on this folder announced; `None` when none runs."""
-    found: dict[str, str] = {}
+    found: dict[str, Any] = {}
     try:
         found = json.loads((folder / "up.json").read_text(encoding="utf-8"))
         with (folder / "up.lock").open("rb") as lock:

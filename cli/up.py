@@ -2,45 +2,64 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from contextlib import AsyncExitStack
-from typing import Annotated
+from typing import Annotated, Final
 
 from cyclopts import Parameter
 from temporalio.service import RPCError
 
 import worker
-from cli.embedded import embedded
+from cli.embedded import embedded, require_clock
 from cli.failures import BadInput, Unreachable
 from cli.options import HERE, Where
 from cli.output import Progress, say, say_json
+from cli.site import log_of, register, settings, temporal
 from cli.site import running as announced
-from cli.site import settings, temporal
+from domain.register import PacedTime, Register
+from eventstore.clock import Clock, PacedClock, StandingClock
+from settings import Settings, is_rehearsal
+
+FASTEST: Final = 10_000_000
+"""The fastest pace: more than a year in four seconds."""
 
 Port = Annotated[int, Parameter(show_default=False, help="Where Temporal listens; any free port by default.")]
 UiPort = Annotated[int, Parameter(show_default=False, help="Where Temporal's UI listens; any free port by default.")]
 
 
-async def up(*, port: Port = 0, ui_port: UiPort = 0, where: Where = HERE) -> None:
-    """Run everything in a folder: Temporal with its UI, a worker, the log. Ctrl-C stops all of it; the next `up` goes on."""
-    chosen = settings(where)
+Pace = Annotated[int | None, Parameter(show_default=False, help="Rehearse in a new folder: the log's time runs so many times as fast.")]
+GoOn = Annotated[bool, Parameter(negative=(), show_default=False, help="Let a rehearsal, which stands still at its last entry, run on.")]
+
+
+async def up(*, port: Port = 0, ui_port: UiPort = 0, pace: Pace = None, go_on: GoOn = False, where: Where = HERE) -> None:
+    """Run everything in a folder: Temporal with its UI, a worker, the log. Ctrl-C stops all of it; the next `up` goes on.
+
+    With --pace a charter is rehearsed; so is every log that a rehearsal or a demonstration left: nothing is sent to the bank, the mail
+    server or the publishers that the environment names.
+    """
+    chosen = await _opened(settings(where), pace, go_on=go_on)
     for name, number in (("--port", port), ("--ui-port", ui_port)):
         _require_free(name, number)
     async with AsyncExitStack() as stack:
         try:
             async with Progress(f"starting Temporal, a worker and the log in {chosen.folder}"):
-                running = await stack.enter_async_context(embedded(chosen, port=port, ui_port=ui_port))
+                running = await stack.enter_async_context(embedded(chosen, port=port, ui_port=ui_port, pace=pace, go_on=go_on))
         except OSError as error:
             raise BadInput(f"{chosen.folder}: {error.strerror or error}", "name another folder with --folder") from error
         except (RuntimeError, RPCError) as error:
             raise Unreachable(f"Temporal does not start: {error}", f"{chosen.folder}/temporal.log says why") from error
         if where.json:
-            say_json({"address": running.address, "ui": running.ui, "log": chosen.log_shown, "unfinished": running.unfinished})
+            say_json({
+                "address": running.address, "ui": running.ui, "log": chosen.log_shown, "clock": str(running.clock),
+                "unfinished": running.unfinished,
+            })  # fmt: skip
         else:
             say(
                 f"Temporal's UI  {running.ui}",
                 f"Temporal       {running.address}",
                 f"the log        {chosen.log_shown}",
+                f"its clock      {_shown(running.clock)}",
                 f"{running.unfinished} unfinished processes go on. Ctrl-C stops everything.",
             )
         await running.stopped.wait()
@@ -53,7 +72,41 @@ async def work(*, where: Where = HERE) -> None:
     chosen = settings(where)
     await temporal(chosen)
     up = None if chosen.log else announced(chosen.folder)
-    await worker.serve(chosen.model_copy(update={"address": up["address"]}) if up else chosen)
+    if up is None:
+        await worker.serve(chosen)
+    elif up["clock"]["kind"] == "paced":
+        beside, told = worker.played(chosen), PacedTime.model_validate_json(json.dumps(up["clock"]))
+        await worker.serve(beside.model_copy(update={"address": up["address"]}), PacedClock(told.real, told.log, told.pace))
+    else:
+        await worker.serve(chosen.model_copy(update={"address": up["address"]}))
+
+
+async def _opened(chosen: Settings, pace: int | None, *, go_on: bool) -> Settings:
+    """The settings for this log: those in force, or for a rehearsal those that reach nothing real. Raises `BadInput`."""
+    if pace is not None and not 1 <= pace <= FASTEST:
+        raise BadInput(f"--pace: {pace:,} is no pace", f"it is a number from 1 to {FASTEST:,}: 1440 plays a day in a minute")
+    if pace is not None and chosen.log:
+        raise BadInput("--pace: a rehearsal has a log of its own, not the one that CONSORTIUM_LOG names", "name a new folder by --folder")
+    try:
+        async with log_of(chosen) as log:
+            begun, known = (await log.head()).position > 0, await register(log)
+    except Unreachable:
+        if "://" in chosen.log_url:
+            raise
+        begun, known = False, Register()
+    plays = begun and is_rehearsal(known, chosen)
+    require_clock(known.clock if plays else None, pace, begun=begun, go_on=go_on)
+    return worker.played(chosen) if plays or pace is not None else chosen
+
+
+def _shown(clock: Clock) -> str:
+    match clock:
+        case PacedClock(pace=pace):
+            return f"a rehearsal's, {pace:,} times as fast as the system's"
+        case StandingClock():
+            return "a rehearsal's: it stands still at the last entry; --go-on lets it run on"
+        case _:
+            return "the system's"
 
 
 def _require_free(name: str, port: int) -> None:

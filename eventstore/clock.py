@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
+from domain.register import LogTime, MovedTime, PacedTime, SystemTime
 from eventstore.log import HeadAhead, HeadFarAhead
 
 TOLERANCE: Final = timedelta(seconds=30)
@@ -126,6 +127,17 @@ class MovedClock:
 
     def __str__(self) -> str:
         return "moved"
+
+
+def fact_of(clock: Clock) -> LogTime:
+    """What the founding states of a clock, so that everybody knows from the log which one it goes by."""
+    match clock:
+        case SystemClock():
+            return SystemTime()
+        case PacedClock(anchor_real=real, anchor_log=log, pace=pace):
+            return PacedTime(real=real, log=log, pace=pace)
+        case _:
+            return MovedTime()
 
 
 def ahead(clock: Clock, position: int, head: datetime) -> HeadAhead | None:

@@ -11,7 +11,9 @@ from typing import Any, Final
 
 from activities.sending import NotAnswered, Sender
 from domain.charter import Charter
-from eventstore.clock import Clock
+from domain.consortium import Found
+from domain.register import LogTime
+from eventstore.clock import Clock, fact_of
 from eventstore.log import LogUnavailable
 from eventstore.recorder import Recorder
 from simulation.mock_bank import MockBank, mock_bank
@@ -46,6 +48,12 @@ class LiveStage:
         """See `Stage.now`. Never before the last entry."""
         head = (await self._recorder.replica()).head_time
         return max(self._clock.now(head), head)
+
+    async def clock(self) -> LogTime:
+        """See `Stage.clock`. A story that begins again founds with the words of the first time."""
+        for founding in await self._recorder.log.read(0, 1):
+            return Found.model_validate_json(founding.command).clock
+        return fact_of(self._clock)
 
     async def give(self, stream: str, command: Mapping[str, Any], by: str, command_id: str) -> None:
         """See `Stage.give`. Asks again, with the same id, for as long as workers come and go."""

@@ -19,6 +19,7 @@ from domain.funding_messages import Due
 from domain.funding_state import FundingState, books_of
 from domain.kernel import derived_id
 from domain.reference import creditor_reference
+from domain.register import LogTime
 
 ATLAS: Final = "consortium/atlas"
 ROUND: Final = "round/atlas-1"
@@ -41,6 +42,9 @@ class Stage(Protocol):
 
     async def now(self) -> datetime:
         """The log's time."""
+
+    async def clock(self) -> LogTime:
+        """The clock that the founding states, or stated."""
 
     async def give(self, stream: str, command: Mapping[str, Any], by: str, command_id: str) -> None:
         """Gives a command and waits for its answer. The story asks for nothing that is refused."""
@@ -152,8 +156,9 @@ class Story:
     async def found(self) -> None:
         """The charter is adopted, the officers are named."""
         self._stage.told(f"{self._charter.name} is founded under its charter")
+        clock = (await self._stage.clock()).model_dump(mode="json")
         officers = [{"person": person, "offices": sorted(offices)} for person, offices in OFFICERS.items()]
-        await self._give(ATLAS, "found", "sam", charter=self._charter.model_dump(mode="json"), officers=officers)
+        await self._give(ATLAS, "found", "sam", charter=self._charter.model_dump(mode="json"), officers=officers, clock=clock)
         await self._give(self.treasury, "open_account", "tess", iban=IBAN, bic=BIC, owner=self._charter.name)
 
     async def admit(self) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from domain.catalog import process_for
+from domain.register import LogTime, MovedTime
 from simulation.scenario import Look
 from simulation.world import Simulation
 
@@ -25,6 +26,10 @@ class SimulatedStage:
     async def now(self) -> datetime:
         """See `Stage.now`."""
         return self._simulation.now
+
+    async def clock(self) -> LogTime:
+        """See `Stage.clock`."""
+        return MovedTime()
 
     async def give(self, stream: str, command: Mapping[str, Any], by: str, command_id: str) -> None:
         """See `Stage.give`."""

@@ -60,7 +60,7 @@ async def story(client: Client, folder: Path) -> None:
     async with AsyncExitStack() as stack:
         bank = await stack.enter_async_context(bank_of(folder, charter()))
         chosen = rehearsed(folder, bank=bank.url)
-        recorder = await stack.enter_async_context(worker.recording(chosen.log_url, clock))
+        recorder = await stack.enter_async_context(worker.recording(chosen, clock))
         await stack.enter_async_context(worker.compose(client, recorder, chosen))
         stage = await stack.enter_async_context(live(Sender(client, TASK_QUEUE), recorder, clock, bank, print, folder))
         await ModelStory(stage, charter()).play()

@@ -46,7 +46,7 @@ from domain.kernel import Outcome
 from eventstore.entries import Entry, Head
 from eventstore.log import LogUnavailable, NotWritable
 from eventstore.memory import MemoryLog
-from settings import Settings, rehearsed
+from settings import MARKER, Settings, rehearsed
 from simulation.live import Late
 
 ROOT = Path(__file__).parent.parent
@@ -657,10 +657,10 @@ def test_a_demonstration_removes_nothing_but_what_a_demonstration_left(
     (ours / "log.db").touch()
     (ours / "bank").mkdir()
     demo.prepare(ours)
-    assert sorted(path.name for path in ours.iterdir()) == [demo.MARKER, "sanctions.txt", LOCK]
-    (site.folder / demo.MARKER).touch()
+    assert sorted(path.name for path in ours.iterdir()) == [MARKER, "sanctions.txt", LOCK]
+    (site.folder / MARKER).touch()
     told = bare("demo", "--folder", str(site.folder))
-    (site.folder / demo.MARKER).unlink()
+    (site.folder / MARKER).unlink()
     assert told.code == 4
     assert "in use by another" in told.err
     assert (site.folder / "log.db").exists()

@@ -58,7 +58,8 @@ async def host(client: Client, url: str, folder: Path, queue: str, off: timedelt
     """A worker as it is shipped, with a connection of its own, that counts what it records."""
     clock = Off(off)
     client = await worker.connect(client.service_client.config.target_host)
-    async with worker.recording(url, SystemClock(clock)) as recorder:
+    chosen = rehearsed(folder, log=url, task_queue=queue)
+    async with worker.recording(chosen, SystemClock(clock)) as recorder:
         there, record = Host(clock, recorder), recorder.record
 
         async def counted(submission: Any) -> Any:
@@ -67,7 +68,7 @@ async def host(client: Client, url: str, folder: Path, queue: str, off: timedelt
             return answer
 
         recorder.record = counted  # type: ignore[method-assign]
-        async with worker.working(client, recorder, rehearsed(folder, task_queue=queue)):
+        async with worker.working(client, recorder, chosen):
             yield there
 
 

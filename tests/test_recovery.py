@@ -117,7 +117,7 @@ async def test_the_story_goes_on_when_temporals_database_is_deleted(folder: Path
         async with embedded(rehearsed(folder, bank=bank.url), pace=PACE) as running, playing(running, bank):
             await reached(running.recorder.log, kind, times)
         forget(folder)
-        async with embedded(rehearsed(folder, bank=bank.url), pace=PACE) as running:
+        async with embedded(rehearsed(folder, bank=bank.url), pace=PACE, go_on=True) as running:
             assert running.unfinished > len(FOURTEEN)
             assert await recover(running.recorder, running.sender) > len(FOURTEEN)
             async with playing(running, bank) as story:

@@ -39,8 +39,9 @@ ROOT: Final = Path(__file__).parent.parent.parent
 class Killed:
     """A worker process that is killed and started again, until it is let be."""
 
-    def __init__(self, environment: Mapping[str, str], chance: Random) -> None:
+    def __init__(self, environment: Mapping[str, str], clock: PacedClock, chance: Random) -> None:
         self._environment = environment
+        self._clock = clock
         self._chance = chance
         self.kills = 0
 
@@ -49,7 +50,9 @@ class Killed:
         while True:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                "worker.py",
+                "-m",
+                "tests.paced_worker",
+                str(self._clock),
                 cwd=ROOT,
                 env=dict(self._environment),
                 stdout=asyncio.subprocess.DEVNULL,
@@ -75,7 +78,7 @@ async def telling(client: Client, folder: Path, chance: Random, kills: int) -> t
     clock = PacedClock(now, now.replace(microsecond=0), PACE)
     environment = os.environ | {
         "CONSORTIUM_FOLDER": str(folder), "CONSORTIUM_ADDRESS": client.service_client.config.target_host,
-        "CONSORTIUM_TASK_QUEUE": queue, "CONSORTIUM_CLOCK": str(clock), "TEMPORAL_NAMESPACE": client.namespace,
+        "CONSORTIUM_TASK_QUEUE": queue, "TEMPORAL_NAMESPACE": client.namespace,
     }  # fmt: skip
     async with bank_of(folder, RULES) as bank:
         return await _told(client, folder, environment | {"CONSORTIUM_BANK": bank.url}, bank, clock, chance, kills)
@@ -84,7 +87,7 @@ async def telling(client: Client, folder: Path, chance: Random, kills: int) -> t
 async def _told(
     client: Client, folder: Path, environment: dict[str, str], bank: MockBank, clock: PacedClock, chance: Random, kills: int
 ) -> tuple[int, list[str]]:
-    killed = Killed(environment, chance)
+    killed = Killed(environment, clock, chance)
     log = await open_log(str(folder / "log.db"))
     recorder = Recorder(log, clock=clock)
     sender = Sender(client, folder.name, patience=timedelta(seconds=30))

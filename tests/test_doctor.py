@@ -1,0 +1,227 @@
+"""`consortium doctor`: what it finds, and that its remedies can be typed as they are.
+
+| check | acts when |
+| --- | --- |
+| release | the last entry was decided by newer rules, or an entry cannot be read |
+| head | never: it shows the last entry and who gave its command |
+| clock | the host's clock is not the database's, or the last entry is ahead of the clock and nobody accepted its time |
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shlex
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli import doctor, main
+from domain.catalog import RULES
+from domain.kernel import derived_id
+from domain.register import LogTime, MovedTime, PacedTime, SystemTime
+from eventstore.clock import MovedClock, SystemClock
+from eventstore.entries import Submission, instant
+from eventstore.log import HeadFarAhead, Log
+from eventstore.recorder import Recorded, Recorder
+from eventstore.wire import canonical_command
+from settings import MARKER, open_log
+from tests.stories import charter
+from tests.test_cli import Answer, Terminal, bare
+
+__all__ = ["bare"]
+
+ATLAS = "consortium/atlas"
+EARNEST = SystemTime()
+OFFICERS = [{"person": "sam", "offices": ["secretariat"]}, {"person": "tess", "offices": ["treasurer", "board"]}]
+
+
+@asynccontextmanager
+async def log_in(folder: Path) -> AsyncIterator[Log]:
+    log = await open_log(str(folder / "log.db"))
+    try:
+        yield log
+    finally:
+        await log.close()
+
+
+def grant(person: str) -> dict[str, Any]:
+    return {"kind": "grant_office", "person": person, "office": "auditor"}
+
+
+async def give(recorder: Recorder, by: str, command: dict[str, Any]) -> Recorded:
+    """A person's command, once for each content."""
+    command_id = derived_id("test", by, json.dumps(command))
+    return await recorder.record(Submission(ATLAS, command_id, by, canonical_command(command)))
+
+
+async def written(folder: Path, ahead: timedelta = timedelta(), clock: LogTime = EARNEST) -> None:
+    """A founded log in this folder; two entries lie as far ahead of the clock as is asked, the first of them by sam."""
+    now = datetime.now(UTC)
+    moved = MovedClock(now - timedelta(days=1))
+    async with log_in(folder) as log:
+        recorder = Recorder(log, clock=moved)
+        founding = {
+            "kind": "found",
+            "charter": charter().model_dump(mode="json"),
+            "officers": OFFICERS,
+            "clock": clock.model_dump(mode="json"),
+        }
+        await give(recorder, "sam", founding)
+        await give(recorder, "sam", grant("ada"))
+        moved.to(now + ahead)
+        await give(recorder, "sam", grant("lea"))
+        await give(recorder, "sam", grant("leo"))
+        await recorder.close()
+
+
+def found(told: Answer, check: str) -> dict[str, Any]:
+    """What one check found."""
+    return next(finding for finding in told.json["checks"] if finding["check"] == check)
+
+
+def commands_in(remedies: Sequence[str]) -> list[list[str]]:
+    """The remedies that are command lines, as words after `consortium`."""
+    return [shlex.split(line)[1:] for line in remedies if line.startswith("consortium ")]
+
+
+async def examined(type_: Terminal, *words: str) -> Answer:
+    """What the doctor tells; in a thread, for it runs a loop of its own."""
+    return await asyncio.to_thread(type_, "doctor", *words)
+
+
+@pytest.fixture
+def type_(bare: Terminal, tmp_path: Path) -> Terminal:
+    """A terminal on a folder of its own."""
+    bare.folder = str(tmp_path)
+    return bare
+
+
+async def test_a_healthy_log_needs_nothing(type_: Terminal, tmp_path: Path) -> None:
+    await written(tmp_path)
+    told = await examined(type_, "--json")
+    assert (told.code, told.json["well"]) == (0, True)
+    assert [finding["verdict"] for finding in told.json["checks"]] == ["well"] * len(doctor.CHECKS)
+    assert found(told, "release")["rules"] == RULES
+    assert "the last entry is not ahead" in (await examined(type_)).out
+
+
+async def test_an_empty_log_needs_nothing(type_: Terminal, tmp_path: Path) -> None:
+    async with log_in(tmp_path):
+        pass
+    assert (await examined(type_, "--json")).code == 0
+
+
+async def test_the_last_entry_is_shown_with_who_gave_its_command(type_: Terminal, tmp_path: Path) -> None:
+    await written(tmp_path)
+    async with log_in(tmp_path) as log:
+        last = (await log.read(3, 1))[0]
+    head = found(await examined(type_, "--json"), "head")
+    assert (head["position"], head["at"], head["hash"]) == (4, instant(last.at).isoformat(), last.hash.hex())
+    assert (head["actor"], head["kind"], head["stream"]) == ("sam", "grant_office", ATLAS)
+
+
+async def test_a_head_two_hours_ahead_is_named_with_who_recorded_it_and_the_ways_out(type_: Terminal, tmp_path: Path) -> None:
+    await written(tmp_path, timedelta(hours=2))
+    told = await examined(type_)
+    assert told.code == 1
+    assert "position 3" in told.out
+    assert "grant_office by sam on consortium/atlas" in told.out
+    assert "wait until" in told.out
+    assert told.err.startswith("unwell: something has to be done about the clock")
+    clock = found(await examined(type_, "--json"), "clock")
+    assert clock["ahead_since"] == {"position": 3, "actor": "sam", "kind": "grant_office", "stream": ATLAS}
+    one, other = commands_in(clock["remedies"])
+    assert one[:5] == other[:5] == ["consortium", "accept-time", "atlas", "--position", "4"]
+    assert {one[-1], other[-1]} == {"sam", "tess"}
+
+
+async def test_two_officers_accept_the_time_by_the_commands_that_the_doctor_names_and_life_goes_on_dated_like_the_head(
+    type_: Terminal, tmp_path: Path
+) -> None:
+    await written(tmp_path, timedelta(hours=2))
+    clock = SystemClock()
+    async with log_in(tmp_path) as log:
+        recorder = Recorder(log, clock=clock)
+        with pytest.raises(HeadFarAhead):
+            await give(recorder, "sam", grant("lou"))
+        first, _ = commands_in(found(await examined(type_, "--json"), "clock")["remedies"])
+        assert (await give(recorder, *accepting(first))).refusal is None
+        after_one = found(await examined(type_, "--json"), "clock")
+        assert f"as {first[-1]} accepted the time already" in after_one["remedies"][1]
+        (second,) = commands_in(after_one["remedies"])
+        assert second[-1] != first[-1]
+        assert (await give(recorder, *accepting(second))).kinds == ("time_accepted",)
+        told = await examined(type_, "--json")
+        assert (told.code, found(told, "clock")["verdict"]) == (0, "note")
+        head = (await log.head()).at
+        given = await give(recorder, "sam", grant("lou"))
+        assert (given.entry.at, given.kinds) == (head, ("office_granted",))
+        await recorder.close()
+
+
+def accepting(words: Sequence[str]) -> tuple[str, dict[str, Any]]:
+    """Who gives which command, by the words of a command line."""
+    options = dict(zip(words[3::2], words[4::2], strict=True))
+    assert words[:2] == ["consortium", "accept-time"]
+    return options["--as"], {"kind": "accept_time", "position": int(options["--position"]), "at": options["--at"]}
+
+
+async def test_a_head_some_minutes_ahead_is_waited_for_and_nobody_accepts_it(type_: Terminal, tmp_path: Path) -> None:
+    await written(tmp_path, timedelta(minutes=10))
+    told = await examined(type_, "--json")
+    clock = found(told, "clock")
+    assert (told.code, clock["verdict"], len(clock["remedies"])) == (1, "act", 1)
+    assert clock["remedies"][0].startswith("wait until")
+
+
+async def test_a_head_some_seconds_ahead_is_well(type_: Terminal, tmp_path: Path) -> None:
+    await written(tmp_path, timedelta(seconds=20))
+    assert (await examined(type_, "--json")).code == 0
+
+
+REHEARSAL = PacedTime(real=datetime(2026, 1, 1, tzinfo=UTC), log=datetime(2026, 1, 1, tzinfo=UTC), pace=1_440)
+
+
+@pytest.mark.parametrize("clock", [REHEARSAL, MovedTime()], ids=lambda clock: clock.kind)
+async def test_a_rehearsal_far_ahead_is_well_and_said_to_stand_still(type_: Terminal, tmp_path: Path, clock: LogTime) -> None:
+    await written(tmp_path, timedelta(days=400), clock)
+    told = await examined(type_, "--json")
+    assert told.code == 0
+    assert "stands still at its last entry" in found(told, "clock")["detail"]
+
+
+async def test_a_demonstration_of_an_earlier_release_is_known_by_its_marker(type_: Terminal, tmp_path: Path) -> None:
+    await written(tmp_path, timedelta(days=400))
+    assert (await examined(type_)).code == 1
+    (tmp_path / MARKER).touch()
+    assert (await examined(type_)).code == 0
+
+
+async def test_a_log_whose_rules_are_newer_is_refused_by_an_older_release(
+    type_: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await written(tmp_path)
+    monkeypatch.setattr(doctor, "RULES", str(int(RULES) - 1))
+    told = await examined(type_, "--json")
+    release = found(told, "release")
+    assert (told.code, release["verdict"], release["rules_of_head"]) == (1, "act", RULES)
+    assert "use the release that wrote the log" in release["remedies"][0]
+
+
+async def test_one_officer_alone_is_told_that_there_is_no_second_one(
+    type_: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(globals(), "OFFICERS", [{"person": "sam", "offices": ["secretariat", "treasurer", "board"]}])
+    await written(tmp_path, timedelta(hours=2))
+    remedies = found(await examined(type_, "--json"), "clock")["remedies"]
+    assert commands_in(remedies) == []
+    assert "there are not so many" in remedies[-1]
+
+
+def test_every_remedy_is_a_command_that_there_is() -> None:
+    assert main.app["consortium"]["accept-time"].help
