@@ -381,7 +381,7 @@ def _payment_row(state: Open, name: str, payment: Payment) -> str:
     payee = state.payees.get(payment.payee, Payee())
     account = payment.account or payee.account
     digest = (
-        payment_digest(name, payment.attempt, payment.amount, payment.currency, payment.payee, payee.details)
+        payment_digest(name, payment.attempt, payment.amount, payment.currency, payment.payee, payee.account_digest)
         if account
         else "no approved account"
     )

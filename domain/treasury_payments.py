@@ -81,7 +81,7 @@ def approve_payee(state: Open, command: ApprovePayee, context: Context) -> Event
     terms = terms_of(context)
     context.require_office(*terms.payee_offices, clause="treasury.payee_offices")
     known = state.payees.get(command.payee, Payee())
-    if known.account is not None and known.details == command.details:
+    if known.account is not None and known.account_digest == command.details:
         return ()
     proposed = known.proposed
     if proposed is None or proposed.details != command.details:
@@ -191,7 +191,7 @@ def _signed(state: Open, command: ApprovePayment, payment: Payment, context: Con
             "payee_not_approved", f"no bank details of {payment.payee} are approved",
             remedy="name them (`name_payee`), and have them approved (`approve_payee`)", clause="treasury.payee_approvals",
         )  # fmt: skip
-    digest = payment_digest(command.payment, payment.attempt, payment.amount, payment.currency, payment.payee, payee.details)
+    digest = payment_digest(command.payment, payment.attempt, payment.amount, payment.currency, payment.payee, payee.account_digest)
     if digest != command.digest:
         raise Refused("digest_differs", "the payment is not what was signed for", remedy="look at it again (`consortium show`)")
     offices = terms_of(context).approval_offices

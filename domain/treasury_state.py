@@ -158,8 +158,8 @@ class Payee:
     """Who can be paid: on the approved account, until another one is approved."""
 
     account: Creditor | None = None
-    details: str = ""
-    """The digest of the approved account."""
+    account_digest: str = ""
+    """Of the approved account, as it was named."""
     proposed: Proposed | None = None
 
 

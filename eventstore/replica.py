@@ -92,6 +92,13 @@ class Replica:
         """The time of the last entry."""
         return instant(self.head.at)
 
+    def copy(self) -> Replica:
+        """Another replica that stands where this one does, and goes its own way; only while no mark is held."""
+        assert not self._marks, "what may still be taken back belongs to one replica"
+        other = Replica(self.processes)
+        other.head, other.register, other._streams = self.head, self.register, self._streams.copy()
+        return other
+
     # ------------------------------------------------------------ streams
 
     def process_of(self, stream: str) -> Process[Any, Any, Any]:

@@ -92,7 +92,7 @@ class ModelStory(Story):
         self._stage.told(f"tranche 2 has cleared: {cleared.line}")
         await self._give(self.treasury, "name_payee", "tess", payee=SUPPLIER, name=SUPPLIER_NAME, iban=SUPPLIER_IBAN)
         named = (await self._stage.until(self.treasury, lambda look: SUPPLIER in look.state.payees)).state.payees[SUPPLIER]
-        details = named.proposed.details if named.proposed else named.details
+        details = named.proposed.details if named.proposed else named.account_digest
         await self._give(self.treasury, "approve_payee", "theo", payee=SUPPLIER, details=details)
         await self._give(ROUND, "propose_spending", "tess", spending="gpu-1", line="compute", amount=GOAL // 4, payee=SUPPLIER)
         await self._give(ROUND, "approve_spending", "theo", spending="gpu-1")
@@ -194,7 +194,7 @@ class ModelStory(Story):
         """Two different people sign the payment that a spending ordered."""
         look = await self._stage.until(self.treasury, lambda look: any(each.subject == spending for each in look.state.payments.values()))
         name, payment = next((name, each) for name, each in look.state.payments.items() if each.subject == spending)
-        details = look.state.payees[payment.payee].details
+        details = look.state.payees[payment.payee].account_digest
         digest = payment_digest(name, payment.attempt, payment.amount, payment.currency, payment.payee, details)
         for person in ("theo", "bea"):
             await self._give(self.treasury, "approve_payment", person, person, payment=name, digest=digest)

@@ -75,10 +75,15 @@ def _classes(annotation: Any, base: type[M]) -> Iterable[type[M]]:
     return found
 
 
+def kind_of(kind: type[Message]) -> str:
+    """The wire name of a message."""
+    return str(kind.model_fields["kind"].default)
+
+
 def path_of(process: str, kind: type[Message]) -> Path:
     """Where the example of a message's present shape lies."""
     folder = FOLDER / process / COMMANDS if issubclass(kind, Command) else FOLDER / process
-    return folder / f"{kind.model_fields['kind'].default}.{shape(kind)}.json"
+    return folder / f"{kind_of(kind)}.{shape(kind)}.json"
 
 
 def note(process: str, event: Event) -> None:

@@ -49,6 +49,34 @@ def charter(**changes: Any) -> Charter:
     return Charter.model_validate_json(json.dumps(data, default=str))
 
 
+@dataclass(frozen=True)
+class Told:
+    """A command of a story, and what it brought about: what a golden log is played from."""
+
+    before: Told | None
+    process: str
+    stream: str
+    register: Register
+    """As it was when the command was given."""
+    command: Mapping[str, Any]
+    by: PersonId
+    at: datetime
+    mandated: bool
+    events: tuple[Event, ...]
+    rule: str
+    """Of the refusal; empty when there is none."""
+
+
+HEARD: list[Told] = []
+"""Every command of every story, while `listening`."""
+_LISTENING: list[bool] = []
+
+
+def listen() -> None:
+    """From now on every command of a story is kept in `HEARD`."""
+    _LISTENING.append(True)
+
+
 def stated(value: Message) -> str:
     """What an approval of a contract, or of an account, is bound to when it was given with every field written out, as in stories."""
     return sha256(canonical(value)).hexdigest()
@@ -103,6 +131,7 @@ class Story:
     """All steps that were ever owed, by their keys."""
     position: int = 0
     """Of the last entry, as if nothing were on the log but what was asked for here."""
+    told: Told | None = None
 
     @classmethod
     def of(cls, process: Process[Any, Any, Any], stream: str, register: Register | None = None) -> Self:
@@ -126,8 +155,19 @@ class Story:
         try:
             events = tuple(kernel.decide(self.process, self.state, command, context))
         except Refused as refusal:
-            return replace(self, at=now, answer=(), refusal=refusal, position=position)
-        return replace(self._with(events), at=now, answer=events, refusal=None, position=position)
+            told = self._told(given, by, now, (), refusal.rule, mandated=mandate is not None)
+            return replace(self, at=now, answer=(), refusal=refusal, position=position, told=told)
+        told = self._told(given, by, now, events, "", mandated=mandate is not None)
+        return replace(self._with(events), at=now, answer=events, refusal=None, position=position, told=told)
+
+    def _told(
+        self, given: Mapping[str, Any], by: PersonId, at: datetime, events: tuple[Event, ...], rule: str, *, mandated: bool
+    ) -> Told | None:
+        if not _LISTENING:
+            return None
+        told = Told(self.told, self.process.name, self.stream, self.register, given, by, at, mandated, events, rule)
+        HEARD.append(told)
+        return told
 
     def due(self) -> Self:
         """The next deadline comes."""

@@ -158,7 +158,7 @@ async def sign(simulation: Simulation) -> int:
     state = simulation.standing(TREASURY).stream.state
     taken = 0
     for name, payment in state.payments.items():
-        details = state.payees.get(payment.payee, Payee()).details
+        details = state.payees.get(payment.payee, Payee()).account_digest
         if payment.stage == "ordered" and details:
             digest = payment_digest(name, payment.attempt, payment.amount, payment.currency, payment.payee, details)
             for person in ("theo", "bo"):

@@ -170,7 +170,7 @@ def ordered(story: Story, amount: int = 400_000, **fields: Any) -> Story:
 
 def digest(story: Story, name: str = "p1") -> str:
     payment = state(story).payments[name]
-    details = state(story).payees[payment.payee].details
+    details = state(story).payees[payment.payee].account_digest
     return payment_digest(name, payment.attempt, payment.amount, payment.currency, payment.payee, details)
 
 
