@@ -56,7 +56,7 @@ from domain.funding_state import (
     Withdrawn,
 )
 from domain.kernel import MemberId, Refused, asked_in, notify, slug_of
-from domain.money import display
+from domain.money import display, percent
 from domain.process import Context, owe
 from domain.register import CommitmentBound, Standing
 
@@ -170,12 +170,15 @@ def _require_sound_terms(terms: Terms, context: Context) -> None:
     if terms.closes_at <= terms.opens_at:
         raise Refused("closes_before_opening", f"{terms.closes_at.isoformat()} is not after the opening", remedy="name a later close")
     if terms.minimum > terms.goal:
-        raise Refused("minimum_above_goal", f"{terms.minimum} is more than the goal of {terms.goal}", remedy="lower the minimum")
+        minimum, goal = display(terms.minimum, terms.currency), display(terms.goal, terms.currency)
+        raise Refused("minimum_above_goal", f"{minimum} is more than the goal of {goal}", remedy=f"name a minimum of at most {goal}")
     planned = sum(line.amount for line in terms.budget)
     if planned != terms.goal or len({line.name for line in terms.budget}) != len(terms.budget):
+        goal = display(terms.goal, terms.currency)
         raise Refused(
-            "budget_does_not_sum", f"the budget lines, each named once, sum to {planned} and not to {terms.goal}", remedy="mend the budget"
-        )
+            "budget_does_not_sum", f"the budget lines, each named once, sum to {display(planned, terms.currency)} and not to {goal}",
+            remedy=f"name lines that sum to {goal}, each once",
+        )  # fmt: skip
     _require_sound_tranches(terms)
 
 
@@ -183,7 +186,9 @@ def _require_sound_tranches(terms: Terms) -> None:
     fractions = sum(tranche.fraction for tranche in terms.tranches)
     if fractions != WHOLE:
         raise Refused(
-            "tranches_do_not_sum", f"the tranches sum to {fractions} basis points and not to {WHOLE}", remedy="mend the fractions"
+            "tranches_do_not_sum",
+            f"the tranches sum to {percent(fractions)} of the goal",
+            remedy="name fractions that sum to 100 %: 10,000 basis points",
         )
     milestones = [tranche.milestone for tranche in terms.tranches if tranche.milestone]
     if any(tranche.milestone is None for tranche in terms.tranches[1:]) or (milestones and terms.run is None):
@@ -243,25 +248,26 @@ def _pledging(state: FundingState, context: Context) -> Pledging:
 
 
 def _require_floor(pledging: Pledging, command: Pledge, former: int, context: Context) -> None:
-    goal = pledging.terms.goal
+    goal, currency = pledging.terms.goal, pledging.terms.currency
     floor = part(goal, charter_of(context, pledging.charter_version).funding.share_floor)
     remainder = goal - (pledging.total - former)
     least = min(floor, remainder) if remainder > 0 else floor
     if command.amount < least:
         raise Refused(
-            "pledge_below_floor", f"{command.amount} is less than {least}",
-            remedy=f"pledge at least {least}", clause="funding.share_floor",
+            "pledge_below_floor", f"{display(command.amount, currency)} is less than {display(least, currency)}",
+            remedy=f"pledge at least {display(least, currency)}", clause="funding.share_floor",
         )  # fmt: skip
 
 
 def _require_cap(pledging: Pledging, command: Pledge, context: Context) -> None:
-    cap = _cap(pledging, context)
+    cap, currency = _cap(pledging, context), pledging.terms.currency
     related = (pledging.pledges.get(company) for company in context.register.related(command.member) if company != command.member)
     others = sum(promise.amount for promise in related if promise is not None)
     if command.amount + others > cap:
+        both = display(command.amount + others, currency)
         raise Refused(
-            "pledge_above_cap", f"{command.member} and related companies would pledge {command.amount + others} of at most {cap}",
-            remedy=f"pledge at most {max(cap - others, 0)}", clause="funding.share_cap",
+            "pledge_above_cap", f"{command.member} and related companies would pledge {both} of at most {display(cap, currency)}",
+            remedy=f"pledge at most {display(max(cap - others, 0), currency)}", clause="funding.share_cap",
         )  # fmt: skip
 
 

@@ -148,8 +148,8 @@ def require_cap(context: Context, books: Books, member: MemberId, amount: int) -
     standing = sum(account.figures.committed for account in others if account is not None)
     if standing + amount > cap:
         raise Refused(
-            "commitment_above_cap", f"{member} and related companies would carry {standing + amount} of at most {cap}",
-            remedy=f"name at most {max(cap - standing, 0)}", clause="funding.share_cap",
+            "commitment_above_cap", f"{member} and related companies would carry {shown(books, standing + amount)} of at most {shown(books, cap)}",
+            remedy=f"name at most {shown(books, max(cap - standing, 0))}", clause="funding.share_cap",
         )  # fmt: skip
 
 

@@ -60,6 +60,12 @@ def display(minor: int, currency: str) -> str:
     return f"{currency} {sign}{int(whole):,}{fraction}"
 
 
+def percent(basis_points: int) -> str:
+    """`12.5 %`: a fraction for people."""
+    whole, rest = divmod(basis_points, 100)
+    return f"{whole}{f'.{rest:02}'.rstrip('0') if rest else ''} %"
+
+
 def parse_amount(text: str, currency: str) -> int:
     """Minor units of an amount as people type it (`1250000`, `1250000.50`).
 

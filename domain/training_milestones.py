@@ -7,7 +7,7 @@ from typing import Final
 
 from domain import telemetry
 from domain.charter import TrainingTerms
-from domain.evaluation import EvaluationRead, EvaluationRefused, ReadEvaluation, Score
+from domain.evaluation import EvaluationRead, EvaluationRefused, ReadEvaluation, Score, decimal_of
 from domain.kernel import PersonId, Refused, Step, notify, slug_of, tell
 from domain.money import display
 from domain.process import Context, owe
@@ -78,7 +78,7 @@ def _unmet(book: Book, criteria: Criteria) -> str:
         if loss is None:
             lacking.append("no loss was read")
         elif (lowest is not None and loss < lowest) or (highest is not None and loss > highest):
-            lacking.append(f"a loss of {loss} micro-nats, outside of the registered band")
+            lacking.append(f"a loss of {decimal_of(loss)} nats, outside of the registered band")
     if criteria.checkpoints_retained and (missing := _missing(book)):
         lacking.append(f"{missing} checkpoints are missing")
     if criteria.checkpoints_hashed and book.watch.unhashed:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from domain import process as kernel
 from domain.charter import Charter, Office
@@ -116,6 +117,15 @@ def noted(register: Register, *events: Event) -> Register:
     return register
 
 
+_BARE: Final = re.compile(r"(?<![\w.,:/-])-?[0-9]{5,}(?![\w-])")
+"""A number as only amounts have, without separators."""
+
+
+def in_units(refusal: Refused) -> bool:
+    """Whether no amount is told in minor units: people give amounts in units, and would take one for the other."""
+    return _BARE.search(f"{refusal.message} {refusal.remedy}") is None
+
+
 @dataclass(frozen=True)
 class Story:
     """One stream's story. Every call returns the story so far; `then`, `refused` and `owes` look at its last answer."""
@@ -192,6 +202,7 @@ class Story:
         assert self.refusal is not None, f"not refused: {[event.kind for event in self.answer]}"
         assert self.refusal.rule == rule, f"refused by {self.refusal.rule}: {self.refusal}"
         assert self.refusal.remedy
+        assert in_units(self.refusal), f"an amount without its currency: {self.refusal}, {self.refusal.remedy}"
         return self
 
     def owes(self, kind: str, key: str | None = None) -> Self:
