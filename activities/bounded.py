@@ -23,6 +23,10 @@ DIGITS: Final = 40
 _NUMBER: Final = re.compile(r"-?[0-9]{1,40}(?:\.[0-9]{1,60})?(?:[eE][+-]?[0-9]{1,4})?", re.ASCII)
 
 
+_QUOTED: Final = re.compile(r"'[^']*'|\([^)]*,\)|\[[^\]]*\]")
+"""What the parser's messages repeat of the text."""
+
+
 class Unreadable(ValueError):
     """Text that is not read: too large, too deep, or not of its format."""
 
@@ -67,8 +71,7 @@ def toml_table(raw: bytes | str, *, most_bytes: int = 1024 * 1024, depth: int = 
     except UnicodeDecodeError as error:
         raise Unreadable(f"is not UTF-8 text (byte {error.start})") from error
     except ValueError as error:
-        line = re.search(r"line \d+", str(error))
-        raise Unreadable(f"is no TOML ({line[0] if line else 'at its end'})") from error
+        raise Unreadable(f"is no TOML: {_QUOTED.sub('…', str(error))[:200]}") from error
     _require_shallow(table, depth)
     return table
 

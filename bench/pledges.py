@@ -12,7 +12,6 @@ import statistics
 import sys
 import tempfile
 import time
-import tomllib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,6 +21,7 @@ from pydantic import Field, TypeAdapter
 from rich.console import Console
 from rich.table import Table
 
+from cli.files import example, read_charter
 from domain.catalog import CATALOG
 from domain.charter import Charter, Office
 from domain.consortium import Found, Officer
@@ -72,7 +72,7 @@ SEED: Final[Process[Any, Any, Any]] = Process(
 
 def charter() -> Charter:
     """The example charter, with room for small pledges."""
-    data = tomllib.loads(Path(__file__).parent.parent.joinpath("examples/charter.toml").read_text(encoding="utf-8"))
+    data = read_charter(example("charter.toml"))
     data["funding"]["share_floor"] = 0
     return Charter.model_validate_json(json.dumps(data, default=str))
 

@@ -16,7 +16,6 @@ import sqlite3
 import sys
 import tempfile
 import time
-import tomllib
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
@@ -32,6 +31,7 @@ import asyncpg
 from rich.console import Console
 from rich.table import Table
 
+from cli.files import example, read_charter
 from domain import telemetry
 from domain.catalog import RULES
 from domain.charter import Charter
@@ -85,7 +85,7 @@ Act = Callable[[], Awaitable[None]]
 
 def charter() -> Charter:
     """The example charter, with room for small pledges."""
-    data = tomllib.loads(ROOT.joinpath("examples/charter.toml").read_text(encoding="utf-8"))
+    data = read_charter(example("charter.toml"))
     data["funding"]["share_floor"] = 0
     data["tiers"]["founding"]["seats"] = 10_000
     return Charter.model_validate_json(json.dumps(data, default=str))

@@ -9,12 +9,15 @@ from typing import Annotated, Any, Final
 
 from cyclopts import App, Parameter
 
+from cli.amounts import amounts_of
 from cli.failures import BadInput
 from cli.files import read_charter
 from cli.options import HERE, Where
-from cli.output import plain, say, say_json
+from cli.output import plain, say, say_json, table
 from cli.site import log_of, register, settings
 from domain.catalog import CATALOG
+from domain.charter import Charter
+from domain.money import display
 
 app: Final = App(name="charter")
 
@@ -24,10 +27,13 @@ def check(file: Annotated[Path, Parameter(help="A TOML file; - is stdin.", allow
     """Check a charter: every problem is named with its place."""
     charter = read_charter(file)
     unknown = sorted(_uncovered(charter))
+    amounts = {place: display(amount, charter["currency"]) for place, amount in amounts_of(Charter, charter, charter["currency"]).items()}
     if where.json:
-        say_json({"file": str(file), "name": charter["name"], "currency": charter["currency"], "warnings": unknown})
+        told = {"file": str(file), "name": charter["name"], "currency": charter["currency"], "amounts": amounts, "warnings": unknown}
+        say_json(told)
         return
     say(f"{file} is a charter: {charter['name']}, in {charter['currency']}.")
+    table(("amount", "clause"), [(amount, place) for place, amount in amounts.items()], right=("amount",))
     say(*(f"  note: {warning}" for warning in unknown))
 
 

@@ -19,14 +19,13 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, Union, get_args, 
 from pydantic import AwareDatetime
 from pydantic.fields import FieldInfo
 
+from cli.amounts import MONEY
 from cli.files import read_charter
 from domain.charter import Charter
 from domain.kernel import Command
-from domain.money import Minor, parse_amount
+from domain.money import parse_amount
 from eventstore.wire import Malformed, strict_json
 
-_MONEY: Final = get_args(Minor)[1]
-"""What marks an integer as an amount of money."""
 _WHOLE: Final = re.compile(r"-?[0-9]{1,18}")
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _INSTANT: Final = re.compile(
@@ -101,7 +100,7 @@ def _reading(annotation: Any, metadata: tuple[Any, ...] = ()) -> Reading:
         return Reading(_text, choices=parts)
     if isinstance(annotation, type) and issubclass(annotation, Enum):
         return Reading(_text, choices=tuple(str(member.value) for member in annotation))
-    if annotation is int and _MONEY in metadata:
+    if annotation is int and MONEY in metadata:
         return Reading(parse_amount, "An amount in the charter's currency, like 1250000.50.", money=True)
     return _PLAIN.get(annotation, Reading(_json, "JSON, or by --from."))
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from activities.bounded import Unreadable, toml_table
+from cli.amounts import in_minor_units
 from cli.failures import BadInput
 from domain.charter import Charter, flaws
 from eventstore.wire import LIMIT, Malformed, strict_json
@@ -45,6 +46,11 @@ def read_table(path: Path) -> dict[str, Any]:
 def read_charter(path: Path) -> dict[str, Any]:
     """The charter in a file, checked. Raises `BadInput` that names every problem with its place."""
     found = read_table(path)
+    currency = found.get("currency")
+    try:
+        found = in_minor_units(Charter, found, currency if isinstance(currency, str) else "")
+    except BadInput as error:
+        raise BadInput(f"{path}: {error.message}") from error
     problems = problems_of(found)
     if problems:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final
 
 from cyclopts import App, Parameter
 
+from cli.amounts import in_minor_units, messages
 from cli.failures import BadInput, Unreachable
 from cli.fields import Option, options_of
 from cli.files import read_table
@@ -28,7 +29,7 @@ _BY_THE_SYSTEM: Final = re.compile(r"\bBy the (service|\w+ process)\.")
 """How the docstring of a command says that no person gives it."""
 _FROM: Final = Parameter(
     name="--from",
-    help="A TOML or JSON file with more fields, as they are on the log (amounts in minor units); - is stdin.",
+    help='A TOML or JSON file with more fields; amounts as text in units, like "1,250,000.50 USD"; - is stdin.',
     allow_leading_hyphen=True,
 )
 
@@ -57,19 +58,7 @@ def commands_of(process: Process[Any, Any, Any]) -> Sequence[type[Command]]:
 
 def messages_of(process: Process[Any, Any, Any]) -> Sequence[type[Command]]:
     """Every command of a process, in the order of its catalog."""
-    return tuple(_messages(process.commands.core_schema))
-
-
-def _messages(schema: Mapping[str, Any]) -> Iterator[type[Command]]:
-    """The classes of a union, from pydantic's schema of it."""
-    kept = schema.get("cls")
-    if isinstance(kept, type) and issubclass(kept, Command):
-        yield kept
-        return
-    for choice in schema.get("choices", {}).values():
-        yield from _messages(choice)
-    if "schema" in schema:
-        yield from _messages(schema["schema"])
+    return tuple(command for command in messages(process.commands.core_schema) if issubclass(command, Command))
 
 
 def _giving(process: str, command: type[Command]) -> Callable[..., Awaitable[None]]:
@@ -79,7 +68,7 @@ def _giving(process: str, command: type[Command]) -> Callable[..., Awaitable[Non
     async def giving(name: str, /, **typed: Any) -> None:
         by, source = typed["by"], typed.get("from_")
         said = {option: typed[option.field] for option in options if typed.get(option.field) not in {None, ()}}
-        fields = {"kind": command.model_fields["kind"].default} | (_from(source, command) if source else {})
+        fields = {"kind": command.model_fields["kind"].default} | (await _from(source, command, by) if source else {})
         await give(by, _stream(process, name), _known_here(command, by) | fields | await _read(said, fields, by))
 
     giving.__signature__ = inspect.Signature(list(_parameters(process, options)))  # type: ignore[attr-defined]
@@ -118,12 +107,23 @@ def _stream(process: str, name: str) -> str:
     return name if name.startswith(f"{process}/") else f"{process}/{name}"
 
 
-def _from(source: Path, command: type[Command]) -> dict[str, Any]:
+async def _from(source: Path, command: type[Command], by: By) -> dict[str, Any]:
     kind = command.model_fields["kind"].default
     fields = read_table(source)
     if fields.setdefault("kind", kind) != kind:
         raise BadInput(f"{source}: is a {fields['kind']!r}, not a {kind!r}")
-    return fields
+    try:
+        return in_minor_units(command, fields, await _currency_if_known(by))
+    except BadInput as error:
+        raise BadInput(f"{source}: {error.message}", error.way_out) from error
+
+
+async def _currency_if_known(by: By) -> str:
+    try:
+        async with log_of(settings(by)) as log:
+            return await currency(log)
+    except Unreachable:
+        return ""
 
 
 async def _read(said: Mapping[Option, Any], fields: Mapping[str, Any], by: By) -> dict[str, Any]:
@@ -149,7 +149,7 @@ async def _charter_currency(by: By) -> str:
     except Unreachable as error:
         raise Unreachable(
             f"the charter's currency is not known: {error.message}",
-            "name the log with --folder or CONSORTIUM_LOG, or give amounts in minor units by --from",
+            "name the log with --folder or CONSORTIUM_LOG, or give amounts with their currency by --from",
         ) from error  # fmt: skip
     if not known:
         raise BadInput("the consortium has not been founded yet: there is no currency for amounts", "found it first")

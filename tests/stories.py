@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -12,6 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, Self
 
+from cli.files import read_charter
 from domain import process as kernel
 from domain.charter import Charter, Office
 from domain.kernel import SERVICE, Agenda, Command, Event, Message, PersonId, Refused, Step, StreamId, canonical, canonical_json
@@ -29,6 +29,7 @@ from domain.register import (
 )
 from tests import golden
 
+EXAMPLE: Final = Path(__file__).parent.parent / "examples/charter.toml"
 START = datetime(2026, 11, 2, 9, tzinfo=UTC)
 """A Monday."""
 
@@ -40,7 +41,7 @@ def day(number: float) -> datetime:
 
 def charter(**changes: Any) -> Charter:
     """The example charter; changes are dotted paths with `__`, for example `funding__share_cap=2_000`."""
-    data = tomllib.loads(Path(__file__).parent.parent.joinpath("examples/charter.toml").read_text(encoding="utf-8"))
+    data = read_charter(EXAMPLE)
     for path, value in changes.items():
         *parents, last = path.split("__")
         section: dict[str, Any] = data

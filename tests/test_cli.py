@@ -39,6 +39,7 @@ from activities.sending import Mistaken, TurnedDown
 from cli import demo, keep, main, processes
 from cli.embedded import LOCK
 from cli.failures import translated
+from cli.files import read_charter
 from cli.output import Progress
 from cli.processes import commands_of
 from domain.catalog import CATALOG
@@ -360,6 +361,8 @@ def test_bad_input_is_told_in_one_message_and_leaves_nothing_behind(type_: Termi
         ("list.json", "[]", "must hold a table"),
         ("kind.json", '{"kind": "execute"}', "is a 'execute', not a 'propose'"),
         ("extra.json", '{"title": "x", "colour": "blue"}', "colour: Extra inputs are not permitted"),
+        ("bare.json", '{"title": "x", "budget": 50000}', 'write "50,000.00 USD" if these are units, or "500.00 USD" if these are minor units'),
+        ("other.json", '{"title": "x", "budget": "5.00 EUR"}', "is in EUR, and here amounts are in USD"),
     ],
 )  # fmt: skip
 def test_files_are_read_strictly(type_: Terminal, tmp_path: Path, name: str, content: str, said: str) -> None:
@@ -374,7 +377,7 @@ def test_a_round_is_opened_with_amounts_as_people_write_them_and_from_a_file(typ
     terms = tmp_path / "terms.toml"
     terms.write_text(
         'title = "Atlas-1"\ncurrency = "USD"\nopens_at = 2030-01-01T00:00:00Z\ncloses_at = 2030-02-01T00:00:00Z\n'
-        '[[budget]]\nname = "compute"\namount = 100_000_000\n[[tranches]]\nname = "all"\nfraction = 10_000\n',
+        '[[budget]]\nname = "compute"\namount = "1,000,000.00 USD"\n[[tranches]]\nname = "all"\nfraction = 10_000\n',
         encoding="utf-8",
     )
     words = ("--from", str(terms), "--goal", "1000000.00", "--minimum", "800000", "--title", "Atlas One", "--as", "sam", "--json")
@@ -619,7 +622,7 @@ def test_the_charter_in_force_is_shown_as_it_can_be_adopted(type_: Terminal, tmp
     copy = tmp_path / "copy.toml"
     copy.write_text(shown, encoding="utf-8")
     assert type_("charter", "check", str(copy)).code == 0
-    assert tomllib.loads(shown)["tiers"]["founding"] == tomllib.loads(CHARTER.read_text(encoding="utf-8"))["tiers"]["founding"]
+    assert tomllib.loads(shown)["tiers"]["founding"] == read_charter(CHARTER)["tiers"]["founding"]
     assert tomllib.loads(shown) == type_("charter", "show", "--json").json["charter"]
 
 
