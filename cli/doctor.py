@@ -25,7 +25,7 @@ from domain.kernel import slug_of
 from domain.register import MovedTime, PacedTime, Register, SystemTime
 from eventstore.clock import TOLERANCE, WAITED_FOR
 from eventstore.entries import Entry, instant
-from eventstore.log import Log
+from eventstore.log import ClockApart, Log, Unfit
 from eventstore.recorder import Recorder
 from eventstore.replica import UnreadableEntry
 from settings import Settings
@@ -114,13 +114,22 @@ async def release(patient: Patient) -> Finding:
     if head is not None and int(head.rules) > int(RULES):
         detail = f"release {ours} has the rules {RULES}; the last entry was decided by newer ones, {head.rules}"
         return Finding("release", Verdict.ACT, detail, newer, facts)
-    try:
-        await patient.recorder.replica()
-    except UnreadableEntry as error:
-        told = f"release {ours} cannot read the log: {error}"
+    register = await _register(patient)
+    if not isinstance(register, Register):
+        told = f"release {ours} cannot go by this log: {register}"
         return Finding("release", Verdict.ACT, told, (*newer, "consortium verify tells whether the log is damaged"), facts)
     since = "" if head is None or head.rules == RULES else f"; the last entry was decided by rules {head.rules}"
     return Finding("release", Verdict.WELL, f"release {ours}, rules {RULES}{since}", facts=facts)
+
+
+async def _register(patient: Patient) -> Register | Exception:
+    """The register as of the head; why not, where this release cannot take in what is on the log."""
+    try:
+        register = (await patient.recorder.replica()).register
+    except (UnreadableEntry, Unfit) as error:
+        return error
+    unfit = patient.recorder.unfit
+    return register if unfit is None or isinstance(unfit, ClockApart) else unfit
 
 
 # ---------------------------------------------------------------- the last entry
@@ -148,10 +157,9 @@ def _named(entry: Entry) -> str:
 async def clock(patient: Patient) -> Finding:
     """Whether the log's clock and its last entry agree; if the entry is ahead, the ways out."""
     entry = patient.head
-    try:
-        register = (await patient.recorder.replica()).register
-    except UnreadableEntry:
-        return Finding("clock", Verdict.ACT, "not known: this release cannot read the log")
+    register = await _register(patient)
+    if not isinstance(register, Register):
+        return Finding("clock", Verdict.ACT, "not known, as this release cannot go by this log", ("see what is said of the release",))
     rehearsal = _rehearsal(register, patient)
     if rehearsal:
         return Finding("clock", Verdict.WELL, rehearsal, facts={"clock": register.clock.model_dump(mode="json"), "rehearsed": True})

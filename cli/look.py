@@ -20,12 +20,13 @@ from cli.site import clock_of, log_of, register, row_of, rows, running, settings
 from domain.catalog import process_for
 from domain.charter import Office
 from domain.kernel import SLUG
-from domain.register import Register, SystemTime
+from domain.register import Register
 from eventstore.entries import ACCEPTED, Entry
 from eventstore.entries import instant as instant_of
 from eventstore.log import Log
 from eventstore.outstanding import LATE, late
 from eventstore.wire import decoded
+from settings import Settings, is_rehearsal
 
 SOON: Final = 10
 """How many deadlines `status` shows, and how many entries `show`."""
@@ -48,7 +49,7 @@ async def status(*, where: Where = HERE) -> None:
     up = running(chosen.folder)
     async with log_of(chosen) as log:
         found, head = await rows(log), await log.head()
-        overdue = await _overdue(log, found, up)
+        overdue = await _overdue(log, found, up, chosen)
     phases: dict[str, Counter[str]] = {}
     for row in found:
         phases.setdefault(row["process"], Counter())[row["phase"]] += 1
@@ -93,12 +94,12 @@ def _troubled(found: Iterable[Row]) -> list[tuple[str, str, str, str]]:
     ]
 
 
-async def _overdue(log: Log, found: Iterable[Row], up: Mapping[str, str] | None) -> Sequence[tuple[Row, timedelta]]:
+async def _overdue(log: Log, found: Iterable[Row], up: Mapping[str, Any] | None, chosen: Settings) -> Sequence[tuple[Row, timedelta]]:
     """Deadlines that have stood for a minute or more, each with for how long in real time; the longest first."""
     clock, now = clock_of(up), datetime.now(UTC)
     stood = [(row, late(datetime.fromisoformat(row["due"]), clock, now)) for row in found if row["due"]]
     overdue = sorted((each for each in stood if each[1] >= LATE), key=lambda each: each[1], reverse=True)
-    if overdue and up is None and not isinstance((await register(log)).clock, SystemTime):
+    if overdue and up is None and is_rehearsal(await register(log), chosen):
         return ()  # a rehearsal that nobody runs stands still
     return overdue
 

@@ -16,7 +16,7 @@ from activities import logs
 from cli.failures import BadInput, Unreachable
 from cli.options import Where
 from cli.output import Progress
-from domain.register import Register
+from domain.register import PacedTime, Register
 from eventstore.clock import Clock, PacedClock, StandingClock, SystemClock
 from eventstore.log import Log
 from eventstore.readmodels import Seen, seen, seen_of
@@ -125,12 +125,17 @@ def running(folder: Path) -> dict[str, Any] | None:
     return None
 
 
-def clock_of(up: Mapping[str, str] | None) -> Clock:
+def clock_of(up: Mapping[str, Any] | None) -> Clock:
     """The clock of the log as the `consortium up` that runs announced it, else the system's."""
-    named = up["clock"] if up else ""
-    if named == str(StandingClock()):
-        return StandingClock()
-    return PacedClock.parse(named) if "," in named else SystemClock()
+    announced = up["clock"] if up else {}
+    match announced:
+        case {"kind": "standing"}:
+            return StandingClock()
+        case {"kind": "paced"}:
+            told = PacedTime.model_validate_json(json.dumps(announced))
+            return PacedClock(told.real, told.log, told.pace)
+        case _:
+            return SystemClock()
 
 
 async def temporal(chosen: Settings) -> Client:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 from contextlib import AsyncExitStack
 from typing import Annotated, Final
@@ -15,9 +14,9 @@ from cli.embedded import embedded, require_clock
 from cli.failures import BadInput, Unreachable
 from cli.options import HERE, Where
 from cli.output import Progress, say, say_json
-from cli.site import log_of, register, settings, temporal
+from cli.site import clock_of, log_of, register, settings, temporal
 from cli.site import running as announced
-from domain.register import PacedTime, Register
+from domain.register import Register
 from eventstore.clock import Clock, PacedClock, StandingClock
 from settings import Settings, is_rehearsal
 
@@ -72,13 +71,12 @@ async def work(*, where: Where = HERE) -> None:
     chosen = settings(where)
     await temporal(chosen)
     up = None if chosen.log else announced(chosen.folder)
-    if up is None:
-        await worker.serve(chosen)
-    elif up["clock"]["kind"] == "paced":
-        beside, told = worker.played(chosen), PacedTime.model_validate_json(json.dumps(up["clock"]))
-        await worker.serve(beside.model_copy(update={"address": up["address"]}), PacedClock(told.real, told.log, told.pace))
+    clock = clock_of(up)
+    beside = chosen.model_copy(update={"address": up["address"]}) if up else chosen
+    if isinstance(clock, PacedClock):
+        await worker.serve(worker.played(beside), clock)
     else:
-        await worker.serve(chosen.model_copy(update={"address": up["address"]}))
+        await worker.serve(beside)
 
 
 async def _opened(chosen: Settings, pace: int | None, *, go_on: bool) -> Settings:

@@ -25,8 +25,8 @@ from domain.catalog import RULES
 from domain.kernel import derived_id
 from domain.register import LogTime, MovedTime, PacedTime, SystemTime
 from eventstore.clock import MovedClock, SystemClock
-from eventstore.entries import Submission, instant
-from eventstore.log import HeadFarAhead, Log
+from eventstore.entries import ACCEPTED, Submission, instant, sealed
+from eventstore.log import Appended, HeadFarAhead, Log
 from eventstore.recorder import Recorded, Recorder
 from eventstore.wire import canonical_command
 from settings import MARKER, open_log
@@ -210,6 +210,23 @@ async def test_a_log_whose_rules_are_newer_is_refused_by_an_older_release(
     told = await examined(type_, "--json")
     release = found(told, "release")
     assert (told.code, release["verdict"], release["rules_of_head"]) == (1, "act", RULES)
+    assert "use the release that wrote the log" in release["remedies"][0]
+
+
+async def test_an_entry_that_this_release_cannot_take_in_is_named_with_what_to_use(type_: Terminal, tmp_path: Path) -> None:
+    await written(tmp_path)
+    async with log_in(tmp_path) as log:
+        last = (await log.read(3, 1))[0]
+        events = b'[{"kind":"office_granted","office":"auditor","person":"lys","until":"2027-01-01"}]'
+        newer = sealed(
+            5, ATLAS, derived_id("newer"), "grant_office", "sam", last.at, last.rules, canonical_command(grant("lys")), b"", b"",
+            ACCEPTED, events, last.hash,
+        )  # fmt: skip
+        assert await log.append([newer]) is Appended.DONE
+    told = await examined(type_, "--json")
+    release = found(told, "release")
+    assert (told.code, release["verdict"], found(told, "head")["position"]) == (1, "act", 5)
+    assert "entry 5" in release["detail"]
     assert "use the release that wrote the log" in release["remedies"][0]
 
 

@@ -26,8 +26,9 @@ from activities.record import require_clock
 from cli.embedded import pace_of
 from cli.embedded import require_clock as require_own_clock
 from cli.failures import BadInput
+from cli.site import clock_of, running
 from domain.register import LogTime, MovedTime, PacedTime, Register, SystemTime
-from eventstore.clock import Clock, MovedClock, PacedClock, SystemClock, fact_of
+from eventstore.clock import Clock, MovedClock, PacedClock, StandingClock, SystemClock, fact_of
 from eventstore.wire import Malformed
 from settings import MARKER, Settings, is_rehearsal
 from tests.stories import charter
@@ -112,6 +113,7 @@ def test_a_charter_is_rehearsed_stands_still_between_two_runs_and_goes_on_when_i
     begun = entries(type_)
     with Run(tmp_path) as told:
         assert told["clock"] == "standing"
+        assert running(tmp_path)["clock"] == {"kind": "standing"}  # type: ignore[index]
         time.sleep(20)
         assert entries(type_) == begun
         grant(type_, "leo")
@@ -207,6 +209,14 @@ def test_a_founding_that_states_no_clock_is_in_earnest() -> None:
     require_clock({"kind": "found"}, SystemClock())
     with pytest.raises(Malformed):
         require_clock({"kind": "found"}, PACED)
+
+
+@pytest.mark.parametrize(("announced", "clock"), [
+    (None, SystemClock()), ({"kind": "system"}, SystemClock()), ({"kind": "standing"}, StandingClock()),
+    (REHEARSAL.model_dump(mode="json"), PACED),
+])  # fmt: skip
+def test_tools_and_workers_beside_an_up_go_by_the_clock_that_it_announced(announced: dict[str, Any] | None, clock: Clock) -> None:
+    assert clock_of(announced and {"clock": announced}) == clock
 
 
 def test_a_log_is_a_rehearsal_by_what_it_says_or_by_the_marker_of_a_demonstration(tmp_path: Path) -> None:
