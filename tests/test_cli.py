@@ -118,7 +118,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     site.start()
     officers = site.file("officers.toml", OFFICERS)
     words = ("consortium", "found", "atlas", "--charter", str(CHARTER), "--from", officers, "--as", "sam", "--folder", str(site.folder))
-    founded = subprocess.run(consortium(*words), capture_output=True, text=True, timeout=30, check=False)
+    founded = subprocess.run(consortium(*words), capture_output=True, text=True, timeout=120, check=False)
     assert founded.returncode == 0, founded.stderr
     assert founded.stdout.startswith("accepted at position 1: charter_adopted, office_granted")
     assert "Atlas Open-Model Consortium, charter version 1" in founded.stdout
