@@ -88,6 +88,8 @@ EXAMINED_SECONDS: Final = 2
 """How often a worker looks whether it may record: whether its clock is the database's."""
 KEEPER_AGAIN_SECONDS: Final = 5
 """How long a keeper that ended is missed before another is started."""
+STICKY: Final = timedelta(seconds=3)
+"""For how long a workflow's next task waits for the worker that has it in memory, which may be gone, before another may take it."""
 SEARCH_ATTRIBUTES: Final = ("Phase=Keyword", "WaitsFor=KeywordList", "Due=Datetime", "Attention=Bool")
 """What Temporal must know before a worker starts; see deploy/ for a cluster."""
 _WORDS: Final = {"Keyword": "KEYWORD", "KeywordList": "KEYWORD_LIST", "Datetime": "DATETIME", "Bool": "BOOL"}
@@ -214,7 +216,7 @@ def compose(client: Client, recorder: Recorder, chosen: Settings, interceptors: 
         activities=[*recording.activities(), *(recording.carrying_out(kind, carry_out) for kind, carry_out in steps.items())],
         workflow_runner=RUNNER,
         interceptors=interceptors,
-        sticky_queue_schedule_to_start_timeout=timedelta(seconds=3),
+        sticky_queue_schedule_to_start_timeout=STICKY,
         graceful_shutdown_timeout=timedelta(seconds=5),
     )
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+import sys
 import uuid
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
@@ -29,7 +30,6 @@ from temporalio.testing import WorkflowEnvironment
 
 import worker
 from activities.reconciling import FAILING, Reconciler
-from domain.consortium import CONSORTIUM
 from domain.process import Context
 from eventstore.clock import StandingClock
 from eventstore.entries import Submission
@@ -38,9 +38,8 @@ from eventstore.readmodels import Projector
 from eventstore.recorder import Recorded, Recorder
 from tests.careless import Fails
 from tests.probe import PROBE, Probe, Ring
+from tests.probe_worker import PROCESSES, READY
 from tests.test_shell import Site
-
-PROCESSES: Final = {"probe": PROBE, "consortium": CONSORTIUM}
 
 
 class Metrics(NamedTuple):
@@ -296,3 +295,43 @@ async def test_a_stream_that_ends_whenever_it_is_started_is_started_ever_more_se
                 while [run async for run in site.client.list_workflows(f"WorkflowId = '{stream}' AND ExecutionStatus = 'Running'")]:
                     await asyncio.sleep(0.02)
     assert 3 <= await site.shows("streams_started_again") - before <= 8
+
+
+@asynccontextmanager
+async def worker_process(site: Watched, *, hurried: bool) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A worker with a reconciler in a process of its own, once it is at work; killed in the end."""
+    address = site.client.service_client.config.target_host
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.probe_worker", address, str(site.path), site.queue, *(["hurried"] if hurried else []),
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        while (line := await process.stdout.readline()).decode().strip() != READY:
+            assert line, "the worker ended"
+        yield process
+    finally:
+        process.kill()
+        await process.wait()
+
+
+@pytest.mark.timeout(240)
+async def test_every_deadline_comes_once_whether_its_workflow_was_killed_cancelled_terminated_or_reset(
+    site: Watched, *, long: bool
+) -> None:
+    """As shipped, with 20 streams each, deadlines 30 s ahead and 90 s for all of them: with --long."""
+    size, ahead, within = (20, 30, 90) if long else (3, 10, 90)
+    async with worker_process(site, hurried=not long):
+        killed, cancelled, terminated, reset = ([site.name() for _ in range(size)] for _ in range(4))
+        streams = [*killed, *cancelled, *terminated, *reset]
+        for stream in streams:
+            await site.give(stream, "begin", ring_seconds=ahead)
+    async with asyncio.timeout(within), worker_process(site, hurried=not long):
+        for one, two, three in zip(cancelled, terminated, reset, strict=True):
+            await site.handle(one).cancel()
+            await site.handle(two).terminate()
+            await site.reset(three, with_updates=True)
+        while not all([(await site.state(stream)).rung for stream in streams]):
+            await asyncio.sleep(0.2)
+    for stream in streams:
+        assert [entry.kind for entry in await site.log.read_stream(stream, 0)] == ["begin", "ring"]

@@ -24,7 +24,7 @@ from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.common import SearchAttributeKey
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
-from temporalio.worker import Worker
+from temporalio.worker import Worker, WorkflowRunner
 
 import worker
 from activities.messages import Receipt
@@ -81,6 +81,10 @@ class Site:
         self.log: SqliteLog
         self.recorder: Recorder
 
+    def use(self, queue: str) -> None:
+        """Shares the task queue of another site."""
+        self.queue, self.sender = queue, Sender(self.client, queue)
+
     async def __aenter__(self) -> Site:
         self.log = await SqliteLog.open(self.path / "log.db")
         self.recorder = Recorder(self.log, {"probe": PROBE, "consortium": CONSORTIUM})
@@ -92,13 +96,18 @@ class Site:
 
     @asynccontextmanager
     async def worker(
-        self, work: Callable[[Step], Any] = works, workflow: type[ProcessWorkflow] = ProbeWorkflow, policies: Mapping[str, Policy] = FAST
+        self,
+        work: Callable[[Step], Any] = works,
+        workflow: type[ProcessWorkflow] = ProbeWorkflow,
+        policies: Mapping[str, Policy] = FAST,
+        runner: WorkflowRunner | None = None,
     ) -> AsyncIterator[None]:
         recording = Recording(self.recorder, policies=policies)
         activities = [*recording.activities(), recording.carrying_out("work", work)]
         activities.append(recording.carrying_out("tell", Tell(self.sender, recording.retried)))
         async with Worker(
-            self.client, task_queue=self.queue, workflows=[workflow], activities=activities, workflow_runner=sandbox()
+            self.client, task_queue=self.queue, workflows=[workflow], activities=activities, workflow_runner=runner or sandbox(),
+            sticky_queue_schedule_to_start_timeout=worker.STICKY,
         ):  # fmt: skip
             yield
 
