@@ -113,7 +113,9 @@ def translated(error: Exception) -> Failure:
         case Mistaken():
             return Bug(str(error), "see the worker's log, and report it; once it is mended, give the command again")
         case NotAnswered():
-            return Unreachable(str(error), "start a worker with `consortium up` or `consortium worker`")
+            return Unreachable(
+                str(error), "start a worker (`consortium up`, `consortium worker`) if none runs; `consortium doctor` looks what is wrong"
+            )
         case NotWritable():
             return Unreachable(
                 f"the log cannot be written from here: {error}", "ask as a role that may write, at the database that takes writes"
