@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Final, Literal, TypeVar
 from uuid import uuid4
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, PrivateAttr, ValidationError
 
 from activities.outside import tell_progress
 from domain.kernel import Digest, Message, canonical
@@ -120,10 +120,28 @@ class Manifest(Message):
     format: Literal["open-model-consortium/manifest/1"] = "open-model-consortium/manifest/1"
     files: Annotated[tuple[Artifact, ...], Field(min_length=1, max_length=MOST_FILES)]
 
+    _read_from: str = PrivateAttr(default="")
+
     @property
     def digest(self) -> str:
-        """The SHA-256 of the manifest's canonical form (RFC 8785), which is also its file."""
-        return hashlib.sha256(canonical(self)).hexdigest()
+        """The SHA-256 of the manifest's file: of the one it was read from, else of its canonical form (RFC 8785), as it is written.
+
+        So a manifest keeps the name that people approved, whatever fields a later release adds.
+        """
+        return self._read_from or hashlib.sha256(canonical(self)).hexdigest()
+
+    def read_from(self, body: bytes) -> Manifest:
+        """The manifest itself, which was read from a file of these bytes."""
+        self._read_from = hashlib.sha256(body).hexdigest()
+        return self
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both list the same files."""
+        return isinstance(other, Manifest) and (self.format, self.files) == (other.format, other.files)
+
+    def __hash__(self) -> int:
+        """The same for manifests of the same files."""
+        return hash((self.format, self.files))
 
     @property
     def size(self) -> int:
@@ -380,7 +398,7 @@ def manifest_from(body: bytes) -> Manifest:
         raise Unfit("manifest", first["msg"]) from error
     if manifest_of(manifest.files) != manifest:
         raise Unfit("manifest", "its files are not sorted by path, or one is listed twice")
-    return manifest
+    return manifest.read_from(body)
 
 
 def replace(path: Path, body: bytes, *, mode: int = 0o644) -> None:
