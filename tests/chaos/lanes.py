@@ -14,7 +14,7 @@ LANES: Final[Sequence[Lane]] = (
     *disk.LANES,
     *power.LANES,
     *workflows.LANES,
+    *workers.LANES,
     *two_workers.LANES,
-    *releases.LANES,
     *story.LANES,
 )

@@ -7,6 +7,7 @@ log and one Temporal. One patch adds a field to an event, a command and an event
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import shutil
 import sys
@@ -209,7 +210,7 @@ async def _entries(site: Site) -> Sequence[Entry]:
 
 def falling(entries: Sequence[Entry]) -> list[str]:
     """Where the version of the rules falls."""
-    pairs = zip(entries, entries[1:], strict=False)
+    pairs = itertools.pairwise(entries)
     return [f"the rules fall at position {each.position}" for last, each in pairs if int(each.rules) < int(last.rules)]
 
 

@@ -63,9 +63,7 @@ class Site:
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("CONSORTIUM_", "TEMPORAL_", "PYTHON"))}
         environment |= {"CONSORTIUM_FOLDER": str(self.folder), "CONSORTIUM_LOG": self.url, "CONSORTIUM_ADDRESS": self.server.address}
         with log.open("wb") as errors:
-            process = await asyncio.create_subprocess_exec(
-                *program, cwd=self.folder, env=environment, stdout=errors, stderr=errors
-            )
+            process = await asyncio.create_subprocess_exec(*program, cwd=self.folder, env=environment, stdout=errors, stderr=errors)
         try:
             await self._begun(process, log)
             yield process
@@ -269,7 +267,9 @@ async def misdated(site: Site, begun: datetime) -> list[str]:
     entries = await everything(log)
     await log.close()
     first, last = begun - APART, worker.now() + APART
-    return [f"entry {each.position} is dated {instant(each.at):%Y-%m-%d %H:%M:%S}" for each in entries if not first <= instant(each.at) <= last]
+    return [
+        f"entry {each.position} is dated {instant(each.at):%Y-%m-%d %H:%M:%S}" for each in entries if not first <= instant(each.at) <= last
+    ]
 
 
 def no_faketime() -> str:
