@@ -6,11 +6,13 @@ import asyncio
 import os
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
@@ -258,7 +260,14 @@ def _skew(ground: Ground) -> timedelta:
 
 def wrong_by(skew: timedelta) -> Sequence[str]:
     """What runs a program whose clock is wrong, and goes on at the right pace."""
-    return ("env", "DONT_FAKE_MONOTONIC=1", "faketime", "-f", f"{skew.total_seconds():+.0f}s")
+    return ("env", f"LD_PRELOAD={_library()}", f"FAKETIME={skew.total_seconds():+.0f}s", "DONT_FAKE_MONOTONIC=1")
+
+
+@cache
+def _library() -> str:
+    """What `faketime` loads before a program. By itself it would stand between us and the program's signals."""
+    said = subprocess.run(("faketime", "-m", "-f", "+0s", "printenv", "LD_PRELOAD"), check=True, capture_output=True, text=True)
+    return said.stdout.strip()
 
 
 async def misdated(site: Site, begun: datetime) -> list[str]:
