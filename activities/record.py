@@ -14,6 +14,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.messages import (
+    ANOTHERS,
     BUG,
     ID_REUSED,
     MALFORMED,
@@ -36,7 +37,7 @@ from domain.register import LogTime, MovedTime, PacedTime, SystemTime
 from eventstore import recorder as store
 from eventstore.clock import Clock, fact_of
 from eventstore.entries import Submission, instant
-from eventstore.log import HeadFarAhead, LogUnavailable
+from eventstore.log import HeadFarAhead, LogUnavailable, NewerRules, WrittenByNewer, WrittenOn
 from eventstore.recorder import NotYet, Recorder, SameIdOtherCommand
 from eventstore.wire import Malformed, canonical_command, require_sender
 
@@ -210,6 +211,8 @@ def _told(error: Exception) -> ApplicationError:
             return ApplicationError(str(error), type=MALFORMED, non_retryable=True)
         case SameIdOtherCommand():
             return ApplicationError(str(error), type=ID_REUSED, non_retryable=True)
+        case WrittenOn() | WrittenByNewer() | NewerRules():
+            return ApplicationError(str(error), type=ANOTHERS, non_retryable=True)
         case LogUnavailable():
             return ApplicationError(str(error), type=UNAVAILABLE)
         case _:

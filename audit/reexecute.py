@@ -16,6 +16,7 @@ from domain.catalog import RULES
 from domain.kernel import Event
 from domain.process import Process, Stream
 from eventstore.entries import ACCEPTED, EMPTY, REFUSED, Broken, Entry, Head, Refusal, encode_json, falls, verify
+from eventstore.log import Damaged
 from eventstore.replica import Replica, UnreadableEntry
 from eventstore.wire import Malformed
 
@@ -35,7 +36,8 @@ class Reexecution:
     """Follows a log from its first entry, and checks the chain, the form and the decision of each entry on the way.
 
     What older rules decided is followed, and not decided again: that is for the release that has them. What newer rules decided
-    is not followed either, as it may hold what this release cannot read; after it come only entries of newer rules.
+    is not followed either, as it may hold what this release cannot read; after it come only entries of newer rules. What a newer release
+    wrote under the same rules, and this one cannot read, is for that release as well, with all that stands on it.
     """
 
     def __init__(self) -> None:
@@ -49,6 +51,8 @@ class Reexecution:
         """The positions of the first of them."""
         self._replica = Replica()
         self._started: set[str] = set()
+        self._unread: set[str] = set()
+        """Streams that a newer release wrote on."""
 
     def check(self, entries: Iterable[Entry]) -> Broken | None:
         """The first of the next entries that is not what the rules demand after those before it, and why."""
@@ -65,9 +69,12 @@ class Reexecution:
     def _wrong(self, entry: Entry) -> str:
         """What is wrong with the next entry, which is chained and well formed; empty for nothing. It is taken in."""
         if entry.rules != RULES:
-            self._note_undecided(entry)
+            self._note_undecided(entry, entry.rules)
             if falls(RULES, entry.rules):
                 return ""
+        if self._replica.beyond is not None or entry.stream in self._unread:
+            self._pass_over(entry)
+            return ""
         try:
             if entry.stream not in self._started:
                 self._started.add(entry.stream)
@@ -77,16 +84,27 @@ class Reexecution:
             wrong = self._differs(entry, process, stored) if entry.rules == RULES else ""
             if not wrong:
                 self._replica.take(entry, process, stored)
-        except (Malformed, UnreadableEntry, OverflowError) as error:
+        except UnreadableEntry:
+            self._pass_over(entry)
+            return ""
+        except Damaged as error:
+            return str(error)
+        except (Malformed, OverflowError) as error:
             return f"cannot be decided again: {error}" if entry.rules == RULES else f"cannot be read: {error}"
         return wrong
 
-    def _note_undecided(self, entry: Entry) -> None:
+    def _pass_over(self, entry: Entry) -> None:
+        """Leaves an entry, and the rest of its stream, to the newer release that wrote it; the register takes in what it can."""
+        self._unread.add(entry.stream)
+        self._replica.pass_over(entry)
+        self._note_undecided(entry, f"{entry.rules} of a newer release")
+
+    def _note_undecided(self, entry: Entry, rules: str) -> None:
         last = self.undecided[-1] if self.undecided else None
-        if last is not None and last.rules == entry.rules:
+        if last is not None and last.rules == rules:
             self.undecided[-1] = last._replace(last=entry.position)
         else:
-            self.undecided.append(Undecided(entry.rules, entry.position, entry.position))
+            self.undecided.append(Undecided(rules, entry.position, entry.position))
 
     def _differs(self, entry: Entry, process: Process[Any, Any, Any], stored: Sequence[Event]) -> str:
         """What the rules demand otherwise."""

@@ -100,7 +100,7 @@ def translated(error: Exception) -> Failure:
     from activities.missing import ExtraMissing
     from activities.sending import Mistaken, NotAnswered, NotTaken, TurnedDown
     from cli.embedded import AlreadyUp
-    from eventstore.log import LogUnavailable, NotWritable
+    from eventstore.log import Damaged, LogUnavailable, NewerRules, NotWritable, WrittenByNewer, WrittenOn
     from eventstore.migrations import SchemaMismatch
     from eventstore.replica import UnreadableEntry
     from eventstore.wire import Malformed
@@ -120,6 +120,10 @@ def translated(error: Exception) -> Failure:
             return Unreachable(
                 f"the log cannot be written from here: {error}", "ask as a role that may write, at the database that takes writes"
             )
+        case Damaged():
+            return Broken(str(error), "restore the log from a backup; nothing is recorded after that entry")
+        case NewerRules() | WrittenByNewer() | WrittenOn():
+            return Unreachable(str(error), "use the newer release")
         case LogUnavailable():
             return Unreachable(f"the log cannot be reached: {error}", "start its database, or name another with --folder or CONSORTIUM_LOG")
         case RPCError():

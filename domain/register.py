@@ -888,6 +888,10 @@ def _regrouped(register: Register) -> Register:
 _FACTS: Final = frozenset(get_args(Fact))
 
 
+FACT_KINDS: Final = frozenset(str(fact.model_fields["kind"].default) for fact in _FACTS)
+"""What the register keeps, by the kind of the event."""
+
+
 def is_fact(event: Event) -> bool:
     """Whether the register keeps an event; every other passes it by."""
     return type(event) in _FACTS

@@ -67,6 +67,30 @@ class NewerRules(Unfit):
     reason = "newer_rules"
 
 
+class WrittenByNewer(Unfit):
+    """A newer release stated something that all processes must agree on, and that this release cannot take in."""
+
+    reason = "written_by_newer"
+
+
+class Damaged(Unfit):
+    """An entry is not what was recorded. Nothing is recorded after it: what follows from it is not known."""
+
+    reason = "damaged"
+
+    def __init__(self, position: int, why: str) -> None:
+        super().__init__(f"the log is broken at position {position}: {why}; compare with a backup (`consortium verify`)")
+        self.position = position
+
+
+class WrittenOn(LogUnavailable):
+    """A newer release wrote on this stream what this one cannot read. Everything else goes on here; a worker of that release answers."""
+
+    def __init__(self, stream: str, position: int) -> None:
+        super().__init__(f"{stream} was written by a newer release (entry {position}): a worker of that release answers")
+        self.position = position
+
+
 class EntryStale(LogUnavailable):
     """An entry's time is not now: it waited for too long on its way. Decided again it gets a time of its own."""
 

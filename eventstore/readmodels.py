@@ -15,13 +15,16 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+import structlog
+
 from domain import process as kernel
 from domain.catalog import CATALOG
 from domain.process import Process, Stream
 from eventstore.entries import EMPTY, Entry, encode_json, head_of
 from eventstore.log import Log, Row
-from eventstore.replica import Replica
+from eventstore.replica import Replica, UnreadableEntry
 from eventstore.snapshots import SnapshotKeeper, Snapshots
+from eventstore.wire import Malformed
 
 STANDINGS: Final = "standings"
 """The model that holds a row for each stream, by its name."""
@@ -44,6 +47,9 @@ def edition(processes: Mapping[str, Process[Any, Any, Any]] = CATALOG) -> str:
     return f"row={ROW_VERSION};" + ",".join(f"{name}={processes[name].list_version}" for name in sorted(processes))
 
 
+_log = structlog.get_logger(__name__)
+
+
 class Projector:
     """Makes the lists of one log. Several at once do no harm: each batch is taken by one of them."""
 
@@ -60,6 +66,8 @@ class Projector:
         self._met: set[str] | None = None
         """All streams so far, where the replica began at the first entry: another one has not begun."""
         self._begun = False
+        self._unreadable: dict[str, Row] = {}
+        """Streams that a newer release wrote on, each with the last row that could be made of it."""
 
     async def catch_up(self) -> int:
         """Brings the lists to the head, made anew when this edition has none; the position reached.
@@ -111,7 +119,7 @@ class Projector:
                 self._replica, self._met = Replica(self._processes), None if position else set()
             touched = await self._fold(entries, position)
             upto = entries[-1].position
-            rows = [row(self._replica.process_of(stream), stream, self._replica.get(stream), last) for stream, last in touched.items()]
+            rows = [self._row(stream, last) for stream, last in touched.items()]
             if await self._log.project(generation, position, upto, rows):
                 position, self._at = upto, (generation, upto)
                 self._replica.trim()
@@ -130,22 +138,44 @@ class Projector:
             touched.setdefault(entry.stream, []).append(entry)
         for stream in self._replica.missing(touched):
             begun = self._met is None or stream in self._met
-            state = await self._snapshots.load(self._replica, stream, before) if begun else Stream(self._replica.process_of(stream).initial)
-            self._replica.put(stream, state)
+            try:
+                initial = Stream(self._replica.process_of(stream).initial)
+                self._replica.put(stream, await self._snapshots.load(self._replica, stream, before) if begun else initial)
+            except Malformed:
+                touched.pop(stream)  # of a process that only a newer release has
+            except UnreadableEntry as error:
+                self._pass_over(stream, error)
         if self._met is not None:
             self._met.update(touched)
         for stream, mine in touched.items():
-            state = self._replica.fold(stream, mine, self._replica.get(stream))
+            if stream in self._unreadable:
+                continue
+            try:
+                state = self._replica.fold(stream, mine, self._replica.get(stream))
+            except UnreadableEntry as error:
+                self._pass_over(stream, error)
+                continue
             self._replica.put(stream, state)
             if self._keeper is not None:
                 await self._keeper.keep_stream(stream, self._replica.process_of(stream), head_of(mine, EMPTY), state)
         return {stream: mine[-1].position for stream, mine in touched.items()}
 
+    def _pass_over(self, stream: str, error: UnreadableEntry) -> None:
+        """Leaves a stream as it was when it could be read last."""
+        _log.error("stream.written_by_newer", stream=stream, position=error.position)
+        process = self._replica.process_of(stream)
+        self._unreadable[stream] = row(process, stream, error.state or Stream(process.initial), error.position, unreadable=error.position)
 
-def row(process: Process[Any, Any, Any], stream: str, state: Stream[Any], position: int) -> Row:
-    """What lists show of a stream as of its last entry's position."""
+    def _row(self, stream: str, position: int) -> Row:
+        """The row of a stream; the last that could be made of one that a newer release wrote on."""
+        passed_over = self._unreadable.get(stream)
+        return passed_over or row(self._replica.process_of(stream), stream, self._replica.get(stream), position)
+
+
+def row(process: Process[Any, Any, Any], stream: str, state: Stream[Any], position: int, *, unreadable: int = 0) -> Row:
+    """What lists show of a stream as of its last entry's position, and since which entry only a newer release can read it."""
     agenda, headline = kernel.agenda(process, state), kernel.describe(process, state)
-    body = {
+    body: dict[str, Any] = {
         "stream": stream, "process": process.name, "phase": headline.phase, "line": headline.line, "details": headline.text,
         "waits_for": list(headline.waits_for), "values": dict(headline.values),
         "due": agenda.deadline.at.isoformat() if agenda.deadline else None,
@@ -153,6 +183,11 @@ def row(process: Process[Any, Any, Any], stream: str, state: Stream[Any], positi
         "closed": agenda.closed, "attention": state.attention, "failed": dict(state.failed), "delayed": dict(state.delayed),
         "version": state.version, "position": position,
     }  # fmt: skip
+    if unreadable:
+        body |= {
+            "unreadable": unreadable,
+            "line": f"{headline.line}; a newer release wrote entry {unreadable}, and this one cannot read on",
+        }
     return Row(STANDINGS, stream, encode_json(body))
 
 

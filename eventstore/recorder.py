@@ -25,8 +25,8 @@ from domain.kernel import Agenda, Headline
 from domain.process import ACCEPTING_TIME, Process, Stream
 from eventstore.clock import TOLERANCE, Clock, SystemClock, ahead
 from eventstore.entries import ACCEPTED, MICROSECOND, Entry, Head, Refusal, Submission, instant, microseconds
-from eventstore.log import Appended, ClockApart, HeadAhead, HeadFarAhead, HostClock, Log, LogUnavailable, Unfit
-from eventstore.replica import Mark, Replica
+from eventstore.log import Appended, ClockApart, Damaged, HeadAhead, HeadFarAhead, HostClock, Log, LogUnavailable, Unfit, WrittenOn
+from eventstore.replica import Mark, Replica, UnreadableEntry
 from eventstore.snapshots import Snapshots
 from eventstore.wire import Malformed
 
@@ -181,10 +181,11 @@ class Recorder:
         return await waiting.answer
 
     async def standing(self, stream: str) -> Standing:
-        """What is true and owed on a stream, at least as of every answer this recorder has given."""
+        """What is true and owed on a stream, at least as of every answer this recorder has given. Raises `WrittenOn`, `LogUnavailable`."""
         async with self._looking():
             await self._catch_up()
             await self._load(self._replica.missing((stream,)))
+            self._replica.require_readable(stream)
             self._replica.trim()
             return self.view(stream, self._replica.head.position, self._replica.get(stream))
 
@@ -446,6 +447,8 @@ class Recorder:
         replica = self._replica
         if missing := replica.missing(each.submission.stream for each in waiting):
             await self._load(missing)
+        if replica.beyond is not None:
+            raise replica.beyond
         open_ = [each for each in waiting if not each.answer.done() and not (alone and self._answered(each))]
         if (stopped := await self._stopped()) is not None and alone and await self._repeated(open_):
             open_ = [each for each in open_ if not self._answered(each)]
@@ -460,6 +463,7 @@ class Recorder:
                 continue
             ids.add(submission.command_id)
             try:
+                replica.require_readable(submission.stream)
                 self._require_time(submission, now, stopped)
                 decision = replica.decide(submission, now)
             except NotYet as error:
@@ -500,7 +504,11 @@ class Recorder:
             return known is not None
         same = known.entry.command == waiting.submission.command and known.entry.stream == waiting.submission.stream
         if same and known.entry.actor == waiting.submission.actor:
-            waiting.answer.set_result(self._recorded(known))
+            try:
+                self._replica.require_readable(known.entry.stream)
+                waiting.answer.set_result(self._recorded(known))
+            except WrittenOn as error:
+                waiting.answer.set_exception(error)
         else:
             waiting.answer.set_exception(
                 SameIdOtherCommand(f"command id {waiting.submission.command_id} was used at position {known.entry.position}; give a new id")
@@ -530,10 +538,20 @@ class Recorder:
         full = True
         while full:
             entries = await self.log.read(self._replica.head.position, PAGE)
-            self._replica.follow(entries)
+            self._follow(entries)
             self._accompanied = self._accompanied or bool(entries)
             full = len(entries) == PAGE  # what comes after a page that was not full, an append will say
         self._started = True
+
+    def _follow(self, entries: Sequence[Entry]) -> None:
+        """Takes entries in, and takes down when they make this worker unfit. Raises `Damaged`."""
+        try:
+            self._replica.follow(entries)
+        except Unfit as error:
+            self._declare(error)
+            raise
+        if self._replica.beyond is not None:
+            self._declare(self._replica.beyond)
 
     async def _load(self, streams: Iterable[str]) -> None:
         for stream in streams:
@@ -541,6 +559,17 @@ class Recorder:
                 self._replica.put(stream, await self._snapshots.load(self._replica, stream, self._replica.durable.position))
             except Malformed:
                 continue
+            except UnreadableEntry as error:
+                _log.error("stream.written_by_newer", stream=stream, position=error.position)
+                self._replica.park(stream, error.position)
+
+
+async def left_to_newer(log: Log, processes: Mapping[str, Process[Any, Any, Any]] = CATALOG) -> Unfit | None:
+    """Why this release records nothing on a log: a newer one wrote what it cannot take in, or an entry is damaged; `None` when it may."""
+    try:
+        return (await Recorder(log, processes).replica()).beyond
+    except Damaged as damaged:
+        return damaged
 
 
 def _kind(command: bytes) -> str:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
-from pydantic import ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from domain import process as kernel
 from domain.catalog import CATALOG, RULES
 from domain.kernel import SERVICE, Command, Event, Refused, StreamId, process_of
 from domain.process import Context, Process, Stream, mandate_for
-from domain.register import Register, is_fact, note
+from domain.register import FACT_KINDS, Fact, Register, is_fact, note
 from eventstore.entries import (
     ACCEPTED,
     EMPTY,
@@ -26,11 +26,12 @@ from eventstore.entries import (
     encode_events,
     encode_json,
     falls,
+    hash_of,
     instant,
     microseconds,
     sealed,
 )
-from eventstore.log import NewerRules
+from eventstore.log import Damaged, NewerRules, Unfit, WrittenByNewer, WrittenOn
 from eventstore.upcasters import UPCASTERS, upcast
 from eventstore.wire import Malformed, parse
 
@@ -43,10 +44,19 @@ class _Kind(msgspec.Struct):
 
 
 _kinds: Final = msgspec.json.Decoder(list[_Kind]).decode
+_parts: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_kind_of: Final = msgspec.json.Decoder(_Kind).decode
+_facts: Final[TypeAdapter[Fact]] = TypeAdapter(Annotated[Fact, Field(discriminator="kind")])
 
 
 class UnreadableEntry(Exception):
-    """A stored entry cannot be understood by this release: it was written by a newer one, or damaged."""
+    """A stored entry is whole, and cannot be understood by this release: a newer one wrote it."""
+
+    def __init__(self, entry: Entry, why: str, state: Stream[Any] | None = None) -> None:
+        super().__init__(f"entry {entry.position} ({entry.kind} on {entry.stream}): {why}")
+        self.position = entry.position
+        self.state = state
+        """The last state of its stream that could be read, for whoever folds a stream."""
 
 
 class Decision(NamedTuple):
@@ -81,6 +91,9 @@ class Replica:
         self._marks: list[Mark] = []
         self._passing: set[tuple[str, str]] = set()
         """Processes, each with a kind of its events that was read once and is no fact of the register."""
+        self._parked: dict[str, int] = {}
+        """Streams on which a newer release wrote what this one cannot read, each with the first such entry."""
+        self._beyond: Unfit | None = None
 
     @property
     def durable(self) -> Head:
@@ -97,9 +110,27 @@ class Replica:
         assert not self._marks, "what may still be taken back belongs to one replica"
         other = Replica(self.processes)
         other.head, other.register, other._streams = self.head, self.register, self._streams.copy()
+        other._parked, other._beyond = dict(self._parked), self._beyond
         return other
 
+    @property
+    def beyond(self) -> Unfit | None:
+        """Why nothing may be decided after the head: a newer release wrote what this one cannot take in. Streams can still be looked at."""
+        if self._beyond is None and falls(RULES, self.head.rules):
+            self._beyond = NewerRules(f"rules {self.head.rules} decided entry {self.head.position}, and this release has rules {RULES}")
+        return self._beyond
+
     # ------------------------------------------------------------ streams
+
+    def park(self, stream: str, position: int) -> None:
+        """Leaves a stream to a newer release, which wrote this entry."""
+        self._parked.setdefault(stream, position)
+        self._streams.pop(stream, None)
+
+    def require_readable(self, stream: str) -> None:
+        """Raises `WrittenOn` for a stream that is left to a newer release."""
+        if stream in self._parked:
+            raise WrittenOn(stream, self._parked[stream])
 
     def process_of(self, stream: str) -> Process[Any, Any, Any]:
         """The process of a stream. Raises `Malformed` for a name that no process has."""
@@ -113,7 +144,7 @@ class Replica:
 
     def missing(self, streams: Iterable[str]) -> Sequence[str]:
         """Those of these streams whose state must be loaded before they can be decided on."""
-        return [stream for stream in dict.fromkeys(streams) if stream not in self._streams]
+        return [stream for stream in dict.fromkeys(streams) if stream not in self._streams and stream not in self._parked]
 
     def put(self, stream: str, state: Stream[Any]) -> None:
         """Gives the replica a stream's state as of its head."""
@@ -135,41 +166,88 @@ class Replica:
             self._streams.popitem(last=False)
 
     def fold(self, stream: str, entries: Iterable[Entry], state: Stream[Any] | None = None) -> Stream[Any]:
-        """The state of a stream after more of its entries. Raises `UnreadableEntry`."""
+        """The state of a stream after more of its entries. Raises `UnreadableEntry` with the state before, and `Damaged`."""
         process = self.process_of(stream)
         state = state or Stream(process.initial)
         for entry in entries:
-            for event in self.events_of(process, entry):
+            try:
+                events = self.events_of(process, entry)
+            except UnreadableEntry as error:
+                error.state = state
+                raise
+            for event in events:
                 state = kernel.evolve(process, state, event)
         return state
 
     @staticmethod
     def events_of(process: Process[Any, Any, Any], entry: Entry) -> Sequence[Event]:
-        """The events of an entry, of whatever age. Raises `UnreadableEntry`."""
+        """The events of an entry, of whatever age. Raises `UnreadableEntry`, or `Damaged` when it is not whole."""
         if entry.outcome != ACCEPTED:
             return ()
         try:
             events: Sequence[Event] = process.events.validator.validate_json(entry.body)
         except ValidationError as first:
+            _require_whole(entry)
             try:
                 events = process.events.validate_json(upcast(entry.body))
             except ValueError:
-                raise UnreadableEntry(f"entry {entry.position} ({entry.kind} on {entry.stream}): {first}") from first
+                raise UnreadableEntry(entry, str(first)) from first
         return events
 
     # ------------------------------------------------------------ following the log
 
     def follow(self, entries: Iterable[Entry]) -> None:
-        """Takes in entries that others appended right after the head. Raises `UnreadableEntry`."""
+        """Takes in entries that others appended right after the head. Raises `Damaged`.
+
+        What this release cannot read is passed over: its stream is left to a newer release, or, where the register needs it, all of
+        the log is from then on (`beyond`).
+        """
         for entry in entries:
             assert entry.position == self.head.position + 1, "a follower must not skip an entry"
+            if entry.previous != self.head.hash:
+                raise Damaged(entry.position, "it does not follow the entry before it")
+            if entry.hash != hash_of(entry):
+                raise Damaged(entry.position, "it was changed after it was recorded")
             if self._passes_by(entry):
                 self.head = Head.of(entry)
-                continue
-            process = self.process_of(entry.stream)
-            events = self.events_of(process, entry)
-            self.take(entry, process, events)
-            self._learn(entry, events)
+            elif self.beyond is not None or falls(RULES, entry.rules):
+                self._look_at(entry)
+            else:
+                try:
+                    process = self.process_of(entry.stream)
+                    events = self.events_of(process, entry)
+                except (Malformed, UnreadableEntry):
+                    self.pass_over(entry)
+                    continue
+                self.take(entry, process, events)
+                self._learn(entry, events)
+
+    def pass_over(self, entry: Entry) -> None:
+        """Takes in of an entry that cannot be read what the register needs, and leaves its stream to a newer release. Raises `Damaged`."""
+        if entry.outcome == ACCEPTED:
+            _require_whole(entry)
+        self.park(entry.stream, entry.position)
+        register, kind = self.register, ""
+        try:
+            for part in _parts(upcast(entry.body)) if entry.outcome == ACCEPTED else ():
+                kind = _kind_of(part).kind
+                if kind in FACT_KINDS:
+                    register = note(register, _facts.validate_json(bytes(part)))
+            if self._beyond is None:
+                self.register = register
+        except ValidationError:
+            self._beyond = WrittenByNewer(f"a newer release stated a {kind} in entry {entry.position}, which this release cannot take in")
+        self.head = Head.of(entry)
+
+    def _look_at(self, entry: Entry) -> None:
+        """Takes in an entry for those who look only: its stream's state where it can be read, and no fact, for some may be missing."""
+        state = self._streams.get(entry.stream)
+        if state is not None:
+            try:
+                self.put(entry.stream, self.fold(entry.stream, (entry,), state))
+            except Exception:  # noqa: BLE001  what newer rules made of a stream may be anything, and nothing is decided on it
+                self.park(entry.stream, entry.position)
+        self.head = Head.of(entry)
 
     def _passes_by(self, entry: Entry) -> bool:
         """Whether nothing here changes by an entry, as its kinds tell without reading all of it: most entries of others are of that sort."""
@@ -225,10 +303,12 @@ class Replica:
     def decide(self, submission: Submission, at: datetime) -> Decision:
         """The entry that records this submission next, at this time (in UTC) or the head's, already taken in.
 
-        Raises `Malformed` for what is no command here, and `NewerRules` when newer rules than this release's decided the last entry.
+        Raises `Malformed` for what is no command here, `WrittenOn` for a stream that is left to a newer release, and an `Unfit` when all of
+        the log is.
         """
-        if falls(RULES, self.head.rules):
-            raise NewerRules(f"rules {self.head.rules} decided entry {self.head.position}, and this release has rules {RULES}")
+        if self.beyond is not None:
+            raise self.beyond
+        self.require_readable(submission.stream)
         process = self.process_of(submission.stream)
         command = parse(process, submission.command)
         now = max(at, self.head_time)
@@ -278,6 +358,16 @@ class Replica:
         for event in events:
             self.register = note(self.register, event)
         self.head = Head.of(entry)
+
+
+def _require_whole(entry: Entry) -> None:
+    """Raises `Damaged` for an entry that is not as it was recorded, or that holds no events."""
+    if entry.hash != hash_of(entry):
+        raise Damaged(entry.position, "it was changed after it was recorded")
+    try:
+        _kinds(entry.body)
+    except msgspec.MsgspecError as error:
+        raise Damaged(entry.position, "its events are not readable JSON") from error
 
 
 def _process(entry: Entry) -> str:

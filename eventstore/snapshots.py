@@ -63,7 +63,7 @@ class Snapshots:
             replica.head, replica.register = found
 
     async def load(self, replica: Replica, stream: str, upto: int) -> Stream[Any]:
-        """The state of a stream as of a position of the log. Raises `UnreadableEntry`."""
+        """The state of a stream as of a position of the log. Raises `UnreadableEntry` with the state before, and `Damaged`."""
         process = replica.process_of(stream)
         found = await self.find(stream, stream_version(process))
         head, state = found if found and found[0].position <= upto else (EMPTY, Stream(process.initial))
@@ -113,6 +113,8 @@ class SnapshotKeeper:
             return
         while entries := await self._log.read(register.head.position):
             register.follow(entries)
+        if register.beyond is not None:
+            return  # what a newer release stated is missing in it
         self._kept = register.head.position
         await self._keep(REGISTER, register_version(), register.head, register.register)
 

@@ -10,6 +10,7 @@ import pytest
 
 from eventstore import postgres, sqlite
 from eventstore.entries import EMPTY
+from eventstore.log import Appended
 from eventstore.migrations import Migration, SchemaMismatch, migrations
 from tests.places import PostgresPlace, SqlitePlace, chain
 
@@ -50,11 +51,36 @@ async def test_a_later_migration_is_applied_once_and_the_entries_stay(database: 
     assert list(await database.sql("SELECT number FROM later")) == []
 
 
-async def test_an_older_release_leaves_a_newer_log_alone(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_older_release_goes_on_with_what_a_newer_one_added(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as newer:
         released(newer, [LATER])
         await (await database.open()).close()
+    log = await database.open()
+    assert await log.append(chain(EMPTY, 2, by="ada")) is Appended.DONE
+    await log.close()
+    released(monkeypatch, [LATER])
+    log = await database.open()
+    assert (await log.head()).position == 2
+    await log.close()
+
+
+async def test_an_older_release_leaves_alone_what_a_newer_one_took_away(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as newer:
+        released(newer, [migration("9999_rows.breaking.sql", "DROP TABLE snapshots")])
+        await (await database.open()).close()
     with pytest.raises(SchemaMismatch, match="use the newer release"):
+        await database.open()
+
+
+async def test_a_migration_that_is_missing_before_one_that_was_applied_is_noticed(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    between, last = migration("9998_between.sql", "CREATE TABLE between_ (number integer)"), migration("9999_last.sql", "SELECT 1")
+    with monkeypatch.context() as other:
+        released(other, [last])
+        await (await database.open()).close()
+    released(monkeypatch, [between, last])
+    with pytest.raises(SchemaMismatch, match="and not 9998_between.sql before it"):
         await database.open()
 
 

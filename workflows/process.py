@@ -17,6 +17,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, CancelledErro
 
 with workflow.unsafe.imports_passed_through():
     from activities.messages import (
+        ANOTHERS,
         BUG,
         BUSY,
         MALFORMED,
@@ -62,6 +63,10 @@ _UNKNOWN = Standing(
 )  # fmt: skip
 
 
+class GivenBack(Exception):
+    """A newer release wrote what this worker cannot read: the task fails, nothing of it is kept, and Temporal gives it to another worker."""
+
+
 class ProcessWorkflow:
     """Drives one stream, whatever its process. A workflow class adds its name and a `run` that calls `drive`."""
 
@@ -84,6 +89,7 @@ class ProcessWorkflow:
         self._recording = 0
         self._draining = False
         self._shown: tuple[object, ...] = ()
+        self._given_back = ""
 
     async def drive(self) -> None:
         """Runs until the process is closed and nothing is owed, through as many runs as its history needs."""
@@ -101,6 +107,8 @@ class ProcessWorkflow:
                     return
             else:
                 await self._until(lambda: self._seen)
+            if self._given_back:
+                raise GivenBack(self._given_back)
 
     @workflow.update(dynamic=True)
     async def command(self, name: str, args: Sequence[RawValue]) -> Receipt:
@@ -141,7 +149,12 @@ class ProcessWorkflow:
             )
             return standing
 
-        return await _uncancelled(look)
+        try:
+            return await _uncancelled(look)
+        except ApplicationError as error:
+            if error.type == ANOTHERS:
+                raise GivenBack(error.message) from error
+            raise
 
     async def _record(self, request: RecordRequest, envelope: Envelope | RawValue, *, retry: RetryPolicy) -> Recorded:
         self._recording += 1
@@ -149,6 +162,11 @@ class ProcessWorkflow:
             recorded: Recorded = await workflow.execute_local_activity(
                 "record", args=[request, envelope], result_type=Recorded, start_to_close_timeout=_LOCAL, retry_policy=retry
             )
+        except ApplicationError as error:
+            if error.type != ANOTHERS:
+                raise
+            self._given_back = error.message
+            raise GivenBack(error.message) from error
         finally:
             self._recording -= 1
             self._seen = True

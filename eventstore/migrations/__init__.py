@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import sha256
 from importlib.resources import files
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+BREAKING: Final = ".breaking."
+"""In the name of a migration that takes away or changes what a former release uses, as in `0009_rows.breaking.sql`: that one cannot go on."""
 
 
 class Migration(NamedTuple):
@@ -28,10 +31,19 @@ def migrations(database: str) -> Sequence[Migration]:
 
 
 def pending(known: Sequence[Migration], applied: Sequence[tuple[str, str]]) -> Sequence[Migration]:
-    """What is still to apply. Raises `SchemaMismatch` when what was applied is not a prefix of what is known."""
-    for migration, (name, digest) in zip(known, applied, strict=False):
-        if (migration.name, migration.digest) != (name, digest):
-            raise SchemaMismatch(f"the database has migration {name}, this release has {migration.name} or another text of it")
-    if len(applied) > len(known):
-        raise SchemaMismatch(f"the database has migration {applied[-1][0]}, which this release does not know: use the newer release")
-    return known[len(applied) :]
+    """What is still to apply.
+
+    What a newer release applied besides is no hindrance: it adds, and leaves what this release uses, unless its name says `.breaking`.
+    Raises `SchemaMismatch` for such a one, for another text of what is known, and for what is missing before what was applied.
+    """
+    ours, theirs = {migration.name: migration for migration in known}, dict(applied)
+    for name, digest in applied:
+        if name in ours and ours[name].digest != digest:
+            raise SchemaMismatch(f"the database has migration {name}, this release has another text of it")
+        if name not in ours and BREAKING in name:
+            raise SchemaMismatch(f"the database has migration {name}, which this release does not know: use the newer release")
+    left = [migration for migration in known if migration.name not in theirs]
+    last = max((name for name in theirs if name in ours), default="")
+    if left and left[0].name < last:
+        raise SchemaMismatch(f"the database has migration {last}, and not {left[0].name} before it: another release made it")
+    return left
