@@ -234,6 +234,9 @@ class TestLookingAgain:
         )
         again = Reexecution()
         assert again.check(await log.read(0)) is None
+        assert [(each.first, each.last) for each in again.undecided] == [(first, (await log.head()).position)], (
+            "it is told, never passed over in silence"
+        )
         assert isinstance(await left_to_newer(log), WrittenByNewer)
 
     async def test_a_former_release_may_go_on_until_the_register_or_the_rules_are_beyond_it(self) -> None:
