@@ -3,7 +3,7 @@
 Callers that ask while a commit is under way are decided together in the next one (group commit). When they are many they are
 decided meanwhile, on top of what is not durable yet; nobody is answered before it is. A batch is decided against the head
 this worker knows, without holding any lock; the append compares the head. When another worker came between, its entries are
-taken in and the batch is decided again; after two such defeats the lock is held from the start, until nobody comes between any
+taken in and the batch is decided again; after a few such defeats the lock is held from the start, until nobody comes between any
 more, so every worker gets its turn.
 """
 
@@ -38,7 +38,7 @@ REMEMBERED: Final = 2_048
 """How many answers a worker keeps in memory; older ones are looked up on the log."""
 OVERLAPPING: Final = 16
 """Fewer commands than this are not divided among two commits that overlap."""
-DEFEATS: Final = 2
+DEFEATS: Final = 4
 """After so many overtaken appends the lock is held while deciding."""
 LOOKING_ROUND: Final = 4
 """A lone caller looks for others, and lets them have the event loop, once in so many commands: it takes a third as long as to decide one."""
@@ -158,8 +158,6 @@ class Recorder:
         """The head that was told of as ahead of the clock."""
         self._started = False
         """Whether the replica was caught up with the log, and has followed it since as far as is known."""
-        self._accompanied = False
-        """Whether others appended before the last look: then it is cheaper to look before deciding than to be overtaken."""
         self._defeats = 0
         self._task: asyncio.Task[None] | None = None
 
@@ -417,7 +415,7 @@ class Recorder:
 
     async def _attempt(self, waiting: Sequence[_Waiting]) -> bool:
         """Decides and appends what of the batch is unanswered; whether all of it was answered."""
-        if not self._started or self._accompanied or self._is_ahead():
+        if not self._started or self._is_ahead():
             await self._catch_up()
         batch = await self._decide(waiting, alone=True)
         try:
@@ -534,12 +532,10 @@ class Recorder:
     async def _catch_up(self) -> None:
         if self._replica.head.position == 0:
             await self._snapshots.restore(self._replica)
-        self._accompanied = False
         full = True
         while full:
             entries = await self.log.read(self._replica.head.position, PAGE)
             self._follow(entries)
-            self._accompanied = self._accompanied or bool(entries)
             full = len(entries) == PAGE  # what comes after a page that was not full, an append will say
         self._started = True
 
