@@ -79,8 +79,8 @@ def found(type_: Terminal, folder: Path) -> None:
 
 def open_round(type_: Terminal, opens_at: datetime) -> None:
     terms = {
-        "title": "Atlas-1", "currency": "USD", "goal": 100_000_000, "minimum": 80_000_000, "opens_at": opens_at.isoformat(),
-        "closes_at": (opens_at + timedelta(days=365)).isoformat(), "budget": [{"name": "compute", "amount": 100_000_000}],
+        "title": "Atlas-1", "currency": "USD", "goal": "1,000,000.00 USD", "minimum": "800,000.00 USD", "opens_at": opens_at.isoformat(),
+        "closes_at": (opens_at + timedelta(days=365)).isoformat(), "budget": [{"name": "compute", "amount": "1,000,000.00 USD"}],
         "tranches": [{"name": "all", "fraction": 10_000}],
     }  # fmt: skip
     terms_file = Path(type_.folder) / "terms.json"
