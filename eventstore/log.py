@@ -83,6 +83,18 @@ class Damaged(Unfit):
         self.position = position
 
 
+class FellBack(Unfit):
+    """The log lost entries that this worker knows to have been durable: an older copy was put in its place, or a standby that lagged took over."""
+
+    reason = "fell_back"
+
+    def __init__(self, known: int, found: int) -> None:
+        super().__init__(
+            f"the log fell back from entry {known:,} to {found:,}: what was acknowledged in between is gone; bring it back from a backup or from"
+            " the copy of a member, or start every worker anew to go on without it"
+        )
+
+
 class WrittenOn(LogUnavailable):
     """A newer release wrote on this stream what this one cannot read. Everything else goes on here; a worker of that release answers."""
 

@@ -25,7 +25,19 @@ from domain.kernel import Agenda, Headline
 from domain.process import ACCEPTING_TIME, Process, Stream
 from eventstore.clock import TOLERANCE, Clock, SystemClock, ahead
 from eventstore.entries import ACCEPTED, MICROSECOND, Entry, Head, Refusal, Submission, instant, microseconds
-from eventstore.log import Appended, ClockApart, Damaged, HeadAhead, HeadFarAhead, HostClock, Log, LogUnavailable, Unfit, WrittenOn
+from eventstore.log import (
+    Appended,
+    ClockApart,
+    Damaged,
+    FellBack,
+    HeadAhead,
+    HeadFarAhead,
+    HostClock,
+    Log,
+    LogUnavailable,
+    Unfit,
+    WrittenOn,
+)
 from eventstore.replica import Mark, Replica, UnreadableEntry
 from eventstore.snapshots import Snapshots
 from eventstore.wire import Malformed
@@ -200,8 +212,8 @@ class Recorder:
 
     async def examine(self) -> Unfit | None:
         """Looks again whether this worker may record, and says why not. An unfit clock that was mended is fit again."""
-        if self.clock.earnest and (self.unfit is None or isinstance(self.unfit, ClockApart)):
-            self._declare(await self._apart())
+        if self.unfit is None or isinstance(self.unfit, ClockApart):
+            self._declare(await self._fallen_back() or (await self._apart() if self.clock.earnest else None))
         return self.unfit
 
     async def ahead(self) -> HeadAhead | None:
@@ -219,6 +231,11 @@ class Recorder:
         stopping = LogUnavailable("this worker is stopping; ask again with the same command id")
         _fail((*self._in_hand, *self._waiting), stopping)
         self._waiting, self._in_hand = [], ()
+
+    async def _fallen_back(self) -> FellBack | None:
+        """Whether the log ends before an entry that was durable."""
+        known, found = self._replica.durable.position, (await self.log.head()).position
+        return FellBack(known, found) if found < known else None
 
     # ------------------------------------------------------------ the time
 
@@ -429,6 +446,8 @@ class Recorder:
             self._started = False
             if appended is Appended.REPEATED:
                 await self._repeated(batch.waiting)
+            elif (fallen := await self._fallen_back()) is not None:
+                raise fallen
             return False
         self._settle(batch)
         return not [each for each in batch.again if not self._answered(each)]

@@ -32,6 +32,9 @@ class Place(Protocol):
     async def tamper(self, position: int, column: str, value: object) -> None:
         """Changes one stored value behind the log's back, as only the database's owner can."""
 
+    async def cut(self, after: int) -> None:
+        """Takes away every entry after a position, as an older copy of the database does that is put in its place."""
+
 
 @dataclass
 class MemoryPlace:
@@ -46,6 +49,12 @@ class MemoryPlace:
         entries = self.log._entries
         entries[position - 1] = entries[position - 1]._replace(**{column: value})  # type: ignore[arg-type]
         entries.sort(key=lambda entry: entry.position)
+
+    async def cut(self, after: int) -> None:
+        gone = self.log._entries[after:]
+        del self.log._entries[after:]
+        for entry in gone:
+            self.log._ids.pop(entry.command_id)
 
 
 @dataclass
@@ -74,6 +83,10 @@ class SqlitePlace:
         forged = f"PRAGMA ignore_check_constraints = ON; UPDATE entries SET {column} = ? WHERE position = ?"
         await self.sql(forged, value, position)
 
+    async def cut(self, after: int) -> None:
+        await self.sql(f"DROP TRIGGER {FINAL}_delete")
+        await self.sql("DELETE FROM entries WHERE position > ?", after)
+
 
 @dataclass
 class PostgresPlace:
@@ -96,6 +109,10 @@ class PostgresPlace:
         await self.sql(f"DROP TRIGGER {FINAL} ON entries")
         await self.sql("ALTER TABLE entries DROP CONSTRAINT entries_outcome_check")
         await self.sql(f"UPDATE entries SET {column} = $1 WHERE position = $2", value, position)
+
+    async def cut(self, after: int) -> None:
+        await self.sql(f"DROP TRIGGER {FINAL} ON entries")
+        await self.sql("DELETE FROM entries WHERE position > $1", after)
 
 
 def chain(head: Head, size: int, *, by: str, stream: str = "round/atlas-1", refused: bool = False) -> list[Entry]:

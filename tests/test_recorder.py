@@ -25,7 +25,7 @@ from eventstore import snapshots
 from eventstore.clock import Clock, MovedClock, SystemClock
 from eventstore.entries import EMPTY, Entry, Head, Submission, encode_json, hash_of, verify
 from eventstore.keeper import Keeper
-from eventstore.log import Appended, Log
+from eventstore.log import Appended, FellBack, Log
 from eventstore.recorder import LOOKING_ROUND, Recorder, SameIdOtherCommand
 from eventstore.wire import Malformed, canonical_command, require_sender, strict_json
 from tests.places import MemoryPlace, Place, PostgresPlace, SqlitePlace
@@ -248,6 +248,29 @@ async def test_an_answer_that_was_lost_is_found_again(worker: Workers, monkeypat
     monkeypatch.undo()
     assert (await recorder.record(asked)).entry.position == 2
     await assert_sound(recorder.log, 2)
+
+
+async def test_a_log_that_fell_back_is_told_and_nothing_is_recorded_on_what_is_left(place: Place, worker: Workers) -> None:
+    recorder = await worker()
+    await recorder.record(founding())
+    for number in range(3):
+        await recorder.record(grant(number))
+    await place.cut(2)
+    for _ in "at once and again":
+        with pytest.raises(FellBack, match="from entry 4 to 2"):
+            async with asyncio.timeout(10):
+                await recorder.record(grant(9))
+    assert isinstance(recorder.unfit, FellBack)
+    assert (await recorder.log.head()).position == 2
+
+
+async def test_a_worker_that_is_idle_notices_that_the_log_fell_back(place: Place, worker: Workers) -> None:
+    recorder = await worker()
+    await recorder.record(founding())
+    await recorder.record(grant(1))
+    assert await recorder.examine() is None
+    await place.cut(1)
+    assert isinstance(await recorder.examine(), FellBack)
 
 
 async def test_a_caller_who_goes_away_meanwhile_harms_nobody(worker: Workers) -> None:
