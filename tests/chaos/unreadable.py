@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import Final
 
 from domain.catalog import RULES
@@ -30,11 +29,11 @@ async def strange(ground: Ground) -> Findings:
             await asyncio.sleep(ground.chance.uniform(0, 0.1))
             _known(callers, await _between(other, f"member/strange-{number}", RULES))
     _known(callers, await _between(other, "member/newer", NEWER))
-    answered = await _answered(callers)
+    shown = await _shown(callers)
     entries = await everything(other)
     last = entries[-1]
-    found = [*callers.faults, *chained(entries), *kept(entries, callers.receipts, callers.asked)]
-    if answered or last.rules != NEWER:
+    found = [*callers.faults, *shown, *chained(entries), *kept(entries, callers.receipts, callers.asked)]
+    if last.rules != NEWER:
         found.append(f"recorded after an entry of newer rules: {last.kind} at position {last.position}")
     await callers.close()
     await other.close()
@@ -69,16 +68,20 @@ def _known(callers: Callers, entry: Entry) -> None:
     callers.receipts.append(Receipt(entry.command_id, entry.position, entry.hash.hex()))
 
 
-async def _answered(callers: Callers) -> bool:
-    """Whether a command is recorded now. "Unavailable" is the only other answer that may be given."""
+async def _shown(callers: Callers) -> list[str]:
+    """What a caller is shown that must not be: "unavailable" is the only answer that may be given now."""
     ask = Submission("round/atlas-1", derived_id("strange", "last"), "sam", b'{"amount":1,"kind":"pledge","member":"helio-labs"}')
     end = asyncio.get_running_loop().time() + WAITED_SECONDS
     while asyncio.get_running_loop().time() < end:
-        with suppress(LogUnavailable):
-            await callers.recorder.record(ask)
-            return True
-        await asyncio.sleep(0.1)
-    return False
+        try:
+            recorded = await callers.recorder.record(ask)
+        except LogUnavailable:
+            await asyncio.sleep(0.1)
+        except Exception as error:  # noqa: BLE001  whatever else a caller is shown is a finding
+            return [f"a caller was shown {type(error).__name__}: {error}"[:300]]
+        else:
+            return [f"a command was answered after an entry of newer rules, at position {recorded.entry.position}"]
+    return []
 
 
 LANES: Final = (
