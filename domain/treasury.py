@@ -13,7 +13,7 @@ paid in `treasury_payments`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Annotated, Final
@@ -324,49 +324,53 @@ def describe(state: TreasuryState) -> Headline:
 
 def _headline(state: Open) -> Headline:
     balance = state.balances.get(state.currency, 0)
-    open_payments = {name: payment for name, payment in state.payments.items() if payment.stage not in {"confirmed", "cancelled"}}
-    to_sign = [name for name, payment in open_payments.items() if payment.stage == "ordered"]
-    troubled = [name for name, payment in open_payments.items() if payment.stage in {"failed", "returned"}]
-    payees = [name for name, payee in state.payees.items() if payee.proposed]
-    refused = [known.name or file[:12] for file, known in state.files.items() if known.stage == "refused"]
+    stages = Counter(state.payments[name].stage for name in state.open_payments)
+    to_sign, troubled = stages["ordered"], stages["failed"] + stages["returned"]
     closing = closing_balance(state)
     doubted = any(state.movements[line].stage == "doubted" for line in state.waiting)
     differs = 0 if closing is None or doubted else balance - closing[1]
-    trouble = bool(state.waiting or state.gaps or refused or troubled or differs)
-    waits = (*(TREASURERS if trouble or to_sign or payees else ()), *(("office:second-signatory",) if to_sign or payees else ()))
-    line = (
-        f"{display(balance, state.currency)} on {masked(state.account.account_id)}; {len(state.waiting)} to match, {len(to_sign)} to sign"
-    )
+    trouble = bool(state.waiting or state.gaps or state.refused or troubled or differs)
+    to_approve = bool(to_sign or state.proposed)
+    waits = (*(TREASURERS if trouble or to_approve else ()), *(("office:second-signatory",) if to_approve else ()))
+    line = f"{display(balance, state.currency)} on {masked(state.account.account_id)}; {len(state.waiting)} to match, {to_sign} to sign"
     if state.gaps:
         line += "; statements are missing"
     if differs:
         line += f"; the books differ from the bank by {display(differs, state.currency)}"
     return Headline(
-        "open", line, _text(state, open_payments, refused), waits,
+        "open", line, _text(state), waits,
         {
             "balance_minor": balance, "free_minor": state.free, "suspense_minor": state.earmarked.get(state.currency, 0),
-            "outgoing_minor": state.outgoing.get(state.currency, 0), "unmatched": len(state.waiting), "to_sign": len(to_sign),
+            "outgoing_minor": state.outgoing.get(state.currency, 0), "unmatched": len(state.waiting), "to_sign": to_sign,
             "gaps": len(state.gaps), "differs_minor": differs, "currency": state.currency,
         },
     )  # fmt: skip
 
 
-def _text(state: Open, payments: dict[str, Payment], refused: Sequence[str]) -> str:
+def _text(state: Open) -> str:
     parts = [f"- missing: {escaped(gap, 120)}" for gap in state.gaps[:SHOWN]]
-    parts += [f"- not imported: {escaped(name)}" for name in refused[:SHOWN]]
-    elsewhere = [known.name or file[:12] for file, known in state.files.items() if known.others and not known.ours]
-    parts += [f"- of other accounts only: {escaped(name)}" for name in elsewhere[:SHOWN]]
+    parts += [f"- not imported: {_file(state, file)}" for file in islice(state.refused, SHOWN)]
+    parts += [f"- of other accounts only: {_file(state, file)}" for file in islice(state.elsewhere, SHOWN)]
     if state.waiting:
         rows = (_waiting_row(state, line) for line in islice(state.waiting, SHOWN))
         parts += ["", "| waits | day | amount | why | from | text |", "| --- | --- | --- | --- | --- | --- |", *rows]
-    if payments:
-        rows = (_payment_row(state, name, payment) for name, payment in islice(sorted(payments.items()), SHOWN))
+    if state.open_payments:
+        rows = (_payment_row(state, name, state.payments[name]) for name in islice(sorted(state.open_payments), SHOWN))
         parts += ["", "| payment | payee | account | amount | stage | to sign |", "| --- | --- | --- | --- | --- | --- |", *rows]
-    proposed = [(name, payee.proposed) for name, payee in sorted(state.payees.items()) if payee.proposed]
-    if proposed:
-        parts += ["", "| payee | account | details |", "| --- | --- | --- |"]
-        parts += [f"| {escaped(name)} | {masked(given.account.account_id)} | {given.details} |" for name, given in proposed[:SHOWN]]
+    if state.proposed:
+        rows = (_payee_row(state, name) for name in islice(sorted(state.proposed), SHOWN))
+        parts += ["", "| payee | account | details |", "| --- | --- | --- |", *rows]
     return "\n".join(parts)
+
+
+def _file(state: Open, file: str) -> str:
+    return escaped(state.files[file].name or file[:12])
+
+
+def _payee_row(state: Open, name: str) -> str:
+    given = state.payees[name].proposed
+    assert given is not None
+    return f"| {escaped(name)} | {masked(given.account.account_id)} | {given.details} |"
 
 
 def _waiting_row(state: Open, line: str) -> str:
@@ -399,6 +403,6 @@ TREASURY: Final[Process[TreasuryCommand, TreasuryEvent, TreasuryState]] = Proces
     describe=describe,
     commands=TypeAdapter(Annotated[TreasuryCommand, Field(discriminator="kind")]),
     events=TypeAdapter(tuple[Annotated[TreasuryEvent | Common, Field(discriminator="kind")], ...]),
-    state_version=1,
+    state_version=2,
     list_version=1,
 )

@@ -104,7 +104,8 @@ def block_payee(state: Open, command: BlockPayee, context: Context) -> Events:
     blocked = () if known == Payee() else (PayeeBlocked(payee=command.payee, by=context.actor, reason=command.reason),)
     held: Events = tuple(
         event
-        for name, payment in sorted(state.payments.items())
+        for name in sorted(state.open_payments)
+        for payment in (state.payments[name],)
         if (payment.payee, payment.stage) == (command.payee, "sending")
         and (sending_key(name, payment) in context.failed or sending_key(name, payment) in context.delayed)
         for event in _given_up(name, payment, command.reason, context)

@@ -1,15 +1,15 @@
 """What a treasury knows: its account, what was imported, every movement, its payees and its payments; and how each fact changes it.
 
 Money by currency stands in three maps that only `_moved` and `_paid` change: what is on the account, what of it waits for a
-person in suspense, and what approved payments will take of it.
+person in suspense, and what approved payments will take of it. What is open is kept beside all there ever was, so that whoever asks
+for it need not go through all of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from itertools import pairwise
 from typing import Final, Literal, TypeVar
 
 from domain.kernel import Map, PersonId, mapping
@@ -49,8 +49,12 @@ from domain.treasury_messages import (
     TreasuryEvent,
     Unmatched,
 )
+from domain.treasury_pages import Statements, turned
 
 Key = TypeVar("Key")
+
+Slot = tuple[str | int, int, str]
+"""A page's place: its statement's id or number, its own number, and its currency."""
 
 _NO_LINES: Final[Map[str, None]] = mapping()
 
@@ -211,10 +215,20 @@ class Open:
     looks: int = 0
     cursor: str = ""
     files: Map[str, Import] = mapping()
+    reading: Map[str, None] = mapping()
+    """The files that are not read to their end."""
+    refused: Map[str, None] = mapping()
+    """The files that could not be read."""
+    elsewhere: Map[str, None] = mapping()
+    """The files in which only other accounts were found."""
     pages: Map[tuple[str, int, str], Page] = mapping()
     """By statement, page and currency; a corrected page takes the place of the former."""
-    editions: Map[tuple[str | int, int, str], tuple[tuple[str, Page], ...]] = mapping()
+    statements: Statements = Statements()
+    """The same pages by their statements."""
+    editions: Map[Slot, tuple[tuple[str, Page], ...]] = mapping()
     """The files that brought a page, by its statement's id and, where that is counted, its number."""
+    editions_on: Map[tuple[str | int, int, str, date | None], tuple[int, ...]] = mapping()
+    """Which of those are of one day, or of none that is known."""
     lines_on: Map[Place, Map[str, None]] = mapping()
     """The lines that a page showed first."""
     gaps: tuple[str, ...] = ()
@@ -231,7 +245,11 @@ class Open:
     earmarked: Map[str, int] = mapping()
     outgoing: Map[str, int] = mapping()
     payees: Map[str, Payee] = mapping()
+    proposed: Map[str, None] = mapping()
+    """The payees of whom bank details wait for approval."""
     payments: Map[str, Payment] = mapping()
+    open_payments: Map[str, None] = mapping()
+    """Those that are neither confirmed nor cancelled."""
     sent: Map[str, tuple[str, int]] = mapping()
     """The payment and attempt of each end-to-end id."""
     orders: Map[str, tuple[str, int]] = mapping()
@@ -273,11 +291,11 @@ def _opened(state: Open, event: TreasuryEvent) -> Open:
             return replace(state, cursor=cursor)
         case ImportStarted(file=file, name=name):
             known = state.files.get(file)
-            return replace(state, files=state.files.set(file, Import(name, tries=known.tries + 1 if known else 1)))
+            return _filed(state, file, Import(name, tries=known.tries + 1 if known else 1))
         case ChunkImported():
             return _imported(state, event)
         case ImportRefused(file=file, reason=reason):
-            return replace(state, files=state.files.set(file, replace(state.files[file], stage="refused", reason=reason)))
+            return _filed(state, file, replace(state.files[file], stage="refused", reason=reason))
         case LineBooked(line=line):
             state = _seen(state, event)
             movement = _movement(state, event, "booked")
@@ -404,11 +422,28 @@ def _paid(state: Open, name: str, payment: Payment, line: Stage | None = None) -
     if payment.line is not None and line is not None:
         state = _moved(state, payment.line, replace(state.movements[payment.line], stage=line))
     outgoing = _added(state.outgoing, payment.currency, change) if change else state.outgoing
-    return replace(state, payments=state.payments.set(name, payment), outgoing=outgoing)
+    return replace(
+        state, payments=state.payments.set(name, payment), outgoing=outgoing,
+        open_payments=_marked(state.open_payments, name, payment.stage not in {"confirmed", "cancelled"}),
+    )  # fmt: skip
 
 
 def _payee(state: Open, name: str, payee: Payee) -> Open:
-    return replace(state, payees=state.payees.set(name, payee))
+    return replace(state, payees=state.payees.set(name, payee), proposed=_marked(state.proposed, name, payee.proposed is not None))
+
+
+def _filed(state: Open, file: str, known: Import) -> Open:
+    return replace(
+        state, files=state.files.set(file, known), reading=_marked(state.reading, file, known.stage == "reading"),
+        refused=_marked(state.refused, file, known.stage == "refused"),
+        elsewhere=_marked(state.elsewhere, file, known.others > 0 and not known.ours),
+    )  # fmt: skip
+
+
+def _marked(marks: Map[str, None], name: str, marked: bool) -> Map[str, None]:  # noqa: FBT001
+    if marked == (name in marks):
+        return marks
+    return marks.set(name, None) if marked else marks.delete(name)
 
 
 def _added(amounts: Map[str, int], currency: str, change: int) -> Map[str, int]:
@@ -446,102 +481,54 @@ def _imported(state: Open, event: ChunkImported) -> Open:
         ours=known.ours or event.page is not None, others=known.others + event.other_accounts,
         shown=frozenset(event.shown) | (known.shown if known.page == event.page else frozenset()),
     )  # fmt: skip
-    state = replace(state, files=state.files.set(event.file, grown))
+    state = _filed(state, event.file, grown)
     page = event.page
     if page is None:
         return state
-    editions = state.editions
-    for slot in _slots(page):
-        brought = editions.get(slot, ())
-        if (event.file, page) not in brought:
-            editions = editions.set(slot, (*brought, (event.file, page)))
-    state = replace(state, editions=editions)
+    state = _brought(state, event.file, page)
     if state.pages.get((page.statement, page.page, page.currency)) == page:
         return state
-    pages = state.pages.set((page.statement, page.page, page.currency), page)
-    currencies = sorted({each.currency for each in pages.values()})
-    return replace(state, pages=pages, gaps=tuple(gap for currency in currencies for gap in _gaps(pages.values(), currency)))
+    statements = turned(state.statements, page)
+    gaps = state.gaps if statements.missing is state.statements.missing else statements.gaps
+    return replace(state, pages=state.pages.set((page.statement, page.page, page.currency), page), statements=statements, gaps=gaps)
+
+
+def _brought(state: Open, file: str, page: Page) -> Open:
+    """The state after a file brought a page; brought again by the same file it changes nothing."""
+    editions, editions_on = state.editions, state.editions_on
+    for slot in _slots(page):
+        brought, places = editions.get(slot, ()), editions_on.get((*slot, _day(page)), ())
+        if all(brought[place] != (file, page) for place in places):
+            editions = editions.set(slot, (*brought, (file, page)))
+            editions_on = editions_on.set((*slot, _day(page)), (*places, len(brought)))
+    return replace(state, editions=editions, editions_on=editions_on)
 
 
 def former_editions(state: Open, file: str, page: Page) -> tuple[Place, ...]:
     """Where other files showed this page before: the same page of the same statement, by its id or its number, of the same day."""
-    found = (each for slot in _slots(page) for each in state.editions.get(slot, ()))
-    places = (Place(other, former.statement, former.page) for other, former in found if other != file and _may_correct(page, former))
-    return tuple(dict.fromkeys(places))
+    found = (each for slot in _slots(page) for each in _of_the_day(state, slot, _day(page)))
+    return tuple(dict.fromkeys(Place(other, former.statement, former.page) for other, former in found if other != file))
 
 
-def _slots(page: Page) -> Iterator[tuple[str | int, int, str]]:
+def _slots(page: Page) -> Iterator[Slot]:
     yield (page.statement, page.page, page.currency)
     if page.sequence is not None:
         yield (page.sequence, page.page, page.currency)
 
 
-def _may_correct(page: Page, former: Page) -> bool:
-    """Whether a page of the same place is of the same time: some banks begin to count anew every year, or every day."""
-    day, former_day = (each.closing.on if each.closing else each.last_day for each in (page, former))
-    return None in {day, former_day} or day == former_day
+def _of_the_day(state: Open, slot: Slot, day: date | None) -> Sequence[tuple[str, Page]]:
+    """What was brought of a page and may be of this day: some banks begin to count anew every year, or every day."""
+    brought = state.editions.get(slot, ())
+    if day is None:
+        return brought
+    places = sorted((*state.editions_on.get((*slot, day), ()), *state.editions_on.get((*slot, None), ())))
+    return [brought[place] for place in places]
 
 
-# ---------------------------------------------------------------- what is missing
-
-
-def _gaps(pages: Iterable[Page], currency: str) -> Iterator[str]:
-    """Pages that are missing, statements that are missing by their numbers, and balances that do not join."""
-    statements: dict[str, list[Page]] = {}
-    for page in sorted((page for page in pages if page.currency == currency), key=lambda page: page.page):
-        statements.setdefault(page.statement, []).append(page)
-    for statement, found in sorted(statements.items()):
-        yield from _missing_pages(statement, found)
-    numbered: dict[int, dict[int, list[Page]]] = {}
-    for found in statements.values():
-        day, sequence = _day(found), found[0].sequence
-        if day is not None and sequence is not None:
-            former = numbered.setdefault(day.year, {}).get(sequence)
-            if former is None or (_made(found), found[0].statement) > (_made(former), former[0].statement):
-                numbered[day.year][sequence] = found
-    for year, found_by in sorted(numbered.items()):
-        for earlier, later in pairwise(sorted(found_by)):
-            if later > earlier + 1:
-                yield (
-                    f"{year}: statement {earlier + 1} is missing"
-                    if later == earlier + 2
-                    else f"{year}: statements {earlier + 1} to {later - 1} are missing"
-                )
-            elif not _joins(found_by[earlier], found_by[later]):
-                yield f"{year}: statement {later} does not begin with the balance that statement {earlier} ends with"
-
-
-def _missing_pages(statement: str, found: list[Page]) -> Iterator[str]:
-    have = {page.page for page in found}
-    missing = [number for number in range(1, min(max(have), 10_000)) if number not in have]
-    if missing:
-        yield f"statement {statement}: page {missing[0]} is missing"
-    elif not found[-1].last:
-        yield f"statement {statement}: the pages after {max(have)} are missing"
-
-
-def _joins(earlier: list[Page], later: list[Page]) -> bool:
-    end, start = earlier[-1].closing, later[0].opening
-    return end is None or start is None or end.amount == start.amount
-
-
-def _day(found: list[Page]) -> date | None:
-    closing, created = found[-1].closing, found[0].created_at
-    return closing.on if closing else found[-1].last_day or (created.date() if created else None)
-
-
-def _made(found: list[Page]) -> float:
-    created = found[0].created_at
-    return created.timestamp() if created else 0.0
+def _day(page: Page) -> date | None:
+    return page.closing.on if page.closing else page.last_day
 
 
 def closing_balance(state: Open) -> tuple[date, int] | None:
     """What the latest statement says was on the account at its end, when no page is missing and every import is read to its end."""
-    if state.gaps or any(known.stage == "reading" for known in state.files.values()):
-        return None
-    ends = [
-        (page.closing.on, page.sequence or 0, page.created_at.timestamp() if page.created_at else 0.0, page.closing.amount)
-        for page in state.pages.values()
-        if page.last and page.closing is not None and page.currency == state.currency
-    ]
-    return (max(ends)[0], max(ends)[3]) if ends else None
+    return None if state.gaps or state.reading else state.statements.latest(state.currency)

@@ -22,7 +22,12 @@ from domain.kernel import canonical_json
 
 RENAMED: Final[Mapping[str, str]] = {}
 """Phases as `process phase`, fields as `process.field` (of the register: `register.field`): what is called so now, and how it was called before."""
-ADDED: Final[Mapping[str, int]] = {"treasury.account_digest": 4}
+ADDED: Final[Mapping[str, int]] = {
+    "treasury.account_digest": 4,
+    **dict.fromkeys(
+        (f"treasury.{name}" for name in ("reading", "refused", "elsewhere", "statements", "editions_on", "proposed", "open_payments")), 4
+    ),
+}
 """Fields that a later release makes of the same events: since which rules. Digests of older logs are without them."""
 
 

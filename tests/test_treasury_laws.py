@@ -8,25 +8,33 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from datetime import date
+from itertools import pairwise
 from typing import Any
 
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from domain import treasury_state
 from domain.kernel import SERVICE, Command, Event
 from domain.process import FailStep
 from domain.reference import IBAN_LENGTHS, creditor_reference, parse_iban, parse_reference, shown_reference
 from domain.register import PaymentExpected
 from domain.treasury import TREASURY
 from domain.treasury_messages import (
+    AccountOpened,
     ApprovePayee,
     ApprovePayment,
     AssignLine,
     Balance,
     BookLine,
     CancelPayment,
+    ChunkImported,
     Creditor,
+    ImportRefused,
+    ImportStarted,
     ImportStatement,
     JudgeLine,
     Line,
@@ -50,11 +58,12 @@ from domain.treasury_messages import (
     RetryPayment,
     ReturnLine,
     StatementRead,
+    TreasuryEvent,
     TurnAwayPayment,
     UndoReceipt,
     payment_digest,
 )
-from domain.treasury_state import Open
+from domain.treasury_state import Open, Place, Unopened, closing_balance
 from tests.luck import try_laws
 from tests.stories import Story, charter, day, founded, noted, stated, with_members
 
@@ -405,6 +414,17 @@ class Treasuries(RuleBasedStateMachine):
         assert set(kept.waiting) == {name for name, movement in kept.movements.items() if movement.waits}
 
     @invariant()
+    def what_is_open_is_what_going_through_everything_finds(self) -> None:
+        if not hasattr(self, "ledger"):
+            return
+        kept = self.kept
+        assert set(kept.open_payments) == {
+            name for name, payment in kept.payments.items() if payment.stage not in {"confirmed", "cancelled"}
+        }
+        assert set(kept.proposed) == {name for name, payee in kept.payees.items() if payee.proposed}
+        require_pages_as_a_walk_finds_them(kept)
+
+    @invariant()
     def what_rounds_are_told_is_what_was_matched(self) -> None:
         if not hasattr(self, "ledger"):
             return
@@ -424,6 +444,137 @@ FLOOR = {
 
 def test_no_cent_is_counted_or_sent_twice_whatever_the_bank_repeats(*, long: bool) -> None:
     try_laws(Treasuries, accepted, FLOOR, histories=200, steps=40, long=long)
+
+
+# ---------------------------------------------------------------- pages, as whoever goes through all of them finds them
+
+
+def walked_gaps(state: Open) -> tuple[str, ...]:
+    """What is missing, currency by currency, from all the pages there are."""
+    return tuple(gap for currency in sorted({page.currency for page in state.pages.values()}) for gap in gaps_of(state, currency))
+
+
+def gaps_of(state: Open, currency: str) -> Iterator[str]:
+    """Pages that are missing, statements that are missing by their numbers, and balances that do not join."""
+    statements: dict[str, list[Page]] = {}
+    for page in sorted((page for page in state.pages.values() if page.currency == currency), key=lambda page: page.page):
+        statements.setdefault(page.statement, []).append(page)
+    for statement, found in sorted(statements.items()):
+        missing = [number for number in range(1, found[-1].page) if number not in {page.page for page in found}]
+        if missing:
+            yield f"statement {statement}: page {missing[0]} is missing"
+        elif not found[-1].last:
+            yield f"statement {statement}: the pages after {found[-1].page} are missing"
+    numbered: dict[int, dict[int, list[Page]]] = {}
+    for found in sorted(statements.values(), key=lambda found: (made(found[0]), found[0].statement)):
+        closing, created = found[-1].closing, found[0].created_at
+        day = closing.on if closing else found[-1].last_day or (created.date() if created else None)
+        if day is not None and found[0].sequence is not None:
+            numbered.setdefault(day.year, {})[found[0].sequence] = found
+    for year, by_number in sorted(numbered.items()):
+        for earlier, later in pairwise(sorted(by_number)):
+            end, start = by_number[earlier][-1].closing, by_number[later][0].opening
+            if later == earlier + 2:
+                yield f"{year}: statement {earlier + 1} is missing"
+            elif later > earlier + 2:
+                yield f"{year}: statements {earlier + 1} to {later - 1} are missing"
+            elif end is not None and start is not None and end.amount != start.amount:
+                yield f"{year}: statement {later} does not begin with the balance that statement {earlier} ends with"
+
+
+def made(page: Page) -> float:
+    return page.created_at.timestamp() if page.created_at else 0.0
+
+
+def walked_closing(state: Open) -> tuple[date, int] | None:
+    """What the latest statement says, when nothing is missing and nothing is being read."""
+    if walked_gaps(state) or any(file.stage == "reading" for file in state.files.values()):
+        return None
+    return walked_latest(state, state.currency)
+
+
+def walked_latest(state: Open, currency: str) -> tuple[date, int] | None:
+    """What the latest page of a currency says, of all the pages there are."""
+    ends = [
+        (page.closing.on, page.sequence or 0, made(page), page.closing.amount)
+        for page in state.pages.values()
+        if page.last and page.closing is not None and page.currency == currency
+    ]
+    return (max(ends)[0], max(ends)[3]) if ends else None
+
+
+def walked_editions(state: Open, file: str, page: Page) -> tuple[Place, ...]:
+    """Where other files showed a page before, of all that was ever brought under its name or number."""
+    slots = [
+        (page.statement, page.page, page.currency),
+        *([(page.sequence, page.page, page.currency)] if page.sequence is not None else []),
+    ]
+    return tuple(
+        dict.fromkeys(
+            Place(other, former.statement, former.page)
+            for slot in slots
+            for other, former in state.editions.get(slot, ())
+            if other != file and may_correct(page, former)
+        )
+    )
+
+
+def may_correct(page: Page, former: Page) -> bool:
+    """Whether two pages may be of one day."""
+    one, other = (each.closing.on if each.closing else each.last_day for each in (page, former))
+    return None in {one, other} or one == other
+
+
+def require_pages_as_a_walk_finds_them(state: Open) -> None:
+    """What is kept as pages come is what comes of going through all of them."""
+    assert state.gaps == walked_gaps(state)
+    assert closing_balance(state) == walked_closing(state)
+    for currency in ("USD", "EUR"):
+        assert state.statements.latest(currency) == walked_latest(state, currency)
+    assert set(state.reading) == {name for name, file in state.files.items() if file.stage == "reading"}
+    assert set(state.refused) == {name for name, file in state.files.items() if file.stage == "refused"}
+    assert set(state.elsewhere) == {name for name, file in state.files.items() if file.others and not file.ours}
+
+
+DAYS = (date(2026, 12, 30), date(2026, 12, 31), date(2027, 1, 1))
+balances = st.builds(Balance, amount=st.sampled_from((5, 7)), on=st.sampled_from(DAYS))
+pages = st.builds(
+    Page, statement=st.sampled_from(("A", "B", "C", "D")), account=st.just(IBAN), currency=st.sampled_from(("USD", "USD", "EUR")),
+    page=st.sampled_from((1, 1, 2, 3)), sequence=st.sampled_from((None, 1, 1, 2, 3, 5, 8)), last=st.sampled_from((True, True, True, False)),
+    created_at=st.sampled_from((None, day(1), day(2), day(400))), last_day=st.sampled_from((None, *DAYS)),
+    opening=st.none() | balances, closing=st.none() | balances,
+)  # fmt: skip
+chunks = st.tuples(
+    st.sampled_from("abcdef"), st.sampled_from(("found", "found", "found", "elsewhere", "refused", "started again")), pages, st.booleans()
+)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@given(history=st.lists(chunks, max_size=25))
+def test_what_is_kept_of_pages_is_what_going_through_all_of_them_finds(history: list[tuple[str, str, Page, bool]]) -> None:
+    state = treasury_state.evolve(
+        Unopened(), AccountOpened(iban=IBAN, bic=None, owner="Atlas", currency="USD", opening_balance=0, look_at=day(0))
+    )
+    assert isinstance(state, Open)
+    for name, what, page, finished in history:
+        file = hashlib.sha256(name.encode()).hexdigest()
+        events: list[TreasuryEvent] = [] if file in state.files and what != "started again" else [ImportStarted(file=file, name="")]
+        if what == "refused":
+            events.append(ImportRefused(file=file, reason="broken"))
+        elif what in {"found", "elsewhere"}:
+            events.append(
+                ChunkImported(
+                    file=file, page=page if what == "found" else None, counted=0, repeated=0, other_accounts=int(what == "elsewhere"),
+                    not_booked=0, finished=finished,
+                )
+            )  # fmt: skip
+        for event in events:
+            after = treasury_state.evolve(state, event)
+            assert isinstance(after, Open)
+            state = after
+        require_pages_as_a_walk_finds_them(state)
+        for file_again in (file, "0" * 64):
+            assert treasury_state.former_editions(state, file_again, page) == walked_editions(state, file_again, page)
 
 
 def test_references_of_other_parts_are_other_references() -> None:
