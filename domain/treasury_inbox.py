@@ -9,6 +9,7 @@ from domain.charter import Office
 from domain.kernel import Refused, notify, process_of, slug_of
 from domain.money import display
 from domain.process import Context, owe
+from domain.reference import creditor_reference
 from domain.treasury_lines import Events, classified, folded, gone, passed_on, returned, undone, withdrawn
 from domain.treasury_messages import (
     AssignLine,
@@ -70,9 +71,7 @@ def _require_assignable(state: Open, movement: Movement, command: AssignLine, co
         )  # fmt: skip
     if process_of(command.stream) not in {"round", "member"}:
         raise Refused("no_such_receiver", f"{command.stream} takes no members' money", remedy="name round/<id> or member/<id>")
-    known = command.member in context.register.members or any(
-        expected.member == command.member and expected.stream == command.stream for expected in context.register.expected.values()
-    )
+    known = command.member in context.register.members or creditor_reference(command.stream, command.member) in context.register.expected
     if not known or (process_of(command.stream) == "member" and slug_of(command.stream) != command.member):
         raise Refused("unknown_member", f"{command.member} is not a member that pays there", remedy="check `consortium members`")
 

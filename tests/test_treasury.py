@@ -535,6 +535,16 @@ def test_the_treasurer_assigns_unmatched_money_and_what_is_turned_away_waits_aga
     assert {step.key for step in story.steps if step.kind == "tell"} == {f"tell:{name}:1", f"tell:{name}:2"}
 
 
+def test_money_is_assigned_to_an_applicant_only_where_it_owes() -> None:
+    register = founded(charter())
+    expected = PaymentExpected(reference=creditor_reference("member/cyd", "cyd"), stream="member/cyd", member="cyd")
+    story = Story.of(TREASURY, TREASURY_STREAM, noted(register, expected)).when(OpenAccount(iban=IBAN, owner="Atlas"), by="tess")
+    story = imported(story, line())
+    (name,) = state(story).waiting
+    story.when(assign(name, member="cyd"), by="tess").refused("unknown_member")
+    story.when(assign(name, "member/cyd", "cyd"), by="tess").followed_by("line_matched")
+
+
 def test_money_in_another_currency_or_taken_from_the_account_is_assigned_to_nobody() -> None:
     story, name = waiting(currency="EUR")
     story.when(assign(name), by="tess").refused("wrong_currency")

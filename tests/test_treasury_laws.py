@@ -505,10 +505,9 @@ def walked_latest(state: Open, currency: str) -> tuple[date, int] | None:
 
 def walked_editions(state: Open, file: str, page: Page) -> tuple[Place, ...]:
     """Where other files showed a page before, of all that was ever brought under its name or number."""
-    slots = [
-        (page.statement, page.page, page.currency),
-        *([(page.sequence, page.page, page.currency)] if page.sequence is not None else []),
-    ]
+    slots: list[treasury_state.Slot] = [(page.statement, page.page, page.currency)]
+    if page.sequence is not None:
+        slots.append((page.sequence, page.page, page.currency))
     return tuple(
         dict.fromkeys(
             Place(other, former.statement, former.page)
