@@ -358,7 +358,7 @@ class Years:
             payee = state.payees.get(payment.payee)
             if payee is None or payee.account is None:
                 continue
-            digest = payment_digest(name, payment.attempt, payment.amount, payment.currency, payment.payee, payee.details)
+            digest = payment_digest(name, payment.attempt, payment.amount, payment.currency, payment.payee, payee.account_digest)
             for person in ("theo", "bea"):
                 await self.give(TREASURY, "approve_payment", person, payment=name, digest=digest)
 
