@@ -27,7 +27,7 @@ check-deploy: $(READY)
 
 # Faults brought about in lanes, each with a control that must fail; `LANES="--lane power-loss"`, `LANES="--long --resume state/chaos"`.
 chaos: $(READY)
-	$(BIN)/python -m tests.chaos $(LANES)
+	$(BIN)/python -m tests.chaos $(or $(LANES),--jobs 3)
 
 bench: $(VENV)/.ready-bench
 	$(BIN)/python -m bench

@@ -72,7 +72,7 @@ def test_a_lane_whose_tool_is_missing_is_skipped_with_the_reason(capsys: pytest.
 def test_a_session_that_was_cut_off_goes_on_where_it_was(tmp_path: Path) -> None:
     first = Rounds()
     ran(first.lane, tmp_path, long=True)
-    path = tmp_path / "rounds.jsonl"
+    path = tmp_path / "lane.jsonl"
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     path.write_text("".join(lines[:3]) + lines[3][:20], encoding="utf-8")
     second = Rounds()

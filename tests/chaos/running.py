@@ -44,35 +44,37 @@ class Done:
 
 
 class Journal:
-    """What was done, a JSON object a line, in a folder or only in memory."""
+    """What was done, in a folder, a file a lane and a JSON object a line; or only in memory."""
 
     def __init__(self, folder: Path | None) -> None:
-        self._path = folder and folder / "rounds.jsonl"
+        self._folder = folder
         self._done: list[Done] = []
-        if self._path is not None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            if self._path.exists():
-                self._done = [Done(**json.loads(line)) for line in self._whole(self._path)]
-
-    @staticmethod
-    def _whole(path: Path) -> list[str]:
-        """The lines; one that was cut off with its session is taken away."""
-        text = path.read_text(encoding="utf-8")
-        whole = text[: text.rfind("\n") + 1]
-        if whole != text:
-            path.write_text(whole, encoding="utf-8")
-        return whole.splitlines()
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
 
     def of(self, lane: str, seed: int, *, long: bool) -> list[Done]:
         """What was done of a lane before."""
-        return [done for done in self._done if (done.lane, done.seed, done.long) == (lane, seed, long)]
+        done = self._done if self._folder is None else [Done(**json.loads(line)) for line in _whole(self._folder / f"{lane}.jsonl")]
+        return [each for each in done if (each.lane, each.seed, each.long) == (lane, seed, long)]
 
     def add(self, done: Done) -> None:
         """Keeps one more."""
-        self._done.append(done)
-        if self._path is not None:
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(done)) + "\n")
+        if self._folder is None:
+            self._done.append(done)
+            return
+        with (self._folder / f"{done.lane}.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(done)) + "\n")
+
+
+def _whole(path: Path) -> list[str]:
+    """The lines of a file; one that was cut off with its session is taken away."""
+    if not path.exists():
+        return []
+    text = path.read_text(encoding="utf-8")
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        path.write_text(whole, encoding="utf-8")
+    return whole.splitlines()
 
 
 class Run:
