@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -86,6 +87,8 @@ POLICIES: Final[Mapping[str, Policy]] = {
 
 EXAMINED_SECONDS: Final = 2
 """How often a worker looks whether it may record: whether its clock is the database's."""
+STOP_SECONDS: Final = 12
+"""How long a worker that was told to stop may take: the half of what service managers allow."""
 KEEPER_AGAIN_SECONDS: Final = 5
 """How long a keeper that ended is missed before another is started."""
 STICKY: Final = timedelta(seconds=3)
@@ -274,7 +277,9 @@ async def _examined(recorder: Recorder, fitness: _Fitness) -> Unfit | None:
     try:
         await recorder.examine()
         fitness.show(recorder.unfit, await recorder.ahead())
+        fitness.reach(log=True)
     except LogUnavailable as error:
+        fitness.reach(log=isinstance(error, Unfit))
         _log.warning("worker.not_examined", error=str(error))
     except Exception:  # noqa: BLE001  what cannot be read is told to who asks for it; here it changes nothing
         _log.exception("worker.not_examined")
@@ -290,7 +295,12 @@ class _Fitness:
         self._ahead = meter.create_gauge_float(
             "head_ahead_seconds", "How far the log's last entry is ahead of the clock, when nothing may follow it", "s"
         )
+        self._reachable = meter.create_gauge("log_reachable", "1 while the worker reaches the log, else 0")
         self._shown = set[str]()
+
+    def reach(self, *, log: bool) -> None:
+        """Shows whether the log was reached."""
+        self._reachable.set(int(log))
 
     def show(self, unfit: Unfit | None, ahead: HeadAhead | None) -> None:
         """Shows what is so now."""
@@ -366,6 +376,32 @@ async def reconciling(client: Client, recorder: Recorder, chosen: Settings) -> A
         await asyncio.gather(task, return_exceptions=True)
 
 
+@asynccontextmanager
+async def _ended_in_time(stop: asyncio.Event) -> AsyncIterator[None]:
+    """Ends the process once it was told to stop and does not come to an end: polls of a Temporal that is away are waited for long.
+
+    Nothing is lost by it: what was recorded is durable, and what was under way outside is tried again by another worker.
+    """
+
+    async def end() -> None:
+        await stop.wait()
+        bound = threading.Timer(STOP_SECONDS, _end)
+        bound.daemon = True
+        bound.start()
+
+    task = asyncio.create_task(end(), name="stop")
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+def _end() -> None:
+    _log.warning("worker.ended_short", seconds=STOP_SECONDS)
+    sys.stderr.flush()
+    os._exit(0)
+
+
 async def serve(chosen: Settings, clock: Clock | None = None) -> None:
     """Works until the process is told to stop: by this clock, else by the one that the log goes by."""
     stop = asyncio.Event()
@@ -374,6 +410,7 @@ async def serve(chosen: Settings, clock: Clock | None = None) -> None:
     logs.configure(sys.stderr)
     client = await connect(chosen.address, telemetry(chosen.metrics))
     async with (
+        _ended_in_time(stop),
         recording(chosen, clock) as recorder,
         keeping(chosen.log_url, sys.stderr),
         working(client, recorder, chosen if recorder.clock.earnest or clock is not None else played(chosen)),

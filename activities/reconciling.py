@@ -101,6 +101,7 @@ class Reconciler:
         self._leading = meter.create_gauge("reconciler_leading", "1 where the reconciler of a worker is at work on its log, else 0")
         self._overdue = meter.create_gauge("overdue_deadlines", "Deadlines that have stood for a minute or more")
         self._oldest = meter.create_gauge("overdue_deadline_age_seconds", "For how long the oldest of them has stood", "s")
+        self._attention = meter.create_gauge("streams_needing_attention", "Streams of which a step failed, or is tried without success")
         self._started = meter.create_counter("streams_started_again", "Unfinished streams whose workflow had to be started")
         self._show(())
 
@@ -147,7 +148,7 @@ class Reconciler:
         unfinished = await self._outstanding.look()
         now = self._now()
         stood = {each.stream: late(each.due, self._recorder.clock, now) for each in unfinished.values()}
-        self._show([for_ for for_ in stood.values() if for_ >= LATE])
+        self._show([for_ for for_ in stood.values() if for_ >= LATE], sum(each.attention for each in unfinished.values()))
         suspects = [stream for stream, for_ in stood.items() if for_ >= self._cadence.suspect]
         if now >= self._sweep_at:
             await self._sweep(unfinished, suspects)
@@ -221,6 +222,7 @@ class Reconciler:
         idle = task.state == PendingWorkflowTaskState.PENDING_WORKFLOW_TASK_STATE_UNSPECIFIED
         return idle or task.attempt >= FAILING
 
-    def _show(self, overdue: Sequence[timedelta]) -> None:
+    def _show(self, overdue: Sequence[timedelta], attention: int = 0) -> None:
+        self._attention.set(attention)
         self._overdue.set(len(overdue))
         self._oldest.set(int(max(overdue, default=timedelta()).total_seconds()))

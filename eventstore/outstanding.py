@@ -33,6 +33,8 @@ class Unfinished(NamedTuple):
     due: datetime | None
     """When its deadline stands, by the log's clock."""
     deadline: str
+    attention: bool
+    """Whether a step of it waits for a person, or takes long."""
 
 
 class _Standing(msgspec.Struct):
@@ -41,6 +43,7 @@ class _Standing(msgspec.Struct):
     closed: bool
     due: datetime | None = None
     deadline: str | None = None
+    attention: bool = False
 
 
 _row: Final = msgspec.json.Decoder(_Standing)
@@ -89,7 +92,7 @@ class Outstanding:
         if standing is None or standing.closed:
             self._streams.pop(stream, None)
         else:
-            self._streams[stream] = Unfinished(stream, standing.due, standing.deadline or "")
+            self._streams[stream] = Unfinished(stream, standing.due, standing.deadline or "", standing.attention)
 
 
 def late(due: datetime | None, clock: Clock, now: datetime) -> timedelta:
