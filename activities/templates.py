@@ -105,7 +105,8 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
     ),
     "spending_to_approve": Letter("Spending in {round} waits for you", "A payment from {round} needs the second signature."),
     "refunds_due": Letter(
-        "Refunds of {round} are due", "{round} has ended, and {credit} goes back to members. Order each refund (`order_refund`)."
+        "Refunds of {round} are due",
+        "{round} has ended, and {credit} goes back to members. Order each refund (`consortium round order-refund`).",
     ),
     # Officers, about the treasury.
     "money_unmatched": Letter(

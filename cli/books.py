@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,12 +12,13 @@ from cyclopts import Parameter
 
 from audit.ledger import beancount, hledger
 from audit.ledger import ledger as books_of
+from cli import times
 from cli.failures import BadInput
 from cli.look import as_of_instant
 from cli.options import HERE, Where
 from cli.output import Progress, console, say, say_json, table
 from cli.plot import course, drawing, sketch
-from cli.site import log_of, settings
+from cli.site import log_of, now_of, settings
 from domain.kernel import process_of
 from domain.money import display
 from domain.register import Register, ReleaseStaged, note
@@ -59,8 +60,9 @@ async def ledger(*, format_: Format = "table", where: Where = HERE) -> None:
 async def registry(*, as_of: AsOf = None, where: Where = HERE) -> None:
     """List the releases of models and what stood where, now or at a time."""
     asked = as_of_instant(as_of)
-    async with log_of(settings(where)) as log, Progress("reading the log"):
-        agreed = await _register(log, asked)
+    chosen = settings(where)
+    async with log_of(chosen) as log, Progress("reading the log"):
+        agreed, now = await _register(log, asked), await now_of(log, chosen)
     found: list[dict[str, Any]] = [
         {
             "release": name, "title": each.title, "standing": each.standing, "class": each.openness_class, "manifest": each.manifest,
@@ -69,9 +71,12 @@ async def registry(*, as_of: AsOf = None, where: Where = HERE) -> None:
         for name, each in sorted(agreed.releases.items())
     ]  # fmt: skip
     if where.json:
-        say_json({"as_of": (asked or datetime.now(UTC)).isoformat(), "releases": found})
+        say_json({"as_of": (asked or now).isoformat(), "releases": found})
     elif found:
-        rows = [(row["release"], row["standing"], "I" * row["class"] or "-", row["manifest"] or "", row["since"][:16]) for row in found]
+        rows = [
+            (row["release"], row["standing"], "I" * row["class"] or "-", row["manifest"] or "", times.shown(row["since"], now))
+            for row in found
+        ]
         table(("release", "standing", "class", "manifest", "since"), rows)
     else:
         say("No release stood in the registry then.")
@@ -94,8 +99,9 @@ async def _register(log: Log, asked: datetime | None) -> Register:
 async def plot(run: Annotated[str, Parameter(help="Which run, like atlas-1.")], /, *, svg: Svg = None, where: Where = HERE) -> None:
     """Draw a run: tokens and loss over time, with spikes, restarts, missing checkpoints, milestones, and spend against its bands."""
     stream = run if run.startswith("run/") else f"run/{run}"
-    async with log_of(settings(where)) as log, Progress("reading the log"):
-        told = await _told(log, stream)
+    chosen = settings(where)
+    async with log_of(chosen) as log, Progress("reading the log"):
+        told, now = await _told(log, stream), await now_of(log, chosen)
     if not told:
         raise BadInput(f"nothing is on the log of {stream}", "`consortium runs` lists the runs")
     if svg is not None:
@@ -108,7 +114,7 @@ async def plot(run: Annotated[str, Parameter(help="Which run, like atlas-1.")], 
     elif svg is not None:
         say(f"{svg} is drawn.")
     else:
-        console().print(sketch(stream, told), markup=False, highlight=False)
+        console().print(sketch(stream, told, now), markup=False, highlight=False)
 
 
 async def _told(log: Log, stream: str) -> list[tuple[datetime, Mapping[str, Any]]]:

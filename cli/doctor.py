@@ -14,10 +14,11 @@ from enum import StrEnum
 from importlib.metadata import version
 from typing import Any, Final
 
+from cli import times
 from cli.failures import Unwell
 from cli.options import HERE, Where
-from cli.output import say, say_json, table
-from cli.site import log_of, settings
+from cli.output import say_json, say_whole, table
+from cli.site import log_of, now_of, settings
 from domain.catalog import RULES
 from domain.consortium import Founded
 from domain.consortium_time import ACCEPTING
@@ -64,6 +65,8 @@ class Patient:
     head: Entry | None
     """The last entry; none on an empty log."""
     recorder: Recorder
+    now: datetime
+    """The log's time, from which people count."""
 
 
 Check = Callable[[Patient], Awaitable[Finding]]
@@ -77,7 +80,7 @@ async def doctor(*, where: Where = HERE) -> None:
         try:
             position = (await log.head()).position
             last = await log.read(position - 1, 1) if position else ()
-            patient = Patient(chosen, where, log, last[0] if last else None, recorder)
+            patient = Patient(chosen, where, log, last[0] if last else None, recorder, await now_of(log, chosen))
             found = [await check(patient) for check in CHECKS]
         finally:
             await recorder.close()
@@ -100,7 +103,7 @@ def _show(found: Sequence[Finding], where: Where) -> None:
     table(("check", "", "what was found"), [(finding.check, finding.verdict.value, finding.detail) for finding in found])
     for finding in found:
         if finding.remedies:
-            say(f"{finding.check}:", *(f"  {remedy}" for remedy in finding.remedies))
+            say_whole(f"{finding.check}:", *(f"  {remedy}" for remedy in finding.remedies))
 
 
 # ---------------------------------------------------------------- the release
@@ -144,11 +147,11 @@ async def head(patient: Patient) -> Finding:
         "position": entry.position, "at": instant(entry.at).isoformat(), "hash": entry.hash.hex(), "actor": entry.actor, "kind": entry.kind,
         "stream": entry.stream,
     }  # fmt: skip
-    return Finding("head", Verdict.WELL, f"{_named(entry)}, hash {entry.hash.hex()}", facts=facts)
+    return Finding("head", Verdict.WELL, f"{_named(entry, patient.now)}, hash {entry.hash.hex()}", facts=facts)
 
 
-def _named(entry: Entry) -> str:
-    return f"position {entry.position} at {_at(instant(entry.at))}: {entry.kind} by {entry.actor} on {entry.stream}"
+def _named(entry: Entry, now: datetime) -> str:
+    return f"position {entry.position} at {times.shown(instant(entry.at), now)}: {entry.kind} by {entry.actor} on {entry.stream}"
 
 
 # ---------------------------------------------------------------- the clock
@@ -170,15 +173,15 @@ async def clock(patient: Patient) -> Finding:
         facts["database_ahead_seconds"] = round(apart.total_seconds(), 3)
         if abs(apart) > TOLERANCE:
             which = "behind" if apart > timedelta() else "ahead of"
-            detail = f"this host's clock shows {_at(now)}, {_length(abs(apart))} {which} the database's: nothing that it records is taken"
+            detail = f"this host's clock shows {times.minute(now)}, {_length(abs(apart))} {which} the database's: nothing that it records is taken"
             return Finding("clock", Verdict.ACT, detail, ("set the clock of this host right (NTP)",), facts)
         now = instant(database)
     if entry is None:
-        return Finding("clock", Verdict.WELL, f"the system's, {_at(now)}", facts=facts)
+        return Finding("clock", Verdict.WELL, f"the system's, {times.minute(now)}", facts=facts)
     by = instant(entry.at) - now
     facts["head_ahead_seconds"] = round(by.total_seconds(), 3)
     if by <= TOLERANCE:
-        return Finding("clock", Verdict.WELL, f"the system's, {_at(now)}; the last entry is not ahead of it", facts=facts)
+        return Finding("clock", Verdict.WELL, f"the system's, {times.minute(now)}; the last entry is not ahead of it", facts=facts)
     return await _ahead(patient, entry, register, by, facts)
 
 
@@ -195,17 +198,17 @@ def _rehearsal(register: Register, patient: Patient) -> str:
 
 
 async def _ahead(patient: Patient, entry: Entry, register: Register, by: timedelta, facts: dict[str, Any]) -> Finding:
-    at, first = instant(entry.at), await _first_at(patient.log, entry)
+    at, now, first = instant(entry.at), instant(entry.at) - by, await _first_at(patient.log, entry)
     facts |= {"ahead_since": {"position": first.position, "actor": first.actor, "kind": first.kind, "stream": first.stream}}
-    who = f"since {_named(first)}"
+    who = f"since {_named(first, now)}"
     accepted = register.time_accepted_until
     if accepted is not None and at <= accepted:
         detail = (
             f"the last entry is {_length(by)} ahead of the clock, {who}; two officers accepted it, and entries are dated"
-            f" {_at(at)} until the clock has passed that"
+            f" {times.shown(at, now)} until the clock has passed that"
         )
         return Finding("clock", Verdict.NOTE, detail, facts=facts)
-    waiting = f"wait until {_at(at - TOLERANCE)}: then entries are recorded again by themselves"
+    waiting = f"wait until {times.shown(at - TOLERANCE, now)}: then entries are recorded again by themselves"
     if by <= WAITED_FOR:
         detail = f"the last entry is {_length(by)} ahead of the clock, {who}: commands and deadlines wait for the clock"
         return Finding("clock", Verdict.ACT, detail, (waiting,), facts)
@@ -247,18 +250,9 @@ async def _acceptances(patient: Patient, entry: Entry, register: Register) -> Se
 # ---------------------------------------------------------------- words
 
 
-def _at(at: datetime) -> str:
-    """An instant to the second, in UTC; fractions are rounded up, so that nothing is promised too early."""
-    rounded = at + timedelta(microseconds=-at.microsecond % 1_000_000)
-    return rounded.strftime("%Y-%m-%d %H:%M:%SZ")
-
-
 def _length(length: timedelta) -> str:
-    """How long, in its two largest units."""
-    seconds = int(length.total_seconds())
-    days, hours, minutes = seconds // 86_400, seconds % 86_400 // 3_600, seconds % 3_600 // 60
-    parts = [f"{number} {unit}" for number, unit in ((days, "d"), (hours, "h"), (minutes, "min"), (seconds % 60, "s")) if number]
-    return " ".join(parts[:2]) or "less than 1 s"
+    """How long; below a minute in seconds, as clocks are compared."""
+    return times.length(length) or f"{int(length.total_seconds())} seconds"
 
 
 CHECKS: Final[Sequence[Check]] = (release, head, clock)

@@ -84,7 +84,7 @@ def _of_other_rules(again: Reexecution, head: chain.Head) -> OtherRules:
     told = ", ".join(f"{each.first:,} to {each.last:,} need a release with rules {each.rules}" for each in again.undecided)
     return OtherRules(
         f"the log was not changed, but this release has rules {RULES} and did not decide all of it: entries {told}",
-        "check those with the release that has their rules (`consortium export`, then its `verify --file --decide`); all others stand",
+        "check those with the release that has their rules (`consortium export`, then its `consortium verify --decide --file`); all others stand",
         entries=head.position,
         head=head.hash.hex(),
         not_decided=[each._asdict() for each in again.undecided],

@@ -12,14 +12,16 @@ from typing import Annotated, Any, Final
 from cyclopts import Parameter
 from rich.markdown import Markdown
 
+from cli import times
 from cli.failures import BadInput
 from cli.fields import day, instant
 from cli.options import HERE, Where
 from cli.output import Progress, console, plain, say, say_json, table, unescaped
-from cli.site import clock_of, log_of, register, row_of, rows, running, settings
+from cli.site import clock_of, currency, log_of, now_of, register, row_of, rows, running, settings
 from domain.catalog import process_for
 from domain.charter import Office
-from domain.kernel import SLUG
+from domain.kernel import SLUG, slug_of
+from domain.money import Money
 from domain.register import Register
 from eventstore.entries import ACCEPTED, Entry
 from eventstore.entries import instant as instant_of
@@ -36,6 +38,8 @@ BATCH: Final = 500
 LAST: Final = 2**63 - 1
 """The last position that a log can have."""
 FOLLOW_SECONDS: Final = 30.0
+MINOR: Final = "_minor"
+"""How the names of amounts in minor units end."""
 
 Row = Mapping[str, Any]
 
@@ -48,7 +52,7 @@ async def status(*, where: Where = HERE) -> None:
     chosen = settings(where)
     up = running(chosen.folder)
     async with log_of(chosen) as log:
-        found, head = await rows(log), await log.head()
+        found, head, now = await rows(log), await log.head(), await now_of(log, chosen)
         overdue = await _overdue(log, found, up, chosen)
     phases: dict[str, Counter[str]] = {}
     for row in found:
@@ -57,11 +61,11 @@ async def status(*, where: Where = HERE) -> None:
     due = sorted((row for row in found if row["due"]), key=lambda row: row["due"])[:SOON]
     if where.json:
         brief = ("stream", "phase", "line", "due", "deadline", "waits_for", "failed", "delayed")
-        told = [[{name: row.get(name, {}) for name in brief} for row in some] for some in (attention, due)]
+        told = [[{name: row_told(row).get(name, {}) for name in brief} for row in some] for some in (attention, due)]
         say_json({
             "log": chosen.log_shown, "position": head.position, "up": up,
             "processes": {name: dict(counted) for name, counted in phases.items()}, "attention": told[0], "due": told[1],
-            "overdue": [{name: row[name] for name in brief} | {"overdue_seconds": int(by.total_seconds())} for row, by in overdue],
+            "overdue": [{name: row_told(row).get(name, {}) for name in brief} | {"overdue_seconds": int(by.total_seconds())} for row, by in overdue],
         })  # fmt: skip
         return
     say(
@@ -74,14 +78,16 @@ async def status(*, where: Where = HERE) -> None:
         right=("number",),
     )
     if attention:
-        table(("stream", "step", "state", "reason"), _troubled(attention), title="Needs attention (`consortium retry` or `waive`)")
+        table(
+            ("stream", "step", "state", "reason"), _troubled(attention), title="Needs attention (`consortium retry` or `consortium waive`)"
+        )
     else:
         say("Nothing needs attention.")
     if overdue:
-        late_by = [(str(timedelta(seconds=int(by.total_seconds()))), row["deadline"], row["stream"]) for row, by in overdue]
+        late_by = [(times.length(by), row["deadline"], row["stream"]) for row, by in overdue]
         table(("overdue by", "what", "stream"), late_by, title="Overdue (a worker starts them again; does one run?)", right=("overdue by",))
     if due:
-        table(("due", "what", "stream"), [(_time(row["due"]), row["deadline"], row["stream"]) for row in due], title="Due next")
+        table(("due", "what", "stream"), [(times.shown(row["due"], now), row["deadline"], row["stream"]) for row in due], title="Due next")
 
 
 def _troubled(found: Iterable[Row]) -> list[tuple[str, str, str, str]]:
@@ -130,12 +136,13 @@ async def rounds(*, where: Where = HERE) -> None:
 
 
 async def _list(process: str, where: Where) -> None:
-    async with log_of(settings(where)) as log:
-        found = await rows(log, process)
+    chosen = settings(where)
+    async with log_of(chosen) as log:
+        found, money, now = await rows(log, process), await currency(log), await now_of(log, chosen)
     if where.json:
-        say_json([_told(row) for row in found])
+        say_json([row_told(row, money) for row in found])
     elif found:
-        shown = [(row["stream"], row["phase"], unescaped(row["line"]), _awaited(row), _time(row["due"])) for row in found]
+        shown = [(row["stream"], row["phase"], unescaped(row["line"]), _awaited(row), times.shown(row["due"], now)) for row in found]
         table((process, "phase", "", "waits for", "due"), shown)
     else:
         say(f"There is no {process} yet.")
@@ -144,30 +151,55 @@ async def _list(process: str, where: Where) -> None:
 # ---------------------------------------------------------------- one stream
 
 
-async def show(stream: Annotated[str, Parameter(help="Which, like round/atlas-1.")], /, *, where: Where = HERE) -> None:
+async def show(
+    stream: Annotated[str, Parameter(help="Which, like round/atlas-1; atlas-1 is enough where it is one only.")], /, *, where: Where = HERE
+) -> None:
     """Show one process: where it stands, what is owed, and its last entries."""
-    process_of(stream)
-    async with log_of(settings(where)) as log:
-        found = await row_of(log, stream)
-        if found is None:
-            raise BadInput(f"nothing is on the log about {stream}", "`consortium status` and the lists show what there is")
+    chosen = settings(where)
+    async with log_of(chosen) as log:
+        stream = await _meant(log, stream)
+        found, money, now = await row_of(log, stream), await currency(log), await now_of(log, chosen)
         last: deque[Entry] = deque(maxlen=SOON)
         async with Progress(f"reading the entries of {stream}") as progress:
             async for entry in _entries(log, stream, 0):
                 last.append(entry)
                 progress.at(entry.position)
+    if not last:
+        raise BadInput(f"nothing is on the log about {stream}", "`consortium status` and the lists show what there is")
     if where.json:
-        say_json(_told(found) | {"entries": [entry_told(entry) for entry in last]})
+        say_json((row_told(found, money) if found else {"stream": stream}) | {"entries": [entry_told(entry) for entry in last]})
         return
-    say(f"{stream}, {found['phase']}: {unescaped(found['line'])}")
+    if found:
+        _standing_shown(found, now)
+    else:
+        say(f"{stream} has not begun: every command was refused")
+    _entries_shown(last, now)
+
+
+def _standing_shown(found: Row, now: datetime) -> None:
+    say(f"{found['stream']}, {found['phase']}: {unescaped(found['line'])}")
     if found["details"]:
         console().print(Markdown(plain(found["details"], keep="\n"), hyperlinks=False))
     if found["waits_for"]:
         say(f"waits for {_awaited(found)}")
     if found["due"]:
-        say(f"due {_time(found['due'])}: {found['deadline']}")
+        say(f"due {times.shown(found['due'], now)}: {found['deadline']}")
     say(*(f"{state}: {step}: {reason}" for _, step, state, reason in _troubled([found])))
-    _entries_shown(last)
+
+
+async def _meant(log: Log, name: str) -> str:
+    """The stream of this name, or the only one whose name ends so. Raises `BadInput` where there are several, or it can be none."""
+    if "/" in name:
+        process_of(name)
+        return name
+    if re.fullmatch(SLUG, name) is None:
+        raise BadInput(f"{name[:80]!r} is no stream", "a stream is named like round/atlas-1")
+    meant = [row["stream"] for row in await rows(log) if slug_of(row["stream"]) == name]
+    if len(meant) > 1:
+        raise BadInput(f"{name} can be {' or '.join(meant)}", "name one of them")
+    if not meant:
+        raise BadInput(f"nothing is on the log about {name}", "`consortium status` and the lists show what there is")
+    return str(meant[0])
 
 
 async def log(
@@ -178,16 +210,15 @@ async def log(
     where: Where = HERE,
 ) -> None:
     """Show the entries of the log in order; in JSON one a line."""
-    if stream is not None:
-        process_of(stream)
     if not 0 <= after <= LAST:
         raise BadInput("--after: positions are counted from 1, and there are fewer than 2^63", "leave it out to see everything")
-    async with log_of(settings(where)) as log:
-        seen = after
+    chosen = settings(where)
+    async with log_of(chosen) as log:
+        stream, seen = None if stream is None else await _meant(log, stream), after
         while True:
-            head = (await log.head()).position
+            head, now = (await log.head()).position, await now_of(log, chosen)
             async for entry in _entries(log, stream, seen):
-                _entry_shown(entry, where)
+                _entry_shown(entry, now, where)
                 seen = entry.position
             if not follow:
                 return
@@ -206,17 +237,21 @@ async def _entries(log: Log, stream: str | None, after: int) -> AsyncIterator[En
 
 async def inbox(*, who: Annotated[str, Parameter(name="--as", help="Whose: a person's handle.")], where: Where = HERE) -> None:
     """Show what waits for a person, for his offices and for the members he speaks for, and until when."""
-    async with log_of(settings(where)) as log:
-        agreed, found = await register(log), await rows(log)
+    chosen = settings(where)
+    async with log_of(chosen) as log:
+        agreed, found, now = await register(log), await rows(log), await now_of(log, chosen)
     if not agreed.knows(who):
         raise BadInput(f"the log knows nobody called {who!r}", "`consortium show` of the consortium or a member names its people")
     mine = sorted(_waiting(agreed, who, found), key=lambda item: (item["due"] or "9999", item["stream"]))
     if where.json:
-        say_json(mine)
+        say_json([item | {"line": unescaped(item["line"])} for item in mine])
     elif mine:
         table(
             ("stream", "phase", "", "as", "by"),
-            [(item["stream"], item["phase"], unescaped(item["line"]), ", ".join(item["as"]), _time(item["due"])) for item in mine],
+            [
+                (item["stream"], item["phase"], unescaped(item["line"]), ", ".join(item["as"]), times.shown(item["due"], now))
+                for item in mine
+            ],
         )
     else:
         say(f"Nothing waits for {who}.")
@@ -255,9 +290,10 @@ async def who_represents(
     if re.fullmatch(SLUG, org) is None:
         raise BadInput(f"{org[:80]!r} is not an organisation's handle", "`consortium members` lists them")
     asked = as_of_instant(as_of)
-    async with log_of(settings(where)) as log:
-        agreed = await register(log)
-        at = asked or max(datetime.now(UTC), instant_of((await log.head()).at))
+    chosen = settings(where)
+    async with log_of(chosen) as log:
+        agreed, now = await register(log), await now_of(log, chosen)
+        at = asked or now
     if org not in agreed.members and org not in agreed.terms:
         raise BadInput(f"the log knows no organisation {org!r}", "`consortium members` lists them")
     terms = [
@@ -268,10 +304,10 @@ async def who_represents(
         told = [dict(zip(("person", "capacity", "since", "until"), term, strict=True)) for term in terms]
         say_json({"organisation": org, "as_of": at.isoformat(), "representatives": told})
     elif terms:
-        shown = [(person, capacity, _time(since), _time(until)) for person, capacity, since, until in terms]
-        table(("person", "capacity", "since", "until"), shown, title=f"{org} as of {as_of or _time(at.isoformat())}")
+        shown = [(person, capacity, times.shown(since, now), times.shown(until, now)) for person, capacity, since, until in terms]
+        table(("person", "capacity", "since", "until"), shown, title=f"{org} as of {as_of or times.minute(at)}")
     else:
-        say(f"Nobody speaks for {org} as of {as_of or _time(at.isoformat())}.")
+        say(f"Nobody speaks for {org} as of {as_of or times.minute(at)}.")
 
 
 def as_of_instant(text: str | None) -> datetime | None:
@@ -309,8 +345,19 @@ def entry_told(entry: Entry) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _told(row: Row) -> dict[str, Any]:
-    return dict(row) | {"line": unescaped(row["line"])}
+def row_told(row: Row, money: str = "") -> dict[str, Any]:
+    """A row as JSON: numbers and codes, and no Markdown. Amounts are in minor units and, where the currency is known, in words for people."""
+    told = {name: value for name, value in row.items() if name != "details"} | {"line": unescaped(row["line"])}
+    own = str(row["values"].get("currency", money))
+    if own:
+        minor = {name.removesuffix(MINOR): int(value) for name, value in row["values"].items() if name.endswith(MINOR)}
+        told["amounts"] = {name: amount_told(Money(value, own)) for name, value in minor.items()}
+    return told
+
+
+def amount_told(amount: Money) -> dict[str, Any]:
+    """An amount as JSON, for programs and for people."""
+    return {"minor": amount.minor, "currency": amount.currency, "units": str(amount)}
 
 
 def _awaited(row: Row) -> str:
@@ -319,17 +366,16 @@ def _awaited(row: Row) -> str:
     return ", ".join(row["waits_for"][:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _entry_shown(entry: Entry, where: Where) -> None:
+def _entry_shown(entry: Entry, now: datetime, where: Where) -> None:
     if where.json:
         say_json(entry_told(entry))
     else:
-        say(
-            f"{entry.position:>7}  {_time(instant_of(entry.at).isoformat())}  {entry.stream}  {entry.kind} by {entry.actor}: {_followed(entry)}"
-        )
+        at = times.shown(instant_of(entry.at), now)
+        say(f"{entry.position:>7}  {at}  {entry.stream}  {entry.kind} by {entry.actor}: {_followed(entry)}")
 
 
-def _entries_shown(entries: Iterable[Entry]) -> None:
-    shown = [(str(entry.position), _time(instant_of(entry.at).isoformat()), entry.kind, entry.actor, _followed(entry)) for entry in entries]
+def _entries_shown(entries: Iterable[Entry], now: datetime) -> None:
+    shown = [(str(entry.position), times.shown(instant_of(entry.at), now), entry.kind, entry.actor, _followed(entry)) for entry in entries]
     table(("position", "at", "command", "by", "what followed"), shown, title="Last entries", right=("position",))
 
 
@@ -338,13 +384,3 @@ def _followed(entry: Entry) -> str:
     if entry.outcome == ACCEPTED:
         return ", ".join(event["kind"] for event in body) or "nothing changed"
     return f"refused: {body['rule']}: {body['message']}"
-
-
-def _time(text: str | None) -> str:
-    """An instant as a person reads it, in UTC to the minute; fractions are rounded up, so that nothing looks due before it is."""
-    if text is None:
-        return ""
-    at = datetime.fromisoformat(text).astimezone(UTC)
-    if at.second or at.microsecond:
-        at = at.replace(second=0, microsecond=0) + timedelta(minutes=1)
-    return at.strftime("%Y-%m-%d %H:%MZ")

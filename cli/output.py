@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TextIO
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.status import Status
 from rich.table import Table
@@ -20,13 +22,22 @@ SLOW_SECONDS: Final = 2.0
 """From when on a command shows that it is working; also how often it says so where there is no terminal."""
 _PIPED_WIDTH: Final = 200
 
+_BETWEEN: Final = 2
+"""Columns of a terminal between those of a table."""
+_MARKED: Final = re.compile(r"(?<!\\)(?:\*\*|`)")
+"""What makes Markdown bold, or code."""
 _ESCAPED: Final = re.compile(r"\\([\\`*_{}\[\]()<>#+!|~&@:/])")
 
 
 def console(*, stderr: bool = False) -> Console:
     """A console that takes text as it is: no markup, no emoji codes."""
-    stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, markup=False, highlight=False, emoji=False, width=None if stream.isatty() else _PIPED_WIDTH)
+    piped = not _measured(sys.stderr if stderr else sys.stdout)
+    return Console(stderr=stderr, markup=False, highlight=False, emoji=False, width=_PIPED_WIDTH if piped else None)
+
+
+def _measured(stream: TextIO) -> bool:
+    """Whether there is a width to keep to: a terminal's, or the one that the environment names."""
+    return stream.isatty() or os.environ.get("COLUMNS", "").isdecimal()
 
 
 def plain(text: str, keep: str = "") -> str:
@@ -35,14 +46,29 @@ def plain(text: str, keep: str = "") -> str:
 
 
 def unescaped(line: str) -> str:
-    """A headline, which is escaped for Markdown, as a terminal shows it."""
-    return plain(_ESCAPED.sub(r"\1", line))
+    """A headline, which is in Markdown and escaped, as a terminal and a program read it."""
+    return plain(_ESCAPED.sub(r"\1", _MARKED.sub("", line)))
 
 
 def say(*lines: str) -> None:
-    """Lines for people, on stdout."""
+    """Lines for people, on stdout. Where there is a width to keep to, they break between words, and never inside of one."""
+    for line in lines:
+        console().print(plain(line), soft_wrap=not _measured(sys.stdout) or _breaks(line, console().width))
+
+
+def say_whole(*lines: str) -> None:
+    """Lines that are copied as they are, like commands: nothing in them is broken."""
     for line in lines:
         console().print(plain(line), soft_wrap=True)
+
+
+def _breaks(text: str, width: int) -> bool:
+    """Whether a word is wider than a line."""
+    return _widest(text) > width
+
+
+def _widest(text: str) -> int:
+    return max((cell_len(word) for word in plain(text).split()), default=0)
 
 
 def say_json(value: Any) -> None:
@@ -63,17 +89,33 @@ def _steerless(character: str) -> str:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "", right: Iterable[str] = ()) -> None:
-    """A table on stdout. Every cell is made plain."""
+    """A table on stdout. Every cell is made plain. No word is broken, so that ids stay whole: where the columns
+    are too narrow for that, each row is a paragraph with a line for every cell.
+    """
+    cells = [[plain(cell) for cell in row] for row in rows]
+    out = console()
+    widths = [max(map(_widest, column)) for column in zip(columns, *cells, strict=True)]
+    if sum(widths) + _BETWEEN * (len(widths) - 1) > out.width:
+        _paragraphs(columns, cells, title)
+        return
     shown = Table(
         *columns, title=title or None, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False, show_edge=False
     )
-    for column in shown.columns:
-        column.overflow = "fold"
+    for column, width in zip(shown.columns, widths, strict=True):
+        column.min_width = width
         if column.header in set(right):
             column.justify = "right"
-    for row in rows:
-        shown.add_row(*(plain(cell) for cell in row))
-    console().print(shown)
+    for row in cells:
+        shown.add_row(*row)
+    out.print(shown)
+
+
+def _paragraphs(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> None:
+    if title:
+        say(title)
+    for number, row in enumerate(rows):
+        filled = [(name, cell) for name, cell in zip(columns, row, strict=True) if cell]
+        say(*([""] if number else []), *(f"{name}: {cell}" if name else cell for name, cell in filled))
 
 
 class Progress:

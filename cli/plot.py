@@ -8,6 +8,7 @@ from datetime import datetime
 from html import escape
 from typing import Any, Final
 
+from cli import times
 from domain.money import display
 
 WIDTH: Final = 960
@@ -158,7 +159,7 @@ def _panel(
 # ---------------------------------------------------------------- terminal
 
 
-def sketch(stream: str, told: Told) -> str:
+def sketch(stream: str, told: Told, now: datetime) -> str:
     """The run in a few lines of text."""
     run = course(told)
     rows = [run.title or stream]
@@ -170,7 +171,7 @@ def sketch(stream: str, told: Told) -> str:
     if run.forecast:
         low, high = display(run.p50, run.currency), display(run.p80, run.currency)
         rows.append(f"forecast {display(int(run.forecast[-1][1]), run.currency)}; P50 {low}, P80 {high}")
-    rows += [f"  {at:%Y-%m-%d %H:%M}  {words}" for at, _, words in run.marks]
+    rows += [f"  {times.shown(at, now)}  {words}" for at, _, words in run.marks]
     return "\n".join(rows)
 
 

@@ -9,6 +9,7 @@ import logging
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,9 +19,11 @@ from cli.options import Where
 from cli.output import Progress
 from domain.register import PacedTime, Register
 from eventstore.clock import Clock, PacedClock, StandingClock, SystemClock
+from eventstore.entries import ACCEPTED, instant
 from eventstore.log import Log
 from eventstore.readmodels import Seen, seen, seen_of
 from eventstore.recorder import Recorder
+from eventstore.wire import decoded
 from settings import Settings, in_force, open_log
 
 if TYPE_CHECKING:
@@ -99,6 +102,21 @@ def _told(found: Seen) -> Seen:
 async def currency(log: Log) -> str:
     """The charter's currency; empty before the founding."""
     return next((str(row["values"]["currency"]) for row in await rows(log, "consortium") if "currency" in row["values"]), "")
+
+
+async def now_of(log: Log, chosen: Settings) -> datetime:
+    """The log's time now, never before its last entry: from here people count. A rehearsal that nobody runs stands at its last entry."""
+    up, head = None if chosen.log else running(chosen.folder), instant((await log.head()).at)
+    if up is None and await _played(log, chosen):
+        return head
+    return max(clock_of(up).now(head), head)
+
+
+async def _played(log: Log, chosen: Settings) -> bool:
+    """Whether the log is a rehearsal's, as its first entry says."""
+    first = await log.read(0, 1)
+    events = decoded(first[0].body) if first and first[0].outcome == ACCEPTED else ()
+    return chosen.demonstration or any(event["kind"] == "clock_set" and event["clock"]["kind"] != "system" for event in events)
 
 
 async def register(log: Log) -> Register:

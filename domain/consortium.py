@@ -140,7 +140,11 @@ def decide(state: ConsortiumState, command: ConsortiumCommand, context: Context)
                         ClockSet(clock=clock),
                     )
                 case AmendCharter() | GrantOffice() | RevokeOffice() | EnrolKey() | RevokeKey() | AcceptTime() | RestartClock():
-                    raise Refused("not_founded", "this consortium has not been founded yet", remedy="record `found` with a charter first")
+                    raise Refused(
+                        "not_founded",
+                        "this consortium has not been founded yet",
+                        remedy="give `consortium consortium found` with a charter first",
+                    )
         case Founded(charter=current, officers=held):
             match command:
                 case Found():

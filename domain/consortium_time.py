@@ -14,7 +14,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from domain.charter import Office
-from domain.kernel import Command, Event, Instant, PersonId, Refused
+from domain.kernel import Command, Event, Instant, PersonId, Refused, shown_at
 from domain.process import Context
 from domain.register import ClockSet, PacedTime, SystemTime, TimeAccepted
 
@@ -106,7 +106,7 @@ def _require_ahead(command: AcceptTime, context: Context) -> None:
     if isinstance(context.register.clock, SystemTime) and command.at == context.at:
         return
     raise Refused(
-        "nothing_to_accept", f"the log's last entry is not ahead of its clock, or is not dated {command.at.isoformat()}",
+        "nothing_to_accept", f"the log's last entry is not ahead of its clock, or is not dated {shown_at(command.at)}",
         remedy="`consortium doctor` shows the last entry, and whether there is anything to accept",
     )  # fmt: skip
 

@@ -85,7 +85,7 @@ from domain.funding_state import (
     evolve,
     money_by_state,
 )
-from domain.kernel import AWAITED, Agenda, Command, Deadline, Headline, MemberId, escaped
+from domain.kernel import AWAITED, Agenda, Command, Deadline, Headline, MemberId, escaped, shown_at
 from domain.money import display
 from domain.process import Common, Context, Process
 from domain.reference import shown_reference
@@ -229,17 +229,17 @@ def _headline(state: FundingState) -> Headline:
         case Unopened():
             return Headline("unopened", "not opened yet")
         case Draft(terms=terms):
-            line = f"{escaped(terms.title)}: pledging starts at {terms.opens_at.isoformat()}"
+            line = f"{escaped(terms.title)}: pledging starts at {shown_at(terms.opens_at)}"
             return Headline("draft", line, _promises(terms, 0), ("office:secretariat",))
         case Withdrawn(terms=terms):
             return Headline("withdrawn", f"{escaped(terms.title)}: withdrawn")
         case Pledging(terms=terms, total=total, squares=squares, pledges=pledges, closes_at=closes_at):
             goal, promised = display(terms.goal, terms.currency), display(total, terms.currency)
-            line = f"{escaped(terms.title)}: {promised} of {goal} pledged by {len(pledges)} until {closes_at.isoformat()}"
+            line = f"{escaped(terms.title)}: {promised} of {goal} pledged by {len(pledges)} until {shown_at(closes_at)}"
             gauge = f"\n\nConcentration (HHI) of the pledges, by member: {index(squares, total)} basis points"
             return Headline("pledging", line, _promises(terms, total) + gauge)
         case Short(pledging=Pledging(terms=terms), counted=counted, vote_ends_at=vote_ends_at):
-            line = f"{escaped(terms.title)}: {display(counted, terms.currency)} missed the minimum; a vote may extend it until {vote_ends_at.isoformat()}"
+            line = f"{escaped(terms.title)}: {display(counted, terms.currency)} missed the minimum; a vote may extend it until {shown_at(vote_ends_at)}"
             return Headline("short", line, waits_for=("office:board",))
         case Failed(terms=terms):
             return Headline("failed", f"{escaped(terms.title)}: the minimum was missed, the pledges are released")
@@ -251,7 +251,7 @@ def _headline(state: FundingState) -> Headline:
             return _of_books(
                 "endangered",
                 kept,
-                f"below the minimum; cancelled at {decide_by.isoformat()} unless a vote makes it smaller",
+                f"below the minimum; cancelled at {shown_at(decide_by)} unless a vote makes it smaller",
                 ("office:board",),
             )
         case Refunding(books=kept):
@@ -319,7 +319,7 @@ FUNDING: Final[Process[FundingCommand, FundingEvent, FundingState]] = Process(
     commands=TypeAdapter(Annotated[FundingCommand, Field(discriminator="kind")]),
     events=TypeAdapter(tuple[Annotated[FundingEvent | Common, Field(discriminator="kind")], ...]),
     state_version=1,
-    list_version=1,
+    list_version=2,
 )
 
 __all__ = ["FUNDING", "books", "money_by_state"]

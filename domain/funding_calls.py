@@ -112,7 +112,7 @@ def call_tranche(state: FundingState, command: CallTranche, context: Context) ->
     if planned.milestone is not None and command.tranche not in books.released:
         raise Refused(
             "tranche_not_released", f"the milestone {planned.milestone} has not been accepted",
-            remedy="wait for its acceptance; without a run the board releases it (`release_tranche`)",
+            remedy="wait for its acceptance; without a run the board releases it (`consortium round release-tranche`)",
         )  # fmt: skip
     if isinstance(current, Endangered):
         raise Refused("minimum_lost", "the round is below its minimum", remedy="wait for the vote on a smaller run, or for a replacement")

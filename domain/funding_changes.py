@@ -50,7 +50,7 @@ from domain.funding_rules import (
     with_credits,
 )
 from domain.funding_state import Endangered, FundingState, Live, Pledging
-from domain.kernel import MemberId, Refused, Slug, notify
+from domain.kernel import MemberId, Refused, Slug, notify, shown_at
 from domain.money import share
 from domain.process import Context, owe
 from domain.register import EvidenceUsed
@@ -290,13 +290,16 @@ def exit_round(state: FundingState, command: ExitRound, context: Context) -> Eve
         )  # fmt: skip
     if member in vote.yes:
         raise Refused(
-            "bound_by_yes", f"{member} voted for it", remedy="leave by the consortium's notice (`consortium leave`)", clause="decisions"
+            "bound_by_yes",
+            f"{member} voted for it",
+            remedy="leave by the consortium's notice (`consortium member give-notice`)",
+            clause="decisions",
         )
     if member not in vote.no:
         raise Refused("did_not_oppose", f"{member} did not vote against it", remedy="leave by the consortium's notice", clause="decisions")
     if context.at >= vote.effective_at:
         raise Refused(
-            "decision_in_effect", f"it took effect at {vote.effective_at.isoformat()}, when the timelock of its class was over, if it has one",
+            "decision_in_effect", f"it took effect at {shown_at(vote.effective_at)}, when the timelock of its class was over, if it has one",
             remedy="leave by the consortium's notice; the charter's `timelock_hours` is the time to leave", clause="decisions",
         )  # fmt: skip
     if account.in_default:

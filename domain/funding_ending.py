@@ -165,7 +165,9 @@ def withdraw_spending(state: FundingState, command: WithdrawSpending, context: C
             raise Refused("spending_paid", "the money has left the account", remedy="none here: ask the payee for it")
         case "approved":
             raise Refused(
-                "payment_ordered", "the treasury has the order", remedy="cancel the payment there (`cancel_payment`): that frees it"
+                "payment_ordered",
+                "the treasury has the order",
+                remedy="cancel the payment there (`consortium treasury cancel-payment`): that frees it",
             )
         case "proposed":
             return (SpendingWithdrawn(spending=command.spending),)
@@ -181,7 +183,10 @@ def record_spending(state: FundingState, command: RecordSpending, context: Conte
     match spending.stage:
         case "proposed":
             raise Refused(
-                "not_approved", "the second signature is missing", remedy="ask a second signatory (`approve_spending`)", clause="roles"
+                "not_approved",
+                "the second signature is missing",
+                remedy="ask a second signatory (`consortium round approve-spending`)",
+                clause="roles",
             )
         case "withdrawn":
             raise _spending_withdrawn()
@@ -239,7 +244,7 @@ def _minimum_lost() -> Refused:
 def _spending(books: Books, name: Slug) -> Spending:
     spending = books.spendings.get(name)
     if spending is None:
-        raise Refused("no_such_spending", f"nobody proposed {name}", remedy="propose it first (`propose_spending`)")
+        raise Refused("no_such_spending", f"nobody proposed {name}", remedy="propose it first (`consortium round propose-spending`)")
     return spending
 
 
@@ -301,7 +306,7 @@ def cancel_round(state: FundingState, command: CancelRound, context: Context) ->
         case Refunding() | Settled() | Cancelled() | Failed() | Withdrawn():
             return ()
         case Unopened() | Draft():
-            raise Refused("not_pledging", "nobody has pledged yet", remedy="withdraw the draft (`withdraw_round`)")
+            raise Refused("not_pledging", "nobody has pledged yet", remedy="withdraw the draft (`consortium round withdraw-round`)")
 
 
 def _end(current: Live, end: Literal["settled", "cancelled"], cause: Literal["decision", "shortfall"], context: Context) -> Events:
@@ -410,7 +415,11 @@ def _refund(books: Books | None, payment: Slug, member: MemberId, amount: int) -
     """The refund that was ordered under this name, of this member and amount."""
     refund = books.refunds.get(payment) if books else None
     if refund is None or (refund.member, refund.amount) != (member, amount):
-        raise Refused("no_such_refund", f"no refund of that amount was ordered as {payment}", remedy="order it first (`order_refund`)")
+        raise Refused(
+            "no_such_refund",
+            f"no refund of that amount was ordered as {payment}",
+            remedy="order it first (`consortium round order-refund`)",
+        )
     return refund
 
 

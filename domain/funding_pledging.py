@@ -55,7 +55,7 @@ from domain.funding_state import (
     Unopened,
     Withdrawn,
 )
-from domain.kernel import MemberId, Refused, asked_in, notify, slug_of
+from domain.kernel import MemberId, Refused, asked_in, notify, shown_at, slug_of
 from domain.money import display, percent
 from domain.process import Context, owe
 from domain.register import CommitmentBound, Standing
@@ -143,7 +143,11 @@ def _draft(state: FundingState, context: Context) -> Draft:
 
 
 def _not_opened() -> Refused:
-    return Refused("round_not_opened", "there is no such round", remedy="check its name, or ask the secretariat to open it (`open_round`)")
+    return Refused(
+        "round_not_opened",
+        "there is no such round",
+        remedy="check its name, or ask the secretariat to open it (`consortium round open-round`)",
+    )
 
 
 def _terms(command: OpenRound | AmendRound) -> Terms:
@@ -162,13 +166,13 @@ def _require_sound_terms(terms: Terms, context: Context) -> None:
         raise Refused("name_too_long", f"{context.stream} is longer than {SLUG_LENGTH} characters", remedy="choose a shorter name")
     require_currency(context, terms.currency)
     if terms.opens_at < context.at:
-        raise Refused("opens_in_the_past", f"{terms.opens_at.isoformat()} is over", remedy="name a later opening")
+        raise Refused("opens_in_the_past", f"{shown_at(terms.opens_at)} is over", remedy="name a later opening")
     if terms.closes_at > context.at + LATEST_CLOSE:
         raise Refused(
-            "closes_too_late", f"{terms.closes_at.isoformat()} is more than {LATEST_CLOSE.days} days ahead", remedy="name an earlier close"
+            "closes_too_late", f"{shown_at(terms.closes_at)} is more than {LATEST_CLOSE.days} days ahead", remedy="name an earlier close"
         )
     if terms.closes_at <= terms.opens_at:
-        raise Refused("closes_before_opening", f"{terms.closes_at.isoformat()} is not after the opening", remedy="name a later close")
+        raise Refused("closes_before_opening", f"{shown_at(terms.closes_at)} is not after the opening", remedy="name a later close")
     if terms.minimum > terms.goal:
         minimum, goal = display(terms.minimum, terms.currency), display(terms.goal, terms.currency)
         raise Refused("minimum_above_goal", f"{minimum} is more than the goal of {goal}", remedy=f"name a minimum of at most {goal}")
@@ -238,9 +242,11 @@ def _pledging(state: FundingState, context: Context) -> Pledging:
         case Pledging() if context.at < state.closes_at:
             return state
         case Pledging() | Short() | Committed() | Calling() | Endangered():
-            raise Refused("pledging_closed", "pledging is closed", remedy="join late once the round is committed (`join_late`)")
+            raise Refused(
+                "pledging_closed", "pledging is closed", remedy="join late once the round is committed (`consortium round join-late`)"
+            )
         case Draft(terms=terms):
-            raise Refused("pledging_not_started", f"pledging starts at {terms.opens_at.isoformat()}", remedy="pledge from then on")
+            raise Refused("pledging_not_started", f"pledging starts at {shown_at(terms.opens_at)}", remedy="pledge from then on")
         case Unopened():
             raise _not_opened()
         case Withdrawn() | Failed() | Refunding() | Settled() | Cancelled():

@@ -48,7 +48,7 @@ from domain.funding_state import (
     Withdrawn,
     evolve,
 )
-from domain.kernel import Command, MemberId, Refused, Step, StreamId, asked_in, notify, slug_of, tell, with_own_facts
+from domain.kernel import Command, MemberId, Refused, Step, StreamId, asked_in, notify, shown_at, slug_of, tell, with_own_facts
 from domain.money import display
 from domain.process import Context, StepOwed, owe
 from domain.reference import creditor_reference, shown_reference
@@ -119,7 +119,7 @@ def running(state: FundingState) -> Live | None:
 def require_due(context: Context, at: datetime) -> None:
     """Refuses a deadline that has not come."""
     if context.at < at:
-        raise Refused("not_due", f"this is due at {at.isoformat()}", remedy="none is needed: the system gives it when it is due")
+        raise Refused("not_due", f"this is due at {shown_at(at)}", remedy="none is needed: the system gives it when it is due")
 
 
 def require_currency(context: Context, currency: str | None) -> None:
@@ -136,7 +136,9 @@ def account_of(books: Books, member: MemberId) -> Account:
     account = books.accounts.get(member)
     if account is None:
         raise Refused(
-            "not_in_round", f"{member} has no commitment in this round", remedy="check the member's handle, or join late (`join_late`)"
+            "not_in_round",
+            f"{member} has no commitment in this round",
+            remedy="check the member's handle, or join late (`consortium round join-late`)",
         )
     return account
 

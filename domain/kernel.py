@@ -158,6 +158,12 @@ def _utc(value: datetime) -> datetime:
 Instant = Annotated[AwareDatetime, AfterValidator(_utc)]
 """A point in time: read with any offset, kept in UTC; a time without an offset is refused."""
 
+
+def shown_at(at: datetime) -> str:
+    """An instant in texts of the domain: in UTC to the minute, rounded down. Shells that know a clock and a zone say it by themselves."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
 # ---------------------------------------------------------------- containers
 
 K = TypeVar("K")

@@ -19,7 +19,7 @@ from typing import Annotated, Final
 from pydantic import Field, TypeAdapter
 
 from domain.charter import Office, days
-from domain.kernel import Agenda, Command, Deadline, Headline, PersonId, Refused, asked_in, escaped, slug_of
+from domain.kernel import Agenda, Command, Deadline, Headline, PersonId, Refused, asked_in, escaped, shown_at, slug_of
 from domain.membership_dues import climbed, closed, next_invoice, next_rung, paid, planned, reversed_, turned_away, waited_for
 from domain.membership_joining import (
     admitted,
@@ -526,7 +526,7 @@ def describe(state: MembershipState) -> Headline:
         case Voting(identity=identity):
             return _headline("voting", identity, f"the members decide in {asked_in('admit', identity.member)}")
         case Signing(identity=identity, signer=None, sign_by=sign_by):
-            return _headline("signing", identity, f"the agreement is to be signed by {sign_by.isoformat()}", f"member:{identity.member}")
+            return _headline("signing", identity, f"the agreement is to be signed by {shown_at(sign_by)}", f"member:{identity.member}")
         case Signing(identity=identity):
             return _headline("signing", identity, "the agreement is to be countersigned", "office:secretariat")
         case Paying(identity=identity, dues=dues) if dues.open:
@@ -537,7 +537,7 @@ def describe(state: MembershipState) -> Headline:
             return _of_member(state)
         case Leaving(identity=identity, cause=cause, ends_at=ends_at, dues=dues):
             waits = [f"member:{identity.member}"] if dues.open else []
-            when = f"goes ({cause}), not before {ends_at.isoformat()}"
+            when = f"goes ({cause}), not before {shown_at(ends_at)}"
             return _headline("leaving", identity, when, *waits, cause=cause, dues_owed_minor=dues.owed)
         case Ended(identity=identity, outcome=outcome, unpaid=unpaid, refund=refund):
             left = {"dues_unpaid_minor": unpaid, "refund_minor": refund}
@@ -586,5 +586,5 @@ MEMBERSHIP: Final[Process[MembershipCommand, MembershipEvent, MembershipState]] 
     commands=TypeAdapter(Annotated[MembershipCommand, Field(discriminator="kind")]),
     events=TypeAdapter(tuple[Annotated[MembershipEvent | Common, Field(discriminator="kind")], ...]),
     state_version=1,
-    list_version=1,
+    list_version=2,
 )

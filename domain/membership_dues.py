@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from domain.charter import MembershipTerms, Office, days
-from domain.kernel import Refused, tell
+from domain.kernel import Refused, shown_at, tell
 from domain.membership_messages import (
     AgreePaymentPlan,
     DuesClosed,
@@ -187,7 +187,7 @@ def planned(state: Belonging, command: AgreePaymentPlan, context: Context) -> Ev
     longest = context.at + days(state.identity.terms.payment_plan_days)
     if not context.at < command.until <= longest:
         raise Refused(
-            "plan_too_long", f"a plan ends after now and by {longest.isoformat()}", remedy="name an earlier end",
+            "plan_too_long", f"a plan ends after now and by {shown_at(longest)}", remedy="name an earlier end",
             clause="membership.payment_plan_days",
         )  # fmt: skip
     if command.until == state.dues.plan_until:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from domain.charter import Charter, days
-from domain.kernel import MemberId, PersonId, Refused, mapping, notify, tell
+from domain.kernel import MemberId, PersonId, Refused, mapping, notify, shown_at, tell
 from domain.membership_messages import (
     Cause,
     Delegate,
@@ -48,7 +48,7 @@ def own_case(context: Context, member: MemberId, clause: str = "membership") -> 
 def require_due(at: datetime, context: Context) -> None:
     """Refuses a deadline's command before its time."""
     if context.at < at:
-        raise Refused("not_due", f"this comes at {at.isoformat()}", remedy="wait: the system gives it when it is due")
+        raise Refused("not_due", f"this comes at {shown_at(at)}", remedy="wait: the system gives it when it is due")
 
 
 def require_in_time(until: datetime, context: Context) -> None:
@@ -56,7 +56,7 @@ def require_in_time(until: datetime, context: Context) -> None:
     if context.at >= until:
         raise Refused(
             "too_late",
-            f"the application's time ended at {until.isoformat()}",
+            f"the application's time ended at {shown_at(until)}",
             remedy="apply again, under another handle",
             clause="membership",
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field, PlainSerializer
@@ -58,6 +59,18 @@ def display(minor: int, currency: str) -> str:
     sign, digits = ("-" if minor < 0 else ""), str(abs(minor)).rjust(places + 1, "0")
     whole, fraction = (digits[:-places], "." + digits[-places:]) if places else (digits, "")
     return f"{currency} {sign}{int(whole):,}{fraction}"
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """So much in a currency."""
+
+    minor: int
+    currency: str
+
+    def __str__(self) -> str:
+        """For people; never read back."""
+        return display(self.minor, self.currency)
 
 
 def percent(basis_points: int) -> str:

@@ -35,6 +35,7 @@ from domain.kernel import (
     mapping,
     notify,
     process_of,
+    shown_at,
     slug_of,
     tell,
 )
@@ -226,7 +227,7 @@ def _not_now(rule: str, when: str, remedy: str) -> Refused:
 def _require_due(at: datetime, context: Context) -> None:
     if context.at < at:
         raise Refused(
-            "not_due", f"this comes at {at.isoformat()}", remedy="wait: the system gives it when it is due", clause="decisions"
+            "not_due", f"this comes at {shown_at(at)}", remedy="wait: the system gives it when it is due", clause="decisions"
         )  # fmt: skip
 
 
@@ -351,7 +352,7 @@ def _told(problem: ErrorDetails) -> str:
 def _require_opening_near(opens_at: datetime | None, clause: str, context: Context) -> None:
     if opens_at is not None and not context.at <= opens_at <= context.at + OPENS_WITHIN:
         raise Refused(
-            "opening_out_of_range", f"a vote opens within {OPENS_WITHIN.days} days, and not at {opens_at.isoformat()}", clause=clause,
+            "opening_out_of_range", f"a vote opens within {OPENS_WITHIN.days} days, and not at {shown_at(opens_at)}", clause=clause,
             remedy="leave the opening out to open as soon as the notice is over, or name an instant in that time",
         )  # fmt: skip
 
@@ -468,7 +469,7 @@ def _require_not_recused(state: Open, seat: str) -> None:
 def _require_in_time(state: Open, context: Context) -> None:
     if context.at >= state.closes_at:
         raise Refused(
-            "vote_not_open", f"the vote closed at {state.closes_at.isoformat()}", remedy="nothing: its result follows", clause="decisions"
+            "vote_not_open", f"the vote closed at {shown_at(state.closes_at)}", remedy="nothing: its result follows", clause="decisions"
         )
 
 
@@ -675,10 +676,10 @@ def describe(state: ProposalState) -> Headline:
         case Unproposed():
             return Headline("unproposed", "not proposed yet")
         case Announced(opens_at=opens_at):
-            return _headline("announced", state, f"the vote opens at {opens_at.isoformat()}")
+            return _headline("announced", state, f"the vote opens at {shown_at(opens_at)}")
         case Open(proposal=proposal, tally=tally, closes_at=closes_at):
             quorum = "quorum reached" if voting.has_quorum(proposal.rule, tally) else "no quorum yet"
-            line = f"{tally.heads} of {tally.roll_heads} voted, {quorum}; closes at {closes_at.isoformat()}"
+            line = f"{tally.heads} of {tally.roll_heads} voted, {quorum}; closes at {shown_at(closes_at)}"
             heads, held = voting.quorum(proposal.rule, tally)
             numbers = {
                 "quorum": f"{heads} of {tally.roll_heads} seats and {held} of {tally.roll_weight} by weight",
@@ -688,7 +689,7 @@ def describe(state: ProposalState) -> Headline:
             }
             return _headline("open", proposal, line, numbers, _waited_for(state))
         case Timelocked(proposal=proposal, result=result, executes_at=executes_at):
-            return _headline("timelocked", proposal, f"passed; takes effect at {executes_at.isoformat()}", _numbers(result))
+            return _headline("timelocked", proposal, f"passed; takes effect at {shown_at(executes_at)}", _numbers(result))
         case Over(proposal=proposal, result=result, executed=executed):
             phase = "executed" if executed else result.outcome
             return _headline(phase, proposal, _outcome(result, phase), _numbers(result), values=_values(result))
@@ -764,5 +765,5 @@ def proposals(processes: Iterable[Process[Any, Any, Any]]) -> Process[ProposalCo
         commands=TypeAdapter(Annotated[ProposalCommand, Field(discriminator="kind")]),
         events=TypeAdapter(tuple[Annotated[ProposalEvent | Common, Field(discriminator="kind")], ...]),
         state_version=1,
-        list_version=1,
+        list_version=2,
     )

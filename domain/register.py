@@ -577,7 +577,9 @@ class Register:
     def charter(self) -> Charter:
         """The charter in force. Refuses everything before the founding."""
         if self.version == 0:
-            raise Refused("not_founded", "the consortium has not been founded yet", remedy="record `found` with a charter first")
+            raise Refused(
+                "not_founded", "the consortium has not been founded yet", remedy="give `consortium consortium found` with a charter first"
+            )
         return self.charters[self.version]
 
     def knows(self, person: PersonId) -> bool:

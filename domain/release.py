@@ -23,7 +23,7 @@ from domain import release_publishing as publishing
 from domain import release_reviews as reviews
 from domain.charter import Office
 from domain.evaluation import EvaluationRead, EvaluationRefused
-from domain.kernel import Agenda, Deadline, Headline, escaped
+from domain.kernel import Agenda, Deadline, Headline, escaped, shown_at
 from domain.process import Common, Context, Process
 from domain.release_gates import ROMAN, open_findings
 from domain.release_messages import (
@@ -218,10 +218,10 @@ def describe(state: ReleaseState) -> Headline:
         case Unproposed():
             return Headline("unproposed", "not proposed yet", waits_for=(MANAGER,))
         case Pending(release=release, place=place):
-            line = f"{escaped(release.terms.title)}, {_where(place)}; public by itself at {release.embargo_ends_at.isoformat()}"
+            line = f"{escaped(release.terms.title)}, {_where(place)}; public by itself at {shown_at(release.embargo_ends_at)}"
             return _headline(_phase(place), line, state, _edition(place), (MANAGER,))
         case Held(release=release, place=place, hold=hold):
-            line = f"{escaped(release.terms.title)}, held by {hold.by} until {hold.until.isoformat()}: {escaped(hold.reason, 120)}"
+            line = f"{escaped(release.terms.title)}, held by {hold.by} until {shown_at(hold.until)}: {escaped(hold.reason, 120)}"
             return _headline("held", line, state, _edition(place), (SAFETY,))
         case Public(release=release, edition=edition, openness_class=openness_class):
             shown = sum(publishing.shows(release, publisher, Stage.PUBLIC) for publisher in release.terms.publishers)
@@ -254,7 +254,7 @@ def _where(place: Place) -> str:
         case Verifying(check=check):
             return "files are signed" if check is None else f"being checked for {check.to}"
         case Staged(stage=stage, since=since, check=check):
-            return f"{stage} since {since.isoformat()}" + ("" if check is None else f", being checked for {check.to}")
+            return f"{stage} since {shown_at(since)}" + ("" if check is None else f", being checked for {check.to}")
 
 
 def _edition(place: Place) -> Edition | None:
@@ -315,7 +315,7 @@ def _gate_rows(release: Release, edition: Edition) -> list[str]:
 def _lease_row(name: str, lease: Lease) -> str:
     stands = f"open at {', '.join(sorted(lease.open))}" if lease.open else "waits"
     persons = ", ".join(lease.persons[:5]) + (" …" if len(lease.persons) > 5 else "")
-    return f"| {name} | {lease.member} | {persons} | {lease.starts_at.isoformat()} | {lease.ends_at.isoformat()} | {stands} |"
+    return f"| {name} | {lease.member} | {persons} | {shown_at(lease.starts_at)} | {shown_at(lease.ends_at)} | {stands} |"
 
 
 RELEASE: Final[Process[ReleaseCommand, ReleaseEvent, ReleaseState]] = Process(
@@ -328,5 +328,5 @@ RELEASE: Final[Process[ReleaseCommand, ReleaseEvent, ReleaseState]] = Process(
     commands=TypeAdapter(Annotated[ReleaseCommand, Field(discriminator="kind")]),
     events=TypeAdapter(tuple[Annotated[ReleaseEvent | Common, Field(discriminator="kind")], ...]),
     state_version=1,
-    list_version=1,
+    list_version=2,
 )

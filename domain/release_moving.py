@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from domain.charter import Office, ReleaseTerms, days
-from domain.kernel import SERVICE, Refused, Step, slug_of, tell
+from domain.kernel import SERVICE, Refused, Step, shown_at, slug_of, tell
 from domain.process import Context, owe
 from domain.release_gates import (
     ROMAN,
@@ -129,7 +129,7 @@ def propose(state: ReleaseState, command: ProposeRelease, context: Context) -> E
     least = context.at + _shortest(context)
     if not least <= ends_at <= limit:
         raise Refused(
-            "embargo_out_of_bounds", f"the embargo ends between {least.isoformat()} and {limit.isoformat()}",
+            "embargo_out_of_bounds", f"the embargo ends between {shown_at(least)} and {shown_at(limit)}",
             remedy="name an end in between", clause="release.embargo_days",
         )  # fmt: skip
     if not_before > ends_at:
@@ -196,7 +196,7 @@ def amend(state: Pending | Held, command: AmendRelease, context: Context) -> Eve
         context.require_office(Office.RELEASE_MANAGER, clause="release")
         if context.at >= release.embargo_ends_at - timedelta(hours=rules.freeze_hours):
             raise Refused(
-                "files_are_frozen", f"the embargo ends at {release.embargo_ends_at.isoformat()}", clause="release.freeze_hours",
+                "files_are_frozen", f"the embargo ends at {shown_at(release.embargo_ends_at)}", clause="release.freeze_hours",
                 remedy="propose the amendment to a vote",
             )  # fmt: skip
     if terms.run != release.terms.run:
@@ -219,7 +219,7 @@ def move_embargo(state: Pending | Held, ends_at: datetime, context: Context) -> 
         return ()
     if not max(context.at, release.not_before) < ends_at <= release.embargo_limit:
         raise Refused(
-            "embargo_out_of_bounds", f"the embargo ends at {release.embargo_limit.isoformat()} at the latest, and not in the past",
+            "embargo_out_of_bounds", f"the embargo ends at {shown_at(release.embargo_limit)} at the latest, and not in the past",
             remedy="name an end before that", clause="release.embargo_days",
         )  # fmt: skip
     return (EmbargoMoved(ends_at=ends_at),)
@@ -294,7 +294,7 @@ def advance(state: Pending, to: Stage, context: Context) -> Events:
     begins = earliest(release, place, rules)
     if begins is not None and context.at < begins:
         raise Refused(
-            "too_early", f"{to} begins at {begins.isoformat()} at the earliest", remedy="wait, or let a vote move the embargo", clause="release"
+            "too_early", f"{to} begins at {shown_at(begins)} at the earliest", remedy="wait, or let a vote move the embargo", clause="release"
         )  # fmt: skip
     if lacking := missing(release, place.edition, to, context.register):
         raise Refused(

@@ -261,7 +261,11 @@ def recall(state: ReleaseState, reason: str, context: Context) -> Events:
         case Abandoned():
             raise Refused("release_over", "it was never public, and will not be", remedy="nothing is left to recall")
         case Pending() | Held():
-            raise Refused("not_public", "it is not public", remedy="hold it (`hold_release`), or abandon it by a vote (`abandon_release`)")
+            raise Refused(
+                "not_public",
+                "it is not public",
+                remedy="hold it (`consortium release hold-release`), or abandon it by a vote (`consortium proposal propose`)",
+            )
         case Public() | Superseded():
             pass
     if context.mandate is not None:

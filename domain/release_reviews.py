@@ -8,7 +8,7 @@ from typing import Literal
 
 from domain.charter import Office, days
 from domain.evaluation import EvaluationRead, EvaluationRefused, ReadEvaluation, Score, decimal_of
-from domain.kernel import Refused, Step
+from domain.kernel import Refused, Step, shown_at
 from domain.process import Context, owe
 from domain.release_gates import rules_of, stage_terms, wanted_evaluations
 from domain.release_messages import (
@@ -229,14 +229,16 @@ def hold(state: ReleaseState, command: HoldRelease, context: Context) -> Events:
             if (hold.by, hold.reason) == (context.actor, command.reason):
                 return ()
             raise Refused(
-                "already_held", f"{hold.by} holds it until {hold.until.isoformat()}", remedy="sign for a longer hold (`extend_hold`)"
+                "already_held",
+                f"{hold.by} holds it until {shown_at(hold.until)}",
+                remedy="sign for a longer hold (`consortium release extend-hold`)",
             )
         case Pending(release=release):
             until = min(context.at + timedelta(seconds=release.hold_seconds), release.hold_limit)
             if until <= context.at:
                 raise Refused(
                     "hold_is_spent", "it was held as long as the charter allows", clause="release.hold_days",
-                    remedy="propose to a vote that it is abandoned (`abandon_release`)",
+                    remedy="propose to a vote that it is abandoned (`consortium proposal propose`)",
                 )  # fmt: skip
             stopped = ReleaseHeld(
                 by=context.actor, reason=command.reason, since=context.at, until=until, suspend_access=command.suspend_access
@@ -256,12 +258,16 @@ def extend_hold(state: Held, reason: str, context: Context) -> Events:
     if context.actor in hold.keys:
         return ()
     if context.at >= hold.until:
-        raise Refused("not_held", f"the hold was over at {hold.until.isoformat()}", remedy="a safety reviewer can hold it (`hold_release`)")
+        raise Refused(
+            "not_held",
+            f"the hold was over at {shown_at(hold.until)}",
+            remedy="a safety reviewer can hold it (`consortium release hold-release`)",
+        )
     until = min(hold.until + days(rules.hold_extension_days), release.hold_limit)
     if release.hold_extensions == 0 or until <= hold.until:
         raise Refused(
-            "hold_is_spent", f"it cannot be held longer than until {hold.until.isoformat()}", clause="release.hold_extensions",
-            remedy="propose to a vote that it is abandoned (`abandon_release`)",
+            "hold_is_spent", f"it cannot be held longer than until {shown_at(hold.until)}", clause="release.hold_extensions",
+            remedy="propose to a vote that it is abandoned (`consortium proposal propose`)",
         )  # fmt: skip
     signed = HoldExtensionSigned(by=context.actor, reason=reason)
     keys = sorted(person for person in hold.keys | {context.actor} if context.register.holds(person, *rules.hold_offices))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from domain.kernel import Refused
+from domain.kernel import Refused, shown_at
 from domain.process import Context, StepOwed
 from domain.release_messages import ReleaseEvent
 from domain.release_state import (
@@ -50,7 +50,11 @@ def known_of(state: ReleaseState) -> Known:
     """A release that was proposed. Refuses the rest."""
     match state:
         case Unproposed():
-            raise Refused("not_proposed", "this release was not proposed", remedy="a release manager proposes it (`propose_release`)")
+            raise Refused(
+                "not_proposed",
+                "this release was not proposed",
+                remedy="a release manager proposes it (`consortium release propose-release`)",
+            )
         case Pending() | Held() | Public() | Superseded() | Recalled() | Abandoned():
             return state
 
@@ -75,7 +79,7 @@ def unheld(state: ReleaseState) -> Pending:
             return known
         case Held(hold=hold):
             raise Refused(
-                "release_held", f"{hold.by} holds it until {hold.until.isoformat()}", clause="release.hold_days",
+                "release_held", f"{hold.by} holds it until {shown_at(hold.until)}", clause="release.hold_days",
                 remedy="wait, or let a safety reviewer lift the hold",
             )  # fmt: skip
 
@@ -85,7 +89,7 @@ def held(state: ReleaseState) -> Held:
     known = pending(state)
     match known:
         case Pending():
-            raise Refused("not_held", "nobody holds it", remedy="a safety reviewer can hold it (`hold_release`)")
+            raise Refused("not_held", "nobody holds it", remedy="a safety reviewer can hold it (`consortium release hold-release`)")
         case Held():
             return known
 

@@ -21,7 +21,7 @@ from domain import training_looks as looks
 from domain import training_milestones as milestones
 from domain.charter import Office
 from domain.evaluation import EvaluationRead, EvaluationRefused
-from domain.kernel import SERVICE, Agenda, Deadline, Headline, Refused, escaped, notify, slug_of
+from domain.kernel import SERVICE, Agenda, Deadline, Headline, Refused, escaped, notify, shown_at, slug_of
 from domain.money import display
 from domain.process import Common, Context, Process, owe
 from domain.register import LeadNamed, RunReported
@@ -91,13 +91,13 @@ def decide(state: TrainingState, command: TrainingCommand, context: Context) -> 
                 case Unplanned() | Planned():
                     return _plan(state, contract, context)
                 case Approved() | Running() | Paused() | Ended() | Closed():
-                    raise not_now("contract_approved", "this run has a contract", "propose a change order (`change_contract`)")
+                    raise not_now("contract_approved", "this run has a contract", "propose a change order (`consortium proposal propose`)")
         case ApproveContract(contract=digest):
             match state:
                 case Planned():
                     return _approve(state, digest, context)
                 case Unplanned() | Approved() | Running() | Paused() | Ended() | Closed():
-                    raise not_now("no_contract_waits", "no contract waits for its vote", "plan the run first (`plan_run`)")
+                    raise not_now("no_contract_waits", "no contract waits for its vote", "plan the run first (`consortium run plan-run`)")
         case StartRun():
             match state:
                 case Approved(book=book):
@@ -248,7 +248,7 @@ def _require_sound(contract: Contract, context: Context) -> None:
         )  # fmt: skip
     past = next((milestone for milestone in contract.milestones if milestone.due_at <= context.at), None)
     if past is not None:
-        raise not_now("due_date_passed", f"{past.id} is due at {past.due_at.isoformat()}, which is over", "name a later day")
+        raise not_now("due_date_passed", f"{past.id} is due at {shown_at(past.due_at)}, which is over", "name a later day")
     if contract.start_funds and contract.round is None:
         raise not_now("no_round", "the contract waits for money of no round", "name the round that pays for it")
 
@@ -444,5 +444,5 @@ TRAINING: Final[Process[TrainingCommand, TrainingEvent, TrainingState]] = Proces
     commands=TypeAdapter(Annotated[TrainingCommand, Field(discriminator="kind")]),
     events=TypeAdapter(tuple[Annotated[TrainingEvent | Common, Field(discriminator="kind")], ...]),
     state_version=1,
-    list_version=1,
+    list_version=2,
 )

@@ -198,7 +198,7 @@ def _require_reviewer(book: Book, milestone: str, evidence: str, context: Contex
     if not _organisations(context, context.actor):
         raise Refused(
             "no_organisation", f"{context.actor} speaks for no member, so nobody can tell whose judgement it is", clause="training.reviewers",
-            remedy="let somebody judge who speaks for a member and holds the office (`grant_office`)",
+            remedy="let somebody judge who speaks for a member and holds the office (`consortium consortium grant-office`)",
         )  # fmt: skip
     if mark.stage not in {"presented", "accepted"} or mark.evidence != evidence:
         shown = f"the evidence that waits is {mark.evidence}" if mark.stage == "presented" else "no evidence waits"

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from domain.charter import TrainingTerms
 from domain.evaluation import MilestonePassed
-from domain.kernel import Refused, asked_in, slug_of, tell
+from domain.kernel import Refused, asked_in, shown_at, slug_of, tell
 from domain.process import Context, owe
 from domain.register import RunReported
 from domain.training_messages import QuestionAsked
@@ -28,7 +28,7 @@ def not_running() -> Refused:
 def require_due(at: datetime, context: Context) -> None:
     """Refuses what is due later."""
     if context.at < at:
-        raise not_now("not_due", f"this is due at {at.isoformat()}", "none is needed: the system gives it when it is due")
+        raise not_now("not_due", f"this is due at {shown_at(at)}", "none is needed: the system gives it when it is due")
 
 
 def require_lead(book: Book, context: Context) -> None:

@@ -105,7 +105,11 @@ def decide(state: TreasuryState, command: TreasuryCommand, context: Context) -> 
                     | OrderPayment() | ApprovePayment() | PaymentAccepted() | PaymentRejected() | RecordRejection() | RetryPayment()
                     | CancelPayment()
                 ):  # fmt: skip
-                    raise Refused("account_not_opened", "no bank account was named yet", remedy="the treasurer opens it (`open_account`)")
+                    raise Refused(
+                        "account_not_opened",
+                        "no bank account was named yet",
+                        remedy="the treasurer opens it (`consortium treasury open-account`)",
+                    )
         case Open():
             match command:
                 case OpenAccount():

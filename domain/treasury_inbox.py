@@ -62,12 +62,14 @@ def assign_line(state: Open, command: AssignLine, context: Context) -> Events:
 def _require_assignable(state: Open, movement: Movement, command: AssignLine, context: Context) -> None:
     if movement.details.side == "debit":
         raise Refused(
-            "not_a_receipt", f"{command.line} took money away", remedy="say what it was (`match_payment`, `undo_receipt`, `book_line`)"
+            "not_a_receipt",
+            f"{command.line} took money away",
+            remedy="say what it was (`consortium treasury match-payment`, `consortium treasury undo-receipt`, `consortium treasury book-line`)",
         )
     if movement.details.currency != state.currency:
         raise Refused(
             "wrong_currency", f"the books are kept in {state.currency}, the money is {movement.details.currency}",
-            remedy="send it back (`return_line`)", clause="currency",
+            remedy="send it back (`consortium treasury return-line`)", clause="currency",
         )  # fmt: skip
     if process_of(command.stream) not in {"round", "member"}:
         raise Refused("no_such_receiver", f"{command.stream} takes no members' money", remedy="name round/<id> or member/<id>")
@@ -85,7 +87,7 @@ def return_line(state: Open, command: ReturnLine, context: Context) -> Events:
         return ()
     movement = _waiting(state, command.line)
     if movement.details.side == "debit":
-        raise Refused("not_a_receipt", f"{command.line} took money away", remedy="say what it was (`book_line`)")
+        raise Refused("not_a_receipt", f"{command.line} took money away", remedy="say what it was (`consortium treasury book-line`)")
     free = next(each for number in count(1) if (each := f"{name}-{number}") not in state.payments)
     ordered = PaymentOrdered(
         payment=free, source=None, payee=command.payee, amount=movement.details.amount, currency=movement.details.currency,
@@ -107,7 +109,7 @@ def match_payment(state: Open, command: MatchPayment, context: Context) -> Event
     if charges < 0 or details.currency != payment.currency:
         raise Refused(
             "other_amount", f"{command.payment} is of {display(payment.amount, payment.currency)}, {command.line} of {display(details.amount, details.currency)}",
-            remedy="say what else it was (`book_line`)",
+            remedy="say what else it was (`consortium treasury book-line`)",
         )  # fmt: skip
     match payment.stage:
         case "sending" | "taken" | "failed" if out:
@@ -119,7 +121,7 @@ def match_payment(state: Open, command: MatchPayment, context: Context) -> Event
         case "ordered" | "sending" | "taken" | "failed" | "confirmed" | "returned" | "cancelled":
             raise Refused(
                 "payment_elsewhere", f"{command.payment} is {payment.stage}: no {details.side} of it is waited for",
-                remedy="name another payment, or say what else it was (`book_line`, `assign_line`)",
+                remedy="name another payment, or say what else it was (`consortium treasury book-line`, `consortium treasury assign-line`)",
             )  # fmt: skip
 
 
@@ -131,7 +133,11 @@ def undo_receipt(state: Open, command: UndoReceipt, context: Context) -> Events:
         return ()
     details, original = _waiting(state, command.line).details, state.movements.get(command.original)
     if details.side == "credit":
-        raise Refused("not_a_debit", f"{command.line} brought money", remedy="assign it, or say which payment came back (`match_payment`)")
+        raise Refused(
+            "not_a_debit",
+            f"{command.line} brought money",
+            remedy="assign it, or say which payment came back (`consortium treasury match-payment`)",
+        )
     if original is None or original.details.side == "debit" or original.stage not in {"unmatched", "matched"}:
         raise Refused(
             "no_such_receipt", f"{command.original} is no credit that stands", remedy="`consortium show treasury/…` lists what waits"
@@ -139,7 +145,7 @@ def undo_receipt(state: Open, command: UndoReceipt, context: Context) -> Events:
     if (details.amount, details.currency) != (original.details.amount, original.details.currency):
         raise Refused(
             "other_amount", f"{command.original} is of {display(original.details.amount, original.details.currency)}",
-            remedy="only a whole credit is taken back: say what the debit was (`book_line`), and settle the rest with the payer",
+            remedy="only a whole credit is taken back: say what the debit was (`consortium treasury book-line`), and settle the rest with the payer",
         )  # fmt: skip
     return undone(state, command.line, command.original, context.actor, command.reason)
 

@@ -176,7 +176,9 @@ def approve_payment(state: Open, command: ApprovePayment, context: Context) -> E
             return ()
         case "failed" | "returned" | "cancelled":
             raise Refused(
-                "payment_not_ordered", f"{command.payment} is {payment.stage}", remedy="the treasurer retries it (`retry_payment`)"
+                "payment_not_ordered",
+                f"{command.payment} is {payment.stage}",
+                remedy="the treasurer retries it (`consortium treasury retry-payment`)",
             )
         case "ordered":
             return _signed(state, command, payment, context)
@@ -190,7 +192,7 @@ def _signed(state: Open, command: ApprovePayment, payment: Payment, context: Con
     if account is None:
         raise Refused(
             "payee_not_approved", f"no bank details of {payment.payee} are approved",
-            remedy="name them (`name_payee`), and have them approved (`approve_payee`)", clause="treasury.payee_approvals",
+            remedy="name them (`consortium treasury name-payee`), and have them approved (`consortium treasury approve-payee`)", clause="treasury.payee_approvals",
         )  # fmt: skip
     digest = payment_digest(command.payment, payment.attempt, payment.amount, payment.currency, payment.payee, payee.account_digest)
     if digest != command.digest:
@@ -220,7 +222,7 @@ def _require_no_debit(state: Open, name: str) -> None:
         if details.side == "debit" and state.sent.get(details.end_to_end_id, ("", 0))[0] == name:
             raise Refused(
                 "debit_waits", f"{line} took {display(details.amount, details.currency)} away under an id of {name}",
-                remedy="the treasurer says first what it was (`match_payment`, `book_line`)", clause="treasury",
+                remedy="the treasurer says first what it was (`consortium treasury match-payment`, `consortium treasury book-line`)", clause="treasury",
             )  # fmt: skip
 
 

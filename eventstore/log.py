@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Final, NamedTuple, Protocol
 
+from domain.kernel import shown_at
 from eventstore.entries import Entry, Head
 
 
@@ -114,8 +115,8 @@ class HeadAhead(LogUnavailable):
 
     def __init__(self, position: int, at: datetime, by: timedelta, until: datetime) -> None:
         super().__init__(
-            f"entry {position} is dated {at.isoformat()}, which this host's clock has not reached; nothing is appended before"
-            f" {until.isoformat()}: {self.remedy} (`consortium doctor`)"
+            f"entry {position} is dated {shown_at(at)}, which this host's clock has not reached; nothing is appended before"
+            f" {shown_at(until)}: {self.remedy} (`consortium doctor`)"
         )
         self.position = position
         self.at = at

@@ -28,7 +28,7 @@ from eventstore.wire import Malformed
 
 STANDINGS: Final = "standings"
 """The model that holds a row for each stream, by its name."""
-ROW_VERSION: Final = 1
+ROW_VERSION: Final = 2
 """The version of a row's fields, whatever process it is of. A later one may add fields, and takes none away: releases read each other's rows."""
 REBUILDING: Final = "rebuilding"
 """The role of who makes lists anew: one at a time on a log, of whatever edition."""
@@ -119,7 +119,7 @@ class Projector:
                 self._replica, self._met = Replica(self._processes), None if position else set()
             touched = await self._fold(entries, position)
             upto = entries[-1].position
-            rows = [self._row(stream, last) for stream, last in touched.items()]
+            rows = [self._row(stream, last) for stream, last in touched.items() if self._has_begun(stream)]
             if await self._log.project(generation, position, upto, rows):
                 position, self._at = upto, (generation, upto)
                 self._replica.trim()
@@ -166,10 +166,19 @@ class Projector:
         process = self._replica.process_of(stream)
         self._unreadable[stream] = row(process, stream, error.state or Stream(process.initial), error.position, unreadable=error.position)
 
+    def _has_begun(self, stream: str) -> bool:
+        """Whether anything became true of a stream: one that only refusals name is in no list."""
+        return stream in self._unreadable or has_begun(self._replica.get(stream))
+
     def _row(self, stream: str, position: int) -> Row:
         """The row of a stream; the last that could be made of one that a newer release wrote on."""
         passed_over = self._unreadable.get(stream)
         return passed_over or row(self._replica.process_of(stream), stream, self._replica.get(stream), position)
+
+
+def has_begun(state: Stream[Any]) -> bool:
+    """Whether any event is of the stream: what was refused alone leaves nothing to show."""
+    return state.version > 0
 
 
 def row(process: Process[Any, Any, Any], stream: str, state: Stream[Any], position: int, *, unreadable: int = 0) -> Row:
@@ -227,7 +236,7 @@ async def seen_of(log: Log, stream: str, processes: Mapping[str, Process[Any, An
     if len(after) > FOLDED:
         return Seen([json.loads(row.body) for row in rows], shown.position, head)
     if after:
-        rows = [await _as_of(log, Replica(processes), stream, after[-1].position)]
+        rows = await _as_of(log, Replica(processes), stream, after[-1].position)
     return Seen([json.loads(row.body) for row in rows], head, head)
 
 
@@ -252,9 +261,10 @@ async def _missing(log: Log, after: int, process: str | None, processes: Mapping
         after = entries[-1].position
     replica = Replica(processes)
     wanted = {stream: position for stream, position in last.items() if process in {None, replica.process_of(stream).name}}
-    return [await _as_of(log, replica, stream, position) for stream, position in wanted.items()]
+    return [row for stream, position in wanted.items() for row in await _as_of(log, replica, stream, position)]
 
 
-async def _as_of(log: Log, replica: Replica, stream: str, position: int) -> Row:
-    """A stream's row as of its last entry's position."""
-    return row(replica.process_of(stream), stream, await Snapshots(log).load(replica, stream, position), position)
+async def _as_of(log: Log, replica: Replica, stream: str, position: int) -> list[Row]:
+    """A stream's row as of its last entry's position; none for one that has not begun."""
+    state = await Snapshots(log).load(replica, stream, position)
+    return [row(replica.process_of(stream), stream, state, position)] if has_begun(state) else []

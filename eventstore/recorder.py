@@ -21,7 +21,7 @@ import structlog
 
 from domain import process as kernel
 from domain.catalog import CATALOG
-from domain.kernel import Agenda, Headline
+from domain.kernel import Agenda, Headline, shown_at
 from domain.process import ACCEPTING_TIME, Process, Stream
 from eventstore.clock import TOLERANCE, Clock, SystemClock, ahead
 from eventstore.entries import ACCEPTED, MICROSECOND, Entry, Head, Refusal, Submission, instant, microseconds
@@ -69,7 +69,7 @@ class NotYet(Exception):
     """The deadline that a command answers has not come by the recorder's clock. There is no entry, and its id stays free."""
 
     def __init__(self, at: datetime, now: datetime) -> None:
-        super().__init__(f"the deadline stands at {at.isoformat()}; it is {now.isoformat()}")
+        super().__init__(f"the deadline stands at {shown_at(at)}; it is {shown_at(now)}")
         self.at = at
         """By the log's time."""
         self.now = now

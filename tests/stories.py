@@ -28,8 +28,10 @@ from domain.register import (
     note,
 )
 from tests import golden
+from tests.commands_named import in_text, wrong
 
 EXAMPLE: Final = Path(__file__).parent.parent / "examples/charter.toml"
+_MACHINES: Final = re.compile(r"[0-9]T[0-9]{2}:[0-9]{2}")
 START = datetime(2026, 11, 2, 9, tzinfo=UTC)
 """A Monday."""
 
@@ -204,6 +206,9 @@ class Story:
         assert self.refusal.rule == rule, f"refused by {self.refusal.rule}: {self.refusal}"
         assert self.refusal.remedy
         assert in_units(self.refusal), f"an amount without its currency: {self.refusal}, {self.refusal.remedy}"
+        told = f"{self.refusal.message}\n{self.refusal.remedy}"
+        assert not _MACHINES.search(told), f"an instant as machines write it: {told}"
+        assert wrong(in_text(told, rule)) == []
         return self
 
     def owes(self, kind: str, key: str | None = None) -> Self:

@@ -82,11 +82,11 @@ def test_the_picture_is_whole_svg_in_which_every_word_of_people_is_escaped() -> 
 def test_a_run_that_was_never_heard_of_is_drawn_as_well() -> None:
     only = told({"kind": "contract_approved", "version": 1, "contract": TERMS})
     assert ElementTree.fromstring(drawing("run/atlas-1", only)).tag == f"{SVG}svg"
-    assert "contract 1" in sketch("run/atlas-1", only)
+    assert "contract 1" in sketch("run/atlas-1", only, only[-1][0])
 
 
 def test_the_terminal_shows_the_course_the_bands_and_what_happened() -> None:
-    shown = sketch("run/atlas-1", WHOLE)
+    shown = sketch("run/atlas-1", WHOLE, WHOLE[-1][0])
     assert shown.startswith("Atlas <1> & more\n")
     assert all(words in shown for words in WORDS)
     assert "P50 USD 80,000.00, P80 USD 100,000.00" in shown
@@ -94,7 +94,7 @@ def test_the_terminal_shows_the_course_the_bands_and_what_happened() -> None:
 
 
 def test_a_long_run_fits_into_a_line_of_the_terminal_and_ends_with_its_last_point() -> None:
-    shown = sketch("run/atlas-1", told(*(followed(number) for number in range(1_000)))).splitlines()
+    shown = sketch("run/atlas-1", told(*(followed(number) for number in range(1_000))), WHOLE[-1][0]).splitlines()
     tokens = next(line for line in shown if line.strip().startswith("tokens"))
     bars = tokens.split()[1]
     assert (len(bars), bars[0], bars[-1]) == (COLUMNS, "▁", "█")

@@ -55,7 +55,7 @@ from cli.books import registry
 from cli.options import Where
 from domain.charter import Charter, Office
 from domain.evaluation import EvaluationRead, EvaluationRefused, Measured, MilestonePassed
-from domain.kernel import SERVICE, Command, Step, derived_id, digest_of
+from domain.kernel import SERVICE, Command, Step, derived_id, digest_of, shown_at
 from domain.register import (
     Capacity,
     MandateGranted,
@@ -1014,7 +1014,7 @@ def test_a_longer_hold_takes_two_keys_each_time_and_has_an_end() -> None:
     story = story.when(ExtendHold(reason="x"), by="sia").followed_by("hold_extension_signed")
     story.when(ExtendHold(reason="x"), by="sia").then()
     story = story.when(ExtendHold(reason="y"), by="bo").followed_by("hold_extension_signed", "hold_extended")
-    assert RELEASE.describe(story.state.state).line.count(day(28).isoformat())
+    assert RELEASE.describe(story.state.state).line.count(shown_at(day(28)))
     story = story.when(ExtendHold(reason="x"), by="bo").followed_by("hold_extension_signed")
     left = noted(story.register, OfficeRevoked(person="bo", office=Office.BOARD))
     replace(story, register=left).when(ExtendHold(reason="x"), by="sia").followed_by("hold_extension_signed")
