@@ -22,7 +22,7 @@ SLOW_SECONDS: Final = 2.0
 """From when on a command shows that it is working; also how often it says so where there is no terminal."""
 _PIPED_WIDTH: Final = 200
 
-_BETWEEN: Final = 2
+_BETWEEN: Final = 3
 """Columns of a terminal between those of a table."""
 _MARKED: Final = re.compile(r"(?<!\\)(?:\*\*|`)")
 """What makes Markdown bold, or code."""

@@ -89,7 +89,7 @@ def by_stream(found: Seen) -> dict[str, Any]:
 
 def release(list_version: int) -> dict[str, Process[Any, Any, Any]]:
     """The processes of a release that makes other rows of rounds."""
-    return {**CATALOG, "round": replace(CATALOG["round"], list_version=list_version)}
+    return {**CATALOG, "round": replace(CATALOG["round"], list_version=CATALOG["round"].list_version - 1 + list_version)}
 
 
 async def test_the_read_models_say_what_a_fold_of_the_log_says(place: Place) -> None:
