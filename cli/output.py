@@ -94,20 +94,30 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str =
     """
     cells = [[plain(cell) for cell in row] for row in rows]
     out = console()
-    widths = [max(map(_widest, column)) for column in zip(columns, *cells, strict=True)]
-    if sum(widths) + _BETWEEN * (len(widths) - 1) > out.width:
+    widths = _widths(list(zip(columns, *cells, strict=True)), out.width - _BETWEEN * (len(columns) - 1))
+    if not widths:
         _paragraphs(columns, cells, title)
         return
     shown = Table(
         *columns, title=title or None, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False, show_edge=False
     )
     for column, width in zip(shown.columns, widths, strict=True):
-        column.min_width = width
+        column.width = width
         if column.header in set(right):
             column.justify = "right"
     for row in cells:
         shown.add_row(*row)
     out.print(shown)
+
+
+def _widths(columns: Sequence[Sequence[str]], room: int) -> Sequence[int]:
+    """How wide each column is in so much room, none narrower than its widest word; nothing where there is not enough room for these."""
+    least = [max(map(_widest, column)) for column in columns]
+    wanted = [max(map(cell_len, column)) - word for column, word in zip(columns, least, strict=True)]
+    left, short = room - sum(least), sum(wanted)
+    if left < 0:
+        return ()
+    return [word + (more if short <= left else more * left // short) for word, more in zip(least, wanted, strict=True)]
 
 
 def _paragraphs(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> None:
