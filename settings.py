@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import re
+import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -128,13 +130,54 @@ def rehearsed(folder: Path, **chosen: Any) -> Settings:
 
 
 async def open_log(url: str) -> Log:
-    """The log at this place: PostgreSQL for `postgresql://…`, else an SQLite file."""
-    if url.startswith(("postgresql://", "postgres://")):
+    """The log at this place, for writing: PostgreSQL for `postgresql://…`, else an SQLite file. It is made, or migrated, when needed."""
+    if in_database(url):
         from eventstore.postgres import PostgresLog
 
         return await PostgresLog.open(url)
     from eventstore.sqlite import SqliteLog
 
-    path = Path(url.removeprefix("sqlite:"))
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = file_of(url)
+    make_private(path.parent)
     return await SqliteLog.open(path)
+
+
+async def look_at_log(url: str) -> Log:
+    """The log at this place, for reading: nothing is made, migrated or written. Raises `LogUnavailable`, `SchemaMismatch`."""
+    if in_database(url):
+        from eventstore.postgres import PostgresLog
+
+        return await PostgresLog.look(url)
+    from eventstore.sqlite import SqliteLog
+
+    return await SqliteLog.look(file_of(url))
+
+
+def in_database(url: str) -> bool:
+    """Whether the log is in a database, not in a file."""
+    return url.startswith(("postgresql://", "postgres://"))
+
+
+def file_of(url: str) -> Path:
+    """The file of a log that is in no database."""
+    return Path(url.removeprefix("sqlite:"))
+
+
+def make_private(folder: Path) -> None:
+    """Makes a folder that is not there, for its owner alone; one that is there stays as it is."""
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+
+
+def keep_private(folder: Path) -> int:
+    """Makes the folder if it is not there, and lets all files that this process makes be as open to others as it is; the umask before.
+
+    Nobody else can write them. Where the folder cannot be made, they are closed to all others.
+    """
+    try:
+        make_private(folder)
+        return os.umask(0o022 | (~stat.S_IMODE(folder.stat().st_mode) & 0o077))
+    except OSError:
+        return os.umask(0o077)

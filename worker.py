@@ -58,7 +58,7 @@ from eventstore.clock import Clock, StandingClock, SystemClock
 from eventstore.keeper import role
 from eventstore.log import HeadAhead, LogUnavailable, Unfit
 from eventstore.recorder import Recorder
-from settings import Settings, in_force, is_rehearsal, open_log, rehearsed
+from settings import Settings, in_force, is_rehearsal, keep_private, open_log, rehearsed
 from workflows.catalog import WORKFLOWS
 
 RUNNER: Final = UnsandboxedWorkflowRunner()
@@ -408,6 +408,7 @@ async def serve(chosen: Settings, clock: Clock | None = None) -> None:
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     logs.configure(sys.stderr)
+    keep_private(chosen.folder)
     client = await connect(chosen.address, telemetry(chosen.metrics))
     async with (
         _ended_in_time(stop),

@@ -175,8 +175,7 @@ def _titled(title: str, text: str) -> str:
 
 def _prose(text: str) -> str:
     """Paragraphs of a person, each escaped as a whole, so that none begins a rule, a heading or a list."""
-    paragraphs = (escaped(paragraph, 4_000) for paragraph in text.split("\n\n") if paragraph.strip())
-    return "\n\n".join(re.sub(r"^([0-9]*)([-=.)])", r"\1\\\2", paragraph) for paragraph in paragraphs)
+    return "\n\n".join(escaped(paragraph, 4_000) for paragraph in text.split("\n\n") if paragraph.strip())
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
@@ -11,10 +12,14 @@ from typing import Any, Final, TextIO
 import structlog
 from structlog.typing import Processor
 
+from domain.kernel import steerless
+
 SECRET: Final = frozenset(
     {"api_key", "authorization", "email", "emails", "password", "private_key", "secret", "signature", "token", "webhook"}
 )
 """Fields that are never written out, whoever logs them."""
+LONGEST: Final = 20_000
+"""The most characters of one field."""
 _IN_ADDRESS: Final = re.compile(r"(://[^\s/?#@:]*:)[^\s@]+(@)")
 
 
@@ -28,7 +33,7 @@ def configure(stream: TextIO, *, level: int = logging.INFO) -> None:
         structlog.processors.format_exc_info,
         redacted,
     ]
-    renderer = structlog.processors.JSONRenderer(ensure_ascii=False)
+    renderer = structlog.processors.JSONRenderer(serializer=_line)
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -45,6 +50,11 @@ def configure(stream: TextIO, *, level: int = logging.INFO) -> None:
     logging.basicConfig(handlers=[theirs], level=logging.WARNING, force=True)
 
 
+def _line(event: Any, **options: Any) -> str:
+    """One line of JSON that steers no terminal: what others wrote may be in it."""
+    return steerless(json.dumps(event, ensure_ascii=False, **options))
+
+
 def redacted(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Puts `***` in place of secrets and personal data, however deep they are, and of passwords in addresses."""
     for name, value in event.items():
@@ -55,7 +65,7 @@ def redacted(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping
 def _redacted(value: Any) -> Any:
     match value:
         case str():
-            return _IN_ADDRESS.sub(r"\1***\2", value)
+            return _IN_ADDRESS.sub(r"\1***\2", value if len(value) <= LONGEST else f"{value[: LONGEST - 1]}…")
         case Mapping():
             return {name: "***" if name in SECRET else _redacted(item) for name, item in value.items()}
         case list() | tuple() | set() | frozenset():

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -84,7 +85,10 @@ class DirectoryPublisher:
             self._write(access)
             for view in (View.PUBLIC, View.GATED):
                 self._drop(view, release)
-            replace(self._root / "withdrawn" / f"{release}.json", as_json({"release": release, "reason": access.withdrawn}))
+            _made_open(self._root / "withdrawn", 0o755)
+            notice = self._root / "withdrawn" / f"{release}.json"
+            replace(notice, as_json({"release": release, "reason": access.withdrawn}))
+            notice.chmod(0o644)
 
     def _drop(self, view: View, release: str, but: str = "") -> None:
         """The view shows no edition of the release but this one."""
@@ -113,7 +117,7 @@ class DirectoryPublisher:
     def _placed(self, half: Path | None, edition: Path) -> None:
         """The edition in its place by one rename, and read-only."""
         if half is not None:
-            edition.parent.mkdir(parents=True, exist_ok=True)
+            _open_to(edition.parent, self._root / edition.relative_to(self._root).parts[0])
             half.rename(edition)
             settle(edition.parent)
         for folder in _folders(edition):
@@ -147,9 +151,21 @@ class DirectoryPublisher:
     @contextmanager
     def _alone(self, lock: str, told: Told = unheard) -> Iterator[None]:
         for folder, mode in (("", 0o755), ("access", 0o750), ("versions", 0o750), ("gated", 0o750), ("public", 0o755)):
-            (self._root / folder).mkdir(parents=True, exist_ok=True, mode=mode)
+            _made_open(self._root / folder, mode)
         with alone(self._root / lock, told):
             yield
+
+
+def _made_open(folder: Path, mode: int) -> None:
+    """Makes a folder that is not there, with this mode whatever the umask: what is published is there to be seen."""
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(mode)
+
+
+def _open_to(folder: Path, view: Path) -> None:
+    """Makes a folder that is not there, as open as the view that it is in."""
+    _made_open(folder, stat.S_IMODE(view.stat().st_mode))
 
 
 def _filled(half: Path, publication: Publication, told: Told) -> None:
@@ -157,6 +173,7 @@ def _filled(half: Path, publication: Publication, told: Told) -> None:
     copied(publication.folder, publication.manifest, half / "model", told)
     for name, body in publication.documents.items():
         replace(half / name, body, mode=0o444)
+        (half / name).chmod(0o444)
 
 
 def _linked(kept: Path, half: Path) -> None:

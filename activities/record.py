@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
+import structlog
 from pydantic import TypeAdapter, ValidationError
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, FailureError
 
 from activities.messages import (
     ANOTHERS,
@@ -31,6 +33,7 @@ from activities.messages import (
     Standing,
     StepRef,
 )
+from activities.outside import plain
 from domain.kernel import SERVICE, Step, escaped
 from domain.process import deadline_id, delay_id, failure_id, outcome_id
 from domain.register import LogTime, MovedTime, PacedTime, SystemTime
@@ -46,8 +49,13 @@ FOUND: Final = "found"
 _LOG_TIME: Final[TypeAdapter[LogTime]] = TypeAdapter(LogTime)
 DETAILS: Final = 4_000
 """The most characters of Markdown shown for a process."""
+LONGEST_FAULT: Final = 500
+"""The most characters that are told of what went wrong in a step."""
 SEARCHED: Final = 20
 """How many of those waited for Temporal is told of; the read models have them all."""
+
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +143,10 @@ class Recording:
         @activity.defn(name=kind)
         async def carried_out(ref: StepRef) -> dict[str, Any]:
             step = await self.step(ref.stream, ref.key)
-            return {"kind": "step_done", "step": ref.key} if step is None else await carry_out(step)
+            if step is None:
+                return {"kind": "step_done", "step": ref.key}
+            with _told_briefly():
+                return await carry_out(step)
 
         return carried_out
 
@@ -170,8 +181,20 @@ class Recording:
         )  # fmt: skip
 
 
+@contextmanager
+def _told_briefly() -> Iterator[None]:
+    """Faults become errors whose words, which may quote servers and files of others, are one short line: Temporal keeps and shows them."""
+    try:
+        yield
+    except FailureError:
+        raise
+    except Exception as error:  # noqa: BLE001  every fault is told to Temporal, which tries again
+        _log.warning("step.not_carried_out", exc_info=True)
+        raise ApplicationError(plain(str(error), LONGEST_FAULT) or type(error).__name__, type=type(error).__name__) from None
+
+
 def _troubles(word: str, steps: Mapping[str, str]) -> str:
-    return "".join(f"\n- `{key}` {word}: {escaped(reason, 200)}" for key, reason in sorted(steps.items())[:5])
+    return "".join(f"\n- {escaped(key, 160)} {word}: {escaped(reason, 200)}" for key, reason in sorted(steps.items())[:5])
 
 
 def require_clock(command: Mapping[str, Any], clock: Clock) -> None:
@@ -208,7 +231,7 @@ def _told(error: Exception) -> ApplicationError:
     """The error as workflows and clients see it: what is bad input stays so however often it is tried."""
     match error:
         case Malformed():
-            return ApplicationError(str(error), type=MALFORMED, non_retryable=True)
+            return ApplicationError(plain(str(error), LONGEST_FAULT), type=MALFORMED, non_retryable=True)
         case SameIdOtherCommand():
             return ApplicationError(str(error), type=ID_REUSED, non_retryable=True)
         case WrittenOn() | WrittenByNewer() | NewerRules():

@@ -58,7 +58,7 @@ from domain.funding_messages import (
     SpendingReturned,
     SurplusReturned,
 )
-from domain.kernel import Event, process_of, slug_of
+from domain.kernel import Event, one_line, process_of, slug_of
 from domain.membership_messages import DuesInvoiced, DuesPaid, DuesReversed
 from domain.money import MINOR_UNITS
 from domain.register import CharterAdopted
@@ -417,10 +417,8 @@ def _decimal(minor: int, currency: str) -> str:
 
 
 def _plain(text: str, limit: int = 160) -> str:
-    """Text of members as one line that neither program reads anything into."""
-    flat = " ".join(text.split())
-    safe = re.sub(r"[\"\\;|{}=@#^\[\]]", "'", flat)
-    return safe if len(safe) <= limit else f"{safe[: limit - 1]}…"
+    """Text of members as one line that neither program reads anything into, nor a spreadsheet to which they export it."""
+    return re.sub(r"[\"\\;|{}=@#^\[\]]|^[-+*!(]", "'", one_line(text, limit))
 
 
 def _accounts(bookings: Sequence[Booking]) -> Mapping[Account, tuple[date, tuple[str, ...]]]:

@@ -10,7 +10,7 @@ from typing import Annotated, Final
 from cyclopts import Parameter
 
 from activities.bank_statements import Hindered, Statements
-from cli.failures import BadInput
+from cli.failures import BadInput, of_file
 from cli.give import give
 from cli.options import By
 from cli.output import Progress
@@ -34,7 +34,7 @@ async def import_statement(file: File, *, account: Account = "main", by: By) -> 
             kept = Statements(settings(by).folder / "statements")
             digest = await asyncio.to_thread(kept.keep, _chunks(file, progress), file.name)
     except OSError as error:
-        raise BadInput(f"{file} cannot be read: {error.strerror or error}", "name the file that the bank gave") from error
+        raise of_file(error, file, "used", "name the file that the bank gave") from error
     except Hindered as hindered:
         raise BadInput(str(hindered)) from hindered
     await give(by, f"treasury/{account}", {"kind": "import_statement", "file": digest, "name": file.name[:200]})

@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from audit.ledger import beancount, hledger
 from audit.ledger import ledger as books_of
 from cli import times
-from cli.failures import BadInput
+from cli.failures import BadInput, of_file
 from cli.look import as_of_instant
 from cli.options import HERE, Where
 from cli.output import Progress, console, say, say_json, table
@@ -108,7 +108,7 @@ async def plot(run: Annotated[str, Parameter(help="Which run, like atlas-1.")], 
         try:
             svg.write_text(drawing(stream, told), encoding="utf-8")
         except OSError as error:
-            raise BadInput(f"{svg} cannot be written: {error.strerror}", "name another file") from error
+            raise of_file(error, svg, "written", "name another file") from error
     if where.json:
         say_json({"stream": stream, "svg": None if svg is None else str(svg), **msgspec.to_builtins(course(told))})
     elif svg is not None:

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final
 
 from cyclopts import Parameter
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
@@ -79,13 +80,13 @@ def demo(
     start = time.monotonic()
 
     def told(line: str) -> None:
-        console.print(f"[dim]{time.monotonic() - start:5.1f} s[/dim]  {line}", markup=True)
+        console.print(f"[dim]{time.monotonic() - start:5.1f} s[/dim]  {escape(line)}", markup=True)
 
     end = asyncio.run(_skipped(folder, rules, told) if full_length else _compressed(folder, rules, told, console if stay else None))
     if json_:
         print(json.dumps(end, ensure_ascii=False))
     else:
-        _show(Console(highlight=False, emoji=False), end, rules.currency, folder)
+        _show(Console(markup=False, highlight=False, emoji=False), end, rules.currency, folder)
     require_accepted(end["books"])
 
 

@@ -30,7 +30,7 @@ from eventstore.entries import Submission
 from eventstore.readmodels import unfinished
 from eventstore.recorder import Recorder
 from eventstore.wire import canonical_command
-from settings import Settings
+from settings import Settings, keep_private, make_private
 
 LOCK: Final = "up.lock"
 """The file that whoever uses the folder holds."""
@@ -86,6 +86,7 @@ async def embedded(
     folder = chosen.folder
     port, ui_port = port or _free_port(), ui_port or _free_port()
     async with AsyncExitStack() as stack:
+        stack.callback(os.umask, keep_private(folder))
         stack.enter_context(alone(folder))
         log = stack.enter_context((folder / "worker.log").open("a", encoding="utf-8", buffering=1))
         logs.configure(log)
@@ -247,7 +248,7 @@ async def _restart(recorder: Recorder, stream: str, clock: PacedClock) -> None:
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
     """Makes the folder, and holds it against a second one of us. Raises `AlreadyUp`."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_private(folder)
     with (folder / LOCK).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 from enum import IntEnum
+from pathlib import Path
 from typing import Any, Final
 
 
@@ -27,6 +29,10 @@ NAMES: Final = {
     Code.BROKEN: "broken", Code.REFUSED: "refused", Code.UNREACHABLE: "unreachable", Code.BAD_INPUT: "bad input",
     Code.OTHER_RULES: "other rules", Code.BUG: "bug",
 }  # fmt: skip
+
+
+LONGEST: Final = 1_000
+"""The most characters of what another program, or a rule, said."""
 
 
 class Failure(Exception):
@@ -89,6 +95,19 @@ class Bug(Failure):
     code = Code.BUG
 
 
+def of_file(error: OSError, path: Path, what: str, remedy: str = "") -> Failure:
+    """That a file or folder cannot be `read` or `written`: bad input, with this remedy, unless only the right to do it is missing."""
+    from eventstore.sqlite_file import NOT_ALLOWED, owner, user
+
+    named = Path(error.filename or path) if isinstance(error.filename, str | Path | None) else path
+    if error.errno == errno.EROFS:
+        return Unreachable(f"{named} cannot be {what}: the disk is read-only", "use one that may be written")
+    if error.errno in NOT_ALLOWED:
+        remedy = f"run this as {owner(named)}, who can also let you (chmod, chgrp)" + (f"; or {remedy}" if remedy else "")
+        return Unreachable(f"{named} may not be {what} by {user()}", remedy)
+    return BadInput(f"{named} cannot be {what}: {error.strerror or error}", remedy)
+
+
 def translated(error: Exception) -> Failure:
     """The failure that an error of the layers below means for a person."""
     while isinstance(error, ExceptionGroup):
@@ -100,16 +119,19 @@ def translated(error: Exception) -> Failure:
     from activities.missing import ExtraMissing
     from activities.sending import Mistaken, NotAnswered, NotTaken, TurnedDown
     from cli.embedded import AlreadyUp
-    from eventstore.log import Damaged, LogUnavailable, NewerRules, NotWritable, WrittenByNewer, WrittenOn
+    from domain.kernel import one_line
+    from eventstore.log import Damaged, LogUnavailable, NewerRules, NotMigrated, NotReadable, NotWritable, WrittenByNewer, WrittenOn
     from eventstore.migrations import SchemaMismatch
     from eventstore.replica import UnreadableEntry
+    from eventstore.sqlite_file import NOT_ALLOWED
     from eventstore.wire import Malformed
     from open_model_consortium import overwritten, sentence
     from simulation.model_files import NoModel
 
     match error:
         case TurnedDown(refusal=refusal):
-            return Refused(refusal.message, refusal.remedy, rule=refusal.rule, clause=refusal.clause)
+            message, remedy = one_line(refusal.message, LONGEST), one_line(refusal.remedy, LONGEST)
+            return Refused(message, remedy, rule=refusal.rule, clause=refusal.clause)
         case Mistaken():
             return Bug(str(error), "see the worker's log, and report it; once it is mended, give the command again")
         case NotAnswered():
@@ -124,11 +146,21 @@ def translated(error: Exception) -> Failure:
             return Broken(str(error), "restore the log from a backup; nothing is recorded after that entry")
         case NewerRules() | WrittenByNewer() | WrittenOn():
             return Unreachable(str(error), "use the newer release")
+        case NotReadable(remedy=remedy):
+            return Unreachable(f"the log cannot be read from here: {error}", remedy)
+        case NotMigrated():
+            return Unreachable(
+                f"this release cannot read the log yet: {error}",
+                "a worker of this release brings it there, or its owner by `consortium migrate`",
+            )
+        case OSError(errno=number) if number in NOT_ALLOWED:
+            return of_file(error, Path(), "used")
         case LogUnavailable():
             return Unreachable(f"the log cannot be reached: {error}", "start its database, or name another with --folder or CONSORTIUM_LOG")
         case RPCError():
             return Unreachable(
-                f"Temporal answered: {error.message}", "check its address and namespace: TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE"
+                f"Temporal answered: {one_line(error.message, LONGEST)}",
+                "check its address and namespace: TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE",
             )
         case ExtraMissing() | NoModel():
             return BadInput(str(error))
@@ -139,4 +171,4 @@ def translated(error: Exception) -> Failure:
         case ImportError() | AttributeError() if files := overwritten():
             return BadInput(sentence(files))
         case _:
-            return Bug(f"{type(error).__name__}: {error}", "see the trace with CONSORTIUM_DEBUG=1, and report it")
+            return Bug(f"{type(error).__name__}: {one_line(str(error), LONGEST)}", "see the trace with CONSORTIUM_DEBUG=1, and report it")

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from activities.bounded import Unreadable, toml_table
 from cli.amounts import in_minor_units
-from cli.failures import BadInput
+from cli.failures import BadInput, of_file
 from domain.charter import Charter, flaws
 from eventstore.wire import LIMIT, Malformed, strict_json
 
@@ -77,7 +77,7 @@ def _text(path: Path) -> str:
             raise BadInput(f"{path}: is larger than {LIMIT} bytes", "put large content elsewhere and name its digest")
         return raw.decode()
     except OSError as error:
-        raise BadInput(f"{path}: {error.strerror or error}") from error
+        raise of_file(error, path, "read") from error
     except UnicodeDecodeError as error:
         raise BadInput(f"{path}: is not UTF-8 text (byte {error.start})") from error
 

@@ -11,14 +11,14 @@ from uuid import UUID
 
 from activities.messages import Receipt
 from activities.sending import NotAnswered, NotTaken, Sender, TurnedDown
-from cli.failures import BadInput, Broken, Unreachable, translated
+from cli.failures import BadInput, Broken, translated
 from cli.options import By
 from cli.output import Progress, say, say_json, unescaped
 from cli.site import log_of, row_of, settings, temporal
 from domain.catalog import process_for
 from domain.kernel import SERVICE, SLUG
 from eventstore.entries import ACCEPTED, Entry, hash_of
-from eventstore.log import Log, LogUnavailable
+from eventstore.log import Log
 from eventstore.wire import Malformed, canonical_command, parse
 from settings import Settings
 
@@ -39,7 +39,7 @@ async def give(by: By, stream: str, command: dict[str, Any]) -> None:
         failure = translated(error)
         failure.details["command_id"] = command_id
         raise failure from error
-    _show(by, receipt, await _seen(chosen, receipt, actor, body))
+    await _look(by, chosen, receipt, actor, body)
 
 
 def checked(stream: str, command: dict[str, Any]) -> bytes:
@@ -99,22 +99,35 @@ def new_id() -> str:
     return str(UUID(int=number))
 
 
-async def _seen(chosen: Settings, receipt: Receipt, actor: str, body: bytes) -> dict[str, Any] | None:
-    """The stream's row once the entry is seen on the log; `None` where the log cannot be looked at. Raises `Broken`."""
+async def _look(by: By, chosen: Settings, receipt: Receipt, actor: str, body: bytes) -> None:
+    """Looks at the log whether the answer is true, and shows it. Raises `Broken`, and `BadInput` for an id of another command.
+
+    What keeps us from looking (the log may not be read from here, say) is told with the receipt: the command was answered.
+    """
+    row: dict[str, Any] | None = None
+    unseen, seen = "", False
     try:
         async with log_of(chosen) as log:
-            entry = await _entry(log, receipt.command_id)
-            if entry is None or entry.outcome != ACCEPTED or not hash_of(entry).hex() == entry.hash.hex() == receipt.hash:
-                raise Broken(
-                    f"the answer named position {receipt.position}, but the log at {chosen.log_shown} does not hold this command there",
-                    "check that --folder or CONSORTIUM_LOG names the log that this Temporal works on; then run `consortium verify`",
-                    command_id=receipt.command_id,
-                )  # fmt: skip
-            if (entry.stream, entry.actor, entry.command) != (receipt.stream, actor, body):
-                raise BadInput(f"--id: another command has this id, at position {entry.position}", "give a new id, or none")
-            return await row_of(log, receipt.stream)
-    except (Unreachable, LogUnavailable):
-        return None
+            _require_true(chosen, receipt, actor, body, await _entry(log, receipt.command_id))
+            seen = True
+            row = await row_of(log, receipt.stream)
+    except (Broken, BadInput):
+        raise
+    except Exception as error:  # noqa: BLE001  whatever it is, the command was answered, and whoever gave it must know
+        unseen = translated(error).message
+    _show(by, receipt, row, seen=seen, unseen=unseen)
+
+
+def _require_true(chosen: Settings, receipt: Receipt, actor: str, body: bytes, entry: Entry | None) -> None:
+    """Raises `Broken` for a receipt that the log knows nothing of, and `BadInput` for one of another command."""
+    if entry is None or entry.outcome != ACCEPTED or not hash_of(entry).hex() == entry.hash.hex() == receipt.hash:
+        raise Broken(
+            f"the answer named position {receipt.position}, but the log at {chosen.log_shown} does not hold this command there",
+            "check that --folder or CONSORTIUM_LOG names the log that this Temporal works on; then run `consortium verify`",
+            command_id=receipt.command_id,
+        )  # fmt: skip
+    if (entry.stream, entry.actor, entry.command) != (receipt.stream, actor, body):
+        raise BadInput(f"--id: another command has this id, at position {entry.position}", "give a new id, or none")
 
 
 async def _entry(log: Log, command_id: str) -> Entry | None:
@@ -127,14 +140,14 @@ async def _entry(log: Log, command_id: str) -> Entry | None:
         await asyncio.sleep(0.1)
 
 
-def _show(by: By, receipt: Receipt, seen: dict[str, Any] | None) -> None:
+def _show(by: By, receipt: Receipt, row: dict[str, Any] | None, *, seen: bool, unseen: str) -> None:
     if by.json:
-        told = receipt.model_dump(mode="json") | {"outcome": "accepted", "seen": seen is not None}
-        say_json(told | {"phase": seen and seen["phase"], "line": seen and unescaped(seen["line"])})
+        told = receipt.model_dump(mode="json") | {"outcome": "accepted", "seen": seen, "phase": row and row["phase"]}
+        say_json(told | {"line": row and unescaped(row["line"]), **({"unseen": unseen} if unseen else {})})
         return
     say(f"accepted at position {receipt.position}: {', '.join(receipt.events) or 'nothing changed'}")
-    if seen is None:
-        say("(not seen: the log cannot be looked at from here)")
-    else:
-        say(f"{receipt.stream}, {seen['phase']}: {unescaped(seen['line'])}")
+    if row is not None:
+        say(f"{receipt.stream}, {row['phase']}: {unescaped(row['line'])}")
+    if unseen:
+        say(f"({'seen on the log, but not looked at further' if seen else 'not seen on the log'}: {unseen})")
     say(f"id {receipt.command_id}")

@@ -16,7 +16,7 @@ from activities.sending import Sender
 from audit.export import LONGEST, Damaged, entry_of, line_of
 from audit.reexecute import Reexecution
 from cli.embedded import recover as taken_up
-from cli.failures import BadInput, Broken, OtherRules
+from cli.failures import BadInput, Broken, OtherRules, of_file
 from cli.give import give
 from cli.look import process_of
 from cli.options import HERE, By, Where
@@ -107,7 +107,7 @@ async def export(file: Annotated[Path, Parameter(help="A new file.")], /, *, whe
                     progress.at(head.position)
             part.rename(file)
         except OSError as error:
-            raise BadInput(f"{file} cannot be written: {error.strerror}", "name another file, or make room") from error
+            raise of_file(error, file, "written", "name another file, or make room") from error
         finally:
             with suppress(OSError):
                 part.unlink()
@@ -158,7 +158,7 @@ async def _of_file(file: Path) -> AsyncIterator[Sequence[Entry]]:
                     await asyncio.sleep(0)  # a long file lets the progress be seen
                     whole = []
     except OSError as error:
-        raise BadInput(f"{file} cannot be read: {error.strerror}", "name a file that `consortium export` wrote") from error
+        raise of_file(error, file, "read", "name a file that `consortium export` wrote") from error
     yield whole
 
 
@@ -202,7 +202,7 @@ def _checked(batch: Sequence[Entry], head: chain.Head) -> chain.Head | chain.Bro
 async def recover(*, where: Where = HERE) -> None:
     """Start every unfinished process again from the log, whatever Temporal still knows. Repeating it changes nothing."""
     chosen = settings(where)
-    async with log_of(chosen) as log:
+    async with log_of(chosen, writing=True) as log:
         client = await temporal(chosen)
         recorder = Recorder(log)
         try:
@@ -217,9 +217,22 @@ async def recover(*, where: Where = HERE) -> None:
         say(f"{number} unfinished {'process runs' if number == 1 else 'processes run'}.")
 
 
+async def migrate(*, where: Where = HERE) -> None:
+    """Bring the log's schema to this release, as the log's owner, before its workers start. Repeating it changes nothing.
+
+    Workers do it by themselves where they may; commands that look never do.
+    """
+    async with log_of(settings(where), writing=True) as log:
+        head = await log.head()
+    if where.json:
+        say_json({"entries": head.position})
+    else:
+        say(f"The log has the schema of this release; it holds {head.position:,} entries.")
+
+
 async def rebuild(*, where: Where = HERE) -> None:
     """Make the lists anew from the first entry, while everything runs; readers see the old ones until then."""
-    async with log_of(settings(where)) as log:
+    async with log_of(settings(where), writing=True) as log:
         last = (await log.head()).position
         async with Progress("waiting for the one who rebuilds the lists already", last) as progress:
             position = await Keeper(log).rebuild(lambda position: progress.at(position, "rebuilding the lists"))

@@ -20,7 +20,7 @@ from cli.output import Progress, console, plain, say, say_json, table, unescaped
 from cli.site import clock_of, currency, log_of, now_of, register, row_of, rows, running, settings
 from domain.catalog import process_for
 from domain.charter import Office
-from domain.kernel import SLUG, slug_of
+from domain.kernel import SLUG, one_line, slug_of
 from domain.money import Money
 from domain.register import Register
 from eventstore.entries import ACCEPTED, Entry
@@ -34,6 +34,8 @@ SOON: Final = 10
 """How many deadlines `status` shows, and how many entries `show`."""
 NAMED: Final = 20
 """How many of those waited for a list names."""
+TOLD: Final = 300
+"""The most characters of a reason or refusal in a line for people; JSON has all of it."""
 BATCH: Final = 500
 LAST: Final = 2**63 - 1
 """The last position that a log can have."""
@@ -93,7 +95,7 @@ async def status(*, where: Where = HERE) -> None:
 def _troubled(found: Iterable[Row]) -> list[tuple[str, str, str, str]]:
     """The steps that a person should look at: those that failed, and those that are tried on; rows of former releases know none of these."""
     return [
-        (row["stream"], step, state, reason)
+        (row["stream"], one_line(step, 160), state, one_line(reason, TOLD))
         for row in found
         for state in ("failed", "delayed")
         for step, reason in row.get(state, {}).items()
@@ -248,10 +250,7 @@ async def inbox(*, who: Annotated[str, Parameter(name="--as", help="Whose: a per
     elif mine:
         table(
             ("stream", "phase", "", "as", "by"),
-            [
-                (item["stream"], item["phase"], unescaped(item["line"]), ", ".join(item["as"]), times.shown(item["due"], now))
-                for item in mine
-            ],
+            [(item["stream"], item["phase"], item["line"], ", ".join(item["as"]), times.shown(item["due"], now)) for item in mine],
         )
     else:
         say(f"Nothing waits for {who}.")
@@ -270,7 +269,7 @@ def _waiting(agreed: Register, who: str, found: Iterable[Row]) -> Iterable[dict[
             yield {
                 "stream": row["stream"],
                 "phase": row["phase"],
-                "line": row["line"],
+                "line": unescaped(row["line"]),
                 "as": roles,
                 "due": row["due"],
                 "deadline": row["deadline"],
@@ -383,4 +382,4 @@ def _followed(entry: Entry) -> str:
     body = decoded(entry.body)
     if entry.outcome == ACCEPTED:
         return ", ".join(event["kind"] for event in body) or "nothing changed"
-    return f"refused: {body['rule']}: {body['message']}"
+    return one_line(f"refused: {body['rule']}: {body['message']}", TOLD)

@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "demo": ("cli.demo:demo", RUN, "Play a consortium from its founding to its first model."),
     "worker": ("cli.up:work", RUN, "Run one worker of many, on the log and the Temporal that the environment names."),
     "recover": ("cli.keep:recover", RUN, "Start every unfinished process again from the log."),
+    "migrate": ("cli.keep:migrate", RUN, "Bring the log's schema to this release, as its owner."),
     "rebuild": ("cli.keep:rebuild", RUN, "Make the lists anew from the log."),
     "status": ("cli.look:status", LOOK, "Show what is under way, what needs attention, and what is due."),
     "doctor": ("cli.doctor:doctor", LOOK, "Look whether all is well: the clock, the last entry, this release; and the way out."),

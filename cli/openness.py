@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from activities.artifacts import Unfit
 from activities.openness import LIMIT, Openness, classify, described, framework
-from cli.failures import BadInput
+from cli.failures import BadInput, of_file
 from cli.output import say, say_json, table
 
 Licences = Annotated[Path | None, Parameter(help="A complete list of licences in SPDX's format.")]
@@ -24,7 +24,7 @@ def openness(*files: Path, licences: Licences = None, json: Json = False) -> Non
         rules = framework(licences=licences)
         judged = [(path, described(_body(path))) for path in files]
     except OSError as error:
-        raise BadInput(f"{error.filename} cannot be read: {error.strerror}", "name the file of a description") from error
+        raise of_file(error, files[0], "read", "name the file of a description") from error
     except Unfit as unfit:
         raise BadInput(str(unfit), "see https://isitopen.ai for the format") from unfit
     found = [(path, model.name, classify(model, rules)) for path, model in judged]

@@ -17,16 +17,19 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.status import Status
 from rich.table import Table
+from rich.text import Text
+
+from domain import kernel
 
 SLOW_SECONDS: Final = 2.0
 """From when on a command shows that it is working; also how often it says so where there is no terminal."""
 _PIPED_WIDTH: Final = 200
-
+_LONGEST_CELL: Final = 500
+_STEERING: Final = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 _BETWEEN: Final = 3
 """Columns of a terminal between those of a table."""
 _MARKED: Final = re.compile(r"(?<!\\)(?:\*\*|`)")
 """What makes Markdown bold, or code."""
-_ESCAPED: Final = re.compile(r"\\([\\`*_{}\[\]()<>#+!|~&@:/])")
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -42,12 +45,19 @@ def _measured(stream: TextIO) -> bool:
 
 def plain(text: str, keep: str = "") -> str:
     """Text of anybody made safe for a terminal: control, format and unassigned characters become spaces."""
-    return "".join(" " if character not in keep and unicodedata.category(character)[0] == "C" else character for character in text)
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(" " if character not in keep and unicodedata.category(character) in _STEERING else character for character in text)
+
+
+def brief(text: str) -> str:
+    """`plain` text, and no more of it than a cell of a table holds."""
+    return plain(text if len(text) <= _LONGEST_CELL else f"{text[: _LONGEST_CELL - 1]}…")
 
 
 def unescaped(line: str) -> str:
     """A headline, which is in Markdown and escaped, as a terminal and a program read it."""
-    return plain(_ESCAPED.sub(r"\1", _MARKED.sub("", line)))
+    return plain(kernel.unescaped(_MARKED.sub("", line)))
 
 
 def say(*lines: str) -> None:
@@ -78,28 +88,21 @@ def say_json(value: Any) -> None:
 
 def as_json(value: Any) -> str:
     """JSON in which characters that steer a terminal are escaped and every script is kept as it is."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return "".join(_steerless(character) for character in text)
-
-
-def _steerless(character: str) -> str:
-    if unicodedata.category(character)[0] != "C":
-        return character
-    return json.dumps(character)[1:-1]
+    return kernel.steerless(json.dumps(value, ensure_ascii=False, default=str))
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "", right: Iterable[str] = ()) -> None:
     """A table on stdout. Every cell is made plain. No word is broken, so that ids stay whole: where the columns
     are too narrow for that, each row is a paragraph with a line for every cell.
     """
-    cells = [[plain(cell) for cell in row] for row in rows]
+    cells = [[brief(cell) for cell in row] for row in rows]
     out = console()
     widths = _widths(list(zip(columns, *cells, strict=True)), out.width - _BETWEEN * (len(columns) - 1))
     if not widths:
         _paragraphs(columns, cells, title)
         return
     shown = Table(
-        *columns, title=title or None, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False, show_edge=False
+        *columns, title=plain(title) or None, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False, show_edge=False
     )
     for column, width in zip(shown.columns, widths, strict=True):
         column.width = width
@@ -158,15 +161,15 @@ class Progress:
         out = console(stderr=True)
         await asyncio.sleep(SLOW_SECONDS)
         if out.is_terminal:
-            self._shown = out.status(self._line())
+            self._shown = out.status(Text(self._line()))
             self._shown.start()
         while True:
             if self._shown is None:
                 out.print(self._line())
             else:
-                self._shown.update(self._line())
+                self._shown.update(Text(self._line()))
             await asyncio.sleep(SLOW_SECONDS if self._shown is None else 0.2)
 
     def _line(self) -> str:
         of = f" of {self._total:,}" if self._total else ""
-        return f"{self._what}: {self._done:,}{of}" if self._done else f"{self._what} …"
+        return plain(f"{self._what}: {self._done:,}{of}" if self._done else f"{self._what} …")

@@ -9,6 +9,7 @@ from html import escape
 from typing import Any, Final
 
 from cli import times
+from domain.kernel import one_line
 from domain.money import display
 
 WIDTH: Final = 960
@@ -111,7 +112,7 @@ def drawing(stream: str, told: Told) -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="12">',
         f"<title>{escape(stream)}</title>", '<rect width="100%" height="100%" fill="white"/>',
-        f'<text x="{LEFT}" y="26" font-size="17">{escape(run.title or stream)}</text>',
+        f'<text x="{LEFT}" y="26" font-size="17">{escape(one_line(run.title or stream, 200))}</text>',
     ]  # fmt: skip
     for number, (name, lines, bands, shown) in enumerate(panels):
         parts += _panel(name, lines, bands, shown, 50 + number * (PANEL + GAP), across)
@@ -122,7 +123,7 @@ def drawing(stream: str, told: Told) -> str:
         ]
     base = 50 + len(panels) * (PANEL + GAP)
     parts += [
-        f'<text x="{LEFT}" y="{base + 20 * row}" fill="{_COLOURS[kind]}">{at:%Y-%m-%d} {escape(words)}</text>'
+        f'<text x="{LEFT}" y="{base + 20 * row}" fill="{_COLOURS[kind]}">{at:%Y-%m-%d} {escape(one_line(words, 200))}</text>'
         for row, (at, kind, words) in enumerate(run.marks)
     ]
     return "\n".join((*parts, "</svg>\n"))
@@ -162,7 +163,7 @@ def _panel(
 def sketch(stream: str, told: Told, now: datetime) -> str:
     """The run in a few lines of text."""
     run = course(told)
-    rows = [run.title or stream]
+    rows = [one_line(run.title or stream, 200)]
     series: Sequence[tuple[str, list[Point], Callable[[float], str]]] = [("loss", run.loss, lambda value: f"{value:.3f} nats"), ("tokens", run.tokens, lambda value: f"{value / 1e9:,.1f} B"),
               ("spent", run.spent, lambda value: display(int(value), run.currency))]  # fmt: skip
     for name, points, shown in series:
@@ -171,7 +172,7 @@ def sketch(stream: str, told: Told, now: datetime) -> str:
     if run.forecast:
         low, high = display(run.p50, run.currency), display(run.p80, run.currency)
         rows.append(f"forecast {display(int(run.forecast[-1][1]), run.currency)}; P50 {low}, P80 {high}")
-    rows += [f"  {times.shown(at, now)}  {words}" for at, _, words in run.marks]
+    rows += [f"  {times.shown(at, now)}  {one_line(words, 200)}" for at, _, words in run.marks]
     return "\n".join(rows)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from activities import logs
-from cli.failures import BadInput, Unreachable
+from cli.failures import BadInput, Unreachable, of_file
 from cli.options import Where
 from cli.output import Progress
 from domain.register import PacedTime, Register
@@ -24,7 +24,7 @@ from eventstore.log import Log
 from eventstore.readmodels import Seen, seen, seen_of
 from eventstore.recorder import Recorder
 from eventstore.wire import decoded
-from settings import Settings, in_force, open_log
+from settings import Settings, file_of, in_force, look_at_log, open_log
 
 if TYPE_CHECKING:
     from temporalio.client import Client
@@ -45,36 +45,34 @@ def settings(where: Where) -> Settings:
 
 
 @asynccontextmanager
-async def log_of(chosen: Settings) -> AsyncIterator[Log]:
-    """The log, which must exist. Raises `Unreachable`, and `BadInput` for what is no log."""
-    url = chosen.log_url
-    _require_database(url)
-    if not _exists(url):
-        raise Unreachable(f"there is no log at {url}", f"start one with `consortium up --folder {chosen.folder}`, or name another folder")
-    log = await open_log(url)
+async def log_of(chosen: Settings, *, writing: bool = False) -> AsyncIterator[Log]:
+    """The log, which must exist: to look at, which takes no right to write, or for writing, migrated when needed.
+
+    Raises `Unreachable`, and `BadInput` for what is no log.
+    """
+    _require_database(chosen)
+    log = await (open_log if writing else look_at_log)(chosen.log_url)
     try:
         yield log
     finally:
         await log.close()
 
 
-def _require_database(url: str) -> None:
-    """Raises `BadInput` for a file that holds something else."""
-    path = Path(url.removeprefix("sqlite:"))
-    if "://" in url or not path.exists():
+def _require_database(chosen: Settings) -> None:
+    """Raises `Unreachable` for a file that is not there, or may not be read, and `BadInput` for one that holds something else."""
+    if "://" in chosen.log_url:
         return
+    path = file_of(chosen.log_url)
     try:
         with path.open("rb") as file:
             beginning = file.read(len(_SQLITE))
+    except FileNotFoundError as error:
+        remedy = f"start one with `consortium up --folder {chosen.folder}`, or name another folder"
+        raise Unreachable(f"there is no log at {chosen.log_shown}", remedy) from error
     except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error.strerror}", "name the log's file, or the folder that holds it") from error
+        raise of_file(error, path, "read", "name the log's file, or the folder that holds it") from error
     if beginning not in {b"", _SQLITE}:
         raise BadInput(f"{path} is no SQLite database", "name the log's file, or the folder that holds it; a damaged one is in the backup")
-
-
-def _exists(url: str) -> bool:
-    """Whether there can be a log: a file that is not there would be made."""
-    return "://" in url or Path(url.removeprefix("sqlite:")).exists()
 
 
 async def rows(log: Log, process: str | None = None) -> Sequence[dict[str, Any]]:
@@ -130,7 +128,7 @@ async def register(log: Log) -> Register:
 
 
 def running(folder: Path) -> dict[str, Any] | None:
-    """What the `consortium up` that runs on this folder announced; `None` when none runs."""
+    """What the `consortium up` that runs on this folder announced; `None` when none runs. Raises `Unreachable` when that may not be read."""
     found: dict[str, Any] = {}
     try:
         found = json.loads((folder / "up.json").read_text(encoding="utf-8"))
@@ -138,6 +136,8 @@ def running(folder: Path) -> dict[str, Any] | None:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return found
+    except PermissionError as error:
+        raise of_file(error, folder / "up.json", "read") from error
     except (OSError, ValueError):
         return None
     return None

@@ -11,7 +11,7 @@ from temporalio.service import RPCError
 
 import worker
 from cli.embedded import embedded, require_clock
-from cli.failures import BadInput, Unreachable
+from cli.failures import BadInput, Unreachable, of_file
 from cli.options import HERE, Where
 from cli.output import Progress, say, say_json
 from cli.site import clock_of, log_of, register, settings, temporal
@@ -45,7 +45,7 @@ async def up(*, port: Port = 0, ui_port: UiPort = 0, pace: Pace = None, go_on: G
             async with Progress(f"starting Temporal, a worker and the log in {chosen.folder}"):
                 running = await stack.enter_async_context(embedded(chosen, port=port, ui_port=ui_port, pace=pace, go_on=go_on))
         except OSError as error:
-            raise BadInput(f"{chosen.folder}: {error.strerror or error}", "name another folder with --folder") from error
+            raise of_file(error, chosen.folder, "used", "name another folder with --folder") from error
         except (RuntimeError, RPCError) as error:
             raise Unreachable(f"Temporal does not start: {error}", f"{chosen.folder}/temporal.log says why") from error
         if where.json:

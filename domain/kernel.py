@@ -345,8 +345,33 @@ class Headline:
     """What lists show and search by; amounts in minor units, their names ending in `_minor`."""
 
 
+_MARKUP: Final = re.compile(r"[\\`*_{}\[\]()<>#+!|~&@:/]|(?<=www)\.|^[-=]|(?<=^\d)\.|(?<=^\d\d)\.|(?<=^\d\d\d)\.", re.IGNORECASE)
+"""What Markdown reads something into: links that are not written as links, and lists, rules and headings at the beginning, among it."""
+
+
+def one_line(text: str, limit: int) -> str:
+    """Foreign text as one short line in which nothing is invisible or steers a display. It is not escaped."""
+    text = text[: 4 * limit]
+    flat = " ".join((text if text.isprintable() else visible(text)).split())
+    return flat if len(flat) <= limit else flat[: limit - 1] + "…"
+
+
 def escaped(text: str, limit: int = 80) -> str:
-    """Member text made safe to show in Markdown, HTML and terminals: short, one line, no markup."""
-    flat = " ".join(text.split())
-    short = flat if len(flat) <= limit else flat[: limit - 1] + "…"
-    return re.sub(r"([\\`*_{}\[\]()<>#+!|~&@:/])", r"\\\1", short)
+    """Foreign text made safe to show in Markdown, HTML and terminals: short, one line, no markup."""
+    return _MARKUP.sub(lambda found: "\\" + found[0], one_line(text, limit))
+
+
+def unescaped(text: str) -> str:
+    """What was escaped, as it was."""
+    return re.sub(r"\\([\\`*_{}\[\]()<>#+!|~&@:/.=-])", r"\1", text)
+
+
+def steerless(text: str) -> str:
+    """Text in which what steers a display (control, format, unassigned characters, line separators) is written as JSON escapes it."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(json.dumps(letter)[1:-1] if _steers(letter) else letter for letter in text)
+
+
+def _steers(letter: str) -> bool:
+    return unicodedata.category(letter) in _FORBIDDEN

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from domain.kernel import Event, Refused
+from domain.kernel import Event, Refused, one_line
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND: Final = timedelta(microseconds=1)
@@ -84,8 +84,15 @@ class Refusal(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, refused: Refused) -> Refusal:
-        """The refusal that a rule raised."""
-        return cls(refused.rule, refused.message, refused.remedy, refused.clause)
+        """The refusal that a rule raised. What it quotes of a command is bounded, and steers no display."""
+        return cls(refused.rule, _quoting(refused.message), _quoting(refused.remedy), refused.clause)
+
+
+_LONGEST_REFUSAL: Final = 1_000
+
+
+def _quoting(words: str) -> str:
+    return words if len(words) <= _LONGEST_REFUSAL and words.isprintable() else one_line(words, _LONGEST_REFUSAL)
 
 
 class Submission(NamedTuple):

@@ -49,6 +49,18 @@ class NotWritable(LogUnavailable):
     """The log can be read but not written: by the role that asks, or because it is a standby."""
 
 
+class NotReadable(LogUnavailable):
+    """Who asks may not read the log, or not what must be read with it."""
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
+class NotMigrated(LogUnavailable):
+    """The log has the schema of an earlier release, or none. Who only reads changes nothing about that."""
+
+
 class Unfit(LogUnavailable):
     """A worker that must record nothing, though the log is well: another worker can. It still reads."""
 

@@ -18,7 +18,7 @@ import structlog
 
 from eventstore.entries import EMPTY, Entry, Head
 from eventstore.log import Appended, ClockApart, EntryStale, HostClock, Leadership, Lists, LogUnavailable, NewerRules, NotWritable, Row
-from eventstore.migrations import SchemaMismatch, migrations, pending
+from eventstore.migrations import SchemaMismatch, migrations, pending, require_applied
 
 _COLUMNS: Final = ", ".join(Entry._fields)
 _MISSED: Final = 1_000
@@ -136,6 +136,17 @@ class PostgresLog:
         try:
             with _translated():
                 await _migrate(await log._write_connection())
+        except BaseException:
+            await log.close()
+            raise
+        return log
+
+    @classmethod
+    async def look(cls, url: str) -> PostgresLog:
+        """The log in this database, for reading. Takes no more than SELECT on its tables. Raises `SchemaMismatch`, `LogUnavailable`."""
+        log = cls(url)
+        try:
+            await log._require_migrated()
         except BaseException:
             await log.close()
             raise
@@ -289,6 +300,12 @@ class PostgresLog:
                     connected.terminate()
 
     # ------------------------------------------------------------ inside
+
+    async def _require_migrated(self) -> None:
+        begun = await self._value("SELECT to_regclass('migrations') IS NOT NULL")
+        async with self._connection() as connection:
+            applied = await connection.fetch("SELECT name, digest FROM migrations ORDER BY name") if begun else []
+        require_applied(migrations("postgres"), [tuple(row) for row in applied])
 
     async def _append(self, entries: Sequence[Entry], host_clock: HostClock | None) -> Appended:
         try:

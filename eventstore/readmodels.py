@@ -29,7 +29,7 @@ from eventstore.wire import Malformed
 STANDINGS: Final = "standings"
 """The model that holds a row for each stream, by its name."""
 ROW_VERSION: Final = 2
-"""The version of a row's fields, whatever process it is of. A later one may add fields, and takes none away: releases read each other's rows."""
+"""The version of a row's fields, and of how text of people is written in them, whatever process it is of. A later one may add fields, and takes none away: releases read each other's rows."""
 REBUILDING: Final = "rebuilding"
 """The role of who makes lists anew: one at a time on a log, of whatever edition."""
 FOLDED: Final = 10_000

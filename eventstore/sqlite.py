@@ -23,8 +23,9 @@ from typing import Any, Final, TypeVar
 import apsw
 
 from eventstore.entries import EMPTY, Entry, Head
-from eventstore.log import OLDER_RULES, Appended, HostClock, Leadership, Lists, LogUnavailable, NewerRules, Row
-from eventstore.migrations import migrations, pending
+from eventstore.log import OLDER_RULES, Appended, HostClock, Leadership, Lists, LogUnavailable, NewerRules, NotWritable, Row
+from eventstore.migrations import migrations, pending, require_applied
+from eventstore.sqlite_file import NOT_ALLOWED, File, Looked, Written, owner, user
 
 T = TypeVar("T")
 
@@ -32,7 +33,6 @@ _COLUMNS: Final = ", ".join(Entry._fields)
 _ROW: Final = f"({', '.join('?' * len(Entry._fields))})"
 _ROWS: Final = 256
 """How many entries one statement inserts: SQLite bounds its variables."""
-_PRAGMAS: Final = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "trusted_schema = OFF")
 _TAIL: Final = "SELECT position, at, hash, rules FROM entries ORDER BY position DESC LIMIT 1"
 _OUTDATED: Final = (
     "DELETE FROM lists WHERE generation <> ? AND (edition = ? OR NOT live OR generation NOT IN"
@@ -72,26 +72,26 @@ _MEMORY: Final = 0.9
 class SqliteLog:
     """A log in a file. Several processes may use it; a lock file makes them take turns fairly."""
 
-    def __init__(self, path: Path) -> None:
-        """Opens the file, and makes or migrates it. Raises `LogUnavailable` when it is no such file."""
+    def __init__(self, path: Path, *, looking: bool = False) -> None:
+        """For the file at this path. Who is only looking can do nothing that writes: that raises `NotWritable`."""
+        connection = Looked if looking else Written
         self._path = path
-        self._writer = _Worker(path, "log-writer")
-        self._reader = _Worker(path, "log-reader")
+        self._writer = _Worker(path, "log-writer", connection(path))
+        self._reader = _Worker(path, "log-reader", connection(path))
         self._exclusive = asyncio.Lock()
         self._holder: asyncio.Task[object] | None = None
-        self._turn = _Turn(_turn_of(path))
+        self._its_turn = None if looking else _Turn(_turn_of(path))
         self._usual = math.inf
 
     @classmethod
     async def open(cls, path: Path) -> SqliteLog:
-        """The log in this file; made, or migrated to this release, when needed."""
-        log = cls(path)
-        try:
-            await log._writer.run(_migrate)
-        except BaseException:
-            await log.close()
-            raise
-        return log
+        """The log in this file; made, or migrated to this release, when needed. Raises `LogUnavailable`, `SchemaMismatch`."""
+        return await _begun(cls(path), _migrate)
+
+    @classmethod
+    async def look(cls, path: Path) -> SqliteLog:
+        """The log in this file, for reading: nothing is written, nothing is made beside it. Raises `LogUnavailable`, `SchemaMismatch`."""
+        return await _begun(cls(path, looking=True), _require_migrated)
 
     async def head(self) -> Head:
         """See `Log.head`."""
@@ -165,6 +165,7 @@ class SqliteLog:
     @asynccontextmanager
     async def leading(self, role: str) -> AsyncIterator[Leadership]:
         """See `Log.leading`. A lock on a file beside the log, which the system lets go when the process ends."""
+        self._require_writing()
         lead = await _lead(self._path.with_suffix(f"{self._path.suffix}.{role}"))
         try:
             yield lead
@@ -261,9 +262,23 @@ class SqliteLog:
         """See `Log.close`."""
         await self._reader.close()
         await self._writer.close()
-        self._turn.close()
+        if self._its_turn is not None:
+            self._its_turn.close()
 
     # ------------------------------------------------------------ inside
+
+    @property
+    def _turn(self) -> _Turn:
+        return self._require_writing()
+
+    def _require_writing(self) -> _Turn:
+        if self._its_turn is None:
+            raise NotWritable(f"{self._path}: it was opened for reading")
+        return self._its_turn
+
+    async def begin_with(self, work: Callable[[apsw.Connection], None]) -> None:
+        """What opening it takes, done by who writes."""
+        await self._writer.run(work)
 
     async def _entries(self, sql: str, bindings: tuple[Any, ...]) -> Sequence[Entry]:
         return await self._read(lambda db: [Entry._make(row) for row in db.execute(sql, bindings)])
@@ -310,6 +325,15 @@ class SqliteLog:
         return not self._exclusive.locked() and self._writer.idle and self._turn.take_at_once()
 
 
+async def _begun(log: SqliteLog, work: Callable[[apsw.Connection], None]) -> SqliteLog:
+    try:
+        await log.begin_with(work)
+    except BaseException:
+        await log.close()
+        raise
+    return log
+
+
 class _Turn:
     """Whose turn it is to write, among processes: SQLite alone lets a busy writer starve the others (its waiters poll); here they queue.
 
@@ -318,7 +342,8 @@ class _Turn:
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        """Raises `NotWritable`."""
+        self._file = _locked_file(path)
         self._lock = Lock()
         self._queueing = False
         self._come = Event()
@@ -407,12 +432,9 @@ class _Leadership:
 
 
 async def _lead(path: Path) -> _Leadership:
-    """The lock on this file, once nobody else has it. Raises `LogUnavailable`."""
+    """The lock on this file, once nobody else has it. Raises `LogUnavailable`, `NotWritable`."""
     while True:
-        try:
-            lead = _lead_at_once(path)
-        except OSError as error:
-            raise LogUnavailable(f"{path}: {error}") from error
+        lead = _lead_at_once(path)
         if lead is not None:
             return lead
         await asyncio.sleep(_LEAD_POLL_SECONDS)
@@ -420,7 +442,7 @@ async def _lead(path: Path) -> _Leadership:
 
 def _lead_at_once(path: Path) -> _Leadership | None:
     """The lock on this file, if nobody has it."""
-    lead = _Leadership(path, os.open(path, os.O_RDWR | os.O_CREAT, 0o666))
+    lead = _Leadership(path, _locked_file(path))
     try:
         fcntl.flock(lead.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if lead.ours():
@@ -448,10 +470,10 @@ class _UnderWay:
 class _Worker:
     """One thread with one connection: SQLite calls block, and a connection is happiest in one thread."""
 
-    def __init__(self, path: Path, name: str) -> None:
+    def __init__(self, path: Path, name: str, file: File) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._path = path
-        self._connection: apsw.Connection | None = None
+        self._file = file
         self._last: Future[Any] | None = None
 
     @property
@@ -486,27 +508,20 @@ class _Worker:
 
     async def close(self) -> None:
         """Closes the connection and ends the thread."""
-        connection = self._connection
-        if connection is not None:
-            await asyncio.get_running_loop().run_in_executor(self._thread, connection.close)
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._file.close)
         self._thread.shutdown(wait=False)
 
     def _do(self, work: Callable[[apsw.Connection], T]) -> T:
         try:
-            return work(self._open())
+            return self._file.run(work)
         except apsw.BusyError as error:
             raise LogUnavailable(f"{self._path}: busy, held by {_holder(self._path)}; ask again") from error
+        except (apsw.ReadOnlyError, PermissionError) as error:
+            raise _not_writable(self._path) from error
         except (apsw.Error, OSError) as error:
+            if isinstance(error, apsw.CantOpenError) and not _may_write(self._path):
+                raise _not_writable(self._path) from error
             raise LogUnavailable(f"{self._path}: {error}") from error
-
-    def _open(self) -> apsw.Connection:
-        if self._connection is None:
-            connection = apsw.Connection(str(self._path))
-            connection.set_busy_timeout(int(_TURN_SECONDS * 1_000))
-            for pragma in _PRAGMAS:
-                connection.execute(f"PRAGMA {pragma}")
-            self._connection = connection
-        return self._connection
 
 
 def _at_once(work: Callable[[apsw.Connection], T]) -> Callable[[apsw.Connection], T | None]:
@@ -530,6 +545,24 @@ def _patient(work: Callable[[apsw.Connection], T], seconds: float) -> Callable[[
         return work(db)
 
     return patient
+
+
+def _locked_file(path: Path) -> int:
+    """A file that is only there to be locked, opened. Raises `LogUnavailable`, `NotWritable`."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if error.errno in NOT_ALLOWED:
+            raise _not_writable(path) from error
+        raise LogUnavailable(f"{path}: {error.strerror}") from error
+
+
+def _may_write(path: Path) -> bool:
+    return os.access(path if path.exists() else path.parent, os.W_OK)
+
+
+def _not_writable(path: Path) -> NotWritable:
+    return NotWritable(f"{path} may not be written by {user()}; it belongs to {owner(path)}")
 
 
 def _turn_of(path: Path) -> Path:
@@ -635,3 +668,9 @@ def _migrate(db: apsw.Connection) -> None:
             db.execute(migration.sql)
             db.execute("INSERT INTO migrations (name, digest) VALUES (?, ?)", (migration.name, migration.digest))
     db.execute("COMMIT")
+
+
+def _require_migrated(db: apsw.Connection) -> None:
+    begun = db.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'migrations'").get
+    applied = list(db.execute("SELECT name, digest FROM migrations ORDER BY name")) if begun else []
+    require_applied(migrations("sqlite"), applied)

@@ -7,6 +7,8 @@ from hashlib import sha256
 from importlib.resources import files
 from typing import Final, NamedTuple
 
+from eventstore.log import NotMigrated
+
 BREAKING: Final = ".breaking."
 """In the name of a migration that takes away or changes what a former release uses, as in `0009_rows.breaking.sql`: that one cannot go on."""
 
@@ -47,3 +49,9 @@ def pending(known: Sequence[Migration], applied: Sequence[tuple[str, str]]) -> S
     if left and left[0].name < last:
         raise SchemaMismatch(f"the database has migration {last}, and not {left[0].name} before it: another release made it")
     return left
+
+
+def require_applied(known: Sequence[Migration], applied: Sequence[tuple[str, str]]) -> None:
+    """Raises `NotMigrated` when something is still to apply, and `SchemaMismatch` as `pending` does."""
+    if missing := pending(known, applied):
+        raise NotMigrated(f"it lacks migration {missing[0].name}" if applied else "it holds no log yet")

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 import apsw
 
-from eventstore import sqlite
+from eventstore import sqlite_file
 from eventstore.entries import Entry
 from eventstore.sqlite import SqliteLog
 from tests.chaos.checks import Receipt, everything, kept, problems
@@ -172,12 +172,12 @@ async def _lost(path: Path, entries: Sequence[Entry], acknowledged: Sequence[Rec
 
 async def hurried(ground: Ground) -> Findings:
     """The control: with synchronous NORMAL, SQLite does not flush at each commit."""
-    careful = sqlite._PRAGMAS
-    sqlite._PRAGMAS = ("journal_mode = WAL", "synchronous = NORMAL")  # type: ignore[assignment, misc]
+    careful = sqlite_file._WRITING
+    sqlite_file._WRITING = ("journal_mode = WAL", "synchronous = NORMAL")  # type: ignore[assignment, misc]
     try:
         return await fails(ground)
     finally:
-        sqlite._PRAGMAS = careful  # type: ignore[misc]
+        sqlite_file._WRITING = careful  # type: ignore[misc]
 
 
 LANES: Final = (
