@@ -37,6 +37,7 @@ from activities.bank_statements import Statements
 from activities.banking import Bank, Banking
 from activities.evaluation import Evaluations
 from activities.fetching import Fetching
+from activities.heads import Heads
 from activities.missing import ExtraMissing
 from activities.notices import Mail, Notices, Outbox, Smtp, Webhooks, standing_for
 from activities.outside import CarryOut
@@ -366,6 +367,30 @@ async def _run_keeper(url: str, log: IO[str]) -> None:
 
 
 @asynccontextmanager
+async def comparing(heads: Heads) -> AsyncIterator[None]:
+    """Has Temporal know of the log's head meanwhile. Fails, and cancels who entered it, when this log is not the one that Temporal works for."""
+    entered, left = asyncio.current_task(), False
+    assert entered is not None
+
+    def failed(_: object) -> None:
+        if not left:
+            entered.cancel()
+
+    task = asyncio.create_task(heads.keep(), name="heads")
+    task.add_done_callback(failed)
+    try:
+        yield
+        await heads.last()
+    finally:
+        left = True
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            entered.uncancel()
+            raise error
+
+
+@asynccontextmanager
 async def reconciling(client: Client, recorder: Recorder, chosen: Settings) -> AsyncIterator[None]:
     """Has what the log says is unfinished run in Temporal meanwhile, if no other worker's reconciler does."""
     task = asyncio.create_task(Reconciler(client, recorder, task_queue=chosen.task_queue).run(), name="reconciler")
@@ -403,23 +428,28 @@ def _end() -> None:
 
 
 async def serve(chosen: Settings, clock: Clock | None = None) -> None:
-    """Works until the process is told to stop: by this clock, else by the one that the log goes by."""
+    """Works until the process is told to stop: by this clock, else by the one that the log goes by.
+
+    Raises `OtherLog` when Temporal works for another log, or has seen more of this one than is left.
+    """
     stop = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     logs.configure(sys.stderr)
     keep_private(chosen.folder)
     client = await connect(chosen.address, telemetry(chosen.metrics))
-    async with (
-        _ended_in_time(stop),
-        recording(chosen, clock) as recorder,
-        keeping(chosen.log_url, sys.stderr),
-        working(client, recorder, chosen if recorder.clock.earnest or clock is not None else played(chosen)),
-        reconciling(client, recorder, chosen),
-    ):
-        _log.info("worker.started", task_queue=chosen.task_queue, namespace=client.namespace)
-        await stop.wait()
-        _log.info("worker.stopping")
+    async with _ended_in_time(stop), recording(chosen, clock) as recorder:
+        heads = Heads(client, recorder.log, chosen.task_queue)
+        await heads.compare()
+        async with (
+            keeping(chosen.log_url, sys.stderr),
+            working(client, recorder, chosen if recorder.clock.earnest or clock is not None else played(chosen)),
+            reconciling(client, recorder, chosen),
+            comparing(heads),
+        ):
+            _log.info("worker.started", task_queue=chosen.task_queue, namespace=client.namespace)
+            await stop.wait()
+            _log.info("worker.stopping")
 
 
 if __name__ == "__main__":

@@ -125,6 +125,19 @@ class Recorded(_Wire):
     standing: Standing
 
 
+class LogHead(_Wire):
+    """A log, by the hash of its first entry, and how far it reaches: the position and the hash of an entry."""
+
+    first: str
+    position: int
+    hash: str
+
+
+LOG = "log"
+"""The name of the workflow, and its id, that holds what Temporal has seen of its log."""
+NOTED = "Head"
+"""Under which name its memo holds it."""
+
 TASK_QUEUE = "consortium"
 """Where workers find their work, when the settings name no other."""
 

@@ -20,6 +20,7 @@ from temporalio.service import RPCError
 
 import worker
 from activities import logs
+from activities.heads import Heads
 from activities.sending import Sender
 from cli.failures import BadInput
 from domain.consortium_time import RestartClock
@@ -94,10 +95,13 @@ async def embedded(
         await stack.enter_async_context(_server(folder, port, ui_port))
         client = await _connected(address)
         recorder = await stack.enter_async_context(worker.recording(chosen))
+        heads = Heads(client, recorder.log, chosen.task_queue)
+        await heads.compare()
         recorder.clock = await _clock(recorder, pace, go_on=go_on)
         await stack.enter_async_context(worker.working(client, recorder, chosen.model_copy(update={"address": address})))
         await stack.enter_async_context(worker.keeping(chosen.log_url, log))
         await stack.enter_async_context(worker.reconciling(client, recorder, chosen))
+        await stack.enter_async_context(worker.comparing(heads))
         sender = Sender(client, chosen.task_queue)
         running = Embedded(folder, client, recorder, sender, address, ui, await recover(recorder, sender, anew=go_on))
         for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -116,6 +116,7 @@ def translated(error: Exception) -> Failure:
         return error
     from temporalio.service import RPCError
 
+    from activities.heads import OtherLog
     from activities.missing import ExtraMissing
     from activities.sending import Mistaken, NotAnswered, NotTaken, TurnedDown
     from cli.embedded import AlreadyUp
@@ -166,6 +167,12 @@ def translated(error: Exception) -> Failure:
             return BadInput(str(error))
         case NotTaken() | Malformed() | AlreadyUp():
             return BadInput(str(error))
+        case OtherLog():
+            return Broken(
+                str(error),
+                "name the log that this Temporal works for, or put it back; to go on with an older copy of it, begin Temporal anew"
+                " (docs/operations.md, Restore)",
+            )
         case SchemaMismatch() | UnreadableEntry():
             return Broken(str(error), "use the release that wrote this log, or a newer one")
         case ImportError() | AttributeError() if files := overwritten():

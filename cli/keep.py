@@ -12,6 +12,7 @@ from typing import Annotated, Final
 
 from cyclopts import Parameter
 
+from activities.heads import Heads
 from activities.sending import Sender
 from audit.export import LONGEST, Damaged, entry_of, line_of
 from audit.reexecute import Reexecution
@@ -204,6 +205,7 @@ async def recover(*, where: Where = HERE) -> None:
     chosen = settings(where)
     async with log_of(chosen, writing=True) as log:
         client = await temporal(chosen)
+        await Heads(client, log, chosen.task_queue).compare()
         recorder = Recorder(log)
         try:
             async with Progress("starting unfinished processes again"):

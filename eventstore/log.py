@@ -104,7 +104,7 @@ class FellBack(Unfit):
     def __init__(self, known: int, found: int) -> None:
         super().__init__(
             f"the log fell back from entry {known:,} to {found:,}: what was acknowledged in between is gone; bring it back from a backup or from"
-            " the copy of a member, or start every worker anew to go on without it"
+            " the copy of a member, or go on without it as docs/operations.md, Restore, says"
         )
 
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from workflows.consortium import Consortium
 from workflows.funding import Round
+from workflows.log import Log
 from workflows.membership import Member
 from workflows.process import ProcessWorkflow
 from workflows.proposal import Proposal
@@ -14,4 +15,5 @@ from workflows.release import Release
 from workflows.training import Run
 from workflows.treasury import Treasury
 
-WORKFLOWS: Final[Sequence[type[ProcessWorkflow]]] = (Consortium, Member, Proposal, Round, Run, Release, Treasury)
+PROCESSES: Final[Sequence[type[ProcessWorkflow]]] = (Consortium, Member, Proposal, Round, Run, Release, Treasury)
+WORKFLOWS: Final[Sequence[type]] = (*PROCESSES, Log)
