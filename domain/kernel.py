@@ -345,7 +345,9 @@ class Headline:
     """What lists show and search by; amounts in minor units, their names ending in `_minor`."""
 
 
-_MARKUP: Final = re.compile(r"[\\`*_{}\[\]()<>#+!|~&@:/]|(?<=www)\.|^[-=]|(?<=^\d)\.|(?<=^\d\d)\.|(?<=^\d\d\d)\.", re.IGNORECASE)
+_MARKUP: Final = re.compile(
+    r"[\\`*_{}\[\]()<>#+!|~&@:/]|(?<=www)\.|^=|^-(?=[\s-]|$)|(?:(?<=^\d)|(?<=^\d\d)|(?<=^\d\d\d))\.(?=\s|$)", re.IGNORECASE
+)
 """What Markdown reads something into: links that are not written as links, and lists, rules and headings at the beginning, among it."""
 
 
