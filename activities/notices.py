@@ -12,7 +12,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.message import EmailMessage
@@ -34,7 +34,7 @@ from activities.templates import Facts, Letter, TemplateName, written
 from activities.web import LATER, Poster
 from domain.charter import Office
 from domain.kernel import PersonId, Step
-from domain.register import Register
+from domain.register import Register, Unreachable
 
 Persons = Callable[[str], Awaitable[tuple[PersonId, ...]]]
 """Tells who stands for `member:<id>` or `office:<name>` now."""
@@ -113,7 +113,10 @@ class Notices:
         self._now = now
 
     async def __call__(self, step: Step) -> Outcome:
-        """`step_done` when nothing is left to try; `fail_step` when every address refused. Raises `Undelivered`."""
+        """`step_done` when everybody was told, `notice_sent` with those who were not, `fail_step` when every address refused.
+
+        Raises `Undelivered` while something is left to try.
+        """
         try:
             notice = Notice.model_validate(step.data)
         except ValidationError:
@@ -138,7 +141,9 @@ class Notices:
             raise Undelivered(f"{deferred} of {len(deliveries)} deliveries were put off by the receiving side")
         if refused and not delivered:
             return failed(step, f"nobody was told: all {refused} addresses refused it; correct the address book, then retry the step")
-        return done(step)
+        lacking: dict[str, Unreachable] = dict.fromkeys(unreachable, "no_address")
+        lacking |= dict.fromkeys(_refusing(deliveries, settled), "refused")
+        return {"kind": "notice_sent", "step": step.key, "unreached": lacking} if lacking else done(step)
 
     async def _plan(self, step: Step, notice: Notice) -> tuple[Sequence[Delivery], Sequence[str]]:
         """Each address once for the same facts, and the recipients without any. Webhooks come first: they do not wait for a mail server."""
@@ -190,6 +195,12 @@ class Notices:
         message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office reply comes back
         message.set_content(letter.text, cte="quoted-printable")
         return message
+
+
+def _refusing(deliveries: Sequence[Delivery], settled: Mapping[str, str]) -> set[str]:
+    """The recipients of whose addresses each one refused."""
+    reached = {delivery.recipient for delivery in deliveries if settled.get(delivery.id) != Verdict.REFUSED}
+    return {delivery.recipient for delivery in deliveries} - reached
 
 
 # ---------------------------------------------------------------- ways out

@@ -17,16 +17,18 @@ from cli.failures import BadInput
 from cli.fields import day, instant
 from cli.options import HERE, Where
 from cli.output import Progress, console, plain, say, say_json, table, unescaped
-from cli.site import clock_of, currency, log_of, now_of, register, row_of, rows, running, settings
+from cli.site import clock_of, currency, log_of, now_of, register, row_of, rows, running, settings, tables_of
+from cli.tabled import amount_told, tables_shown, tables_told
 from domain.catalog import process_for
 from domain.charter import Office
 from domain.kernel import SLUG, one_line, slug_of
 from domain.money import Money
-from domain.register import Register
+from domain.register import Register, Unreached
 from eventstore.entries import ACCEPTED, Entry
 from eventstore.entries import instant as instant_of
-from eventstore.log import Log
+from eventstore.log import Log, Unfit
 from eventstore.outstanding import LATE, late
+from eventstore.replica import UnreadableEntry
 from eventstore.wire import decoded
 from settings import Settings, is_rehearsal
 
@@ -55,7 +57,7 @@ async def status(*, where: Where = HERE) -> None:
     up = running(chosen.folder)
     async with log_of(chosen) as log:
         found, head, now = await rows(log), await log.head(), await now_of(log, chosen)
-        overdue = await _overdue(log, found, up, chosen)
+        overdue, unreached = await _overdue(log, found, up, chosen), await _unreached(log)
     phases: dict[str, Counter[str]] = {}
     for row in found:
         phases.setdefault(row["process"], Counter())[row["phase"]] += 1
@@ -67,6 +69,7 @@ async def status(*, where: Where = HERE) -> None:
         say_json({
             "log": chosen.log_shown, "position": head.position, "up": up,
             "processes": {name: dict(counted) for name, counted in phases.items()}, "attention": told[0], "due": told[1],
+            "unreached": [{"recipient": who, "reason": each.reason, "notices": each.notices, "since": each.since.isoformat()} for who, each in unreached],
             "overdue": [{name: row_told(row).get(name, {}) for name in brief} | {"overdue_seconds": int(by.total_seconds())} for row, by in overdue],
         })  # fmt: skip
         return
@@ -84,7 +87,11 @@ async def status(*, where: Where = HERE) -> None:
             ("stream", "step", "state", "reason"), _troubled(attention), title="Needs attention (`consortium retry` or `consortium waive`)"
         )
     else:
-        say("Nothing needs attention.")
+        say("Nothing needs attention." if not unreached else "No step needs attention.")
+    if unreached:
+        lacking = [(who, each.reason.replace("_", " "), str(each.notices), times.shown(each.since, now)) for who, each in unreached]
+        title = "Notices do not reach these (give them an address in the address book, or correct it)"
+        table(("who", "why", "notices", "since"), lacking, title=title, right=("notices",))
     if overdue:
         late_by = [(times.length(by), row["deadline"], row["stream"]) for row, by in overdue]
         table(("overdue by", "what", "stream"), late_by, title="Overdue (a worker starts them again; does one run?)", right=("overdue by",))
@@ -100,6 +107,27 @@ def _troubled(found: Iterable[Row]) -> list[tuple[str, str, str, str]]:
         for state in ("failed", "delayed")
         for step, reason in row.get(state, {}).items()
     ]
+
+
+def _summed(troubled: Iterable[tuple[str, str, str, str]]) -> list[tuple[str, str, str, str]]:
+    """The same with one row for all that have one reason: the first of them, and how many more there are."""
+    alike: dict[tuple[str, str], list[tuple[str, str, str, str]]] = {}
+    for each in troubled:
+        alike.setdefault(each[2:], []).append(each)
+    return [
+        (stream, step + (f" and {len(same) - 1} more" if len(same) > 1 else ""), state, reason)
+        for same in alike.values()
+        for stream, step, state, reason in same[:1]
+    ]
+
+
+async def _unreached(log: Log) -> Sequence[tuple[str, Unreached]]:
+    """Whom notices do not reach, most notices first; nobody as long as this release cannot go by the log, which `doctor` tells."""
+    try:
+        agreed = await register(log)
+    except (UnreadableEntry, Unfit):
+        return ()
+    return sorted(agreed.unreached.items(), key=lambda item: (-item[1].notices, item[0]))
 
 
 async def _overdue(log: Log, found: Iterable[Row], up: Mapping[str, Any] | None, chosen: Settings) -> Sequence[tuple[Row, timedelta]]:
@@ -161,6 +189,7 @@ async def show(
     async with log_of(chosen) as log:
         stream = await _meant(log, stream)
         found, money, now = await row_of(log, stream), await currency(log), await now_of(log, chosen)
+        details = await tables_of(log, stream, now)
         last: deque[Entry] = deque(maxlen=SOON)
         async with Progress(f"reading the entries of {stream}") as progress:
             async for entry in _entries(log, stream, 0):
@@ -169,10 +198,15 @@ async def show(
     if not last:
         raise BadInput(f"nothing is on the log about {stream}", "`consortium status` and the lists show what there is")
     if where.json:
-        say_json((row_told(found, money) if found else {"stream": stream}) | {"entries": [entry_told(entry) for entry in last]})
+        say_json(
+            (row_told(found, money) if found else {"stream": stream})
+            | tables_told(details)
+            | {"entries": [entry_told(entry) for entry in last]}
+        )
         return
     if found:
         _standing_shown(found, now)
+        tables_shown(details, now)
     else:
         say(f"{stream} has not begun: every command was refused")
     _entries_shown(last, now)
@@ -352,11 +386,6 @@ def row_told(row: Row, money: str = "") -> dict[str, Any]:
         minor = {name.removesuffix(MINOR): int(value) for name, value in row["values"].items() if name.endswith(MINOR)}
         told["amounts"] = {name: amount_told(Money(value, own)) for name, value in minor.items()}
     return told
-
-
-def amount_told(amount: Money) -> dict[str, Any]:
-    """An amount as JSON, for programs and for people."""
-    return {"minor": amount.minor, "currency": amount.currency, "units": str(amount)}
 
 
 def _awaited(row: Row) -> str:

@@ -17,12 +17,15 @@ from activities import logs
 from cli.failures import BadInput, Unreachable, of_file
 from cli.options import Where
 from cli.output import Progress
+from domain.catalog import process_for
 from domain.register import PacedTime, Register
+from domain.tables import Table
 from eventstore.clock import Clock, PacedClock, StandingClock, SystemClock
 from eventstore.entries import ACCEPTED, instant
-from eventstore.log import Log
+from eventstore.log import Log, WrittenOn
 from eventstore.readmodels import Seen, seen, seen_of
 from eventstore.recorder import Recorder
+from eventstore.replica import UnreadableEntry
 from eventstore.wire import decoded
 from settings import Settings, file_of, in_force, look_at_log, open_log
 
@@ -125,6 +128,20 @@ async def register(log: Log) -> Register:
             return (await recorder.replica()).register
     finally:
         await recorder.close()
+
+
+async def tables_of(log: Log, stream: str, at: datetime) -> Sequence[Table]:
+    """What the process of a stream tells of it besides its row, as of the log's head, reckoned to an instant; nothing of what a newer release wrote."""
+    recorder = Recorder(log)
+    try:
+        async with Progress("reading the log"):
+            agreed = (await recorder.replica()).register
+            state = (await recorder.standing(stream)).stream.state
+    except (UnreadableEntry, WrittenOn):
+        return ()
+    finally:
+        await recorder.close()
+    return process_for(stream).tables(state, agreed, at)
 
 
 def running(folder: Path) -> dict[str, Any] | None:

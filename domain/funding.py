@@ -85,6 +85,7 @@ from domain.funding_state import (
     evolve,
     money_by_state,
 )
+from domain.funding_tables import tables
 from domain.kernel import AWAITED, Agenda, Command, Deadline, Headline, MemberId, escaped, shown_at
 from domain.money import display
 from domain.process import Common, Context, Process
@@ -318,7 +319,8 @@ FUNDING: Final[Process[FundingCommand, FundingEvent, FundingState]] = Process(
     describe=describe,
     commands=TypeAdapter(Annotated[FundingCommand, Field(discriminator="kind")]),
     events=TypeAdapter(tuple[Annotated[FundingEvent | Common, Field(discriminator="kind")], ...]),
-    state_version=1,
+    tables=tables,
+    state_version=2,
     list_version=2,
 )
 

@@ -163,6 +163,8 @@ class Account:
     """What it took over of whom, the last time."""
     applied: tuple[Settlement, ...] = ()
     """What its credit settled, the latest last."""
+    late: bool = False
+    """Whether it joined when the round was committed already."""
     ahead: int = 0
     """The value of accepted deliveries that belongs to tranches that are not called yet."""
 
@@ -417,7 +419,8 @@ def booked(books: Books, event: Booked) -> Books:
         case InKindRejected(member=member, evidence=evidence):
             return _delivered(_offered(books, member, -_offer(books, evidence)), event)
         case LateJoinerCommitted(member=member, amount=amount):
-            return add(books, member, Figures(pledged=amount))
+            books = add(books, member, Figures(pledged=amount))
+            return put(books, member, replace(books.accounts[member], late=True))
         case CommitmentTakenOver(member=member, defaulter=defaulter, amount=amount, settled=settled, dues=dues):
             books = _carried(_settled(books, defaulter, settled, dues), defaulter, settled, -1)
             books = add(books, defaulter, Figures(called=-_sums(settled)[0], cancelled=amount))

@@ -301,9 +301,13 @@ def tell(stream: str, command: Mapping[str, Any], *, key: str) -> Step:
     return Step(kind="tell", key=key, data={"stream": stream, "command": dict(command)})
 
 
+NOTIFY: Final = "notify"
+"""The kind of the steps by which people are told something."""
+
+
 def notify(template: str, to: tuple[str, ...], *, key: str, **facts: str | int) -> Step:
     """The step that tells people something. `to` names persons, members (`member:helio`) or offices (`office:treasurer`)."""
-    return Step(kind="notify", key=key, data={"template": template, "to": list(to), "facts": facts})
+    return Step(kind=NOTIFY, key=key, data={"template": template, "to": list(to), "facts": facts})
 
 
 def with_own_facts(notice: Step, each: Mapping[str, Mapping[str, str | int]]) -> Step:

@@ -99,6 +99,7 @@ from domain.membership_state import (
     evolve,
     lapses_at,
 )
+from domain.membership_tables import tables
 from domain.process import Common, Context, Process, StepOwed
 from domain.register import Holding, KeyEnrolled, MemberDeparted, OwnershipDeclared, TierReserved
 from domain.register import note as note_fact
@@ -585,6 +586,7 @@ MEMBERSHIP: Final[Process[MembershipCommand, MembershipEvent, MembershipState]] 
     describe=describe,
     commands=TypeAdapter(Annotated[MembershipCommand, Field(discriminator="kind")]),
     events=TypeAdapter(tuple[Annotated[MembershipEvent | Common, Field(discriminator="kind")], ...]),
+    tables=tables,
     state_version=1,
     list_version=2,
 )

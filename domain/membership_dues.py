@@ -211,6 +211,11 @@ def next_rung(state: Belonging) -> datetime | None:
     return state.dues.open[0].overdue_from + days(_rungs(state.identity.terms)[state.dues.rung][1])
 
 
+def rung_after(dues: Dues) -> str:
+    """The name of the rung that the oldest open invoice reaches next."""
+    return tuple(Rung)[min(dues.rung, len(Rung) - 1)].value
+
+
 def waited_for(dues: Dues) -> bool:
     """Whether dues are open and the ladder has not ended."""
     return bool(dues.open) and dues.rung < len(Rung)

@@ -20,6 +20,7 @@ from pydantic import Field, TypeAdapter
 
 from domain.charter import Charter, Office
 from domain.kernel import (
+    NOTIFY,
     SERVICE,
     Agenda,
     Command,
@@ -40,7 +41,8 @@ from domain.kernel import (
     escaped,
     mapping,
 )
-from domain.register import MandateExercised, MandateWithdrawn, Register
+from domain.register import MandateExercised, MandateWithdrawn, RecipientsReached, RecipientsUnreached, Register, Unreachable
+from domain.tables import Table
 
 AT_ONCE: Final = 32
 """How many owed steps are shown, and so carried out, at a time: a bound on every workflow's width."""
@@ -189,6 +191,13 @@ class DelayStep(Outcome):
     reason: Annotated[str, Field(max_length=1_000)]
 
 
+class NoticeSent(Outcome):
+    """The notice went out, and did not come to these, each with the reason. Nobody is told again by itself: who has no address needs one first."""
+
+    kind: Literal["notice_sent"] = "notice_sent"
+    unreached: Annotated[dict[Annotated[str, Field(max_length=80)], Unreachable], Field(min_length=1, max_length=100)]
+
+
 class RetryStep(Command):
     """Try a failed step again, or a delayed one now. By the secretariat."""
 
@@ -249,9 +258,9 @@ class StepWaived(Event):
     reason: Prose
 
 
-StepCommand = StepDone | FailStep | DelayStep | RetryStep | WaiveStep
+StepCommand = StepDone | NoticeSent | FailStep | DelayStep | RetryStep | WaiveStep
 StepEvent = StepOwed | StepCarriedOut | StepFailed | StepDelayed | StepRetried | StepWaived
-Common = StepEvent | MandateExercised | MandateWithdrawn
+Common = StepEvent | MandateExercised | MandateWithdrawn | RecipientsUnreached | RecipientsReached
 """Events that any stream may hold besides its process's own."""
 _COMMON: Final = frozenset(get_args(Common))
 
@@ -260,6 +269,10 @@ _COMMON: Final = frozenset(get_args(Common))
 S = TypeVar("S")
 C = TypeVar("C", bound=Command)
 E = TypeVar("E", bound=Event)
+
+
+def _no_tables(state: Any, register: Register, at: datetime) -> Sequence[Table]:
+    return ()
 
 
 @dataclass(frozen=True)
@@ -274,6 +287,8 @@ class Process(Generic[C, E, S]):
     describe: Callable[[S], Headline]
     commands: TypeAdapter[C]
     events: TypeAdapter[tuple[E | Common, ...]]
+    tables: Callable[[S, Register, datetime], Sequence[Table]] = _no_tables
+    """What a person needs who looks closer, reckoned to an instant: never stored, so it is as long as it must be."""
     state_version: int = 1
     """Raised whenever a state is made of other fields, or the same events make another state: stored states of another version are not read."""
     list_version: int = 1
@@ -340,7 +355,9 @@ def _decide_about_step(
                 case DelayStep(reason=reason):
                     return () if key in stream.delayed else (StepDelayed(step=key, reason=reason),)
                 case StepDone():
-                    return (StepCarriedOut(step=key),)
+                    return (StepCarriedOut(step=key), *_told(stream.owed[key], {}, context))
+                case NoticeSent(unreached=unreached):
+                    return (StepCarriedOut(step=key), *_told(stream.owed[key], unreached, context))
                 case _:
                     return (StepCarriedOut(step=key), *process.decide(stream.state, command, context))
         case RetryStep(step=key):
@@ -351,6 +368,19 @@ def _decide_about_step(
             context.require_office(Office.SECRETARIAT)
             _require_troubled(stream, key)
             return (StepWaived(step=key, reason=reason), *_given_up(stream.owed[key], context))
+
+
+def _told(step: Step, unreached: Mapping[str, Unreachable], context: Context) -> Sequence[RecipientsUnreached | RecipientsReached]:
+    """Whom a notice did not come to, and whom it came to at last; of everybody else nothing is said."""
+    if step.kind != NOTIFY:
+        return ()
+    named: Sequence[str] = step.data["to"]
+    lacking = {recipient: unreached[recipient] for recipient in named if recipient in unreached}
+    again = tuple(recipient for recipient in named if recipient not in lacking and recipient in context.register.unreached)
+    return (
+        *((RecipientsUnreached(step=step.key, recipients=lacking, at=context.at),) if lacking else ()),
+        *((RecipientsReached(step=step.key, recipients=again),) if again else ()),
+    )
 
 
 def _given_up(step: Step, context: Context) -> Sequence[MandateWithdrawn]:
@@ -403,7 +433,7 @@ def _obliged(stream: Stream[S], event: Common) -> Stream[S]:
                 ready=_queued(_but(stream, key), stream.owed[key]), failed=_without(stream.failed, key), delayed=_without(stream.delayed, key),
                 tries=stream.tries.set(key, stream.version), retried=stream.retried.set(key, stream.retried.get(key, 0) + 1),
             )  # fmt: skip
-        case MandateExercised() | MandateWithdrawn():
+        case MandateExercised() | MandateWithdrawn() | RecipientsUnreached() | RecipientsReached():
             return stream
 
 

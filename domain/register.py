@@ -105,6 +105,9 @@ LogTime = Annotated[SystemTime | PacedTime | MovedTime, Field(discriminator="kin
 """Which clock a log goes by."""
 
 
+Unreachable = Literal["no_address", "refused"]
+"""Why a notice does not come to somebody."""
+
 # ---------------------------------------------------------------- the facts
 
 
@@ -421,12 +424,30 @@ class ReleaseStaged(Event):
     at: Instant
 
 
+class RecipientsUnreached(Event):
+    """A notice did not come to these, each with the reason: no address is known of them, or every one refused it."""
+
+    kind: Literal["recipients_unreached"] = "recipients_unreached"
+    step: str
+    recipients: Annotated[dict[str, Unreachable], Field(min_length=1, max_length=100)]
+    at: Instant
+
+
+class RecipientsReached(Event):
+    """A notice came to these again, whom an earlier one had not reached."""
+
+    kind: Literal["recipients_reached"] = "recipients_reached"
+    step: str
+    recipients: Annotated[tuple[str, ...], Field(min_length=1, max_length=100)]
+
+
 Fact = (
     ClockSet | TimeAccepted | CharterAdopted | OfficeGranted | OfficeRevoked | KeyEnrolled | KeyRevoked | RepresentativeSeated | RepresentativeUnseated
     | MemberActivated | MemberSuspended | MemberReinstated | MemberDeparting | MemberDeparted | OwnershipDeclared
     | LegalEntityReleased | LegalEntityNamed | TierReserved | TierChanged | BankReferenceUsed | ContributionCleared | ContributionReturned
     | CommitmentBound | DebtStated | MandateGranted | MandateExercised | MandateWithdrawn | VoteDecided
     | RunReported | PaymentExpected | ReleaseStaged | LeasesHeld | LeadNamed | EvidenceUsed
+    | RecipientsUnreached | RecipientsReached
 )  # fmt: skip
 """Everything the register keeps."""
 
@@ -458,6 +479,16 @@ class Member:
     leaves_at: datetime | None = None
     keeps_access: bool = False
     """Whether a leaving member's early access lasts until the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreached:
+    """Somebody whom notices do not reach."""
+
+    reason: Unreachable
+    notices: int
+    """How many since one came."""
+    since: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -570,6 +601,8 @@ class Register:
     """By creditor reference, also of what was paid meanwhile: money may come twice."""
     clock: SystemTime | PacedTime | MovedTime = SystemTime()
     """Which clock the log goes by."""
+    unreached: Map[str, Unreached] = mapping()
+    """Persons, members and offices whom the last notice to them did not reach."""
     time_accepted_until: datetime | None = None
     """Up to when two officers accepted that entries are dated ahead of the clock."""
 
@@ -676,13 +709,20 @@ class Register:
 
 # ---------------------------------------------------------------- the fold
 
-REGISTER_VERSION: Final = 1
+REGISTER_VERSION: Final = 2
 """Raised whenever the register is made of other fields, or the same facts make another one: stored ones of another version are not read."""
 
 
 def evolve(register: Register, fact: Fact) -> Register:
     """The register after a fact."""
     match fact:
+        case RecipientsUnreached():
+            return replace(register, unreached=_further_unreached(register.unreached, fact))
+        case RecipientsReached(recipients=recipients):
+            left = register.unreached
+            for recipient in recipients:
+                left = _without(left, recipient)
+            return replace(register, unreached=left)
         case CommitmentBound(member=member, source=source, amount=amount):
             return replace(register, commitments=_amount(register.commitments, member, source, amount))
         case DebtStated(member=member, source=source, amount=amount):
@@ -897,6 +937,15 @@ FACT_KINDS: Final = frozenset(str(fact.model_fields["kind"].default) for fact in
 def is_fact(event: Event) -> bool:
     """Whether the register keeps an event; every other passes it by."""
     return type(event) in _FACTS
+
+
+def _further_unreached(known: Map[str, Unreached], fact: RecipientsUnreached) -> Map[str, Unreached]:
+    for recipient, reason in fact.recipients.items():
+        former = known.get(recipient)
+        known = known.set(
+            recipient, Unreached(reason, 1, fact.at) if former is None else Unreached(reason, former.notices + 1, former.since)
+        )
+    return known
 
 
 def note(register: Register, event: Event) -> Register:

@@ -91,6 +91,7 @@ from domain.release_steps import (
     Published,
     Withdrawn,
 )
+from domain.release_tables import tables
 from domain.release_terms import Stage
 
 SHOWN: Final = 20
@@ -327,6 +328,7 @@ RELEASE: Final[Process[ReleaseCommand, ReleaseEvent, ReleaseState]] = Process(
     describe=describe,
     commands=TypeAdapter(Annotated[ReleaseCommand, Field(discriminator="kind")]),
     events=TypeAdapter(tuple[Annotated[ReleaseEvent | Common, Field(discriminator="kind")], ...]),
+    tables=tables,
     state_version=1,
     list_version=2,
 )

@@ -6,6 +6,7 @@ Everything is bound to a manifest: what was said about other files counts for no
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from domain.charter import Charter, ReleaseTerms, StageTerms
@@ -86,34 +87,56 @@ def _closed(finding: Finding, manifest: str) -> bool:
     return finding.closed_on == manifest
 
 
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Something that a stage asks for, in words, and whether these files have it."""
+
+    words: str
+    met: bool
+
+
 def missing(release: Release, edition: Edition, to: Stage, register: Register) -> tuple[str, ...]:
     """What these files have not passed yet that a stage asks for, in words; nothing when its gates are open."""
+    return tuple(gate.words for gate in gates(release, edition, to, register) if not gate.met)
+
+
+def gates(release: Release, edition: Edition, to: Stage, register: Register) -> Sequence[Gate]:
+    """All that a stage asks for, with what the stages before it do, in order."""
     rules = rules_of(release, register)
-    gates = frozenset().union(*(stage_terms(rules, stage).gates for stage in STAGES[: STAGES.index(to) + 1]))
-    lacking: list[str] = []
-    if "evaluations" in gates:
-        for name in wanted_evaluations(release, rules):
-            made = edition.evaluations.get(name)
-            if made is None:
-                lacking.append(f"evaluation {name}")
-            elif not made.passed:
-                lacking.append(f"evaluation {name}, which was not passed")
-    if "findings" in gates:
-        lacking += [f"finding {name} is open" for name in open_findings(release, edition.manifest)]
-    if "licence" in gates and (edition.licence is None or not edition.licence.accepted):
-        lacking.append("licence review" if edition.licence is None else "licence review, which turned it down")
-    return (*lacking, *_missing_approvals(edition, to, rules, register))
+    asked = frozenset().union(*(stage_terms(rules, stage).gates for stage in STAGES[: STAGES.index(to) + 1]))
+    found: list[Gate] = []
+    if "evaluations" in asked:
+        found += [_evaluation(name, edition) for name in wanted_evaluations(release, rules)]
+    if "findings" in asked:
+        open_ = open_findings(release, edition.manifest)
+        found += [Gate(f"finding {name} is open", met=False) for name in open_] or [Gate("no finding is open", met=True)]
+    if "licence" in asked:
+        found.append(_licence_review(edition))
+    return (*found, *_approvals(edition, to, rules, register))
 
 
-def _missing_approvals(edition: Edition, to: Stage, rules: ReleaseTerms, register: Register) -> Sequence[str]:
+def _evaluation(name: str, edition: Edition) -> Gate:
+    made = edition.evaluations.get(name)
+    failed = made is not None and not made.passed
+    return Gate(f"evaluation {name}, which was not passed" if failed else f"evaluation {name}", met=made is not None and made.passed)
+
+
+def _licence_review(edition: Edition) -> Gate:
+    turned_down = edition.licence is not None and not edition.licence.accepted
+    return Gate(
+        "licence review, which turned it down" if turned_down else "licence review", met=edition.licence is not None and not turned_down
+    )
+
+
+def _approvals(edition: Edition, to: Stage, rules: ReleaseTerms, register: Register) -> Sequence[Gate]:
     """Who approved counts as long as he holds the office he approved for."""
     given = edition.approvals.get(to)
-    lacking: list[str] = []
+    found: list[Gate] = []
     for office, wanted in sorted(stage_terms(rules, to).approvals.items()):
         count = sum(held is office and register.holds(person, office) for person, held in given.items()) if given is not None else 0
-        if count < wanted:
-            lacking.append(f"{wanted - count} of {wanted} approvals by {office}")
-    return lacking
+        left = wanted - count
+        found.append(Gate(f"{left if left > 0 else wanted} of {wanted} approvals by {office}", met=left <= 0))
+    return found
 
 
 # ---------------------------------------------------------------- openness

@@ -73,6 +73,7 @@ from domain.training_state import (
     Unplanned,
     evolve,
 )
+from domain.training_tables import tables
 
 MOST_CHECKPOINTS: Final = 1_000_000
 MOST_WORDS: Final = 2_000
@@ -443,6 +444,7 @@ TRAINING: Final[Process[TrainingCommand, TrainingEvent, TrainingState]] = Proces
     describe=describe,
     commands=TypeAdapter(Annotated[TrainingCommand, Field(discriminator="kind")]),
     events=TypeAdapter(tuple[Annotated[TrainingEvent | Common, Field(discriminator="kind")], ...]),
-    state_version=1,
+    tables=tables,
+    state_version=2,
     list_version=2,
 )

@@ -69,6 +69,8 @@ class Mark:
     signed: tuple[PersonId, ...] = ()
     rejected: frozenset[str] = frozenset()
     missed: bool = False
+    failed: str = ""
+    """Why the last claim failed; nothing while one is under way, and after one that did not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,8 @@ class Book:
     lineage: int = 1
     missing: int = 0
     spikes: int = 0
+    unreadable: int = 0
+    """How many rows of the telemetry could not be read."""
     marks: Map[str, Mark] = field(default_factory=mapping)
     accepted_look: int = 0
     """The look that was under way, or the last one, when a milestone was accepted last."""
@@ -214,9 +218,9 @@ def evolve(state: TrainingState, event: TrainingEvent) -> TrainingState:
         case MilestoneReached(milestone=name):
             return _marked(state, name, stage="reached")
         case MilestoneClaimed(milestone=name, claim=claim):
-            return _marked(state, name, stage="claimed", claim=claim)
-        case ClaimFailed(milestone=name):
-            return _marked(state, name, stage="reached")
+            return _marked(state, name, stage="claimed", claim=claim, failed="")
+        case ClaimFailed(milestone=name, reason=reason):
+            return _marked(state, name, stage="reached", failed=reason)
         case EvidencePresented(milestone=name):
             shown = {"evidence": event.evidence, "results": event.results or "", "model": event.model}
             return _marked(state, name, stage="presented", signed=(), measured=event.measured, **shown)
@@ -278,7 +282,9 @@ def _under(book: Book, approved: ContractApproved) -> Book:
         if mark.stage != "accepted":
             reached = mark.stage != "waiting" and name in after and book.watch.tokens >= after[name].criteria.tokens
             same_day = name in before and name in after and before[name].due_at == after[name].due_at
-            again = replace(mark, stage="reached" if reached else "waiting", evidence="", signed=(), missed=mark.missed and same_day)
+            again = replace(
+                mark, stage="reached" if reached else "waiting", evidence="", signed=(), failed="", missed=mark.missed and same_day
+            )
             marks = marks.set(name, again)
     if contract.source != book.contract.source:
         book = replace(book, cursor="", looking=False, watch=book.watch.elsewhere())
@@ -295,7 +301,7 @@ def _with(state: TrainingState, book: Book) -> TrainingState:
 def _after_look(state: TrainingState, event: TelemetryFollowed) -> TrainingState:
     book = replace(
         _book(state), watch=event.watch, cursor=event.cursor, looking=False, loss_micro=event.loss_micro, cost=event.cost, spent=event.spent,
-        forecast=event.forecast,
+        forecast=event.forecast, unreadable=_book(state).unreadable + event.unreadable,
     )  # fmt: skip
     if isinstance(state, Running):
         return replace(state, book=book, heard_at=event.heard_at, advanced_at=event.advanced_at)

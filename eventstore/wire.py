@@ -24,7 +24,7 @@ DEPTH: Final = 32
 _HANDLE: Final = re.compile(SLUG)
 _UUID: Final = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _STEP_COMMANDS: Final[TypeAdapter[StepCommand]] = TypeAdapter(Annotated[StepCommand, Field(discriminator="kind")])
-_STEP_KINDS: Final = frozenset({"step_done", "fail_step", "delay_step", "retry_step", "waive_step"})
+_STEP_KINDS: Final = frozenset({"step_done", "notice_sent", "fail_step", "delay_step", "retry_step", "waive_step"})
 
 
 class Malformed(Exception):

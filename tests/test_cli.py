@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
+import logging
 import re
 import shlex
 import shutil
@@ -34,6 +35,7 @@ import apsw
 import pytest
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities import logs
 from activities.missing import ExtraMissing
 from activities.sending import Mistaken, TurnedDown
 from cli import demo, keep, main, processes
@@ -137,6 +139,7 @@ class Terminal:
     def __call__(self, *words: str) -> Answer:
         """The answer to a command on the folder."""
         self._capsys.readouterr()
+        logs.configure(sys.__stderr__ or sys.stderr, level=logging.WARNING)  # as a process of its own does
         code = main.run([*words, "--folder", self.folder] if self.folder else words)
         out, err = self._capsys.readouterr()
         assert "Traceback" not in err

@@ -21,10 +21,12 @@ from typing import Any
 
 import pytest
 
-from cli import times
+from cli import look, times
+from domain.catalog import RULES
 from domain.kernel import derived_id
 from eventstore.clock import MovedClock
-from eventstore.entries import Submission
+from eventstore.entries import ACCEPTED, Submission, sealed
+from eventstore.log import Appended
 from eventstore.readmodels import Projector
 from eventstore.recorder import Recorder
 from eventstore.wire import canonical_command
@@ -192,3 +194,61 @@ def test_the_end_of_a_name_is_enough_where_it_is_one_only(type_: Terminal) -> No
 def test_a_name_that_is_several_or_none_is_told_so(type_: Terminal, name: str, says: str) -> None:
     told = type_("show", name)
     assert (told.code, says in told.err) == (4, True), told.err
+
+
+# ---------------------------------------------------------------- notices that reach nobody
+
+
+def test_people_whom_no_notice_reaches_need_attention_summed_by_person_and_reason(bare: Terminal, tmp_path: Path) -> None:
+    async def told() -> None:
+        await written(tmp_path, ())
+        async with log_in(tmp_path) as log:
+            head = await log.head()
+            facts = [
+                {"kind": "recipients_unreached", "step": f"notice:{n}", "recipients": lacking(n), "at": NOW.isoformat()} for n in range(154)
+            ]
+            events = json.dumps([fact for fact in facts if fact["recipients"]], separators=(",", ":"), sort_keys=True).encode()
+            name, command = derived_id("sent"), canonical_command({"kind": "step_done", "step": "notice:1"})
+            entry = sealed(
+                head.position + 1,
+                "consortium/atlas",
+                name,
+                "step_done",
+                "service",
+                head.at,
+                RULES,
+                command,
+                b"",
+                b"",
+                ACCEPTED,
+                events,
+                head.hash,
+            )
+            assert await log.append([entry]) is Appended.DONE
+
+    def lacking(number: int) -> dict[str, str]:
+        return {"member:helio": "no_address"} | ({"zoe": "refused"} if number % 2 else {})
+
+    asyncio.run(told())
+    bare.folder = str(tmp_path)
+    found = bare("status", "--json").json["unreached"]
+    assert [(each["recipient"], each["reason"], each["notices"]) for each in found] == [
+        ("member:helio", "no_address", 154),
+        ("zoe", "refused", 77),
+    ]
+    shown = bare("status").out
+    assert "Nothing needs attention" not in shown
+    assert (shown.count("member:helio"), shown.count("zoe")) == (1, 1)
+    assert re.search(r"member:helio +no address +154 ", shown)
+
+
+def test_steps_that_failed_for_one_reason_are_one_row() -> None:
+    row = {
+        "stream": "round/a",
+        "failed": {f"notice:{number}": "nobody was told" for number in range(154)} | {"pay:1": "no line"},
+        "delayed": {},
+    }
+    assert look._summed(look._troubled([row])) == [
+        ("round/a", "notice:0 and 153 more", "failed", "nobody was told"),
+        ("round/a", "pay:1", "failed", "no line"),
+    ]

@@ -84,7 +84,7 @@ from domain.membership_messages import (
     WithdrawApplication,
 )
 from domain.money import display
-from domain.process import StepDone
+from domain.process import NoticeSent, StepDone
 from domain.reference import creditor_reference, shown_reference
 from domain.register import (
     BankReferenceUsed,
@@ -1526,3 +1526,13 @@ def test_an_entity_whose_application_came_to_nothing_applies_again_under_another
     again = nobody(over.register, "member/helio-again").when(application(), by="ada")
     assert again.refusal is None
     assert again.register.speaks_for("ada", "helio-again")
+
+
+def test_a_member_whom_no_notice_reaches_is_known_until_one_comes() -> None:
+    lacking = NoticeSent(step="notice:dues-invoiced:1", unreached={"member:helio": "no_address"})
+    story = invoiced().when(lacking).followed_by("step_carried_out", "recipients_unreached")
+    assert story.register.unreached["member:helio"].notices == 1
+    story = story.when(payment(FEE))
+    told = next(step.key for step in story.steps if step.kind == "notify" and "member:helio" in step.data["to"])
+    story = story.when(StepDone(step=told)).followed_by("step_carried_out", "recipients_reached")
+    assert not story.register.unreached

@@ -417,9 +417,11 @@ def test_every_notice_of_every_process_has_a_text_and_no_text_is_for_nothing() -
 # ---------------------------------------------------------------- whom
 
 
-async def test_who_has_no_address_is_counted_and_is_no_failure(tmp_path: Path) -> None:
+async def test_who_has_no_address_is_named_and_is_no_failure(tmp_path: Path) -> None:
     with structlog.testing.capture_logs() as logs:
-        assert await carried(notices(mailed("ada"), Outbox(tmp_path)), call_for("ada", "office:treasurer", "zoe")) == DONE
+        outcome = await carried(notices(mailed("ada"), Outbox(tmp_path)), call_for("ada", "office:treasurer", "zoe"))
+    lacking = {"office:treasurer": "no_address", "zoe": "no_address"}
+    assert outcome == {"kind": "notice_sent", "step": "notice:call:2", "unreached": lacking}
     assert [log["recipient"] for log in logs if log["event"] == "notice.unreachable"] == ["office:treasurer", "zoe"]
     tried = next(log for log in logs if log["event"] == "notice.tried")
     assert (tried["delivered"], tried["unreachable"]) == (1, 2)

@@ -5,6 +5,7 @@
 | step_done, or an outcome of the step's own | the service | step_carried_out, and what the outcome brings about | service_only |
 | fail_step | the service | step_failed | service_only |
 | delay_step | the service | step_delayed, once | service_only |
+| step_done, notice_sent to a notify step | the service | step_carried_out, recipients_unreached, recipients_reached | service_only |
 | retry_step, waive_step | the secretariat | step_retried, step_waived | office_required, step_not_failed |
 
 An answer to a step that is owed no longer is old news: nothing follows, and it is no error.
@@ -16,9 +17,10 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from domain.kernel import digest_of, tell
-from domain.process import AT_ONCE, DelayStep, FailStep, RetryStep, StepDone, StepOwed, WaiveStep, describe
-from domain.register import MandateExercised, MandateGranted
+from domain import process as kernel
+from domain.kernel import digest_of, notify, tell
+from domain.process import AT_ONCE, DelayStep, FailStep, NoticeSent, RetryStep, StepDone, StepOwed, WaiveStep, describe
+from domain.register import MandateExercised, MandateGranted, RecipientsUnreached, Unreached
 from tests.probe import PROBE, Begin, Finish, Muffled, Poke, Poked, Ring, Worked
 from tests.stories import Story, day, noted
 
@@ -232,3 +234,39 @@ def test_a_step_that_failed_stands_in_the_headline_and_the_secretariat_is_waited
     shown = describe(PROBE, failed().state)
     assert "failed: work" in shown.line
     assert shown.waits_for == ("member:helio", "office:secretariat")
+
+
+# ---------------------------------------------------------------- notices
+
+
+def owing_a_notice(story: Story, number: int, *to: str) -> Story:
+    """The same with a notice that is owed to these."""
+    state = kernel.evolve(PROBE, story.state, StepOwed(step=notify("rung", to, key=f"notice:{number}")))
+    return replace(story, state=state)
+
+
+def test_whom_a_notice_did_not_come_to_is_a_fact_that_sums_up_until_one_comes() -> None:
+    story = begun()
+    for number in (1, 2):
+        story = owing_a_notice(story, number, "ada", "zoe").when(NoticeSent(step=f"notice:{number}", unreached={"zoe": "no_address"}))
+        assert [event.kind for event in story.answer] == ["step_carried_out", "recipients_unreached"]
+    assert dict(story.register.unreached) == {"zoe": Unreached("no_address", 2, story.at)}
+    again = owing_a_notice(story, 3, "ada", "zoe").when(StepDone(step="notice:3")).followed_by("step_carried_out", "recipients_reached")
+    assert not again.register.unreached
+    owing_a_notice(again, 4, "ada", "zoe").when(StepDone(step="notice:4")).followed_by("step_carried_out")
+
+
+def test_a_notice_says_nothing_of_people_whom_it_was_not_for() -> None:
+    story = owing_a_notice(begun(), 1, "ada").when(NoticeSent(step="notice:1", unreached={"mallory": "refused"}))
+    assert [event.kind for event in story.answer] == ["step_carried_out"]
+    begun().when(NoticeSent(step=FIRST, unreached={"zoe": "refused"}), by="sam").refused("service_only")
+
+
+def test_a_reason_that_changes_is_the_last_one() -> None:
+    story = Story.of(PROBE, "probe/one")
+    known = noted(
+        story.register,
+        RecipientsUnreached(step="a", recipients={"zoe": "no_address"}, at=day(0)),
+        RecipientsUnreached(step="b", recipients={"zoe": "refused"}, at=day(3)),
+    )
+    assert dict(known.unreached) == {"zoe": Unreached("refused", 2, day(0))}

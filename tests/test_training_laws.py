@@ -85,6 +85,8 @@ OVER: Final = {
     "step_failed",
     "step_delayed",
     "step_waived",
+    "recipients_unreached",
+    "recipients_reached",
     "mandate_exercised",
 }
 

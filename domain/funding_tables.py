@@ -1,0 +1,95 @@
+"""A round in tables: each member's money to a day, the calls and their ends, and what was delivered in kind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+
+from domain.allocation import interest
+from domain.funding_books import Account, Books, Call
+from domain.funding_messages import Due, InKindAccepted, InKindDelivered, InKindRejected
+from domain.funding_state import FundingState, Pledging, Short, books_of
+from domain.money import Money
+from domain.reference import shown_reference
+from domain.register import Register
+from domain.tables import Table
+
+MEMBERS = (
+    "member", "commitment", "called", "cleared", "owed", "interest", "credit", "refund_owed", "in_kind", "cure_ends_at", "in_default",
+    "joined_late", "reference",
+)  # fmt: skip
+
+
+def tables(state: FundingState, register: Register, at: datetime) -> Sequence[Table]:
+    """Pledges until the close; from then on each member, each call and each delivery. Interest is reckoned to the day of `at`."""
+    kept = books_of(state)
+    if kept is None:
+        return _pledges(state)
+    rate = register.charters[kept.charter_version].funding.default_interest
+    members = [_member(kept, member, account, rate, at.astimezone(UTC).date()) for member, account in sorted(kept.accounts.items())]
+    return [
+        Table("members", MEMBERS, members),
+        Table(
+            "calls",
+            ("call", "purpose", "stage", "due_on", "cure_ends_at", "called", "unpaid", "owing"),
+            [_call(kept, call) for _, call in sorted(kept.calls.items())],
+        ),
+        Table("deliveries", ("evidence", "stands", "member", "value"), [_delivery(kept, name) for name in sorted(kept.deliveries)]),
+    ]
+
+
+def _pledges(state: FundingState) -> Sequence[Table]:
+    pledging = state.pledging if isinstance(state, Short) else state
+    if not isinstance(pledging, Pledging):
+        return ()
+    currency = pledging.terms.currency
+    rows = [
+        (member, Money(made.amount, currency), Money(made.if_total_at_least, currency) if made.if_total_at_least else None)
+        for member, made in sorted(pledging.pledges.items())
+    ]
+    return [Table("pledges", ("member", "pledged", "if_total_at_least"), rows)]
+
+
+def _member(kept: Books, member: str, account: Account, rate: int, on: date) -> tuple[str | Money | datetime | bool | None, ...]:
+    figures = account.figures
+    amounts = (
+        figures.committed, figures.called, figures.cleared, owed_on(account, rate, on), interest_on(account, rate, on), figures.credit,
+        figures.refunding, figures.in_kind,
+    )  # fmt: skip
+    ends = min((kept.calls[due.call].schedule.cure_ends_at for due in account.dues), default=None)
+    return (
+        member, *(Money(amount, kept.terms.currency) for amount in amounts), ends, account.in_default, account.late,
+        shown_reference(account.reference),
+    )  # fmt: skip
+
+
+def owed_on(account: Account, rate: int, on: date) -> int:
+    """What the member owes on a day, with its interest to that day."""
+    return sum(due.principal for due in account.dues) + interest_on(account, rate, on)
+
+
+def interest_on(account: Account, rate: int, on: date) -> int:
+    """The interest that what the member owes has run up to a day."""
+    return sum(_run_up(due, rate, on) for due in account.dues)
+
+
+def _run_up(due: Due, rate: int, on: date) -> int:
+    return due.interest + interest(due.principal, rate, (on - due.accrued_to).days)
+
+
+def _call(kept: Books, call: Call) -> tuple[int | str | date | Money, ...]:
+    plan, currency = call.schedule, kept.terms.currency
+    return (
+        call.number, call.purpose.value, call.stage.value, plan.due_on, plan.cure_ends_at, Money(sum(call.amounts.values()), currency),
+        Money(call.unpaid, currency), ", ".join(sorted(call.owing)),
+    )  # fmt: skip
+
+
+def _delivery(kept: Books, evidence: str) -> tuple[str, str, str, Money]:
+    match kept.deliveries[evidence]:
+        case InKindDelivered(member=member, value=value):
+            return evidence, "waits", member, Money(value, kept.terms.currency)
+        case InKindAccepted(member=member, value=value):
+            return evidence, "accepted", member, Money(value, kept.terms.currency)
+        case InKindRejected(member=member):
+            return evidence, "rejected", member, Money(0, kept.terms.currency)
