@@ -327,7 +327,7 @@ APPLY = ("member", "apply", "helio", "--country", "CH", "--tier", "founding", "-
         ((*APPLY, "--name", "Helio", "--lei", LEI.replace("778", "779")), "check digits"),
         (("round", "call-tranche", "r", "--tranche", "1", "--due", "1.2.2026", "--as", "sam"), "not a day"),
         (("round", "call-tranche", "atlas-1", "--tranche", "1.0", "--as", "sam"), "not a whole number"),
-        (("show", "round"), "process/slug"),
+        (("show", "round"), "nothing is on the log about round"),
         (("show", "round/none"), "nothing is on the log"),
         (("log", "--stream", "bank/x"), "there is no process"),
         (("log", "--after", "99999999999999999999"), "fewer than 2^63"),
