@@ -13,7 +13,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from domain import process as kernel
 from domain.catalog import CATALOG, RULES
 from domain.kernel import SERVICE, Command, Event, Refused, StreamId, process_of
-from domain.process import Context, Process, Stream, mandate_for
+from domain.process import Context, Process, Stream, deadline_id, mandate_for
 from domain.register import FACT_KINDS, Fact, Register, is_fact, note
 from eventstore.entries import (
     ACCEPTED,
@@ -288,15 +288,17 @@ class Replica:
     def due(self, submission: Submission) -> datetime | None:
         """When the deadline comes that a submission answers; `None` when it answers none. Raises `Malformed`.
 
-        Who gives the stream's own deadline answers it, whatever instant they name or leave out.
+        Who gives the stream's own deadline, under its id, answers it, whatever instant they name or leave out. Another process may tell
+        the stream the same command under an id of its own, before its deadline: that is no answer to it.
         """
         if submission.actor != SERVICE:
             return submission.due
-        process = self.process_of(submission.stream)
-        standing = process.agenda(self._streams[submission.stream].state).deadline
+        stream = self._streams[submission.stream]
+        standing = self.process_of(submission.stream).agenda(stream.state).deadline
         if standing is None or standing.command.kind.encode() not in submission.command:
             return submission.due
-        if parse(process, submission.command) != standing.command:
+        command = standing.command.model_dump(mode="json")
+        if submission.command_id != deadline_id(submission.stream, stream.version, standing.at, command):
             return submission.due
         return standing.at if submission.due is None else max(standing.at, submission.due)
 

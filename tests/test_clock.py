@@ -26,7 +26,7 @@ from domain.catalog import CATALOG
 from domain.charter import Office
 from domain.consortium import Found, GrantOffice, Officer
 from domain.consortium_time import AcceptTime
-from domain.kernel import SERVICE, Command
+from domain.kernel import SERVICE, Command, derived_id
 from domain.process import deadline_id
 from eventstore.clock import Clock, MovedClock, PacedClock, StandingClock, SystemClock
 from eventstore.entries import EMPTY, Entry, Submission, encode_json, hash_of, instant, microseconds
@@ -159,6 +159,14 @@ async def test_a_deadline_given_a_day_early_ten_times_and_then_on_time_is_record
         assert (await recorder.record(rings)).entry.position == 2
         entries = await everything(log)
         assert [instant(entry.at) for entry in entries] == [START, START + DAY]
+
+
+async def test_what_another_process_tells_before_the_deadline_that_would_say_the_same_is_decided_at_once() -> None:
+    log, clock = MemoryLog(), MovedClock(START)
+    async with recording(log, clock) as recorder:
+        await recorder.record(given("begin", ring_seconds=int(DAY.total_seconds())))
+        told = (await ringing(recorder))._replace(command_id=derived_id("proposal/bells", "tell", "ring"), due=None)
+        assert (await recorder.record(told)).kinds == ("rung",)
 
 
 async def test_no_instant_that_is_claimed_makes_a_deadline_come_earlier() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
@@ -124,13 +125,14 @@ async def test_a_keeper_that_dies_is_started_again(tmp_path: Path, said: TextIOW
     await log.close()
 
 
-async def test_an_entry_that_this_release_cannot_read_is_told_and_ends_no_keeper(tmp_path: Path, said: TextIOWrapper) -> None:
+async def test_an_entry_that_this_release_cannot_read_is_shown_as_such_and_ends_no_keeper(tmp_path: Path, said: TextIOWrapper) -> None:
     log = await SqliteLog.open(tmp_path / "log.db")
     await log.append(chain(EMPTY, 1, by="a-newer-release"))
     async with worker.keeping(str(tmp_path / "log.db"), said):
         async with asyncio.timeout(60):
-            while not said_so(said, "keeper.failed"):
+            while not (rows := (await log.shown(edition(), STANDINGS)).rows):
                 await asyncio.sleep(0.05)
+        assert [(row.key, json.loads(row.body)["unreadable"]) for row in rows] == [("round/atlas-1", 1)]
         assert (await keeper()).is_running()
     await log.close()
 
