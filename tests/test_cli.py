@@ -497,8 +497,8 @@ def test_a_failed_step_is_seen_waits_in_an_inbox_and_is_tried_again(type_: Termi
     assert applied.code == 0, applied.err
     assert name in applied.out
     assert name in type_("members").out
-    until(lambda: bool(type_("status", "--json").json["attention"]))
-    assert "screen:1" in type_("status").out
+    until(lambda: "screen:1" in type_("status").out)
+    assert type_("status", "--json").json["attention"]
     assert "sanctions.txt" in type_("show", "member/helio").out
     assert "member/helio" in [item["stream"] for item in type_("inbox", "--as", "sam", "--json").json]
     site.file("sanctions.txt", "Somebody Else\n")
