@@ -272,7 +272,7 @@ async def test_a_history_without_an_end_is_given_up(server: str, tmp_path: Path,
 # ---------------------------------------------------------------- posting
 
 
-async def test_a_receiver_that_drips_holds_nobody_up(server: str) -> None:
+async def test_a_receiver_that_is_away_has_no_answer() -> None:
     async with asyncio.timeout(20):
         assert await Poster(timeout_seconds=0.3).post("http://127.0.0.1:9/", b"", {}) is None
 
