@@ -10,7 +10,7 @@ demo: $(READY)
 	@$(BIN)/consortium demo
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 long: $(READY)
 	$(BIN)/python -m pytest --long

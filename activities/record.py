@@ -93,7 +93,8 @@ class Recording:
         try:
             command_id = _command_id(request, envelope.command)
             require_sender(envelope.actor, command_id)
-            require_clock(envelope.command, self._recorder.clock)
+            if envelope.command.get("kind") == FOUND and not (await self._recorder.replica()).register.version:
+                require_clock(envelope.command, self._recorder.clock)
             submission = Submission(
                 request.stream, command_id, envelope.actor,
                 canonical_command(envelope.command),
@@ -200,7 +201,7 @@ def _troubles(word: str, steps: Mapping[str, str]) -> str:
 def require_clock(command: Mapping[str, Any], clock: Clock) -> None:
     """Raises `Malformed` for a founding that states another clock than the one by which it would be dated. A moved clock has no other."""
     ours = fact_of(clock)
-    if command.get("kind") != FOUND or isinstance(ours, MovedTime):
+    if isinstance(ours, MovedTime):
         return
     try:
         stated = _LOG_TIME.validate_json(canonical_command(command.get("clock", SystemTime().model_dump())))

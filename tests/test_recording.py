@@ -16,11 +16,12 @@ from temporalio.exceptions import ApplicationError
 from activities.messages import NOT_YET, Answering, Due, Envelope, Recorded, RecordRequest, Standing
 from activities.record import Recording
 from domain.kernel import SERVICE
-from eventstore.clock import MovedClock
+from eventstore.clock import MovedClock, PacedClock, fact_of
 from eventstore.memory import MemoryLog
 from eventstore.recorder import Recorder
 from tests.probe import PROBE
-from tests.stories import START
+from tests.stories import START, charter
+from tests.test_doctor import OFFICERS
 
 STREAM: Final = "probe/one"
 
@@ -112,3 +113,16 @@ async def test_a_deadline_keeps_its_id_until_something_happens(desk: Desk) -> No
     moved = await desk.give("poke")
     assert due(moved) == due(first)
     assert (await desk.comes(moved)).receipt.command_id != (await desk.comes(first)).receipt.command_id
+
+
+async def test_a_founding_repeated_after_its_rehearsal_was_let_go_on_at_another_pace_gets_its_first_answer() -> None:
+    first, later = (PacedClock(START, START, pace) for pace in (1_440, 60))
+    recorder = Recorder(MemoryLog(), clock=first)
+    recording, request = Recording(recorder), RecordRequest(stream="consortium/atlas", command_id="00000000-0000-4000-8000-000000000001")
+    clock = fact_of(first).model_dump(mode="json")
+    founding = {"kind": "found", "charter": charter().model_dump(mode="json"), "officers": OFFICERS, "clock": clock}
+    envelope = Envelope(actor="sam", command=founding)
+    recorded = await recording.record(request, envelope)
+    recorder.clock = later
+    assert (await recording.record(request, envelope)).receipt == recorded.receipt
+    await recorder.close()

@@ -196,7 +196,6 @@ def test_up_refuses_every_other_clock(known: LogTime | None, pace: int | None, *
 def test_a_founding_states_the_clock_by_which_it_is_dated_and_no_other(clock: Clock, fact: LogTime) -> None:
     founding = {"kind": "found", "charter": charter().model_dump(mode="json"), "clock": fact.model_dump(mode="json")}
     require_clock(founding, clock)
-    require_clock({"kind": "pledge"}, clock)
     if isinstance(clock, MovedClock):
         return
     other = SystemTime() if isinstance(fact, PacedTime) else fact_of(PACED)
