@@ -144,7 +144,7 @@ async def at_pace(pace: int, folder: Path, charter: Charter, told: Callable[[str
     prepare(folder)
     async with bank_of(folder, charter) as bank, embedded(rehearsed(folder, bank=bank.url), pace=pace) as running:
         told(f"Temporal, a worker, a bank and the log run in {folder}; the UI is at {running.ui}")
-        async with live(running.sender, running.recorder, running.clock, bank, told, folder) as stage:
+        async with live(running.sender, running.recorder, bank, told, folder) as stage:
             await ModelStory(stage, charter).play()
         if not await running.stand_still():
             told("something is still owed: `consortium status` shows it; the next `consortium up` carries it out")

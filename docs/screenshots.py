@@ -75,7 +75,7 @@ async def main(chromium: str) -> None:
         prepare(folder)
         rules = adopted(HERE.parent / "examples/charter.toml")
         async with bank_of(folder, rules) as bank, embedded(rehearsed(folder, bank=bank.url), pace=PACE) as running:
-            async with live(running.sender, running.recorder, running.clock, bank, print) as stage:
+            async with live(running.sender, running.recorder, bank, print) as stage:
                 await Story(stage, rules).play()
             run = (await running.client.get_workflow_handle(ROUND).describe()).run_id
             async with async_playwright() as playwright:

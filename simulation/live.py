@@ -13,7 +13,7 @@ from activities.sending import NotAnswered, Sender
 from domain.charter import Charter
 from domain.consortium import Found
 from domain.register import LogTime
-from eventstore.clock import Clock, fact_of
+from eventstore.clock import fact_of
 from eventstore.log import LogUnavailable
 from eventstore.recorder import Recorder
 from simulation.mock_bank import MockBank, mock_bank
@@ -34,12 +34,10 @@ class LiveStage:
     """Plays a story through Temporal and a bank, and watches it on the log."""
 
     def __init__(
-        self, sender: Sender, recorder: Recorder, clock: Clock, bank: MockBank, told: Callable[[str], None] = lambda line: None,
-        folder: Path = Path(),
-    ) -> None:  # fmt: skip
+        self, sender: Sender, recorder: Recorder, bank: MockBank, told: Callable[[str], None] = lambda line: None, folder: Path = Path()
+    ) -> None:
         self._sender = sender
         self._recorder = recorder
-        self._clock = clock
         self._bank = bank
         self.told = told
         self.folder = folder
@@ -47,13 +45,13 @@ class LiveStage:
     async def now(self) -> datetime:
         """See `Stage.now`. Never before the last entry."""
         head = (await self._recorder.replica()).head_time
-        return max(self._clock.now(head), head)
+        return max(self._recorder.clock.now(head), head)
 
     async def clock(self) -> LogTime:
         """See `Stage.clock`. A story that begins again founds with the words of the first time."""
         for founding in await self._recorder.log.read(0, 1):
             return Found.model_validate_json(founding.command).clock
-        return fact_of(self._clock)
+        return fact_of(self._recorder.clock)
 
     async def give(self, stream: str, command: Mapping[str, Any], by: str, command_id: str) -> None:
         """See `Stage.give`. Asks again, with the same id, for as long as workers come and go."""
@@ -98,10 +96,10 @@ class LiveStage:
 
 @asynccontextmanager
 async def live(
-    sender: Sender, recorder: Recorder, clock: Clock, bank: MockBank, told: Callable[[str], None] = lambda line: None, folder: Path = Path()
+    sender: Sender, recorder: Recorder, bank: MockBank, told: Callable[[str], None] = lambda line: None, folder: Path = Path()
 ) -> AsyncIterator[LiveStage]:
     """The stage, whose bank keeps to the log's date meanwhile."""
-    stage = LiveStage(sender, recorder, clock, bank, told, folder)
+    stage = LiveStage(sender, recorder, bank, told, folder)
     following = asyncio.create_task(bank.follow(stage.now), name="bank-days")
     try:
         yield stage

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Iterator
 from itertools import count
 
@@ -59,12 +60,18 @@ def _plain_logs() -> Iterator[None]:
     structlog.reset_defaults()
 
 
+def pytest_configure() -> None:
+    # Width that a terminal, or pytest-xdist, left in the environment would make lists of what programs read.
+    os.environ.pop("COLUMNS", None)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the suites that have one at their full size")
     parser.addoption("--golden", action="store_true", help="write down every event shape and every version of a state that is not yet")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.get_closest_marker("heavy") is None)
     full = config.getoption("--long")
     for item in items:
         if full and "long" in getattr(item, "fixturenames", ()):

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import pytest_asyncio
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowUpdateStage
 from temporalio.contrib.pydantic import pydantic_data_converter
@@ -23,6 +24,8 @@ from eventstore.entries import Submission
 from eventstore.recorder import Recorded, Recorder, Standing
 from tests.probe import HurriedProbe
 from tests.test_shell import Site, works
+
+pytestmark = pytest.mark.heavy
 
 
 @pytest_asyncio.fixture(scope="module")

@@ -52,6 +52,8 @@ from eventstore.memory import MemoryLog
 from settings import MARKER, Settings, rehearsed
 from simulation.live import Late
 
+pytestmark = pytest.mark.heavy
+
 ROOT = Path(__file__).parent.parent
 CHARTER = ROOT / "examples/charter.toml"
 OFFICERS = """

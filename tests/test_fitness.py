@@ -35,6 +35,8 @@ from tests.test_shell import temporal
 
 __all__ = ["temporal"]
 
+pytestmark = pytest.mark.heavy
+
 APART: Final = timedelta(minutes=10)
 
 

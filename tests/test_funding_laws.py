@@ -89,6 +89,8 @@ from domain.register import BankReferenceUsed, MandateGranted, MemberReinstated,
 from tests.luck import try_laws
 from tests.stories import Story, charter, day, founded, noted, with_members
 
+pytestmark = pytest.mark.heavy
+
 MEMBERS = ("ada", "bel", "cyd", "dov", "eli", "fay")
 OVER = {"settled", "cancelled", "failed", "withdrawn"}
 

@@ -23,6 +23,8 @@ from tests import state_digest
 from tests.golden_log import FOLDER, entries_of, everything, kernel_stream, leaves, logs, rules_file, seen
 from tests.state_digest import state_digest as digest_of_state
 
+pytestmark = pytest.mark.heavy
+
 ROOT = Path(__file__).parent.parent
 KEPT = sorted(path.name.removesuffix(".json").removeprefix("rules-") for path in FOLDER.glob("rules-*.json"))
 OLDER = [rules for rules in KEPT if rules != RULES]

@@ -23,6 +23,8 @@ from eventstore.snapshots import REGISTER, register_version
 from eventstore.sqlite import SqliteLog
 from tests.places import PostgresPlace, SqlitePlace, chain
 
+pytestmark = pytest.mark.heavy
+
 ROOT = Path(__file__).parent.parent
 
 

@@ -32,6 +32,8 @@ from simulation.world import Simulation
 from tests.chaos.checks import everything, problems
 from tests.stories import START, charter
 
+pytestmark = pytest.mark.heavy
+
 TREASURY: Final = "treasury/main"
 MEMBERS: Final = [organisation.member for organisation in FOURTEEN[:6]]
 ENDS: Final = {

@@ -38,6 +38,8 @@ from eventstore.postgres import PostgresLog, _translated
 from eventstore.sqlite import SqliteLog
 from tests.places import MemoryPlace, Place, PostgresPlace, SqlitePlace, chain, process, write
 
+pytestmark = pytest.mark.heavy
+
 BY_THE_SERVER = ("08", "25", "26", "28", "3D", "3F", "40", "53", "55", "57", "58", "72", "F0", "XX")
 """The classes of SQLSTATE that tell of the server, the session or the way there, and not of the statement."""
 

@@ -14,6 +14,8 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Final, Literal
 
+import pytest
+
 from domain.kernel import SERVICE, Command, Event, digest_of
 from domain.membership import MEMBERSHIP
 from domain.membership_messages import (
@@ -55,6 +57,8 @@ from domain.register import (
 )
 from tests.stories import OFFICERS, START, Story, charter, founded
 from tests.test_membership import FEE, lei
+
+pytestmark = pytest.mark.heavy
 
 MEMBERS = ("amber", "birch", "cedar", "dune")
 HOLDERS = (*MEMBERS, "sol", "luna")

@@ -33,6 +33,8 @@ from activities.publishing import Accounts, Lease, Publication, Publisher, View
 from tests.dying import dies
 from tests.hub_server import OWNER, Hub, Repo, serving
 
+pytestmark = pytest.mark.heavy
+
 DOCUMENTS = frozenset(("model.sig", "README.md"))
 NOW = datetime(2026, 11, 2, 9, tzinfo=UTC)
 HELIO = Lease("helio-1", ("ada", "abe"), NOW + timedelta(days=30))
@@ -243,7 +245,7 @@ def tiny(tmp_path: Path) -> Publication:
 
 def every(place: Place, long: bool) -> int:  # noqa: FBT001
     """How far the boundaries that are tried lie apart: none is left out at full size, and never in the directory."""
-    return 1 if long or isinstance(place, Directory) else 4
+    return 1 if long or isinstance(place, Directory) else 8
 
 
 def whole(publication: Publication) -> dict[str, bytes]:

@@ -30,6 +30,8 @@ from simulation.world import Simulation
 from tests.places import MemoryPlace, Place, PostgresPlace, SqlitePlace
 from tests.stories import START, charter
 
+pytestmark = pytest.mark.heavy
+
 ROLES = Path(__file__).parent.parent / "deploy/postgres-roles.sql"
 
 

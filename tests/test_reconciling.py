@@ -41,6 +41,8 @@ from tests.probe import PROBE, Probe, Ring
 from tests.probe_worker import PROCESSES, READY
 from tests.test_shell import Site
 
+pytestmark = pytest.mark.heavy
+
 
 class Metrics(NamedTuple):
     """A worker's runtime, and where Prometheus finds its figures."""

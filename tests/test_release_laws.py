@@ -102,6 +102,8 @@ from tests.luck import try_laws
 from tests.stories import START, Story, charter, day, noted
 from tests.test_release import REPORT, amendment, proposal, register, sha, unproposed, verdicts
 
+pytestmark = pytest.mark.heavy
+
 MEMBERS = ("ada", "bel", "cyd")
 AFTER_THE_PUBLIC = {
     "documents_kept", "edition_published", "publishing_renewed", "lease_ended", "leases_held", "leases_minded", "access_given", "access_taken",

@@ -49,6 +49,8 @@ from tests.hub_server import OWNER, serving
 from tests.stories import Story, day
 from tests.test_release import approved, evaluated, proposal, unproposed, where
 
+pytestmark = pytest.mark.heavy
+
 MIT = (
     "MIT License\n\nCopyright (c) 2026 Somebody\n\nPermission is hereby granted, free of charge, to any person obtaining a copy of this software, "
     "to deal in the Software without restriction, provided that the above copyright notice and this permission notice shall be included in all "
@@ -239,7 +241,7 @@ async def test_killed_at_any_boundary_and_tried_again_a_step_is_done_once(world:
         "build_manifest": World.built, "sign_manifest": World.signed, "verify_artifacts": _verified, "classify_openness": _classified,
         "write_documents": _documented, "publish": _published,
     }  # fmt: skip
-    for at in count(1, 1 if long else 3):
+    for at in count(1, 1 if long else 6):
         here = World(shutil.copytree(whole, world.folder / f"at-{at}"))
         if kind != "build_manifest":
             await here.built()

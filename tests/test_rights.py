@@ -27,6 +27,8 @@ from settings import keep_private
 from tests.places import chain, write
 from tests.test_cli import CHARTER, OFFICERS, Answer, consortium
 
+pytestmark = pytest.mark.heavy
+
 ROOT = Path(__file__).parent.parent
 STRANGER = 61_234
 """A user who owns nothing here."""
@@ -112,6 +114,9 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     if process.poll() is None:
         process.send_signal(signal.SIGINT)
         process.wait(30)
+    server = folder / "temporal.pid"
+    if server.exists():  # an `up` that was killed leaves it to the next one on this folder
+        os.kill(int(server.read_text(encoding="ascii")), signal.SIGTERM)
 
 
 def seen_by_a_stranger(folder: Path, scratch: Path) -> None:

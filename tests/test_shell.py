@@ -43,6 +43,8 @@ from tests.sandbox import sandbox
 from tests.stories import OFFICERS, charter
 from workflows.process import ProcessWorkflow
 
+pytestmark = pytest.mark.heavy
+
 EVENTS_A_RUN = 400
 """After so many events the server suggests a new run: soon, so that tests see several."""
 FOUNDED: Final = (

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -73,6 +74,8 @@ from domain.training_state import Ended, Paused, Planned, Running
 from tests.luck import try_laws
 from tests.stories import START, Story, day, noted, stated
 from tests.test_training import SCORE, STAGE, cast, contract
+
+pytestmark = pytest.mark.heavy
 
 FACTS: Final = RANGES + MISSING + 2 * STAGES + 2 * MOST + MOST_MILESTONES + 10
 """The most events of one look."""

@@ -13,6 +13,7 @@ from datetime import date
 from itertools import pairwise
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -66,6 +67,8 @@ from domain.treasury_messages import (
 from domain.treasury_state import Open, Place, Unopened, closing_balance
 from tests.luck import try_laws
 from tests.stories import Story, charter, day, founded, noted, stated, with_members
+
+pytestmark = pytest.mark.heavy
 
 IBAN = "CH9300762011623852957"
 PAYEE = Creditor(name="Cloud", iban="DE89370400440532013000")
