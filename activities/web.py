@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-import time
+import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
@@ -101,15 +101,18 @@ class Web:
         headers: Mapping[str, str] | None = None,
     ) -> Iterator[Answer]:  # fmt: skip
         """The answer to a request, whatever its status. Raises `Refused` and `Unreachable`."""
-        end = time.monotonic() + self._seconds
         with _reached():
             place = str(httpx.URL(address, params=dict(parameters))) if parameters else address
+        with _Patience(self._seconds) as patience:
+            yield from self._followed(method, place, content, dict(headers or {}), patience)
+
+    def _followed(self, method: str, place: str, content: bytes | None, headers: dict[str, str], patience: _Patience) -> Iterator[Answer]:
         for _ in range(REDIRECTS + 1):
-            request = self._request(method, place, content, dict(headers or {}))
-            with _reached(), _sent(self._client, request) as response:
+            request = self._request(method, place, content, headers, patience)
+            with patience.kept(), _reached(), _sent(self._client, request) as response:
                 target = response.headers.get("location", "")
                 if method != "GET" or not (response.is_redirect and target):
-                    yield Answer(response.status_code, _in_time(response, end))
+                    yield Answer(response.status_code, _in_time(response, patience))
                     return
                 further = urljoin(place, target)
                 if place.startswith("https:") and not further.startswith("https:"):
@@ -129,7 +132,9 @@ class Web:
         except Unreadable as error:
             raise Refused(f"the answer: {error}") from error
 
-    def _request(self, method: str, place: str, content: bytes | None, headers: dict[str, str]) -> httpx.Request:
+    def _request(
+        self, method: str, place: str, content: bytes | None, headers: dict[str, str], patience: _Patience
+    ) -> httpx.Request:  # fmt: skip
         """A request to the very machine whose address was looked at: a name that is resolved a second time may lead elsewhere."""
         parts = urlsplit(place)
         if parts.scheme not in ({"https"} if self._https_only else {"http", "https"}) or not parts.hostname or parts.username is not None:
@@ -145,7 +150,7 @@ class Web:
             raise Refused(f"{parts.hostname} is no machine on the public internet, and CONSORTIUM_PRIVATE_HOSTS does not name it")
         return self._client.build_request(
             method, httpx.URL(place).copy_with(host=found[0]), content=content, headers={**headers, "Host": parts.netloc},
-            extensions={"sni_hostname": parts.hostname},
+            extensions={"sni_hostname": parts.hostname, "trace": patience.follow},
         )  # fmt: skip
 
 
@@ -176,12 +181,56 @@ def _reached() -> Iterator[None]:
         raise Unreachable(type(error).__name__) from error
 
 
-def _in_time(response: httpx.Response, end: float) -> Iterator[bytes]:
-    """The answer's bytes as they come; a server that drips cannot hold us up."""
-    with _reached():
+class _Patience:
+    """Ends the connections of one exchange when it has taken too long, whatever they wait for: the handshake, the head or the body."""
+
+    def __init__(self, seconds: float) -> None:
+        self.over = threading.Event()
+        self._timer = threading.Timer(seconds, self._end)
+        self._timer.daemon = True
+        self._sockets: list[socket.socket] = []
+        self._held = ExitStack()
+
+    def __enter__(self) -> _Patience:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        self._timer.join()
+        self._held.close()
+
+    def follow(self, name: str, info: Mapping[str, Any]) -> None:
+        """Called by the connection for each thing that it does."""
+        if name == "connection.connect_tcp.complete":
+            # A second handle: encryption takes the first one over.
+            self._sockets.append(self._held.enter_context(info["return_value"].get_extra_info("socket").dup()))
+            if self.over.is_set():
+                self._end()
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Says what it was that ended a connection."""
+        try:
+            yield
+        except Unreachable:
+            if not self.over.is_set():
+                raise
+            raise Unreachable("the server takes too long to answer") from None
+
+    def _end(self) -> None:
+        self.over.set()
+        for each in list(self._sockets):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+
+def _in_time(response: httpx.Response, patience: _Patience) -> Iterator[bytes]:
+    """The answer's bytes as they come."""
+    with patience.kept(), _reached():
         for chunk in response.iter_raw():
             yield chunk
-            if time.monotonic() > end:
+            if patience.over.is_set():
                 raise Unreachable("the server takes too long to answer")
 
 

@@ -9,8 +9,8 @@ import os
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import suppress
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -119,6 +119,7 @@ def test_a_whole_file_of_weights_is_loadable() -> None:
     require_loadable(weights(b'{"a":{"dtype":"F32","shape":[2,1],"data_offsets":[0,8]}}', bytes(8)))
 
 
+@pytest.mark.timeout(10)
 @pytest.mark.parametrize(
     "header",
     [
@@ -161,14 +162,14 @@ class Server(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
-        if path == "/drip":
+        if path == "/drip-head":
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+            self._drip()
+        elif path == "/drip":
             self.send_response(200)
             self.send_header("Content-Length", "1000")
             self.end_headers()
-            for _ in range(50):
-                self.wfile.write(b" ")
-                self.wfile.flush()
-                time.sleep(0.1)
+            self._drip()
         elif path.startswith("/round"):
             self._answer(302, b"", {"Location": "/round"})
         elif path == "/inside":
@@ -183,6 +184,16 @@ class Server(BaseHTTPRequestHandler):
             self._answer(403, b"[link](https://evil.example) \x1b[31mred")
         else:
             self._answer(200, b'{"ok": 1}')
+
+    def do_POST(self) -> None:
+        self.do_GET()
+
+    def _drip(self) -> None:
+        with suppress(OSError):
+            for _ in range(100):
+                self.wfile.write(b" ")
+                self.wfile.flush()
+                time.sleep(0.05)
 
     def _answer(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
         self.send_response(status)
@@ -238,9 +249,11 @@ def test_an_answer_that_is_too_large_is_given_up(server: str) -> None:
         Web(HERE).json(f"{server}/large")
 
 
-def test_a_server_that_drips_is_given_up(server: str) -> None:
+@pytest.mark.timeout(4)
+@pytest.mark.parametrize("where", ["drip", "drip-head"])
+def test_a_server_that_drips_is_given_up(server: str, where: str) -> None:
     with pytest.raises(Unreachable, match="too long to answer"):
-        Web(HERE, seconds=1).json(f"{server}/drip")
+        Web(HERE, seconds=0.3).json(f"{server}/{where}")
 
 
 def test_a_server_that_is_away_is_unreachable() -> None:
@@ -277,28 +290,6 @@ async def test_a_receiver_that_is_away_has_no_answer() -> None:
         assert await Poster(timeout_seconds=0.3).post("http://127.0.0.1:9/", b"", {}) is None
 
 
-@contextmanager
-def loop_watched() -> Iterator[Callable[[], int]]:
-    """How often another task of this loop had its turn meanwhile."""
-    turns = 0
-
-    async def turn() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0.01)
-
-    task = asyncio.create_task(turn())
-    try:
-        yield lambda: turns
-    finally:
-        task.cancel()
-
-
-async def test_a_hostile_header_holds_up_no_other_work(tmp_path: Path) -> None:
-    header = b'{"a":{"dtype":"F32","shape":[' + b",".join([b"9007199254740991"] * 100_000) + b'],"data_offsets":[0,8]}}'
-    with loop_watched() as turns:
-        with pytest.raises(Broken):
-            await asyncio.to_thread(require_loadable, weights(header, bytes(8)))
-        await asyncio.sleep(0.05)
-    assert turns() > 2
+@pytest.mark.timeout(4)
+async def test_a_receiver_that_drips_is_given_up(server: str) -> None:
+    assert await Poster(timeout_seconds=0.3).post(f"{server}/drip-head", b"", {}) is None
