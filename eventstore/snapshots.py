@@ -27,9 +27,11 @@ REGISTER: Final = "register"
 FORM: Final = 1
 """The version of how a snapshot is written, whatever it holds."""
 REGISTER_EVERY: Final = 5_000
-"""Entries between two snapshots of the register."""
+"""The fewest entries between two snapshots of the register."""
 STREAM_EVERY: Final = 1_000
-"""Events of a stream between two snapshots of it."""
+"""The fewest events of a stream between two snapshots of it."""
+GROWTH: Final = 16
+"""A snapshot is made again when what it is of is a sixteenth longer: snapshots grow with the log, and all of them together no faster."""
 
 _SEAL_BYTES: Final = sha256().digest_size
 _PLAIN: Final = frozenset(
@@ -109,7 +111,7 @@ class SnapshotKeeper:
         if register.head.position == 0:
             await self._snapshots.restore(register)
             self._kept = register.head.position
-        if upto < self._kept + REGISTER_EVERY:
+        if upto < _again(self._kept, REGISTER_EVERY):
             return
         while entries := await self._log.read(register.head.position):
             register.follow(entries)
@@ -125,13 +127,18 @@ class SnapshotKeeper:
         if stream not in self._versions:
             found = await self._snapshots.find(stream, stream_version(process))
             self._versions[stream] = found[1].version if found else 0
-        if state.version >= self._versions[stream] + STREAM_EVERY:
+        if state.version >= _again(self._versions[stream], STREAM_EVERY):
             self._versions[stream] = state.version
             await self._keep(stream, stream_version(process), head, state)
 
     async def _keep(self, name: str, version: str, head: Head, value: Any) -> None:
         body = sealed(name, head.position, pickle.dumps((head, value), protocol=5))
         await self._log.save_snapshot(name, version, head.position, body)
+
+
+def _again(kept: int, least: int) -> int:
+    """How far something must have come to be kept again, when it was kept last at `kept`."""
+    return kept + max(least, kept // GROWTH)
 
 
 def sealed(name: str, position: int, content: bytes) -> bytes:

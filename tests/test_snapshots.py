@@ -22,7 +22,7 @@ from eventstore.keeper import Keeper
 from eventstore.log import Log
 from eventstore.memory import MemoryLog
 from eventstore.replica import Replica
-from eventstore.snapshots import REGISTER, Snapshots, register_version, sealed, stream_version
+from eventstore.snapshots import GROWTH, REGISTER, SnapshotKeeper, Snapshots, register_version, sealed, stream_version
 from simulation.scenario import SIZE, Story
 from simulation.stage import SimulatedStage
 from simulation.world import Simulation
@@ -168,3 +168,28 @@ async def test_a_snapshot_whose_classes_are_elsewhere_now_is_passed_over_with_a_
         assert await restored(await copied(log, REGISTER, position, sealed(REGISTER, position, moved))) == EMPTY
     assert [(event["event"], event["name"]) for event in told] == [("snapshot.unreadable", REGISTER)]
     assert "regisTer" in told[0]["error"]
+
+
+class Saving(MemoryLog):
+    """Counts the snapshots that are made."""
+
+    made = 0
+
+    async def save_snapshot(self, name: str, version: str, position: int, body: bytes) -> None:
+        """See `Log.save_snapshot`."""
+        self.made += 1
+        await super().save_snapshot(name, version, position, body)
+
+
+async def test_all_snapshots_of_a_stream_together_hold_some_times_its_events_and_the_last_nearly_all(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshots, "STREAM_EVERY", 1)
+    head, process, events = Head.of((await log.read(0, 1))[0]), process_for(SIZE), 3_000
+    saving, at = Saving(), list[int]()
+    keeper = SnapshotKeeper(saving, CATALOG)
+    for version in range(1, events + 1):
+        await keeper.keep_stream(SIZE, process, head, Stream(process.initial, version=version))
+        at += [version] * (saving.made - len(at))
+    assert sum(at) < 18 * events
+    assert events - at[-1] <= events // GROWTH
