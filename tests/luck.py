@@ -33,9 +33,11 @@ def try_laws(
     steps: int = 50,
     long: bool,
 ) -> None:
-    """Plays ten times as many when `long`. `floor` says how often each command must have been accepted, so that the laws were tried on it."""
+    """Plays 25 times as many when `long`. `floor` says how often each command must have been accepted then, so that the laws were tried
+    on it; a short run asks for a third.
+    """
     accepted.clear()
-    play(machine, histories=histories * 10 if long else histories, steps=steps)
-    rare = {kind: accepted[kind] for kind, least in floor.items() if accepted[kind] < least}
+    play(machine, histories=histories * 25 if long else histories, steps=steps)
+    rare = {kind: accepted[kind] for kind, least in floor.items() if accepted[kind] < (least if long else least // 3)}
     # Which histories are tried depends on the modules that happen to be loaded: a few rare commands may be missed in a short run.
     assert len(rare) <= (0 if long else len(floor) // 4), f"accepted too rarely: {rare}, of {dict(accepted)}"

@@ -664,7 +664,7 @@ def test_a_payment_is_taken_back_from_a_member_that_one_call_asks_for_two_parts_
 
 
 def test_money_is_conserved_whatever_happens_and_everything_told_twice_is_old_news(*, long: bool) -> None:
-    try_laws(Rounds, accepted, FLOOR, histories=250, steps=60, long=long)
+    try_laws(Rounds, accepted, FLOOR, histories=100, steps=60, long=long)
 
 
 # ---------------------------------------------------------------- the arithmetic

@@ -210,7 +210,7 @@ def after_the_end(entries: Sequence[Entry]) -> list[str]:
 
 def test_the_laws_hold_under_every_history(*, long: bool) -> None:
     total: Counter[str] = Counter()
-    examples = 400 if long else 40
+    examples = 400 if long else 20
 
     @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
     @given(st.lists(commands(), min_size=10, max_size=60), SEEDS)
@@ -241,7 +241,7 @@ def test_a_planted_bug_in_the_count_is_found_on_the_log(monkeypatch: pytest.Monk
 
 def test_the_round_the_treasury_and_the_bank_agree_under_every_history_of_money(*, long: bool) -> None:
     total: Counter[str] = Counter()
-    examples = 200 if long else 20
+    examples = 200 if long else 10
 
     @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
     @given(st.lists(money(), min_size=20, max_size=60), SEEDS)

@@ -324,7 +324,7 @@ def holdings(chance: Random) -> tuple[Holding, ...]:
 
 def test_the_laws_hold_after_every_decision(*, long: bool) -> None:
     total: Counter[str] = Counter()
-    histories = 2_000 if long else 100
+    histories = 2_000 if long else 50
     for seed in range(histories):
         total.update(played(Random(seed)))
     for kind in ("declare_ownership", "confirm_ownership", "seat_representative", "unseat_representative", "give_notice", "climb_ladder",

@@ -754,7 +754,7 @@ FLOOR = {
 
 
 def test_whatever_happens_the_laws_of_a_release_hold(*, long: bool) -> None:
-    try_laws(Releases, accepted, FLOOR, histories=300, long=long)
+    try_laws(Releases, accepted, FLOOR, histories=120, long=long)
 
 
 # ---------------------------------------------------------------- schedules of early access

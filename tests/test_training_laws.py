@@ -496,4 +496,4 @@ FLOOR: Final = {
 
 
 def test_whatever_happens_the_laws_of_a_training_run_hold(*, long: bool) -> None:
-    try_laws(Runs, accepted, FLOOR, histories=300, long=long)
+    try_laws(Runs, accepted, FLOOR, histories=120, long=long)

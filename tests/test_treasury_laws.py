@@ -446,7 +446,7 @@ FLOOR = {
 
 
 def test_no_cent_is_counted_or_sent_twice_whatever_the_bank_repeats(*, long: bool) -> None:
-    try_laws(Treasuries, accepted, FLOOR, histories=200, steps=40, long=long)
+    try_laws(Treasuries, accepted, FLOOR, histories=80, steps=40, long=long)
 
 
 # ---------------------------------------------------------------- pages, as whoever goes through all of them finds them
