@@ -9,18 +9,21 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Sequence
 from contextlib import suppress
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from activities.messages import TASK_QUEUE
 from activities.private import Private
 from domain.register import Register, SystemTime
 from eventstore.log import Log
 
+PREFIX: Final = "CONSORTIUM_"
 MARKER: Final = ".demo"
 """The file by which a folder is known to be of a demonstration: it may be made anew, and its log is a rehearsal's."""
 _PASSWORD: Final = re.compile(r"(?P<before>://[^/?#@:]*:).*(?=@)|(?P<named>[?&](?:ssl)?password=)[^&#]*")
@@ -34,7 +37,7 @@ def _private(text: str) -> str:
 class Settings(BaseSettings):
     """What the environment says. A misspelt variable is an error, not a default."""
 
-    model_config = SettingsConfigDict(env_prefix="CONSORTIUM_", extra="forbid")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid")
 
     folder: Path = Path("state")
     """Where the embedded default keeps its log, its notices and its address book."""
@@ -101,22 +104,73 @@ class Settings(BaseSettings):
     @property
     def log_shown(self) -> str:
         """Where the log is, without a password."""
-        return _PASSWORD.sub(lambda found: f"{found['before'] or found['named']}***", self.log_url)
+        return without_password(self.log_url)
+
+
+class _Given(Settings):
+    """Settings of which some variables are taken, and no others."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Nothing but what is given."""
+        return (init_settings,)
+
+
+VARIABLES: Final = {name: f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+"""The variable of each setting."""
+_ALIKE: Final = 0.8
+"""How alike two names are of which one is meant by the other."""
+
+
+class Wrong(NamedTuple):
+    """A variable that cannot be meant so."""
+
+    variable: str
+    why: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.variable}: it {self.why}; {self.remedy}"
+
+
+def without_password(address: str) -> str:
+    """An address as it may be shown."""
+    return _PASSWORD.sub(lambda found: f"{found['before'] or found['named']}***", address)
 
 
 def in_force() -> Settings:
     """The settings in force. Raises `ValueError` for a variable that none of them reads, and for a value that one of them cannot have."""
-    if "CONSORTIUM_CLOCK" in os.environ:
-        raise ValueError("CONSORTIUM_CLOCK is no setting: a log says itself which clock it goes by; rehearse with `consortium up --pace`")
-    known = {f"CONSORTIUM_{name.upper()}" for name in Settings.model_fields}
-    unknown = sorted(name for name in os.environ if name.startswith("CONSORTIUM_") and name not in known)
-    if unknown:
-        raise ValueError(f"{', '.join(unknown)} is no setting; there are {', '.join(sorted(known))}")
+    chosen, wrong = examined()
+    if wrong:
+        raise ValueError("; ".join(map(str, wrong)))
+    return chosen
+
+
+def examined() -> tuple[Settings, Sequence[Wrong]]:
+    """The settings as if every wrong variable were not set, and those that are wrong."""
+    given = {name: os.environ[variable] for name, variable in VARIABLES.items() if variable in os.environ}
+    wrong = [_unknown(name) for name in sorted(os.environ) if name.upper().startswith(PREFIX) and name not in VARIABLES.values()]
     try:
-        return Settings()
+        return _Given(**given), wrong
     except ValidationError as error:
-        wrong = [(".".join(map(str, problem["loc"])), problem["msg"]) for problem in error.errors(include_url=False, include_input=False)]
-        raise ValueError("; ".join(f"CONSORTIUM_{name.upper()}: {message}" for name, message in wrong)) from error
+        problems = {str(problem["loc"][0]): problem["msg"] for problem in error.errors(include_url=False, include_input=False)}
+    wrong += [Wrong(VARIABLES[name], "cannot be what it is set to", _in_words(message)) for name, message in problems.items()]
+    return _Given(**{name: value for name, value in given.items() if name not in problems}), wrong
+
+
+def _unknown(variable: str) -> Wrong:
+    if variable == "CONSORTIUM_CLOCK":
+        return Wrong(variable, "is no setting", "a log says itself which clock it goes by; rehearse with `consortium up --pace`")
+    near = get_close_matches(variable.upper(), VARIABLES.values(), n=1, cutoff=_ALIKE)
+    return Wrong(variable, "is no setting", f"is {near[0]} meant?" if near else f"there are {', '.join(sorted(VARIABLES.values()))}")
+
+
+def _in_words(message: str) -> str:
+    """What pydantic says, as the end of a sentence."""
+    said = message.removeprefix("Value error, ")
+    return f"{said[:1].lower()}{said[1:]}"
 
 
 def is_rehearsal(register: Register, chosen: Settings) -> bool:

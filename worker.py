@@ -17,27 +17,29 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any, Final
 
 import structlog
-from temporalio.api.enums.v1 import IndexedValueType
-from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.client import Client
+from temporalio.common import WorkerDeploymentVersion
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
 from temporalio.runtime import LogForwardingConfig, LoggingConfig, PrometheusConfig, Runtime, TelemetryConfig, TelemetryFilter
-from temporalio.worker import Interceptor, UnsandboxedWorkflowRunner, Worker
+from temporalio.service import RPCError
+from temporalio.worker import Interceptor, UnsandboxedWorkflowRunner, Worker, WorkerDeploymentConfig
 
-from activities import logs
+from activities import cluster, logs
 from activities.addresses import TomlBook
 from activities.bank_folder import FolderBank
 from activities.bank_http import HttpBank
 from activities.bank_statements import Statements
 from activities.banking import Bank, Banking
+from activities.cluster import NotTold, Unprepared
 from activities.evaluation import Evaluations
 from activities.fetching import Fetching
-from activities.heads import Heads
+from activities.heads import Heads, OtherLog
 from activities.missing import ExtraMissing
 from activities.notices import Mail, Notices, Outbox, Smtp, Webhooks, standing_for
 from activities.outside import CarryOut
@@ -55,6 +57,7 @@ from activities.sending import Sender
 from activities.telemetry import Following
 from activities.tell import Tell
 from activities.web import Web
+from domain.catalog import RULES
 from eventstore.clock import Clock, StandingClock, SystemClock
 from eventstore.keeper import role
 from eventstore.log import HeadAhead, LogUnavailable, Unfit
@@ -94,9 +97,12 @@ KEEPER_AGAIN_SECONDS: Final = 5
 """How long a keeper that ended is missed before another is started."""
 STICKY: Final = timedelta(seconds=3)
 """For how long a workflow's next task waits for the worker that has it in memory, which may be gone, before another may take it."""
-SEARCH_ATTRIBUTES: Final = ("Phase=Keyword", "WaitsFor=KeywordList", "Due=Datetime", "Attention=Bool")
-"""What Temporal must know before a worker starts; see deploy/ for a cluster."""
-_WORDS: Final = {"Keyword": "KEYWORD", "KeywordList": "KEYWORD_LIST", "Datetime": "DATETIME", "Bool": "BOOL"}
+SEARCH_ATTRIBUTES: Final = tuple(f"{name}={kind}" for name, kind in cluster.SEARCH_ATTRIBUTES.items())
+"""What a development server is told when it starts; see deploy/ for a cluster."""
+PREPARED_SECONDS: Final = 20
+"""How long a worker that starts waits for what its namespace lacks: what was made a moment ago is not known to all of Temporal yet."""
+LOOK_AGAIN_SECONDS: Final = 60
+"""How often a worker at work looks whether its namespace still has what workflows need."""
 DEV_SERVER: Final = ("history.transferProcessorMaxPollRPS=1000", "history.maxInFlightUpdates=0")
 """Dynamic configuration of the embedded server: its defaults are made for a shared cluster and slow a single one down."""
 
@@ -140,14 +146,6 @@ def telemetry(metrics: str) -> Runtime:
     )
     prometheus = PrometheusConfig(bind_address=metrics) if metrics else None
     return Runtime(telemetry=TelemetryConfig(logging=ours, metrics=prometheus))
-
-
-async def make_search_attributes(client: Client) -> None:
-    """Tells a server that has no option for it which search attributes workflows set."""
-    kinds = {
-        name: IndexedValueType.Value(f"INDEXED_VALUE_TYPE_{_WORDS[kind]}") for name, kind in (each.split("=") for each in SEARCH_ATTRIBUTES)
-    }
-    await client.operator_service.add_search_attributes(AddSearchAttributesRequest(namespace=client.namespace, search_attributes=kinds))
 
 
 def outside(chosen: Settings, recorder: Recorder) -> Mapping[str, CarryOut]:
@@ -204,6 +202,11 @@ def _publishers(chosen: Settings) -> Mapping[str, Publisher]:
     return found
 
 
+def release() -> str:
+    """Which release this is, and with which rules: by that name Temporal knows its workers."""
+    return f"{version('open-model-consortium')}+rules.{RULES}"
+
+
 def now() -> datetime:
     """The time, for what is dated outside the log."""
     return datetime.now(UTC)
@@ -222,6 +225,8 @@ def compose(client: Client, recorder: Recorder, chosen: Settings, interceptors: 
         interceptors=interceptors,
         sticky_queue_schedule_to_start_timeout=STICKY,
         graceful_shutdown_timeout=timedelta(seconds=5),
+        # The release is told with every poll, and steers nothing: rules run in activities, and any release may take any workflow.
+        deployment_config=WorkerDeploymentConfig(WorkerDeploymentVersion("consortium", release()), use_worker_versioning=False),
     )
 
 
@@ -401,6 +406,51 @@ async def reconciling(client: Client, recorder: Recorder, chosen: Settings) -> A
         await asyncio.gather(task, return_exceptions=True)
 
 
+async def prepared(client: Client) -> None:
+    """Waits until workflows get on in the client's namespace. Raises `Unprepared` when they still do not after `PREPARED_SECONDS`."""
+    clock = asyncio.get_running_loop().time
+    end, told = clock() + PREPARED_SECONDS, False
+    while True:
+        try:
+            return await cluster.require(client)
+        except NotTold as error:
+            return _log.warning("namespace.not_told", error=str(error))
+        except Unprepared as error:
+            if clock() >= end:
+                raise
+            if not told:
+                _log.warning("namespace.unprepared", error=str(error), commands=list(error.remedies))
+            told = True
+        await asyncio.sleep(1)
+
+
+@asynccontextmanager
+async def watching(client: Client) -> AsyncIterator[None]:
+    """Tells meanwhile, in logs and metrics, when the client's namespace lacks what workflows need: those that run get on no more."""
+    task = asyncio.create_task(_watch(client), name="namespace")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _watch(client: Client) -> None:
+    meter = (client.service_client.config.runtime or Runtime.default()).metric_meter
+    unprepared = meter.create_gauge("namespace_unprepared", "1 while Temporal's namespace lacks what workflows need")
+    unprepared.set(0)
+    while True:
+        await asyncio.sleep(LOOK_AGAIN_SECONDS)
+        try:
+            await cluster.require(client)
+            unprepared.set(0)
+        except Unprepared as error:
+            unprepared.set(1)
+            _log.error("namespace.unprepared", error=str(error), commands=list(error.remedies))
+        except (RPCError, NotTold) as error:
+            _log.warning("namespace.not_told", error=str(error))
+
+
 @asynccontextmanager
 async def _ended_in_time(stop: asyncio.Event) -> AsyncIterator[None]:
     """Ends the process once it was told to stop and does not come to an end: polls of a Temporal that is away are waited for long.
@@ -430,7 +480,8 @@ def _end() -> None:
 async def serve(chosen: Settings, clock: Clock | None = None) -> None:
     """Works until the process is told to stop: by this clock, else by the one that the log goes by.
 
-    Raises `OtherLog` when Temporal works for another log, or has seen more of this one than is left.
+    Raises `OtherLog` when Temporal works for another log, or has seen more of this one than is left, and `Unprepared` when its namespace
+    lacks what workflows need.
     """
     stop = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
@@ -439,18 +490,30 @@ async def serve(chosen: Settings, clock: Clock | None = None) -> None:
     keep_private(chosen.folder)
     client = await connect(chosen.address, telemetry(chosen.metrics))
     async with _ended_in_time(stop), recording(chosen, clock) as recorder:
+        await prepared(client)
         heads = Heads(client, recorder.log, chosen.task_queue)
         await heads.compare()
         async with (
+            watching(client),
             keeping(chosen.log_url, sys.stderr),
             working(client, recorder, chosen if recorder.clock.earnest or clock is not None else played(chosen)),
             reconciling(client, recorder, chosen),
             comparing(heads),
         ):
-            _log.info("worker.started", task_queue=chosen.task_queue, namespace=client.namespace)
+            _log.info("worker.started", release=release(), task_queue=chosen.task_queue, namespace=client.namespace)
             await stop.wait()
             _log.info("worker.stopping")
 
 
+def main() -> None:
+    """Works until the process is told to stop. What a person has to mend is told in words, not by a trace."""
+    try:
+        asyncio.run(serve(in_force()))
+    except Unprepared as error:
+        sys.exit("\n".join((str(error), *error.remedies)))
+    except (OtherLog, LogUnavailable, RPCError, ValueError) as error:
+        sys.exit(str(error))
+
+
 if __name__ == "__main__":
-    asyncio.run(serve(in_force()))
+    main()

@@ -126,11 +126,12 @@ class TomlBook:
             return {}
         stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
         if stamp != self._stamp:
-            self._entries, self._stamp = _read(self._path), stamp
+            self._entries, self._stamp = entries(self._path), stamp
         return self._entries
 
 
-def _read(path: Path) -> Mapping[str, Addresses]:
+def entries(path: Path) -> Mapping[str, Addresses]:
+    """All entries of the book in this file. Raises `AddressBookUnreadable`."""
     try:
         with path.open("rb") as file:
             content = file.read(LIMIT + 1)

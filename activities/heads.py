@@ -71,6 +71,12 @@ class Heads:
             if found is None or await self._begun(found):
                 return
 
+    async def require_same(self) -> None:
+        """Raises `OtherLog` as `compare` does, and tells Temporal nothing."""
+        noted = await self.noted()
+        if noted is not None:
+            await self._require_same(noted, await self._found())
+
     async def keep(self) -> NoReturn:
         """Compares again and again, through every absence of the log and of Temporal. Raises `OtherLog`."""
         while True:

@@ -124,7 +124,7 @@ class Sender:
             _raise_unless_passing(error)
             return None
         except (WorkflowUpdateRPCTimeoutOrCancelledError, RPCError) as error:
-            if isinstance(error, RPCError) and (error.status not in _PASSING or _no_namespace(error)):
+            if isinstance(error, RPCError) and (error.status not in _PASSING or no_namespace(error)):
                 raise NotAnswered(f"Temporal answered: {error.message}") from error
             return None
         if len(self._running) < REMEMBERED:
@@ -164,7 +164,7 @@ async def few_at_once(items: Iterable[T], work: Callable[[T], Awaitable[None]]) 
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _no_namespace(error: RPCError) -> bool:
+def no_namespace(error: RPCError) -> bool:
     """Whether it is the namespace that was not found: another try finds none either."""
     return any(detail.type_url.endswith("NamespaceNotFoundFailure") for detail in error.grpc_status.details)
 

@@ -24,7 +24,7 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
 import worker
-from activities import logs
+from activities import cluster, logs
 from activities.sending import Sender, TurnedDown
 from audit.ledger import Booking, beancount, hledger, ledger
 from cli.embedded import LOCK, alone, embedded, rest
@@ -163,7 +163,7 @@ async def _skipped(folder: Path, charter: Charter, told: Callable[[str], None]) 
         data_converter=pydantic_data_converter,
         runtime=worker.telemetry(""),
     ) as environment:
-        await worker.make_search_attributes(environment.client)
+        await cluster.make_search_attributes(environment.client)
         told("the time-skipping server runs: every period has its full length")
         async with AsyncExitStack() as stack:
             stack.enter_context(alone(folder))

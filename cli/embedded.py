@@ -57,6 +57,8 @@ class Embedded:
     sender: Sender
     address: str
     ui: str
+    log_shown: str
+    """Where its log is, without a password."""
     unfinished: int
     """How many processes were taken up again."""
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
@@ -103,7 +105,7 @@ async def embedded(
         await stack.enter_async_context(worker.reconciling(client, recorder, chosen))
         await stack.enter_async_context(worker.comparing(heads))
         sender = Sender(client, chosen.task_queue)
-        running = Embedded(folder, client, recorder, sender, address, ui, await recover(recorder, sender, anew=go_on))
+        running = Embedded(folder, client, recorder, sender, address, ui, chosen.log_shown, await recover(recorder, sender, anew=go_on))
         for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(name, running.stopped.set)
         stack.callback(_announced(running).unlink, missing_ok=True)
@@ -266,7 +268,7 @@ def _announced(running: Embedded) -> Path:
     path, beside = running.folder / "up.json", running.folder / ".up.json.new"
     standing = isinstance(running.clock, StandingClock)
     clock = {"kind": "standing"} if standing else fact_of(running.clock).model_dump(mode="json")
-    found = {"address": running.address, "ui": running.ui, "pid": os.getpid(), "clock": clock}
+    found = {"address": running.address, "ui": running.ui, "pid": os.getpid(), "clock": clock, "log": running.log_shown}
     beside.write_text(json.dumps(found), encoding="utf-8")
     beside.replace(path)
     return path

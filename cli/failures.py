@@ -116,6 +116,7 @@ def translated(error: Exception) -> Failure:
         return error
     from temporalio.service import RPCError
 
+    from activities.cluster import Unprepared
     from activities.heads import OtherLog
     from activities.missing import ExtraMissing
     from activities.sending import Mistaken, NotAnswered, NotTaken, TurnedDown
@@ -161,12 +162,14 @@ def translated(error: Exception) -> Failure:
         case RPCError():
             return Unreachable(
                 f"Temporal answered: {one_line(error.message, LONGEST)}",
-                "check its address and namespace: TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE",
+                "check its address and namespace: TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE; `consortium doctor` looks what is wrong",
             )
         case ExtraMissing() | NoModel():
             return BadInput(str(error))
         case NotTaken() | Malformed() | AlreadyUp():
             return BadInput(str(error))
+        case Unprepared(remedies=remedies):
+            return Unwell(str(error), "; then ".join(f"`{remedy}`" for remedy in remedies))
         case OtherLog():
             return Broken(
                 str(error),

@@ -29,6 +29,7 @@ from eventstore.entries import EMPTY, Entry
 from eventstore.keeper import Keeper
 from eventstore.log import Log, LogUnavailable
 from eventstore.recorder import Recorder
+from worker import prepared
 
 BATCH: Final = 2_000
 _UNREADABLE: Final = (LogUnavailable, ValueError, TypeError, struct.error)
@@ -205,6 +206,7 @@ async def recover(*, where: Where = HERE) -> None:
     chosen = settings(where)
     async with log_of(chosen, writing=True) as log:
         client = await temporal(chosen)
+        await prepared(client)
         await Heads(client, log, chosen.task_queue).compare()
         recorder = Recorder(log)
         try:

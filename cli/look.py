@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any, Final
@@ -12,12 +12,12 @@ from typing import Annotated, Any, Final
 from cyclopts import Parameter
 from rich.markdown import Markdown
 
-from cli import times
+from cli import services, times
 from cli.failures import BadInput
 from cli.fields import day, instant
 from cli.options import HERE, Where
-from cli.output import Progress, console, plain, say, say_json, table, unescaped
-from cli.site import clock_of, currency, log_of, now_of, register, row_of, rows, running, settings, tables_of
+from cli.output import console, plain, say, say_json, table, unescaped
+from cli.site import clock_of, currency, log_of, now_of, register, row_of, rows, settings, tables_of, up_of
 from cli.tabled import amount_told, tables_shown, tables_told
 from domain.catalog import process_for
 from domain.charter import Office
@@ -54,8 +54,9 @@ Row = Mapping[str, Any]
 async def status(*, where: Where = HERE) -> None:
     """Show what is under way, what needs attention, and what is due next."""
     chosen = settings(where)
-    up = running(chosen.folder)
+    up, works = up_of(chosen), await services.found(chosen, named=where.folder is not None)
     async with log_of(chosen) as log:
+        keeps = await services.keeping(log)
         found, head, now = await rows(log), await log.head(), await now_of(log, chosen)
         overdue, unreached = await _overdue(log, found, up, chosen), await _unreached(log)
     phases: dict[str, Counter[str]] = {}
@@ -67,15 +68,15 @@ async def status(*, where: Where = HERE) -> None:
         brief = ("stream", "phase", "line", "due", "deadline", "waits_for", "failed", "delayed")
         told = [[{name: row_told(row).get(name, {}) for name in brief} for row in some] for some in (attention, due)]
         say_json({
-            "log": chosen.log_shown, "position": head.position, "up": up,
+            "log": chosen.log_shown, "position": head.position, "up": up, **services.told(works, keeps),
             "processes": {name: dict(counted) for name, counted in phases.items()}, "attention": told[0], "due": told[1],
             "unreached": [{"recipient": who, "reason": each.reason, "notices": each.notices, "since": each.since.isoformat()} for who, each in unreached],
             "overdue": [{name: row_told(row).get(name, {}) for name in brief} | {"overdue_seconds": int(by.total_seconds())} for row, by in overdue],
         })  # fmt: skip
         return
     say(
-        f"{chosen.log_shown}: {head.position:,} entries"
-        + (f"; up with Temporal's UI at {up['ui']}" if up else "; `consortium up` does not run")
+        f"{chosen.log_shown}: {head.position:,} entries" + (f"; up with Temporal's UI at {up['ui']}" if up else ""),
+        *services.lines(works, keeps, chosen),
     )
     table(
         ("process", "phase", "number"),
@@ -190,11 +191,7 @@ async def show(
         stream = await _meant(log, stream)
         found, money, now = await row_of(log, stream), await currency(log), await now_of(log, chosen)
         details = await tables_of(log, stream, now)
-        last: deque[Entry] = deque(maxlen=SOON)
-        async with Progress(f"reading the entries of {stream}") as progress:
-            async for entry in _entries(log, stream, 0):
-                last.append(entry)
-                progress.at(entry.position)
+        last = await log.last_of(stream, SOON)
     if not last:
         raise BadInput(f"nothing is on the log about {stream}", "`consortium status` and the lists show what there is")
     if where.json:

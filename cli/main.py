@@ -21,7 +21,7 @@ COMMANDS: Final = {
     "migrate": ("cli.keep:migrate", RUN, "Bring the log's schema to this release, as its owner."),
     "rebuild": ("cli.keep:rebuild", RUN, "Make the lists anew from the log."),
     "status": ("cli.look:status", LOOK, "Show what is under way, what needs attention, and what is due."),
-    "doctor": ("cli.doctor:doctor", LOOK, "Look whether all is well: the clock, the last entry, this release; and the way out."),
+    "doctor": ("cli.doctor:doctor", LOOK, "Look whether all is well: settings, disk, log, clock, Temporal, workers; and the way out."),
     "members": ("cli.look:members", LOOK, "List the members and applicants."),
     "proposals": ("cli.look:proposals", LOOK, "List the proposals."),
     "rounds": ("cli.look:rounds", LOOK, "List the funding rounds."),

@@ -19,7 +19,7 @@ from cli.fields import Option, options_of
 from cli.files import read_table
 from cli.give import give
 from cli.options import By
-from cli.site import currency, log_of, running, settings
+from cli.site import currency, log_of, settings, up_of
 from domain.catalog import CATALOG
 from domain.consortium import Found
 from domain.kernel import Command, Outcome
@@ -81,7 +81,7 @@ def _known_here(command: type[Command], by: By) -> dict[str, Any]:
     if command is not Found:
         return {}
     chosen = settings(by)
-    up = None if chosen.log else running(chosen.folder)
+    up = up_of(chosen)
     return {"clock": up["clock"]} if up and up["clock"]["kind"] == "paced" else {}
 
 

@@ -18,6 +18,7 @@ from cli.failures import BadInput, Unreachable, of_file
 from cli.options import Where
 from cli.output import Progress
 from domain.catalog import process_for
+from domain.kernel import one_line
 from domain.register import PacedTime, Register
 from domain.tables import Table
 from eventstore.clock import Clock, PacedClock, StandingClock, SystemClock
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from temporalio.client import Client
 
 CONNECT_SECONDS: Final = 10
+WHY: Final = 200
+"""The most characters that are told of why a connection was not made."""
 _SQLITE: Final = b"SQLite format 3\0"
 
 logs.configure(sys.__stderr__ or sys.stderr, level=logging.WARNING)
@@ -70,7 +73,8 @@ def _require_database(chosen: Settings) -> None:
         with path.open("rb") as file:
             beginning = file.read(len(_SQLITE))
     except FileNotFoundError as error:
-        remedy = f"start one with `consortium up --folder {chosen.folder}`, or name another folder"
+        begun = f"start one with `consortium up --folder {chosen.folder}`, or name another folder"
+        remedy = "CONSORTIUM_LOG names it: name another; a worker makes one that is not there" if chosen.log else begun
         raise Unreachable(f"there is no log at {chosen.log_shown}", remedy) from error
     except OSError as error:
         raise of_file(error, path, "read", "name the log's file, or the folder that holds it") from error
@@ -107,7 +111,7 @@ async def currency(log: Log) -> str:
 
 async def now_of(log: Log, chosen: Settings) -> datetime:
     """The log's time now, never before its last entry: from here people count. A rehearsal that nobody runs stands at its last entry."""
-    up, head = None if chosen.log else running(chosen.folder), instant((await log.head()).at)
+    up, head = up_of(chosen), instant((await log.head()).at)
     if up is None and await _played(log, chosen):
         return head
     return max(clock_of(up).now(head), head)
@@ -160,6 +164,12 @@ def running(folder: Path) -> dict[str, Any] | None:
     return None
 
 
+def up_of(chosen: Settings) -> dict[str, Any] | None:
+    """What the `consortium up` announced that runs on this very log; `None` when none does. Raises `Unreachable` as `running` does."""
+    up = running(chosen.folder)
+    return up if up is None or not chosen.log or up.get("log") == chosen.log_shown else None
+
+
 def clock_of(up: Mapping[str, Any] | None) -> Clock:
     """The clock of the log as the `consortium up` that runs announced it, else the system's."""
     announced = up["clock"] if up else {}
@@ -173,25 +183,33 @@ def clock_of(up: Mapping[str, Any] | None) -> Clock:
             return SystemClock()
 
 
+def profile() -> Mapping[str, Any]:
+    """What Temporal's configuration says of the connection; empty without one. Raises `BadInput`."""
+    import worker
+
+    try:
+        return worker.profile()
+    except ValueError as error:
+        raise BadInput(str(error), "check TEMPORAL_CONFIG_FILE and TEMPORAL_PROFILE") from error
+
+
 async def temporal(chosen: Settings) -> Client:
     """A client of the Temporal that `up` runs on the folder, else of the profile in force. Raises `Unreachable` and `BadInput`."""
     from temporalio.service import RPCError
 
     import worker
 
-    try:
-        profile = worker.profile()
-    except ValueError as error:
-        raise BadInput(str(error), "check TEMPORAL_CONFIG_FILE and TEMPORAL_PROFILE") from error
-    up, runtime = None if chosen.log else running(chosen.folder), worker.telemetry("")
-    where = up["address"] if up else profile.get("target_host", chosen.address)
+    told = profile()
+    up, runtime = up_of(chosen), worker.telemetry("")
+    where = up["address"] if up else told.get("target_host", chosen.address)
     try:
         async with asyncio.timeout(CONNECT_SECONDS), Progress(f"connecting to Temporal at {where}"):
             if up:
                 return await worker.connect_here(where, runtime)
             return await worker.connect(where, runtime)
     except (RuntimeError, RPCError, OSError, ValueError) as error:
+        begun = "start it there" if chosen.log else f"start everything with `consortium up --folder {chosen.folder}`"
         raise Unreachable(
-            f"Temporal cannot be reached at {where}",
-            f"start everything with `consortium up --folder {chosen.folder}`, or say where it is: TEMPORAL_ADDRESS or CONSORTIUM_ADDRESS",
+            f"Temporal cannot be reached at {where}", f"{begun}, or say where it is: TEMPORAL_ADDRESS or CONSORTIUM_ADDRESS",
+            why=one_line(str(error) or "it did not answer in time", WHY),
         ) from error  # fmt: skip

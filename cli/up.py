@@ -14,8 +14,7 @@ from cli.embedded import embedded, require_clock
 from cli.failures import BadInput, Unreachable, of_file
 from cli.options import HERE, Where
 from cli.output import Progress, say, say_json
-from cli.site import clock_of, log_of, register, settings, temporal
-from cli.site import running as announced
+from cli.site import clock_of, log_of, register, settings, temporal, up_of
 from domain.register import Register
 from eventstore.clock import Clock, PacedClock, StandingClock
 from settings import Settings, is_rehearsal
@@ -70,7 +69,7 @@ async def work(*, where: Where = HERE) -> None:
     """Run one worker of many until it is told to stop (Ctrl-C, SIGTERM), on the log and the Temporal that the environment names."""
     chosen = settings(where)
     await temporal(chosen)
-    up = None if chosen.log else announced(chosen.folder)
+    up = up_of(chosen)
     clock = clock_of(up)
     beside = chosen.model_copy(update={"address": up["address"]}) if up else chosen
     if isinstance(clock, PacedClock):

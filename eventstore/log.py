@@ -170,6 +170,9 @@ class Log(Protocol):
     async def read_stream(self, stream: str, after: int, limit: int = 1_000) -> Sequence[Entry]:
         """Entries of one stream after a position, in order."""
 
+    async def last_of(self, stream: str, limit: int) -> Sequence[Entry]:
+        """The last entries of one stream, at most so many, in order."""
+
     async def find(self, command_ids: Sequence[str]) -> Sequence[Entry]:
         """Those of these commands that are on the log, in order."""
 
@@ -199,6 +202,9 @@ class Log(Protocol):
         A leader that ends loses it at once. One that stands still loses it too where the database keeps it (PostgreSQL); beside a file
         it does not, so what a leader alone may do is done after `holds` said yes, and must be harmless when done twice.
         """
+
+    async def led(self, role: str) -> bool:
+        """Whether anybody leads in this role now, in whatever process. It may be over at once."""
 
     async def changed(self, after: int, timeout: float) -> bool:  # noqa: ASYNC109
         """Waits until there are entries after a position, at most `timeout` seconds; whether there are."""

@@ -50,6 +50,11 @@ class MemoryLog:
         positions = (position for position in self._streams.get(stream, ()) if position > after)
         return [self._entries[position - 1] for _, position in zip(range(limit), positions, strict=False)]
 
+    async def last_of(self, stream: str, limit: int) -> Sequence[Entry]:
+        """See `Log.last_of`."""
+        positions = self._streams.get(stream, [])
+        return [self._entries[position - 1] for position in positions[max(len(positions) - limit, 0) :]]
+
     async def find(self, command_ids: Sequence[str]) -> Sequence[Entry]:
         """See `Log.find`."""
         found = sorted({self._ids[command_id] for command_id in command_ids if command_id in self._ids})
@@ -103,6 +108,10 @@ class MemoryLog:
         """See `Log.leading`."""
         async with self._leading[role]:
             yield _Leadership()
+
+    async def led(self, role: str) -> bool:
+        """See `Log.led`."""
+        return self._leading[role].locked()
 
     async def changed(self, after: int, timeout: float) -> bool:  # noqa: ASYNC109
         """See `Log.changed`."""

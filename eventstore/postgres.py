@@ -42,6 +42,10 @@ _SHOWN: Final = (
 """One statement, so that generation and rows are as of one moment."""
 _LEAD: Final = "SELECT pg_try_advisory_lock('entries'::regclass::oid::integer, $1)"
 """One lock a log and role, of the two numbers that no other lock here has. Waited for by trying: a statement that waits keeps a snapshot."""
+_LED: Final = (
+    "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2 AND objid = $1"
+    " AND classid = 'entries'::regclass::oid AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))"
+)
 _DURABLE: Final = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
 _MIGRATION_LOCK: Final = 0x6C6F67
 _CHANNEL: Final = "entries"
@@ -170,6 +174,11 @@ class PostgresLog:
         sql = f"SELECT {_COLUMNS} FROM entries WHERE stream = $1 AND position > $2 ORDER BY position LIMIT $3"
         return await self._entries(sql, stream, after, limit)
 
+    async def last_of(self, stream: str, limit: int) -> Sequence[Entry]:
+        """See `Log.last_of`."""
+        sql = f"SELECT {_COLUMNS} FROM entries WHERE stream = $1 ORDER BY position DESC LIMIT $2"
+        return (await self._entries(sql, stream, limit))[::-1]
+
     async def find(self, command_ids: Sequence[str]) -> Sequence[Entry]:
         """See `Log.find`."""
         return await self._entries(f"SELECT {_COLUMNS} FROM entries WHERE command_id = ANY($1) ORDER BY position", command_ids)
@@ -216,7 +225,7 @@ class PostgresLog:
         lead = _Leadership(connection)
         try:
             with _translated():
-                while not await connection.fetchval(_LEAD, crc32(role.encode()) - 2**31):  # noqa: ASYNC110  nobody tells who waits
+                while not await connection.fetchval(_LEAD, _number(role)):  # noqa: ASYNC110  nobody tells who waits
                     await asyncio.sleep(_BEAT_SECONDS)
             beating = asyncio.create_task(lead.beat(), name=f"leading-{role}")
             try:
@@ -227,6 +236,10 @@ class PostgresLog:
         finally:
             with suppress(*_UNAVAILABLE):
                 await asyncio.wait_for(connection.close(), _CLOSE_SECONDS)
+
+    async def led(self, role: str) -> bool:
+        """See `Log.led`. The server lists who has which lock to everybody, the second number of a lock without its sign."""
+        return bool(await self._value(_LED, _number(role) % 2**32))
 
     async def changed(self, after: int, timeout: float) -> bool:  # noqa: ASYNC109
         """See `Log.changed`."""
@@ -409,6 +422,11 @@ class _Leadership:
 
 
 _CONNECT: Final[Mapping[str, Any]] = {"server_settings": _SETTINGS, "timeout": _LOCK_SECONDS, "command_timeout": _STATEMENT_SECONDS + 5}
+
+
+def _number(role: str) -> int:
+    """What a role is called in its lock."""
+    return crc32(role.encode()) - 2**31
 
 
 @contextmanager

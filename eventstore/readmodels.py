@@ -19,6 +19,7 @@ import structlog
 
 from domain import process as kernel
 from domain.catalog import CATALOG
+from domain.kernel import process_of
 from domain.process import Process, Stream
 from eventstore.entries import EMPTY, Entry, encode_json, head_of
 from eventstore.log import Log, Row
@@ -223,8 +224,8 @@ async def seen(log: Log, process: str | None = None, processes: Mapping[str, Pro
         missing = await _missing(log, shown.position, process, processes)
         rows |= {row.key: row.body for row in missing}
         position = head
-    decoded = (json.loads(rows[stream]) for stream in sorted(rows))
-    return Seen([row for row in decoded if process in {None, row["process"]}], position, head)
+    wanted = (stream for stream in sorted(rows) if process in {None, process_of(stream)})
+    return Seen([json.loads(rows[stream]) for stream in wanted], position, head)
 
 
 async def seen_of(log: Log, stream: str, processes: Mapping[str, Process[Any, Any, Any]] = CATALOG) -> Seen:

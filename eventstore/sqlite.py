@@ -25,7 +25,7 @@ import apsw
 from eventstore.entries import EMPTY, Entry, Head
 from eventstore.log import OLDER_RULES, Appended, HostClock, Leadership, Lists, LogUnavailable, NewerRules, NotWritable, Row
 from eventstore.migrations import migrations, pending, require_applied
-from eventstore.sqlite_file import NOT_ALLOWED, File, Looked, Written, owner, user
+from eventstore.sqlite_file import NOT_ALLOWED, File, Looked, Written, owner, unreadable, user
 
 T = TypeVar("T")
 
@@ -107,6 +107,11 @@ class SqliteLog:
         sql = f"SELECT {_COLUMNS} FROM entries WHERE stream = ? AND position > ? ORDER BY position LIMIT ?"
         return await self._entries(sql, (stream, after, limit))
 
+    async def last_of(self, stream: str, limit: int) -> Sequence[Entry]:
+        """See `Log.last_of`."""
+        sql = f"SELECT {_COLUMNS} FROM entries WHERE stream = ? ORDER BY position DESC LIMIT ?"
+        return (await self._entries(sql, (stream, limit)))[::-1]
+
     async def find(self, command_ids: Sequence[str]) -> Sequence[Entry]:
         """See `Log.find`."""
         sql = f"SELECT {_COLUMNS} FROM entries WHERE command_id IN (SELECT value FROM json_each(?)) ORDER BY position"
@@ -166,11 +171,15 @@ class SqliteLog:
     async def leading(self, role: str) -> AsyncIterator[Leadership]:
         """See `Log.leading`. A lock on a file beside the log, which the system lets go when the process ends."""
         self._require_writing()
-        lead = await _lead(self._path.with_suffix(f"{self._path.suffix}.{role}"))
+        lead = await _lead(_lead_of(self._path, role))
         try:
             yield lead
         finally:
             lead.leave()
+
+    async def led(self, role: str) -> bool:
+        """See `Log.led`. Raises `NotReadable`."""
+        return _led(_lead_of(self._path, role))
 
     async def changed(self, after: int, timeout: float) -> bool:  # noqa: ASYNC109
         """See `Log.changed`."""
@@ -429,6 +438,24 @@ class _Leadership:
     def leave(self) -> None:
         """Lets the lock go."""
         os.close(self.file)
+
+
+def _lead_of(path: Path, role: str) -> Path:
+    return path.with_suffix(f"{path.suffix}.{role}")
+
+
+def _led(path: Path) -> bool:
+    """Whether somebody has the lock on this file. Who leads makes it, and who looks makes nothing."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    except PermissionError as error:
+        raise unreadable(path) from error
+    return False
 
 
 async def _lead(path: Path) -> _Leadership:

@@ -2,25 +2,34 @@
 
 | check | acts when |
 | --- | --- |
+| settings | a variable is read by nobody, or cannot be meant |
+| files | what is named is not there, may not be read or written, or does not hold what it must |
+| outside | the bank, mail, a publisher or private hosts are named in a way that cannot be meant |
+| disk | there is hardly any room |
+| log | it cannot be read, or its last entry is not what was recorded |
 | release | the last entry was decided by newer rules, or an entry cannot be read |
 | head | never: it shows the last entry and who gave its command |
 | clock | the host's clock is not the database's, or the last entry is ahead of the clock and nobody accepted its time |
+| lists | they are behind, and nobody keeps them |
+| temporal, search_attributes, workers | see tests/test_services.py; where no `up` runs, a deadline has passed |
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shlex
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 
-from cli import doctor, main
+from cli import checks_files, checks_log, doctor, findings, main
 from domain.catalog import RULES
 from domain.kernel import derived_id
 from domain.register import LogTime, MovedTime, PacedTime, SystemTime
@@ -30,6 +39,7 @@ from eventstore.log import Appended, HeadFarAhead, Log
 from eventstore.recorder import Recorded, Recorder
 from eventstore.wire import canonical_command
 from settings import MARKER, open_log
+from tests.places import SqlitePlace
 from tests.stories import charter
 from tests.test_cli import Answer, Terminal, bare
 
@@ -105,7 +115,10 @@ async def test_a_healthy_log_needs_nothing(type_: Terminal, tmp_path: Path) -> N
     await written(tmp_path)
     told = await examined(type_, "--json")
     assert (told.code, told.json["well"]) == (0, True)
-    assert [finding["verdict"] for finding in told.json["checks"]] == ["well"] * len(doctor.CHECKS)
+    assert [finding["check"] for finding in told.json["checks"]] == [check.__name__ for check in doctor.CHECKS]
+    verdicts = {finding["check"]: finding["verdict"] for finding in told.json["checks"]}
+    notes = dict.fromkeys(("files", "lists", "temporal"), "note") | dict.fromkeys(("search_attributes", "workers"), "unknown")
+    assert verdicts == {name: notes.get(name, "well") for name in verdicts}
     assert found(told, "release")["rules"] == RULES
     assert "the last entry is not ahead" in (await examined(type_)).out
 
@@ -206,7 +219,7 @@ async def test_a_log_whose_rules_are_newer_is_refused_by_an_older_release(
     type_: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await written(tmp_path)
-    monkeypatch.setattr(doctor, "RULES", str(int(RULES) - 1))
+    monkeypatch.setattr(checks_log, "RULES", str(int(RULES) - 1))
     told = await examined(type_, "--json")
     release = found(told, "release")
     assert (told.code, release["verdict"], release["rules_of_head"]) == (1, "act", RULES)
@@ -238,6 +251,187 @@ async def test_one_officer_alone_is_told_that_there_is_no_second_one(
     remedies = found(await examined(type_, "--json"), "clock")["remedies"]
     assert commands_in(remedies) == []
     assert "there are not so many" in remedies[-1]
+
+
+# ---------------------------------------------------------------- this host
+
+
+async def test_every_misspelt_variable_is_named_with_the_one_that_is_meant_and_the_rest_is_looked_at(
+    type_: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await written(tmp_path)
+    monkeypatch.setenv("CONSORTIUM_SMTP_PROT", "the-secret")
+    monkeypatch.setenv("consortium_log", "the-secret")
+    monkeypatch.setenv("CONSORTIUM_SMTP_PORT", "the-secret")
+    monkeypatch.setenv("CONSORTIUM_PRIVATE_HOSTS", "10.0.0.0/33")
+    monkeypatch.setenv("TEMPORAL_ADRESS", "the-secret")
+    told = await examined(type_, "--json")
+    settings = found(told, "settings")
+    assert (told.code, settings["verdict"], found(told, "head")["position"]) == (1, "act", 4)
+    remedies = " ".join(settings["remedies"])
+    for variable, meant in (
+        ("CONSORTIUM_SMTP_PROT", "CONSORTIUM_SMTP_PORT"), ("consortium_log", "CONSORTIUM_LOG"), ("TEMPORAL_ADRESS", "TEMPORAL_ADDRESS"),
+    ):  # fmt: skip
+        assert f"{variable}: is {meant} meant?" in remedies
+    assert "CONSORTIUM_PRIVATE_HOSTS: '10.0.0.0/33' is neither" in remedies
+    assert "the-secret" not in told.out + told.err
+
+
+def test_another_command_is_refused_for_the_same_variables_with_what_is_meant(type_: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONSORTIUM_SMTP_PROT", "25")
+    told = type_("status")
+    assert told.code == 4
+    assert "CONSORTIUM_SMTP_PROT: it is no setting; is CONSORTIUM_SMTP_PORT meant?" in told.err
+
+
+async def test_files_that_are_not_there_or_hold_something_else_are_named(
+    type_: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await written(tmp_path)
+    for name, content in (("addresses.toml", '[ada]\nemails = ["nobody"]\n'), ("accounts.toml", "[hub"), ("signing.pem", "key")):
+        (tmp_path / name).write_text(content, encoding="utf-8")
+    (tmp_path / "signing.pem").chmod(0o644)
+    old = tmp_path / "names.txt"
+    old.write_text("Listed Company\n", encoding="utf-8")
+    os.utime(old, (0, 0))
+    monkeypatch.setenv("CONSORTIUM_SANCTIONS_LIST", str(old))
+    monkeypatch.setenv("CONSORTIUM_LICENCES", str(tmp_path / "none.json"))
+    monkeypatch.setenv("CONSORTIUM_RUNS", str(old))
+    told = await examined(type_, "--json")
+    files = found(told, "files")
+    assert (told.code, files["verdict"]) == (1, "act")
+    details = [problem["detail"] for problem in files["problems"]]
+    for part in (
+        "there is no file", "there is no folder", "days old, and screens nobody", "the address book: addresses.toml, ada.emails.0",
+        "the accounts with publishers: accounts.toml", "is open to others",
+    ):  # fmt: skip
+        assert any(part in detail for detail in details), (part, details)
+    assert f"chmod 600 {tmp_path / 'signing.pem'}" in files["remedies"]
+
+
+async def test_what_is_configured_is_told_and_nobody_is_asked(type_: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    await written(tmp_path)
+    hook = '[ada]\nwebhooks = [{ url = "https://helio.example/x", secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" }]\n'
+    (tmp_path / "addresses.toml").write_text(hook, encoding="utf-8")
+    for name, value in (
+        ("BANK", "https://us:the-secret@bank.example"), ("SMTP_HOST", "mail.example"), ("SENDER", "Atlas <notices@atlas.example>"),
+        ("PRIVATE_HOSTS", "mlflow.lan, 10.20.0.0/16"),
+    ):  # fmt: skip
+        monkeypatch.setenv(f"CONSORTIUM_{name}", value)
+    told = await examined(type_, "--json")
+    outside = found(told, "outside")
+    assert (told.code, outside["verdict"]) == (0, "well")
+    assert outside["bank"] == "https://us:***@bank.example"
+    assert (outside["mail"], outside["webhooks"], outside["private_hosts"]) == (
+        "mail.example:465 (tls)", "1", "mlflow.lan, 10.20.0.0/16",
+    )  # fmt: skip
+    assert "the-secret" not in told.out
+
+
+@pytest.mark.parametrize(
+    ("variables", "says"),
+    [
+        ({"SMTP_USERNAME": "us"}, "no mail server"),
+        ({"SMTP_HOST": "mail.example", "SENDER": "a <a@b.example>", "SMTP_SECURITY": "none"}, "tls or starttls only"),
+        ({"SMTP_HOST": "mail.example", "SENDER": "a <a@b.example>", "SMTP_USERNAME": "us"}, "CONSORTIUM_SMTP_PASSWORD is empty"),
+        ({"SMTP_HOST": "mail.example"}, "nobody's"),
+        ({"BANK": "bank.example"}, "is no address"),
+        ({"BANK": "http://bank.example"}, "in the clear"),
+        ({"HUB_NAMESPACE": "atlas"}, "has no token"),
+        ({"HUB_TOKEN": "the-secret"}, "nobody to publish as"),
+        ({"PRIVATE_HOSTS": "0.0.0.0/0"}, "any machine"),
+    ],
+)
+async def test_what_cannot_be_meant_outside_is_told(
+    type_: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], says: str
+) -> None:
+    await written(tmp_path)
+    for name, value in variables.items():
+        monkeypatch.setenv(f"CONSORTIUM_{name}", value)
+    told = await examined(type_, "--json")
+    outside = found(told, "outside")
+    assert (told.code, outside["verdict"]) == (1, "act")
+    assert says in outside["detail"]
+    assert "the-secret" not in told.out
+
+
+def test_a_disk_that_is_almost_full_is_told_and_one_with_room_is_not() -> None:
+    def verdicts(free: int, total: int, files: float = 1.0) -> list[str]:
+        return [problem.verdict for problem in checks_files.scarce(checks_files.Room(Path("/x"), free, total, files))]
+
+    giga = checks_files.GIGABYTE
+    assert verdicts(100 * giga, 500 * giga) == []
+    assert verdicts(giga, 500 * giga) == ["note"]
+    assert verdicts(giga // 10, 500 * giga) == ["act"]
+    assert verdicts(100 * giga, 500 * giga, 0.001) == ["act"]
+
+
+async def test_the_disks_of_folder_and_log_are_told_once_each(type_: Terminal, tmp_path: Path) -> None:
+    await written(tmp_path)
+    (room,) = found(await examined(type_, "--json"), "disk")["rooms"]
+    assert room["place"] == str(tmp_path)
+    assert 0 < room["free"] <= room["total"]
+
+
+# ---------------------------------------------------------------- what cannot be looked at
+
+
+async def test_without_a_log_all_else_is_looked_at_and_what_needs_it_says_so(type_: Terminal) -> None:
+    told = await examined(type_, "--json")
+    assert told.code == 1
+    assert "there is no log at" in found(told, "log")["detail"]
+    assert "consortium up --folder" in found(told, "log")["remedies"][0]
+    for name in ("release", "head", "clock", "lists", "temporal"):
+        assert found(told, name)["verdict"] == "unknown"
+        assert "the log cannot be read" in found(told, name)["detail"]
+    assert found(told, "disk")["verdict"] == "well"
+
+
+async def test_a_changed_last_entry_is_told(type_: Terminal, tmp_path: Path) -> None:
+    await written(tmp_path)
+    await SqlitePlace(tmp_path / "log.db").tamper(4, "actor", "eve")
+    told = await examined(type_, "--json")
+    assert (told.code, found(told, "log")["verdict"]) == (1, "act")
+    assert found(told, "log")["remedies"][0] == f"consortium verify --folder {tmp_path}"
+
+
+async def test_a_check_that_takes_too_long_is_given_up_and_the_others_are_made(
+    type_: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await written(tmp_path)
+    hangs = Event()
+
+    async def share(_: findings.Patient) -> findings.Finding:
+        return await findings.aside(lambda: hangs.wait() and pytest.fail("nobody waits for it"))
+
+    monkeypatch.setattr(doctor, "CHECKS", (share, checks_log.head))
+    monkeypatch.setattr(doctor, "CHECK_SECONDS", 0.1)
+    told = await examined(type_, "--json")
+    hangs.set()
+    assert (told.code, found(told, "share")["verdict"], found(told, "head")["verdict"]) == (1, "act", "well")
+    assert "could not be looked at within" in found(told, "share")["detail"]
+
+
+async def test_a_deadline_that_passed_while_nothing_runs_is_told(type_: Terminal, tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    async with log_in(tmp_path) as log:
+        recorder = Recorder(log, clock=MovedClock(now - timedelta(days=20)))
+        charter_told = charter().model_dump(mode="json")
+        await give(recorder, "sam", {"kind": "found", "charter": charter_told, "officers": OFFICERS, "clock": {"kind": "system"}})
+        opens_at = now - timedelta(days=12)
+        opened = {
+            "kind": "open_round", "title": "Atlas", "currency": "USD", "goal": 100_000_000, "minimum": 80_000_000,
+            "opens_at": opens_at.isoformat(), "closes_at": (opens_at + timedelta(days=30)).isoformat(),
+            "budget": [{"name": "compute", "amount": 100_000_000}], "tranches": [{"name": "all", "fraction": 10_000}],
+        }  # fmt: skip
+        name = derived_id("test", "round")
+        assert (await recorder.record(Submission("round/atlas", name, "sam", canonical_command(opened)))).refusal is None
+        await recorder.close()
+    told = await examined(type_, "--json")
+    temporal = found(told, "temporal")
+    assert (told.code, temporal["verdict"], temporal["overdue"]) == (1, "act", 1)
+    assert "a deadline has passed, 12 days ago" in temporal["detail"]
+    assert commands_in(temporal["remedies"]) == [["consortium", "up", "--folder", str(tmp_path)][1:]]
 
 
 def test_every_remedy_is_a_command_that_there_is() -> None:

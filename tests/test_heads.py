@@ -34,7 +34,9 @@ QUEUE = "heads"
 @pytest_asyncio.fixture(scope="module")
 async def server() -> AsyncIterator[WorkflowEnvironment]:
     async with await WorkflowEnvironment.start_local(
-        dev_server_existing_path=worker.binary("temporal"), data_converter=pydantic_data_converter
+        dev_server_existing_path=worker.binary("temporal"),
+        data_converter=pydantic_data_converter,
+        dev_server_extra_args=[text for name in worker.SEARCH_ATTRIBUTES for text in ("--search-attribute", name)],
     ) as environment:
         yield environment
 

@@ -127,6 +127,8 @@ class TestOrder:
         assert [entry.position for entry in await log.read_stream("round/1", 0)] == [2, 4, 6]
         assert [entry.position for entry in await log.read_stream("round/1", 2, 1)] == [4]
         assert list(await log.read_stream("round/none", 0)) == []
+        assert [[entry.position for entry in await log.last_of("round/1", most)] for most in (0, 2, 9)] == [[], [4, 6], [2, 4, 6]]
+        assert list(await log.last_of("round/none", 9)) == []
 
     async def test_commands_are_found_by_id_in_the_order_of_the_log(self, log: Log) -> None:
         await log.append(chain(EMPTY, 4, by="ada"))
@@ -405,6 +407,19 @@ class TestLeading:
             assert led == []
         await following
         assert led == ["keeper"]
+        await other.close()
+
+    async def test_whoever_looks_sees_whether_a_role_is_led(self, place: Place, log: Log) -> None:
+        other = await place.open()
+        assert not await other.led("keeper")
+        async with log.leading("keeper"):
+            assert await other.led("keeper")
+            assert not await other.led("reconciler")
+        async with asyncio.timeout(5):
+            while await other.led("keeper"):  # a server learns a moment later that a session has ended
+                await asyncio.sleep(0.01)
+        async with log.leading("keeper") as leadership:
+            assert await leadership.holds()
         await other.close()
 
     async def test_two_roles_are_led_side_by_side_and_appends_wait_for_neither(self, place: Place, log: Log) -> None:

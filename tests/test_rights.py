@@ -178,11 +178,14 @@ def test_a_folder_that_is_closed_to_others_is_told_with_who_can_help(tmp_path: P
     (folder / "log.db").touch()
     with read_only(folder, 0o000):
         theirs = owner(folder)
-        told = as_stranger(("status",), ("log",), ("doctor",), ("up",), ("rebuild",), ("recover",), ("migrate",), folder=folder)
+        told = as_stranger(("status",), ("log",), ("up",), ("rebuild",), ("recover",), ("migrate",), folder=folder)
+        (examined,) = as_stranger(("doctor",), folder=folder)
     for answer in told:
         assert answer.code == 3, answer
         assert "may not be" in answer.err
         assert f"run this as {theirs}" in answer.err
+    assert examined.code == 1
+    assert f"run this as {theirs}" in examined.out
 
 
 async def test_what_writes_says_that_it_may_not_and_makes_nothing(tmp_path: Path) -> None:

@@ -95,7 +95,8 @@ async def test_a_worker_shows_that_it_does_not_reach_the_log(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "series", ["log_reachable", "streams_needing_attention", "overdue_deadlines", "worker_unfit", "head_ahead_seconds"]
+    "series",
+    ["log_reachable", "streams_needing_attention", "overdue_deadlines", "worker_unfit", "head_ahead_seconds", "namespace_unprepared"],
 )
 def test_every_figure_of_ours_has_an_alert(series: str) -> None:
     assert series in (ROOT / "deploy/prometheus-rules.yaml").read_text(encoding="utf-8")

@@ -1,0 +1,200 @@
+"""What `consortium doctor` looks at in the log: whether it is whole and this release can go by it, its clock, its last entry, its lists."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+from typing import Any
+
+from cli import services, times
+from cli.failures import Failure
+from cli.findings import Finding, Opened, Patient, Verdict
+from domain.catalog import RULES
+from domain.consortium import Founded
+from domain.consortium_time import ACCEPTING
+from domain.kernel import slug_of
+from domain.register import MovedTime, PacedTime, Register, SystemTime
+from eventstore.clock import TOLERANCE, WAITED_FOR
+from eventstore.entries import Entry, hash_of, instant
+from eventstore.keeper import role
+from eventstore.log import Log
+from eventstore.readmodels import FOLDED
+
+# ---------------------------------------------------------------- the log
+
+
+async def log(patient: Patient) -> Finding:
+    """Whether the log can be read, and its last entry is as it was recorded."""
+    shown, opened = patient.chosen.log_shown, patient.log
+    if isinstance(opened, Failure):
+        return Finding("log", Verdict.ACT, opened.message, (opened.way_out,), {"log": shown, "error": opened.name} | opened.details)
+    entry = opened.head
+    if entry is None:
+        return Finding("log", Verdict.WELL, f"{shown}: empty, nothing is founded yet", facts={"log": shown, "position": 0})
+    facts = {"log": shown, "position": entry.position}
+    if hash_of(entry) != entry.hash:
+        remedy = f"consortium verify{patient.folder}"
+        return Finding(
+            "log", Verdict.ACT, f"{shown}: entry {entry.position:,} is not what was recorded", (remedy, "restore the log"), facts
+        )
+    return Finding("log", Verdict.WELL, f"{shown}: {entry.position:,} entries", facts=facts)
+
+
+async def lists(patient: Patient) -> Finding:
+    """Whether the lists follow the log, and who sees to it."""
+    opened = patient.opened().log
+    keeping = await services.keeping(opened)
+    facts = {"position": keeping.position, "behind": keeping.behind, "kept": keeping.kept, "of_this_release": keeping.edition}
+    others = "" if keeping.edition or not keeping.position else "; they are another release's, until a worker of this one has made its own"
+    if not keeping.behind:
+        return Finding("lists", Verdict.WELL, f"as of the last entry{others}", facts=facts)
+    detail = f"{keeping.behind:,} entries behind the log{others}"
+    kept = keeping.kept if keeping.kept or not patient.place else await services.led(opened, role(), patience=services.HANDED_OVER)
+    if kept is not False:
+        return Finding("lists", Verdict.WELL, f"{detail}; a worker's keeper brings them there", facts=facts)
+    if keeping.behind <= FOLDED and not patient.place:
+        return Finding("lists", Verdict.NOTE, f"{detail}: whoever looks takes those in by themselves", facts=facts)
+    remedies = (patient.begin, "or, where no worker is to run:", f"consortium rebuild{patient.folder}")
+    return Finding("lists", Verdict.ACT, f"{detail}, and no worker of this release keeps them", remedies, facts)
+
+
+# ---------------------------------------------------------------- the release
+
+
+async def release(patient: Patient) -> Finding:
+    """Whether this release can read what is on the log, and decide as its last entry was decided."""
+    ours, opened = version("open-model-consortium"), patient.opened()
+    head = opened.head
+    facts = {"release": ours, "rules": RULES, "rules_of_head": head.rules if head else None}
+    newer = ("use the release that wrote the log, or a newer one: going back is not possible any more",)
+    if head is not None and int(head.rules) > int(RULES):
+        detail = f"release {ours} has the rules {RULES}; the last entry was decided by newer ones, {head.rules}"
+        return Finding("release", Verdict.ACT, detail, newer, facts)
+    register = await opened.register()
+    if not isinstance(register, Register):
+        told = f"release {ours} cannot go by this log: {register}"
+        return Finding("release", Verdict.ACT, told, (*newer, "consortium verify tells whether the log is damaged"), facts)
+    since = "" if head is None or head.rules == RULES else f"; the last entry was decided by rules {head.rules}"
+    return Finding("release", Verdict.WELL, f"release {ours}, rules {RULES}{since}", facts=facts)
+
+
+# ---------------------------------------------------------------- the last entry
+
+
+async def head(patient: Patient) -> Finding:
+    """The last entry: where, when, and who gave the command."""
+    opened = patient.opened()
+    entry = opened.head
+    if entry is None:
+        return Finding("head", Verdict.WELL, "the log is empty: nothing is founded yet")
+    facts = {
+        "position": entry.position, "at": instant(entry.at).isoformat(), "hash": entry.hash.hex(), "actor": entry.actor, "kind": entry.kind,
+        "stream": entry.stream,
+    }  # fmt: skip
+    return Finding("head", Verdict.WELL, f"{_named(entry, opened.now)}, hash {entry.hash.hex()}", facts=facts)
+
+
+def _named(entry: Entry, now: datetime) -> str:
+    return f"position {entry.position} at {times.shown(instant(entry.at), now)}: {entry.kind} by {entry.actor} on {entry.stream}"
+
+
+# ---------------------------------------------------------------- the clock
+
+
+async def clock(patient: Patient) -> Finding:
+    """Whether the log's clock and its last entry agree; if the entry is ahead, the ways out."""
+    opened = patient.opened()
+    entry = opened.head
+    register = await opened.register()
+    if not isinstance(register, Register):
+        return Finding("clock", Verdict.ACT, "not known, as this release cannot go by this log", ("see what is said of the release",))
+    rehearsal = _rehearsal(register, patient)
+    if rehearsal:
+        return Finding("clock", Verdict.WELL, rehearsal, facts={"clock": register.clock.model_dump(mode="json"), "rehearsed": True})
+    now, database = datetime.now(UTC), await opened.log.time()
+    facts: dict[str, Any] = {"clock": register.clock.model_dump(mode="json"), "rehearsed": False, "now": now.isoformat()}
+    if database is not None:
+        apart = instant(database) - now
+        facts["database_ahead_seconds"] = round(apart.total_seconds(), 3)
+        if abs(apart) > TOLERANCE:
+            which = "behind" if apart > timedelta() else "ahead of"
+            detail = f"this host's clock shows {times.minute(now)}, {_length(abs(apart))} {which} the database's: nothing that it records is taken"
+            return Finding("clock", Verdict.ACT, detail, ("set the clock of this host right (NTP)",), facts)
+        now = instant(database)
+    if entry is None:
+        return Finding("clock", Verdict.WELL, f"the system's, {times.minute(now)}", facts=facts)
+    by = instant(entry.at) - now
+    facts["head_ahead_seconds"] = round(by.total_seconds(), 3)
+    if by <= TOLERANCE:
+        return Finding("clock", Verdict.WELL, f"the system's, {times.minute(now)}; the last entry is not ahead of it", facts=facts)
+    return await _ahead(patient, opened, entry, register, by, facts)
+
+
+def _rehearsal(register: Register, patient: Patient) -> str:
+    """What a rehearsed log goes by; empty for one in earnest."""
+    runs_on = "it stands still at its last entry, until `consortium up --go-on` lets it run on"
+    match register.clock:
+        case PacedTime(pace=pace):
+            return f"a rehearsal at {pace:,} times the pace of the system's clock: {runs_on}"
+        case MovedTime():
+            return f"a rehearsal whose clock was moved: {runs_on}"
+        case SystemTime():
+            return f"a demonstration's: {runs_on}" if patient.chosen.demonstration else ""
+
+
+async def _ahead(patient: Patient, opened: Opened, entry: Entry, register: Register, by: timedelta, facts: dict[str, Any]) -> Finding:
+    at, now, first = instant(entry.at), instant(entry.at) - by, await _first_at(opened.log, entry)
+    facts |= {"ahead_since": {"position": first.position, "actor": first.actor, "kind": first.kind, "stream": first.stream}}
+    who = f"since {_named(first, now)}"
+    accepted = register.time_accepted_until
+    if accepted is not None and at <= accepted:
+        detail = (
+            f"the last entry is {_length(by)} ahead of the clock, {who}; two officers accepted it, and entries are dated"
+            f" {times.shown(at, now)} until the clock has passed that"
+        )
+        return Finding("clock", Verdict.NOTE, detail, facts=facts)
+    waiting = f"wait until {times.shown(at - TOLERANCE, now)}: then entries are recorded again by themselves"
+    if by <= WAITED_FOR:
+        detail = f"the last entry is {_length(by)} ahead of the clock, {who}: commands and deadlines wait for the clock"
+        return Finding("clock", Verdict.ACT, detail, (waiting,), facts)
+    detail = f"the last entry is {_length(by)} ahead of the clock, {who}: nothing is recorded"
+    return Finding("clock", Verdict.ACT, detail, (waiting, *await _acceptances(patient, opened, entry, register)), facts)
+
+
+async def _first_at(log: Log, last: Entry) -> Entry:
+    """The first of the entries that are dated like the last one: the one by which the log's time came there."""
+    before, found = 0, last
+    while found.position - before > 1:
+        middle = (await log.read((before + found.position) // 2 - 1, 1))[0]
+        if middle.at == last.at:
+            found = middle
+        else:
+            before = middle.position
+    return found
+
+
+async def _acceptances(patient: Patient, opened: Opened, entry: Entry, register: Register) -> Sequence[str]:
+    """What two officers give to accept the time of the last entry; only the second one's command when the first one's was given."""
+    stream = (await opened.log.read(0, 1))[0].stream
+    state = (await opened.recorder.standing(stream)).stream.state
+    at, position, given = instant(entry.at), entry.position, ""
+    if isinstance(state, Founded) and state.acceptance is not None and state.acceptance.at == at:
+        position, given = state.acceptance.position, state.acceptance.by
+    officers = sorted({person for office in ACCEPTING for person in register.holders(office)} - {given})
+    wanted = 1 if given else 2
+    if len(officers) < wanted:
+        return (f"accepting the time takes two people who are {', '.join(ACCEPTING)}: there are not so many",)
+    words = f"consortium consortium accept-time {slug_of(stream)} --position {position} --at {at.isoformat()}{patient.folder}"
+    told = (
+        f"or, as {given} accepted the time already, let another officer accept it too:" if given else "or accept the time, by two officers:"
+    )
+    return (told, *(f"{words} --as {person}" for person in officers[:wanted]))
+
+
+# ---------------------------------------------------------------- words
+
+
+def _length(length: timedelta) -> str:
+    """How long; below a minute in seconds, as clocks are compared."""
+    return times.length(length) or f"{int(length.total_seconds())} seconds"
