@@ -150,7 +150,7 @@ def in_force() -> Settings:
 
 def examined() -> tuple[Settings, Sequence[Wrong]]:
     """The settings as if every wrong variable were not set, and those that are wrong."""
-    given = {name: os.environ[variable] for name, variable in VARIABLES.items() if variable in os.environ}
+    given: dict[str, Any] = {name: os.environ[variable] for name, variable in VARIABLES.items() if variable in os.environ}
     wrong = [_unknown(name) for name in sorted(os.environ) if name.upper().startswith(PREFIX) and name not in VARIABLES.values()]
     try:
         return _Given(**given), wrong

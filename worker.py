@@ -412,16 +412,18 @@ async def prepared(client: Client) -> None:
     end, told = clock() + PREPARED_SECONDS, False
     while True:
         try:
-            return await cluster.require(client)
+            await cluster.require(client)
         except NotTold as error:
-            return _log.warning("namespace.not_told", error=str(error))
+            _log.warning("namespace.not_told", error=str(error))
         except Unprepared as error:
             if clock() >= end:
                 raise
             if not told:
                 _log.warning("namespace.unprepared", error=str(error), commands=list(error.remedies))
             told = True
-        await asyncio.sleep(1)
+            await asyncio.sleep(1)
+            continue
+        return
 
 
 @asynccontextmanager

@@ -144,7 +144,7 @@ def _writable(chosen: Settings) -> Iterator[Problem]:
 
 
 def _problems_with(variable: str, path: Path, is_right: Callable[[Path], bool], what: str, right: int) -> Iterator[Problem]:
-    there = _nearest(path)
+    there = _nearest(path.absolute().parent)
     if is_right(path):
         if not os.access(path, right):
             yield _forbidden(f"{path} may not be read", path, "read")

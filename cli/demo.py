@@ -173,7 +173,7 @@ async def _skipped(folder: Path, charter: Charter, told: Callable[[str], None]) 
             recorder = await stack.enter_async_context(worker.recording(chosen, clock))
             following = Following(environment, clock)
             await stack.enter_async_context(worker.compose(environment.client, recorder, chosen, [following]))
-            await ModelStory(SkippingStage(environment, recorder, clock, bank, told, folder), charter).play()
+            await ModelStory(SkippingStage(environment, recorder, bank, told, folder), charter).play()
             await rest(recorder)
             return await _end(recorder, folder)
 
@@ -203,10 +203,9 @@ class SkippingStage(LiveStage):
     """Temporal's time-skipping server as a stage: the clock is moved on whenever the story waits."""
 
     def __init__(
-        self, environment: WorkflowEnvironment, recorder: Recorder, clock: MovedClock, bank: MockBank, told: Callable[[str], None],
-        folder: Path,
-    ) -> None:  # fmt: skip
-        super().__init__(Sender(environment.client, "demo"), recorder, clock, bank, told, folder)
+        self, environment: WorkflowEnvironment, recorder: Recorder, bank: MockBank, told: Callable[[str], None], folder: Path
+    ) -> None:
+        super().__init__(Sender(environment.client, "demo"), recorder, bank, told, folder)
         self._environment = environment
         self._moving = asyncio.Lock()
         self._moves = 0

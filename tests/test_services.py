@@ -21,6 +21,7 @@ from eventstore.entries import EMPTY
 from eventstore.log import Log
 from eventstore.memory import MemoryLog
 from eventstore.postgres import PostgresLog
+from settings import rehearsed
 from tests.places import chain, write
 from tests.test_cli import Answer, Terminal, bare
 from tests.test_doctor import commands_in, found
@@ -102,7 +103,7 @@ async def test_lists_that_nobody_keeps_are_told_with_who_would(bare: Terminal, s
     await write(log, 1, size=3, by="ada")
     keeping = await services.keeping(log)
     assert (keeping.behind, keeping.kept) == (3, False)
-    told = services.lines(services.Services(""), keeping, worker.rehearsed(Path("x"), log=settings["CONSORTIUM_LOG"]))
+    told = services.lines(services.Services(""), keeping, rehearsed(Path("x"), log=settings["CONSORTIUM_LOG"]))
     assert told[-1] == "lists      3 entries behind, as of 0; no worker keeps them: start one by `consortium worker`"
 
 
