@@ -251,9 +251,8 @@ def _undone(state: Live | Refunding, command: ReversePayment, receipt: Receipt, 
     )
     if isinstance(state, Refunding):
         credit = min(account.figures.credit, receipt.amount)
-        brought = account.figures.received + account.figures.earned - account.figures.refunded - account.figures.refunding
         lost = receipt.amount - credit
-        if receipt.amount > brought or lost > account.figures.cash - account.figures.returned:
+        if lost > account.figures.cash - account.figures.returned:
             return None
         return whole.model_copy(update={"credit": credit, "uncleared": lost})
     credit = min(account.figures.credit, receipt.credited)

@@ -682,6 +682,12 @@ def test_money_with_a_value_date_in_time_bears_no_interest_however_late_it_is_bo
     assert story.agenda.deadline is None
 
 
+def test_who_pays_on_the_due_day_has_paid_in_time() -> None:
+    story = until(all_paid(called(), 100_000, "ada", "bel"), "mark_overdue")
+    story = paid(paid(story, "cyd", 100_000, on=date(2026, 11, 26)), "dov", 100_100, on=date(2026, 11, 27))
+    assert dict(story.state.state.books.calls[1].in_time) == {"ada": 100_000, "bel": 100_000, "cyd": 100_000}
+
+
 def test_default_interest_goes_to_those_who_paid_the_tranche_in_time() -> None:
     story = until(all_paid(called(), 100_000, "ada", "bel", "cyd"), "remind_overdue")
     story = paid(story, "dov", 100_400, on=date(2026, 11, 30))
@@ -1068,6 +1074,8 @@ def test_only_defaulted_commitments_are_taken_over_and_by_members_in_good_order(
     story = until(all_paid(story, 100_000, "ada", "bel"), "declare_default")
     story.when(TakeOver(member="cyd", defaulter="dov", amount=100), by="rep-cyd").refused("not_in_default")
     story.when(TakeOver(member="ada", defaulter="dov", amount=100_000), by="rep-bel").refused("not_a_representative")
+    resting = knowing(story, MemberSuspended(member="eli", cause="dues"))
+    resting.when(TakeOver(member="eli", defaulter="dov", amount=100), by="rep-eli").refused("member_not_active")
     story.when(TakeOver(member="ada", defaulter="dov", amount=150_000), by="rep-ada").refused("commitment_above_cap")
 
 
@@ -1309,6 +1317,16 @@ def test_a_refund_that_comes_back_is_on_its_way_and_one_given_up_is_credit() -> 
     story.when(ReleaseRefund(**(told | {"amount": 1}))).refused("no_such_refund")
     story = story.when(given_up).followed_by("refund_released").when(given_up).then()
     assert (money(story, "refunding"), money(story, "credit"), money(story, "held")) == (0, 30_000, 130_000)
+
+
+def test_a_refund_that_was_given_up_is_not_made_and_one_that_was_not_made_does_not_come_back() -> None:
+    story = paid(called(), "ada", 130_000).when(OrderRefund(refund="ada-1", member="ada"), by="tess")
+    made = refund_of(story, "ada")
+    told = made.model_dump(exclude={"kind", "reference"})
+    story.when(ReturnRefund(**told, reference="BACK")).refused("refund_not_made")
+    given_up = story.when(ReleaseRefund(**told)).followed_by("refund_released")
+    given_up.when(made).refused("refund_released")
+    given_up.when(ReturnRefund(**told, reference="BACK")).refused("refund_not_made")
 
 
 def test_credit_that_is_on_its_way_back_pays_no_call() -> None:

@@ -591,9 +591,26 @@ def test_a_vote_that_must_be_unanimous_passes_when_nobody_is_against() -> None:
     assert votes(votes(opened, "no", "haven"), "yes", *EIGHT[:2]).phase == "rejected"
 
 
+@pytest.mark.parametrize(
+    "ballot",
+    [
+        CastBallot(member="amber"),
+        CastBallot(member="amber", choice="yes"),
+        CastBallot(member="amber", approves=frozenset({"gold"})),
+        CastBallot(member="amber", approves=frozenset({"data"}), choice="yes"),
+        CastBallot(member="amber", approves=frozenset({"data"}), choice="abstain"),
+        CastBallot(member="amber", approves=frozenset({"data"}), ranking=("data",)),
+        CastBallot(member="amber", ranking=("data",)),
+        CastBallot(member="amber", ranking=("data",), choice="abstain"),
+    ],
+)
+def test_a_vote_on_a_budget_takes_projects_to_approve_or_an_abstention(ballot: CastBallot) -> None:
+    opened = story().when(Propose(title="Share 100", decision="budget", options=PROJECTS, budget=100), by="sam")
+    opened.when(ballot, by="rep-amber").refused("choice_unfit")
+
+
 def test_a_budget_is_shared_among_the_projects() -> None:
     opened = story().when(Propose(title="Share 100", decision="budget", options=PROJECTS, budget=100), by="sam")
-    opened.when(CastBallot(member="amber", approves=frozenset({"gold"})), by="rep-amber").refused("choice_unfit")
     for member in EIGHT[:5]:
         opened = opened.when(CastBallot(member=member, approves=frozenset({"data", "safety"})), by=f"rep-{member}")
     state = opened.due().state.state

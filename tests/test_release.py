@@ -14,7 +14,7 @@ States: unproposed, pending (proposed, verifying, internal, members, gated), hel
 | recall_release | a passed proposal; `recall_keys` different holders of `recall_offices` | recall_signed, release_recalled, release_staged, lease_ended… | not_public |
 | supersede_release | the newer release (service) | release_superseded, release_staged | not_a_successor |
 | record_evaluation | evaluation reviewer, not the run's lead | evaluation_named; then evaluation_recorded or evaluation_unread | other_manifest, evaluation_not_asked, no_threshold, run_lead |
-| open_finding, close_finding | safety reviewer | finding_opened, finding_closed | finding_exists, no_such_finding, other_manifest |
+| open_finding, close_finding | safety reviewer | finding_opened, finding_closed | finding_exists, too_many_findings, no_such_finding, other_manifest |
 | review_licence | licence reviewer | licence_reviewed | other_manifest, other_report |
 | approve_stage | holder of an office that the stage asks for; not who proposed, not the run's lead | stage_approved | approval_not_asked, stage_entered_already, other_manifest, not_classified, same_person, run_lead |
 | withdraw_approval | who approved | approval_withdrawn | |
@@ -43,7 +43,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,7 @@ from domain.release_messages import (
     CloseFinding,
     EndLeases,
     ExtendHold,
+    FindingOpened,
     GrantLease,
     HoldRelease,
     LiftHold,
@@ -665,6 +666,13 @@ def test_findings_are_closed_on_these_files_by_safety_reviewers() -> None:
     story.when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)).followed_by("check_began")
 
 
+def test_a_release_holds_five_hundred_findings() -> None:
+    found = (FindingOpened(finding=f"f-{number}", text="x", by="sia") for number in range(499))
+    story = internal().given(*found).when(OpenFinding(finding="last", text="x"), by="sia").followed_by("finding_opened")
+    story.when(OpenFinding(finding="one-more", text="x"), by="sia").refused("too_many_findings")
+    story.when(OpenFinding(finding="last", text="x"), by="sia").then()
+
+
 def test_a_finding_opened_during_the_check_refuses_the_stage() -> None:
     story = approved(evaluated(internal()), Stage.MEMBERS, ("sia", Office.SAFETY_REVIEWER))
     story = story.when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)).when(OpenFinding(finding="leak", text="x"), by="sia")
@@ -921,6 +929,37 @@ def test_a_check_under_way_at_the_embargos_end_leads_to_the_public() -> None:
     story = classified(story.when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(89.99)))
     story = story.due().followed_by("embargo_ended")
     assert verified(story).phase == "public"
+
+
+def moved_during_the_last_check(story: Story, to: float) -> Story:
+    """The embargo ends and the files go to their last check; while they are there a vote moves the embargo."""
+    story = story.due().followed_by("embargo_ended", "check_began")
+    move = MoveEmbargo(ends_at=day(to))
+    return classified(mandated(story, move).when(move).followed_by("mandate_exercised", "embargo_moved"))
+
+
+def refused_stage(story: Story) -> tuple[str, str]:
+    """The stage that the last answer did not let the release enter, and by which rule."""
+    (refused,) = (event for event in story.answer if event.kind == "stage_refused")
+    told = refused.model_dump()
+    return told["to"], told["rule"]
+
+
+def test_files_on_their_way_to_the_public_skip_no_stage_when_the_embargo_is_moved_meanwhile() -> None:
+    story = verified(moved_during_the_last_check(settled(proposed(embargo_ends_at=day(40))), 60))
+    assert refused_stage(story) == ("public", "too_early")
+    assert story.phase == "internal"
+    story = approved(evaluated(story), Stage.MEMBERS, ("sia", Office.SAFETY_REVIEWER))
+    assert advanced(story, Stage.MEMBERS, story.at).phase == "members"
+
+
+def test_files_on_their_way_to_the_public_wait_for_their_day_when_the_embargo_is_moved_meanwhile() -> None:
+    gated_first = approved(gated(with_members_stage(internal(embargo_ends_at=day(22)))), Stage.PUBLIC, *BOARD)
+    story = moved_during_the_last_check(gated_first, 60)
+    early = verified(replace(story, at=day(23) - timedelta(seconds=1)))
+    assert refused_stage(early) == ("public", "too_early")
+    assert early.phase == "gated"
+    assert verified(replace(story, at=day(23))).phase == "public"
 
 
 def test_at_the_embargos_end_a_check_that_never_comes_back_is_begun_anew() -> None:

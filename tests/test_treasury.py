@@ -65,6 +65,7 @@ from domain.treasury_messages import (
     ImportStatement,
     JudgeLine,
     Line,
+    LineUnmatched,
     LookForStatements,
     MatchPayment,
     NamePayee,
@@ -626,6 +627,30 @@ def test_a_reversal_that_may_be_of_two_members_money_waits_for_a_person() -> Non
     story = imported(story, line(side="debit", reversal=True, end_to_end_id="INVOICE-1", bank_id="9"), name="b", of=page("S2"))
     assert kinds(story) == ["line_booked", "line_unmatched", "chunk_imported"]
     assert told(story, "reverse_payment") == []
+
+
+def test_of_money_that_its_stream_had_turned_away_no_stream_is_told_that_it_was_taken_back() -> None:
+    story = imported(opened(), line(reference=ADA, bank_id="1"))
+    (paid,) = told(story, "record_payment")
+    story = story.when(TurnAwayPayment(line=paid["reference"], stream="round/atlas-1", reason="the round is over"))
+    story = imported(story, line(side="debit", reversal=True, reference=ADA, bank_id="9"), name="b", of=page("S2"))
+    assert kinds(story) == ["line_booked", "receipt_reversed", "chunk_imported"]
+    assert told(story, "reverse_payment") == []
+    assert (dict(state(story).waiting), balance(story)) == ({}, 0)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_what_came_home_once_is_not_booked_home_again(first: int) -> None:
+    """Whichever of the two the stream turns away first: each movement leaves the stream's books once, and both are settled together."""
+    story = imported(opened(), line(reference=ADA, bank_id="1"))
+    story = imported(story, line(side="debit", reversal=True, reference=ADA, bank_id="9"), name="b", of=page("S2"))
+    (undo,) = told(story, "reverse_payment")
+    names = (undo["original"], undo["reference"])
+    home: list[str] = []
+    for name in (names[first], names[1 - first]):
+        story = story.when(TurnAwayPayment(line=name, stream="round/atlas-1", reason="the round is over"))
+        home += [event.line for event in story.answer if isinstance(event, LineUnmatched)]
+    assert sorted(home) == sorted(names)
 
 
 @pytest.mark.parametrize("first", [0, 1])
