@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -69,6 +69,10 @@ class Told:
     events: tuple[Event, ...]
     rule: str
     """Of the refusal; empty when there is none."""
+    story: Story
+    """As it was when the command was given."""
+    asked: Command
+    """The command itself: read anew from JSON, its sets come in another order, and nobody voted on that."""
 
 
 HEARD: list[Told] = []
@@ -79,6 +83,14 @@ _LISTENING: list[bool] = []
 def listen() -> None:
     """From now on every command of a story is kept in `HEARD`."""
     _LISTENING.append(True)
+
+
+def hush() -> Sequence[Told]:
+    """What was kept; from now on nothing is."""
+    heard = tuple(HEARD)
+    HEARD.clear()
+    _LISTENING.clear()
+    return heard
 
 
 def stated(value: Message) -> str:
@@ -168,17 +180,17 @@ class Story:
         try:
             events = tuple(kernel.decide(self.process, self.state, command, context))
         except Refused as refusal:
-            told = self._told(given, by, now, (), refusal.rule, mandated=mandate is not None)
+            told = self._told(command, given, by, now, (), refusal.rule, mandated=mandate is not None)
             return replace(self, at=now, answer=(), refusal=refusal, position=position, told=told)
-        told = self._told(given, by, now, events, "", mandated=mandate is not None)
+        told = self._told(command, given, by, now, events, "", mandated=mandate is not None)
         return replace(self._with(events), at=now, answer=events, refusal=None, position=position, told=told)
 
     def _told(
-        self, given: Mapping[str, Any], by: PersonId, at: datetime, events: tuple[Event, ...], rule: str, *, mandated: bool
+        self, asked: Command, given: Mapping[str, Any], by: PersonId, at: datetime, events: tuple[Event, ...], rule: str, *, mandated: bool
     ) -> Told | None:
         if not _LISTENING:
             return None
-        told = Told(self.told, self.process.name, self.stream, self.register, given, by, at, mandated, events, rule)
+        told = Told(self.told, self.process.name, self.stream, self.register, given, by, at, mandated, events, rule, self, asked)
         HEARD.append(told)
         return told
 

@@ -107,7 +107,7 @@ pytestmark = pytest.mark.heavy
 MEMBERS = ("ada", "bel", "cyd")
 AFTER_THE_PUBLIC = {
     "documents_kept", "edition_published", "publishing_renewed", "lease_ended", "leases_held", "leases_minded", "access_given", "access_taken",
-    "recall_signed", "release_recalled", "release_superseded", "release_staged", "edition_withdrawn", "step_owed", "step_carried_out",
+    "check_began", "openness_judged", "recall_signed", "release_recalled", "release_superseded", "release_staged", "edition_withdrawn", "step_owed", "step_carried_out",
     "step_failed", "step_delayed", "step_retried", "step_waived", "recipients_unreached", "recipients_reached", "mandate_exercised",
 }  # fmt: skip
 

@@ -901,6 +901,7 @@ def test_no_rejection_is_recorded_of_an_order_that_the_bank_may_still_get() -> N
     story.when(RetryStep(step="pay:p1:1"), by="sam").refused("step_not_failed")
     story = signed(story.when(RetryPayment(payment="p1"), by="tess")).followed_by("payment_approved")
     assert [step.key for step in story.steps if step.kind == "send_payment"] == ["pay:p1:2"]
+    stuck.when(RetryStep(step="pay:p1:1"), by="sam").followed_by("step_retried").owes("send_payment", "pay:p1:1")
     waived = stuck.when(WaiveStep(step="pay:p1:1", reason="we ask the bank"), by="sam")
     waived.when(ask, by="tess").followed_by("payment_failed")
 
