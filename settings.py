@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from activities.messages import TASK_QUEUE
 from activities.private import Private
+from domain.forms import in_words, typed
 from domain.register import Register, SystemTime
 from eventstore.log import Log
 
@@ -155,8 +156,11 @@ def examined() -> tuple[Settings, Sequence[Wrong]]:
     try:
         return _Given(**given), wrong
     except ValidationError as error:
-        problems = {str(problem["loc"][0]): problem["msg"] for problem in error.errors(include_url=False, include_input=False)}
-    wrong += [Wrong(VARIABLES[name], "cannot be what it is set to", _in_words(message)) for name, message in problems.items()]
+        problems = {
+            str(problem["loc"][0]): in_words(typed(Settings), [problem])[0].partition(": ")[2]
+            for problem in error.errors(include_url=False, include_input=False)
+        }
+    wrong += [Wrong(VARIABLES[name], "cannot be what it is set to", told) for name, told in problems.items()]
     return _Given(**{name: value for name, value in given.items() if name not in problems}), wrong
 
 
@@ -165,12 +169,6 @@ def _unknown(variable: str) -> Wrong:
         return Wrong(variable, "is no setting", "a log says itself which clock it goes by; rehearse with `consortium up --pace`")
     near = get_close_matches(variable.upper(), VARIABLES.values(), n=1, cutoff=_ALIKE)
     return Wrong(variable, "is no setting", f"is {near[0]} meant?" if near else f"there are {', '.join(sorted(VARIABLES.values()))}")
-
-
-def _in_words(message: str) -> str:
-    """What pydantic says, as the end of a sentence."""
-    said = message.removeprefix("Value error, ")
-    return f"{said[:1].lower()}{said[1:]}"
 
 
 def is_rehearsal(register: Register, chosen: Settings) -> bool:

@@ -24,6 +24,7 @@ import structlog
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from activities.bounded import Unreadable, toml_table
+from domain.forms import Form, in_words, typed
 from domain.kernel import SLUG
 
 LIMIT: Final = 4 * 1024 * 1024
@@ -31,10 +32,15 @@ LIMIT: Final = 4 * 1024 * 1024
 
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
-Recipient = Annotated[str, Field(pattern=rf"^(member:|office:)?{SLUG}$", max_length=80)]
+Recipient = Annotated[
+    str, Field(pattern=rf"^(member:|office:)?{SLUG}$", max_length=80), Form("a person's handle, member:<id> or office:<name>", "ada")
+]
 """A person's handle, `member:<id>` or `office:<name>`."""
 
-Email = Annotated[str, Field(max_length=254, pattern=r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$")]
+Email = Annotated[
+    str, Field(max_length=254, pattern=r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$"),
+    Form("a mail address in ASCII", "ada@helio.example"),
+]  # fmt: skip
 """A mail address in ASCII (domains of other scripts in their `xn--` form)."""
 
 
@@ -62,7 +68,10 @@ class Webhook(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    url: Annotated[str, Field(max_length=2_000, pattern=r"^[!-~]+$", repr=False), AfterValidator(_safe_url)]
+    url: Annotated[
+        str, Field(max_length=2_000, pattern=r"^[!-~]+$", repr=False), AfterValidator(_safe_url),
+        Form("an https address in printable ASCII", "https://helio.example/consortium"),
+    ]  # fmt: skip
     secret: Annotated[str, Field(max_length=200, repr=False), AfterValidator(_signing_secret)]
 
 
@@ -102,7 +111,8 @@ class MemoryBook:
         return self._entries.get(recipient)
 
 
-_ENTRIES: Final = TypeAdapter(dict[Recipient, Addresses], config=ConfigDict(hide_input_in_errors=True))
+Book = dict[Recipient, Addresses]
+_ENTRIES: Final = TypeAdapter(Book, config=ConfigDict(hide_input_in_errors=True))
 _Stamp = tuple[int, int, int]
 
 
@@ -137,9 +147,8 @@ def entries(path: Path) -> Mapping[str, Addresses]:
             content = file.read(LIMIT + 1)
         return _ENTRIES.validate_python(toml_table(content, most_bytes=LIMIT))
     except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        place = ".".join(str(part) for part in problem["loc"] if part != "[key]")
-        raise AddressBookUnreadable(f"{path.name}, {place}: {problem['msg']}") from None
+        wrong, *_ = in_words(typed(Book), error.errors(include_url=False, include_input=False))
+        raise AddressBookUnreadable(f"{path.name}, {wrong}") from None
     except Unreadable as error:
         raise AddressBookUnreadable(f"{path.name} {error}") from None
     except OSError as error:

@@ -27,6 +27,7 @@ from uuid import uuid4
 from pydantic import AfterValidator, Field, PrivateAttr, ValidationError
 
 from activities.outside import tell_progress
+from domain.forms import in_words, typed
 from domain.kernel import Digest, Message, canonical
 
 CHUNK: Final = 1024 * 1024
@@ -395,7 +396,7 @@ def manifest_from(body: bytes) -> Manifest:
         cause = first.get("ctx", {}).get("error")
         if isinstance(cause, ValueError) and isinstance(cause.__cause__, Unfit):
             raise cause.__cause__ from error
-        raise Unfit("manifest", first["msg"]) from error
+        raise Unfit("manifest", in_words(typed(Manifest), [first])[0]) from error
     if manifest_of(manifest.files) != manifest:
         raise Unfit("manifest", "its files are not sorted by path, or one is listed twice")
     return manifest.read_from(body)

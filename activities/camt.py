@@ -29,6 +29,7 @@ from pydantic import ValidationError
 
 from activities.bank_xml import MESSAGES, Message, Node, Unreadable, read
 from activities.outside import plain
+from domain.forms import in_words, typed
 from domain.money import CEILING, MINOR_UNITS, SAFE
 from domain.reference import parse_reference
 from domain.treasury_messages import Balance, Line, Page, Side, key_of
@@ -97,9 +98,9 @@ def statement(chunks: Iterable[bytes], sink: Sink) -> Ending:
     try:
         read(chunks, _CONTAINERS, reader, _require_statement)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise Unreadable(f"line {reader.line}: {field or 'a value'} is not what a statement holds ({first['msg']})") from error
+        made = next(model for model in (Page, Line, Balance) if model.__name__ == error.title)
+        wrong, *_ = in_words(typed(made), error.errors(include_url=False, include_input=False))
+        raise Unreadable(f"line {reader.line}: not what a statement holds: {wrong}") from error
     if not reader.statements:
         raise Unreadable("the message holds no statement (`BkToCstmrStmt/Stmt`)")
     return Ending(reader.statements, reader.page, reader.last)

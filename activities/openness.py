@@ -26,6 +26,7 @@ from activities.artifacts import Unfit
 from activities.bounded import json_value, toml_table
 from activities.missing import explained
 from activities.outside import passes
+from domain.forms import in_words, typed
 
 LIMIT: Final = 256 * 1024
 """The largest description, in bytes; the framework's own have 3 KB."""
@@ -285,9 +286,8 @@ def described(body: bytes) -> Model:
     try:
         return _Description.model_validate(safe_yaml(body)).release
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise Unfit(place or "description", f"{first['msg']}; this is no description of the Model Openness Framework") from error
+        wrong, *_ = in_words(typed(_Description), error.errors(include_url=False, include_input=False))
+        raise Unfit("description", f"{wrong}; this is no description of the Model Openness Framework") from error
 
 
 @cache

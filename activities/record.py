@@ -34,6 +34,7 @@ from activities.messages import (
     StepRef,
 )
 from activities.outside import plain
+from domain.forms import typed, words_for
 from domain.kernel import SERVICE, Step, escaped
 from domain.process import deadline_id, delay_id, failure_id, outcome_id
 from domain.register import LogTime, MovedTime, PacedTime, SystemTime
@@ -206,7 +207,7 @@ def require_clock(command: Mapping[str, Any], clock: Clock) -> None:
     try:
         stated = _LOG_TIME.validate_json(canonical_command(command.get("clock", SystemTime().model_dump())))
     except ValidationError as error:
-        raise Malformed(f"clock: {error.errors(include_url=False)[0]['msg']}") from error
+        raise Malformed(f"clock: must be {words_for(typed(LogTime))}") from error
     if stated != ours:
         runs = f"a rehearsal's, at a pace of {ours.pace:,}" if isinstance(ours, PacedTime) else "the system's"
         raise Malformed(f"clock: the clock here is {runs}; `consortium consortium found --folder` states it by itself")

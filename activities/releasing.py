@@ -43,6 +43,7 @@ from activities.outside import CarryOut, Outcome, failed, plain
 from activities.publishing import Lease, Publication, Publisher, View
 from activities.signing import Signed, Signing
 from domain import release_steps as told_of
+from domain.forms import in_words, typed
 from domain.kernel import Message, Step, canonical, canonical_json
 from domain.kernel import Outcome as Answer
 from domain.release_terms import STAGES, Component, LicenceTerms
@@ -191,9 +192,8 @@ async def _carried_out(asked: type[M], act: Callable[[str, M, Told], Answer], st
     try:
         data = asked.model_validate_json(canonical_json(step.data))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        return failed(step, f"the step's data does not fit its form ({place}: {first['msg']}): this is a fault of the process, report it")
+        wrong, *_ = in_words(typed(asked), error.errors(include_url=False, include_input=False))
+        return failed(step, f"the step's data does not fit its form ({wrong}): this is a fault of the process, report it")
     try:
         answer = await working(lambda told: act(step.key, data, told), pool=pool)
     except (Unfit, ExtraMissing) as error:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final, Union, get_args, get_origin
 from cli.failures import BadInput
 from domain.catalog import process_for
 from domain.charter import Charter
+from domain.forms import messages_in
 from domain.kernel import Message
 from domain.money import MINOR_UNITS, Minor, display, parse_amount
 
@@ -124,14 +125,7 @@ def command_of(stream: str, kind: str) -> type[Message] | None:
 
 def messages(schema: Mapping[str, Any]) -> Iterator[type[Message]]:
     """The classes of a union of messages, from pydantic's schema of it."""
-    kept = schema.get("cls")
-    if isinstance(kept, type) and issubclass(kept, Message):
-        yield kept
-        return
-    for choice in schema.get("choices", {}).values():
-        yield from messages(choice)
-    if "schema" in schema:
-        yield from messages(schema["schema"])
+    return (each for each in messages_in(schema) if issubclass(each, Message))
 
 
 def _minor_or_written(value: Any, currency: str, place: str) -> Any:

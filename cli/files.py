@@ -16,6 +16,7 @@ from activities.bounded import Unreadable, toml_table
 from cli.amounts import in_minor_units
 from cli.failures import BadInput, of_file
 from domain.charter import Charter, flaws
+from domain.forms import in_words, typed
 from eventstore.wire import LIMIT, Malformed, strict_json
 
 STDIN: Final = Path("-")
@@ -63,10 +64,7 @@ def problems_of(charter: dict[str, Any]) -> list[str]:
     try:
         return list(flaws(Charter.model_validate_json(json.dumps(charter))))
     except ValidationError as error:
-        return [
-            f"{'.'.join(map(str, problem['loc'])) or 'charter'}: {problem['msg'].removeprefix('Value error, ')}"
-            for problem in error.errors(include_url=False, include_input=False)
-        ]
+        return in_words(typed(Charter), error.errors(include_url=False, include_input=False))
 
 
 def _text(path: Path) -> str:

@@ -13,13 +13,21 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from domain.forms import Form
 from domain.kernel import Digest, Message, Name, Outcome, Prose, Slug
 
-Millionths = Annotated[int, Field(ge=-(10**12), le=10**12)]
-TaskName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._:/+@,-]{0,119}$")]
+Millionths = Annotated[int, Field(ge=-(10**12), le=10**12), Form("millionths", 712_500)]
+TaskName = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._:/+@,-]{0,119}$"),
+    Form("a task or metric as the harness writes it, at most 120 characters", "acc,none"),
+]
 """A task or metric, as the harness calls it."""
 
-Place = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[!-~]+( [!-~]+)*$")]
+Place = Annotated[
+    str, Field(min_length=1, max_length=500, pattern=r"^[!-~]+( [!-~]+)*$"),
+    Form("a path under the folder of runs, or an http(s) address, in printable ASCII", "atlas-1/results.json"),
+]  # fmt: skip
 """Where the trainer writes: a path under the workers' folder of telemetry, or an http(s) address; printable ASCII."""
 
 

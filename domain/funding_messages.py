@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from domain.forms import Form
 from domain.kernel import SLUG, BasisPoints, Command, Digest, Event, Instant, MemberId, Message, Name, PersonId, Prose, Slug
 from domain.money import Amount, Currency, Minor
 from domain.register import (
@@ -32,10 +33,10 @@ CallNumber = Annotated[int, Field(ge=1)]
 """Calls of one round are numbered from 1: of tranches, make-up calls and catch-up calls alike."""
 
 Quantity = Annotated[int, Field(ge=1, le=10**9)]
-PayeeId = Annotated[str, Field(pattern=rf"^(member:)?{SLUG}$", max_length=72)]
+PayeeId = Annotated[str, Field(pattern=rf"^(member:)?{SLUG}$", max_length=72), Form("a supplier's handle, or member:<id>", "gpu-cloud")]
 """Who is paid, as the treasury knows it: a supplier's handle, or `member:<id>`."""
 
-ProposalStream = Annotated[str, Field(pattern=r"^proposal/[a-z0-9-]{1,64}$")]
+ProposalStream = Annotated[str, Field(pattern=r"^proposal/[a-z0-9-]{1,64}$"), Form("a proposal's stream", "proposal/smaller-run")]
 
 # ---------------------------------------------------------------- terms
 
@@ -52,6 +53,7 @@ class Tranche(Message):
 
     name: Name
     fraction: Annotated[BasisPoints, Field(gt=0)]
+    """Of every commitment."""
     milestone: Slug | None = None
     """The milestone of the round's run that releases it; only the first tranche may do without."""
 
@@ -61,16 +63,23 @@ class Terms(Message):
 
     title: Name
     text: Prose = ""
+    """What the money is for."""
     currency: Currency
+    """The charter's."""
     goal: Amount
+    """What is to be raised in all."""
     minimum: Amount
     """Below it nothing is committed, and nothing stays committed."""
     opens_at: Instant
+    """From when on members pledge."""
     closes_at: Instant
+    """When pledges are counted, and the goal is shared out."""
     run: Slug | None = None
     """The run whose milestones release the tranches."""
     budget: Annotated[tuple[BudgetLine, ...], Field(min_length=1, max_length=100)]
+    """What the goal is spent on: the lines sum to it."""
     tranches: Annotated[tuple[Tranche, ...], Field(min_length=1, max_length=50)]
+    """The parts in which commitments are called: the fractions sum to 10,000."""
 
 
 # ---------------------------------------------------------------- commands: the round

@@ -17,6 +17,8 @@ import immutables
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, model_validator
 from pydantic_core import CoreSchema, core_schema
 
+from domain.forms import Form
+
 # ---------------------------------------------------------------- identifiers
 
 StreamId = NewType("StreamId", str)
@@ -28,7 +30,7 @@ CommandId = NewType("CommandId", str)
 SLUG: Final = r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?"
 STREAM: Final = re.compile(rf"(?P<process>[a-z]{{1,20}})/(?P<slug>{SLUG})")
 
-Slug = Annotated[str, Field(pattern=rf"^{SLUG}$", max_length=64)]
+Slug = Annotated[str, Field(pattern=rf"^{SLUG}$", max_length=64), Form("lower-case ASCII letters, digits and inner hyphens", "atlas-1")]
 """Lower-case ASCII letters, digits and inner hyphens, at most 64 of them."""
 
 MemberId = Slug
@@ -129,22 +131,22 @@ def _prose(text: str) -> str:
     return _plain(text, also="\n\t")
 
 
-Name = Annotated[str, Field(max_length=200), AfterValidator(_name)]
+Name = Annotated[str, Field(max_length=200), AfterValidator(_name), Form("a name in one line, in any script", "Atlas")]
 """A name in any script: NFC, one line, nothing invisible."""
 
-Prose = Annotated[str, Field(max_length=4_000), AfterValidator(_prose)]
+Prose = Annotated[str, Field(max_length=4_000), AfterValidator(_prose), Form("text", "As agreed on Monday.")]
 """Text of a person, several lines at most 4,000 characters; never shown unescaped."""
 
-Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$"), Form("a SHA-256: 64 of the characters 0 to 9 and a to f", "9b1b2e1a" * 8)]
 """A SHA-256 in lower-case hexadecimal."""
 
 Count = Annotated[int, Field(ge=0, lt=2**53)]
 """So many, as every JSON reader keeps it."""
 
-CountryCode = Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
+CountryCode = Annotated[str, Field(pattern=r"^[A-Z]{2}$"), Form("a country by its two capital letters (ISO 3166-1)", "CH")]
 """ISO 3166-1 alpha-2."""
 
-BasisPoints = Annotated[int, Field(ge=0, le=10_000)]
+BasisPoints = Annotated[int, Field(ge=0, le=10_000), Form("basis points (hundredths of a percent)", 5_000)]
 """Hundredths of a percent: 10,000 is the whole."""
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, Field
 
 from domain.charter import MembershipTerms
+from domain.forms import Form
 from domain.kernel import SLUG, Command, CountryCode, Digest, Event, Instant, Message, Name, Outcome, PersonId, Prose, Slug
 from domain.money import Amount, Currency, Minor
 from domain.register import (
@@ -42,7 +43,10 @@ def _lei(text: str) -> str:
     return text
 
 
-Lei = Annotated[str, Field(pattern=r"^[A-Z0-9]{18}[0-9]{2}$"), AfterValidator(_lei)]
+Lei = Annotated[
+    str, Field(pattern=r"^[A-Z0-9]{18}[0-9]{2}$"), AfterValidator(_lei),
+    Form("a Legal Entity Identifier: 18 capital letters and digits, then two check digits (ISO 17442)", "52990000000000000196"),
+]  # fmt: skip
 """A Legal Entity Identifier with right check digits."""
 
 Cause = Literal["left", "terminated", "expelled"]
@@ -50,6 +54,8 @@ Cause = Literal["left", "terminated", "expelled"]
 
 HOLDERS: Final = 50
 """How many holders a declaration of ownership names at most."""
+
+RoundName = Annotated[str, Field(pattern=rf"^round/{SLUG}$"), Form("a round's stream", "round/atlas-1")]
 
 InvoiceNumber = Annotated[int, Field(ge=1)]
 
@@ -70,12 +76,16 @@ class Apply(Command):
 
     kind: Literal["apply"] = "apply"
     name: Name
+    """The organisation's legal name."""
     lei: Lei
     country: CountryCode
+    """Where it is registered."""
     tier: Slug
+    """A tier of the charter."""
     holdings: Annotated[tuple[Holding, ...], Field(max_length=HOLDERS)] = ()
     """Who owns the applicant, all holders above a tenth."""
     representatives: Annotated[tuple[Delegate, ...], Field(min_length=1, max_length=10)]
+    """Who is to speak for it."""
 
 
 class WithdrawApplication(Command):
@@ -186,14 +196,14 @@ class SuspendForDefault(Command):
     """A round reports a default. By the service."""
 
     kind: Literal["suspend_for_default"] = "suspend_for_default"
-    source: Annotated[str, Field(pattern=rf"^round/{SLUG}$")]
+    source: RoundName
 
 
 class LiftDefault(Command):
     """The default is mended. By the service."""
 
     kind: Literal["lift_default"] = "lift_default"
-    source: Annotated[str, Field(pattern=rf"^round/{SLUG}$")]
+    source: RoundName
 
 
 class SeatRepresentative(Command):

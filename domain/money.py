@@ -9,6 +9,8 @@ from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field, PlainSerializer
 
+from domain.forms import Form
+
 _TWO_PLACES: Final = (
     "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BOV BRL BSD BTN BWP BYN BZD CAD CDF CHE CHF CHW CNY COP COU "
     "CRC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD HNL HTG HUF IDR ILS INR IRR JMD KES KGS KHR "
@@ -43,13 +45,16 @@ def _write(value: int) -> int | str:
     return value if -SAFE <= value <= SAFE else str(value)
 
 
-Minor = Annotated[int, BeforeValidator(_read), PlainSerializer(_write)]
+Minor = Annotated[
+    int, BeforeValidator(_read), PlainSerializer(_write),
+    Form('an amount (like "1,250,000.50 USD")', "1,250,000.50 USD", unit=" minor units"),
+]  # fmt: skip
 """An amount in minor units of a currency known from where it stands; a string in JSON beyond 2^53-1."""
 
 Amount = Annotated[Minor, Field(gt=0, le=CEILING)]
 """A positive amount in minor units that somebody names: at most 10^15."""
 
-Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$"), Form("a currency by its three capital letters (ISO 4217)", "USD")]
 """An ISO 4217 code."""
 
 

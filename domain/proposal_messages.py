@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from domain.charter import DecisionRule
+from domain.forms import Form
 from domain.kernel import STREAM, Command, Event, Instant, MemberId, Message, Name, PersonId, Prose, Slug
 from domain.money import Amount
 from domain.register import MandateGranted, VoteDecided
@@ -20,9 +21,11 @@ class Motion(Message):
     `otherwise` is given when it does not pass; only a process that asks for a vote may say so.
     """
 
-    stream: Annotated[str, Field(pattern=rf"^{STREAM.pattern}$", max_length=100)]
+    stream: Annotated[str, Field(pattern=rf"^{STREAM.pattern}$", max_length=100), Form("a stream, like round/atlas-1", "round/atlas-1")]
     command: dict[str, Any]
+    """A command of that stream: its kind and its fields."""
     otherwise: dict[str, Any] | None = None
+    """What is given when it does not pass; a person leaves it out."""
 
 
 class Option(Message):
@@ -39,11 +42,13 @@ class Terms(Message):
     title: Name
     text: Prose = ""
     motion: Motion | None = None
+    """What is done when it passes; the class of decision follows from it."""
     decision: Slug | None = None
     """The class of decision, where no motion tells it."""
     options: Annotated[tuple[Option, ...], Field(max_length=50)] = ()
+    """What is chosen from, where options are ranked or share a budget."""
     budget: Amount | None = None
-    """What the options share, in minor units of the charter's currency."""
+    """What the options share."""
     opens_at: Instant | None = None
     """Later than the charter's notice, when wished."""
 

@@ -16,6 +16,7 @@ from pydantic import Field
 
 from domain.charter import Charter, Office
 from domain.evaluation import MilestonePassed
+from domain.forms import Form
 from domain.kernel import (
     SERVICE,
     BasisPoints,
@@ -55,19 +56,35 @@ class Standing(StrEnum):
 
 
 PublicKey = Annotated[
-    str, Field(max_length=1_000, pattern=r"^(ssh-ed25519|ecdsa-sha2-nistp256|sk-ssh-ed25519@openssh\.com) [A-Za-z0-9+/=]+$")
-]
+    str, Field(max_length=1_000, pattern=r"^(ssh-ed25519|ecdsa-sha2-nistp256|sk-ssh-ed25519@openssh\.com) [A-Za-z0-9+/=]+$"),
+    Form(
+        "an OpenSSH public key in one line, without its comment (ssh-ed25519, ecdsa-sha2-nistp256 or sk-ssh-ed25519@openssh.com)",
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHJbUuXYFlUiSpJH7GIvkZLPkO4C4h3zYbXy0Xl9Jm0T",
+    ),
+]  # fmt: skip
 """An OpenSSH public key in one line, without a comment."""
 
-BankReference = Annotated[str, Field(pattern=r"^[A-Z0-9][A-Z0-9/:.-]{0,63}$")]
+BankReference = Annotated[
+    str,
+    Field(pattern=r"^[A-Z0-9][A-Z0-9/:.-]{0,63}$"),
+    Form("a bank's reference: capital letters and digits, and / : . - between", "BK00000001"),
+]
 """How a bank names one movement on an account, in upper-case ASCII without spaces."""
 
 
-CreditorReference = Annotated[str, Field(pattern=r"^RF[0-9]{2}[A-Z0-9]{1,21}$")]
+CreditorReference = Annotated[
+    str,
+    Field(pattern=r"^RF[0-9]{2}[A-Z0-9]{1,21}$"),
+    Form("a creditor reference (ISO 11649): RF, two digits, letters and digits", "RF18539007547034"),
+]
 """A structured creditor reference (ISO 11649), without spaces; its check digits are right."""
 
 
-LegalEntity = Annotated[str, Field(pattern=r"^[A-Z0-9]{20}$")]
+LegalEntity = Annotated[
+    str,
+    Field(pattern=r"^[A-Z0-9]{20}$"),
+    Form("a Legal Entity Identifier: 20 capital letters and digits (ISO 17442)", "52990000000000000196"),
+]
 """A Legal Entity Identifier as it is kept: its check digits were proved when it was given."""
 
 

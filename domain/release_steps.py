@@ -11,6 +11,7 @@ from pydantic import Field
 
 from domain.charter import Office
 from domain.evaluation import MilestonePassed
+from domain.forms import Form
 from domain.kernel import Count, Digest, Instant, MemberId, Message, Name, Outcome, PersonId, Prose, Slug
 from domain.release_terms import (
     MOST_COMPONENTS,
@@ -165,7 +166,7 @@ class Result(Message):
     """One measured number."""
 
     metric: Name
-    value: Annotated[str, Field(max_length=40, pattern=r"^-?[0-9]{1,18}(\.[0-9]{1,18})?$")]
+    value: Annotated[str, Field(max_length=40, pattern=r"^-?[0-9]{1,18}(\.[0-9]{1,18})?$"), Form("a decimal number", "0.7125")]
     """In decimal, as text."""
 
 

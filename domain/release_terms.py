@@ -14,6 +14,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from domain.evaluation import Millionths, TaskName
+from domain.forms import Form
 from domain.kernel import Count, Message, Name, Prose, Slug
 
 MOST_COMPONENTS: Final = 40
@@ -50,18 +51,27 @@ def _place(text: str) -> str:
     return _inside(text)
 
 
-InnerPath = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_inside)]
+InnerPath = Annotated[
+    str, Field(min_length=1, max_length=500), AfterValidator(_inside), Form("a relative path of plain names, without `..`", "atlas-1/model")
+]
 """A relative path with `/` between names, which stays inside its folder."""
 
-Place = Annotated[str, Field(min_length=1, max_length=1_000), AfterValidator(_place)]
+Place = Annotated[
+    str,
+    Field(min_length=1, max_length=1_000),
+    AfterValidator(_place),
+    Form("a path among the release's files, or an https address", "LICENSE"),
+]
 """Where a component is: a path among the release's files, or an https address."""
 
-Licence = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+ -]{0,99}$")]
+Licence = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+ -]{0,99}$"), Form("a licence by its SPDX identifier, or by its name", "Apache-2.0")
+]
 """An SPDX licence identifier, or the name of one that has none."""
 
 OpennessClass = Literal[0, 1, 2, 3]
 
-Shown = Annotated[str, Field(max_length=300)]
+Shown = Annotated[str, Field(max_length=300), Form("text", "weights/00000.bin")]
 """Short text of an activity: a path or a reason, safe to show."""
 
 Key = Slug

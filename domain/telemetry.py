@@ -17,6 +17,7 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
+from domain.forms import Form
 from domain.kernel import Digest, Message
 from domain.money import CEILING, SAFE
 
@@ -37,8 +38,12 @@ MOST_COST: Final = 1_000 * CEILING
 
 StepNumber = Annotated[int, Field(ge=0, le=MOST_STEPS)]
 Tokens = Annotated[int, Field(ge=0, le=MOST_TOKENS)]
-MicroNats = Annotated[int, Field(ge=-(10**12), le=10**12)]
-StageName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._+-]{0,79}$")]
+MicroNats = Annotated[int, Field(ge=-(10**12), le=10**12), Form("micro-nats (millionths of a nat)", 2_100_000)]
+StageName = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._+-]{0,79}$"),
+    Form("ASCII letters, digits, spaces and . _ + -, at most 80 characters", "pretraining"),
+]
 
 
 class StagePlan(Message):

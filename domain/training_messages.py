@@ -17,6 +17,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, model_validator
 
 from domain.evaluation import EvaluationRead, EvaluationRefused, Measured, Place, Score
+from domain.forms import Form
 from domain.kernel import BasisPoints, Command, Digest, Event, Instant, Message, Name, Outcome, PersonId, Prose, Slug
 from domain.money import Amount, Currency, Minor
 from domain.register import LeadNamed, RunReported
@@ -43,10 +44,10 @@ MOST_MILESTONES: Final = 40
 RANGES: Final = 60
 """The most ranges of checkpoints of one look."""
 
-Cursor = Annotated[str, Field(max_length=400, pattern=r"^[ -~]*$")]
+Cursor = Annotated[str, Field(max_length=400, pattern=r"^[ -~]*$"), Form("printable ASCII", "1")]
 """Where reading goes on, as only the reader understands it; empty at the beginning."""
 
-RoundStream = Annotated[str, Field(pattern=r"^round/[a-z0-9-]{1,64}$")]
+RoundStream = Annotated[str, Field(pattern=r"^round/[a-z0-9-]{1,64}$"), Form("a round's stream", "round/atlas-1")]
 
 # ---------------------------------------------------------------- the contract
 

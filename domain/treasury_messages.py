@@ -21,6 +21,7 @@ from typing import Annotated, Final, Literal, Protocol, TypeVar
 
 from pydantic import AfterValidator, Field, model_validator
 
+from domain.forms import Form
 from domain.kernel import SLUG, Command, Digest, Event, Instant, MemberId, Message, Name, Outcome, PersonId, Prose, Slug
 from domain.money import CEILING, Amount, Currency, Minor
 from domain.reference import parse_account_number, parse_bic, parse_clearing_member, parse_iban
@@ -38,16 +39,28 @@ ASIDE: Final = 20
 ANSWERS: Final = 100
 """The most answers that a report on an order tells."""
 
-Iban = Annotated[str, Field(max_length=60), AfterValidator(parse_iban)]
+Iban = Annotated[
+    str, Field(max_length=60), AfterValidator(parse_iban), Form("an account number (IBAN, ISO 13616)", "CH9300762011623852957")
+]
 """An account number (ISO 13616): kept without spaces; its check digits are right."""
 
-Bic = Annotated[str, Field(max_length=20), AfterValidator(parse_bic)]
+Bic = Annotated[str, Field(max_length=20), AfterValidator(parse_bic), Form("a bank's identifier (BIC, ISO 9362)", "UBSWCHZH80A")]
 """A bank (ISO 9362)."""
 
-AccountNumber = Annotated[str, Field(max_length=60), AfterValidator(parse_account_number)]
+AccountNumber = Annotated[
+    str,
+    Field(max_length=60),
+    AfterValidator(parse_account_number),
+    Form("an account number that is no IBAN: 4 to 34 letters and digits", "000123456789"),
+]
 """An account's number where banks give no IBAN (ISO 20022 `Othr/Id`): kept without spaces and hyphens."""
 
-ClearingMember = Annotated[str, Field(max_length=60), AfterValidator(parse_clearing_member)]
+ClearingMember = Annotated[
+    str,
+    Field(max_length=60),
+    AfterValidator(parse_clearing_member),
+    Form("a bank of a clearing system, like USABA021000021", "USABA021000021"),
+]
 """A bank by its number in a clearing system (ISO 20022 `ClrSysMmbId`): `USABA021000021`."""
 
 
@@ -86,20 +99,27 @@ def _require_account(named: Named) -> Named:
     return named
 
 
-PayeeId = Annotated[str, Field(pattern=rf"^(member:)?{SLUG}$", max_length=72)]
+PayeeId = Annotated[str, Field(pattern=rf"^(member:)?{SLUG}$", max_length=72), Form("a supplier's handle, or member:<id>", "gpu-cloud")]
 """Who is paid: a supplier's handle, or `member:<id>`."""
 
-Source = Annotated[str, Field(pattern=rf"^[a-z]{{1,20}}/{SLUG}$", max_length=90)]
+Source = Annotated[str, Field(pattern=rf"^[a-z]{{1,20}}/{SLUG}$", max_length=90), Form("a stream, like round/atlas-1", "round/atlas-1")]
 """The stream that ordered a payment, or whose money arrived."""
 
-LineId = Annotated[str, Field(pattern=r"^LINE-[0-9A-F]{32}$")]
+LineId = Annotated[
+    str,
+    Field(pattern=r"^LINE-[0-9A-F]{32}$"),
+    Form("a line as `show` names it: LINE- and 32 of 0 to 9 and A to F", "LINE-" + "0A1B2C3D" * 4),
+]
 """One movement on the account, by the first half of its key's digest; a `BankReference` everywhere else."""
 
-EndToEndId = Annotated[str, Field(pattern=r"^[A-Z0-9]{1,35}$")]
+EndToEndId = Annotated[str, Field(pattern=r"^[A-Z0-9]{1,35}$"), Form("1 to 35 capital letters and digits", "E0A1B2C3D")]
 """The id that a payment keeps from the order to the statement; derived from the stream, the payment and the attempt."""
 
-Cursor = Annotated[str, Field(max_length=200, pattern=r"^[ -~]*$")]
+Cursor = Annotated[str, Field(max_length=200, pattern=r"^[ -~]*$"), Form("printable ASCII", "1")]
 """Where reading goes on, as only the reader understands it; empty at the beginning."""
+
+Code = Annotated[str, Field(max_length=35, pattern=r"^[ -~]*$"), Form("printable ASCII", "AC04")]
+"""A code of a bank's."""
 
 Identifier = Annotated[Prose, Field(max_length=70)]
 """An id of the bank's or the payer's, as it stands in the file."""
@@ -129,7 +149,9 @@ class Page(Message):
 
     statement: Identifier
     """`Stmt/Id`: the same on every page of a statement."""
-    account: Annotated[str, Field(min_length=1, max_length=34, pattern=r"^[ -~]+$", repr=False)]
+    account: Annotated[
+        str, Field(min_length=1, max_length=34, pattern=r"^[ -~]+$", repr=False), Form("printable ASCII", "CH9300762011623852957")
+    ]
     """The IBAN without spaces, or the account's other identification."""
     currency: Currency
     sequence: Annotated[int, Field(ge=0)] | None = None
@@ -171,12 +193,14 @@ class Line(Message):
     reference: CreditorReference | None = None
     """The ISO 11649 reference found: structured (`Strd/CdtrRefInf/Ref`), or whole in the text, also cut in two by spaces."""
     counterparty: Annotated[Prose, Field(max_length=140)] = ""
-    counterparty_account: Annotated[str, Field(max_length=34, pattern=r"^[ -~]*$", repr=False)] = ""
+    counterparty_account: Annotated[
+        str, Field(max_length=34, pattern=r"^[ -~]*$", repr=False), Form("printable ASCII", "CH9300762011623852957")
+    ] = ""
     text: Annotated[Prose, Field(max_length=280)] = ""
     """What the payer wrote (`Ustrd`, `AddtlNtryInf`), cut at 280 characters."""
-    code: Annotated[str, Field(max_length=35, pattern=r"^[ -~]*$")] = ""
+    code: Code = ""
     """The bank's code of the transaction, `PMNT/RCDT/ESCT`."""
-    return_reason: Annotated[str, Field(max_length=35, pattern=r"^[ -~]*$")] = ""
+    return_reason: Code = ""
     """Why the bank sent money back (`RtrInf/Rsn`), where it did."""
 
 
@@ -344,7 +368,7 @@ class OrderAnswer(Message):
     end_to_end_id: Identifier = ""
     rejected: bool
     """Whether it will never be paid; else it was received, accepted or carried out."""
-    code: Annotated[str, Field(max_length=35, pattern=r"^[ -~]*$")] = ""
+    code: Code = ""
     """ISO 20022's external status reason, `AC04`."""
     reason: Annotated[Prose, Field(max_length=500)] = ""
 
@@ -529,7 +553,7 @@ class PaymentRejected(Outcome):
     kind: Literal["payment_rejected"] = "payment_rejected"
     payment: Slug
     attempt: Annotated[int, Field(ge=1)]
-    code: Annotated[str, Field(max_length=35, pattern=r"^[ -~]*$")] = ""
+    code: Code = ""
     """ISO 20022's external status reason, `AC04`."""
     reason: Annotated[Prose, Field(max_length=500)] = ""
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Annotated, Any, Final, NoReturn
 
 import msgspec
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from domain.forms import in_words, messages_in, typed
 from domain.kernel import SLUG, Command
 from domain.money import SAFE
 from domain.process import Process, StepCommand
@@ -20,6 +22,9 @@ LIMIT: Final = 64 * 1024
 """The largest command, in bytes: larger ones would block their workflow."""
 
 DEPTH: Final = 32
+
+NAMED: Final = 5
+"""How many problems of a command are told."""
 
 _HANDLE: Final = re.compile(SLUG)
 _UUID: Final = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -80,27 +85,31 @@ def parse(process: Process[Any, Any, Any], command: bytes) -> Command:
     try:
         parsed: Command = process.commands.validator.validate_json(command)
     except ValidationError as error:
-        return _about_step(command, error)
+        return _about_step(process, command, error)
     return parsed
 
 
-def _about_step(command: bytes, no_other: ValidationError) -> Command:
+def _about_step(process: Process[Any, Any, Any], command: bytes, no_other: ValidationError) -> Command:
     """The command that every process takes in these bytes, which are no other. Raises `Malformed`."""
-    error = no_other
+    commands, error = process.commands, no_other
     try:
         if msgspec.json.decode(command, type=_Kind).kind in _STEP_KINDS:
             return _STEP_COMMANDS.validate_json(command)
     except ValidationError as wrong:
-        error = wrong
-    raise Malformed("; ".join(_told(problem) for problem in error.errors(include_url=False, include_input=False)[:5])) from error
+        commands, error = _STEP_COMMANDS, wrong
+    problems = error.errors(include_url=False, include_input=False)[:NAMED]
+    raise Malformed("; ".join(_told(commands, problem) for problem in problems)) from error
 
 
-def _told(problem: ErrorDetails) -> str:
-    if problem["type"] == "union_tag_invalid":
-        context = problem.get("ctx", {})
-        return f"there is no command {context.get('tag')!r} here; there are {context.get('expected_tags')}"
-    place = ".".join(str(part) for part in problem["loc"][1:]) or "command"
-    return f"{place}: {problem['msg'].removeprefix('Value error, ')}"
+def _told(commands: TypeAdapter[Any], problem: ErrorDetails) -> str:
+    kinds = {str(message.model_fields["kind"].default): message for message in messages_in(commands.core_schema)}
+    if not problem["loc"]:
+        kind = problem.get("ctx", {}).get("tag")
+        near = get_close_matches(str(kind), kinds, n=1)
+        return f"there is no command {str(kind)[:80]!r} here; " + (f"did you mean {near[0]}?" if near else f"there are {', '.join(kinds)}")
+    kind, *place = problem["loc"]
+    (told,) = in_words(typed(kinds[str(kind)]), [{**problem, "loc": tuple(place)}])
+    return told
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -159,7 +159,7 @@ def test_a_manifest_that_lists_a_file_twice_or_out_of_order_is_refused(folder: P
     manifest = hashed(folder)
     with pytest.raises(Unfit, match="sorted"):
         manifest_from(canonical(manifest.model_copy(update={"files": manifest.files[::-1]})))
-    with pytest.raises(Unfit, match="valid"):
+    with pytest.raises(Unfit, match="is missing|must be"):
         manifest_from(b'{"files": []}')
 
 

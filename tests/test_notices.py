@@ -492,7 +492,7 @@ async def test_an_address_book_is_a_file_that_may_change(tmp_path: Path) -> None
     [
         ('[ada]\nemails = ["not an address"]', "ada.emails.0"),
         ('[ada]\nemails = ["ada@helio.example\\nBcc: eve"]', "ada.emails.0"),
-        ('[ada]\nmail = "ada@helio.example"', "ada.mail: Extra"),
+        ('[ada]\nmail = "ada@helio.example"', "ada.mail: there is no such field"),
         ('["member:helio"]\nwebhooks = [{ url = "http://helio.example", secret = "x" }]', "member:helio.webhooks.0.url"),
         ('[ada]\nemails = ["ada@helio.example', "no TOML"),
         ("[ada@helio.example]", "no TOML"),

@@ -13,8 +13,8 @@ DOMAIN = Path(__file__).parent.parent / "domain"
 WORKFLOWS = DOMAIN.parent / "workflows"
 
 ALLOWED = frozenset(
-    {"__future__", "bisect", "collections", "collections.abc", "dataclasses", "datetime", "enum", "fractions", "functools", "hashlib", "heapq", "immutables",
-     "itertools", "json", "math", "operator", "pydantic", "pydantic_core", "re", "typing", "unicodedata", "uuid"}
+    {"__future__", "bisect", "collections", "collections.abc", "dataclasses", "datetime", "difflib", "enum", "fractions", "functools", "hashlib", "heapq", "immutables",
+     "itertools", "json", "math", "operator", "pydantic", "pydantic.fields", "pydantic_core", "re", "types", "typing", "unicodedata", "uuid"}
 )  # fmt: skip
 OF_WORKFLOWS = frozenset(
     {"__future__", "activities.messages", "asyncio", "collections.abc", "datetime", "temporalio", "temporalio.common", "temporalio.exceptions", "typing"}
