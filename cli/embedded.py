@@ -11,15 +11,17 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+import structlog
 from temporalio.client import Client
 from temporalio.service import RPCError
 
 import worker
 from activities import logs
+from activities.bounded import Unreadable, json_value
 from activities.heads import Heads
 from activities.sending import Sender
 from cli.failures import BadInput
@@ -28,11 +30,14 @@ from domain.kernel import SERVICE, derived_id
 from domain.register import LogTime, PacedTime, SystemTime
 from eventstore.clock import Clock, PacedClock, StandingClock, fact_of
 from eventstore.entries import Submission
+from eventstore.log import LogUnavailable
 from eventstore.readmodels import unfinished
 from eventstore.recorder import Recorder
 from eventstore.wire import canonical_command
 from settings import Settings, keep_private, make_private
 
+ADVANCE: Final = "advance.json"
+"""The file by which `consortium advance` says how much time is to pass."""
 LOCK: Final = "up.lock"
 """The file that whoever uses the folder holds."""
 RESTING_SECONDS: Final = 120
@@ -41,6 +46,9 @@ QUIET_SECONDS: Final = 2
 """How long nothing was recorded when all is done: deadlines that had come already are on their way for less."""
 PATIENCE_SECONDS: Final = 30
 """How long the server may take to answer."""
+
+
+_log = structlog.get_logger(__name__)
 
 
 class AlreadyUp(Exception):
@@ -68,6 +76,18 @@ class Embedded:
     def clock(self) -> Clock:
         """The log's clock."""
         return self.recorder.clock
+
+    async def advance(self, by: timedelta) -> None:
+        """Lets the time of a rehearsal pass at once: what comes due until then comes due now."""
+        assert isinstance(self.clock, PacedClock), "only a rehearsal that runs can be advanced"
+        head = (await self.recorder.replica()).head_time
+        clock = PacedClock(datetime.now(UTC), max(self.clock.now(head), head) + by, self.clock.pace)
+        first = await self.recorder.log.read(0, 1)
+        if first:
+            await _restart(self.recorder, first[0].stream, clock)
+        self.recorder.clock = clock
+        _announced(self)
+        await recover(self.recorder, self.sender, anew=True)
 
     async def stand_still(self) -> bool:
         """Lets the log stand still at its last entry, and waits for `rest`."""
@@ -108,8 +128,24 @@ async def embedded(
         running = Embedded(folder, client, recorder, sender, address, ui, chosen.log_shown, await recover(recorder, sender, anew=go_on))
         for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(name, running.stopped.set)
+        asked = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, asked.set)
+        stack.callback(asyncio.create_task(_advancing(running, asked)).cancel)
         stack.callback(_announced(running).unlink, missing_ok=True)
         yield running
+
+
+async def _advancing(running: Embedded, asked: asyncio.Event) -> None:
+    """Lets time pass as often as `consortium advance` asks for it: by a file, which is gone when it is done, and a signal."""
+    request = running.folder / ADVANCE
+    while True:
+        await asked.wait()
+        asked.clear()
+        try:
+            await running.advance(timedelta(seconds=int(json_value(request.read_bytes())["seconds"])))
+            request.unlink()
+        except (OSError, ValueError, KeyError, TypeError, Unreadable, LogUnavailable, RPCError):
+            _log.warning("rehearsal.not_advanced", exc_info=True)
 
 
 async def rest(recorder: Recorder) -> bool:

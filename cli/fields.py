@@ -8,20 +8,19 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
-from enum import Enum
+from datetime import date, datetime, timedelta
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Annotated, Any, Final, Literal, NamedTuple, Union, get_args, get_origin
+from typing import Any, Final, NamedTuple
 
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, BaseModel
 from pydantic.fields import FieldInfo
 
 from cli.amounts import MONEY
 from cli.files import read_charter
 from domain.charter import Charter
+from domain.forms import Typed, choices_of, entries_of, items_of, kinds_of, model_of, typed_field, words_for
 from domain.kernel import Command
 from domain.money import parse_amount
 from eventstore.wire import Malformed, strict_json
@@ -31,6 +30,9 @@ _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _INSTANT: Final = re.compile(
     rf"{_DAY.pattern}[T ][0-9]{{2}}:[0-9]{{2}}(:[0-9]{{2}}(\.[0-9]{{1,6}})?)?(?P<offset>Z|[+-][0-9]{{2}}:[0-9]{{2}})?"
 )
+
+_FROM_NOW: Final = re.compile(r"\+(?P<number>[0-9]{1,5})(?P<unit>[dhm])", re.ASCII)
+_UNITS: Final = {"d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1)}
 
 Read = Callable[[str, str], Any]
 """From what was typed, and the currency of amounts, to a JSON value. Raises `ValueError`, `BadInput` or `Malformed`."""
@@ -44,6 +46,8 @@ class Reading(NamedTuple):
     choices: tuple[str, ...] = ()
     money: bool = False
     many: bool = False
+    at: bool = False
+    """Whether it is an instant, which may be told by its distance from the log's time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +69,50 @@ def options_of(command: type[Command]) -> tuple[Option, ...]:
     return tuple(_option(command, name, field) for name, field in command.model_fields.items() if name != "kind")
 
 
+def inside_of(message: type[BaseModel], place: str = "") -> Iterator[tuple[str, str]]:
+    """Each field inside of a message's fields, like `tranches[].fraction`, with what it means and how it looks."""
+    for name, field in message.model_fields.items():
+        yield from _inside(typed_field(field), f"{place}{name}")
+
+
+def _inside(found: Typed, place: str) -> Iterator[tuple[str, str]]:
+    if item := items_of(found):
+        yield from _inside(item, f"{place}[]")
+    elif entries := entries_of(found):
+        yield from _inside(entries[1], f"{place}.<name>")
+    elif kinds := kinds_of(found):
+        for kind in kinds.values():
+            yield from _fields(kind, place)
+    elif (model := model_of(found)) and model is not Charter:
+        yield from _fields(model, place)
+
+
+def _fields(model: type[BaseModel], place: str) -> Iterator[tuple[str, str]]:
+    for name, field in model.model_fields.items():
+        yield f"{place}.{name}", meaning_of(model, name) + (" Required." if field.is_required() else "")
+        yield from _inside(typed_field(field), f"{place}.{name}")
+
+
+def meaning_of(message: type[BaseModel], name: str) -> str:
+    """What a field means and how it looks, in sentences."""
+    words = words_for(typed_field(message.model_fields[name]))
+    said = docs_of(message).get(name, "")
+    return f"{said} {words[0].upper()}{words[1:]}.".lstrip()
+
+
+def span(text: str) -> timedelta | None:
+    """The distance that a text like `+14d`, `+36h` or `+10m` tells; `None` for any other."""
+    match = _FROM_NOW.fullmatch(text)
+    return int(match["number"]) * _UNITS[match["unit"]] if match else None
+
+
 def instant(text: str) -> str:
     """An instant as people type it, in ISO form. Raises `ValueError` for one without an offset, and for anything else."""
     match = _INSTANT.fullmatch(text)
     if match is None:
-        raise ValueError(f"{text[:40]!r} is not an instant; write it like 2026-11-02T09:00Z or 2026-11-02T10:00+01:00")
+        raise ValueError(
+            f"{text[:40]!r} is not an instant; write it like 2026-11-02T09:00Z or 2026-11-02T10:00+01:00, or +14d for a fortnight from now"
+        )
     if match["offset"] is None:
         raise ValueError(f"{text[:40]!r} has no offset; write {text}Z for UTC, or an offset like {text}+01:00")
     return datetime.fromisoformat(text).isoformat()
@@ -83,26 +126,23 @@ def day(text: str) -> str:
 
 
 def _option(command: type[Command], name: str, field: FieldInfo) -> Option:
-    reading = _reading(field.annotation, tuple(field.metadata))
-    words = (_docs(command).get(name, ""), reading.hint, "Required." if field.is_required() else "")
-    return Option(name, " ".join(word for word in words if word), reading)
+    found = typed_field(field)
+    reading = _reading(found)
+    words = words_for(found)
+    hint = "" if reading.choices else reading.hint or f"{words[0].upper()}{words[1:]}."
+    said = (docs_of(command).get(name, ""), hint, "Required." if field.is_required() else "")
+    return Option(name, " ".join(word for word in said if word), reading)
 
 
-def _reading(annotation: Any, metadata: tuple[Any, ...] = ()) -> Reading:
-    origin, parts = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
-        return _reading(parts[0], (*metadata, *parts[1:]))
-    if origin in {Union, UnionType} and len(inner := [part for part in parts if part is not NoneType]) == 1:
-        return _reading(inner[0], metadata)
-    if origin in {tuple, frozenset} and (each := _reading(parts[0])).read is not _json:
-        return each._replace(many=True)
-    if origin is Literal and all(isinstance(part, str) for part in parts):
-        return Reading(_text, choices=parts)
-    if isinstance(annotation, type) and issubclass(annotation, Enum):
-        return Reading(_text, choices=tuple(str(member.value) for member in annotation))
-    if annotation is int and MONEY in metadata:
+def _reading(found: Typed) -> Reading:
+    item = items_of(found)
+    if item is not None and (each := _reading(item)).read is not _json:
+        return each._replace(many=True, hint="")
+    if choices := choices_of(found):
+        return Reading(_whole) if choices[0].isdecimal() else Reading(_text, choices=choices)
+    if found.annotation is int and MONEY in found.metadata:
         return Reading(parse_amount, "An amount in the charter's currency, like 1250000.50.", money=True)
-    return _PLAIN.get(annotation, Reading(_json, "JSON, or by --from."))
+    return _PLAIN.get(found.annotation, Reading(_json, "By --from, or as JSON; what is in it is told below."))
 
 
 def _text(text: str, _: str) -> str:
@@ -134,20 +174,22 @@ def _json(text: str, _: str) -> Any:
         raise ValueError(f'must be JSON, like {{"key": 1}}: {error}') from error
 
 
+_AT: Final = "An instant with an offset, like 2026-11-02T09:00Z, or its distance from now on the log: +14d, +36h or +10m."
 _PLAIN: Final[Mapping[Any, Reading]] = {
     str: Reading(_text),
     int: Reading(_whole),
     date: Reading(_day, "A day, like 2026-11-02."),
-    datetime: Reading(_instant, "An instant with an offset, like 2026-11-02T09:00Z."),
-    AwareDatetime: Reading(_instant, "An instant with an offset, like 2026-11-02T09:00Z."),
-    Charter: Reading(_charter, "A TOML file."),
+    datetime: Reading(_instant, _AT, at=True),
+    AwareDatetime: Reading(_instant, _AT, at=True),
+    bool: Reading(_json),
+    Charter: Reading(_charter, "A TOML file, as `consortium example charter` prints one."),
 }
 
 
-def _docs(command: type[Command]) -> Mapping[str, str]:
-    """What the source says about each field of a command, inherited ones included."""
+def docs_of(message: type[BaseModel]) -> Mapping[str, str]:
+    """What the source says about each field of a message, inherited ones included."""
     found: dict[str, str] = {}
-    for owner in reversed(command.__mro__):
+    for owner in reversed(message.__mro__):
         if owner.__module__.startswith("domain."):
             found |= _docs_of_module(owner.__module__).get(owner.__name__, {})
     return found

@@ -12,10 +12,13 @@ from typing import Any, Final, NoReturn
 
 from cyclopts import App, CycloptsError, Group, UnknownCommandError
 
+from cli.options import EXIT_CODES
+
 RUN, LOOK, ACT, REST = (Group.create_ordered(name) for name in ("Run it", "Look", "Act", "Help"))
 COMMANDS: Final = {
     "up": ("cli.up:up", RUN, "Run everything in a folder: Temporal with its UI, a worker, the log."),
     "demo": ("cli.demo:demo", RUN, "Play a consortium from its founding to its first model."),
+    "advance": ("cli.up:advance", RUN, "Let a rehearsal's time pass at once, like 14d."),
     "worker": ("cli.up:work", RUN, "Run one worker of many, on the log and the Temporal that the environment names."),
     "recover": ("cli.keep:recover", RUN, "Start every unfinished process again from the log."),
     "migrate": ("cli.keep:migrate", RUN, "Bring the log's schema to this release, as its owner."),
@@ -37,6 +40,7 @@ COMMANDS: Final = {
     "ledger": ("cli.books:ledger", LOOK, "Show the ledger, or export it to Beancount or hledger."),
     "plot": ("cli.books:plot", LOOK, "Draw a training run, in the terminal or as SVG."),
     "openness": ("cli.openness:openness", LOOK, "Tell how open models are that are described in YAML."),
+    "example": ("cli.example:example", LOOK, "Print a filled-in file for a command, or another file that people write."),
     "charter": ("cli.charter:app", LOOK, "Check a charter, or show the one in force."),
     "consortium": ("cli.processes:consortium", ACT, "Found it; officers, their keys, the charter."),
     "member": ("cli.processes:member", ACT, "Apply, sign, name representatives, leave."),
@@ -54,10 +58,7 @@ COMMANDS: Final = {
 app: Final = App(
     name="consortium",
     help="Runs a consortium that funds open AI models together, over one verifiable log.",
-    help_epilogue=(
-        "Exit codes: 0 done, 1 the log is broken or something has to be done, 2 refused by a rule, 3 nobody answers, 4 bad input, 5 whole, but in part for a release with "
-        "other rules to decide again, 70 our own mistake, 130 interrupted."
-    ),
+    help_epilogue=EXIT_CODES,
     help_format="plaintext",
     version=lambda: version("open-model-consortium"),
     group_commands=REST,

@@ -27,4 +27,9 @@ class By(Where):
     id: Annotated[str | None, Parameter(help="The command's id, to ask again safely; by default a new one.")] = None
 
 
+EXIT_CODES: Final = (
+    "Exit codes: 0 done, 1 the log is broken or something has to be done, 2 refused by a rule, 3 nobody answers, 4 bad input, 5 whole, but in part for a release with "
+    "other rules to decide again, 70 our own mistake, 130 interrupted."
+)
+
 HERE: Final = Where()

@@ -15,11 +15,11 @@ from cyclopts import App, Parameter
 
 from cli.amounts import in_minor_units, messages
 from cli.failures import BadInput, Unreachable
-from cli.fields import Option, options_of
+from cli.fields import Option, inside_of, options_of, span
 from cli.files import read_table
 from cli.give import give
-from cli.options import By
-from cli.site import currency, log_of, settings, up_of
+from cli.options import EXIT_CODES, By
+from cli.site import currency, log_of, now_of, settings, up_of
 from domain.catalog import CATALOG
 from domain.consortium import Found
 from domain.kernel import Command, Outcome
@@ -45,8 +45,23 @@ def app_of(process: Process[Any, Any, Any]) -> App:
     app = App(name=process.name, group_commands="Commands")
     for number, command in enumerate(commands_of(process)):
         name = command.model_fields["kind"].default.replace("_", "-")
-        app.command(_giving(process.name, command), name=name, help=inspect.getdoc(command), sort_key=number)
+        app.command(
+            _giving(process.name, command),
+            name=name,
+            help=inspect.getdoc(command),
+            help_epilogue=_epilogue(process.name, command),
+            sort_key=number,
+        )
     return app
+
+
+def _epilogue(process: str, command: type[Command]) -> str:
+    """What stands below the options: what is inside of them, and where to see all of it filled in."""
+    name = command.model_fields["kind"].default.replace("_", "-")
+    inside = "".join(f"\n  {place}: {meaning}" for place, meaning in inside_of(command))
+    return (
+        f"What is inside (in a file for --from, or as JSON):{inside}\n\n" if inside else ""
+    ) + f"`consortium example {process} {name}` prints a file for --from, filled in.\n\n{EXIT_CODES}"
 
 
 def commands_of(process: Process[Any, Any, Any]) -> Sequence[type[Command]]:
@@ -129,6 +144,7 @@ async def _currency_if_known(by: By) -> str:
 async def _read(said: Mapping[Option, Any], fields: Mapping[str, Any], by: By) -> dict[str, Any]:
     """The typed options as JSON values."""
     money = ""
+    said = await _dated(said, by)
     if any(option.reading.money for option in said):
         named = next((text for option, text in said.items() if option.field == "currency"), fields.get("currency"))
         money = str(named) if named else await _charter_currency(by)
@@ -140,6 +156,17 @@ async def _read(said: Mapping[Option, Any], fields: Mapping[str, Any], by: By) -
         except ValueError as error:
             raise BadInput(f"{option.name}: {error}") from error
     return read
+
+
+async def _dated(said: Mapping[Option, Any], by: By) -> Mapping[Option, Any]:
+    """The typed options, those that tell an instant by its distance from the log's time as that instant."""
+    distances = {option: distance for option, text in said.items() if option.reading.at and (distance := span(text)) is not None}
+    if not distances:
+        return said
+    chosen = settings(by)
+    async with log_of(chosen) as log:
+        now = await now_of(log, chosen)
+    return {**said, **{option: (now + distance).isoformat(timespec="seconds") for option, distance in distances.items()}}
 
 
 async def _charter_currency(by: By) -> str:

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import os
+import signal
 import socket
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Annotated, Final
 
 from cyclopts import Parameter
 from temporalio.service import RPCError
 
 import worker
-from cli.embedded import embedded, require_clock
+from cli.embedded import ADVANCE, embedded, require_clock
 from cli.failures import BadInput, Unreachable, of_file
+from cli.fields import span
 from cli.options import HERE, Where
 from cli.output import Progress, say, say_json
 from cli.site import clock_of, log_of, register, settings, temporal, up_of
+from cli.times import minute
 from domain.register import Register
 from eventstore.clock import Clock, PacedClock, StandingClock
 from settings import Settings, is_rehearsal
 
+ADVANCE_SECONDS: Final = 60
+"""How long it may take to let time pass."""
 FASTEST: Final = 10_000_000
 """The fastest pace: more than a year in four seconds."""
 
@@ -63,6 +73,49 @@ async def up(*, port: Port = 0, ui_port: UiPort = 0, pace: Pace = None, go_on: G
         await running.stopped.wait()
         if not where.json:
             say("stopping …")
+
+
+By = Annotated[str, Parameter(help="How much, like 14d, 36h or 10m.", allow_leading_hyphen=True)]
+
+
+async def advance(by: By, /, *, where: Where = HERE) -> None:
+    """Let the time of a rehearsal pass at once: what comes due until then comes due now. It runs on from there at its pace."""
+    chosen = settings(where)
+    distance = span(f"+{by.removeprefix('+')}")
+    if distance is None:
+        raise BadInput(f"{by[:40]!r} is no time to pass", "write it like 14d, 36h or 10m")
+    up = up_of(chosen)
+    if up is None:
+        raise Unreachable(
+            f"no rehearsal runs on {chosen.folder}", f"start one in a new folder: `consortium up --folder {chosen.folder} --pace 1440`"
+        )
+    if not isinstance(clock_of(up), PacedClock):
+        raise BadInput(
+            "the time here cannot be advanced: the log is in earnest, or stands still", "let a rehearsal run on by `consortium up --go-on`"
+        )
+    await _advanced(chosen.folder, distance, int(up["pid"]))
+    told = up_of(chosen)
+    now = clock_of(told).now(datetime.now(UTC))
+    if where.json:
+        say_json({"now": now.isoformat()})
+    else:
+        say(f"It is {minute(now)} on the log.")
+
+
+async def _advanced(folder: Path, distance: timedelta, pid: int) -> None:
+    """Asks the `consortium up` with this pid, and waits until it has done it. Raises `Unreachable`."""
+    request = folder / ADVANCE
+    try:
+        request.write_text(json.dumps({"seconds": int(distance.total_seconds())}), encoding="utf-8")
+        os.kill(pid, signal.SIGUSR1)
+        async with asyncio.timeout(ADVANCE_SECONDS), Progress("letting time pass"):
+            while request.exists():  # noqa: ASYNC110  another process removes it
+                await asyncio.sleep(0.1)
+    except TimeoutError as error:
+        request.unlink(missing_ok=True)
+        raise Unreachable("`consortium up` did not let the time pass", f"{folder}/worker.log says why") from error
+    except OSError as error:
+        raise of_file(error, request, "written") from error
 
 
 async def work(*, where: Where = HERE) -> None:

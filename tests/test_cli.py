@@ -18,7 +18,6 @@ import importlib.util
 import json
 import logging
 import re
-import shlex
 import shutil
 import signal
 import subprocess
@@ -301,7 +300,7 @@ APPLY = ("member", "apply", "helio", "--country", "CH", "--tier", "founding", "-
         (grant("--as", "sam", "--id", "17"), "not a UUID"),
         (("consortium", "grant-office", "Atlas!", "--person", "lea", "--office", "auditor", "--as", "sam"), "process/slug"),
         (("consortium", "grant-office", "atlas", "--person", "lea", "--office", "king", "--as", "sam"), '"king" for --office'),
-        (("consortium", "grant-office", "atlas", "--person", "lea", "--as", "sam"), "office: Field required"),
+        (("consortium", "grant-office", "atlas", "--person", "lea", "--as", "sam"), "office: is missing; it must be one of secretariat, "),
         ((*PLEDGE, "--amount", "1e9"), "--amount: '1e9' is not an amount in USD"),
         ((*PLEDGE, "--amount", "-1"), "--amount"),
         ((*PLEDGE, "--amount", "0"), "--amount"),
@@ -341,6 +340,9 @@ APPLY = ("member", "apply", "helio", "--country", "CH", "--tier", "founding", "-
         (("charter", "show", "--version", "0"), "no version 0"),
         (("proposal", "propose", "p", "--title", "", "--as", "sam"), "title: "),
         (("up", "--port", "99999"), "is no port"),
+        (("advance", "soon"), "is no time to pass"),
+        (("advance", "14d"), "cannot be advanced"),
+        (("example", "statement", "--owed"), "is in earnest"),
     ],
 )  # fmt: skip
 def test_bad_input_is_told_in_one_message_and_leaves_nothing_behind(type_: Terminal, words: tuple[str, ...], said: str) -> None:
@@ -365,7 +367,7 @@ def test_bad_input_is_told_in_one_message_and_leaves_nothing_behind(type_: Termi
         ("large.toml", f'title = "{"x" * 1_000_000}"', "is larger than 65536 bytes"),
         ("list.json", "[]", "must hold a table"),
         ("kind.json", '{"kind": "execute"}', "is a 'execute', not a 'propose'"),
-        ("extra.json", '{"title": "x", "colour": "blue"}', "colour: Extra inputs are not permitted"),
+        ("extra.json", '{"title": "x", "colour": "blue"}', "colour: there is no such field; there are title, text"),
         ("bare.json", '{"title": "x", "budget": 50000}', 'write "50,000.00 USD" if these are units, or "500.00 USD" if these are minor units'),
         ("other.json", '{"title": "x", "budget": "5.00 EUR"}', "is in EUR, and here amounts are in USD"),
     ],
@@ -708,24 +710,6 @@ def test_a_folder_that_is_named_has_its_own_log_and_what_is_played_has_nothing_o
     assert type_("status", "--json").json["log"] == str(site.folder / "log.db")
     played = rehearsed(tmp_path)
     assert (played.log_url, played.smtp_host, played.smtp_port) == (str(tmp_path / "log.db"), "", 465)
-
-
-def test_a_consortium_of_ones_own_begins_as_the_readme_says(bare: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    block = ROOT.joinpath("README.md").read_text(encoding="utf-8").partition("## Your own\n\n```\n")[2].partition("```")[0]
-    up, *commands, explained = (shlex.split(line, comments=True) for line in block.splitlines())
-    assert (up, explained) == (["consortium", "up", "&"], ["consortium", "member", "--help"])
-    assert [words[1:3] for words in commands] == [["charter", "check"], ["consortium", "found"], ["member", "apply"]]
-    own = Site(tmp_path)
-    own.start()
-    bare.folder = str(tmp_path)
-    try:
-        for _, *words in commands:
-            told = bare(*words)
-            assert told.code == 0, told.err
-        assert [row["stream"] for row in bare("members", "--json").json] == ["member/helio"]
-    finally:
-        own.stop()
 
 
 def until(holds: Any) -> None:
