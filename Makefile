@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # Tests wait more than they count: four processes, a file at a time, those that take long first.
 SPREAD := -n 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test check check-deploy bench long chaos requirements clean
+.PHONY: demo test check check-deploy run-image bench long chaos requirements clean
 
 demo: $(READY)
 	@$(BIN)/consortium demo
@@ -21,11 +21,16 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy activities audit bench cli domain eventstore open_model_consortium.py settings.py keeper.py simulation tests workflows worker.py
+	MYPYPATH=deploy $(BIN)/mypy deploy/trial deploy/run-image
 	$(BIN)/lint-imports
 	$(BIN)/python docs/picture.py --check
 
 check-deploy: $(READY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" deploy/check
+
+# The image, built and run as compose.yaml says; `RUN_IMAGE=--fresh` makes its base anew.
+run-image: $(READY)
+	$(BIN)/python deploy/run-image $(RUN_IMAGE)
 
 # Faults brought about in lanes, each with a control that must fail; `LANES="--lane power-loss"`, `LANES="--long --resume state/chaos"`.
 chaos: $(READY)
@@ -55,6 +60,9 @@ requirements: $(READY)
 	  --output-file constraints.txt pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --no-emit-index-url --no-annotate --no-header --python-version 3.11 --extra release \
 	  --constraint constraints.txt --generate-hashes --output-file deploy/requirements.txt pyproject.toml
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' | \
+	  $(BIN)/uv pip compile --quiet --universal --no-emit-index-url --no-annotate --no-header --python-version 3.11 \
+	  --constraint constraints.txt --generate-hashes --output-file deploy/build-requirements.txt -
 
 clean:
 	rm -rf $(VENV) state

