@@ -28,7 +28,7 @@ from cli.findings import Finding, Patient, Verdict, aside
 from cli.site import profile
 from domain.register import Register
 from eventstore.sqlite_file import owner
-from settings import PREFIX, VARIABLES, Settings, file_of, in_database, is_rehearsal, without_password
+from settings import PREFIX, VARIABLES, Settings, file_of, in_database, without_password
 
 TEMPORAL: Final = (
     "TEMPORAL_ADDRESS", "TEMPORAL_NAMESPACE", "TEMPORAL_API_KEY", "TEMPORAL_CONFIG_FILE", "TEMPORAL_PROFILE", "TEMPORAL_TLS",
@@ -108,10 +108,10 @@ async def files(patient: Patient) -> Finding:
 
 async def _list_days(patient: Patient) -> int | None:
     """How old the charter allows a sanctions list to be; `None` before there is a charter, and in a rehearsal."""
-    if isinstance(patient.log, Failure):
+    if isinstance(patient.log, Failure) or not patient.log.near or patient.log.rehearsed:
         return None
     register = await patient.log.register()
-    if not isinstance(register, Register) or not register.version or is_rehearsal(register, patient.chosen):
+    if not isinstance(register, Register) or not register.version:
         return None
     return register.charter.membership.list_age_days
 
@@ -235,7 +235,7 @@ def _key(chosen: Settings) -> Iterator[Problem]:
 
 async def outside(patient: Patient) -> Finding:
     """Whom workers speak to by these settings: bank, mail, webhooks, publishers, and machines off the public internet."""
-    chosen = await _in_earnest(patient)
+    chosen = _in_earnest(patient)
     if chosen is None:
         return Finding("outside", Verdict.WELL, "a rehearsal: no bank, mail server or publisher is spoken to", facts={"rehearsed": True})
     book = await aside(lambda: _book(chosen))
@@ -256,13 +256,9 @@ async def outside(patient: Patient) -> Finding:
     return _finding("outside", problems, well, facts | {"addresses": len(book), "rehearsed": False})
 
 
-async def _in_earnest(patient: Patient) -> Settings | None:
+def _in_earnest(patient: Patient) -> Settings | None:
     """The settings, unless the log is a rehearsal's: then none that names anybody is read."""
-    if isinstance(patient.log, Failure):
-        return patient.chosen
-    register = await patient.log.register()
-    played = isinstance(register, Register) and patient.log.head is not None and is_rehearsal(register, patient.chosen)
-    return None if played else patient.chosen
+    return None if not isinstance(patient.log, Failure) and patient.log.rehearsed else patient.chosen
 
 
 def _book(chosen: Settings) -> Sequence[Addresses]:

@@ -71,6 +71,9 @@ async def release(patient: Patient) -> Finding:
     if head is not None and int(head.rules) > int(RULES):
         detail = f"release {ours} has the rules {RULES}; the last entry was decided by newer ones, {head.rules}"
         return Finding("release", Verdict.ACT, detail, newer, facts)
+    if not opened.near:
+        unseen = f"release {ours}, rules {RULES}; not looked at whether it can take in all of the log: no snapshot is near its head"
+        return Finding("release", Verdict.NOTE, unseen, facts=facts)
     register = await opened.register()
     if not isinstance(register, Register):
         told = f"release {ours} cannot go by this log: {register}"

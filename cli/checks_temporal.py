@@ -14,11 +14,9 @@ from activities.reconciling import ROLE
 from cli import services, times
 from cli.failures import Failure, translated
 from cli.findings import CannotTell, Finding, Opened, Patient, Verdict
-from domain.register import Register
 from eventstore.clock import SystemClock
 from eventstore.outstanding import LATE, late
 from eventstore.readmodels import seen
-from settings import is_rehearsal
 from worker import release
 
 OLDEST: Final = (1, 28)
@@ -60,7 +58,7 @@ def _unreached(patient: Patient, failure: Failure) -> Finding:
 async def _at_rest(patient: Patient) -> Finding:
     """A folder on which no `up` runs: nothing is wrong with that before a deadline has come."""
     opened, detail = patient.opened(), f"`consortium up` does not run on {patient.chosen.folder}"
-    overdue = await _overdue(patient, opened)
+    overdue = await _overdue(opened)
     facts = {"reached": False, "address": "", "overdue": len(overdue)}
     if not overdue:
         return Finding("temporal", Verdict.NOTE, f"{detail}: nobody takes commands", (patient.begin,), facts)
@@ -69,10 +67,9 @@ async def _at_rest(patient: Patient) -> Finding:
     return Finding("temporal", Verdict.ACT, f"{detail}, and {which} passed, {longest} ago at the earliest", (patient.begin,), facts)
 
 
-async def _overdue(patient: Patient, opened: Opened) -> Sequence[timedelta]:
+async def _overdue(opened: Opened) -> Sequence[timedelta]:
     """For how long each overdue deadline has stood. In a rehearsal that nobody runs no time passes."""
-    register = await opened.register()
-    if isinstance(register, Register) and is_rehearsal(register, patient.chosen):
+    if opened.rehearsed:
         return ()
     clock, now = SystemClock(), datetime.now(UTC)
     dues = [datetime.fromisoformat(row["due"]) for row in (await seen(opened.log)).rows if row["due"]]

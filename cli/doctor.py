@@ -17,7 +17,7 @@ from cli.failures import Failure, Unreachable, Unwell, translated
 from cli.findings import CannotTell, Check, Finding, Opened, Patient, Verdict
 from cli.options import HERE, Where
 from cli.output import Progress, say_json, say_whole, table
-from cli.site import log_of, now_of
+from cli.site import log_of, near, now_of, played
 from eventstore.recorder import Recorder
 from settings import Settings, examined
 
@@ -60,7 +60,7 @@ async def _opened(chosen: Settings, stack: AsyncExitStack) -> Opened:
     stack.push_async_callback(recorder.close)
     position = (await log.head()).position
     last = await log.read(position - 1, 1) if position else ()
-    return Opened(log, recorder, last[0] if last else None, await now_of(log, chosen))
+    return Opened(log, recorder, last[0] if last else None, await now_of(log, chosen), await near(log), await played(log, chosen))
 
 
 async def _temporal(chosen: Settings, where: Where) -> tuple[str, Client | Failure | None]:

@@ -66,9 +66,14 @@ class Opened:
     """The last entry; none on an empty log."""
     now: datetime
     """The log's time, from which people count."""
+    near: bool
+    """Whether a snapshot is near the head: who looks does not fold years."""
+    rehearsed: bool
 
     async def register(self) -> Register | Exception:
-        """The register as of the head; why not, where this release cannot take in what is on the log."""
+        """The register as of the head; why not, where this release cannot take in what is on the log. Raises `CannotTell`."""
+        if not self.near:
+            raise CannotTell("not looked at: no snapshot is near the head of the log; a worker makes one")
         try:
             register = (await self.recorder.replica()).register
         except (UnreadableEntry, Unfit) as error:

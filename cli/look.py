@@ -17,7 +17,7 @@ from cli.failures import BadInput
 from cli.fields import day, instant
 from cli.options import HERE, Where
 from cli.output import console, plain, say, say_json, table, unescaped
-from cli.site import clock_of, currency, log_of, now_of, register, row_of, rows, settings, tables_of, up_of
+from cli.site import clock_of, currency, log_of, near, now_of, played, register, row_of, rows, settings, tables_of, up_of
 from cli.tabled import amount_told, tables_shown, tables_told
 from domain.catalog import process_for
 from domain.charter import Office
@@ -30,7 +30,7 @@ from eventstore.log import Log, Unfit
 from eventstore.outstanding import LATE, late
 from eventstore.replica import UnreadableEntry
 from eventstore.wire import decoded
-from settings import Settings, is_rehearsal
+from settings import Settings
 
 SOON: Final = 10
 """How many deadlines `status` shows, and how many entries `show`."""
@@ -123,7 +123,11 @@ def _summed(troubled: Iterable[tuple[str, str, str, str]]) -> list[tuple[str, st
 
 
 async def _unreached(log: Log) -> Sequence[tuple[str, Unreached]]:
-    """Whom notices do not reach, most notices first; nobody as long as this release cannot go by the log, which `doctor` tells."""
+    """Whom notices do not reach, most notices first; nobody as long as this release cannot go by the log, which `doctor` tells, or no
+    snapshot is near its head.
+    """
+    if not await near(log):
+        return ()
     try:
         agreed = await register(log)
     except (UnreadableEntry, Unfit):
@@ -136,7 +140,7 @@ async def _overdue(log: Log, found: Iterable[Row], up: Mapping[str, Any] | None,
     clock, now = clock_of(up), datetime.now(UTC)
     stood = [(row, late(datetime.fromisoformat(row["due"]), clock, now)) for row in found if row["due"]]
     overdue = sorted((each for each in stood if each[1] >= LATE), key=lambda each: each[1], reverse=True)
-    if overdue and up is None and is_rehearsal(await register(log), chosen):
+    if overdue and up is None and await played(log, chosen):
         return ()  # a rehearsal that nobody runs stands still
     return overdue
 

@@ -80,13 +80,13 @@ def place_of(chosen: Settings, *, named: bool = False) -> str:
 
 async def found(chosen: Settings, *, named: bool) -> Services:
     """What works there, within a few seconds. Fails for nothing: what cannot be seen is said."""
-    from activities import cluster
-
     place = ""
     try:
         place = place_of(chosen, named=named)
         if not place:
             return Services("")
+        from activities import cluster
+
         async with asyncio.timeout(ASKED_SECONDS):
             client = await temporal(chosen)
             return Services(place, await cluster.cluster(client), await cluster.queue(client, chosen.task_queue))

@@ -19,12 +19,13 @@ from cli.options import Where
 from cli.output import Progress
 from domain.catalog import process_for
 from domain.kernel import one_line
+from domain.process import no_tables
 from domain.register import PacedTime, Register
 from domain.tables import Table
 from eventstore.clock import Clock, PacedClock, StandingClock, SystemClock
 from eventstore.entries import ACCEPTED, instant
 from eventstore.log import Log, WrittenOn
-from eventstore.readmodels import Seen, seen, seen_of
+from eventstore.readmodels import FOLDED, STANDINGS, Seen, edition, seen, seen_of
 from eventstore.recorder import Recorder
 from eventstore.replica import UnreadableEntry
 from eventstore.wire import decoded
@@ -112,16 +113,22 @@ async def currency(log: Log) -> str:
 async def now_of(log: Log, chosen: Settings) -> datetime:
     """The log's time now, never before its last entry: from here people count. A rehearsal that nobody runs stands at its last entry."""
     up, head = up_of(chosen), instant((await log.head()).at)
-    if up is None and await _played(log, chosen):
+    if up is None and await played(log, chosen):
         return head
     return max(clock_of(up).now(head), head)
 
 
-async def _played(log: Log, chosen: Settings) -> bool:
+async def played(log: Log, chosen: Settings) -> bool:
     """Whether the log is a rehearsal's, as its first entry says."""
     first = await log.read(0, 1)
     events = decoded(first[0].body) if first and first[0].outcome == ACCEPTED else ()
     return chosen.demonstration or any(event["kind"] == "clock_set" and event["clock"]["kind"] != "system" for event in events)
+
+
+async def near(log: Log) -> bool:
+    """Whether lists and snapshots, which one process keeps, are so near the log's head that who looks can take in the rest in a moment."""
+    shown = await log.shown(edition(), STANDINGS, key="")
+    return shown.position + FOLDED >= (await log.head()).position
 
 
 async def register(log: Log) -> Register:
@@ -135,7 +142,16 @@ async def register(log: Log) -> Register:
 
 
 async def tables_of(log: Log, stream: str, at: datetime) -> Sequence[Table]:
-    """What the process of a stream tells of it besides its row, as of the log's head, reckoned to an instant; nothing of what a newer release wrote."""
+    """What the process of a stream tells of it besides its row, as of the log's head, reckoned to an instant.
+
+    Nothing of what a newer release wrote, and nothing where no snapshot is near the head: who looks does not fold years.
+    """
+    process = process_for(stream)
+    if process.tables is no_tables:
+        return ()
+    if not await near(log):
+        print("(what there is besides is left out: no snapshot is near the head of the log; a worker makes one)", file=sys.stderr)
+        return ()
     recorder = Recorder(log)
     try:
         async with Progress("reading the log"):
@@ -145,7 +161,7 @@ async def tables_of(log: Log, stream: str, at: datetime) -> Sequence[Table]:
         return ()
     finally:
         await recorder.close()
-    return process_for(stream).tables(state, agreed, at)
+    return process.tables(state, agreed, at)
 
 
 def running(folder: Path) -> dict[str, Any] | None:

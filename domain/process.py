@@ -271,7 +271,8 @@ C = TypeVar("C", bound=Command)
 E = TypeVar("E", bound=Event)
 
 
-def _no_tables(state: Any, register: Register, at: datetime) -> Sequence[Table]:
+def no_tables(state: Any, register: Register, at: datetime) -> Sequence[Table]:
+    """For a process of which its row tells all."""
     return ()
 
 
@@ -287,7 +288,7 @@ class Process(Generic[C, E, S]):
     describe: Callable[[S], Headline]
     commands: TypeAdapter[C]
     events: TypeAdapter[tuple[E | Common, ...]]
-    tables: Callable[[S, Register, datetime], Sequence[Table]] = _no_tables
+    tables: Callable[[S, Register, datetime], Sequence[Table]] = no_tables
     """What a person needs who looks closer, reckoned to an instant: never stored, so it is as long as it must be."""
     state_version: int = 1
     """Raised whenever a state is made of other fields, or the same events make another state: stored states of another version are not read."""

@@ -252,3 +252,24 @@ def test_steps_that_failed_for_one_reason_are_one_row() -> None:
         ("round/a", "notice:0 and 153 more", "failed", "nobody was told"),
         ("round/a", "pay:1", "failed", "no line"),
     ]
+
+
+# ---------------------------------------------------------------- long logs
+
+
+@pytest.mark.parametrize("listed", [False, True], ids=["without lists", "with lists"])
+def test_who_looks_at_a_long_log_folds_no_years_and_says_what_is_left_out(
+    bare: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, listed: bool
+) -> None:
+    asyncio.run(written(tmp_path, ROUNDS, listed=listed))
+    bare.folder = str(tmp_path)
+    for module in ("cli.site", "cli.checks_log", "eventstore.readmodels"):
+        monkeypatch.setattr(f"{module}.FOLDED", 2)
+    shown, status, examined = bare("show", "round/atlas"), bare("status", "--json"), bare("doctor", "--json")
+    assert (shown.code, "round_opened" in shown.out) == (0, True)
+    assert ("no snapshot is near the head" in shown.err) is not listed
+    assert (status.code, status.json["lists"]["behind"]) == (0, 0 if listed else 4)
+    found = {finding["check"]: finding["verdict"] for finding in examined.json["checks"]}
+    assert (examined.code, found["lists"], found["release"], found["clock"]) == (
+        (0, "well", "well", "well") if listed else (1, "act", "note", "unknown")
+    )
