@@ -47,6 +47,8 @@ class Settings(BaseSettings):
     task_queue: str = TASK_QUEUE
     address: str = "localhost:7233"
     """Temporal, when no profile names one."""
+    ui: str = ""
+    """Where Temporal's UI is found, like `https://temporal.example.org`: `status` prints links into it. `consortium up` knows its own."""
     metrics: str = ""
     """Where Prometheus finds the worker's metrics, like `127.0.0.1:9464`."""
     debug: bool = False

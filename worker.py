@@ -215,7 +215,8 @@ def now() -> datetime:
 def compose(client: Client, recorder: Recorder, chosen: Settings, interceptors: Sequence[Interceptor] = ()) -> Worker:
     """A worker for every process, recording with this recorder."""
     recording = Recording(recorder, POLICIES)
-    steps: Mapping[str, CarryOut] = {"tell": Tell(Sender(client, chosen.task_queue), recording.retried), **outside(chosen, recorder)}
+    tell = Tell(Sender(client, chosen.task_queue), recording.retried, lambda: recording.currency)
+    steps: Mapping[str, CarryOut] = {"tell": tell, **outside(chosen, recorder)}
     return Worker(
         client,
         task_queue=chosen.task_queue,

@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+
+LONGEST_LINE: Final = 200
+"""The most bytes of a line that Temporal shows of a command or a step."""
+LAST_SHOWN: Final = 5
+"""How many of a stream's last entries its details show."""
+_PLAIN: Final = re.compile(r"(?:[A-Za-z0-9 _,:+-]|(?<=[0-9])\.(?=[0-9])|(?<=[a-z])/(?=[a-z0-9]))*", re.ASCII)
+
+
+def is_plain(line: str) -> bool:
+    """Whether a line can be shown as it is: short, and made of characters of which no markup, address or escape code can be made."""
+    return len(line) <= LONGEST_LINE and _PLAIN.fullmatch(line) is not None
+
+
+def _plain(line: str) -> str:
+    if not is_plain(line):
+        raise ValueError(f"a line of at most {LONGEST_LINE} letters, digits and simple signs is taken")
+    return line
 
 
 class _Wire(BaseModel):
@@ -24,6 +42,26 @@ class Envelope(_Wire):
     signed: str = ""
     """Base64 of what was signed; empty without a signature."""
     signature: str = ""
+    line: Annotated[str, AfterValidator(_plain)] = ""
+    """What the sender says of the command, for people who look at the timeline: `pledge by ada for helio: USD 500,000.00`. It is shown
+    and nothing else: nobody believes it, and it is not on the log.
+    """
+
+    @model_serializer(mode="wrap")
+    def _without_an_empty_line(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Workers of former releases take no field that they do not know."""
+        written: dict[str, Any] = whole(self)
+        if not self.line:
+            del written["line"]
+        return written
+
+    @property
+    def shown(self) -> str:
+        """The line, as far as it tells of this command and this sender; nothing where even their names are none."""
+        own = f"{self.command.get('kind')} by {self.actor}"
+        if self.line == own or self.line.startswith((f"{own}:", f"{own} for ")):
+            return self.line
+        return own if is_plain(own) else ""
 
 
 class Answering(_Wire):
@@ -73,6 +111,8 @@ class Owed(_Wire):
     """Whether a person was asked."""
     delayed_seconds: int = 900
     """How long it is waited at most between two tries from then on."""
+    line: str = ""
+    """The step in words; former releases wrote none."""
 
 
 class StepRef(_Wire):
@@ -80,6 +120,17 @@ class StepRef(_Wire):
 
     stream: str
     key: str
+    raises: bool = False
+    """Whether the workflow takes it from an error that a step failed for good (`STEP_FAILED`). Those of former releases only take it from
+    an outcome.
+    """
+
+
+class Noted(_Wire):
+    """An entry of the stream in a line of Markdown: what was asked, and what came of it."""
+
+    position: int
+    line: str
 
 
 class Standing(_Wire):
@@ -95,6 +146,8 @@ class Standing(_Wire):
     due: Due | None
     steps: list[Owed]
     closed: bool
+    noted: list[Noted] = []
+    """The last entries of the stream, when it was looked at; after a command that of the command alone."""
 
 
 class Refusal(_Wire):
@@ -146,8 +199,12 @@ MALFORMED = "Malformed"
 ID_REUSED = "IdReused"
 BUG = "Bug"
 UNAVAILABLE = "LogUnavailable"
+STEP_FAILED = "StepFailed"
+"""For workflows alone: a step failed for good; the error's detail is the outcome that says so."""
 ANOTHERS = "AnotherWorkers"
 """For workflows alone: what this worker cannot do, and one of a newer release can."""
+NO_ENVELOPE = "the argument is no envelope"
+"""How the words begin that refuse an argument which is none."""
 BUSY = "Busy"
 NOT_YET = "NotYet"
 """The types of errors that a client may see; `Refused` carries a `Refusal` as its detail, `NotYet` the seconds until then."""

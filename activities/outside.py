@@ -24,7 +24,8 @@ CarryOut = Callable[[Step], Awaitable[Outcome]]
 Now = Callable[[], datetime]
 """Tells the time in UTC."""
 
-
+FAILED: Final = "fail_step"
+"""The kind of the outcome of a step that failed for good."""
 _LASTING: Final = frozenset(
     (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO)
 )
@@ -45,7 +46,7 @@ def done(step: Step) -> Outcome:
 
 def failed(step: Step, reason: str) -> Outcome:
     """The step failed for good: a person reads the reason and does what it says."""
-    return {"kind": "fail_step", "step": step.key, "reason": plain(reason, 1_000)}
+    return {"kind": FAILED, "step": step.key, "reason": plain(reason, 1_000)}
 
 
 def stream() -> str:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import accumulate, islice
 from typing import Any, Final
 
 import structlog
@@ -15,16 +16,20 @@ from pydantic import TypeAdapter, ValidationError
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, FailureError
 
+from activities.display import answered, currency_of, step_line
 from activities.messages import (
     ANOTHERS,
     BUG,
     ID_REUSED,
+    LAST_SHOWN,
     MALFORMED,
     NOT_YET,
+    STEP_FAILED,
     UNAVAILABLE,
     Answering,
     Due,
     Envelope,
+    Noted,
     Owed,
     Receipt,
     Recorded,
@@ -33,14 +38,14 @@ from activities.messages import (
     Standing,
     StepRef,
 )
-from activities.outside import plain
+from activities.outside import FAILED, plain
 from domain.forms import typed, words_for
-from domain.kernel import SERVICE, Step, escaped
+from domain.kernel import SERVICE, Headline, Step, escaped, shown_at
 from domain.process import deadline_id, delay_id, failure_id, outcome_id
 from domain.register import LogTime, MovedTime, PacedTime, SystemTime
 from eventstore import recorder as store
 from eventstore.clock import Clock, fact_of
-from eventstore.entries import Submission, instant
+from eventstore.entries import Entry, Submission, instant
 from eventstore.log import HeadFarAhead, LogUnavailable, NewerRules, WrittenByNewer, WrittenOn
 from eventstore.recorder import NotYet, Recorder, SameIdOtherCommand
 from eventstore.wire import Malformed, canonical_command, require_sender
@@ -52,8 +57,10 @@ DETAILS: Final = 4_000
 """The most characters of Markdown shown for a process."""
 LONGEST_FAULT: Final = 500
 """The most characters that are told of what went wrong in a step."""
-SEARCHED: Final = 20
-"""How many of those waited for Temporal is told of; the read models have them all."""
+SEARCHED_BYTES: Final = 2_048
+"""How long the JSON of those waited for may be that Temporal is told of: its limit for the value of one attribute. The lists have them all."""
+NAMED: Final = 20
+"""How many of them the details name."""
 
 
 _log = structlog.get_logger(__name__)
@@ -114,20 +121,25 @@ class Recording:
         except Exception as error:
             raise _told(error) from error
         entry, refusal = recorded.entry, recorded.refusal
+        on_log = entry.position <= recorded.position  # what a stranger was refused is not
         return Recorded(
             receipt=Receipt(
                 position=entry.position, stream=entry.stream, command_id=entry.command_id, at=instant(entry.at),
                 events=list(recorded.kinds), hash=entry.hash.hex(),
             ),
             refusal=refusal and Refusal(rule=refusal.rule, message=refusal.message, remedy=refusal.remedy, clause=refusal.clause),
-            standing=self._shown(entry.stream, self._recorder.view(entry.stream, recorded.position, recorded.stream)),
+            standing=self._shown(
+                entry.stream, self._recorder.view(entry.stream, recorded.position, recorded.stream),
+                [self._noted(entry)] if on_log else [],
+            ),
         )  # fmt: skip
 
     @activity.defn(name="standing")
     async def standing(self, stream: str) -> Standing:
         """What is true and owed on a stream now."""
         try:
-            return self._shown(stream, await self._recorder.standing(stream))
+            standing = await self._recorder.standing(stream)
+            return self._shown(stream, standing, [self._noted(entry) for entry in await self._recorder.log.last_of(stream, LAST_SHOWN)])
         except Exception as error:
             raise _told(error) from error
 
@@ -140,7 +152,10 @@ class Recording:
         return (await self._recorder.standing(stream)).stream.retried.get(key, 0)
 
     def carrying_out(self, kind: str, carry_out: Callable[[Step], Awaitable[dict[str, Any]]]) -> Callable[..., Any]:
-        """The activity for steps of a kind. It reads the step from the log, and does nothing for one no longer owed."""
+        """The activity for steps of a kind. It reads the step from the log, and does nothing for one no longer owed.
+
+        Where the workflow knows it (`StepRef.raises`), a step that failed for good is an error of the activity, so that it is seen as one.
+        """
 
         @activity.defn(name=kind)
         async def carried_out(ref: StepRef) -> dict[str, Any]:
@@ -148,7 +163,10 @@ class Recording:
             if step is None:
                 return {"kind": "step_done", "step": ref.key}
             with _told_briefly():
-                return await carry_out(step)
+                outcome = await carry_out(step)
+            if ref.raises and outcome.get("kind") == FAILED:
+                raise ApplicationError(plain(str(outcome["reason"]), LONGEST_FAULT), outcome, type=STEP_FAILED, non_retryable=True)
+            return outcome
 
         return carried_out
 
@@ -157,9 +175,18 @@ class Recording:
         then, now = clock.real(early.at), clock.real(early.now)
         return None if then is None or now is None else (then - now).total_seconds()
 
-    def _shown(self, stream: str, standing: store.Standing) -> Standing:
+    @property
+    def currency(self) -> str:
+        """The charter's currency, as far as this worker knows; empty before the founding."""
+        return currency_of(self._recorder.register)
+
+    def _noted(self, entry: Entry) -> Noted:
+        return Noted(position=entry.position, line=answered(entry, self.currency))
+
+    def _shown(self, stream: str, standing: store.Standing, noted: Sequence[Noted]) -> Standing:
         agenda, headline, state = standing.agenda, standing.headline, standing.stream
         failed = _troubles("failed", state.failed) + _troubles("is delayed, and tried on", state.delayed)
+        title = self._recorder.title_of(stream)
         due = None
         if agenda.deadline is not None:
             due = Due(
@@ -168,8 +195,10 @@ class Recording:
             )  # fmt: skip
         return Standing(
             stream=stream, version=state.version, phase=headline.phase, line=headline.line,
-            details=(headline.text + (f"\n\n**Needs attention**\n{failed}" if failed else ""))[:DETAILS],
-            waits_for=list(headline.waits_for[:SEARCHED]), attention=state.attention, due=due,
+            details="\n\n".join(
+                part for part in (title and f"{escaped(title.capitalize())}\\.", _awaited(headline, due), f"**Needs attention**\n{failed}" if failed else "", headline.text) if part
+            )[:DETAILS],
+            waits_for=_searchable(headline.waits_for), attention=state.attention, due=due, noted=list(noted),
             steps=[self._owed(step, state.tries[step.key], delayed=step.key in state.delayed) for step in agenda.steps],
             closed=agenda.closed,
         )  # fmt: skip
@@ -177,7 +206,7 @@ class Recording:
     def _owed(self, step: Step, attempt: int, *, delayed: bool) -> Owed:
         policy = self._policies.get(step.kind, Policy())
         return Owed(
-            kind=step.kind, key=step.key, attempt=attempt,
+            kind=step.kind, key=step.key, attempt=attempt, line=step_line(step),
             start_to_close_seconds=int(policy.start_to_close.total_seconds()), heartbeat_seconds=int(policy.heartbeat.total_seconds()),
             attempts=policy.attempts, delayed=delayed, delayed_seconds=int(policy.delayed.total_seconds()),
         )  # fmt: skip
@@ -193,6 +222,23 @@ def _told_briefly() -> Iterator[None]:
     except Exception as error:  # noqa: BLE001  every fault is told to Temporal, which tries again
         _log.warning("step.not_carried_out", exc_info=True)
         raise ApplicationError(plain(str(error), LONGEST_FAULT) or type(error).__name__, type=type(error).__name__) from None
+
+
+def _searchable(names: Sequence[str]) -> list[str]:
+    """As many names from the first on as Temporal takes in one attribute."""
+    sizes = accumulate((len(name.encode()) + len('"",') for name in names), initial=len("[]") - len(","))
+    return [name for name, size in zip(names, islice(sizes, 1, None), strict=False) if size <= SEARCHED_BYTES]
+
+
+def _awaited(headline: Headline, due: Due | None) -> str:
+    """Who is waited for, and until when."""
+    names = ", ".join(escaped(name) for name in headline.waits_for[:NAMED])
+    more = len(headline.waits_for) - NAMED
+    who = names + (f" and {more} more" if more > 0 else "")
+    if due is None:
+        return f"**Waits for** {who}, without a deadline" if who else ""
+    until = f"{shown_at(due.at)}: then {due.kind}" + ("; the log's time stands still" if due.wake_at is None else "")
+    return f"**Waits for** {who}, until {until}" if who else f"**Next** {until}"
 
 
 def _troubles(word: str, steps: Mapping[str, str]) -> str:

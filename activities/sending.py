@@ -18,7 +18,8 @@ from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.messages import BUG, BUSY, ID_REUSED, MALFORMED, REFUSED, TASK_QUEUE, Envelope, Receipt, Refusal
+from activities.messages import BUG, BUSY, ID_REUSED, MALFORMED, NO_ENVELOPE, REFUSED, TASK_QUEUE, Envelope, Receipt, Refusal
+from domain.catalog import CATALOG
 
 PATIENCE: Final = timedelta(seconds=30)
 """How long an answer is waited for before the caller is told to ask again."""
@@ -74,14 +75,23 @@ class Sender:
         """Streams whose workflow answered before: it most likely still runs, and need not be started."""
 
     async def send(
-        self, stream: str, command_id: str, actor: str, command: Mapping[str, Any], *, signed: str = "", signature: str = ""
+        self, stream: str, command_id: str, actor: str, command: Mapping[str, Any], *, signed: str = "", signature: str = "", line: str = ""
     ) -> Receipt:
-        """Sends a command until it is answered. Raises `TurnedDown`, `NotTaken`, `NotAnswered` or `Mistaken`."""
-        envelope = Envelope(actor=actor, command=dict(command), signed=signed, signature=signature)
+        """Sends a command until it is answered. Raises `TurnedDown`, `NotTaken`, `NotAnswered` or `Mistaken`.
+
+        `line` is what Temporal's timeline shows of it, made by `activities.display`; without one its kind and who gave it.
+        """
+        envelope = Envelope(actor=actor, command=dict(command), signed=signed, signature=signature, line=line)
         clock = asyncio.get_running_loop().time
         end, wait = clock() + self._patience.total_seconds(), 0.05
         while (left := end - clock()) > 0:
-            receipt = await self._try(stream, command_id, envelope, timedelta(seconds=left))
+            try:
+                receipt = await self._try(stream, command_id, envelope, timedelta(seconds=left))
+            except NotTaken as error:
+                if not envelope.line or not str(error).startswith(NO_ENVELOPE):
+                    raise
+                envelope = envelope.model_copy(update={"line": ""})  # a worker of a former release takes none
+                continue
             if receipt is not None:
                 return receipt
             await asyncio.sleep(min(wait, left))
@@ -94,7 +104,8 @@ class Sender:
         """Makes sure that the stream's workflow runs; whether it had to be started. `anew` ends the one that runs, if any, and starts another."""
         try:
             await self._client.start_workflow(
-                stream.partition("/")[0], id=stream, task_queue=self._task_queue, task_timeout=TASK_TIMEOUT, static_summary=stream,
+                stream.partition("/")[0], id=stream, task_queue=self._task_queue, task_timeout=TASK_TIMEOUT,
+                static_summary=summary_of(stream), static_details=details_of(stream),
                 id_conflict_policy=WorkflowIDConflictPolicy.TERMINATE_EXISTING if anew else WorkflowIDConflictPolicy.FAIL,
                 rpc_timeout=ANSWER,
             )  # fmt: skip
@@ -134,7 +145,8 @@ class Sender:
     async def _start_and_update(self, stream: str, command_id: str, kind: str, envelope: Envelope, patience: timedelta) -> Receipt:
         start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
             stream.partition("/")[0], id=stream, task_queue=self._task_queue, task_timeout=TASK_TIMEOUT,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING, static_summary=stream, result_type=type(None),
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING, result_type=type(None),
+            static_summary=summary_of(stream), static_details=details_of(stream),
         )  # fmt: skip
         try:
             receipt: Receipt = await self._client.execute_update_with_start_workflow(
@@ -145,6 +157,23 @@ class Sender:
                 await asyncio.wait_for(start.workflow_handle(), 0.1)
             raise
         return receipt
+
+
+def summary_of(stream: str) -> str:
+    """What Temporal's UI shows of a workflow besides its id: what its process is."""
+    process = CATALOG.get(stream.partition("/")[0])
+    return f"{stream}: {process.title}" if process is not None else stream
+
+
+def details_of(stream: str) -> str | None:
+    """The same at length, in Markdown; nothing for a process that is in no catalog."""
+    process = CATALOG.get(stream.partition("/")[0])
+    if process is None:
+        return None
+    return (
+        f"**{process.title.capitalize()}.** {process.about}\n\nCommands are Updates, accepted or refused by a rule; deadlines are timers; what is"
+        f" owed to the outside world are activities. `consortium show {stream}` tells more."
+    )
 
 
 async def few_at_once(items: Iterable[T], work: Callable[[T], Awaitable[None]]) -> None:

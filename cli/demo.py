@@ -27,7 +27,7 @@ import worker
 from activities import cluster, logs
 from activities.sending import Sender, TurnedDown
 from audit.ledger import Booking, beancount, hledger, ledger
-from cli.embedded import LOCK, alone, embedded, rest
+from cli.embedded import LOCK, PORTS, alone, embedded, rest
 from cli.failures import BadInput, Broken
 from cli.files import example, read_charter
 from domain.charter import Charter
@@ -109,7 +109,7 @@ def prepare(folder: Path) -> None:
         for left in folder.iterdir():
             if left.is_dir() and not left.is_symlink():
                 shutil.rmtree(left)
-            elif left.name not in {MARKER, LOCK}:
+            elif left.name not in {MARKER, LOCK, PORTS}:
                 left.unlink()
     (folder / "sanctions.txt").write_text(files("cli").joinpath("sanctions.txt").read_text(encoding="utf-8"), encoding="utf-8")
 

@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -40,6 +40,9 @@ ADVANCE: Final = "advance.json"
 """The file by which `consortium advance` says how much time is to pass."""
 LOCK: Final = "up.lock"
 """The file that whoever uses the folder holds."""
+PORTS: Final = "ports.json"
+"""The file that holds the ports of the last time."""
+LAST_PORT: Final = 65_535
 RESTING_SECONDS: Final = 120
 """How long a rehearsal that ends may take to do what it owes."""
 QUIET_SECONDS: Final = 2
@@ -69,6 +72,8 @@ class Embedded:
     """Where its log is, without a password."""
     unfinished: int
     """How many processes were taken up again."""
+    moved: Sequence[int] = ()
+    """The ports of the last time that are taken by something else: others are used."""
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
     """Set by Ctrl-C and SIGTERM."""
 
@@ -102,15 +107,17 @@ async def embedded(
 ) -> AsyncIterator[Embedded]:
     """Runs everything on the settings' folder, and takes up every unfinished process.
 
+    Ports that are not named are those of the last time on this folder, so that links go on to lead here; free ones where those are taken.
     With a pace a new log becomes a rehearsal. One that was begun stands still at its last entry; to go on lets it run from there.
     Other commands find the server and the log's clock by `up.json` in the folder for as long as it runs. Raises `AlreadyUp`, and
     `BadInput` for another clock than the log's.
     """
     folder = chosen.folder
-    port, ui_port = port or _free_port(), ui_port or _free_port()
     async with AsyncExitStack() as stack:
         stack.callback(os.umask, keep_private(folder))
         stack.enter_context(alone(folder))
+        await _end_orphan(folder)
+        (port, ui_port), moved = _ports(folder, (port, ui_port))
         log = stack.enter_context((folder / "worker.log").open("a", encoding="utf-8", buffering=1))
         logs.configure(log)
         address, ui = f"127.0.0.1:{port}", f"http://127.0.0.1:{ui_port}"
@@ -125,7 +132,10 @@ async def embedded(
         await stack.enter_async_context(worker.reconciling(client, recorder, chosen))
         await stack.enter_async_context(worker.comparing(heads))
         sender = Sender(client, chosen.task_queue)
-        running = Embedded(folder, client, recorder, sender, address, ui, chosen.log_shown, await recover(recorder, sender, anew=go_on))
+        running = Embedded(
+            folder, client, recorder, sender, address, ui, chosen.log_shown, await recover(recorder, sender, anew=go_on), moved
+        )
+        _remember(folder, (port, ui_port))
         for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(name, running.stopped.set)
         asked = asyncio.Event()
@@ -189,7 +199,6 @@ async def recover(recorder: Recorder, sender: Sender, *, anew: bool = False) -> 
 async def _server(folder: Path, port: int, ui_port: int) -> AsyncIterator[None]:
     attributes = [text for name in worker.SEARCH_ATTRIBUTES for text in ("--search-attribute", name)]
     dynamic = [text for name in worker.DEV_SERVER for text in ("--dynamic-config-value", name)]
-    await _end_orphan(folder)
     with (folder / "temporal.log").open("ab") as log:
         process = await asyncio.create_subprocess_exec(
             worker.binary("temporal"), "server", "start-dev", "--ip", "127.0.0.1", "--port", str(port), "--ui-port", str(ui_port),
@@ -308,6 +317,46 @@ def _announced(running: Embedded) -> Path:
     beside.write_text(json.dumps(found), encoding="utf-8")
     beside.replace(path)
     return path
+
+
+Ports = tuple[int, int]
+"""Where Temporal listens, and where its UI does."""
+
+
+def _ports(folder: Path, named: Ports) -> tuple[Ports, Sequence[int]]:
+    """The ports that are named, else those of the last time on this folder, else free ones; and those of the last time that are taken."""
+    before = _remembered(folder)
+    wanted = [chosen or former for chosen, former in zip(named, before, strict=True)]
+    moved = [port for port, chosen in zip(wanted, named, strict=True) if port and not chosen and not is_free(port)]
+    first, second = (0 if port in moved else port for port in wanted)
+    return (first or _free_port(), second or _free_port()), moved
+
+
+def _remembered(folder: Path) -> Ports:
+    """The ports of the last time; zeros where there was none, or where what is there is none of ours."""
+    try:
+        found = json.loads((folder / PORTS).read_text(encoding="utf-8"))
+        first, second = int(found["temporal"]), int(found["ui"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0, 0
+    return (first, second) if 0 < first <= LAST_PORT and 0 < second <= LAST_PORT and first != second else (0, 0)
+
+
+def _remember(folder: Path, ports: Ports) -> None:
+    beside = folder / f".{PORTS}.new"
+    beside.write_text(json.dumps({"temporal": ports[0], "ui": ports[1]}), encoding="utf-8")
+    beside.replace(folder / PORTS)
+
+
+def is_free(port: int) -> bool:
+    """Whether something here can listen at a port."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def _free_port() -> int:

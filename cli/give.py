@@ -9,12 +9,13 @@ import time
 from typing import Any, Final
 from uuid import UUID
 
+from activities.display import lacks_currency, line_of
 from activities.messages import Receipt
 from activities.sending import NotAnswered, NotTaken, Sender, TurnedDown
 from cli.failures import BadInput, Broken, translated
 from cli.options import By
 from cli.output import Progress, say, say_json, unescaped
-from cli.site import log_of, row_of, settings, temporal
+from cli.site import currency, log_of, row_of, settings, temporal
 from domain.catalog import process_for
 from domain.kernel import SERVICE, SLUG
 from eventstore.entries import ACCEPTED, Entry, hash_of
@@ -31,10 +32,11 @@ async def give(by: By, stream: str, command: dict[str, Any]) -> None:
     actor, command_id = _person(by.actor), _command_id(by.id)
     body = checked(stream, command)
     chosen = settings(by)
+    line = line_of(stream, actor, body, await _currency(chosen) if lacks_currency(stream, body) else "")
     client = await temporal(chosen)
     try:
         async with Progress("waiting for an answer"):
-            receipt = await Sender(client, chosen.task_queue).send(stream, command_id, actor, command)
+            receipt = await Sender(client, chosen.task_queue).send(stream, command_id, actor, command, line=line)
     except (TurnedDown, NotAnswered, NotTaken) as error:
         failure = translated(error)
         failure.details["command_id"] = command_id
@@ -71,6 +73,15 @@ def _check_inside(value: Any, place: str) -> None:
                 _check_inside(item, f"{place}{number}.")
         case _:
             return
+
+
+async def _currency(chosen: Settings) -> str:
+    """The charter's currency, for words about amounts; empty where the log cannot be read from here: the command is given all the same."""
+    try:
+        async with log_of(chosen) as log:
+            return await currency(log)
+    except Exception:  # noqa: BLE001  only words depend on it
+        return ""
 
 
 def _person(actor: str) -> str:

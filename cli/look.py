@@ -15,9 +15,10 @@ from rich.markdown import Markdown
 from cli import services, times
 from cli.failures import BadInput
 from cli.fields import day, instant
+from cli.links import NAMESPACE, links_of, links_shown, links_told
 from cli.options import HERE, Where
 from cli.output import console, plain, say, say_json, table, unescaped
-from cli.site import clock_of, currency, log_of, near, now_of, played, register, row_of, rows, settings, tables_of, up_of
+from cli.site import clock_of, currency, log_of, near, now_of, played, profile, register, row_of, rows, settings, tables_of, up_of
 from cli.tabled import amount_told, tables_shown, tables_told
 from domain.catalog import process_for
 from domain.charter import Office
@@ -64,6 +65,8 @@ async def status(*, where: Where = HERE) -> None:
         phases.setdefault(row["process"], Counter())[row["phase"]] += 1
     attention = [row for row in found if row["attention"]]
     due = sorted((row for row in found if row["due"]), key=lambda row: row["due"])[:SOON]
+    ui = up["ui"] if up else chosen.ui
+    links = links_of(ui, found, now, NAMESPACE if up else str(profile().get("namespace", NAMESPACE))) if ui else ()
     if where.json:
         brief = ("stream", "phase", "line", "due", "deadline", "waits_for", "failed", "delayed")
         told = [[{name: row_told(row).get(name, {}) for name in brief} for row in some] for some in (attention, due)]
@@ -72,6 +75,7 @@ async def status(*, where: Where = HERE) -> None:
             "processes": {name: dict(counted) for name, counted in phases.items()}, "attention": told[0], "due": told[1],
             "unreached": [{"recipient": who, "reason": each.reason, "notices": each.notices, "since": each.since.isoformat()} for who, each in unreached],
             "overdue": [{name: row_told(row).get(name, {}) for name in brief} | {"overdue_seconds": int(by.total_seconds())} for row, by in overdue],
+            "links": links_told(links) if links else {},
         })  # fmt: skip
         return
     say(
@@ -98,6 +102,8 @@ async def status(*, where: Where = HERE) -> None:
         table(("overdue by", "what", "stream"), late_by, title="Overdue (a worker starts them again; does one run?)", right=("overdue by",))
     if due:
         table(("due", "what", "stream"), [(times.shown(row["due"], now), row["deadline"], row["stream"]) for row in due], title="Due next")
+    if links:
+        links_shown(links, now)
 
 
 def _troubled(found: Iterable[Row]) -> list[tuple[str, str, str, str]]:

@@ -19,9 +19,10 @@ import worker
 from cli.embedded import ADVANCE, embedded, require_clock
 from cli.failures import BadInput, Unreachable, of_file
 from cli.fields import span
+from cli.links import links_of, links_shown, links_told
 from cli.options import HERE, Where
 from cli.output import Progress, say, say_json
-from cli.site import clock_of, log_of, register, settings, temporal, up_of
+from cli.site import clock_of, log_of, now_of, register, rows, settings, temporal, up_of
 from cli.times import minute
 from domain.register import Register
 from eventstore.clock import Clock, PacedClock, StandingClock
@@ -32,8 +33,8 @@ ADVANCE_SECONDS: Final = 60
 FASTEST: Final = 10_000_000
 """The fastest pace: more than a year in four seconds."""
 
-Port = Annotated[int, Parameter(show_default=False, help="Where Temporal listens; any free port by default.")]
-UiPort = Annotated[int, Parameter(show_default=False, help="Where Temporal's UI listens; any free port by default.")]
+Port = Annotated[int, Parameter(show_default=False, help="Where Temporal listens; by default as the last time, else any free port.")]
+UiPort = Annotated[int, Parameter(show_default=False, help="Where Temporal's UI listens; by default as the last time, else any free port.")]
 
 
 Pace = Annotated[int | None, Parameter(show_default=False, help="Rehearse in a new folder: the log's time runs so many times as fast.")]
@@ -57,10 +58,12 @@ async def up(*, port: Port = 0, ui_port: UiPort = 0, pace: Pace = None, go_on: G
             raise of_file(error, chosen.folder, "used", "name another folder with --folder") from error
         except (RuntimeError, RPCError) as error:
             raise Unreachable(f"Temporal does not start: {error}", f"{chosen.folder}/temporal.log says why") from error
+        now = await now_of(running.recorder.log, chosen)
+        links = links_of(running.ui, await rows(running.recorder.log), now)
         if where.json:
             say_json({
                 "address": running.address, "ui": running.ui, "log": chosen.log_shown, "clock": str(running.clock),
-                "unfinished": running.unfinished,
+                "unfinished": running.unfinished, "taken_ports": list(running.moved), "links": links_told(links),
             })  # fmt: skip
         else:
             say(
@@ -68,8 +71,14 @@ async def up(*, port: Port = 0, ui_port: UiPort = 0, pace: Pace = None, go_on: G
                 f"Temporal       {running.address}",
                 f"the log        {chosen.log_shown}",
                 f"its clock      {_shown(running.clock)}",
-                f"{running.unfinished} unfinished processes go on. Ctrl-C stops everything.",
             )
+            if running.moved:
+                taken = " and ".join(map(str, running.moved))
+                say(
+                    f"({taken}, where this folder was found the last time, {'is' if len(running.moved) == 1 else 'are'} taken by something else)"
+                )
+            links_shown(links, now)
+            say(f"{running.unfinished} unfinished processes go on. Ctrl-C stops everything.")
         await running.stopped.wait()
         if not where.json:
             say("stopping …")

@@ -332,6 +332,8 @@ def describe(state: ConsortiumState) -> Headline:
 
 CONSORTIUM: Process[ConsortiumCommand, ConsortiumEvent, ConsortiumState] = Process(
     name="consortium",
+    title="the consortium itself",
+    about="Holds the charter in force, the officers and their keys. It begins with the founding; a vote amends the charter.",
     initial=Unfounded(),
     decide=decide,
     evolve=evolve,

@@ -312,6 +312,8 @@ def _bills(kept: Books) -> str:
 
 FUNDING: Final[Process[FundingCommand, FundingEvent, FundingState]] = Process(
     name="round",
+    title="a funding round",
+    about="Pledges until the close; then commitments, called tranche by tranche as the run reaches its milestones, with reminders, cure and default; spending; refunds of what is left.",
     initial=Unopened(),
     decide=decide,
     evolve=evolve,

@@ -579,6 +579,8 @@ def _headline(phase: str, identity: Identity, note: str, *waits_for: str, **valu
 
 MEMBERSHIP: Final[Process[MembershipCommand, MembershipEvent, MembershipState]] = Process(
     name="member",
+    title="a membership",
+    about="From the application over the screening, the vote on admission, the agreement and the first dues to an active member; then dues every year, the ladder of good standing, ownership, and leaving.",
     initial=Unapplied(),
     decide=decide,
     evolve=evolve,

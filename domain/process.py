@@ -290,6 +290,10 @@ class Process(Generic[C, E, S]):
     events: TypeAdapter[tuple[E | Common, ...]]
     tables: Callable[[S, Register, datetime], Sequence[Table]] = no_tables
     """What a person needs who looks closer, reckoned to an instant: never stored, so it is as long as it must be."""
+    title: str = ""
+    """What one of it is, in words: `a funding round`."""
+    about: str = ""
+    """What happens in it from its beginning to its end, in two sentences or three."""
     state_version: int = 1
     """Raised whenever a state is made of other fields, or the same events make another state: stored states of another version are not read."""
     list_version: int = 1

@@ -757,6 +757,8 @@ def proposals(processes: Iterable[Process[Any, Any, Any]]) -> Process[ProposalCo
 
     return Process(
         name="proposal",
+        title="a vote",
+        about="Announced, opened on a roll that is frozen, voted on and closed. What passed orders exactly one command, once, after its timelock.",
         initial=Unproposed(),
         decide=decide_readable,
         evolve=evolve,

@@ -321,6 +321,8 @@ def _lease_row(name: str, lease: Lease) -> str:
 
 RELEASE: Final[Process[ReleaseCommand, ReleaseEvent, ReleaseState]] = Process(
     name="release",
+    title="a staged release of a model",
+    about="Files that are listed, signed and verified; stages with their gates, reviews and early access; holds and the embargo; and at last the publication.",
     initial=Unproposed(),
     decide=decide,
     evolve=evolve,

@@ -437,6 +437,8 @@ def _told(mark: Mark, milestone: Milestone) -> str:
 
 TRAINING: Final[Process[TrainingCommand, TrainingEvent, TrainingState]] = Process(
     name="run",
+    title="a training run",
+    about="A contract that a vote approved, what its trainer writes, milestones that reviewers accept or reject, and questions put to the vote when the run falls silent, spends too much or comes late.",
     initial=Unplanned(),
     decide=decide,
     evolve=evolve,

@@ -400,6 +400,8 @@ def _payment_row(state: Open, name: str, payment: Payment) -> str:
 
 TREASURY: Final[Process[TreasuryCommand, TreasuryEvent, TreasuryState]] = Process(
     name="treasury",
+    title="the bank account of the consortium",
+    about="Statements that are imported, lines that are matched with what is owed, payees and payments that several people approve.",
     initial=Unopened(),
     decide=decide,
     evolve=evolve,

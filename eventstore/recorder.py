@@ -23,6 +23,7 @@ from domain import process as kernel
 from domain.catalog import CATALOG
 from domain.kernel import Agenda, Headline, shown_at
 from domain.process import ACCEPTING_TIME, Process, Stream
+from domain.register import Register
 from eventstore.clock import TOLERANCE, Clock, SystemClock, ahead
 from eventstore.entries import ACCEPTED, MICROSECOND, Entry, Head, Refusal, Submission, instant, microseconds
 from eventstore.log import (
@@ -203,6 +204,15 @@ class Recorder:
         """A stream's state as people and workflows see it."""
         process = self._replica.process_of(stream)
         return Standing(position, state, kernel.agenda(process, state), kernel.describe(process, state))
+
+    @property
+    def register(self) -> Register:
+        """The register as far as this worker knows it: for words about what was recorded, never to decide by."""
+        return self._replica.register
+
+    def title_of(self, stream: str) -> str:
+        """What a stream is, in words."""
+        return self._replica.process_of(stream).title
 
     async def replica(self) -> Replica:
         """The replica at the log's head. Look, and do not decide with it."""

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from activities.display import currency_of, line_of
 from activities.sending import NotAnswered, Sender
 from domain.charter import Charter
 from domain.consortium import Found
@@ -16,6 +17,7 @@ from domain.register import LogTime
 from eventstore.clock import fact_of
 from eventstore.log import LogUnavailable
 from eventstore.recorder import Recorder
+from eventstore.wire import canonical_command
 from simulation.mock_bank import MockBank, mock_bank
 from simulation.scenario import IBAN, Look
 
@@ -55,9 +57,10 @@ class LiveStage:
 
     async def give(self, stream: str, command: Mapping[str, Any], by: str, command_id: str) -> None:
         """See `Stage.give`. Asks again, with the same id, for as long as workers come and go."""
+        line = line_of(stream, by, canonical_command(dict(command)), currency_of(self._recorder.register))
         for left in reversed(range(TRIES)):
             try:
-                await self._sender.send(stream, command_id, by, command)
+                await self._sender.send(stream, command_id, by, command, line=line)
             except NotAnswered:
                 if not left:
                     raise

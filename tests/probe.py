@@ -9,11 +9,14 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, TypeAdapter
 from temporalio import workflow
+from temporalio.common import RawValue
+from temporalio.exceptions import ApplicationError
 
 from domain.kernel import Agenda, Command, Deadline, Event, Headline, Instant, Outcome, Refused, Step, tell
 from domain.process import Common, Context, Process, StepOwed, owe
 
 with workflow.unsafe.imports_passed_through():
+    from activities.messages import MALFORMED, NO_ENVELOPE, Receipt
     from workflows.process import ProcessWorkflow
 
 
@@ -200,3 +203,23 @@ class HurriedProbe(ProcessWorkflow):
     @workflow.run
     async def run(self) -> None:
         await self.drive()
+
+
+@workflow.defn(name="probe")
+class FormerProbe(ProcessWorkflow):
+    """Drives a probe as a release did that knew no line of an envelope: it takes no field that it does not know."""
+
+    @workflow.run
+    async def run(self) -> None:
+        await self.drive()
+
+    @workflow.update(dynamic=True)
+    async def command(self, name: str, args: Sequence[RawValue]) -> Receipt:  # type: ignore[override]
+        former: Any = super()
+        receipt: Receipt = await former.command(name, args)
+        return receipt
+
+    @command.validator
+    def _accept(self, name: str, args: Sequence[RawValue]) -> None:
+        if b'"line"' in args[0].payload.data:
+            raise ApplicationError(f"{NO_ENVELOPE}: line: Extra inputs are not permitted", type=MALFORMED)

@@ -20,6 +20,7 @@ import logging
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -38,7 +39,7 @@ from activities import logs
 from activities.missing import ExtraMissing
 from activities.sending import Mistaken, TurnedDown
 from cli import demo, keep, main, processes
-from cli.embedded import LOCK
+from cli.embedded import LOCK, PORTS, _free_port, _ports, _remember
 from cli.failures import translated
 from cli.files import read_charter
 from cli.output import Progress
@@ -502,7 +503,14 @@ def test_a_failed_step_is_seen_waits_in_an_inbox_and_is_tried_again(type_: Termi
     assert name in applied.out
     assert name in type_("members").out
     until(lambda: "screen:1" in type_("status").out)
-    assert type_("status", "--json").json["attention"]
+    told = type_("status", "--json").json
+    assert told["attention"]
+    assert told["links"]["stuck"]["streams"] == 1
+    assert told["links"]["waits_for"]["office:secretariat"]["url"].startswith(
+        f"{site.told['ui']}/namespaces/default/workflows?query=WaitsFor"
+    )
+    assert f"\n    {told['links']['stuck']['url']}\n" in type_("status").out, "an address by itself, whole"
+    assert set(site.told["links"]) == {"stuck", "due_this_week", "waits_for"}
     assert "sanctions.txt" in type_("show", "member/helio").out
     assert "member/helio" in [item["stream"] for item in type_("inbox", "--as", "sam", "--json").json]
     site.file("sanctions.txt", "Somebody Else\n")
@@ -641,16 +649,40 @@ def test_a_folder_has_one_up_and_what_is_on_the_log_goes_on_with_the_next(type_:
     assert second.code == 4
     assert "in use by another" in second.err
     assert type_("up", "--port", site.told["address"].partition(":")[2]).code == 4
-    before = type_("verify", "--json").json
+    before, found_at = type_("verify", "--json").json, (site.told["ui"], site.told["address"])
     assert site.stop() == 0
     assert not (site.folder / "up.json").exists()
     assert type_("verify", "--json").json == before
     assert type_(*grant("--as", "sam", person="lot")).code == 3
     site.start()
     assert site.told["unfinished"] >= 1
+    assert (site.told["ui"], site.told["address"], site.told["taken_ports"]) == (*found_at, [])
     again = type_(*grant("--as", "sam", "--json", person="lot"))
     assert again.code == 0, again.err
     assert again.json["position"] == before["entries"] + 1
+
+
+def test_a_port_of_the_last_time_that_is_taken_is_told_and_another_is_used(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken, former = other.getsockname()[1], _free_port()
+        _remember(tmp_path, (former, taken))
+        (port, ui), moved = _ports(tmp_path, (0, 0))
+        assert (port, moved) == (former, [taken])
+        assert ui not in {0, taken}
+        assert _ports(tmp_path, (0, ui)) == ((former, ui), [])
+    assert _ports(tmp_path, (0, 0)) == ((former, taken), [])
+
+
+@pytest.mark.parametrize(
+    "kept", ["", "[]", '{"temporal": 0, "ui": 1}', '{"temporal": 7, "ui": 70000}', '{"temporal": 7, "ui": 7}', '{"ui": "x"}']
+)
+def test_ports_that_are_none_are_not_used(tmp_path: Path, kept: str) -> None:
+    (tmp_path / PORTS).write_text(kept, encoding="utf-8")
+    (port, ui), moved = _ports(tmp_path, (0, 0))
+    assert port > 1_000 < ui
+    assert moved == []
 
 
 def test_a_demonstration_removes_nothing_but_what_a_demonstration_left(

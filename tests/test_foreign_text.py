@@ -186,6 +186,8 @@ async def test_no_text_of_anybody_acts_in_what_temporal_shows_of_any_process(fol
         assert "\n" not in standing.line
         assert len(standing.line) + len(standing.details) < 8_000
         assert_inert(f"**{standing.line}**\n\n{standing.details}")
+        assert [noted.position for noted in standing.noted]
+        assert_inert("\n".join(f"- {noted.line}" for noted in standing.noted))
         assert not steers(" ".join((standing.phase, *standing.waits_for, *(step.key for step in standing.steps))))
         if "EVIL" in standing.line + standing.details:
             hit.add(row["process"])

@@ -20,9 +20,12 @@ with workflow.unsafe.imports_passed_through():
         ANOTHERS,
         BUG,
         BUSY,
+        LAST_SHOWN,
         MALFORMED,
+        NO_ENVELOPE,
         NOT_YET,
         REFUSED,
+        STEP_FAILED,
         Answering,
         Due,
         Envelope,
@@ -32,6 +35,7 @@ with workflow.unsafe.imports_passed_through():
         RecordRequest,
         Standing,
         StepRef,
+        is_plain,
     )
 
 SERVICE = "service"
@@ -40,6 +44,9 @@ LARGEST_UPDATE = 160 * 1024
 LONGEST_RUN = 20_000
 LARGEST_RUN = 20 * 1024 * 1024
 """Events and bytes of a history that is continued whatever is under way: the server ends a workflow at 51,200 events or 50 MB."""
+
+NOTHING = "nothing"
+"""The phase of a run that ends without anything on its stream, because its first command was refused."""
 
 PHASE = SearchAttributeKey.for_keyword("Phase")
 WAITS_FOR = SearchAttributeKey.for_keyword_list("WaitsFor")
@@ -77,6 +84,8 @@ class ProcessWorkflow:
         self._stream = workflow.info().workflow_id
         self._standing = _UNKNOWN
         self._seen = False
+        self._noted: dict[int, str] = {}
+        """The last entries in words, by their positions."""
         self._under_way: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._patient: set[tuple[str, int]] = set()
         self._timer: asyncio.Task[None] | None = None
@@ -104,6 +113,7 @@ class ProcessWorkflow:
             if self._over():
                 await self._until(lambda: self._seen or workflow.all_handlers_finished())
                 if not self._seen:
+                    self._leave()
                     return
             else:
                 await self._until(lambda: self._seen)
@@ -117,10 +127,12 @@ class ProcessWorkflow:
         info = workflow.current_update_info()
         assert info is not None
         request = RecordRequest(stream=self._stream, command_id=info.id)
-        recorded = await self._record(request, args[0], retry=_UNLESS_BUG)
+        recorded = await self._record(request, args[0], _line_of(args[0]), retry=_UNLESS_BUG)
         if recorded.refusal is not None:
             refusal = recorded.refusal
-            raise ApplicationError(refusal.message, refusal.model_dump(), recorded.receipt.position, type=REFUSED, non_retryable=True)
+            raise ApplicationError(
+                f"{refusal.rule}: {refusal.message}", refusal.model_dump(), recorded.receipt.position, type=REFUSED, non_retryable=True
+            )
         return recorded.receipt
 
     @command.validator
@@ -132,21 +144,25 @@ class ProcessWorkflow:
         try:
             envelope = Envelope.model_validate_json(args[0].payload.data)
         except ValueError as error:
-            raise ApplicationError(f"the argument is no envelope: {error}"[:500], type=MALFORMED) from error
+            raise ApplicationError(f"{NO_ENVELOPE}: {error}"[:500], type=MALFORMED) from error
         if envelope.command.get("kind") != name:
             raise ApplicationError(f"the Update {name!r} must carry a command of that kind", type=MALFORMED)
 
     # ------------------------------------------------------------ what is true
 
     def _see(self, standing: Standing) -> None:
+        for noted in standing.noted:
+            self._noted[noted.position] = noted.line
+        self._noted = dict(sorted(self._noted.items())[-LAST_SHOWN:])
         if standing.version >= self._standing.version:
             self._standing = standing
 
     async def _look(self) -> Standing:
         async def look() -> Standing:
             standing: Standing = await workflow.execute_local_activity(
-                "standing", self._stream, result_type=Standing, start_to_close_timeout=_LOCAL, retry_policy=_UNTIL_DONE
-            )
+                "standing", self._stream, result_type=Standing, start_to_close_timeout=_LOCAL, retry_policy=_UNTIL_DONE,
+                summary=self._stream,
+            )  # fmt: skip
             return standing
 
         try:
@@ -156,12 +172,13 @@ class ProcessWorkflow:
                 raise GivenBack(error.message) from error
             raise
 
-    async def _record(self, request: RecordRequest, envelope: Envelope | RawValue, *, retry: RetryPolicy) -> Recorded:
+    async def _record(self, request: RecordRequest, envelope: Envelope | RawValue, line: str, *, retry: RetryPolicy) -> Recorded:
         self._recording += 1
         try:
             recorded: Recorded = await workflow.execute_local_activity(
-                "record", args=[request, envelope], result_type=Recorded, start_to_close_timeout=_LOCAL, retry_policy=retry
-            )
+                "record", args=[request, envelope], result_type=Recorded, start_to_close_timeout=_LOCAL, retry_policy=retry,
+                summary=line or None,
+            )  # fmt: skip
         except ApplicationError as error:
             if error.type != ANOTHERS:
                 raise
@@ -176,7 +193,9 @@ class ProcessWorkflow:
     async def _record_own(self, answering: Answering, command: dict[str, Any], due: datetime | None = None) -> Recorded:
         """Records what the system itself says. A bug in a rule is waited out: a mended release takes up where this one stood."""
         request = RecordRequest(stream=self._stream, command_id=answering, due=due)
-        return await self._record(request, Envelope(actor=SERVICE, command=command), retry=_UNTIL_DONE)
+        kind, about = str(command.get("kind")), answering.step if due is None else f"due {due:%Y-%m-%d %H:%M} UTC"
+        line = next((line for line in (f"{kind}: {about}", kind) if is_plain(line)), answering.what)
+        return await self._record(request, Envelope(actor=SERVICE, command=command), line, retry=_UNTIL_DONE)
 
     # ------------------------------------------------------------ what is owed
 
@@ -221,15 +240,22 @@ class ProcessWorkflow:
             self._patient.discard(mark)
 
     async def _tried(self, step: Owed, policy: RetryPolicy) -> dict[str, Any]:
-        outcome: dict[str, Any] = await workflow.execute_activity(
-            step.kind,
-            StepRef(stream=self._stream, key=step.key),
-            result_type=dict[str, Any],
-            start_to_close_timeout=timedelta(seconds=step.start_to_close_seconds),
-            heartbeat_timeout=timedelta(seconds=step.heartbeat_seconds) if step.heartbeat_seconds else None,
-            retry_policy=policy,
-            summary=step.key,
-        )
+        """The outcome, also that of a step that failed for good: of its activity, which shows it, that is an error."""
+        try:
+            outcome: dict[str, Any] = await workflow.execute_activity(
+                step.kind,
+                StepRef(stream=self._stream, key=step.key, raises=True),
+                result_type=dict[str, Any],
+                start_to_close_timeout=timedelta(seconds=step.start_to_close_seconds),
+                heartbeat_timeout=timedelta(seconds=step.heartbeat_seconds) if step.heartbeat_seconds else None,
+                retry_policy=policy,
+                summary=step.line or step.key,
+            )
+        except ActivityError as error:
+            failed = error.cause
+            if not isinstance(failed, ApplicationError) or failed.type != STEP_FAILED or not failed.details:
+                raise
+            outcome = failed.details[0]
         return outcome
 
     async def _answer(self, step: Owed, outcome: dict[str, Any]) -> None:
@@ -317,7 +343,7 @@ class ProcessWorkflow:
 
     def _show(self) -> None:
         standing = self._standing
-        workflow.set_current_details(f"**{standing.line}**\n\n{standing.details}")
+        workflow.set_current_details("\n\n".join(part for part in (f"**{standing.line}**", standing.details, self._last()) if part))
         due = standing.due.at if standing.due else None
         shown = (standing.phase, tuple(standing.waits_for), due, standing.attention)
         if shown == self._shown or standing.version == 0:
@@ -332,6 +358,17 @@ class ProcessWorkflow:
             ]
         )
 
+    def _last(self) -> str:
+        """What was asked last and what came of it, the newest first."""
+        lines = [f"- {self._noted[position]}" for position in sorted(self._noted, reverse=True)]
+        return "\n".join(("**Last**", "", *lines)) if lines else ""
+
+    def _leave(self) -> None:
+        """Marks a run of which nothing is on the stream: no list of what is under way shows it."""
+        if self._standing.version == 0:
+            workflow.set_current_details("\n\n".join(("**nothing began**", self._last())))
+            workflow.upsert_search_attributes([PHASE.value_set(NOTHING)])
+
 
 async def _uncancelled(wait: Callable[[], Awaitable[T]]) -> T:
     """Waits, and begins again when Temporal was asked to cancel the workflow: a process ends by its rules alone.
@@ -345,6 +382,14 @@ async def _uncancelled(wait: Callable[[], Awaitable[T]]) -> T:
         except (asyncio.CancelledError, FailureError) as error:
             if not is_cancelled_exception(error):
                 raise
+
+
+def _line_of(envelope: RawValue) -> str:
+    """What the timeline shows of a command; nothing for an envelope of a newer release."""
+    try:
+        return Envelope.model_validate_json(envelope.payload.data).shown
+    except ValueError:
+        return ""
 
 
 def _told(kind: str, step: Owed, reason: str) -> dict[str, Any]:
