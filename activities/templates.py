@@ -106,7 +106,7 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
     "spending_to_approve": Letter("Spending in {round} waits for you", "A payment from {round} needs the second signature."),
     "refunds_due": Letter(
         "Refunds of {round} are due",
-        "{round} has ended, and {credit} goes back to members. Order each refund (`consortium round order-refund`).",
+        "{round} has ended, and {credit} goes back to members. Order all of it at once (`consortium round order-refunds`).",
     ),
     # Officers, about the treasury.
     "money_unmatched": Letter(
@@ -117,8 +117,23 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
         "Bank details wait for approval", "Compare the new bank details of {payee} with its letter, and approve them."
     ),
     "payment_to_approve": Letter("A payment waits for your signature", "{payment} over {amount} waits for its approvals."),
+    "payment_list_to_approve": Letter(
+        "{payments} payments over {amount} wait for your signature",
+        "The list {payment_list} is approved as a whole: look at it (`consortium show {treasury}`), and sign its digest "
+        "(`consortium treasury approve-payment-list`).",
+    ),
+    "payments_left_out": Letter(
+        "{payments} payments of a list were left out",
+        "{payments} payments of {payment_list} are not made: {reason}. They are credit in {source} again. Have the bank details approved, and "
+        "order again (`consortium round order-refunds`).",
+    ),
     "payment_failed": Letter("A payment failed", "The bank did not carry out {payment}: {reason}\nRetry it, or cancel it."),
-    # Members, about money that the bank took back.
+    # Members, about money that goes back to them, or that the bank took back.
+    "refund_without_account": Letter(
+        "{source}: your refund of {amount} waits for your bank details",
+        "{amount} of {source} is your organisation's again, and its bank details are not approved. Give them "
+        "(`consortium treasury name-payee`); once they are approved, the treasurer orders the refund again.",
+    ),
     "payment_reversed": Letter(
         "{round}: a payment of {amount} was taken back",
         "Your bank took {amount} back that your organisation had paid to {round}. Of it {owed} are owed again, as if they had never been paid:\n"

@@ -26,7 +26,8 @@ positive; what the consortium owes or earned is negative (as both programs have 
 | dues_paid; dues_reversed: the reverse | Income:Dues:M, Liabilities:Credit:M:Dues | Liabilities:In-transit:S |
 
 Money in transit is what the treasury told a stream of, or paid for it, and the stream has not recorded yet: nothing, when
-everybody is done. What was sent back to its unknown payer needs no booking: both movements stand in Unmatched, and cancel out.
+everybody is done. An order of many refunds, and a list of payments, move nothing by themselves: each refund and payment of it does.
+What was sent back to its unknown payer needs no booking: both movements stand in Unmatched, and cancel out.
 """
 
 from __future__ import annotations

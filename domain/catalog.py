@@ -29,7 +29,7 @@ from domain.training_messages import FollowTelemetry
 from domain.treasury import TREASURY
 from domain.treasury_messages import FetchStatements, ReadStatement, SendPayment
 
-RULES: Final = "4"
+RULES: Final = "5"
 """The version of the rules that decide, a number that never falls along a log.
 
 Raised by the first change after a release that would decide an old entry otherwise: everything that an entry holds is a rule,

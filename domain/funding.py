@@ -5,7 +5,7 @@ draft → pledging (→ short → pledging, once) → committed → calling, tra
 
 `decide` is the table of commands; each row's rule stands in the file that it names: `funding_pledging` up to the close,
 `funding_calls` for calls and the default ladder, `funding_changes` for who carries the round, `funding_ending` for spending
-and giving back, `funding_rules` for what they share. What is stored is in `funding_messages`, what is true in `funding_state` and `funding_books`.
+and the end, `funding_refunds` for giving back, `funding_rules` for what they share. What is stored is in `funding_messages`, what is true in `funding_state` and `funding_books`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from domain import funding_calls as calls
 from domain import funding_changes as changes
 from domain import funding_ending as ending
 from domain import funding_pledging as pledging
+from domain import funding_refunds as refunds
 from domain.allocation import index
 from domain.funding_books import Books, Call
 from domain.funding_messages import (
@@ -41,6 +42,7 @@ from domain.funding_messages import (
     MarkOverdue,
     OpenRound,
     OrderRefund,
+    OrderRefunds,
     Pledge,
     ProposeSpending,
     RecordPayment,
@@ -167,13 +169,15 @@ def decide(state: FundingState, command: FundingCommand, context: Context) -> Ev
         case CancelRound():
             return ending.cancel_round(state, command, context)
         case OrderRefund():
-            return ending.order_refund(state, command, context)
+            return refunds.order_refund(state, command, context)
+        case OrderRefunds():
+            return refunds.order_refunds(state, command, context)
         case RecordRefund():
-            return ending.record_refund(state, command, context)
+            return refunds.record_refund(state, command, context)
         case ReturnRefund():
-            return ending.return_refund(state, command, context)
+            return refunds.return_refund(state, command, context)
         case ReleaseRefund():
-            return ending.release_refund(state, command, context)
+            return refunds.release_refund(state, command, context)
 
 
 # ---------------------------------------------------------------- agenda
@@ -322,7 +326,7 @@ FUNDING: Final[Process[FundingCommand, FundingEvent, FundingState]] = Process(
     commands=TypeAdapter(Annotated[FundingCommand, Field(discriminator="kind")]),
     events=TypeAdapter(tuple[Annotated[FundingEvent | Common, Field(discriminator="kind")], ...]),
     tables=tables,
-    state_version=2,
+    state_version=3,
     list_version=2,
 )
 

@@ -39,6 +39,7 @@ from domain.funding_messages import (
     RefundOrdered,
     RefundReleased,
     RefundReturned,
+    RefundsOrdered,
     ReversalTurnedAway,
     Schedule,
     Settlement,
@@ -250,6 +251,16 @@ class Refund:
     member: MemberId
     amount: int
     stage: Literal["ordered", "made", "released"] = "ordered"
+    reason: str = ""
+    """Why it was given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefundOrder:
+    """Refunds that were ordered as one list, with the list's name at the treasury."""
+
+    payment_list: Slug
+    payments: tuple[Slug, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +319,8 @@ class Books:
     reserved: int = 0
     spent: int = 0
     refunds: Map[Slug, Refund] = mapping()
+    refund_orders: Map[int, RefundOrder] = mapping()
+    """By their numbers."""
     movements: Map[str, Movement] = mapping()
     receipts: Map[str, Receipt] = mapping()
     """The payments that stand, by their bank reference."""
@@ -360,7 +373,7 @@ Booked = (
     TrancheReleased | CreditApplied | PaymentRecorded | PaymentReversed | ReversalTurnedAway | CallReopened | CallReminded | CallOverdue | CallWarned | CallDefaulted | CallCleared
     | MemberDefaulted | DefaultCured | InterestShared | InKindDelivered | InKindAccepted | InKindRejected | LateJoinerCommitted
     | CommitmentTakenOver | CommitmentReleased | GoalReduced | SpendingProposed | SpendingApproved | SpendingWithdrawn | SpendingPaid
-    | SpendingReturned | SurplusReturned | RefundOrdered | RefundMade | RefundReturned | RefundReleased
+    | SpendingReturned | SurplusReturned | RefundOrdered | RefundsOrdered | RefundMade | RefundReturned | RefundReleased
 )  # fmt: skip
 """Facts that change the books and not the phase."""
 
@@ -462,6 +475,8 @@ def booked(books: Books, event: Booked) -> Books:
             return books
         case RefundOrdered(payment=payment, member=member, amount=amount):
             return _refund(add(books, member, Figures(credit=-amount, refunding=amount)), payment, Refund(member, amount))
+        case RefundsOrdered(order=order, payment_list=payment_list, payments=payments):
+            return replace(books, refund_orders=books.refund_orders.set(order, RefundOrder(payment_list, payments)))
         case RefundMade(payment=payment, member=member, amount=amount, reference=reference):
             if payment is None:
                 books = add(books, member, Figures(credit=-amount, refunded=amount))
@@ -471,8 +486,9 @@ def booked(books: Books, event: Booked) -> Books:
         case RefundReturned(payment=payment, member=member, amount=amount, reference=reference):
             books = _refund(add(books, member, Figures(refunding=amount, refunded=-amount)), payment, Refund(member, amount))
             return _moved(books, reference, Movement("refund-return", payment, amount))
-        case RefundReleased(payment=payment, member=member, amount=amount):
-            return _refund(add(books, member, Figures(credit=amount, refunding=-amount)), payment, Refund(member, amount, "released"))
+        case RefundReleased(payment=payment, member=member, amount=amount, reason=reason):
+            books = add(books, member, Figures(credit=amount, refunding=-amount))
+            return _refund(books, payment, Refund(member, amount, "released", reason))
 
 
 def put(books: Books, member: MemberId, account: Account) -> Books:

@@ -1,30 +1,21 @@
-"""The rules of spending what cleared, and of giving back the rest."""
+"""The rules of spending what cleared, and of a round's end."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 from domain.charter import Office
-from domain.funding_books import Books, Movement, Refund, Spending
+from domain.funding_books import Books, Movement, Spending
 from domain.funding_calls import shared_interest
 from domain.funding_messages import (
     ApproveSpending,
     CancelRound,
-    OrderRefund,
     ProposeSpending,
-    RecordRefund,
     RecordSpending,
-    RefundMade,
-    RefundOrdered,
-    RefundReleased,
-    RefundReturned,
-    ReleaseRefund,
     ReleaseSpending,
-    ReturnRefund,
     ReturnSpending,
     RoundCancelled,
     RoundClosed,
-    RoundReopened,
     RoundSettled,
     SettleRound,
     SpendingApproved,
@@ -38,10 +29,7 @@ from domain.funding_messages import (
 from domain.funding_rules import (
     STAFF,
     Events,
-    account_of,
-    closed_round,
     closing,
-    concluded,
     contributions,
     facts,
     folded,
@@ -50,12 +38,12 @@ from domain.funding_rules import (
     live,
     notices,
     order_name,
+    refundable,
+    reopened,
     repeated,
     require_due,
-    running,
     shown,
     to_treasury,
-    with_credits,
 )
 from domain.funding_state import (
     Calling,
@@ -75,7 +63,7 @@ from domain.funding_state import (
     books_of,
     evolve,
 )
-from domain.kernel import MemberId, Refused, Slug, notify, slug_of
+from domain.kernel import Refused, Slug, notify, slug_of
 from domain.money import share
 from domain.process import Context, StepOwed, owe
 from domain.register import BankReferenceUsed
@@ -176,7 +164,7 @@ def withdraw_spending(state: FundingState, command: WithdrawSpending, context: C
 def record_spending(state: FundingState, command: RecordSpending, context: Context) -> Events:
     """What was approved was paid: this amount, to this payee, once."""
     context.require_service()
-    books = _refundable(state)
+    books = refundable(state)
     spending = _spending(books, command.spending)
     if repeated(context, books, command.reference, Movement("spending", command.spending, spending.amount)):
         return ()
@@ -212,7 +200,7 @@ def return_spending(state: FundingState, command: ReturnSpending, context: Conte
     match spending.stage:
         case "paid":
             used = BankReferenceUsed(reference=command.reference, source=context.stream)
-            return (*_reopened(state), SpendingReturned(spending=command.spending, reference=command.reference), used)
+            return (*reopened(state), SpendingReturned(spending=command.spending, reference=command.reference), used)
         case "proposed" | "approved" | "withdrawn":
             raise Refused("spending_not_paid", "it was not paid", remedy="try again once its payment is recorded here")
 
@@ -334,104 +322,3 @@ def _in_proportion(books: Books, amount: int) -> dict[str, int]:
     """An amount shared by the cash that each paid in and did not get back."""
     paid = {member: account.figures.cash - account.figures.returned for member, account in books.accounts.items()}
     return {member: part for member, part in sorted(share(amount, paid).items()) if part}
-
-
-# ---------------------------------------------------------------- refunds
-
-
-def order_refund(state: FundingState, command: OrderRefund, context: Context) -> Events:
-    """Give a member's credit back: it is reserved for that, and ordered from the treasury."""
-    context.require_office(Office.TREASURER)
-    books = _refundable(state)
-    account = account_of(books, command.member)
-    payment = order_name(context, "refund", command.refund)
-    known = books.refunds.get(payment)
-    if known is not None:
-        if known.member == command.member and command.amount in {None, known.amount}:
-            return ()
-        raise Refused("refund_exists", f"{command.refund} names another refund", remedy="choose another name")
-    amount = account.figures.credit if command.amount is None else command.amount
-    if not amount or amount > account.figures.credit:
-        raise Refused("refund_above_credit", f"the credit is {shown(books, account.figures.credit)}", remedy="refund at most that")
-    free = books.held - books.totals.refunding
-    if amount > free:
-        raise Refused(
-            "refund_above_held", f"{shown(books, max(free, 0))} is left on the account for this round", clause="funding",
-            remedy="refund at most that, and the rest when what the bank took back is paid again",
-        )  # fmt: skip
-    order = {
-        "kind": "order_payment", "payment": payment, "source": context.stream, "payee": f"member:{command.member}", "amount": amount,
-        "currency": books.terms.currency, "purpose": "refund", "subject": command.member, "text": f"{slug_of(context.stream)} refund",
-        "ordered_by": context.actor,
-    }  # fmt: skip
-    return (RefundOrdered(payment=payment, member=command.member, amount=amount), to_treasury(context, order, f"order:{payment}"))
-
-
-def record_refund(state: FundingState, command: RecordRefund, context: Context) -> Events:
-    """An ordered refund left the account, once; the round closes with the last one."""
-    context.require_service()
-    books = books_of(state)
-    refund = _refund(books, command.payment, command.member, command.amount)
-    if books is None or refund.stage == "made":
-        return ()
-    if repeated(context, books, command.reference, Movement("refund", command.payment, command.amount)):
-        return ()
-    if refund.stage == "released":
-        raise Refused("refund_released", "it was given up, and is credit again", remedy="order it anew under another name")
-    made = RefundMade(payment=command.payment, member=command.member, amount=command.amount, reference=command.reference)
-    used = BankReferenceUsed(reference=command.reference, source=context.stream)
-    return (made, used, *closing(state, books, gone=command.amount))
-
-
-def return_refund(state: FundingState, command: ReturnRefund, context: Context) -> Events:
-    """A refund came back: it is on its way again, until it is paid anew or given up. A round that had closed is open again for it."""
-    context.require_service()
-    books = books_of(state)
-    refund = _refund(books, command.payment, command.member, command.amount)
-    if books is None:
-        return ()
-    if repeated(context, books, command.reference, Movement("refund-return", command.payment, command.amount)):
-        return ()
-    if refund.stage != "made":
-        raise Refused("refund_not_made", "it was not made", remedy="try again once its payment is recorded here")
-    back = RefundReturned(payment=command.payment, member=command.member, amount=command.amount, reference=command.reference)
-    return (*_reopened(state), back, BankReferenceUsed(reference=command.reference, source=context.stream))
-
-
-def release_refund(state: FundingState, command: ReleaseRefund, context: Context) -> Events:
-    """The treasury gave the refund up: it is credit again, and pays what the member owes meanwhile."""
-    context.require_service()
-    refund = _refund(books_of(state), command.payment, command.member, command.amount)
-    if refund.stage != "ordered":
-        return ()
-    released = RefundReleased(payment=command.payment, member=command.member, amount=command.amount)
-    current = running(state)
-    if current is None:
-        return (released,)
-    return concluded(current, with_credits(current, (released,), (command.member,), context), (command.member,), context)
-
-
-def _refund(books: Books | None, payment: Slug, member: MemberId, amount: int) -> Refund:
-    """The refund that was ordered under this name, of this member and amount."""
-    refund = books.refunds.get(payment) if books else None
-    if refund is None or (refund.member, refund.amount) != (member, amount):
-        raise Refused(
-            "no_such_refund",
-            f"no refund of that amount was ordered as {payment}",
-            remedy="order it first (`consortium round order-refund`)",
-        )
-    return refund
-
-
-def _reopened(state: FundingState) -> tuple[RoundReopened, ...]:
-    return (RoundReopened(),) if isinstance(state, Settled | Cancelled) else ()
-
-
-def _refundable(state: FundingState) -> Books:
-    match state:
-        case Committed() | Calling() | Endangered() | Refunding():
-            return state.books
-        case Settled() | Cancelled() | Failed() | Withdrawn():
-            raise closed_round()
-        case Unopened() | Draft() | Pledging() | Short():
-            return live(state).books

@@ -358,6 +358,15 @@ class OrderRefund(Command):
     """All of the credit when left out."""
 
 
+class OrderRefunds(Command):
+    """Give all credit back: a refund of each member's credit, ordered from the treasury as one list. By the treasurer.
+
+    What of it turned out not to be possible is credit again, and is ordered again in the same way.
+    """
+
+    kind: Literal["order_refunds"] = "order_refunds"
+
+
 class RecordRefund(Command):
     """A refund left the account. By the treasury process."""
 
@@ -392,8 +401,8 @@ FundingCommand = (
     OpenRound | AmendRound | WithdrawRound | StartPledging | Pledge | WithdrawPledge | ClosePledging | ExtendRound | FailRound | ReduceGoal
     | CancelRound | SettleRound | ReleaseTranche | CallTranche | RecordPayment | ReversePayment | RemindBeforeDue | MarkOverdue | RemindOverdue
     | DeclareDefault | DeliverInKind | AcceptInKind | RejectInKind | JoinLate | TakeOver | ExitRound | ReleaseLeaver | ProposeSpending
-    | ApproveSpending | WithdrawSpending | RecordSpending | ReturnSpending | ReleaseSpending | OrderRefund | RecordRefund | ReturnRefund
-    | ReleaseRefund
+    | ApproveSpending | WithdrawSpending | RecordSpending | ReturnSpending | ReleaseSpending | OrderRefund | OrderRefunds | RecordRefund
+    | ReturnRefund | ReleaseRefund
 )  # fmt: skip
 
 # ---------------------------------------------------------------- parts of events
@@ -868,6 +877,17 @@ class RefundOrdered(Event):
     amount: Minor
 
 
+class RefundsOrdered(Event):
+    """These refunds, which were ordered with it, are on one list that people approve at the treasury."""
+
+    kind: Literal["refunds_ordered"] = "refunds_ordered"
+    order: Annotated[int, Field(ge=1)]
+    """Orders of one round are numbered from 1."""
+    payment_list: Slug
+    payments: tuple[Slug, ...]
+    by: PersonId
+
+
 class RefundMade(Event):
     """A part of a member's credit went back to it."""
 
@@ -896,6 +916,8 @@ class RefundReleased(Event):
     payment: Slug
     member: MemberId
     amount: Minor
+    reason: Prose = ""
+    """As the treasury says; empty under rules before 5."""
 
 
 class RoundClosed(Event):
@@ -922,5 +944,6 @@ FundingEvent = (
     | CallOverdue | CallWarned | CallDefaulted | CallCleared | MemberDefaulted | DefaultCured | InterestShared | InKindDelivered
     | InKindAccepted | InKindRejected | LateJoinerCommitted | CommitmentTakenOver | CommitmentReleased | MinimumLost | MinimumRestored
     | GoalReduced | SpendingProposed | SpendingApproved | SpendingWithdrawn | SpendingPaid | SpendingReturned | RoundSettled | RoundCancelled
-    | SurplusReturned | RefundOrdered | RefundMade | RefundReturned | RefundReleased | RoundClosed | RoundReopened | RegisterFact
+    | SurplusReturned | RefundOrdered | RefundsOrdered | RefundMade | RefundReturned | RefundReleased | RoundClosed | RoundReopened
+    | RegisterFact
 )  # fmt: skip

@@ -27,6 +27,7 @@ from domain.funding_messages import (
     MinimumRestored,
     ReduceGoal,
     RoundClosed,
+    RoundReopened,
     Schedule,
     Settlement,
     Stage,
@@ -114,6 +115,22 @@ def running(state: FundingState) -> Live | None:
             return state
         case Unopened() | Draft() | Pledging() | Short() | Withdrawn() | Failed() | Refunding() | Settled() | Cancelled():
             return None
+
+
+def refundable(state: FundingState) -> Books:
+    """The books of a round that holds money, also beyond its end; refuses a round that is over to the last cent, or has not begun."""
+    match state:
+        case Committed() | Calling() | Endangered() | Refunding():
+            return state.books
+        case Settled() | Cancelled() | Failed() | Withdrawn():
+            raise closed_round()
+        case Unopened() | Draft() | Pledging() | Short():
+            return live(state).books
+
+
+def reopened(state: FundingState) -> tuple[RoundReopened, ...]:
+    """A round that had closed is open again when money comes back."""
+    return (RoundReopened(),) if isinstance(state, Settled | Cancelled) else ()
 
 
 def require_due(context: Context, at: datetime) -> None:
@@ -458,9 +475,9 @@ def turned_away(context: Context, line: str, reason: str) -> StepOwed:
     return to_treasury(context, command, f"turned-away:{line}:{context.at.isoformat()}")
 
 
-def order_name(context: Context, purpose: str, subject: str) -> str:
-    """The name of a payment that this round orders: nobody else's, and the same when ordered again."""
-    digest = hashlib.sha256("\x1f".join((context.stream, purpose, subject)).encode()).hexdigest()
+def order_name(context: Context, purpose: str, subject: str, *more: str) -> str:
+    """The name of a payment, or of a list of them, that this round orders: nobody else's, and the same when ordered again."""
+    digest = hashlib.sha256("\x1f".join((context.stream, purpose, subject, *more)).encode()).hexdigest()
     return f"{purpose}-{subject[:36].strip('-')}-{digest[:16]}"
 
 

@@ -43,6 +43,7 @@ from domain.funding_messages import (
     RefundOrdered,
     RefundReleased,
     RefundReturned,
+    RefundsOrdered,
     ReversalTurnedAway,
     RoundCancelled,
     RoundClosed,
@@ -236,7 +237,7 @@ def evolve(state: FundingState, event: FundingEvent) -> FundingState:
             | CallCleared() | MemberDefaulted() | DefaultCured() | InterestShared() | InKindDelivered() | InKindAccepted()
             | InKindRejected() | LateJoinerCommitted() | CommitmentTakenOver() | CommitmentReleased() | GoalReduced()
             | SpendingProposed() | SpendingApproved() | SpendingWithdrawn() | SpendingPaid() | SpendingReturned()
-            | SurplusReturned() | RefundOrdered() | RefundMade() | RefundReturned() | RefundReleased()
+            | SurplusReturned() | RefundOrdered() | RefundsOrdered() | RefundMade() | RefundReturned() | RefundReleased()
         ):  # fmt: skip
             assert isinstance(state, Committed | Calling | Endangered | Refunding)
             return replace(state, books=booked(state.books, event))

@@ -1,4 +1,4 @@
-"""A round in tables: each member's money to a day, the calls and their ends, and what was delivered in kind."""
+"""A round in tables: each member's money to a day, the calls and their ends, the refunds, and what was delivered in kind."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MEMBERS = (
 
 
 def tables(state: FundingState, register: Register, at: datetime) -> Sequence[Table]:
-    """Pledges until the close; from then on each member, each call and each delivery. Interest is reckoned to the day of `at`."""
+    """Pledges until the close; from then on each member, each call, each refund and each delivery. Interest is reckoned to the day of `at`."""
     kept = books_of(state)
     if kept is None:
         return _pledges(state)
@@ -34,6 +34,7 @@ def tables(state: FundingState, register: Register, at: datetime) -> Sequence[Ta
             ("call", "purpose", "stage", "due_on", "cure_ends_at", "called", "unpaid", "owing"),
             [_call(kept, call) for _, call in sorted(kept.calls.items())],
         ),
+        Table("refunds", ("member", "amount", "stage", "order", "reason", "payment"), _refunds(kept)),
         Table("deliveries", ("evidence", "stands", "member", "value"), [_delivery(kept, name) for name in sorted(kept.deliveries)]),
     ]
 
@@ -83,6 +84,16 @@ def _call(kept: Books, call: Call) -> tuple[int | str | date | Money, ...]:
         call.number, call.purpose.value, call.stage.value, plan.due_on, plan.cure_ends_at, Money(sum(call.amounts.values()), currency),
         Money(call.unpaid, currency), ", ".join(sorted(call.owing)),
     )  # fmt: skip
+
+
+def _refunds(kept: Books) -> list[tuple[str | int | Money | None, ...]]:
+    """Each refund that was ordered, by itself or with others, and how far it came; those of one order together."""
+    orders = {payment: number for number, order in kept.refund_orders.items() for payment in order.payments}
+    named = sorted(kept.refunds.items(), key=lambda item: (orders.get(item[0], 0), item[1].member, item[0]))
+    return [
+        (refund.member, Money(refund.amount, kept.terms.currency), refund.stage, orders.get(payment), refund.reason, payment)
+        for payment, refund in named
+    ]
 
 
 def _delivery(kept: Books, evidence: str) -> tuple[str, str, str, Money]:

@@ -3,12 +3,12 @@
 unopened → open. A line of a statement: booked → matched | unmatched (→ matched | returning → sent-back | explained) | paid | undone
 (by a line that is then reversed); or doubted → booked | dismissed. What counts and is missing on a corrected page waits until a person
 judges. A payment: ordered → sending → taken → confirmed (→ returned) | failed | cancelled; a failed or returned one is ordered anew as
-the next attempt.
+the next attempt. A payment list: ordered → approved (each of its payments is sent) | cancelled.
 
 Money counts when a statement shows it, once, whatever the files repeat; money goes out when different people signed for exactly
 this amount, payee and account, and is gone when a statement shows it. What is stored is in `treasury_messages`, what is
-true in `treasury_state`, how a line is recognised in `treasury_lines`, what a person says of one in `treasury_inbox`, and who is
-paid in `treasury_payments`.
+true in `treasury_state`, how a line is recognised in `treasury_lines`, what a person says of one in `treasury_inbox`, who is
+paid in `treasury_payments`, and what is approved together in `treasury_lists`.
 """
 
 from __future__ import annotations
@@ -27,14 +27,17 @@ from domain.process import Common, Context, Process, StepCarriedOut, StepEvent, 
 from domain.reference import masked
 from domain.treasury_inbox import assign_line, book_line, judge_line, match_payment, return_line, turned_away, undo_receipt
 from domain.treasury_lines import Events, folded, missed, received, shown_again
+from domain.treasury_lists import approve_payment_list, cancel_payment_list, order_payment_list
 from domain.treasury_messages import (
     AccountOpened,
     ApprovePayee,
     ApprovePayment,
+    ApprovePaymentList,
     AssignLine,
     BlockPayee,
     BookLine,
     CancelPayment,
+    CancelPaymentList,
     ChunkImported,
     Creditor,
     FetchStatements,
@@ -47,6 +50,7 @@ from domain.treasury_messages import (
     NamePayee,
     OpenAccount,
     OrderPayment,
+    OrderPaymentList,
     PaymentAccepted,
     PaymentRejected,
     PaymentTaken,
@@ -84,7 +88,19 @@ from domain.treasury_payments import (
     sending_key,
     terms_of,
 )
-from domain.treasury_state import Import, Open, Payee, Payment, TreasuryState, Unopened, closing_balance, evolve, former_editions
+from domain.treasury_state import (
+    Import,
+    Open,
+    Payee,
+    Payment,
+    PaymentList,
+    TreasuryState,
+    Unopened,
+    closing_balance,
+    evolve,
+    former_editions,
+)
+from domain.treasury_tables import tables
 
 SHOWN: Final = 20
 """How many movements, payments and payees are listed for people."""
@@ -102,8 +118,8 @@ def decide(state: TreasuryState, command: TreasuryCommand, context: Context) -> 
                 case (
                     LookForStatements() | StatementsFetched() | ImportStatement() | StatementRead() | ReportRead() | StatementRefused()
                     | AssignLine() | ReturnLine() | MatchPayment() | UndoReceipt() | BookLine() | JudgeLine() | TurnAwayPayment() | NamePayee() | ApprovePayee() | BlockPayee()
-                    | OrderPayment() | ApprovePayment() | PaymentAccepted() | PaymentRejected() | RecordRejection() | RetryPayment()
-                    | CancelPayment()
+                    | OrderPayment() | ApprovePayment() | OrderPaymentList() | ApprovePaymentList() | CancelPaymentList() | PaymentAccepted()
+                    | PaymentRejected() | RecordRejection() | RetryPayment() | CancelPayment()
                 ):  # fmt: skip
                     raise Refused(
                         "account_not_opened",
@@ -154,6 +170,12 @@ def decide(state: TreasuryState, command: TreasuryCommand, context: Context) -> 
                     return order_payment(state, command, context)
                 case ApprovePayment():
                     return approve_payment(state, command, context)
+                case OrderPaymentList():
+                    return order_payment_list(state, command, context)
+                case ApprovePaymentList():
+                    return approve_payment_list(state, command, context)
+                case CancelPaymentList():
+                    return cancel_payment_list(state, command, context)
                 case PaymentAccepted(payment=payment, attempt=attempt, bank_id=bank_id):
                     if at_stage(state, payment, attempt, "sending") is None:
                         return ()
@@ -328,8 +350,8 @@ def describe(state: TreasuryState) -> Headline:
 
 def _headline(state: Open) -> Headline:
     balance = state.balances.get(state.currency, 0)
-    stages = Counter(state.payments[name].stage for name in state.open_payments)
-    to_sign, troubled = stages["ordered"], stages["failed"] + stages["returned"]
+    stages = Counter(payment.stage for payment in map(state.payments.__getitem__, state.open_payments) if not payment.waits_in_list)
+    to_sign, troubled = stages["ordered"] + len(state.open_lists), stages["failed"] + stages["returned"]
     closing = closing_balance(state)
     doubted = any(state.movements[line].stage == "doubted" for line in state.waiting)
     differs = 0 if closing is None or doubted else balance - closing[1]
@@ -358,8 +380,12 @@ def _text(state: Open) -> str:
     if state.waiting:
         rows = (_waiting_row(state, line) for line in islice(state.waiting, SHOWN))
         parts += ["", "| waits | day | amount | why | from | text |", "| --- | --- | --- | --- | --- | --- |", *rows]
-    if state.open_payments:
-        rows = (_payment_row(state, name, state.payments[name]) for name in islice(sorted(state.open_payments), SHOWN))
+    if state.open_lists:
+        rows = (_list_row(name, state.lists[name]) for name in islice(sorted(state.open_lists), SHOWN))
+        parts += ["", "| payment list | of | payments | amount | to sign |", "| --- | --- | --- | --- | --- |", *rows]
+    alone = [name for name in sorted(state.open_payments) if not state.payments[name].waits_in_list]
+    if alone:
+        rows = (_payment_row(state, name, state.payments[name]) for name in alone[:SHOWN])
         parts += ["", "| payment | payee | account | amount | stage | to sign |", "| --- | --- | --- | --- | --- | --- |", *rows]
     if state.proposed:
         rows = (_payee_row(state, name) for name in islice(sorted(state.proposed), SHOWN))
@@ -383,6 +409,10 @@ def _waiting_row(state: Open, line: str) -> str:
     why = "missing on a corrected page" if movement.missed == "open" else movement.reason or movement.stage
     amount = display(movement.signed, details.currency)
     return f"| {line} | {details.booked_on} | {amount} | {why} | {escaped(details.counterparty, 40)} | {escaped(details.text, 60)} |"
+
+
+def _list_row(name: str, listed: PaymentList) -> str:
+    return f"| {name} | {listed.source} | {len(listed.lines)} | {display(listed.total, listed.currency)} | {listed.digest} |"
 
 
 def _payment_row(state: Open, name: str, payment: Payment) -> str:
@@ -409,6 +439,7 @@ TREASURY: Final[Process[TreasuryCommand, TreasuryEvent, TreasuryState]] = Proces
     describe=describe,
     commands=TypeAdapter(Annotated[TreasuryCommand, Field(discriminator="kind")]),
     events=TypeAdapter(tuple[Annotated[TreasuryEvent | Common, Field(discriminator="kind")], ...]),
-    state_version=2,
-    list_version=1,
+    tables=tables,
+    state_version=3,
+    list_version=2,
 )

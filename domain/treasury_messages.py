@@ -15,6 +15,7 @@ Three steps speak to the bank. Each step's `data` is one model below, dumped to 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from datetime import date
 from enum import StrEnum
 from typing import Annotated, Final, Literal, Protocol, TypeVar
@@ -22,7 +23,7 @@ from typing import Annotated, Final, Literal, Protocol, TypeVar
 from pydantic import AfterValidator, Field, model_validator
 
 from domain.forms import Form
-from domain.kernel import SLUG, Command, Digest, Event, Instant, MemberId, Message, Name, Outcome, PersonId, Prose, Slug
+from domain.kernel import SLUG, Command, Digest, Event, Instant, MemberId, Message, Name, Outcome, PersonId, Prose, Slug, canonical_json
 from domain.money import CEILING, Amount, Currency, Minor
 from domain.reference import parse_account_number, parse_bic, parse_clearing_member, parse_iban
 from domain.register import CreditorReference
@@ -38,6 +39,9 @@ ASIDE: Final = 20
 
 ANSWERS: Final = 100
 """The most answers that a report on an order tells."""
+
+LISTED: Final = 100
+"""The most payments of one list."""
 
 Iban = Annotated[
     str, Field(max_length=60), AfterValidator(parse_iban), Form("an account number (IBAN, ISO 13616)", "CH9300762011623852957")
@@ -538,6 +542,44 @@ class ApprovePayment(Command):
     digest: Digest
 
 
+class ListedRefund(Message):
+    """A refund of a list: its payment, who is paid, and how much."""
+
+    payment: Slug
+    member: MemberId
+    amount: Amount
+
+
+class OrderPaymentList(Command):
+    """Ask for many refunds that are approved together, as one list. Whose bank details are not approved is left out, and the source told. By the service."""
+
+    kind: Literal["order_payment_list"] = "order_payment_list"
+    payment_list: Slug
+    source: Source
+    currency: Currency
+    text: Annotated[Prose, Field(max_length=140)] = ""
+    """What each payee reads on the statement."""
+    ordered_by: PersonId
+    """The person behind the order, who does not approve it."""
+    refunds: Annotated[tuple[ListedRefund, ...], Field(min_length=1, max_length=LISTED)]
+
+
+class ApprovePaymentList(Command):
+    """Sign a list of payments, bound to its digest: every payee, account and amount. By different people of the charter's offices, none the orderer."""
+
+    kind: Literal["approve_payment_list"] = "approve_payment_list"
+    payment_list: Slug
+    digest: Digest
+
+
+class CancelPaymentList(Command):
+    """Give up a list of payments that was not approved, all of it; who ordered it is told. By the treasurer."""
+
+    kind: Literal["cancel_payment_list"] = "cancel_payment_list"
+    payment_list: Slug
+    reason: Prose
+
+
 class PaymentAccepted(Outcome):
     """The bank took the order; the money counts as gone only when a statement shows it."""
 
@@ -583,8 +625,8 @@ class CancelPayment(Command):
 
 TreasuryCommand = (
     OpenAccount | LookForStatements | StatementsFetched | ImportStatement | StatementRead | ReportRead | StatementRefused | AssignLine
-    | ReturnLine | MatchPayment | UndoReceipt | BookLine | JudgeLine | TurnAwayPayment | NamePayee | ApprovePayee | BlockPayee | OrderPayment | ApprovePayment | PaymentAccepted
-    | PaymentRejected | RecordRejection | RetryPayment | CancelPayment
+    | ReturnLine | MatchPayment | UndoReceipt | BookLine | JudgeLine | TurnAwayPayment | NamePayee | ApprovePayee | BlockPayee | OrderPayment | ApprovePayment
+    | OrderPaymentList | ApprovePaymentList | CancelPaymentList | PaymentAccepted | PaymentRejected | RecordRejection | RetryPayment | CancelPayment
 )  # fmt: skip
 
 # ---------------------------------------------------------------- events: the account and its statements
@@ -876,6 +918,62 @@ class PaymentApproved(Event):
     execute_on: date
 
 
+class ListedPayment(Message):
+    """A payment of a list, as it is approved with it."""
+
+    payment: Slug
+    payee: PayeeId
+    amount: Minor
+    details: Digest
+    """Of the payee's bank details, as they were approved."""
+
+
+class PaymentListOrdered(Event):
+    """These payments, which were ordered just before, wait for approvals that count for all of them."""
+
+    kind: Literal["payment_list_ordered"] = "payment_list_ordered"
+    payment_list: Slug
+    source: Source
+    currency: Currency
+    lines: tuple[ListedPayment, ...]
+    left_out: tuple[Slug, ...]
+    """The payments whose payees have no approved bank details: they are cancelled with this, and hold up no other."""
+    digest: Digest
+    """Of `lines`: what an approval is bound to."""
+    by: PersonId
+    approvals: Annotated[int, Field(ge=1)]
+    """How many different people must sign, by the charter then in force."""
+
+
+class PaymentListSigned(Event):
+    """One person approved the list with this digest; more are needed."""
+
+    kind: Literal["payment_list_signed"] = "payment_list_signed"
+    payment_list: Slug
+    digest: Digest
+    by: PersonId
+
+
+class PaymentListApproved(Event):
+    """The last approval of a list: each of its payments goes to the bank, but for those whose bank details are not the listed ones any more."""
+
+    kind: Literal["payment_list_approved"] = "payment_list_approved"
+    payment_list: Slug
+    digest: Digest
+    by: PersonId
+    left_out: tuple[Slug, ...]
+    """The payments whose payees' bank details changed since: they are cancelled with this."""
+
+
+class PaymentListCancelled(Event):
+    """A list is given up with all of its payments."""
+
+    kind: Literal["payment_list_cancelled"] = "payment_list_cancelled"
+    payment_list: Slug
+    by: PersonId
+    reason: Prose
+
+
 class PaymentTaken(Event):
     """The bank took the order."""
 
@@ -962,7 +1060,7 @@ TreasuryEvent = (
     AccountOpened | StatementsSought | StatementsFound | ImportStarted | ChunkImported | ImportRefused | LineBooked | LineDoubted
     | LineDismissed | LineMissed | MissedLineJudged | LineUnmatched | LineMatched | LineExplained | ReceiptReversed | PayeeNamed | PayeeSigned | PayeeApproved | PayeeBlocked
     | PaymentOrdered | PaymentSigned | PaymentApproved | PaymentTaken | PaymentFailed | PaymentConfirmed | PaymentReturned | PaymentRenewed
-    | PaymentCancelled
+    | PaymentCancelled | PaymentListOrdered | PaymentListSigned | PaymentListApproved | PaymentListCancelled
 )  # fmt: skip
 
 # ---------------------------------------------------------------- digests and ids
@@ -975,6 +1073,15 @@ def payment_digest(payment: str, attempt: int, amount: int, currency: str, payee
     """
     parts = (payment, str(attempt), str(amount), currency, payee, details)
     return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()
+
+
+def list_digest(payment_list: str, currency: str, lines: Iterable[ListedPayment]) -> str:
+    """What an approval of a list is bound to: the SHA-256 of the canonical JSON of its name, its currency and its lines.
+
+    A line is an array of payment, payee, amount and the digest of the payee's bank details. What later releases add to a line changes no digest.
+    """
+    told = [[line.payment, line.payee, line.amount, line.details] for line in lines]
+    return hashlib.sha256(canonical_json([payment_list, currency, told])).hexdigest()
 
 
 def sending_ids(stream: str, payment: str, attempt: int) -> tuple[str, str]:

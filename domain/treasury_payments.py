@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Final
 
 from domain.charter import Office, TreasuryTerms
-from domain.kernel import SERVICE, Refused, Step, notify
+from domain.kernel import SERVICE, PersonId, Refused, Step, notify
 from domain.money import display
 from domain.process import Context, StepOwed, StepWaived, owe
 from domain.treasury_lines import Events, returned_to_source
@@ -72,7 +73,9 @@ def name_payee(state: Open, command: NamePayee, context: Context) -> Events:
     details = context.digest_without("kind", "payee")
     named = PayeeNamed(payee=command.payee, account=account, details=details, by=context.actor)
     offices = tuple(f"office:{office}" for office in sorted(terms_of(context).payee_offices))
-    asked = notify("payee_to_approve", offices, key=f"notice:payee:{details[:40]}:{context.at.isoformat()}", payee=command.payee)
+    asked = notify(
+        "payee_to_approve", offices, key=f"notice:payee:{command.payee}:{details[:40]}:{context.at.isoformat()}", payee=command.payee
+    )
     return (named, owe(asked))
 
 
@@ -164,6 +167,15 @@ def at_stage(state: Open, name: str, attempt: int, stage: str) -> Payment | None
     return payment if payment is not None and (payment.attempt, payment.stage) == (attempt, stage) else None
 
 
+def _require_unlisted(name: str, payment: Payment) -> None:
+    """Refuses a decision of one payment of a list that waits: what people approve is the whole list as it was shown."""
+    if payment.waits_in_list:
+        raise Refused(
+            "payment_listed", f"{name} waits in the list {payment.listed}", clause="treasury.approvals",
+            remedy="approve the list (`consortium treasury approve-payment-list`), or give it up (`consortium treasury cancel-payment-list`)",
+        )  # fmt: skip
+
+
 def approve_payment(state: Open, command: ApprovePayment, context: Context) -> Events:
     """One more signature; with the last one the order goes to the bank. Never is more approved than is held and free.
 
@@ -171,6 +183,7 @@ def approve_payment(state: Open, command: ApprovePayment, context: Context) -> E
     """
     context.require_office(*terms_of(context).approval_offices, clause="treasury.approval_offices")
     payment = payment_of(state, command.payment)
+    _require_unlisted(command.payment, payment)
     match payment.stage:
         case "sending" | "taken" | "confirmed":
             return ()
@@ -184,9 +197,35 @@ def approve_payment(state: Open, command: ApprovePayment, context: Context) -> E
             return _signed(state, command, payment, context)
 
 
-def _signed(state: Open, command: ApprovePayment, payment: Payment, context: Context) -> Events:
-    if context.actor == payment.ordered_by:
+def require_other_than(ordered_by: PersonId, context: Context) -> None:
+    """Refuses the approval of whoever ordered it."""
+    if context.actor == ordered_by:
         raise Refused("same_person", f"{context.actor} ordered it", remedy="ask other people to approve it", clause="treasury.approvals")
+
+
+def require_digest(what: str, digest: str, given: str) -> None:
+    """Refuses an approval of something else than what waits."""
+    if digest != given:
+        raise Refused("digest_differs", f"the {what} is not what was signed for", remedy="look at it again (`consortium show`)")
+
+
+def still_in_office(signed: Iterable[PersonId], context: Context) -> frozenset[PersonId]:
+    """Whose signatures count: a signature does as long as who gave it holds an office."""
+    offices = terms_of(context).approval_offices
+    return frozenset(person for person in signed if context.register.holds(person, *offices))
+
+
+def require_free(amount: int, free: int, currency: str) -> None:
+    """Refuses to send more than is held and free; nothing can always be sent."""
+    if amount > max(free, 0):
+        raise Refused(
+            "more_than_held", f"{display(free, currency)} is held and free",
+            remedy="wait until more has arrived, or cancel other payments", clause="treasury",
+        )  # fmt: skip
+
+
+def _signed(state: Open, command: ApprovePayment, payment: Payment, context: Context) -> Events:
+    require_other_than(payment.ordered_by, context)
     payee = state.payees.get(payment.payee, Payee())
     account = payee.account
     if account is None:
@@ -195,24 +234,16 @@ def _signed(state: Open, command: ApprovePayment, payment: Payment, context: Con
             remedy="name them (`consortium treasury name-payee`), and have them approved (`consortium treasury approve-payee`)", clause="treasury.payee_approvals",
         )  # fmt: skip
     digest = payment_digest(command.payment, payment.attempt, payment.amount, payment.currency, payment.payee, payee.account_digest)
-    if digest != command.digest:
-        raise Refused("digest_differs", "the payment is not what was signed for", remedy="look at it again (`consortium show`)")
-    offices = terms_of(context).approval_offices
-    before = payment.signed if payment.digest == digest else frozenset()
-    signed = {person for person in before if context.register.holds(person, *offices)}
+    require_digest("payment", digest, command.digest)
+    signed = still_in_office(payment.signed if payment.digest == digest else (), context)
     if context.actor in signed:
         return ()
     if len(signed) + 1 < payment.approvals:
         return (PaymentSigned(payment=command.payment, attempt=payment.attempt, digest=digest, by=context.actor),)
     _require_no_debit(state, command.payment)
     kept = state.movements[payment.line].earmarked if payment.line else 0
-    free = state.free_in(payment.currency) + kept
-    if payment.amount > free:
-        raise Refused(
-            "more_than_held", f"{display(free, payment.currency)} is held and free",
-            remedy="wait until more has arrived, or cancel other payments", clause="treasury",
-        )  # fmt: skip
-    return _sent(state, command, payment, account, digest, context)
+    require_free(payment.amount, state.free_in(payment.currency) + kept, payment.currency)
+    return sent(state, command.payment, account, digest, context)
 
 
 def _require_no_debit(state: Open, name: str) -> None:
@@ -226,18 +257,20 @@ def _require_no_debit(state: Open, name: str) -> None:
             )  # fmt: skip
 
 
-def _sent(state: Open, command: ApprovePayment, payment: Payment, account: Creditor, digest: str, context: Context) -> Events:
-    message_id, end_to_end_id = sending_ids(context.stream, command.payment, payment.attempt)
+def sent(state: Open, name: str, account: Creditor, digest: str, context: Context) -> Events:
+    """The payment is approved with this digest, and its order goes to the bank, to this account."""
+    payment = state.payments[name]
+    message_id, end_to_end_id = sending_ids(context.stream, name, payment.attempt)
     day = context.charter.calendar.add(context.at, terms_of(context).execution_business_days) - timedelta(days=1)
     approved = PaymentApproved(
-        payment=command.payment, attempt=payment.attempt, digest=digest, by=context.actor, account=account, amount=payment.amount,
+        payment=name, attempt=payment.attempt, digest=digest, by=context.actor, account=account, amount=payment.amount,
         currency=payment.currency, message_id=message_id, end_to_end_id=end_to_end_id, execute_on=day.date(),
     )  # fmt: skip
     order = SendPayment(
-        payment=command.payment, attempt=payment.attempt, message_id=message_id, end_to_end_id=end_to_end_id, debtor=state.account,
+        payment=name, attempt=payment.attempt, message_id=message_id, end_to_end_id=end_to_end_id, debtor=state.account,
         creditor=account, amount=payment.amount, currency=payment.currency, text=payment.text, execute_on=day.date(), created_at=context.at,
     )  # fmt: skip
-    return (approved, owe(Step(kind="send_payment", key=sending_key(command.payment, payment), data=order.model_dump(mode="json"))))
+    return (approved, owe(Step(kind="send_payment", key=sending_key(name, payment), data=order.model_dump(mode="json"))))
 
 
 def sending_key(name: str, payment: Payment) -> str:
@@ -302,6 +335,7 @@ def cancel_payment(state: Open, command: CancelPayment, context: Context) -> Eve
     """Nothing will be paid; the stream that ordered it gets its money free again, and unmatched money waits again."""
     context.require_office(Office.TREASURER)
     payment = payment_of(state, command.payment)
+    _require_unlisted(command.payment, payment)
     match payment.stage:
         case "cancelled":
             return ()

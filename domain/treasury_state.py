@@ -27,6 +27,7 @@ from domain.treasury_messages import (
     LineMatched,
     LineMissed,
     LineUnmatched,
+    ListedPayment,
     MissedLineJudged,
     Page,
     PayeeApproved,
@@ -37,6 +38,10 @@ from domain.treasury_messages import (
     PaymentCancelled,
     PaymentConfirmed,
     PaymentFailed,
+    PaymentListApproved,
+    PaymentListCancelled,
+    PaymentListOrdered,
+    PaymentListSigned,
     PaymentOrdered,
     PaymentRenewed,
     PaymentReturned,
@@ -190,11 +195,37 @@ class Payment:
     shown: int = 0
     """The latest attempt that a statement showed as gone."""
     reason: str = ""
+    listed: str = ""
+    """The list that it was ordered with."""
 
     @property
     def outgoing(self) -> int:
         """What of the account it will take."""
         return self.amount if self.stage in {"sending", "taken"} else 0
+
+    @property
+    def waits_in_list(self) -> bool:
+        """Whether it is approved, or given up, with its list only."""
+        return bool(self.listed) and (self.stage, self.attempt) == ("ordered", 1)
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentList:
+    """Payments that are approved together."""
+
+    source: str
+    currency: str
+    lines: tuple[ListedPayment, ...]
+    digest: str
+    ordered_by: PersonId
+    approvals: int
+    stage: Literal["ordered", "approved", "cancelled"] = "ordered"
+    signed: frozenset[PersonId] = frozenset()
+
+    @property
+    def total(self) -> int:
+        """What all of them amount to."""
+        return sum(line.amount for line in self.lines)
 
 
 # ---------------------------------------------------------------- the phases
@@ -254,6 +285,9 @@ class Open:
     """The payment and attempt of each end-to-end id."""
     orders: Map[str, tuple[str, int]] = mapping()
     """The payment and attempt of each order's message id."""
+    lists: Map[str, PaymentList] = mapping()
+    open_lists: Map[str, None] = mapping()
+    """Those that wait for approvals."""
 
     @property
     def free(self) -> int:
@@ -366,6 +400,18 @@ def _opened(state: Open, event: TreasuryEvent) -> Open:
             return _paid(state, payment, renewed)
         case PaymentCancelled(payment=payment, reason=reason):
             return _paid(state, payment, replace(state.payments[payment], stage="cancelled", reason=reason))
+        case PaymentListOrdered(
+            payment_list=name, source=source, currency=currency, lines=lines, digest=digest, by=by, approvals=approvals
+        ):
+            for each in lines:
+                state = _paid(state, each.payment, replace(state.payments[each.payment], listed=name))
+            return _list(state, name, PaymentList(source, currency, lines, digest, by, approvals, "ordered" if lines else "cancelled"))
+        case PaymentListSigned(payment_list=name, by=by):
+            return _list(state, name, replace(state.lists[name], signed=state.lists[name].signed | {by}))
+        case PaymentListApproved(payment_list=name):
+            return _list(state, name, replace(state.lists[name], stage="approved"))
+        case PaymentListCancelled(payment_list=name):
+            return _list(state, name, replace(state.lists[name], stage="cancelled"))
 
 
 def _movement(state: Open, event: LineBooked | LineDoubted, stage: Stage) -> Movement:
@@ -430,6 +476,10 @@ def _paid(state: Open, name: str, payment: Payment, line: Stage | None = None) -
 
 def _payee(state: Open, name: str, payee: Payee) -> Open:
     return replace(state, payees=state.payees.set(name, payee), proposed=_marked(state.proposed, name, payee.proposed is not None))
+
+
+def _list(state: Open, name: str, listed: PaymentList) -> Open:
+    return replace(state, lists=state.lists.set(name, listed), open_lists=_marked(state.open_lists, name, listed.stage == "ordered"))
 
 
 def _filed(state: Open, file: str, known: Import) -> Open:

@@ -22,6 +22,7 @@
 | record_, return_, release_spending | treasury | spending_paid, (round_reopened) spending_returned, spending_withdrawn | not_approved, spending_not_paid |
 | settle_round | treasurer | round_settled | not_all_called, calls_running, default_open (funding), delivery_open, spending_open |
 | order_refund | treasurer | refund_ordered | refund_above_credit, refund_above_held (funding), refund_exists |
+| order_refunds | treasurer | refund_ordered of each credit, refunds_ordered | nothing_to_refund, refund_above_held (funding) |
 | record_, return_, release_refund | treasury | refund_made, (round_reopened) refund_returned, refund_released; round_closed | no_such_refund, refund_not_made, refund_released, reference_used |
 
 | state | deadline | its command |
@@ -33,6 +34,9 @@
 | endangered | decide_by | cancel_round (shortfall) |
 | refunding | none: the treasurer pays back | |
 | withdrawn, failed, settled, cancelled | closed, until money comes back | |
+
+An order of all refunds takes what is credit now, from each in proportion where less is left on the account, a hundred members at a time;
+the treasury has it approved as one list. What the treasury gives up of it (`release_refund`) is credit again, and in the next order.
 
 Steps: `notify` (treasurer, secretariat, board, members by the hundred) and `tell` to `proposal/extend-<round>`,
 `proposal/shortfall-<round>-<n>` and `member/<slug>` (suspend_for_default, lift_default).
@@ -47,6 +51,7 @@ from typing import Any
 
 import pytest
 
+from domain import funding_refunds
 from domain.charter import Charter, Office
 from domain.funding import FUNDING, books, money_by_state
 from domain.funding_messages import (
@@ -65,6 +70,7 @@ from domain.funding_messages import (
     MarkOverdue,
     OpenRound,
     OrderRefund,
+    OrderRefunds,
     Pledge,
     PledgeMade,
     PledgesAllocated,
@@ -109,7 +115,7 @@ from domain.register import (
     RunReported,
     VoteDecided,
 )
-from domain.treasury_messages import OrderPayment
+from domain.treasury_messages import LISTED, OrderPayment, OrderPaymentList
 from tests.stories import Story, charter, day, founded, noted, with_members
 
 GOAL = 1_000_000
@@ -1327,6 +1333,109 @@ def test_a_refund_that_was_given_up_is_not_made_and_one_that_was_not_made_does_n
     given_up = story.when(ReleaseRefund(**told)).followed_by("refund_released")
     given_up.when(made).refused("refund_released")
     given_up.when(ReturnRefund(**told, reference="BACK")).refused("refund_not_made")
+
+
+def settled() -> Story:
+    """A round whose surplus, 100,000 of each of four members, goes back."""
+    story = all_paid(all_paid(called(), 100_000).when(RELEASE).when(CallTranche(tranche=2), by="tess"), 150_000)
+    story = story.when(ProposeSpending(spending="gpu-1", line="compute", amount=600_000, payee="cloud"), by="tess")
+    story = story.when(ApproveSpending(spending="gpu-1"), by="theo").when(RecordSpending(spending="gpu-1", reference="OUT-1"))
+    return story.when(SettleRound(), by="tess")
+
+
+def list_of(story: Story) -> OrderPaymentList:
+    """The last order that the treasury was told of."""
+    kept = books_of(story.state.state)
+    assert kept is not None
+    name = kept.refund_orders[max(kept.refund_orders)].payment_list
+    return OrderPaymentList.model_validate_json(json.dumps(story.state.owed[f"tell:order:{name}"].data["command"]))
+
+
+def shown_as_paid(story: Story, *members: str) -> Story:
+    """The treasury tells of each of these refunds of the last order."""
+    for refund in list_of(story).refunds:
+        if refund.member in members:
+            paid_out = RecordRefund(
+                payment=refund.payment, member=refund.member, amount=refund.amount, reference=f"R-{refund.payment}".upper()
+            )
+            story = story.when(paid_out)
+            assert story.refusal is None
+            story.when(paid_out).then()
+    return story
+
+
+def test_all_of_a_round_is_refunded_by_one_order_that_the_treasury_gets_as_one_list() -> None:
+    settled().when(OrderRefunds(), by="theo").refused("office_required")
+    story = settled().when(OrderRefunds(), by="tess").followed_by(*["refund_ordered"] * 4, "refunds_ordered")
+    order = list_of(story)
+    assert [(refund.member, refund.amount) for refund in order.refunds] == [(member, 100_000) for member in MEMBERS]
+    assert (order.source, order.ordered_by, order.text) == ("round/atlas-1", "tess", "atlas-1 refund")
+    assert (money(story, "credit"), money(story, "refunding")) == (0, 400_000)
+    story.when(OrderRefunds(), by="tess").then()
+    story = shown_as_paid(story, *MEMBERS)
+    assert (story.phase, money(story, "held"), money(story, "refunded")) == ("settled", 0, 400_000)
+    story.when(OrderRefunds(), by="tess").refused("round_closed")
+
+
+def test_what_an_order_of_refunds_could_not_pay_is_credit_again_and_in_the_next_order() -> None:
+    story = shown_as_paid(settled().when(OrderRefunds(), by="tess"), "ada", "bel", "cyd")
+    left = next(refund for refund in list_of(story).refunds if refund.member == "dov")
+    story = story.when(ReleaseRefund(payment=left.payment, member="dov", amount=100_000, reason="no account")).followed_by(
+        "refund_released"
+    )
+    assert (story.phase, money(story, "credit"), money(story, "credit", "dov")) == ("refunding", 100_000, 100_000)
+    (row,) = (
+        row
+        for table in story.process.tables(story.state.state, story.register, story.at)
+        for row in table.rows
+        if "dov" in row and "released" in row
+    )
+    assert "no account" in row
+    story = story.when(OrderRefunds(), by="tess").followed_by("refund_ordered", "refunds_ordered")
+    again = list_of(story)
+    assert [(refund.member, refund.amount) for refund in again.refunds] == [("dov", 100_000)]
+    assert again.refunds[0].payment != left.payment
+    story.when(ReleaseRefund(payment=left.payment, member="dov", amount=100_000)).then()
+    assert shown_as_paid(story, "dov").phase == "settled"
+
+
+def test_an_order_of_refunds_leaves_out_what_is_on_its_way_by_itself_and_who_has_no_credit() -> None:
+    story = paid(paid(called(), "ada", 130_000), "bel", 120_000).when(OrderRefund(refund="ada-1", member="ada", amount=10_000), by="tess")
+    story = story.when(OrderRefunds(), by="tess").followed_by("refund_ordered", "refund_ordered", "refunds_ordered")
+    assert [(refund.member, refund.amount) for refund in list_of(story).refunds] == [("ada", 20_000), ("bel", 20_000)]
+    committed().when(OrderRefunds(), by="tess").refused("nothing_to_refund")
+    pledging().when(OrderRefunds(), by="tess").refused("not_committed")
+
+
+def test_where_less_is_left_than_is_owed_back_everybody_gets_the_same_part_to_the_last_cent() -> None:
+    story = paid(paid(paid(called(), "bel", 130_000), "cyd", 160_000), "ada", 100_000, reference="IN-1")
+    story = ordered(story, amount=300_000).when(RecordSpending(spending="gpu-1", reference="OUT"))
+    story = taken_back(story, "ada", 100_000, "IN-1")
+    assert (money(story, "held"), money(story, "credit")) == (-10_000, 90_000)
+    story.when(OrderRefunds(), by="tess").refused("refund_above_held")
+    story = paid(story, "ada", 20_000).when(OrderRefunds(), by="tess").followed_by("refund_ordered", "refund_ordered", "refunds_ordered")
+    assert [(refund.member, refund.amount) for refund in list_of(story).refunds] == [("bel", 3_333), ("cyd", 6_667)]
+    story.when(OrderRefunds(), by="tess").refused("refund_above_held")
+    story = paid(story, "ada", 80_000).when(OrderRefunds(), by="tess")
+    assert [(refund.member, refund.amount) for refund in list_of(story).refunds] == [("bel", 26_667), ("cyd", 53_333)]
+
+
+def test_an_order_of_refunds_is_as_long_as_the_treasury_takes_and_the_rest_is_ordered_next() -> None:
+    assert funding_refunds.LISTED == LISTED
+    many = [f"m{number:03}" for number in range(LISTED + 5)]
+    story = (
+        Story.of(FUNDING, "round/atlas-1", with_members(founded(rules(funding__share_floor=0)), *many))
+        .when(OpenRound(**terms()), by="sam")
+        .due()
+    )
+    story = pledged(story, **dict.fromkeys(many, 7_000)).due().when(CallTranche(tranche=1), by="tess")
+    for member in many:
+        story = paid(story, member, books(story.state.state)[member]["debt"] + 10)
+    story = story.when(OrderRefunds(), by="tess")
+    assert [refund.member for refund in list_of(story).refunds] == many[:LISTED]
+    story = story.when(OrderRefunds(), by="tess")
+    assert [refund.member for refund in list_of(story).refunds] == many[LISTED:]
+    story.when(OrderRefunds(), by="tess").then()
 
 
 def test_credit_that_is_on_its_way_back_pays_no_call() -> None:

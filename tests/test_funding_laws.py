@@ -44,6 +44,7 @@ from domain.funding_messages import (
     MakeUpCalled,
     OpenRound,
     OrderRefund,
+    OrderRefunds,
     PaymentRecorded,
     PaymentReversed,
     Pledge,
@@ -487,6 +488,23 @@ class Rounds(RuleBasedStateMachine):
                 (payment,) = set(self.kept.refunds) - set(before)
                 self.pay_out(payment, self.kept.refunds[payment], back=credit % 3)
 
+    @rule(made=st.lists(st.sampled_from(("made", "back", "released", "later")), min_size=6, max_size=6))
+    def refund_everybody(self, made: list[str]) -> None:
+        """One order gives all credit back, as far as it is there; the treasury pays what it can and gives up the rest."""
+        kept = self.kept
+        if kept is None or not self.give(OrderRefunds(), "tess") or self.kept is None:
+            return
+        new = {name: refund for name, refund in self.kept.refunds.items() if name not in kept.refunds}
+        ordered, free = sum(refund.amount for refund in new.values()), kept.held - kept.totals.refunding
+        assert ordered == min(kept.totals.credit, free if new else 0)
+        assert all(0 < refund.amount <= kept.accounts[refund.member].figures.credit for refund in new.values())
+        assert len({refund.member for refund in new.values()}) == len(new)
+        for (payment, refund), what in zip(sorted(new.items()), made, strict=False):
+            if what == "released":
+                self.give(ReleaseRefund(payment=payment, member=refund.member, amount=refund.amount, reason="no account"))
+            elif what != "later":
+                self.pay_out(payment, refund, back=1 if what == "back" else 0)
+
     def pay_out(self, payment: str, refund: Refund, *, back: int) -> None:
         """The bank shows a refund; now and then it comes back, and is paid again or given up."""
         ask = RecordRefund(payment=payment, member=refund.member, amount=refund.amount, reference=self.fresh("BACK"))
@@ -645,7 +663,7 @@ FLOOR = {
     "pledge": 100, "withdraw_pledge": 5, "close_pledging": 20, "extend_round": 2, "call_tranche": 40, "record_payment": 100,
     "declare_default": 10, "deliver_in_kind": 20, "accept_in_kind": 10, "reject_in_kind": 5, "join_late": 10, "take_over": 5,
     "release_leaver": 10, "exit_round": 10, "reduce_goal": 10, "cancel_round": 5, "propose_spending": 20, "record_spending": 5,
-    "withdraw_spending": 5, "settle_round": 2, "record_refund": 20, "order_refund": 20, "return_refund": 5,
+    "withdraw_spending": 5, "settle_round": 2, "record_refund": 20, "order_refund": 20, "order_refunds": 20, "return_refund": 5,
     "release_refund": 5, "return_spending": 2, "release_spending": 2, "reverse_payment": 10,
 }  # fmt: skip
 """How often each command must have been accepted, so that the laws were tried on it; a round that fails has stories of its own."""

@@ -99,6 +99,7 @@ def money() -> st.SearchStrategy[Action]:
         ),
         st.integers(1, 15),
         st.builds(lambda name, refund: (ROUND, {"kind": "order_refund", "refund": f"r-{refund}", "member": name}, "tess"), member, number),
+        st.just((ROUND, {"kind": "order_refunds"}, "tess")),
         st.just((SIGN, {}, "")),
         st.integers(-5, -1),
     )
@@ -137,6 +138,7 @@ async def history(actions: Sequence[Action], *, funded: bool, seed: int = 0) -> 
             continue
         if stream == SIGN:
             accepted["approve_payment"] += await sign(simulation)
+            accepted["approve_payment_list"] += await sign_lists(simulation)
             continue
         command_id = f"00000000-0000-4000-8000-{number:012}"
         recorded = await simulation.give(stream, command, by, command_id)
@@ -166,6 +168,17 @@ async def sign(simulation: Simulation) -> int:
             for person in ("theo", "bo"):
                 signed = await simulation.give(TREASURY, {"kind": "approve_payment", "payment": name, "digest": digest}, person)
                 taken += signed.refusal is None
+    return taken
+
+
+async def sign_lists(simulation: Simulation) -> int:
+    """The second signatory and the board sign every list that waits; how many signatures were taken."""
+    state = simulation.standing(TREASURY).stream.state
+    taken = 0
+    for name in state.open_lists:
+        for person in ("theo", "bo"):
+            approve = {"kind": "approve_payment_list", "payment_list": name, "digest": state.lists[name].digest}
+            taken += (await simulation.give(TREASURY, approve, person)).refusal is None
     return taken
 
 
@@ -252,5 +265,5 @@ def test_the_round_the_treasury_and_the_bank_agree_under_every_history_of_money(
         assert differences == []
 
     laws()
-    for kind in ("order_refund", "approve_payment"):
+    for kind in ("order_refund", "approve_payment", "order_refunds", "approve_payment_list"):
         assert total[kind] >= examples // 20, f"{kind} was hardly ever accepted: {total}"

@@ -1,7 +1,8 @@
 """The treasury: the consortium's bank account, from the statement to the payment order.
 
 States: unopened, open. A line of a statement is booked, then matched, unmatched, returning, sent-back, explained, paid or reversed;
-or doubted, then booked or dismissed. A payment is ordered, sending, taken, confirmed, returned, failed or cancelled.
+or doubted, then booked or dismissed. A payment is ordered, sending, taken, confirmed, returned, failed or cancelled. A payment list is
+ordered, then approved (and each of its payments sending) or cancelled.
 
 | command | by whom | events | refusals (besides office_required, service_only, account_not_opened) |
 | --- | --- | --- | --- |
@@ -23,15 +24,21 @@ or doubted, then booked or dismissed. A payment is ordered, sending, taken, conf
 | approve_payee | the charter's `payee_offices`, not who named it | payee_signed, payee_approved | no_such_details, same_person |
 | block_payee | the charter's `payee_offices` | payee_blocked, payment_failed | |
 | order_payment | service for other streams; treasurer for the treasury | payment_ordered | no_source, payment_exists, name_reserved, wrong_currency |
-| approve_payment | the charter's `approval_offices`, different people, not the orderer | payment_signed, payment_approved | no_such_payment, payment_not_ordered, same_person, payee_not_approved, digest_differs, more_than_held, debit_waits |
+| approve_payment | the charter's `approval_offices`, different people, not the orderer | payment_signed, payment_approved | no_such_payment, payment_not_ordered, same_person, payee_not_approved, digest_differs, more_than_held, debit_waits, payment_listed (`treasury.approvals`) |
+| order_payment_list | service, for another stream | payment_ordered…, payment_list_ordered; payment_cancelled of each payee without approved bank details | payment_exists, wrong_currency |
+| approve_payment_list | the charter's `approval_offices`, different people, not the orderer | payment_list_signed; payment_list_approved, then payment_approved of each, or payment_cancelled where the bank details are not the listed ones any more | no_such_list, list_not_ordered, same_person, digest_differs, more_than_held |
+| cancel_payment_list | treasurer, while it waits | payment_list_cancelled, payment_cancelled… | no_such_list, list_not_ordered |
 | payment_accepted, payment_rejected | service | payment_taken, payment_failed | |
 | record_rejection | treasurer | payment_failed | no_such_payment, payment_not_sent, payment_on_its_way |
 | retry_payment | treasurer | payment_renewed | no_such_payment, payment_not_failed |
-| cancel_payment | treasurer | payment_cancelled, line_unmatched | no_such_payment, payment_under_way, debit_waits |
+| cancel_payment | treasurer | payment_cancelled, line_unmatched | no_such_payment, payment_under_way, debit_waits, payment_listed |
 
 | deadline | comes | events |
 | --- | --- | --- |
 | look_for_statements | every `statement_hours` | statements_sought |
+
+A payment list has no deadline: it waits until it is approved or given up, and the treasury names it to those who can. What a list leaves
+out is told to its source as given up (`release_refund`), and is ordered again from there.
 
 Steps: `fetch_statements`, `read_statement`, `send_payment`; `tell` (money to rounds and members, the fate of payments to who ordered
 them), `notify`.
@@ -56,22 +63,26 @@ from domain.treasury import TREASURY
 from domain.treasury_messages import (
     ApprovePayee,
     ApprovePayment,
+    ApprovePaymentList,
     AssignLine,
     Balance,
     BlockPayee,
     BookLine,
     CancelPayment,
+    CancelPaymentList,
     Creditor,
     ImportStatement,
     JudgeLine,
     Line,
     LineUnmatched,
+    ListedRefund,
     LookForStatements,
     MatchPayment,
     NamePayee,
     OpenAccount,
     OrderAnswer,
     OrderPayment,
+    OrderPaymentList,
     Page,
     PaymentAccepted,
     PaymentRejected,
@@ -713,6 +724,12 @@ def test_a_representative_names_the_account_of_its_own_member() -> None:
     opened().when(mine, by="rep-bel").refused("not_a_representative")
 
 
+def test_payees_that_are_named_at_one_instant_with_the_same_details_are_each_asked_about() -> None:
+    story = with_payee(with_payee(opened()), "cloud-2")
+    asked = [step.data["facts"]["payee"] for step in story.steps if step.key.startswith("notice:payee:")]
+    assert sorted(asked) == ["cloud", "cloud-2"]
+
+
 def test_the_charter_may_ask_for_more_approvals_of_payees() -> None:
     story = opened(treasury__payee_approvals=2).when(NamePayee(payee="cloud", name="C", iban=SUPPLIER), by="tess")
     approve = ApprovePayee(payee="cloud", details=stated(Creditor(name="C", iban=SUPPLIER)))
@@ -992,3 +1009,171 @@ def test_an_answer_of_the_bank_to_another_attempt_is_old_news() -> None:
     story = sent()
     assert kinds(story.when(PaymentRejected(step="pay:p1:1", payment="p1", attempt=2, reason="x"))) == []
     story.when(PaymentAccepted(step="pay:p1:1", payment="p1", attempt=1), by="tess").refused("service_only")
+
+
+# ---------------------------------------------------------------- payment lists
+
+LIST = "refunds-1"
+BOTH = (ListedRefund(payment="refund-ada", member="ada", amount=300_000), ListedRefund(payment="refund-bel", member="bel", amount=200_000))
+
+
+def order_of(*refunds: ListedRefund, name: str = LIST, **fields: Any) -> OrderPaymentList:
+    usual: dict[str, Any] = {"source": "round/atlas-1", "currency": "USD", "text": "atlas-1 refund", "ordered_by": "tess"}
+    return OrderPaymentList(payment_list=name, refunds=refunds or BOTH, **(usual | fields))
+
+
+def payable() -> Story:
+    """The account of each member is approved."""
+    return with_payee(with_payee(funded(), "member:ada"), "member:bel", iban=OTHER)
+
+
+def listed() -> Story:
+    return payable().when(order_of()).followed_by("payment_ordered", "payment_ordered", "payment_list_ordered")
+
+
+def approve_list(story: Story, name: str = LIST) -> ApprovePaymentList:
+    return ApprovePaymentList(payment_list=name, digest=state(story).lists[name].digest)
+
+
+def approved_list(story: Story, *, by: tuple[str, ...] = ("theo", "bo")) -> Story:
+    for person in by:
+        story = story.when(approve_list(story), by=person)
+    return story
+
+
+def stages(story: Story) -> dict[str, str]:
+    return {name: payment.stage for name, payment in state(story).payments.items()}
+
+
+def test_a_list_of_refunds_is_signed_once_by_two_people_and_each_payment_is_sent_shown_and_told_by_itself() -> None:
+    story = listed().owes("notify", f"notice:list:{LIST}")
+    (asked,) = (step.data for step in story.steps if step.key == f"notice:list:{LIST}")
+    assert asked["facts"] == {"payment_list": LIST, "payments": 2, "amount": "USD 5,000.00", "treasury": TREASURY_STREAM}
+    story = story.when(approve_list(story), by="theo").followed_by("payment_list_signed")
+    story = story.when(approve_list(story), by="bo").followed_by("payment_list_approved", "payment_approved", "payment_approved")
+    story.owes("send_payment", "pay:refund-ada:1").owes("send_payment", "pay:refund-bel:1")
+    story.when(approve_list(story), by="bo").then()
+    assert state(story).outgoing["USD"] == 500_000
+    for name, amount in (("refund-ada", 300_000), ("refund-bel", 200_000)):
+        story = imported(taken(story, name), line(amount, side="debit", end_to_end_id=own_id(name)), name=name, of=page(name))
+    assert sorted((each["payment"], each["member"], each["amount"]) for each in told(story, "record_refund")) == [
+        ("refund-ada", "ada", 300_000), ("refund-bel", "bel", 200_000),
+    ]  # fmt: skip
+    assert (balance(story), state(story).outgoing["USD"], set(stages(story).values())) == (500_000, 0, {"confirmed"})
+
+
+def test_a_list_is_ordered_by_its_source_once_under_names_of_its_own() -> None:
+    payable().when(order_of(), by="tess").refused("service_only")
+    payable().when(order_of(currency="EUR")).refused("wrong_currency")
+    listed().when(order_of()).then()
+    listed().when(order_of(name="refunds-2")).refused("payment_exists")
+    payable().when(order_of(BOTH[0], BOTH[0])).refused("payment_exists")
+    listed().when(order_of(ListedRefund(payment="refund-other", member="ada", amount=1), source="round/vega")).refused("payment_exists")
+
+
+def test_a_list_is_approved_by_different_people_who_did_not_order_it_and_sign_its_digest() -> None:
+    story = listed()
+    approve = approve_list(story)
+    story.when(approve, by="tess").refused("same_person")
+    story.when(approve, by="sam").refused("office_required")
+    story.when(approve.model_copy(update={"digest": "0" * 64}), by="theo").refused("digest_differs")
+    story.when(approve.model_copy(update={"payment_list": "refunds-9"}), by="theo").refused("no_such_list")
+    story = story.when(approve, by="theo").followed_by("payment_list_signed")
+    story.when(approve, by="theo").then()
+    revoked = replace(story, register=noted(story.register, OfficeRevoked(person="theo", office=Office.SECOND_SIGNATORY)))
+    revoked.when(approve, by="bo").followed_by("payment_list_signed")
+
+
+def test_the_digest_of_a_list_is_of_the_lines_that_are_stored() -> None:
+    """As docs/log-format.md has it: payment, payee, amount and the digest of the bank details, of each line in order."""
+    (event,) = (event for event in listed().answer if event.kind == "payment_list_ordered")
+    kept = event.model_dump(mode="json")
+    lines = [[line[name] for name in ("payment", "payee", "amount", "details")] for line in kept["lines"]]
+    text = json.dumps([kept["payment_list"], kept["currency"], lines], separators=(",", ":"))
+    assert hashlib.sha256(text.encode()).hexdigest() == kept["digest"]
+    assert lines[0][3] == stated(Creditor(name="Cloud AG", iban=SUPPLIER))
+
+
+def test_a_payee_without_approved_bank_details_is_left_out_and_holds_up_nobody() -> None:
+    story = with_payee(funded(), "member:ada").when(order_of())
+    story.followed_by("payment_ordered", "payment_ordered", "payment_list_ordered", "payment_cancelled")
+    (given_up,) = told(story, "release_refund")
+    assert (given_up["payment"], given_up["member"], given_up["amount"]) == ("refund-bel", "bel", 200_000)
+    (said,) = (step.data for step in story.steps if step.key == f"notice:left-out:{LIST}:ordered")
+    assert (said["to"], said["facts"]["payments"], said["facts"]["reason"]) == (["office:treasurer"], 1, given_up["reason"])
+    (asked,) = (step.data for step in story.steps if step.key == f"notice:without-account:{LIST}:ordered")
+    assert asked["each"] == {"member:bel": {"amount": "USD 2,000.00"}}
+    story = approved_list(story).followed_by("payment_list_approved", "payment_approved")
+    assert stages(story) == {"refund-ada": "sending", "refund-bel": "cancelled"}
+    again = order_of(ListedRefund(payment="refund-bel-2", member="bel", amount=200_000), name="refunds-2")
+    later = with_payee(story, "member:bel", iban=OTHER).when(again).followed_by("payment_ordered", "payment_list_ordered")
+    later.when(approve_list(later, "refunds-2"), by="theo").followed_by("payment_list_signed")
+
+
+def test_a_list_of_which_nothing_is_possible_waits_for_nobody() -> None:
+    story = funded().when(order_of())
+    story.followed_by("payment_ordered", "payment_ordered", "payment_list_ordered", "payment_cancelled", "payment_cancelled")
+    assert len(told(story, "release_refund")) == 2
+    assert not state(story).open_lists
+    assert not [step for step in story.steps if step.key.startswith("notice:list:")]
+    story.when(approve_list(story), by="theo").refused("list_not_ordered")
+
+
+@pytest.mark.parametrize("how", ["blocked", "other account"])
+def test_who_has_other_bank_details_by_the_last_approval_is_not_paid_with_the_list(how: str) -> None:
+    story = approved_list(listed(), by=("theo",))
+    story = story.when(BlockPayee(payee="member:bel", reason="fraud"), by="theo") if how == "blocked" else with_payee(story, "member:bel")
+    story = approved_list(story, by=("bo",)).followed_by("payment_list_approved", "payment_approved", "payment_cancelled")
+    assert stages(story) == {"refund-ada": "sending", "refund-bel": "cancelled"}
+    (given_up,) = told(story, "release_refund")
+    assert given_up["member"] == "bel"
+    story.owes("notify", f"notice:left-out:{LIST}:approved").owes("notify", f"notice:without-account:{LIST}:approved")
+    assert [step.key for step in story.steps if step.kind == "send_payment"] == ["pay:refund-ada:1"]
+
+
+def test_a_payment_of_a_list_that_waits_is_decided_with_the_list_only() -> None:
+    story = listed()
+    story.when(ApprovePayment(payment="refund-ada", digest=digest(story, "refund-ada")), by="theo").refused("payment_listed")
+    story.when(CancelPayment(payment="refund-ada", reason="x"), by="tess").refused("payment_listed")
+
+
+def test_a_payment_of_an_approved_list_that_fails_is_retried_or_given_up_by_itself() -> None:
+    story = approved_list(listed())
+    no = PaymentRejected(step="pay:refund-bel:1", payment="refund-bel", attempt=1, reason="closed account")
+    story = taken(story.when(no).followed_by("step_carried_out", "payment_failed"), "refund-ada")
+    again = story.when(RetryPayment(payment="refund-bel"), by="tess").followed_by("payment_renewed")
+    signed(again, "refund-bel").followed_by("payment_approved").owes("send_payment", "pay:refund-bel:2")
+    story = story.when(CancelPayment(payment="refund-bel", reason="they gave another account"), by="tess").followed_by("payment_cancelled")
+    assert [each["payment"] for each in told(story, "release_refund")] == ["refund-bel"]
+    assert stages(story)["refund-ada"] == "taken"
+
+
+def test_a_list_that_is_given_up_frees_every_refund_of_it() -> None:
+    cancel = CancelPaymentList(payment_list=LIST, reason="an amount is wrong")
+    listed().when(cancel, by="sam").refused("office_required")
+    listed().when(cancel.model_copy(update={"payment_list": "refunds-9"}), by="tess").refused("no_such_list")
+    approved_list(listed()).when(cancel, by="tess").refused("list_not_ordered")
+    story = approved_list(listed(), by=("theo",)).when(cancel, by="tess")
+    story.followed_by("payment_list_cancelled", "payment_cancelled", "payment_cancelled")
+    given_up = {each["payment"]: each["reason"] for each in told(story, "release_refund")}
+    assert given_up == {"refund-ada": cancel.reason, "refund-bel": cancel.reason}
+    story.when(cancel, by="tess").then()
+    story.when(approve_list(story), by="bo").refused("list_not_ordered")
+
+
+def test_never_is_more_of_a_list_approved_than_is_held_and_free() -> None:
+    story = signed(ordered(with_payee(payable()), 600_000)).when(order_of())
+    refused = approved_list(story)
+    refused.refused("more_than_held")
+    more = imported(refused, line(100_000, reference=ADA, bank_id="X"), name="more", of=page("S7"))
+    approved_list(more, by=("bo",)).followed_by("payment_list_approved", "payment_approved", "payment_approved")
+
+
+def test_a_list_that_waits_is_one_thing_to_sign_and_stands_with_its_digest() -> None:
+    story = listed()
+    headline = TREASURY.describe(story.state.state)
+    assert headline.values["to_sign"] == 1
+    assert headline.waits_for == ("office:treasurer", "office:second-signatory")
+    assert f"| {LIST} | round/atlas-1 | 2 | USD 5,000.00 | {state(story).lists[LIST].digest} |" in headline.text
+    assert "refund-ada" not in headline.text
+    assert TREASURY.describe(approved_list(story).state.state).values["to_sign"] == 0

@@ -28,10 +28,13 @@ from domain.treasury_messages import (
     AccountOpened,
     ApprovePayee,
     ApprovePayment,
+    ApprovePaymentList,
     AssignLine,
     Balance,
+    BlockPayee,
     BookLine,
     CancelPayment,
+    CancelPaymentList,
     ChunkImported,
     Creditor,
     ImportRefused,
@@ -43,10 +46,12 @@ from domain.treasury_messages import (
     LineExplained,
     LineMatched,
     LineUnmatched,
+    ListedRefund,
     MatchPayment,
     NamePayee,
     OpenAccount,
     OrderPayment,
+    OrderPaymentList,
     Page,
     PaymentAccepted,
     PaymentApproved,
@@ -175,6 +180,7 @@ class Treasuries(RuleBasedStateMachine):
         self.give(OpenAccount(iban=IBAN, owner="Atlas"), "tess")
         self.give(NamePayee(payee="cloud", name=PAYEE.name, iban=PAYEE.iban), "tess")
         self.give(ApprovePayee(payee="cloud", details=stated(PAYEE)), "theo")
+        self.name_account("ada")
         self.write(self.line(1_000, reference=REFERENCES[0]))
         self.deliver(*self.pages[-1], cut=1)
 
@@ -336,6 +342,54 @@ class Treasuries(RuleBasedStateMachine):
         if then and self.kept.payments[name].stage == "sending":
             self.answer(name, then)
 
+    def name_account(self, member: str) -> None:
+        self.give(NamePayee(payee=f"member:{member}", name=PAYEE.name, iban=PAYEE.iban), f"rep-{member}")
+        self.give(ApprovePayee(payee=f"member:{member}", details=stated(PAYEE)), "theo")
+
+    @rule(member=st.sampled_from(MEMBERS), stands=st.booleans())
+    def bank_details_change(self, member: str, stands: bool) -> None:  # noqa: FBT001
+        if stands:
+            self.name_account(member)
+        else:
+            self.give(BlockPayee(payee=f"member:{member}", reason="fraud"), "theo")
+
+    @rule(
+        amounts=st.tuples(st.sampled_from((5, 70, 10_000)), st.sampled_from((5, 70))), upto=st.sampled_from((0, 1, 2, 2, 2)),
+        changed=st.booleans(), then=st.sampled_from(("", "give up", *ANSWERS)),
+    )  # fmt: skip
+    def refund_together(self, amounts: tuple[int, int], upto: int, changed: bool, then: str) -> None:  # noqa: FBT001
+        """A round orders a refund of each member as one list; people sign it, give it up, or let it wait."""
+        name = f"l{self.fresh()}"
+        refunds = tuple(
+            ListedRefund(payment=f"{name}-{member}", member=member, amount=amount) for member, amount in zip(MEMBERS, amounts, strict=True)
+        )
+        self.give(OrderPaymentList(payment_list=name, source=ROUND, currency="USD", ordered_by="tess", refunds=refunds))
+        listed = self.kept.lists[name]
+        if upto:
+            self.sign_list(name, "theo")
+        if changed:
+            self.give(BlockPayee(payee=f"member:{MEMBERS[amounts[1] % 2]}", reason="fraud"), "theo")
+        if upto == 2:
+            self.sign_list(name, "bo")
+        if then == "give up":
+            self.give(CancelPaymentList(payment_list=name, reason="no"), "tess")
+        for line in listed.lines:
+            if then in ANSWERS and self.kept.payments[line.payment].stage == "sending":
+                self.answer(line.payment, then)
+
+    @rule(choice=st.integers(0, 50))
+    def sign_a_list(self, choice: int) -> None:
+        waits = sorted(self.kept.open_lists)
+        if waits:
+            self.sign_list(waits[choice % len(waits)], "theo", "bo")
+
+    def sign_list(self, name: str, *people: str) -> None:
+        for person in people:
+            free, before = self.kept.free, self.kept.lists[name].stage
+            self.give(ApprovePaymentList(payment_list=name, digest=self.kept.lists[name].digest), person)
+            if before == "ordered" and self.kept.lists[name].stage == "approved":
+                assert self.kept.free >= 0 or self.kept.free == free, "never is more paid than is held"
+
     @rule(choice=st.integers(0, 50))
     def sign_one(self, choice: int) -> None:
         ordered = sorted(name for name, payment in self.kept.payments.items() if payment.stage == "ordered")
@@ -428,6 +482,23 @@ class Treasuries(RuleBasedStateMachine):
         require_pages_as_a_walk_finds_them(kept)
 
     @invariant()
+    def a_list_is_decided_as_a_whole_and_told_of_each_payment_that_it_does_not_make(self) -> None:
+        if not hasattr(self, "ledger"):
+            return
+        kept, told = self.kept, {step.key for step in self.story.known.values()}
+        assert set(kept.open_lists) == {name for name, listed in kept.lists.items() if listed.stage == "ordered"}
+        for listed in kept.lists.values():
+            stages = {line.payment: (kept.payments[line.payment].stage, kept.payments[line.payment].attempt) for line in listed.lines}
+            if listed.stage == "ordered":
+                assert set(stages.values()) == {("ordered", 1)}
+            if listed.stage == "approved":
+                assert ("ordered", 1) not in stages.values()
+            if listed.stage == "cancelled":
+                assert {stage for stage, _ in stages.values()} <= {"cancelled"}
+        given_up = {name for name, payment in kept.payments.items() if payment.source and payment.stage == "cancelled"}
+        assert {f"tell:release:{name}" for name in given_up} <= told
+
+    @invariant()
     def what_rounds_are_told_is_what_was_matched(self) -> None:
         if not hasattr(self, "ledger"):
             return
@@ -440,7 +511,7 @@ class Treasuries(RuleBasedStateMachine):
 FLOOR = {
     "statement_read": 500, "assign_line": 20, "return_line": 10, "book_line": 20, "judge_line": 20, "match_payment": 5, "undo_receipt": 3, "turn_away_payment": 20,
     "order_payment": 50, "approve_payment": 50, "payment_accepted": 10, "payment_rejected": 5, "record_rejection": 5, "retry_payment": 5,
-    "cancel_payment": 10,
+    "cancel_payment": 10, "order_payment_list": 50, "approve_payment_list": 50, "cancel_payment_list": 10, "block_payee": 10,
 }  # fmt: skip
 """How often each command must have been accepted, so that the laws were tried on it."""
 
