@@ -7,6 +7,8 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, Final
 
+from cyclopts import CycloptsError, UnknownCommandError
+
 
 class Code(IntEnum):
     """How a command ended."""
@@ -106,6 +108,19 @@ def of_file(error: OSError, path: Path, what: str, remedy: str = "") -> Failure:
         remedy = f"run this as {owner(named)}, who can also let you (chmod, chgrp)" + (f"; or {remedy}" if remedy else "")
         return Unreachable(f"{named} may not be {what} by {user()}", remedy)
     return BadInput(f"{named} cannot be {what}: {error.strerror or error}", remedy)
+
+
+def usage(error: CycloptsError) -> str:
+    """What is wrong with the words; without loading every command to look for similar ones."""
+    if isinstance(error, UnknownCommandError) and error.app is not None and error.unused_tokens:
+        from difflib import get_close_matches
+
+        names = [name for name in error.app if not name.startswith("-")]
+        near = get_close_matches(error.unused_tokens[0], names, n=1)
+        return f"there is no command {error.unused_tokens[0]!r}" + (
+            f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(names)}"
+        )
+    return " ".join(str(error).split())
 
 
 def translated(error: Exception) -> Failure:

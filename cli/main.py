@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any, Final, NoReturn
 
-from cyclopts import App, CycloptsError, Group, UnknownCommandError
+from cyclopts import App, CycloptsError, Group
 
 from cli.options import EXIT_CODES
 
@@ -91,11 +91,11 @@ def main() -> NoReturn:
 
 
 def _told(error: Exception, *, as_json: bool) -> int:
-    from cli.failures import BadInput, translated
+    from cli.failures import BadInput, translated, usage
 
     if _debugging():
         traceback.print_exception(error)
-    failure = BadInput(_usage(error), "see --help") if isinstance(error, CycloptsError) else translated(error)
+    failure = BadInput(usage(error), "see --help") if isinstance(error, CycloptsError) else translated(error)
     told: dict[str, Any] = {"error": failure.name, "message": failure.message, "way_out": failure.way_out, **failure.details}
     if as_json:
         print(json.dumps(told), file=sys.stderr)
@@ -124,19 +124,6 @@ def _sentence(told: dict[str, Any]) -> str:
         if told.get(key)
     ]
     return "\n".join(lines)
-
-
-def _usage(error: CycloptsError) -> str:
-    """What is wrong with the words; without loading every command to look for similar ones."""
-    if isinstance(error, UnknownCommandError) and error.app is not None and error.unused_tokens:
-        from difflib import get_close_matches
-
-        names = [name for name in error.app if not name.startswith("-")]
-        near = get_close_matches(error.unused_tokens[0], names, n=1)
-        return f"there is no command {error.unused_tokens[0]!r}" + (
-            f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(names)}"
-        )
-    return " ".join(str(error).split())
 
 
 if __name__ == "__main__":

@@ -32,6 +32,10 @@ _FROM: Final = Parameter(
     help='A TOML or JSON file with more fields; amounts as text in units, like "1,250,000.50 USD"; - is stdin.',
     allow_leading_hyphen=True,
 )
+_ORDER: Final = Parameter(
+    name="--order",
+    help='What it commands once passed, as the command line that gives it: "round reduce-goal vega --goal 8000000 --minimum 6000000".',
+)
 
 
 def __getattr__(name: str) -> App:
@@ -78,17 +82,30 @@ def messages_of(process: Process[Any, Any, Any]) -> Sequence[type[Command]]:
 
 def _giving(process: str, command: type[Command]) -> Callable[..., Awaitable[None]]:
     """The function of a subcommand, with a parameter for each field of the command."""
-    options = options_of(command)
 
     async def giving(name: str, /, **typed: Any) -> None:
-        by, source = typed["by"], typed.get("from_")
-        said = {option: typed[option.field] for option in options if typed.get(option.field) not in {None, ()}}
-        fields = {"kind": command.model_fields["kind"].default} | (await _from(source, command, by) if source else {})
-        await give(by, _stream(process, name), _known_here(command, by) | fields | await _read(said, fields, by))
+        by = typed["by"]
+        await give(by, stream_of(process, name), _known_here(command, by) | await said(command, typed, by))
 
-    giving.__signature__ = inspect.Signature(list(_parameters(process, options)))  # type: ignore[attr-defined]
+    who = inspect.Parameter("by", inspect.Parameter.KEYWORD_ONLY, annotation=By)
+    giving.__signature__ = inspect.Signature([*parameters(process, command), who])  # type: ignore[attr-defined]
     giving.__annotations__ = {}
     return giving
+
+
+async def said(command: type[Command], typed: Mapping[str, Any], by: By) -> dict[str, Any]:
+    """The command that options, a file and an order say, as JSON values. Raises `BadInput`, and `Unreachable` where a currency is to be known."""
+    source, order = typed.get("from_"), typed.get("order_")
+    given = {option: typed[option.field] for option in options_of(command) if typed.get(option.field) not in {None, ()}}
+    fields = {"kind": command.model_fields["kind"].default} | (await _from(source, command, by) if source else {})
+    fields |= await _read(given, fields, by)
+    if order is None:
+        return fields
+    if "motion" in fields:
+        raise BadInput("--order: the motion is given in another way too", "leave one of them out")
+    from cli.orders import motion  # an order is read by the parsers that this module makes
+
+    return fields | {"motion": await motion(order, by)}
 
 
 def _known_here(command: type[Command], by: By) -> dict[str, Any]:
@@ -100,12 +117,13 @@ def _known_here(command: type[Command], by: By) -> dict[str, Any]:
     return {"clock": up["clock"]} if up and up["clock"]["kind"] == "paced" else {}
 
 
-def _parameters(process: str, options: Sequence[Option]) -> Iterator[inspect.Parameter]:
+def parameters(process: str, command: type[Command]) -> Iterator[inspect.Parameter]:
+    """What is typed for a command of a process: which stream, an option for each field, a file with more of them; and of a motion its order."""
     yield inspect.Parameter(
         "stream_", inspect.Parameter.POSITIONAL_ONLY,
         annotation=Annotated[str, Parameter(name=process.upper(), help=f"Which {process}, like atlas-1.")],
     )  # fmt: skip
-    for option in options:
+    for option in options_of(command):
         reading = option.reading
         shown = Parameter(
             name=option.name, help=option.help, choices=reading.choices or None, negative=(), consume_multiple=reading.many, show_default=False
@@ -114,11 +132,13 @@ def _parameters(process: str, options: Sequence[Option]) -> Iterator[inspect.Par
             option.field, inspect.Parameter.KEYWORD_ONLY, default=() if reading.many else None,
             annotation=Annotated[tuple[str, ...], shown] if reading.many else Annotated[str | None, shown],
         )  # fmt: skip
+    if "motion" in command.model_fields:
+        yield inspect.Parameter("order_", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[str | None, _ORDER])
     yield inspect.Parameter("from_", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[Path | None, _FROM])
-    yield inspect.Parameter("by", inspect.Parameter.KEYWORD_ONLY, annotation=By)
 
 
-def _stream(process: str, name: str) -> str:
+def stream_of(process: str, name: str) -> str:
+    """The stream that is meant by a name, with or without its process."""
     return name if name.startswith(f"{process}/") else f"{process}/{name}"
 
 
