@@ -133,8 +133,9 @@ async def test_a_namespace_that_is_not_there_is_told_with_its_command(
 
 
 async def test_a_temporal_of_another_log_is_told_and_learns_nothing(
-    bare: Terminal, settings: dict[str, str], log: Log, server: WorkflowEnvironment
+    bare: Terminal, settings: dict[str, str], log: Log, server: WorkflowEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(services, "HANDED_OVER", 0)  # nobody is to take over
     other = MemoryLog()
     await other.append(chain(EMPTY, 2, by="eve"))
     await write(log, 1, size=1, by="ada")
