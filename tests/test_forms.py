@@ -27,6 +27,13 @@ THEIRS: Final = re.compile(
 )
 """Pydantic's words."""
 EVERY: Final = [(name, command) for name, process in CATALOG.items() for command in messages_of(process)]
+FIRST: Final[Mapping[Any, type[Command]]] = {
+    model: command
+    for _, command in reversed(EVERY)
+    for field in command.model_fields.values()
+    if (model := model_of(typed_field(field))) is not None
+}
+"""The first command that holds a message: what can be wrong inside of a charter or a contract is provoked in that one."""
 WRONG: Final[tuple[Any, ...]] = (
     None, True, -(10**12) - 7, 2**53 - 1, "", "!" * 5_000, "\u202e", "2026-13-45", "2026-11-02T09:00:00", "none of them", [], [[]], ["!", 7] * 600, {}, {"?": 1},
     {"kind": "sundial"},
@@ -93,7 +100,8 @@ def test_no_error_of_any_field_of_any_command_is_told_in_pydantic_s_words(proces
     for name, field in command.model_fields.items():
         if name == "kind":
             continue
-        told = [text for bad in spoilt(right[name]) if (text := wrong_with(process, {**right, name: bad}))]
+        bad_ones = spoilt(right[name]) if FIRST.get(model_of(typed_field(field)), command) is command else WRONG
+        told = [text for bad in bad_ones if (text := wrong_with(process, {**right, name: bad}))]
         assert any(text.startswith(name) for text in told)
         assert [text for text in told if THEIRS.search(text)] == []
         if field.is_required():

@@ -47,6 +47,7 @@ def test_the_examples_come_with_the_package(installed: Path) -> None:
     charter = installed / "cli" / "examples" / "charter.toml"
     assert consortium(installed, "charter", "check", str(charter)).returncode == 0
     assert read_charter(example("charter.toml"))["name"]
+    assert consortium(installed, "example", "round").stdout == example("round.toml").read_text(encoding="utf-8")
 
 
 def test_the_licence_comes_with_the_package(installed: Path) -> None:
