@@ -13,9 +13,9 @@ from cyclopts import Parameter
 from rich.markdown import Markdown
 
 from cli import services, times
-from cli.failures import BadInput
+from cli.failures import BadInput, Failure
 from cli.fields import day, instant
-from cli.links import NAMESPACE, links_of, links_shown, links_told
+from cli.links import NAMESPACE, Page, links_of, links_shown, links_told, pages_of
 from cli.options import HERE, Where
 from cli.output import console, plain, say, say_json, table, unescaped
 from cli.site import clock_of, currency, log_of, near, now_of, played, profile, register, row_of, rows, settings, tables_of, up_of
@@ -67,6 +67,7 @@ async def status(*, where: Where = HERE) -> None:
     due = sorted((row for row in found if row["due"]), key=lambda row: row["due"])[:SOON]
     ui = up["ui"] if up else chosen.ui
     links = links_of(ui, found, now, NAMESPACE if up else str(profile().get("namespace", NAMESPACE))) if ui else ()
+    pages = await _pages(chosen, ui, attention) if ui and attention else ()
     if where.json:
         brief = ("stream", "phase", "line", "due", "deadline", "waits_for", "failed", "delayed")
         told = [[{name: row_told(row).get(name, {}) for name in brief} for row in some] for some in (attention, due)]
@@ -75,7 +76,7 @@ async def status(*, where: Where = HERE) -> None:
             "processes": {name: dict(counted) for name, counted in phases.items()}, "attention": told[0], "due": told[1],
             "unreached": [{"recipient": who, "reason": each.reason, "notices": each.notices, "since": each.since.isoformat()} for who, each in unreached],
             "overdue": [{name: row_told(row).get(name, {}) for name in brief} | {"overdue_seconds": int(by.total_seconds())} for row, by in overdue],
-            "links": links_told(links) if links else {},
+            "links": links_told(links, pages) if links else {},
         })  # fmt: skip
         return
     say(
@@ -103,7 +104,15 @@ async def status(*, where: Where = HERE) -> None:
     if due:
         table(("due", "what", "stream"), [(times.shown(row["due"], now), row["deadline"], row["stream"]) for row in due], title="Due next")
     if links:
-        links_shown(links, now)
+        links_shown(links, pages, now)
+
+
+async def _pages(chosen: Settings, ui: str, attention: Sequence[Row]) -> Sequence[Page]:
+    """The pages of what is stuck; none when Temporal does not answer, which is told besides."""
+    try:
+        return await pages_of(await services.connected(chosen), ui, attention)
+    except Failure:
+        return ()
 
 
 def _troubled(found: Iterable[Row]) -> list[tuple[str, str, str, str]]:

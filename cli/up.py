@@ -19,7 +19,7 @@ import worker
 from cli.embedded import ADVANCE, embedded, require_clock
 from cli.failures import BadInput, Unreachable, of_file
 from cli.fields import span
-from cli.links import links_of, links_shown, links_told
+from cli.links import links_of, links_shown, links_told, pages_of
 from cli.options import HERE, Where
 from cli.output import Progress, say, say_json
 from cli.site import clock_of, log_of, now_of, register, rows, settings, temporal, up_of
@@ -59,11 +59,12 @@ async def up(*, port: Port = 0, ui_port: UiPort = 0, pace: Pace = None, go_on: G
         except (RuntimeError, RPCError) as error:
             raise Unreachable(f"Temporal does not start: {error}", f"{chosen.folder}/temporal.log says why") from error
         now = await now_of(running.recorder.log, chosen)
-        links = links_of(running.ui, await rows(running.recorder.log), now)
+        found = await rows(running.recorder.log)
+        links, pages = links_of(running.ui, found, now), await pages_of(running.client, running.ui, found)
         if where.json:
             say_json({
                 "address": running.address, "ui": running.ui, "log": chosen.log_shown, "clock": str(running.clock),
-                "unfinished": running.unfinished, "taken_ports": list(running.moved), "links": links_told(links),
+                "unfinished": running.unfinished, "taken_ports": list(running.moved), "links": links_told(links, pages),
             })  # fmt: skip
         else:
             say(
@@ -77,7 +78,7 @@ async def up(*, port: Port = 0, ui_port: UiPort = 0, pace: Pace = None, go_on: G
                 say(
                     f"({taken}, where this folder was found the last time, {'is' if len(running.moved) == 1 else 'are'} taken by something else)"
                 )
-            links_shown(links, now)
+            links_shown(links, pages, now)
             say(f"{running.unfinished} unfinished processes go on. Ctrl-C stops everything.")
         await running.stopped.wait()
         if not where.json:

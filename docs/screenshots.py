@@ -48,13 +48,16 @@ async def leave_stuck(stage: LiveStage, folder: Path) -> None:
 
 
 async def printed(folder: Path) -> dict[str, str]:
-    """The links that `consortium status` prints, by what it says before each."""
+    """The links that `consortium status` prints, each by the first words before it."""
     status = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "cli.main", "status", "--folder", str(folder), stdout=asyncio.subprocess.PIPE, cwd=HERE.parent
     )
     out = (await status.communicate())[0].decode()
     print(out[out.index("In Temporal's UI") :])
-    return {what.strip().partition(" (")[0]: url for what, url in re.findall(r"^  (\S.*)\n    (http\S+)$", out, re.MULTILINE)}
+    return {
+        re.split(r" \(|: | waits", what.strip(), maxsplit=1)[0]: url
+        for what, url in re.findall(r"^ +(\S.*)\n +(http\S+)$", out, re.MULTILINE)
+    }
 
 
 async def listed(page: Page, url: str, *wanted: str) -> None:
@@ -91,20 +94,23 @@ async def picture(page: Page, name: str) -> None:
     print(f"docs/{name} is taken")
 
 
-async def look(page: Page, links: dict[str, str], round_: str, stuck: str) -> None:
-    """Looks at what is stuck, on whom and until when, from the links; and at the timelines of a round and of what is stuck."""
-    await listed(page, next(url for what, url in links.items() if what.startswith("stuck")), STUCK)
-    await listed(page, links["waits for office:treasurer"], ROUND)
-    await listed(page, links["due this week"], ROUND)
-    await page.goto(f"{stuck}/user-metadata")
-    await shows(page, "a membership", "Waits for", "office:secretariat", "Needs attention", "apply by orbit-rep", "accepted")
+async def look(page: Page, links: dict[str, str], round_: str) -> None:
+    """Looks at what is stuck, on whom and until when, one click from the links; and at the history of the round."""
+    await listed(page, links["stuck"], STUCK)
+    await listed(page, links["due this week"], "treasury/main")
+    await page.goto(links[STUCK])
+    await shows(page, "a membership", "Waits for", "office:secretariat, until", "Needs attention", "apply by orbit-rep", "accepted")
     await picture(page, "temporal-stuck.png")
-    await page.goto(f"{stuck}/timeline")
-    await shows(page, "apply by orbit-rep", "screen:1")
+    await page.goto(links[STUCK].replace("user-metadata", "timeline"))
+    await shows(page, "screen • screen:1", "lapse_application")
     await page.goto(f"{round_}/user-metadata")
-    await shows(page, "a funding round", "1 of 3 tranches called", "Concentration")
-    await page.goto(f"{round_}/timeline")
-    await shows(page, "close_pledging: due", "pledge by aalto-compute-rep for aalto-compute: USD 100,000,000.00")
+    await shows(page, "a funding round", "1 of 3 tranches called", "Concentration", "office:treasurer")
+    await page.goto(f"{round_}/history")
+    await page.get_by_text("Compact").first.click()
+    await shows(
+        page, "release_leaver by service for lumen-press", "remind_before_due: due", "record_payment by service for jeju-semi: USD "
+    )
+    await page.mouse.wheel(0, -4_000)
     await picture(page, "temporal-ui.png")
 
 
@@ -131,11 +137,11 @@ async def watched(chromium: str, pace: int) -> None:
                 await Story(stage, rules).play()
                 await leave_stuck(stage, folder)
             await running.stand_still()
-            pages = [await page_of(running.client, running.ui, stream) for stream in (ROUND, STUCK)]
+            round_ = await page_of(running.client, running.ui, ROUND)
             async with async_playwright() as playwright:
                 browser = await playwright.chromium.launch(executable_path=chromium, args=list(QUIET))
-                page = await browser.new_page(viewport={"width": 1400, "height": 1000})
-                await look(page, await printed(folder), *pages)
+                page = await browser.new_page(viewport={"width": 1700, "height": 1100})
+                await look(page, await printed(folder), round_)
                 await browser.close()
 
 

@@ -506,6 +506,9 @@ def test_a_failed_step_is_seen_waits_in_an_inbox_and_is_tried_again(type_: Termi
     told = type_("status", "--json").json
     assert told["attention"]
     assert told["links"]["stuck"]["streams"] == 1
+    page = told["links"]["stuck"]["pages"]["member/helio"]
+    assert "office:secretariat" in page["waits_for"]
+    assert page["url"].startswith(f"{site.told['ui']}/namespaces/default/workflows/member%2Fhelio/")
     assert told["links"]["waits_for"]["office:secretariat"]["url"].startswith(
         f"{site.told['ui']}/namespaces/default/workflows?query=WaitsFor"
     )

@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 import pytest_asyncio
@@ -32,7 +32,7 @@ import worker
 from activities.messages import LONGEST_LINE, MALFORMED, REFUSED, STEP_FAILED, Envelope, Receipt, StepRef
 from activities.record import SEARCHED_BYTES, Recording
 from activities.sending import NotTaken, TurnedDown, details_of, summary_of
-from cli.links import links_of
+from cli.links import links_of, pages_of
 from domain.catalog import CATALOG
 from domain.kernel import Headline, Step
 from eventstore.recorder import Recorder
@@ -325,6 +325,12 @@ async def test_the_links_list_what_is_stuck_who_is_waited_for_and_what_comes_due
             {"waits_for": ["member:helio"], "attention": False, "due": (now + timedelta(days=6)).isoformat()},
             {"waits_for": ["member:helio"], "attention": False, "due": (now + timedelta(days=8)).isoformat()},
         ]
+        (page,) = await pages_of(site.client, "http://127.0.0.1:8233/", [row | {"stream": stuck} for row in rows])
+        run = (await site.handle(stuck).describe()).run_id
+        assert (page.waits_for, page.due) == (rows[0]["waits_for"], datetime.fromisoformat(rows[0]["due"]))
+        assert page.url == f"http://127.0.0.1:8233/namespaces/default/workflows/{quote(stuck, safe='')}/{run}/user-metadata"
+        (gone,) = await pages_of(site.client, "http://127.0.0.1:8233", [rows[0] | {"stream": "probe/gone"}])
+        assert gone.url == "http://127.0.0.1:8233/namespaces/default/workflows/probe%2Fgone"
         links = links_of("http://127.0.0.1:8233", rows, now)
         assert [(link.what.partition(":")[0], link.streams) for link in links] == [
             ("stuck", 1), ("due this week", 1), ("waits for member", 3), ("waits for office", 1),
