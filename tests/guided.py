@@ -257,7 +257,8 @@ class History:
         process.tables(after.state.state, after.register, after.at)
         if process.name == "round":
             assert set(unbalanced(after.state)) <= {TAKEN_BACK}
-        if command.kind not in ANEW:
+        due_again = agenda.deadline is not None and agenda.deadline.command == command and agenda.deadline.at <= after.at
+        if command.kind not in ANEW and not due_again:
             repeated = after.when(command, by=by)
             assert repeated.refusal is not None or repeated.state.state == after.state.state, f"{command.kind}: asked again, more followed"
         if self.note is not None:
@@ -270,6 +271,11 @@ class History:
         """Whether a deadline was missed: the watches count on those that come in time."""
         deadline = kernel.agenda(self.story.process, self.story.state).deadline
         return deadline is not None and deadline.at < at
+
+    @property
+    def later(self) -> datetime:
+        """A moment after what was given last: no two commands are of one instant."""
+        return self.story.at + timedelta(seconds=bool(self.given))
 
     def until(self, at: datetime) -> None:
         """Time passes; each deadline on the way comes when it is due, if there are not too many of them."""
@@ -324,11 +330,16 @@ class Wanderer:
         for number, told in enumerate(chain[start:], start):
             for _ in range((number == astray) + self._luck.choice((0, 0, 1))):
                 self._stray(history)
-            known = told.register if number > start and changed_elsewhere(told) else None
-            history.give(Given(told.asked, told.by, told.at, known))
+            known = told.register if self._as_told(history, told) and changed_elsewhere(told) else None
+            history.give(Given(told.asked, told.by, max(told.at, history.later), known))
         for _ in range(self._luck.randint(0, 4)):
             self._stray(history)
         return history
+
+    @staticmethod
+    def _as_told(history: History, told: Told) -> bool:
+        """Whether elsewhere all is as in the story before a command, so that its next news of elsewhere fit."""
+        return told.before is not None and history.story.register == answered(told.before).register
 
     def _stray(self, history: History) -> None:
         """Somebody does something else, or time passes."""
