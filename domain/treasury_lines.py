@@ -317,8 +317,9 @@ def passed_on(matched: LineMatched, context: Context) -> StepOwed:
 
 def _told_of_reversal(line: str, original: str, movement: Movement) -> Events:
     """The step that tells the stream that had the money that it is gone."""
-    if movement.stage != "matched" or movement.stream is None:
+    if movement.stage != "matched":
         return ()
+    assert movement.stream is not None
     undo: dict[str, Any] = {"amount": movement.details.amount, "reference": line, "original": original}
     if process_of(movement.stream) == "round":
         undo |= {"kind": "reverse_payment", "member": movement.member}
