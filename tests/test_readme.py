@@ -97,7 +97,7 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
 
 @pytest.mark.timeout(180)
 def test_a_newcomer_comes_to_a_funded_round_by_the_readme_alone(bare: Terminal, shell: Shell) -> None:
-    first, found, apply, vote, join, pledge, call, look = blocks("Your own")
+    first, found, apply, vote, join, pledge, call, look, propose = blocks("Your own")
     bare.folder = "own"
 
     def row(stream: str) -> Mapping[str, Any]:
@@ -120,5 +120,7 @@ def test_a_newcomer_comes_to_a_funded_round_by_the_readme_alone(bare: Terminal, 
         shell.type_in(call)
         until(lambda: all(member["cleared"]["units"] == "USD 150,000.00" for member in row("round/atlas-1")["tables"]["members"]))
         shown = shell.type_in(look)
+        proposed = shell.type_in(propose)
     assert "USD 300,000.00 of USD 1,000,000.00 cleared" in shown
     assert "decided as the rules demand" in shown
+    assert "proposal/smaller, open: A smaller run" in proposed
