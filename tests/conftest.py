@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 from itertools import count
 
@@ -46,6 +47,9 @@ def _plain_logs() -> Iterator[None]:
 def pytest_configure() -> None:
     # Width that a terminal, or pytest-xdist, left in the environment would make lists of what programs read.
     os.environ.pop("COLUMNS", None)
+    # A shell's background job is deaf to Ctrl-C, and would hand that on to the programs that tests start and interrupt.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
