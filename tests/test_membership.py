@@ -629,6 +629,11 @@ def test_a_payment_that_the_bank_takes_back_is_owed_again() -> None:
     assert story.when(undone(FEE)).then().when(payment(FEE, "BANK-2")).state.state.dues.open == ()
 
 
+def test_a_payment_that_a_member_takes_back_is_an_invoice_beside_those_that_are_open() -> None:
+    story = member().due().when(undone(FEE))
+    assert [(invoice.number, invoice.amount) for invoice in story.state.state.dues.open] == [(2, FEE), (3, FEE)]
+
+
 def test_a_payment_taken_back_takes_the_credit_first() -> None:
     story = invoiced().when(payment(FEE + 700)).when(undone(FEE + 700))
     assert story.state.state.dues.credit == 0
