@@ -10,12 +10,13 @@ from typing import Any
 from cli import services, times
 from cli.failures import Failure
 from cli.findings import Finding, Opened, Patient, Verdict
+from cli.site import clock_of, up_of
 from domain.catalog import RULES
 from domain.consortium import Founded
 from domain.consortium_time import ACCEPTING
 from domain.kernel import slug_of
 from domain.register import MovedTime, PacedTime, Register, SystemTime
-from eventstore.clock import TOLERANCE, WAITED_FOR
+from eventstore.clock import TOLERANCE, WAITED_FOR, StandingClock
 from eventstore.entries import Entry, hash_of, instant
 from eventstore.keeper import role
 from eventstore.log import Log
@@ -136,7 +137,9 @@ async def clock(patient: Patient) -> Finding:
 
 def _rehearsal(register: Register, patient: Patient) -> str:
     """What a rehearsed log goes by; empty for one in earnest."""
-    runs_on = "it stands still at its last entry, until `consortium up --go-on` lets it run on"
+    up = up_of(patient.chosen)
+    runs = up is not None and not isinstance(clock_of(up), StandingClock)
+    runs_on = "it runs" if runs else "it stands still at its last entry, until `consortium up --go-on` lets it run on"
     match register.clock:
         case PacedTime(pace=pace):
             return f"a rehearsal at {pace:,} times the pace of the system's clock: {runs_on}"

@@ -99,10 +99,15 @@ async def advance(by: By, /, *, where: Where = HERE) -> None:
         raise Unreachable(
             f"no rehearsal runs on {chosen.folder}", f"start one in a new folder: `consortium up --folder {chosen.folder} --pace 1440`"
         )
-    if not isinstance(clock_of(up), PacedClock):
-        raise BadInput(
-            "the time here cannot be advanced: the log is in earnest, or stands still", "let a rehearsal run on by `consortium up --go-on`"
-        )
+    match clock_of(up):
+        case PacedClock():
+            pass
+        case StandingClock():
+            further = f"end that `consortium up`, and let time run on: `consortium up --folder {chosen.folder} --go-on`"
+            raise BadInput("the time here cannot be advanced: this rehearsal stands still at its last entry", further)
+        case _:
+            rehearse = "rehearse in a new folder: `consortium up --folder NEW --pace 1440`"
+            raise BadInput("the time here cannot be advanced: this log is in earnest, and goes by the system's clock", rehearse)
     await _advanced(chosen.folder, distance, int(up["pid"]))
     told = up_of(chosen)
     now = clock_of(told).now(datetime.now(UTC))

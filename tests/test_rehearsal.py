@@ -102,6 +102,11 @@ def type_(bare: Terminal, tmp_path: Path) -> Terminal:
     return bare
 
 
+def clock_row(type_: Terminal) -> str:
+    """What `doctor` says of the clock."""
+    return next(str(each["detail"]) for each in type_("doctor", "--json").json["checks"] if each["check"] == "clock")
+
+
 @pytest.mark.timeout(300)
 def test_a_charter_is_rehearsed_stands_still_between_two_runs_and_goes_on_when_it_is_let(type_: Terminal, tmp_path: Path) -> None:
     with Run(tmp_path, "--pace", str(PACE)):
@@ -112,6 +117,7 @@ def test_a_charter_is_rehearsed_stands_still_between_two_runs_and_goes_on_when_i
         assert founding["command"]["clock"]["pace"] == PACE
         assert at(granted) - at(founding) > timedelta(days=1)
         open_round(type_, at(granted) + timedelta(days=1_000))
+        assert "it runs" in clock_row(type_)
     begun = entries(type_)
     with Run(tmp_path) as told:
         assert told["clock"] == "standing"
@@ -122,6 +128,8 @@ def test_a_charter_is_rehearsed_stands_still_between_two_runs_and_goes_on_when_i
         *_, last = entries(type_)
         assert at(last) == at(begun[-1])
         assert type_("up", "--pace", "2").code == 4
+        assert "stands still" in clock_row(type_)
+        assert "stands still" in type_("advance", "1d").err
     assert type_("verify", "--decide").code == 0
     with Run(tmp_path, "--go-on", "--pace", str(100 * PACE)):
         until(lambda: any(entry["kind"] == "start_pledging" for entry in entries(type_)))
