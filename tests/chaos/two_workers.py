@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import sys
 import uuid
@@ -96,6 +97,10 @@ async def work(address: str, log_url: str, queue: str, kind: str) -> None:
     ):  # fmt: skip
         _say("ready")
         await stop.wait()
+        if kind == "blind":
+            # What is owed on a log that is broken is asked for without an end, and Temporal's worker waits for it.
+            _say(str(len(recorder._answers)))
+            os._exit(0)
     _say(str(len(recorder._answers)))
     await recorder.close()
     await log.close()
