@@ -44,6 +44,8 @@ IMPATIENT: Final = 3
 """For how many seconds a client waits for an answer; a control's, which may wait in vain."""
 TRIES: Final = 5
 FEW: Final = 60
+RACES: Final = 4
+LIED: Final = "acknowledged, and not on the log"
 STREAM_COMMANDS: Final = 10
 KINDS: Final = {"careful": PostgresLog, "blind": BlindPostgres}
 POKE: Final = canonical_command({"kind": "poke"})
@@ -202,8 +204,18 @@ async def race(ground: Ground, *, kind: str = "careful", patience: int = PATIENC
 
 
 async def blind(ground: Ground) -> Findings:
-    """The control: a worker that takes "another came before you" for done."""
-    return await race(replace(ground, faults=FEW), kind="blind", patience=IMPATIENT)
+    """The control: a worker that takes "another came before you" for done.
+
+    Who reads that the log is broken records nothing more: where both read it before either has lied, they race again.
+    """
+    found = Findings(0, [])
+    for race_number in range(RACES):
+        folder = ground.folder / str(race_number)
+        folder.mkdir()
+        found = await race(replace(ground, faults=FEW, folder=folder), kind="blind", patience=IMPATIENT)
+        if any(LIED in each for each in found.problems):
+            break
+    return found
 
 
 def problems(wanted: Sequence[Work], entries: Sequence[Entry], receipts: Sequence[Receipt], seen: Sequence[int]) -> list[str]:
@@ -221,7 +233,7 @@ def problems(wanted: Sequence[Work], entries: Sequence[Entry], receipts: Sequenc
 LANES: Final = (
     Lane(
         "two-workers", "two workers race on one log", 200, 20_000, 5_000,
-        race, blind, "another's entries are overlooked", "acknowledged, and not on the log",
+        race, blind, "another's entries are overlooked", LIED,
     ),
 )  # fmt: skip
 
