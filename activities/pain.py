@@ -18,20 +18,13 @@ from anyascii import anyascii
 
 from activities.bank_xml import MESSAGES, Message, Node, Unreadable, read
 from activities.outside import plain
-from domain.money import MINOR_UNITS
+from domain.money import decimal
 from domain.treasury_messages import Creditor, SendPayment
 
 NAMESPACE: Final = "urn:iso:std:iso:20022:tech:xsd:pain.001.001.09"
 SINGLE_EURO_AREA: Final = "SEPA"
 _NO_BANK: Final = "<Othr><Id>NOTPROVIDED</Id></Othr>"
 _BASIC: Final = re.compile(r"[^A-Za-z0-9/\-?:().,'+ ]")
-
-
-def decimal(minor: int, currency: str) -> str:
-    """An amount as ISO 20022 writes it: digits, a point, and the currency's places."""
-    places = MINOR_UNITS.get(currency, 2)
-    digits = str(minor).rjust(places + 1, "0")
-    return f"{digits[:-places]}.{digits[-places:]}" if places else digits
 
 
 def basic(text: str, limit: int) -> str:

@@ -61,7 +61,7 @@ from domain.funding_messages import (
 )
 from domain.kernel import Event, one_line, process_of, slug_of
 from domain.membership_messages import DuesInvoiced, DuesPaid, DuesReversed
-from domain.money import MINOR_UNITS
+from domain.money import MINOR_UNITS, decimal
 from domain.register import CharterAdopted
 from domain.treasury_messages import (
     AccountOpened,
@@ -410,13 +410,6 @@ async def ledger(log: Log, upto: int | None = None) -> Ledger:
 # ---------------------------------------------------------------- exports
 
 
-def _decimal(minor: int, currency: str) -> str:
-    places = MINOR_UNITS.get(currency, 2)
-    digits = str(abs(minor)).rjust(places + 1, "0")
-    number = f"{digits[:-places]}.{digits[-places:]}" if places else digits
-    return f"-{number}" if minor < 0 else number
-
-
 def _plain(text: str, limit: int = 160) -> str:
     """Text of members as one line that neither program reads anything into, nor a spreadsheet to which they export it."""
     return re.sub(r"[\"\\;|{}=@#^\[\]]|^[-+*!(]", "'", one_line(text, limit))
@@ -458,12 +451,12 @@ def beancount(bookings: Sequence[Booking], title: str = "Consortium") -> str:
     lines += ["", *(f"{on.isoformat()} open {account} {','.join(kept)}" for account, (on, kept) in _accounts(bookings).items())]
     for booking in bookings:
         lines += ["", f'{booking.on.isoformat()} * "{_plain(booking.stream)}" "{_plain(booking.text)}"', f"  entry: {booking.position}"]
-        lines += [f"  {posting.account}  {_decimal(posting.amount, posting.currency)} {posting.currency}" for posting in booking.postings]
+        lines += [f"  {posting.account}  {decimal(posting.amount, posting.currency)} {posting.currency}" for posting in booking.postings]
     if bookings:
         after = date.fromordinal(bookings[-1].on.toordinal() + 1).isoformat()
         lines += [
             "",
-            *(f"{after} balance {account}  {_decimal(amount, kept)} {kept}" for (account, kept), amount in _final(bookings).items()),
+            *(f"{after} balance {account}  {decimal(amount, kept)} {kept}" for (account, kept), amount in _final(bookings).items()),
         ]
     return "\n".join(lines) + "\n"
 
@@ -475,8 +468,8 @@ def hledger(bookings: Sequence[Booking], title: str = "Consortium") -> str:
     lines += ["", *(f"account {account}" for account in _accounts(bookings))]
     for booking in bookings:
         lines += ["", f"{booking.on.isoformat()} * ({booking.position}) {_plain(booking.stream)}: {_plain(booking.text)}"]
-        lines += [f"    {posting.account}  {_decimal(posting.amount, posting.currency)} {posting.currency}" for posting in booking.postings]
+        lines += [f"    {posting.account}  {decimal(posting.amount, posting.currency)} {posting.currency}" for posting in booking.postings]
     if bookings:
         lines += ["", f"{bookings[-1].on.isoformat()} * what is on every account"]
-        lines += [f"    {account}  0 {kept} = {_decimal(amount, kept)} {kept}" for (account, kept), amount in _final(bookings).items()]
+        lines += [f"    {account}  0 {kept} = {decimal(amount, kept)} {kept}" for (account, kept), amount in _final(bookings).items()]
     return "\n".join(lines) + "\n"

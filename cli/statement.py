@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 from cli.failures import BadInput
 from cli.options import Where
 from cli.site import log_of, now_of, register, settings, tables_of
-from domain.money import MINOR_UNITS, Money
+from domain.money import Money, decimal
 from domain.register import Register
 from domain.tables import Table
 from domain.treasury_messages import Creditor
@@ -140,7 +140,4 @@ def _entry(number: str, payer: Payer, day: str) -> Iterator[str]:
 
 
 def _amount(money: Money) -> str:
-    places = MINOR_UNITS[money.currency]
-    digits = str(money.minor).rjust(places + 1, "0")
-    units = f"{digits[:-places]}.{digits[-places:]}" if places else digits
-    return f'<Amt Ccy="{money.currency}">{units}</Amt>'
+    return f'<Amt Ccy="{money.currency}">{decimal(money.minor, money.currency)}</Amt>'

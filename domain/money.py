@@ -58,12 +58,18 @@ Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$"), Form("a currency by its 
 """An ISO 4217 code."""
 
 
-def display(minor: int, currency: str) -> str:
-    """`USD 1,234.50`: for people; never read back."""
+def decimal(minor: int, currency: str) -> str:
+    """`-1234.50`: digits, a point and the currency's places, as files of others write amounts (ISO 20022 among them)."""
     places = MINOR_UNITS.get(currency, 2)
     sign, digits = ("-" if minor < 0 else ""), str(abs(minor)).rjust(places + 1, "0")
-    whole, fraction = (digits[:-places], "." + digits[-places:]) if places else (digits, "")
-    return f"{currency} {sign}{int(whole):,}{fraction}"
+    return f"{sign}{digits[:-places]}.{digits[-places:]}" if places else f"{sign}{digits}"
+
+
+def display(minor: int, currency: str) -> str:
+    """`USD 1,234.50`: for people; never read back."""
+    whole, point, fraction = decimal(minor, currency).partition(".")
+    sign = "-" if minor < 0 else ""
+    return f"{currency} {sign}{abs(int(whole)):,}{point}{fraction}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +131,9 @@ def share(total: int, weights: Mapping[str, int]) -> dict[str, int]:
 
 
 def share_under_caps(total: int, weights: Mapping[str, int], caps: Mapping[str, int]) -> dict[str, int]:
-    """`share`, but nobody takes more than his cap: what a capped one cannot take is shared among the others.
+    """`share`, but nobody takes more than their cap: what a capped one cannot take is shared among the others.
 
-    Hands out `min(total, sum(caps))`. Everyone capped in a pass is at his cap in the result (water-filling).
+    Hands out `min(total, sum(caps))`. Everyone capped in a pass is at their cap in the result (water-filling).
     """
     result = dict.fromkeys(weights, 0)
     open_: dict[str, int] = {key: weight for key, weight in weights.items() if weight > 0 and caps[key] > 0}

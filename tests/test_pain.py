@@ -14,8 +14,8 @@ from xsdata.formats.dataclass.parsers.config import ParserConfig
 from xsdata.formats.dataclass.parsers.handlers import XmlEventHandler
 
 from activities.bank_xml import Unreadable
-from activities.pain import Answer, Report, Verdict, basic, decimal, order, report
-from domain.money import MINOR_UNITS
+from activities.pain import Answer, Report, Verdict, basic, order, report
+from domain.money import MINOR_UNITS, decimal
 from domain.treasury_messages import Creditor, SendPayment, sending_ids
 
 OURS = Creditor(name="Open Model Consortium", iban="NL98MOCK0000000042", bic="MOCKNL2A")
