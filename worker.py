@@ -13,7 +13,7 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -97,8 +97,6 @@ KEEPER_AGAIN_SECONDS: Final = 5
 """How long a keeper that ended is missed before another is started."""
 STICKY: Final = timedelta(seconds=3)
 """For how long a workflow's next task waits for the worker that has it in memory, which may be gone, before another may take it."""
-SEARCH_ATTRIBUTES: Final = tuple(f"{name}={kind}" for name, kind in cluster.SEARCH_ATTRIBUTES.items())
-"""What a development server is told when it starts; see deploy/ for a cluster."""
 PREPARED_SECONDS: Final = 20
 """How long a worker that starts waits for what its namespace lacks: what was made a moment ago is not known to all of Temporal yet."""
 LOOK_AGAIN_SECONDS: Final = 60
@@ -200,6 +198,12 @@ def _publishers(chosen: Settings) -> Mapping[str, Publisher]:
             chosen.hub_namespace, Accounts(accounts, "hub"), leases, endpoint=chosen.hub_endpoint or None, token=token
         )  # fmt: skip
     return found
+
+
+def server_options(*dynamic: str) -> Sequence[str]:
+    """What a development server is told when it starts: search attributes and dynamic configuration, besides ours also this. See deploy/ for a cluster."""
+    attributes = [word for name, kind in cluster.SEARCH_ATTRIBUTES.items() for word in ("--search-attribute", f"{name}={kind}")]
+    return (*attributes, *(word for setting in (*DEV_SERVER, *dynamic) for word in ("--dynamic-config-value", setting)))
 
 
 def release() -> str:
@@ -345,12 +349,8 @@ def played(chosen: Settings) -> Settings:
 @asynccontextmanager
 async def keeping(url: str, log: IO[str]) -> AsyncIterator[None]:
     """Has a keeper of the log at this place meanwhile, a process that is started again when it ends; it logs to this file."""
-    task = asyncio.create_task(_run_keeper(url, log), name="keeper")
-    try:
+    async with _beside(_run_keeper(url, log), "keeper"):
         yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 async def _run_keeper(url: str, log: IO[str]) -> None:
@@ -399,12 +399,8 @@ async def comparing(heads: Heads) -> AsyncIterator[None]:
 @asynccontextmanager
 async def reconciling(client: Client, recorder: Recorder, chosen: Settings) -> AsyncIterator[None]:
     """Has what the log says is unfinished run in Temporal meanwhile, if no other worker's reconciler does."""
-    task = asyncio.create_task(Reconciler(client, recorder, task_queue=chosen.task_queue).run(), name="reconciler")
-    try:
+    async with _beside(Reconciler(client, recorder, task_queue=chosen.task_queue).run(), "reconciler"):
         yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 async def prepared(client: Client) -> None:
@@ -430,7 +426,14 @@ async def prepared(client: Client) -> None:
 @asynccontextmanager
 async def watching(client: Client) -> AsyncIterator[None]:
     """Tells meanwhile, in logs and metrics, when the client's namespace lacks what workflows need: those that run get on no more."""
-    task = asyncio.create_task(_watch(client), name="namespace")
+    async with _beside(_watch(client), "namespace"):
+        yield
+
+
+@asynccontextmanager
+async def _beside(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[None]:
+    """Has work done meanwhile that never ends by itself."""
+    task = asyncio.create_task(work, name=name)
     try:
         yield
     finally:

@@ -248,10 +248,8 @@ def _p99(times: Sequence[float]) -> float:
 @asynccontextmanager
 async def temporal() -> AsyncIterator[Client]:
     """A dev server as `up` runs it."""
-    extra = [text for name in worker.SEARCH_ATTRIBUTES for text in ("--search-attribute", name)]
-    extra += [text for name in worker.DEV_SERVER for text in ("--dynamic-config-value", name)]
     async with await WorkflowEnvironment.start_local(
-        dev_server_existing_path=worker.binary("temporal"), data_converter=pydantic_data_converter, dev_server_extra_args=extra,
+        dev_server_existing_path=worker.binary("temporal"), data_converter=pydantic_data_converter, dev_server_extra_args=worker.server_options(),
         dev_server_log_level="error",
     ) as environment:  # fmt: skip
         yield environment.client

@@ -79,10 +79,10 @@ async def measure(client: Client, folder: Path) -> list[list[float]]:
 
 async def main() -> bool:
     """Prints the table; whether the target was met."""
-    extra = [text for name in worker.SEARCH_ATTRIBUTES for text in ("--search-attribute", name)]
-    extra += [text for name in worker.DEV_SERVER for text in ("--dynamic-config-value", name)]
     async with await WorkflowEnvironment.start_local(
-        dev_server_existing_path=worker.binary("temporal"), data_converter=pydantic_data_converter, dev_server_extra_args=extra
+        dev_server_existing_path=worker.binary("temporal"),
+        data_converter=pydantic_data_converter,
+        dev_server_extra_args=worker.server_options(),
     ) as environment:
         with tempfile.TemporaryDirectory() as folder:
             medians = [statistics.median(each) for each in await measure(environment.client, Path(folder))]

@@ -197,12 +197,10 @@ async def recover(recorder: Recorder, sender: Sender, *, anew: bool = False) -> 
 
 @asynccontextmanager
 async def _server(folder: Path, port: int, ui_port: int) -> AsyncIterator[None]:
-    attributes = [text for name in worker.SEARCH_ATTRIBUTES for text in ("--search-attribute", name)]
-    dynamic = [text for name in worker.DEV_SERVER for text in ("--dynamic-config-value", name)]
     with (folder / "temporal.log").open("ab") as log:
         process = await asyncio.create_subprocess_exec(
             worker.binary("temporal"), "server", "start-dev", "--ip", "127.0.0.1", "--port", str(port), "--ui-port", str(ui_port),
-            "--db-filename", str(folder / "temporal.db"), "--log-level", "error", *attributes, *dynamic,
+            "--db-filename", str(folder / "temporal.db"), "--log-level", "error", *worker.server_options(),
             stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
     _pid(folder).write_text(str(process.pid), encoding="ascii")

@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Final
 
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.testing import WorkflowEnvironment
 
 import worker
 from activities.messages import TASK_QUEUE
@@ -27,6 +25,7 @@ from settings import rehearsed
 from simulation.live import bank_of, live
 from simulation.model import RELEASE, RUN, ModelStory
 from simulation.scenario import ATLAS, LEAVER, ROUND, SIZE
+from tests.dev_server import dev_server
 from tests.stories import charter
 from tests.test_shell import Site
 
@@ -83,14 +82,8 @@ async def probe(client: Client, folder: Path) -> None:
 async def main() -> None:
     """Records all of them."""
     HISTORIES.mkdir(exist_ok=True)
-    attributes = [text for name in worker.SEARCH_ATTRIBUTES for text in ("--search-attribute", name)]
-    settings = (*worker.DEV_SERVER, f"limit.historyCount.suggestContinueAsNew={EVENTS_A_RUN}")
-    dynamic = [text for name in settings for text in ("--dynamic-config-value", name)]
     with tempfile.TemporaryDirectory(prefix="histories-") as folder:
-        async with await WorkflowEnvironment.start_local(
-            dev_server_existing_path=worker.binary("temporal"), data_converter=pydantic_data_converter,
-            dev_server_extra_args=[*attributes, *dynamic], dev_server_log_level="error",
-        ) as environment:  # fmt: skip
+        async with await dev_server(f"limit.historyCount.suggestContinueAsNew={EVENTS_A_RUN}") as environment:
             await probe(environment.client, Path(folder))
             await story(environment.client, Path(folder) / "story")
 

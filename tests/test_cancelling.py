@@ -14,14 +14,12 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowUpdateStage
-from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.testing import WorkflowEnvironment
 
-import worker
 from activities.messages import Envelope, Receipt
 from domain.kernel import Step
 from eventstore.entries import Submission
 from eventstore.recorder import Recorded, Recorder, Standing
+from tests.dev_server import dev_server
 from tests.probe import HurriedProbe
 from tests.test_shell import Site, works
 
@@ -30,13 +28,7 @@ pytestmark = pytest.mark.heavy
 
 @pytest_asyncio.fixture(scope="module")
 async def temporal() -> AsyncIterator[Client]:
-    attributes = [text for name in worker.SEARCH_ATTRIBUTES for text in ("--search-attribute", name)]
-    dynamic = [text for name in worker.DEV_SERVER for text in ("--dynamic-config-value", name)]
-    async with await WorkflowEnvironment.start_local(
-        dev_server_existing_path=worker.binary("temporal"),
-        data_converter=pydantic_data_converter,
-        dev_server_extra_args=attributes + dynamic,
-    ) as environment:
+    async with await dev_server() as environment:
         yield environment.client
 
 

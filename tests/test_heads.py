@@ -25,6 +25,7 @@ from cli.failures import Code, translated
 from eventstore.entries import EMPTY
 from eventstore.sqlite import SqliteLog
 from settings import rehearsed
+from tests.dev_server import dev_server
 from tests.places import chain, write
 from workflows.log import Log
 
@@ -33,11 +34,7 @@ QUEUE = "heads"
 
 @pytest_asyncio.fixture(scope="module")
 async def server() -> AsyncIterator[WorkflowEnvironment]:
-    async with await WorkflowEnvironment.start_local(
-        dev_server_existing_path=worker.binary("temporal"),
-        data_converter=pydantic_data_converter,
-        dev_server_extra_args=[text for name in worker.SEARCH_ATTRIBUTES for text in ("--search-attribute", name)],
-    ) as environment:
+    async with await dev_server() as environment:
         yield environment
 
 

@@ -26,7 +26,6 @@ from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.runtime import Runtime
 from temporalio.service import RPCError
-from temporalio.testing import WorkflowEnvironment
 
 import worker
 from activities.reconciling import FAILING, Reconciler
@@ -37,6 +36,7 @@ from eventstore.log import LogUnavailable
 from eventstore.readmodels import Projector
 from eventstore.recorder import Recorded, Recorder
 from tests.careless import Fails
+from tests.dev_server import dev_server
 from tests.probe import PROBE, Probe, Ring
 from tests.probe_worker import PROCESSES, READY
 from tests.test_shell import Site
@@ -61,11 +61,7 @@ def metrics() -> Metrics:
 
 @pytest_asyncio.fixture(scope="module")
 async def temporal(metrics: Metrics) -> AsyncIterator[Client]:
-    attributes = [text for name in worker.SEARCH_ATTRIBUTES for text in ("--search-attribute", name)]
-    dynamic = [text for name in worker.DEV_SERVER for text in ("--dynamic-config-value", name)]
-    async with await WorkflowEnvironment.start_local(
-        dev_server_existing_path=worker.binary("temporal"), dev_server_extra_args=attributes + dynamic
-    ) as environment:
+    async with await dev_server() as environment:
         yield await worker.connect_here(environment.client.service_client.config.target_host, metrics.runtime)
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 import worker
@@ -22,6 +21,7 @@ from eventstore.log import Log
 from eventstore.memory import MemoryLog
 from eventstore.postgres import PostgresLog
 from settings import rehearsed
+from tests.dev_server import dev_server
 from tests.places import chain, write
 from tests.test_cli import Answer, Terminal, bare
 from tests.test_doctor import commands_in, found
@@ -32,11 +32,7 @@ __all__ = ["bare"]
 
 @pytest_asyncio.fixture(scope="module")
 async def server() -> AsyncIterator[WorkflowEnvironment]:
-    async with await WorkflowEnvironment.start_local(
-        dev_server_existing_path=worker.binary("temporal"),
-        data_converter=pydantic_data_converter,
-        dev_server_extra_args=[text for name in worker.SEARCH_ATTRIBUTES for text in ("--search-attribute", name)],
-    ) as environment:
+    async with await dev_server() as environment:
         yield environment
 
 

@@ -22,8 +22,6 @@ import pytest_asyncio
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.common import SearchAttributeKey
-from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker, WorkflowRunner
 
 import worker
@@ -38,6 +36,7 @@ from eventstore.entries import Submission
 from eventstore.recorder import Recorder
 from eventstore.sqlite import SqliteLog
 from eventstore.wire import canonical_command
+from tests.dev_server import dev_server
 from tests.probe import PROBE, HurriedProbe, Poke, Probe, ProbeWorkflow
 from tests.sandbox import sandbox
 from tests.stories import OFFICERS, charter
@@ -59,14 +58,7 @@ FAST = {"work": Policy(attempts=2, delayed=timedelta(seconds=1)), "tell": Policy
 
 @pytest_asyncio.fixture(scope="module")
 async def temporal() -> AsyncIterator[Client]:
-    attributes = [text for name in worker.SEARCH_ATTRIBUTES for text in ("--search-attribute", name)]
-    settings = (*worker.DEV_SERVER, f"limit.historyCount.suggestContinueAsNew={EVENTS_A_RUN}")
-    dynamic = [text for name in settings for text in ("--dynamic-config-value", name)]
-    async with await WorkflowEnvironment.start_local(
-        dev_server_existing_path=worker.binary("temporal"),
-        data_converter=pydantic_data_converter,
-        dev_server_extra_args=attributes + dynamic,
-    ) as environment:
+    async with await dev_server(f"limit.historyCount.suggestContinueAsNew={EVENTS_A_RUN}") as environment:
         yield environment.client
 
 

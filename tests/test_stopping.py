@@ -14,10 +14,10 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
-from temporalio.testing import WorkflowEnvironment
 
 import worker
 from tests.databases import postgres
+from tests.dev_server import dev_server
 
 ROOT = Path(__file__).parent.parent
 
@@ -63,10 +63,7 @@ async def working(tmp_path: Path, **settings: str) -> AsyncIterator[asyncio.subp
 
 async def test_a_worker_ends_soon_while_temporal_is_away(tmp_path: Path) -> None:
     port = free_port()
-    environment = await WorkflowEnvironment.start_local(
-        dev_server_existing_path=worker.binary("temporal"),
-        dev_server_extra_args=[text for name in worker.SEARCH_ATTRIBUTES for text in ("--search-attribute", name)],
-    )
+    environment = await dev_server()
     address = environment.client.service_client.config.target_host
     async with working(tmp_path, CONSORTIUM_ADDRESS=address, CONSORTIUM_METRICS=f"127.0.0.1:{port}") as process:
         await until(port, "temporal_num_pollers", lambda pollers: pollers > 0)
@@ -78,10 +75,7 @@ async def test_a_worker_ends_soon_while_temporal_is_away(tmp_path: Path) -> None
 
 async def test_a_worker_shows_that_it_does_not_reach_the_log(tmp_path: Path) -> None:
     port = free_port()
-    async with await WorkflowEnvironment.start_local(
-        dev_server_existing_path=worker.binary("temporal"),
-        dev_server_extra_args=[text for name in worker.SEARCH_ATTRIBUTES for text in ("--search-attribute", name)],
-    ) as environment:
+    async with await dev_server() as environment:
         address = environment.client.service_client.config.target_host
         with postgres(tmp_path / "postgres") as server:
             settings = {"CONSORTIUM_ADDRESS": address, "CONSORTIUM_METRICS": f"127.0.0.1:{port}", "CONSORTIUM_LOG": server.get_uri()}

@@ -23,12 +23,10 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowUpdateFailedError
 from temporalio.common import SearchAttributeKey
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.exceptions import ApplicationError
-from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
+from temporalio.testing import ActivityEnvironment
 from temporalio.worker import Worker
 
-import worker
 from activities.messages import LONGEST_LINE, MALFORMED, REFUSED, STEP_FAILED, Envelope, Receipt, StepRef
 from activities.record import SEARCHED_BYTES, Recording
 from activities.sending import NotTaken, TurnedDown, details_of, summary_of
@@ -36,6 +34,7 @@ from cli.links import links_of, pages_of
 from domain.catalog import CATALOG
 from domain.kernel import Headline, Step
 from eventstore.recorder import Recorder
+from tests.dev_server import dev_server
 from tests.probe import PROBE, FormerProbe, HurriedProbe, Probe, ProbeWorkflow
 from tests.sandbox import sandbox
 from tests.test_shell import FOUNDED, Site
@@ -46,13 +45,7 @@ ATTENTION = SearchAttributeKey.for_bool("Attention")
 
 @pytest_asyncio.fixture(scope="module")
 async def temporal() -> AsyncIterator[Client]:
-    attributes = [text for name in worker.SEARCH_ATTRIBUTES for text in ("--search-attribute", name)]
-    dynamic = [text for name in worker.DEV_SERVER for text in ("--dynamic-config-value", name)]
-    async with await WorkflowEnvironment.start_local(
-        dev_server_existing_path=worker.binary("temporal"),
-        data_converter=pydantic_data_converter,
-        dev_server_extra_args=attributes + dynamic,
-    ) as environment:
+    async with await dev_server() as environment:
         yield environment.client
 
 

@@ -92,11 +92,9 @@ class Temporal:
 
     async def start(self) -> None:
         """Starts it, and waits until it answers."""
-        attributes = [text for name in worker.SEARCH_ATTRIBUTES for text in ("--search-attribute", name)]
-        dynamic = [text for name in worker.DEV_SERVER for text in ("--dynamic-config-value", name)]
         self._process = await asyncio.create_subprocess_exec(
             worker.binary("temporal"), "server", "start-dev", "--ip", "127.0.0.1", "--port", str(self._port), "--headless",
-            "--db-filename", str(self._folder / "temporal.db"), "--log-level", "never", *attributes, *dynamic,
+            "--db-filename", str(self._folder / "temporal.db"), "--log-level", "never", *worker.server_options(),
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
         async with asyncio.timeout(START_SECONDS):
