@@ -176,7 +176,7 @@ class Accounts:
         return {person: known[person] for person in persons}
 
     def among(self, persons: tuple[str, ...]) -> frozenset[str]:
-        """The accounts of those persons who have one: whoever lost his is let in no longer, and keeps nobody else out."""
+        """The accounts of those persons who have one: whoever lost theirs is let in no longer, and keeps nobody else out."""
         known = self._known()
         return frozenset(known[person] for person in persons if person in known)
 

@@ -288,7 +288,7 @@ async def _entries(log: Log, stream: str | None, after: int) -> AsyncIterator[En
 
 
 async def inbox(*, who: Annotated[str, Parameter(name="--as", help="Whose: a person's handle.")], where: Where = HERE) -> None:
-    """Show what waits for a person, for his offices and for the members he speaks for, and until when."""
+    """Show what waits for a person, for their offices and for the members they speak for, and until when."""
     chosen = settings(where)
     async with log_of(chosen) as log:
         agreed, found, now = await register(log), await rows(log), await now_of(log, chosen)

@@ -44,7 +44,7 @@ class RoleTerms(Message):
     """Who holds the one office is granted none of the others, nor the other way round; who held both before keeps them."""
 
     def barring(self, office: Office, held: Iterable[Office]) -> tuple[Office, ...]:
-        """Which of the offices that a person holds keep him from this one, in order."""
+        """Which of the offices that a person holds keep them from this one, in order."""
         return tuple(sorted(other for other in held if other in self.apart.get(office, ()) or office in self.apart.get(other, ())))
 
 
@@ -84,7 +84,7 @@ class MembershipTerms(Message):
     run_off_days: Annotated[int, Field(ge=1, le=366)] = 7
     """How often one whose notice is over and who still owes something is looked at again."""
     vacancy_days: Days = 30
-    """How long a member may be without a representative before his votes are suspended."""
+    """How long a member may be without a representative before its votes are suspended."""
     control: BasisPoints = 5_000
     """Holdings above this fraction make two companies related."""
 
@@ -163,7 +163,7 @@ class FundingTerms(Message):
     """The most that make-up calls for one tranche may add, as a fraction of the member's own call; also beyond the share cap."""
     makeup_notice_business_days: Annotated[int, Field(ge=1, le=120)] = 5
     equalisation_interest: BasisPoints = 400
-    """Per year, simple, actual/360, that a late joiner pays on what he would have paid, to those who paid it."""
+    """Per year, simple, actual/360, that a late joiner pays on what it would have paid, to those who paid it."""
     leaver_funds_called: bool = True
     """Whether one who leaves still owes what was called before the notice."""
 

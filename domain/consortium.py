@@ -36,7 +36,7 @@ from domain.register import (
 
 
 class Officer(Message):
-    """A person, his offices and his key, as named at the founding."""
+    """A person, their offices and their key, as named at the founding."""
 
     person: PersonId
     offices: frozenset[Office] = Field(min_length=1)
@@ -192,7 +192,7 @@ def _require_complete(officers: Sequence[Officer], context: Context) -> None:
         raise Refused("officer_named_twice", "each officer is named once, and none is called `service`", remedy="name each person once")
     keys = [named.public_key for named in officers if named.public_key]
     if len(keys) != len(set(keys)):
-        raise Refused("key_taken", "two officers are named with one key", remedy="give each officer a key of his own", clause="roles")
+        raise Refused("key_taken", "two officers are named with one key", remedy="give each officer a key of their own", clause="roles")
     for office in SOLE:
         if not any(office in named.offices for named in officers):
             raise Refused("office_vacant", f"nobody is named as {office}", remedy=f"name a {office}", clause="roles")
@@ -260,17 +260,17 @@ def _known(person: PersonId, context: Context) -> Person:
 
 
 def _enrol(person: PersonId, key: str, context: Context) -> Sequence[KeyEnrolled]:
-    """A first key is vouched for by the secretariat; with it the person enrols the next ones himself."""
+    """A first key is vouched for by the secretariat; with it the person enrols the next ones alone."""
     known = _known(person, context)
     _require_person(person)
     if not known.offices and (context.actor != person or not known.speaks_for):
         raise Refused(
             "not_an_officer", f"{person} holds no office", clause="roles",
-            remedy="grant the office first; who speaks for a member is named with his key by that member",
+            remedy="grant the office first; who speaks for a member is named with their key by that member",
         )  # fmt: skip
     if context.actor != person and known.keys:
         raise Refused(
-            "has_a_key", f"{person} has a key, and enrols others himself", clause="roles",
+            "has_a_key", f"{person} has a key, and enrols others alone", clause="roles",
             remedy="revoke the keys that are lost or stolen, then enrol a new one",
         )  # fmt: skip
     context.register.require_free(key, person)

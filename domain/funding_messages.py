@@ -587,7 +587,7 @@ class CatchUpCalled(Event):
 
 
 class CreditApplied(Event):
-    """A member's credit paid what he owes."""
+    """A member's credit paid what it owes."""
 
     kind: Literal["credit_applied"] = "credit_applied"
     member: MemberId

@@ -335,7 +335,7 @@ class Agenda:
 
 
 AWAITED: Final = 200
-"""How many a headline waits for by name, several times what a consortium has: each of them finds it in his inbox."""
+"""How many a headline waits for by name, several times what a consortium has: each of them finds it in their inbox."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -309,7 +309,7 @@ def _default(source: str) -> str:
 
 
 def _seat(state: MembershipState, identity: Identity, command: SeatRepresentative, context: Context) -> Events:
-    """A person is seated, or changes his capacity, or enrols a further key of his own."""
+    """A person is seated, or changes their capacity, or enrols a further key of their own."""
     _require_concerned(identity, context, Office.SECRETARIAT, Office.BOARD)
     present = identity.delegates.get(command.person)
     if present is None:
@@ -345,7 +345,7 @@ def _unseat(state: MembershipState, identity: Identity, command: UnseatRepresent
 
 
 def _unseated_told(identity: Identity, person: PersonId, context: Context) -> StepOwed:
-    """He hears of it himself: who was unseated without a reason can say so."""
+    """They hear of it themselves: who was unseated without a reason can say so."""
     return note("unseated", identity, person, f"member:{identity.member}", key=f"unseated:{person}:{context.at.isoformat()}", person=person)
 
 
@@ -368,8 +368,8 @@ def _require_concerned(identity: Identity, context: Context, *offices: Office) -
 def _require_own_key(person: PersonId, context: Context) -> None:
     if context.actor != person:
         raise Refused(
-            "key_of_another", f"{person} is seated already: who else enrolled a key of his could sign in his name", clause="membership",
-            remedy=f"let {person} enrol it; if he has lost his key, unseat him and seat him again",
+            "key_of_another", f"{person} is seated already: who else enrolled a key of theirs could sign in their name", clause="membership",
+            remedy=f"let {person} enrol it; if they have lost their key, unseat them and seat them again",
         )  # fmt: skip
 
 

@@ -88,7 +88,7 @@ Outcome = Literal["rejected", "lapsed", "withdrawn"]
 
 
 def over(state: Applying, outcome: Outcome, context: Context) -> Events:
-    """The application came to nothing: who applied is told, unless he took it back himself, and what was paid is paid back."""
+    """The application came to nothing: who applied is told, unless they took it back themselves, and what was paid is paid back."""
     identity = state.identity
     dues = state.dues if isinstance(state, Paying) else Dues()
     told = () if outcome == "withdrawn" else (note(f"application-{outcome}", identity, *farewell(identity)),)
@@ -109,7 +109,7 @@ def _require_applicant(member: MemberId, command: Apply, context: Context) -> No
         raise Refused("representative_named_twice", "a person is named twice", remedy="name each person once", clause="membership")
     keys = [delegate.public_key for delegate in command.representatives if delegate.public_key]
     if len(keys) != len(set(keys)):
-        raise Refused("key_taken", "two persons are named with one key", remedy="give each person a key of his own", clause="membership")
+        raise Refused("key_taken", "two persons are named with one key", remedy="give each person a key of their own", clause="membership")
     if all(delegate.capacity is not Capacity.REPRESENTATIVE for delegate in command.representatives):
         raise Refused(
             "representative_missing", "alternates alone cannot sign for an applicant", clause="membership",

@@ -218,7 +218,7 @@ class SeatRepresentative(Command):
 
 
 class UnseatRepresentative(Command):
-    """Let a person speak for the member no longer. By himself, a representative or the secretariat."""
+    """Let a person speak for the member no longer. By that person, a representative or the secretariat."""
 
     kind: Literal["unseat_representative"] = "unseat_representative"
     person: PersonId

@@ -125,7 +125,7 @@ def seated(member: MemberId, delegate: Delegate | SeatRepresentative, context: C
 
 
 def unseated(member: MemberId, person: PersonId, context: Context, *, vacated_by: PersonId | None = None) -> Events:
-    """A person speaks for the member no longer; without any role left, his keys speak for nobody."""
+    """A person speaks for the member no longer; without any role left, their keys speak for nobody."""
     keys = context.register.keys_left(person, member)
     return (
         RepresentativeUnseated(member=member, person=person, at=context.at, vacated_by=vacated_by),

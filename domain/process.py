@@ -66,7 +66,7 @@ def mandate_for(register: Register, stream: str, command: Mapping[str, Any], act
     """The mandate under which this command, exactly as it was given, stands on this stream; spent and ended ones are gone.
 
     Only the service exercises one, when it tells the stream what was voted: nobody picks the moment, and what a person gives by
-    an office of his own spends no mandate.
+    an office of their own spends no mandate.
     """
     if actor != SERVICE or not register.mandates:
         return None

@@ -440,7 +440,7 @@ def _cast(state: Open, command: CastBallot, context: Context) -> Events:
 
 
 def _seat(state: Open, member: MemberId | None, context: Context) -> str:
-    """The seat that the actor speaks for now: a member's that he names, or his own where the board votes.
+    """The seat that the actor speaks for now: a member's that they name, or their own where the board votes.
 
     Persons and members may share a handle, so a person's own handle never finds a member's seat, nor a member's a person's.
     """
@@ -724,7 +724,7 @@ def _waited_for(state: Open) -> tuple[str, ...]:
 
 
 def _names(entry: RollEntry) -> tuple[str, ...]:
-    """Whom notices reach: every member of the seat, or the board member himself."""
+    """Whom notices reach: every member of the seat, or the person on the board."""
     return tuple(f"member:{member}" for member in entry.members) or (entry.seat,)
 
 

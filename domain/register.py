@@ -39,7 +39,7 @@ from domain.money import Minor
 
 class Capacity(StrEnum):
     """How a person speaks for a member: an alternate votes, pledges and judges in a representative's stead, and resigns for
-    himself; who speaks for the member, who owns it, its tier and its leaving are a representative's alone.
+    themselves; who speaks for the member, who owns it, its tier and its leaving are a representative's alone.
     """
 
     REPRESENTATIVE = "representative"
@@ -47,7 +47,7 @@ class Capacity(StrEnum):
 
 
 class Standing(StrEnum):
-    """A member's rights. Only an active member votes and pledges; a leaving one keeps his duties."""
+    """A member's rights. Only an active member votes and pledges; a leaving one keeps its duties."""
 
     ACTIVE = "active"
     SUSPENDED = "suspended"
@@ -206,7 +206,7 @@ class RepresentativeUnseated(Event):
 
 
 class MemberActivated(Event):
-    """A member has all rights of his tier for the first time."""
+    """A member has all rights of its tier for the first time."""
 
     kind: Literal["member_activated"] = "member_activated"
     member: MemberId
@@ -217,7 +217,7 @@ class MemberActivated(Event):
 
 
 class MemberSuspended(Event):
-    """A member's rights rest; his duties do not."""
+    """A member's rights rest; its duties do not."""
 
     kind: Literal["member_suspended"] = "member_suspended"
     member: MemberId
@@ -225,7 +225,7 @@ class MemberSuspended(Event):
 
 
 class MemberReinstated(Event):
-    """A member has exactly his former rights again."""
+    """A member has exactly its former rights again."""
 
     kind: Literal["member_reinstated"] = "member_reinstated"
     member: MemberId
@@ -238,7 +238,7 @@ class MemberDeparting(Event):
     member: MemberId
     leaves_at: Instant
     keeps_access: bool = False
-    """Whether the early access that it has a right to lasts until the end: so it does for one who leaves by himself."""
+    """Whether the early access that it has a right to lasts until the end: so it does for one who leaves of its own will."""
 
 
 class MemberDeparted(Event):
@@ -292,7 +292,7 @@ class LegalEntityReleased(Event):
 
 
 class TierReserved(Event):
-    """A seat of a tier is kept for one who was admitted to it or asked to change to it, in place of any kept for him before."""
+    """A seat of a tier is kept for one who was admitted to it or asked to change to it, in place of any kept for it before."""
 
     kind: Literal["tier_reserved"] = "tier_reserved"
     member: MemberId
@@ -510,7 +510,7 @@ class Unreached:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A person's offices, keys and the members he speaks for."""
+    """A person's offices, keys and the members they speak for."""
 
     offices: frozenset[Office] = frozenset()
     keys: frozenset[str] = frozenset()
@@ -633,7 +633,7 @@ class Register:
         return self.charters[self.version]
 
     def knows(self, person: PersonId) -> bool:
-        """Whether the log knows this person: his refused commands are kept too."""
+        """Whether the log knows this person: their refused commands are kept too."""
         return person in self.people or person == SERVICE
 
     def holds(self, person: PersonId, *offices: Office) -> bool:
@@ -666,7 +666,7 @@ class Register:
         return known is not None and known.speaks_for.get(member) is Capacity.REPRESENTATIVE
 
     def keys_left(self, person: PersonId, member: MemberId) -> tuple[str, ...]:
-        """The keys, in order, of a person who has no role left once he does not speak for this member; none while he has one."""
+        """The keys, in order, of a person who has no role left once they do not speak for this member; none while they have one."""
         known = self.people.get(person, Person())
         return () if known.offices or any(other != member for other in known.speaks_for) else tuple(sorted(known.keys))
 
@@ -707,7 +707,7 @@ class Register:
         return known is not None and known.standing is not Standing.GONE
 
     def reads_early(self, member: MemberId) -> bool:
-        """Whether the member has a right to early access: an active one, and one who leaves by himself in good standing, to the end."""
+        """Whether the member has a right to early access: an active one, and one who leaves of its own will in good standing, to the end."""
         known = self.members.get(member)
         return known is not None and (
             known.standing is Standing.ACTIVE or (known.standing is Standing.LEAVING and known.keeps_access and not known.causes)

@@ -129,7 +129,7 @@ def _licence_review(edition: Edition) -> Gate:
 
 
 def _approvals(edition: Edition, to: Stage, rules: ReleaseTerms, register: Register) -> Sequence[Gate]:
-    """Who approved counts as long as he holds the office he approved for."""
+    """Who approved counts as long as they hold the office they approved for."""
     given = edition.approvals.get(to)
     found: list[Gate] = []
     for office, wanted in sorted(stage_terms(rules, to).approvals.items()):

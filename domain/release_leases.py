@@ -174,7 +174,7 @@ def _tended(state: Known, name: str, lease: Lease, context: Context) -> Iterator
 
 
 def _entitled(lease: Lease, context: Context) -> tuple[PersonId, ...]:
-    """Who has the lease still: whoever was let in because he speaks for the member loses it with his seat."""
+    """Who has the lease still: whoever was let in because they speak for the member loses it with their seat."""
     if lease.basis == "named":
         return lease.persons
     return tuple(person for person in lease.persons if context.register.speaks_for(person, lease.member))

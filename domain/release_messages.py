@@ -203,7 +203,7 @@ class EndHold(Command):
 class GrantLease(Command):
     """Early access for persons of an active member, between two instants.
 
-    By a representative of the member for anybody whom he names; by a release manager for those who speak for the member.
+    By a representative of the member for anybody whom they name; by a release manager for those who speak for the member.
     """
 
     kind: Literal["grant_lease"] = "grant_lease"

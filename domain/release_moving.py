@@ -387,7 +387,7 @@ def _told_refused(refused: StageRefused, number: int, context: Context) -> Event
 
 
 def verified(state: Known, number: int, context: Context) -> Events:
-    """The files are those that were signed. Gates are looked at once more: somebody may have changed his mind meanwhile."""
+    """The files are those that were signed. Gates are looked at once more: somebody may think otherwise meanwhile."""
     found = _under_check(state, number)
     if found is None:
         return ()

@@ -253,7 +253,7 @@ def _withdrawals(release: Release, reason: str, context: Context) -> Events:
 
 
 def recall(state: ReleaseState, reason: str, context: Context) -> Events:
-    """By a vote at once; else when enough different people signed. Who signed counts as long as he holds such an office."""
+    """By a vote at once; else when enough different people signed. Who signed counts as long as they hold such an office."""
     known = known_of(state)
     match known:
         case Recalled():

@@ -179,7 +179,7 @@ def review_licence(state: Pending | Held, command: ReviewLicence, context: Conte
 
 
 def approve(state: Pending | Held, command: ApproveStage, context: Context) -> Events:
-    """Nobody approves his own, and nobody counts for two offices."""
+    """Nobody approves their own, and nobody counts for two offices."""
     release, place = state.release, signed(state)
     context.require_office(command.office, clause=f"release.{command.stage}")
     if command.office not in stage_terms(rules_of(release, context.register), command.stage).approvals:
@@ -251,7 +251,7 @@ def hold(state: ReleaseState, command: HoldRelease, context: Context) -> Events:
 
 
 def extend_hold(state: Held, reason: str, context: Context) -> Events:
-    """Who signed counts as long as he holds one of the charter's offices."""
+    """Who signed counts as long as they hold one of the charter's offices."""
     release, hold = state.release, state.hold
     rules = rules_of(release, context.register)
     context.require_office(*sorted(rules.hold_offices), clause="release.hold_offices")

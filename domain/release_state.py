@@ -200,7 +200,7 @@ class Release:
     terms: Terms
     claim: OpennessClass
     by: PersonId
-    """The person who proposed or amended it last: nobody approves his own."""
+    """The person who proposed or amended it last: nobody approves their own."""
     charter_version: int
     contract: str
     not_before: datetime

@@ -159,7 +159,7 @@ def _strongest_paths(options: Sequence[str], preferring: Mapping[tuple[str, str]
 def equal_shares(costs: Mapping[str, int], budget: int, ballots: Sequence[tuple[frozenset[str], int]]) -> tuple[str, ...]:
     """The projects that are funded, in the order in which they are bought.
 
-    Every voter holds a part of the budget by his weight. The project whose supporters pay least per unit of weight is
+    Every voter holds a part of the budget by its weight. The project whose supporters pay least per unit of weight is
     bought until none is affordable to its own supporters; then the most approved ones that the rest still pays for.
     """
     groups = _merged(ballots)

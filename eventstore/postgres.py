@@ -392,7 +392,7 @@ class PostgresLog:
             try:
                 await self._value("SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, '')", _CHANNEL)
             except LogUnavailable:
-                continue  # who waits looks at the head by himself
+                continue  # who waits looks at the head without it
             except Exception:  # noqa: BLE001  no caller waits for this task, and nothing depends on it
                 _log.exception("announcement.failed")
 

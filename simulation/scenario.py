@@ -266,7 +266,7 @@ class Story:
         )  # fmt: skip
 
     async def _pay(self, who: Callable[[str], bool], name: str) -> None:
-        """Everybody of these pays what he owes now, and the treasury sees it on its statements."""
+        """Everybody of these pays what they owe now, and the treasury sees it on its statements."""
         look = await self._stage.until(ROUND, lambda look: True)
         today = (await self._stage.now()).date()
         rate = self._charter.funding.default_interest
