@@ -21,7 +21,7 @@ from temporalio.service import RPCError
 
 import worker
 from activities import logs
-from activities.bounded import Unreadable, json_value
+from activities.bounded import json_value
 from activities.heads import Heads
 from activities.sending import Sender
 from cli.failures import BadInput
@@ -154,7 +154,7 @@ async def _advancing(running: Embedded, asked: asyncio.Event) -> None:
         try:
             await running.advance(timedelta(seconds=int(json_value(request.read_bytes())["seconds"])))
             request.unlink()
-        except (OSError, ValueError, KeyError, TypeError, Unreadable, LogUnavailable, RPCError):
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, LogUnavailable, RPCError):
             _log.warning("rehearsal.not_advanced", exc_info=True)
 
 
@@ -333,7 +333,7 @@ def _ports(folder: Path, named: Ports) -> tuple[Ports, Sequence[int]]:
 def _remembered(folder: Path) -> Ports:
     """The ports of the last time; zeros where there was none, or where what is there is none of ours."""
     try:
-        found = json.loads((folder / PORTS).read_text(encoding="utf-8"))
+        found = json_value((folder / PORTS).read_bytes())
         first, second = int(found["temporal"]), int(found["ui"])
     except (OSError, ValueError, KeyError, TypeError):
         return 0, 0

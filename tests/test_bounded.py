@@ -26,14 +26,7 @@ from tests.test_following import looked
 
 ROOT: Final = Path(__file__).parent.parent
 READERS: Final = {
-    "json.loads": {
-        "activities/bounded.py",
-        "eventstore/wire.py",
-        "eventstore/readmodels.py",
-        "eventstore/upcasters.py",
-        "cli/site.py",
-        "cli/embedded.py",
-    },
+    "json.loads": {"activities/bounded.py", "eventstore/wire.py", "eventstore/readmodels.py", "eventstore/upcasters.py", "cli/site.py"},
     "tomllib": {"activities/bounded.py"},
     "httpx": {"activities/web.py"},
     "zipfile": set[str](),

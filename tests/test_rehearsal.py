@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import subprocess
@@ -17,13 +18,13 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 import worker
 from activities.record import require_clock
-from cli.embedded import pace_of
+from cli.embedded import ADVANCE, Embedded, _advancing, pace_of
 from cli.embedded import require_clock as require_own_clock
 from cli.failures import BadInput
 from cli.site import clock_of, running
@@ -235,3 +236,30 @@ def test_a_log_is_a_rehearsal_by_what_it_says_or_by_the_marker_of_a_demonstratio
     assert is_rehearsal(Register(), Settings(folder=tmp_path))
     assert not is_rehearsal(Register(), Settings(folder=tmp_path, log="postgresql://db/consortium"))
     assert pace_of(MovedTime()) == pace_of(SystemTime()) == 1
+
+
+class Asked:
+    """An `up` whose time cannot pass the first time it is asked."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.times = 0
+
+    async def advance(self, by: timedelta) -> None:
+        self.times += 1
+        if self.times == 1:
+            raise OverflowError("date value out of range")
+        assert by == timedelta(days=1)
+
+
+async def test_time_that_cannot_pass_is_no_end_of_asking(tmp_path: Path) -> None:
+    up, asked = Asked(tmp_path), asyncio.Event()
+    request = tmp_path / ADVANCE
+    request.write_text('{"seconds": 86400}', encoding="utf-8")
+    task = asyncio.create_task(_advancing(cast(Embedded, up), asked))
+    async with asyncio.timeout(20):
+        while request.exists():
+            asked.set()
+            await asyncio.sleep(0)
+    assert up.times == 2
+    task.cancel()
