@@ -19,12 +19,12 @@ from eventstore.outstanding import LATE, late
 from eventstore.readmodels import seen
 from worker import release
 
-OLDEST: Final = (1, 28)
-"""The first server in which every command that the shell sends (Update-with-start) is generally available."""
+TRIED: Final = (1, 32)
+"""The server with which this release was tried: nobody knows of an older one."""
 
 
 async def temporal(patient: Patient) -> Finding:
-    """Whether Temporal is reached, has our namespace, is new enough, and works for this log."""
+    """Whether Temporal is reached, has our namespace, is one that was tried or newer, and works for this log."""
     if patient.client is None:
         return await _at_rest(patient)
     if isinstance(patient.client, Failure):
@@ -42,10 +42,9 @@ async def temporal(patient: Patient) -> Finding:
         return Finding("temporal", Verdict.ACT, str(error), (translated(error).way_out,), facts)
     detail = f"{found.version} at {found.address}, namespace {found.namespace}, which keeps what has ended for {_days(found.retention)}"
     if _older(found.version):
-        wanted = ".".join(map(str, OLDEST))
-        return Finding(
-            "temporal", Verdict.ACT, f"{detail}: too old", (f"upgrade it to {wanted} or newer, a minor version at a time",), facts
-        )
+        tried = ".".join(map(str, TRIED))
+        older = f"{detail}: older than {tried}, with which this release was tried"
+        return Finding("temporal", Verdict.NOTE, older, (f"upgrade it to {tried} or newer, a minor version at a time",), facts)
     return Finding("temporal", Verdict.WELL, detail, facts=facts)
 
 
@@ -79,7 +78,7 @@ async def _overdue(opened: Opened) -> Sequence[timedelta]:
 
 def _older(version: str) -> bool:
     numbers = tuple(map(int, re.findall(r"\d+", version)[:2]))
-    return bool(numbers) and numbers < OLDEST
+    return bool(numbers) and numbers < TRIED
 
 
 def _days(span: timedelta) -> str:

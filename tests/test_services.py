@@ -14,7 +14,7 @@ from temporalio.testing import WorkflowEnvironment
 import worker
 from activities import cluster
 from activities.heads import Heads
-from cli import services
+from cli import checks_temporal, services
 from cli.failures import Code
 from eventstore.entries import EMPTY
 from eventstore.log import Log
@@ -117,6 +117,11 @@ async def test_a_temporal_that_is_away_is_told_within_seconds_and_the_log_is_sho
     for name in ("search_attributes", "workers"):
         assert (found(told, name)["verdict"], "not reached" in found(told, name)["detail"]) == ("unknown", True)
     assert found(told, "log")["verdict"] == "well"
+
+
+@pytest.mark.parametrize(("version", "older"), [("1.31.9", True), ("1.4.0", True), ("1.32.0", False), ("2.0.0-rc.1", False), ("", False)])
+def test_a_server_is_older_than_the_one_that_was_tried_by_its_numbers(version: str, *, older: bool) -> None:
+    assert checks_temporal._older(version) == older
 
 
 async def test_a_namespace_that_is_not_there_is_told_with_its_command(
