@@ -38,6 +38,6 @@ def try_laws(
     """
     accepted.clear()
     play(machine, histories=histories * 25 if long else histories, steps=steps)
-    rare = {kind: accepted[kind] for kind, least in floor.items() if accepted[kind] < (least if long else least // 3)}
+    rare = {kind: accepted[kind] for kind, least in floor.items() if accepted[kind] < (least if long else max(least // 3, 1))}
     # Which histories are tried depends on the modules that happen to be loaded: a few rare commands may be missed in a short run.
     assert len(rare) <= (0 if long else len(floor) // 4), f"accepted too rarely: {rare}, of {dict(accepted)}"

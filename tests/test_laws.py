@@ -236,7 +236,7 @@ def test_the_laws_hold_under_every_history(*, long: bool) -> None:
 
     laws()
     for kind in ("pledge", "cast_ballot", "give_notice", "propose", "withdraw_pledge"):
-        assert total[kind] >= examples // 20, f"{kind} was hardly ever accepted: {total}"
+        assert total[kind] >= max(examples // 20, 1), f"{kind} was hardly ever accepted: {total}"
 
 
 def test_a_planted_bug_in_the_count_is_found_on_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -266,4 +266,4 @@ def test_the_round_the_treasury_and_the_bank_agree_under_every_history_of_money(
 
     laws()
     for kind in ("order_refund", "approve_payment", "order_refunds", "approve_payment_list"):
-        assert total[kind] >= examples // 20, f"{kind} was hardly ever accepted: {total}"
+        assert total[kind] >= max(examples // 20, 1), f"{kind} was hardly ever accepted: {total}"
