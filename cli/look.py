@@ -312,7 +312,7 @@ def _waiting(agreed: Register, who: str, found: Iterable[Row]) -> Iterable[dict[
     if person is not None:
         names |= {f"office:{office}" for office in person.offices} | {f"member:{member}" for member in person.speaks_for}
     for row in found:
-        roles = [name for name in row["waits_for"] if name in names]
+        roles = [name for name in _asked_now(row["waits_for"], agreed) if name in names]
         if row["attention"] and f"office:{Office.SECRETARIAT}" in names:
             roles.append("secretariat: a step failed or is delayed")
         if roles:
@@ -324,6 +324,12 @@ def _waiting(agreed: Register, who: str, found: Iterable[Row]) -> Iterable[dict[
                 "due": row["due"],
                 "deadline": row["deadline"],
             }
+
+
+def _asked_now(awaited: Sequence[str], agreed: Register) -> Sequence[str]:
+    """Who is to act of those that a process waits for: what waits for a run is left to the run as soon as there is one, whose own line names people."""
+    run = any(process == "run" and slug in agreed.runs for process, _, slug in (name.partition("/") for name in awaited))
+    return () if run else awaited
 
 
 async def who_represents(

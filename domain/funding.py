@@ -64,6 +64,7 @@ from domain.funding_messages import (
     StartPledging,
     TakeOver,
     Terms,
+    Tranche,
     WithdrawPledge,
     WithdrawRound,
     WithdrawSpending,
@@ -95,6 +96,10 @@ from domain.reference import shown_reference
 
 NAMED: Final = 20
 """How many members who owe are listed with their bills."""
+ON_THE_VOTE: Final = "Everybody who has not voted is named by that vote (`consortium proposals`)."
+"""Who is waited for while a vote decides about a round: the proposal says it, on whose roll they are."""
+MEASURE: Final = "n equal shares make 10,000 / n, a single member 10,000"
+"""What the Herfindahl-Hirschman index means, in words."""
 
 # ---------------------------------------------------------------- decide
 
@@ -241,23 +246,25 @@ def _headline(state: FundingState) -> Headline:
         case Pledging(terms=terms, total=total, squares=squares, pledges=pledges, closes_at=closes_at):
             goal, promised = display(terms.goal, terms.currency), display(total, terms.currency)
             line = f"{escaped(terms.title)}: {promised} of {goal} pledged by {len(pledges)} until {shown_at(closes_at)}"
-            gauge = f"\n\nConcentration (HHI) of the pledges, by member: {index(squares, total)} basis points"
-            return Headline("pledging", line, _promises(terms, total) + gauge)
+            gauge = f"Concentration (HHI) of the pledges, by member: {index(squares, total):,} of 10,000 basis points ({MEASURE})"
+            return Headline("pledging", line, f"{_promises(terms, total)}\n\n{gauge}")
         case Short(pledging=Pledging(terms=terms), counted=counted, vote_ends_at=vote_ends_at):
             line = f"{escaped(terms.title)}: {display(counted, terms.currency)} missed the minimum; a vote may extend it until {shown_at(vote_ends_at)}"
-            return Headline("short", line, waits_for=("office:board",))
+            return Headline("short", line, ON_THE_VOTE)
         case Failed(terms=terms):
             return Headline("failed", f"{escaped(terms.title)}: the minimum was missed, the pledges are released")
         case Committed(books=kept):
-            return _of_books("committed", kept, "to be called", ("office:treasurer",))
+            return _of_books("committed", kept, "to be called" + _locked(kept), _owing(kept))
         case Calling(books=kept):
-            return _of_books("calling", kept, f"{len(kept.tranches)} of {len(kept.terms.tranches)} tranches called", _owing(kept))
+            called = f"{len(kept.tranches)} of {len(kept.terms.tranches)} tranches called"
+            return _of_books("calling", kept, called + _locked(kept), _owing(kept))
         case Endangered(books=kept, decide_by=decide_by):
             return _of_books(
                 "endangered",
                 kept,
                 f"below the minimum; cancelled at {shown_at(decide_by)} unless a vote makes it smaller",
-                ("office:board",),
+                (),
+                ON_THE_VOTE,
             )
         case Refunding(books=kept):
             return _of_books("refunding", kept, f"{shown(kept, kept.totals.credit)} to give back", ("office:treasurer",))
@@ -273,9 +280,26 @@ def _promises(terms: Terms, pledged: int) -> str:
 
 
 def _owing(kept: Books) -> tuple[str, ...]:
-    """Everybody who owes on the calls that run; when they are too many to name, the treasurer follows them up."""
-    owing = _named(kept, kept.running, AWAITED)
-    return tuple(f"member:{member}" for member in owing) or ("office:treasurer",)
+    """Everybody who owes on the calls that run, and the treasurer when they are too many to name; when nobody owes, who has the next word."""
+    if any(kept.calls[number].owing for number in kept.running):
+        return tuple(f"member:{member}" for member in _named(kept, kept.running, AWAITED)) or ("office:treasurer",)
+    return (f"run/{kept.terms.run}", "office:board") if _unreleased(kept) else ("office:treasurer",)
+
+
+def _unreleased(kept: Books) -> Tranche | None:
+    """The tranche to be called next, while the milestone that releases it is not accepted."""
+    following = kept.terms.tranches[len(kept.tranches) : len(kept.tranches) + 1]
+    return next((tranche for tranche in following if tranche.milestone and len(kept.tranches) + 1 not in kept.released), None)
+
+
+def _locked(kept: Books) -> str:
+    """What the next tranche waits for, in words. Whether its run has begun is not the round's to know: the register has it."""
+    tranche = _unreleased(kept)
+    if tranche is None:
+        return ""
+    return (
+        f"; the next waits for the milestone {tranche.milestone} of run/{kept.terms.run}, or for the board as long as there is no such run"
+    )
 
 
 def _named(kept: Books, calls: Iterable[int], limit: int) -> Sequence[MemberId]:
@@ -286,12 +310,8 @@ def _named(kept: Books, calls: Iterable[int], limit: int) -> Sequence[MemberId]:
     return sorted(owing) if len(owing) <= limit else ()
 
 
-def _of_books(phase: str, kept: Books, note: str, waits_for: tuple[str, ...]) -> Headline:
+def _of_books(phase: str, kept: Books, note: str, waits_for: tuple[str, ...], more: str = "") -> Headline:
     money = kept.totals
-    gauge = f"at the close {kept.concentration} of at most {kept.gauge} basis points" + (
-        ": **too concentrated**" if kept.concentration > kept.gauge else ""
-    )
-    gauge += f"; now, by member, {index(kept.squares, money.committed)}"
     values = {"goal_minor": kept.goal, "committed_minor": money.committed, "cleared_minor": money.cleared, "held_minor": kept.held}
     rows = {
         "goal": kept.goal, "minimum": kept.minimum, "committed": money.committed, "called": money.called, "cleared": money.cleared,
@@ -300,8 +320,22 @@ def _of_books(phase: str, kept: Books, note: str, waits_for: tuple[str, ...]) ->
     }  # fmt: skip
     table = "\n".join(f"| {name} | {shown(kept, amount)} |" for name, amount in rows.items())
     line = f"{escaped(kept.terms.title)}: {shown(kept, money.cleared)} of {shown(kept, money.committed)} cleared; {note}"
-    text = f"| money | {kept.terms.currency} |\n| --- | --- |\n{table}\n\nConcentration (HHI): {gauge}{_bills(kept)}"
+    text = f"| money | {kept.terms.currency} |\n| --- | --- |\n{table}\n\n{_concentration(kept)}{_bills(kept)}" + (more and f"\n\n{more}")
     return Headline(phase, line, text, waits_for, values)
+
+
+def _concentration(kept: Books) -> str:
+    """How much hangs on few members. The charter's gauge is there to be compared with: no rule follows from being above it."""
+    now = index(kept.squares, kept.totals.committed)
+    compared = (
+        f"within the charter's gauge of {kept.gauge:,}"
+        if kept.concentration <= kept.gauge
+        else f"above the charter's gauge of {kept.gauge:,}: much hangs on few, and no rule follows from it"
+    )
+    return (
+        f"Concentration (HHI) at the close, related companies as one: {kept.concentration:,} of 10,000 basis points ({MEASURE}), {compared}. "
+        f"Now, by member: {now:,}."
+    )
 
 
 def _bills(kept: Books) -> str:
@@ -327,7 +361,7 @@ FUNDING: Final[Process[FundingCommand, FundingEvent, FundingState]] = Process(
     events=TypeAdapter(tuple[Annotated[FundingEvent | Common, Field(discriminator="kind")], ...]),
     tables=tables,
     state_version=3,
-    list_version=2,
+    list_version=3,
 )
 
 __all__ = ["FUNDING", "books", "money_by_state"]

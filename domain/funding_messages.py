@@ -542,7 +542,7 @@ class PledgesAllocated(Event):
     concentration: BasisPoints
     """The Herfindahl-Hirschman index of the seats."""
     gauge: BasisPoints
-    """Above which the charter calls it too concentrated."""
+    """The charter's measure to compare it with; no rule follows from being above it."""
     charter_version: int
 
 

@@ -39,6 +39,7 @@ from domain.funding_rules import (
     proposed,
     require_currency,
     require_due,
+    stands,
 )
 from domain.funding_state import (
     Calling,
@@ -131,23 +132,20 @@ def _draft(state: FundingState, context: Context) -> Draft:
         case Draft() if context.at < state.terms.opens_at:
             return state
         case Unopened():
-            raise _not_opened()
+            raise _not_opened(state)
         case Draft() | Pledging() | Short() | Committed() | Calling() | Endangered():
             raise Refused(
                 "pledging_started",
-                "members can pledge to these terms",
+                f"the terms stand since pledging began; {stands(state)[0]}",
                 remedy="a vote can reduce or cancel the round (`consortium proposal propose`)",
             )
         case Withdrawn() | Failed() | Refunding() | Settled() | Cancelled():
-            raise closed_round()
+            raise closed_round(state)
 
 
-def _not_opened() -> Refused:
-    return Refused(
-        "round_not_opened",
-        "there is no such round",
-        remedy="check its name, or ask the secretariat to open it (`consortium round open-round`)",
-    )
+def _not_opened(state: Unopened) -> Refused:
+    words, remedy = stands(state)
+    return Refused("round_not_opened", words, remedy=remedy)
 
 
 def _terms(command: OpenRound | AmendRound) -> Terms:
@@ -242,15 +240,14 @@ def _pledging(state: FundingState, context: Context) -> Pledging:
         case Pledging() if context.at < state.closes_at:
             return state
         case Pledging() | Short() | Committed() | Calling() | Endangered():
-            raise Refused(
-                "pledging_closed", "pledging is closed", remedy="join late once the round is committed (`consortium round join-late`)"
-            )
+            words, remedy = stands(state)
+            raise Refused("pledging_closed", f"pledging is closed: {words}", remedy=remedy)
         case Draft(terms=terms):
             raise Refused("pledging_not_started", f"pledging starts at {shown_at(terms.opens_at)}", remedy="pledge from then on")
         case Unopened():
-            raise _not_opened()
+            raise _not_opened(state)
         case Withdrawn() | Failed() | Refunding() | Settled() | Cancelled():
-            raise closed_round()
+            raise closed_round(state)
 
 
 def _require_floor(pledging: Pledging, command: Pledge, former: int, context: Context) -> None:

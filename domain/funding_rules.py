@@ -90,9 +90,45 @@ def calendar_of(context: Context, books: Books) -> Calendar:
 # ---------------------------------------------------------------- phases
 
 
-def closed_round() -> Refused:
-    """What a round that is over says to everything."""
-    return Refused("round_closed", "this round is over", remedy="a new round is opened by the secretariat or the treasurer")
+def stands(state: FundingState) -> tuple[str, str]:
+    """Where the round is, in words, and what can be done there."""
+    wait, anew = "`consortium show` tells what comes when", "a new round is opened by the secretariat or the treasurer"
+    late = "join late once the round is committed (`consortium round join-late`)"
+    match state:
+        case Unopened():
+            return (
+                "there is no such round",
+                "check its name (`consortium rounds`), or ask the secretariat to open it (`consortium round open-round`)",
+            )
+        case Draft(terms=terms):
+            return f"pledging has not begun, and starts at {shown_at(terms.opens_at)}", "wait until then"
+        case Pledging(closes_at=closes_at):
+            return f"members pledge until {shown_at(closes_at)}", "wait until then"
+        case Short(vote_ends_at=vote_ends_at):
+            vote = "vote on it (`consortium proposals`): then members can pledge again"
+            return f"the minimum was missed, and a vote may extend pledging until {shown_at(vote_ends_at)}", vote
+        case Committed():
+            return "pledging is over, and the round is committed; no tranche is called yet", late
+        case Calling():
+            return "pledging is over, and its tranches are being called", late
+        case Endangered(decide_by=decide_by):
+            return f"it fell below its minimum, and is cancelled at {shown_at(decide_by)} unless a vote makes it smaller", wait
+        case Withdrawn():
+            return "it was withdrawn before pledging began", anew
+        case Failed():
+            return "it missed its minimum, and the pledges were released", anew
+        case Refunding():
+            return "all that it holds goes back to its members", anew
+        case Settled():
+            return "it was settled, and what was left went back to its members", anew
+        case Cancelled():
+            return "it was cancelled, and what it held went back to its members", anew
+
+
+def closed_round(state: FundingState) -> Refused:
+    """What a round that is over says to everything, and how it ended."""
+    words, remedy = stands(state)
+    return Refused("round_closed", f"this round is over: {words}", remedy=remedy)
 
 
 def live(state: FundingState) -> Live:
@@ -101,11 +137,10 @@ def live(state: FundingState) -> Live:
         case Committed() | Calling() | Endangered():
             return state
         case Unopened() | Draft() | Pledging() | Short():
-            raise Refused(
-                "not_committed", "nothing is committed in this round yet", remedy="wait for the close of pledging (`consortium show`)"
-            )
+            words, remedy = stands(state)
+            raise Refused("not_committed", f"nothing is committed in this round yet: {words}", remedy=remedy)
         case Withdrawn() | Failed() | Refunding() | Settled() | Cancelled():
-            raise closed_round()
+            raise closed_round(state)
 
 
 def running(state: FundingState) -> Live | None:
@@ -123,7 +158,7 @@ def refundable(state: FundingState) -> Books:
         case Committed() | Calling() | Endangered() | Refunding():
             return state.books
         case Settled() | Cancelled() | Failed() | Withdrawn():
-            raise closed_round()
+            raise closed_round(state)
         case Unopened() | Draft() | Pledging() | Short():
             return live(state).books
 

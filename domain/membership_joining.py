@@ -53,7 +53,7 @@ from domain.membership_state import (
     Voting,
     lapses_at,
 )
-from domain.process import Context, StepOwed, owe
+from domain.process import NAMED, Context, StepOwed, owe
 from domain.register import Capacity, Holding, LegalEntityNamed, OwnershipDeclared, TierReserved
 
 HANDLE: Final = 57
@@ -99,8 +99,12 @@ def over(state: Applying, outcome: Outcome, context: Context) -> Events:
 
 def _require_applicant(member: MemberId, command: Apply, context: Context) -> None:
     persons = [delegate.person for delegate in command.representatives]
-    if context.actor not in persons:
-        context.require_office(Office.SECRETARIAT, clause="membership")
+    if context.actor not in persons and not context.register.holds(context.actor, Office.SECRETARIAT):
+        named = ", ".join(f"`--as {person}`" for person in persons[:NAMED])
+        raise Refused(
+            "office_required", f"{context.actor} is not among the representatives that the application names, nor of the secretariat",
+            remedy=f"one of those whom it names gives it ({named}), or the secretariat; or name {context.actor} in it", clause="membership",
+        )  # fmt: skip
     if len(member) > HANDLE:
         raise Refused(
             "handle_too_long", f"a member's handle has at most {HANDLE} characters", remedy="take a shorter one", clause="membership"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from domain.charter import Charter, days
-from domain.kernel import MemberId, PersonId, Refused, mapping, notify, shown_at, tell
+from domain.kernel import MemberId, PersonId, Refused, asked_in, mapping, notify, shown_at, tell
 from domain.membership_messages import (
     Cause,
     Delegate,
@@ -16,7 +16,20 @@ from domain.membership_messages import (
     SeatVacated,
     SuspensionLifted,
 )
-from domain.membership_state import Belonging, Identity, Leaving
+from domain.membership_state import (
+    Active,
+    Belonging,
+    Ended,
+    Identity,
+    Leaving,
+    MembershipState,
+    Paying,
+    Reviewing,
+    Screening,
+    Signing,
+    Unapplied,
+    Voting,
+)
 from domain.process import Context, StepOwed, owe
 from domain.register import (
     KeyEnrolled,
@@ -35,9 +48,31 @@ Events = Sequence[MembershipEvent | StepOwed]
 # ---------------------------------------------------------------- refusals
 
 
-def not_now(when: str, remedy: str) -> Refused:
-    """The refusal of what is done in another phase."""
-    return Refused("not_in_this_phase", f"this is done {when}", remedy=remedy, clause="membership")
+def not_now(state: MembershipState, when: str, remedy: str) -> Refused:
+    """The refusal of what is done in another phase: it says first where the membership is."""
+    match state:
+        case Unapplied():
+            stands = "nobody has applied under this handle"
+            remedy = "check it against `consortium members`, or apply (`consortium member apply`)"
+        case Screening():
+            stands = "its application is being screened"
+        case Reviewing():
+            stands = "its screening waits for a review"
+        case Voting(identity=identity):
+            stands = f"its admission is voted on in {asked_in('admit', identity.member)}"
+        case Signing(signer=None):
+            stands = "it is admitted, and has not signed the agreement"
+        case Signing():
+            stands = "the agreement is signed, and waits for its countersignature"
+        case Paying():
+            stands = "the agreement is signed, and its first dues are waited for"
+        case Active():
+            stands = "it is a member"
+        case Leaving(ends_at=ends_at):
+            stands = f"its membership ends, not before {shown_at(ends_at)}"
+        case Ended(outcome=outcome):
+            stands = f"this is over: {outcome}"
+    return Refused("not_in_this_phase", f"{stands}; this is done {when}", remedy=remedy, clause="membership")
 
 
 def own_case(context: Context, member: MemberId, clause: str = "membership") -> Refused:

@@ -51,6 +51,9 @@ TELL: Final = "tell"
 ACCEPTING_TIME: Final = frozenset({"accept_time"})
 """The kinds of the commands that are recorded while the log's last entry is far ahead of the clock: by them its time is accepted."""
 
+NAMED: Final = 5
+"""How many of those who may give a command a refusal names."""
+
 # ---------------------------------------------------------------- context
 
 
@@ -116,9 +119,11 @@ class Context(NamedTuple):
         """Refuses actors who hold none of these offices."""
         if not self.register.holds(self.actor, *offices):
             names = " or ".join(offices)
+            holders = sorted({person for office in offices for person in self.register.holders(office)})
+            known = ", ".join(holders[:NAMED]) + (", …" if len(holders) > NAMED else "")
             raise Refused(
-                "office_required", f"{self.actor} does not hold the office {names}",
-                remedy=f"ask a holder of {names} to give this command", clause=clause,
+                "office_required", f"{self.actor} does not hold the office {names}", clause=clause,
+                remedy=f"ask a holder of {names} to give this command" + (f": {known}" if known else "; nobody holds it yet"),
             )  # fmt: skip
 
     def require_speaker(self, member: MemberId) -> None:

@@ -171,7 +171,7 @@ def decide(state: ProposalState, command: ProposalCommand, context: Context) -> 
                     _require_sponsor_of(state, context)
                     return _announce(command, context)
                 case Unproposed() | Open() | Timelocked() | Over() | Withdrawn():
-                    raise _not_now("not_amendable", "amended before its vote opens", "withdraw it, or make another")
+                    raise _not_now("not_amendable", "amended before its vote opens", state)
         case WithdrawProposal():
             match state:
                 case Announced():
@@ -179,9 +179,7 @@ def decide(state: ProposalState, command: ProposalCommand, context: Context) -> 
                 case Open(proposal=proposal, ballots=ballots, closes_at=closes_at) if not ballots and context.at < closes_at:
                     return _withdraw(proposal, context)
                 case Unproposed() | Open() | Timelocked() | Over() | Withdrawn():
-                    raise _not_now(
-                        "not_withdrawable", "withdrawn before anybody voted and its vote is over", "ask the members to vote it down"
-                    )
+                    raise _not_now("not_withdrawable", "withdrawn before anybody voted and its vote is over", state)
         case OpenVote():
             context.require_service()
             match state:
@@ -195,13 +193,13 @@ def decide(state: ProposalState, command: ProposalCommand, context: Context) -> 
                 case Open():
                     return _cast(state, command, context)
                 case Unproposed() | Announced() | Timelocked() | Over() | Withdrawn():
-                    raise _not_now("vote_not_open", "voted on while its vote is open", "`consortium show` tells when")
+                    raise _not_now("vote_not_open", "voted on while its vote is open", state)
         case DeclareConflict():
             match state:
                 case Open():
                     return _declare(state, command, context)
                 case Unproposed() | Announced() | Timelocked() | Over() | Withdrawn():
-                    raise _not_now("vote_not_open", "stepped back from while its vote is open", "`consortium show` tells when")
+                    raise _not_now("vote_not_open", "stepped back from while its vote is open", state)
         case CloseVote():
             context.require_service()
             match state:
@@ -220,8 +218,31 @@ def decide(state: ProposalState, command: ProposalCommand, context: Context) -> 
                     return ()
 
 
-def _not_now(rule: str, when: str, remedy: str) -> Refused:
-    return Refused(rule, f"a proposal is {when}", remedy=remedy, clause="decisions")
+def _not_now(rule: str, when: str, state: ProposalState) -> Refused:
+    """A refusal that says first where the proposal stands, and what can be done there."""
+    match state:
+        case Unproposed():
+            stands, remedy = (
+                "there is no proposal of this name",
+                "check it against `consortium proposals`; a new one is made by `consortium proposal propose`",
+            )
+        case Announced(opens_at=opens_at):
+            stands, remedy = f"its vote has not begun, and opens at {shown_at(opens_at)}", "wait until it opens"
+        case Open(closes_at=closes_at):
+            stands = f"its vote has begun, and closes at {shown_at(closes_at)}"
+            remedy = "vote against it (`consortium proposal cast-ballot`), or wait for its result"
+        case Timelocked(executes_at=executes_at):
+            stands = f"its vote is over: it passed, and is carried out at {shown_at(executes_at)}"
+            remedy = "what shall be otherwise is put to a vote of its own (`consortium proposal propose`)"
+        case Over(result=result, executed=executed):
+            stands = f"its vote is over: {_outcome(result, 'executed' if executed else result.outcome)}"
+            remedy = "what shall be otherwise is put to a vote of its own (`consortium proposal propose`)"
+        case Withdrawn():
+            stands, remedy = (
+                "its sponsor took it back",
+                "what is wanted still is proposed under another name (`consortium proposal propose`)",
+            )
+    return Refused(rule, f"{stands}; a proposal is {when}", remedy=remedy, clause="decisions")
 
 
 def _require_due(at: datetime, context: Context) -> None:
@@ -689,7 +710,8 @@ def describe(state: ProposalState) -> Headline:
             }
             return _headline("open", proposal, line, numbers, _waited_for(state))
         case Timelocked(proposal=proposal, result=result, executes_at=executes_at):
-            return _headline("timelocked", proposal, f"passed; takes effect at {shown_at(executes_at)}", _numbers(result))
+            note = f"passed; nobody is waited for: it is carried out by itself at {shown_at(executes_at)}, when its timelock is over"
+            return _headline("timelocked", proposal, note, _numbers(result) | {"timelock": _timelock(proposal)})
         case Over(proposal=proposal, result=result, executed=executed):
             phase = "executed" if executed else result.outcome
             return _headline(phase, proposal, _outcome(result, phase), _numbers(result), values=_values(result))
@@ -712,6 +734,15 @@ def _headline(
     shown: dict[str, str | int] = {"title": proposal.terms.title, "class": proposal.decision, "method": rule.method}
     return Headline(
         phase, f"{escaped(proposal.terms.title)}: {note}", f"| vote | |\n| --- | --- |\n{table}", waits_for, shown | (values or {})
+    )
+
+
+def _timelock(proposal: Announced) -> str:
+    """How long what passed waits, and what for."""
+    motion, hours = proposal.terms.motion, proposal.rule.timelock_hours
+    leaves = motion is not None and process_of(motion.stream) in {"round", "run"}
+    return f"{hours} hours from the result to its effect" + (
+        "; until then a member that opposed it may leave the round (`consortium round exit-round`)" if leaves else ""
     )
 
 
@@ -767,5 +798,5 @@ def proposals(processes: Iterable[Process[Any, Any, Any]]) -> Process[ProposalCo
         commands=TypeAdapter(Annotated[ProposalCommand, Field(discriminator="kind")]),
         events=TypeAdapter(tuple[Annotated[ProposalEvent | Common, Field(discriminator="kind")], ...]),
         state_version=1,
-        list_version=2,
+        list_version=3,
     )

@@ -52,8 +52,8 @@ def known_of(state: ReleaseState) -> Known:
         case Unproposed():
             raise Refused(
                 "not_proposed",
-                "this release was not proposed",
-                remedy="a release manager proposes it (`consortium release propose-release`)",
+                "no release of this name was proposed",
+                remedy="check its name (`consortium releases`); a release manager proposes one (`consortium release propose-release`)",
             )
         case Pending() | Held() | Public() | Superseded() | Recalled() | Abandoned():
             return state
@@ -65,10 +65,14 @@ def pending(state: ReleaseState) -> Pending | Held:
     match known:
         case Pending() | Held():
             return known
-        case Public() | Superseded():
-            raise Refused("already_public", "it is public", remedy="recall it, or let a newer release take its place")
-        case Recalled() | Abandoned():
-            raise Refused("release_over", "it was taken back for good", remedy="propose another release")
+        case Public():
+            raise Refused("already_public", "it is public already", remedy="a vote can recall it, or a newer release take its place")
+        case Superseded(by=by):
+            raise Refused("already_public", f"it is public, and release/{by} took its place", remedy=f"go on with release/{by}")
+        case Recalled():
+            raise Refused("release_over", "it was public, and was recalled for good", remedy="propose another release")
+        case Abandoned():
+            raise Refused("release_over", "it was abandoned before it was public", remedy="propose another release")
 
 
 def unheld(state: ReleaseState) -> Pending:

@@ -58,7 +58,7 @@ from domain.training_messages import (
     TrainingCommand,
     TrainingEvent,
 )
-from domain.training_rules import ask, not_now, not_running, reported, require_due, require_lead
+from domain.training_rules import ask, elsewhere, not_now, not_running, reported, require_due, require_lead
 from domain.training_state import (
     Approved,
     Book,
@@ -92,13 +92,13 @@ def decide(state: TrainingState, command: TrainingCommand, context: Context) -> 
                 case Unplanned() | Planned():
                     return _plan(state, contract, context)
                 case Approved() | Running() | Paused() | Ended() | Closed():
-                    raise not_now("contract_approved", "this run has a contract", "propose a change order (`consortium proposal propose`)")
+                    raise elsewhere("contract_approved", "a contract is planned while none is approved", state)
         case ApproveContract(contract=digest):
             match state:
                 case Planned():
                     return _approve(state, digest, context)
                 case Unplanned() | Approved() | Running() | Paused() | Ended() | Closed():
-                    raise not_now("no_contract_waits", "no contract waits for its vote", "plan the run first (`consortium run plan-run`)")
+                    raise elsewhere("no_contract_waits", "no contract waits for its vote", state)
         case StartRun():
             match state:
                 case Approved(book=book):
@@ -106,7 +106,7 @@ def decide(state: TrainingState, command: TrainingCommand, context: Context) -> 
                 case Running() | Paused():
                     return ()
                 case Unplanned() | Planned() | Ended() | Closed():
-                    raise not_now("not_approved", "a run starts under an approved contract", "have its contract voted on")
+                    raise elsewhere("not_approved", "a run starts under an approved contract", state)
         case PauseRun(reason=reason):
             match state:
                 case Running(book=book):
@@ -115,7 +115,7 @@ def decide(state: TrainingState, command: TrainingCommand, context: Context) -> 
                 case Paused():
                     return ()
                 case Unplanned() | Planned() | Approved() | Ended() | Closed():
-                    raise not_running()
+                    raise not_running(state)
         case ResumeRun():
             match state:
                 case Paused(book=book):
@@ -124,7 +124,7 @@ def decide(state: TrainingState, command: TrainingCommand, context: Context) -> 
                 case Running():
                     return ()
                 case Unplanned() | Planned() | Approved() | Ended() | Closed():
-                    raise not_running()
+                    raise not_running(state)
         case LookAtTelemetry():
             context.require_service()
             match state:
@@ -151,7 +151,7 @@ def decide(state: TrainingState, command: TrainingCommand, context: Context) -> 
                 case Running(book=book) | Paused(book=book):
                     return milestones.claim(book, command, context)
                 case Unplanned() | Planned() | Approved() | Ended() | Closed():
-                    raise not_running()
+                    raise not_running(state)
         case EvaluationRead(subject=name, number=claim) | EvaluationRefused(subject=name, number=claim):
             match state:
                 case Running(book=book) | Paused(book=book) if book.mark(name).stage == "claimed" and book.mark(name).claim == claim:
@@ -163,13 +163,13 @@ def decide(state: TrainingState, command: TrainingCommand, context: Context) -> 
                 case Running() | Paused():
                     return milestones.accept(state, command, context)
                 case Unplanned() | Planned() | Approved() | Ended() | Closed():
-                    raise not_running()
+                    raise not_running(state)
         case RejectMilestone():
             match state:
                 case Running(book=book) | Paused(book=book):
                     return milestones.reject(book, command, context)
                 case Unplanned() | Planned() | Approved() | Ended() | Closed():
-                    raise not_running()
+                    raise not_running(state)
         case MarkMissed(milestone=name):
             context.require_service()
             match state:
@@ -190,7 +190,7 @@ def decide(state: TrainingState, command: TrainingCommand, context: Context) -> 
                 case Approved(book=book) | Running(book=book) | Paused(book=book):
                     return _changed(state, book, contract, context)
                 case Unplanned() | Planned() | Ended() | Closed():
-                    raise not_running()
+                    raise not_running(state)
         case StopRun(question=question, reason=reason):
             match state:
                 case Approved(book=book) | Running(book=book) | Paused(book=book):
@@ -204,7 +204,7 @@ def decide(state: TrainingState, command: TrainingCommand, context: Context) -> 
                 case Ended(how="completed"):
                     return ()
                 case Unplanned() | Planned() | Approved() | Paused() | Ended() | Closed():
-                    raise not_running()
+                    raise not_running(state)
         case CloseRun():
             match state:
                 case Ended(book=book, how=how):
@@ -213,7 +213,7 @@ def decide(state: TrainingState, command: TrainingCommand, context: Context) -> 
                 case Closed():
                     return ()
                 case Unplanned() | Planned() | Approved() | Running() | Paused():
-                    raise not_now("run_not_over", "a run is closed when it is over", "complete it, or have it stopped by a vote")
+                    raise elsewhere("run_not_over", "a run is closed when it is over", state)
 
 
 # ---------------------------------------------------------------- the contract
@@ -388,7 +388,7 @@ def describe(state: TrainingState) -> Headline:
             return Headline("unplanned", "no contract was put forward yet")
         case Planned(contract=contract, digest=digest):
             return Headline(
-                "planned", f"{escaped(contract.title)}: its contract waits for a vote", f"contract `{digest}`", ("office:board",)
+                "planned", f"{escaped(contract.title)}: its contract waits for a vote", f"contract `{digest}`", (contract.lead,)
             )
         case Approved(book=book):
             return _of_book("approved", book, "approved; waits for its money", (book.contract.lead,))
@@ -408,10 +408,10 @@ def _progress(book: Book) -> str:
 
 
 def _waits_for(book: Book) -> tuple[str, ...]:
-    """Reviewers when evidence waits; the board when a vote does."""
+    """Reviewers when evidence waits. Who has not voted on a question is named by its proposal."""
     if any(mark.stage == "presented" for mark in book.marks.values()):
         return ("office:evaluation-reviewer", "office:safety-reviewer")
-    return ("office:board",) if book.asked else ()
+    return ()
 
 
 def _of_book(phase: str, book: Book, note: str, waits_for: tuple[str, ...]) -> Headline:
@@ -448,5 +448,5 @@ TRAINING: Final[Process[TrainingCommand, TrainingEvent, TrainingState]] = Proces
     events=TypeAdapter(tuple[Annotated[TrainingEvent | Common, Field(discriminator="kind")], ...]),
     tables=tables,
     state_version=2,
-    list_version=2,
+    list_version=3,
 )

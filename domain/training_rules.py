@@ -10,7 +10,7 @@ from domain.kernel import Refused, asked_in, shown_at, slug_of, tell
 from domain.process import Context, owe
 from domain.register import RunReported
 from domain.training_messages import QuestionAsked
-from domain.training_state import Book, Events, Paused, Running
+from domain.training_state import Approved, Book, Closed, Ended, Events, Paused, Planned, Running, TrainingState, Unplanned
 
 # ---------------------------------------------------------------- refusals
 
@@ -20,9 +20,36 @@ def not_now(rule: str, message: str, remedy: str) -> Refused:
     return Refused(rule, message, remedy=remedy, clause="training")
 
 
-def not_running() -> Refused:
+def elsewhere(rule: str, when: str, state: TrainingState) -> Refused:
+    """The refusal of what is done in another phase: it says first where the run is, and what can be done there."""
+    match state:
+        case Unplanned():
+            stands, remedy = "no run of this name was planned", "check its name (`consortium runs`), or plan it (`consortium run plan-run`)"
+        case Planned():
+            stands, remedy = "its contract is not approved yet", "have it voted on (`consortium proposal propose`)"
+        case Approved():
+            stands, remedy = (
+                "its contract is approved, and the training has not begun",
+                "its lead starts it (`consortium run start-run`), or a vote changes its contract (`consortium proposal propose`)",
+            )
+        case Running():
+            stands, remedy = (
+                "the training runs",
+                "complete it (`consortium run complete-run`), or have it changed or stopped by a vote (`consortium proposal propose`)",
+            )
+        case Paused():
+            stands, remedy = (
+                "the training rests",
+                "its lead lets it go on (`consortium run resume-run`), or a vote changes its contract (`consortium proposal propose`)",
+            )
+        case Ended(how=how) | Closed(how=how):
+            stands, remedy = f"the run is over: {how}", "another run has a contract of its own (`consortium run plan-run`)"
+    return not_now(rule, f"{stands}; {when}", remedy)
+
+
+def not_running(state: TrainingState) -> Refused:
     """What a run that is not under way says."""
-    return not_now("run_not_running", "this can be done while the training runs", "`consortium show` tells how far the run is")
+    return elsewhere("run_not_running", "this is done while the training runs", state)
 
 
 def require_due(at: datetime, context: Context) -> None:

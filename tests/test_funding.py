@@ -380,14 +380,17 @@ def test_at_the_close_pledges_become_commitments_and_everybody_knows() -> None:
     )
     assert story.phase == "committed"
     assert dict(story.register.commitments["ada"]) == {"round/atlas-1": 250_000}
-    assert "at the close 2500 of at most 1500 basis points: **too concentrated**" in FUNDING.describe(story.state.state).text
+    assert (
+        "2,500 of 10,000 basis points (n equal shares make 10,000 / n, a single member 10,000), above the charter's gauge of 1,500: much hangs on few, and no rule follows from it"
+        in FUNDING.describe(story.state.state).text
+    )
 
 
 def test_the_concentration_is_shown_while_pledges_come_and_when_commitments_change() -> None:
     story = pledged(pledging(), ada=300_000, bel=300_000)
-    assert "by member: 5000 basis points" in FUNDING.describe(story.state.state).text
+    assert "by member: 5,000 of 10,000 basis points" in FUNDING.describe(story.state.state).text
     story = story.when(WithdrawPledge(member="bel"), by="rep-bel")
-    assert "by member: 10000 basis points" in FUNDING.describe(story.state.state).text
+    assert "by member: 10,000 of 10,000 basis points" in FUNDING.describe(story.state.state).text
     assert "now, by member, 2500" in FUNDING.describe(committed().state.state).text
     left = committed(minimum=1).when(ReleaseLeaver(member="ada")).when(ReleaseLeaver(member="bel"))
     assert "now, by member, 5000" in FUNDING.describe(left.state.state).text
@@ -556,6 +559,42 @@ def test_uneven_tranches_call_every_cent_in_the_end() -> None:
         )
     assert money(story, "called") == GOAL
     assert {member: figures["uncalled"] for member, figures in books(story.state.state).items()} == {"ada": 0, "bel": 0, "cyd": 0}
+
+
+def test_a_round_names_the_run_and_the_board_while_the_next_tranche_is_not_released_and_the_treasurer_once_it_is() -> None:
+    assert FUNDING.describe(called().state.state).waits_for == tuple(f"member:{member}" for member in MEMBERS)
+    story = all_paid(called(), 100_000)
+    headline = FUNDING.describe(story.state.state)
+    assert headline.waits_for == ("run/atlas-1", "office:board")
+    assert headline.line.endswith(
+        "1 of 2 tranches called; the next waits for the milestone half-way of run/atlas-1, or for the board as long as there is no such run"
+    )
+    headline = FUNDING.describe(story.when(RELEASE).state.state)
+    assert (headline.waits_for, headline.line.endswith("1 of 2 tranches called")) == (("office:treasurer",), True)
+
+
+def test_a_round_about_which_the_members_vote_does_not_name_the_board_which_has_no_ballot() -> None:
+    story = pledged(pledging(), ada=100_000).due()
+    headline = FUNDING.describe(story.state.state)
+    assert (headline.phase, headline.waits_for) == ("short", ())
+    assert "`consortium proposals`" in headline.text
+
+
+def test_what_is_done_in_another_phase_is_told_where_the_round_is() -> None:
+    register = with_members(founded(charter()), *MEMBERS)
+    short = pledged(pledging(), ada=100_000).due()
+    stands = {
+        ("there is no such round", "round_not_opened"): Story.of(FUNDING, "round/atlas-1", register),
+        ("pledging starts at", "pledging_not_started"): opened(),
+        ("pledging is closed: the minimum was missed, and a vote may extend pledging until", "pledging_closed"): short,
+        ("pledging is closed: pledging is over, and the round is committed", "pledging_closed"): committed(),
+        ("this round is over: it missed its minimum, and the pledges were released", "round_closed"): short.due(),
+        ("this round is over: it was withdrawn before pledging began", "round_closed"): opened().when(WithdrawRound(), by="sam"),
+    }
+    for (words, rule), reached in stands.items():
+        turned = reached.when(Pledge(member="ada", amount=100_000), by="rep-ada").refused(rule).refusal
+        assert turned is not None
+        assert turned.message.startswith(words)
 
 
 def test_notices_go_out_by_the_hundred() -> None:

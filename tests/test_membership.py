@@ -242,6 +242,36 @@ def test_a_stranger_applies_for_nobody(person: str) -> None:
     nobody().when(application(), by=person).refused("office_required")
 
 
+def test_a_stranger_who_applies_reads_who_can_give_the_application() -> None:
+    refusal = nobody().when(application(), by="eve").refusal
+    assert refusal is not None
+    assert refusal.message == "eve is not among the representatives that the application names, nor of the secretariat"
+    assert "`--as ada`" in refusal.remedy
+
+
+def test_a_command_of_an_office_names_who_holds_it() -> None:
+    refusal = signed().when(CountersignAgreement(), by="tess").refused("office_required").refusal
+    assert refusal is not None
+    assert refusal.remedy == "ask a holder of secretariat or board to give this command: bo, sam"
+
+
+def test_what_is_done_in_another_phase_is_told_where_the_membership_is() -> None:
+    stands = {
+        "nobody has applied under this handle": nobody(),
+        "its application is being screened": applied(),
+        "its screening waits for a review": hit(),
+        "its admission is voted on in proposal/admit-helio": voting(),
+        "it is admitted, and has not signed the agreement": admitted(),
+    }
+    for words, reached in stands.items():
+        turned = reached.when(CountersignAgreement(), by="sam").refused("not_in_this_phase").refusal
+        assert turned is not None
+        assert turned.message == f"{words}; this is done when a representative has signed"
+    missing = nobody().when(CountersignAgreement(), by="sam").refusal
+    assert missing is not None
+    assert "`consortium members`" in missing.remedy
+
+
 def test_a_handle_is_taken_by_the_first_who_applies_under_it() -> None:
     applied().when(application(lei=lei(2), representatives=(Delegate(person="noor"),)), by="noor").refused("handle_taken")
 

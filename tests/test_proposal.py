@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 
 from domain.catalog import PROPOSAL
 from domain.charter import Office
-from domain.kernel import ASKED, Event, asked_in, digest_of, process_of
+from domain.kernel import ASKED, Event, asked_in, digest_of, process_of, shown_at
 from domain.proposal import Open, Over, Timelocked
 from domain.proposal_messages import (
     AmendProposal,
@@ -110,6 +110,38 @@ def tally_of(story: Story) -> Tally:
 
 
 # ---------------------------------------------------------------- announcing
+
+
+def test_whoever_votes_at_the_wrong_time_reads_where_the_vote_stands() -> None:
+    ballot, withdrawn = CastBallot(member="amber", choice="yes"), story().when(amendment(), by="bo").when(WithdrawProposal(), by="bo")
+    stands = {
+        "there is no proposal of this name": story(),
+        "its vote has not begun, and opens at 2026-11-09": story().when(amendment(), by="bo"),
+        "its vote is over: lapsed": admission().due(),
+        "its sponsor took it back": withdrawn,
+        "its vote is over: it passed, and is carried out at 2026-11-": votes(
+            story().when(Propose(title="Expel", motion=EXPEL), by="sam"), "yes", *EIGHT[1:6]
+        ),
+    }
+    for words, reached in stands.items():
+        turned = reached.when(ballot, by="rep-amber").refused("vote_not_open").refusal
+        assert turned is not None
+        assert words in turned.message
+    missing = story().when(ballot, by="rep-amber").refusal
+    assert missing is not None
+    assert "`consortium proposals`" in missing.remedy
+    changed = admission().when(AmendProposal(title="Else", motion=JOIN)).refused("not_amendable").refusal
+    assert changed is not None
+    assert "its vote has begun, and closes at" in changed.message
+
+
+def test_what_passed_tells_in_its_timelock_that_time_is_waited_for_and_until_when() -> None:
+    locked = votes(story().when(Propose(title="Expel", motion=EXPEL), by="sam"), "yes", *EIGHT[1:6])
+    headline = PROPOSAL.describe(locked.state.state)
+    assert (headline.phase, headline.waits_for) == ("timelocked", ())
+    assert locked.agenda.deadline is not None
+    assert "nobody is waited for: it is carried out by itself at " + shown_at(locked.agenda.deadline.at) in headline.line
+    assert "72 hours from the result to its effect" in headline.text
 
 
 def test_without_notice_the_vote_opens_at_once_and_the_roll_is_told() -> None:

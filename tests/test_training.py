@@ -154,6 +154,26 @@ def claimed() -> tuple[Story, str]:
 # ---------------------------------------------------------------- the contract
 
 
+def test_what_is_done_in_another_phase_is_told_where_the_run_is() -> None:
+    stands = {
+        "no run of this name was planned": cast(),
+        "its contract is not approved yet": cast().when(PlanRun(contract=contract()), by="lea"),
+        "its contract is approved, and the training has not begun": approved(),
+        "the run is over: stopped": voted(running(), StopRun(reason="too dear")),
+    }
+    for words, reached in stands.items():
+        turned = reached.when(PauseRun(reason="a break"), by="lea").refused("run_not_running").refusal
+        assert turned is not None
+        assert turned.message == f"{words}; this is done while the training runs"
+    missing = cast().when(PauseRun(reason="a break"), by="lea").refusal
+    assert missing is not None
+    assert "`consortium runs`" in missing.remedy
+
+
+def test_a_contract_waits_for_its_lead_to_put_it_to_the_vote_and_never_for_the_board_which_has_no_ballot() -> None:
+    assert TRAINING.describe(cast().when(PlanRun(contract=contract()), by="lea").state.state).waits_for == ("lea",)
+
+
 def test_a_contract_is_planned_by_its_lead_and_waits_for_the_vote_on_its_hash() -> None:
     story = cast().when(PlanRun(contract=contract()), by="lea").followed_by("run_planned", "lead_named")
     assert story.when(PlanRun(contract=contract()), by="lea").answer == ()
