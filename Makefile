@@ -3,12 +3,15 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+DEMO := $(VENV)/.ready-demo
+# Names each package as it comes, and how far it is.
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check
 # Tests wait more than they count: four processes, a file at a time, those that take long first.
 SPREAD := -n 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test check check-deploy run-image bench long chaos requirements clean
 
-demo: $(READY)
+demo: $(DEMO)
 	@$(BIN)/consortium demo
 
 test: $(READY)
@@ -39,19 +42,27 @@ chaos: $(READY)
 bench: $(VENV)/.ready-bench
 	$(BIN)/python -m bench
 
-$(READY): pyproject.toml constraints.txt
+# What the demonstration needs, and no more.
+$(DEMO): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; say which by make PYTHON=…")'
 	@# An environment that an interrupted run left half made is made anew.
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || \
 	  { echo "Python cannot make a virtual environment here; on Debian and Ubuntu: apt install python3-venv"; rm -rf $(VENV); exit 1; }
-	@echo "installing into $(VENV) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@echo "Installing what the demonstration needs into $(VENV): 100 packages, 550 MB. It takes one to five minutes, once."
+	@$(INSTALL) --constraint constraints.txt --editable '.[demo]'
 	@# The model of the demonstration: its weights are wanted, not the framework that it names as a dependency.
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'silero-vad>=6.2,<7'
+	@$(INSTALL) --no-deps 'silero-vad>=6.2,<7'
+	@touch $@
+
+# What the tests and checks need besides.
+$(READY): $(DEMO)
+	@echo "Installing what the tests and checks need into $(VENV): 70 packages more, 700 MB. It takes one to five minutes, once."
+	@$(INSTALL) --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 $(VENV)/.ready-bench: $(READY)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench,dev]'
+	@echo "Installing what the benchmarks compare with into $(VENV)."
+	@$(INSTALL) --constraint constraints.txt --editable '.[bench,dev]'
 	@touch $@
 
 # Makes anew what is installed: every library with its version, and for the image with its hashes. Neither file names a place.

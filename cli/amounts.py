@@ -27,15 +27,31 @@ _TEXT: Final = re.compile(
 
 def minor(text: str, currency: str) -> int:
     """Minor units of an amount in units with its currency, before or after it; commas may part thousands. Raises `ValueError`."""
-    match = _TEXT.fullmatch(text)
-    named = {match["before"], match["after"]} - {None} if match else set()
-    if match is None or len(named) != 1:
+    digits, named = _parted(text)
+    if len(named) != 1:
         raise ValueError(f'{text[:40]!r} is no amount: write units and the currency, like "1,250,000.50 {currency or "USD"}"')
-    (own,) = named
-    if currency and own != currency:
-        raise ValueError(f"{text[:40]!r} is in {own}, and here amounts are in {currency}")
-    digits = match["digits"].replace(",", "")
-    return 0 if not int(digits + (match["fraction"] or ".0")[1:]) else parse_amount(digits + (match["fraction"] or ""), str(own))
+    _require_same(text, named, currency)
+    return 0 if not int(digits.replace(".", "")) else parse_amount(digits, *named)
+
+
+def minor_typed(text: str, currency: str) -> int:
+    """Minor units of an amount as it is typed in an option: in units of this currency, which may stand with it. Raises `ValueError`."""
+    digits, named = _parted(text)
+    _require_same(text, named, currency)
+    return parse_amount(digits or text, currency)
+
+
+def _parted(text: str) -> tuple[str, frozenset[str]]:
+    """The digits of an amount, without what parts thousands, and the currencies that stand with it; no digits where it is no amount."""
+    match = _TEXT.fullmatch(text)
+    if match is None:
+        return "", frozenset()
+    return match["digits"].replace(",", "") + (match["fraction"] or ""), frozenset({match["before"], match["after"]} - {None})
+
+
+def _require_same(text: str, named: frozenset[str], currency: str) -> None:
+    if currency and (others := sorted(named - {currency})):
+        raise ValueError(f"{text[:40]!r} is in {others[0]}, and here amounts are in {currency}")
 
 
 Amount = Callable[[Any, str, str], Any]

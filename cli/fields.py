@@ -17,12 +17,11 @@ from typing import Any, Final, NamedTuple
 from pydantic import AwareDatetime, BaseModel
 from pydantic.fields import FieldInfo
 
-from cli.amounts import MONEY
+from cli.amounts import MONEY, minor_typed
 from cli.files import read_charter
 from domain.charter import Charter
 from domain.forms import Typed, choices_of, entries_of, items_of, kinds_of, model_of, typed_field, words_for
 from domain.kernel import Command
-from domain.money import parse_amount
 from eventstore.wire import Malformed, strict_json
 
 _WHOLE: Final = re.compile(r"-?[0-9]{1,18}")
@@ -141,7 +140,7 @@ def _reading(found: Typed) -> Reading:
     if choices := choices_of(found):
         return Reading(_whole) if choices[0].isdecimal() else Reading(_text, choices=choices)
     if found.annotation is int and MONEY in found.metadata:
-        return Reading(parse_amount, "An amount in the charter's currency, like 1250000.50.", money=True)
+        return Reading(minor_typed, "An amount in units of the charter's currency, like 1250000.50 or '1,250,000.50 USD'.", money=True)
     return _PLAIN.get(found.annotation, Reading(_json, "By --from, or as JSON; what is in it is told below."))
 
 

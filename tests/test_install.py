@@ -55,6 +55,18 @@ def test_the_licence_comes_with_the_package(installed: Path) -> None:
     assert licence.read_bytes() == (ROOT / "LICENSE").read_bytes()
 
 
+def test_the_demonstration_sets_up_no_more_than_it_needs_and_names_what_comes(tmp_path: Path) -> None:
+    def dry(target: str) -> str:
+        done = subprocess.run(["make", "-n", target, f"VENV={tmp_path}"], check=True, cwd=ROOT, capture_output=True, text=True)
+        return done.stdout
+
+    demo, test = dry("demo"), dry("test")
+    assert ".[demo]" in demo
+    assert ".[dev]" not in demo
+    assert test.index(".[demo]") < test.index(".[dev]")
+    assert all("--quiet" not in told and "It takes one to five minutes" in told for told in (demo, test))
+
+
 @pytest.mark.parametrize("name", ["cli/main.py", "cli/__init__.py", "settings.py", "domain/kernel.py"])
 def test_what_another_package_has_overwritten_is_named(installed: Path, name: str) -> None:
     (installed / name).write_text("VERSION = 1\n", encoding="utf-8")
