@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, get_args
 
 import msgspec
@@ -11,6 +12,7 @@ from pydantic.fields import FieldInfo
 
 from activities.messages import LONGEST_LINE, is_plain
 from domain.catalog import process_for
+from domain.charter import Office
 from domain.kernel import Message, Step, escaped, shown_at
 from domain.money import Minor, Money
 from domain.process import TELL
@@ -46,6 +48,12 @@ def line_of(stream: str, actor: str, command: bytes, currency: str = "") -> str:
             break
         line, mark = longer, ", "
     return line
+
+
+def retrying(register: Register, stream: str) -> Callable[[str], str]:
+    """For the steps of a stream the command by which each is tried again, as it is typed: by the first of the secretariat."""
+    person = next(iter(register.holders(Office.SECRETARIAT)), "WHO")
+    return lambda step: f"consortium retry {stream} {shlex.quote(step)} --as {person}"
 
 
 def lacks_currency(stream: str, command: bytes) -> bool:

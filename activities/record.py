@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, FailureError
 
-from activities.display import answered, currency_of, step_line
+from activities.display import answered, currency_of, retrying, step_line
 from activities.messages import (
     ANOTHERS,
     BUG,
@@ -185,7 +185,8 @@ class Recording:
 
     def _shown(self, stream: str, standing: store.Standing, noted: Sequence[Noted]) -> Standing:
         agenda, headline, state = standing.agenda, standing.headline, standing.stream
-        failed = _troubles("failed", state.failed) + _troubles("is delayed, and tried on", state.delayed)
+        again = retrying(self._recorder.register, stream)
+        failed = _troubles("failed", state.failed, again) + _troubles("is delayed, and tried on", state.delayed, again)
         title = self._recorder.title_of(stream)
         due = None
         if agenda.deadline is not None:
@@ -241,8 +242,10 @@ def _awaited(headline: Headline, due: Due | None) -> str:
     return f"**Waits for** {who}, until {until}" if who else f"**Next** {until}"
 
 
-def _troubles(word: str, steps: Mapping[str, str]) -> str:
-    return "".join(f"\n- {escaped(key, 160)} {word}: {escaped(reason, 200)}" for key, reason in sorted(steps.items())[:5])
+def _troubles(word: str, steps: Mapping[str, str], again: Callable[[str], str]) -> str:
+    return "".join(
+        f"\n- {escaped(key, 160)} {word}: {escaped(reason, 200)}; to try again: `{again(key)}`" for key, reason in sorted(steps.items())[:5]
+    )
 
 
 def require_clock(command: Mapping[str, Any], clock: Clock) -> None:

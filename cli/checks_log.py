@@ -5,22 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Final
 
+from activities.display import retrying
 from cli import services, times
 from cli.failures import Failure
 from cli.findings import Finding, Opened, Patient, Verdict
-from cli.site import clock_of, up_of
+from cli.site import clock_of, rows, up_of
 from domain.catalog import RULES
 from domain.consortium import Founded
 from domain.consortium_time import ACCEPTING
-from domain.kernel import slug_of
+from domain.kernel import one_line, slug_of
 from domain.register import MovedTime, PacedTime, Register, SystemTime
 from eventstore.clock import TOLERANCE, WAITED_FOR, StandingClock
 from eventstore.entries import Entry, hash_of, instant
 from eventstore.keeper import role
 from eventstore.log import Log
 from eventstore.readmodels import FOLDED
+
+TROUBLES: Final = ("failed", "delayed")
+NAMED: Final = 10
+"""How many steps are named with the command that tries them again."""
+TOLD: Final = 160
+"""The most characters of a reason."""
 
 # ---------------------------------------------------------------- the log
 
@@ -58,6 +65,26 @@ async def lists(patient: Patient) -> Finding:
         return Finding("lists", Verdict.NOTE, f"{detail}: whoever looks takes those in by themselves", facts=facts)
     remedies = (patient.begin, "or, where no worker is to run:", f"consortium rebuild{patient.folder}")
     return Finding("lists", Verdict.ACT, f"{detail}, and no worker of this release keeps them", remedies, facts)
+
+
+# ---------------------------------------------------------------- steps
+
+
+async def steps(patient: Patient) -> Finding:
+    """Whether a step failed, so that a person must look, or is delayed."""
+    opened = patient.opened()
+    found = {state: [(row["stream"], *each) for row in await rows(opened.log) for each in row.get(state, {}).items()] for state in TROUBLES}
+    troubled = [each for state in TROUBLES for each in found[state]]
+    facts = {state: [{"stream": stream, "step": step, "reason": reason} for stream, step, reason in found[state]] for state in TROUBLES}
+    if not troubled:
+        return Finding("steps", Verdict.WELL, "none failed, none is delayed", facts=facts)
+    register = await opened.register() if opened.near else None
+    agreed = register if isinstance(register, Register) else Register()
+    again = [f"{retrying(agreed, stream)(step)}{patient.folder}" for stream, step, _ in troubled[:NAMED]]
+    stream, step, reason = troubled[0]
+    detail = f"{len(found['failed']):,} failed, {len(found['delayed']):,} delayed; {step} of {stream}: {one_line(reason, TOLD)}"
+    verdict = Verdict.ACT if found["failed"] else Verdict.NOTE
+    return Finding("steps", verdict, detail, ("mend the cause (consortium status names each), then try again:", *again), facts)
 
 
 # ---------------------------------------------------------------- the release

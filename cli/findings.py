@@ -13,7 +13,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cli.failures import Failure
-from cli.options import Where
+from cli.options import Where, folder_told
 from domain.register import Register
 from eventstore.entries import Entry
 from eventstore.log import ClockApart, Log, Unfit
@@ -99,7 +99,7 @@ class Patient:
     @property
     def folder(self) -> str:
         """What tells a command which folder is meant, with a space before it; nothing where the environment tells."""
-        return f" --folder {shlex.quote(str(self.where.folder))}" if self.where.folder else ""
+        return folder_told(self.where)
 
     @property
     def begin(self) -> str:

@@ -12,12 +12,13 @@ from typing import Annotated, Any, Final
 from cyclopts import Parameter
 from rich.markdown import Markdown
 
+from activities.display import retrying
 from cli import services, times
 from cli.failures import BadInput, Failure
 from cli.fields import day, instant
 from cli.links import NAMESPACE, Page, links_of, links_shown, links_told, pages_of
-from cli.options import HERE, Where
-from cli.output import console, plain, say, say_json, table, unescaped
+from cli.options import HERE, Where, folder_told
+from cli.output import console, plain, say, say_json, say_whole, table, unescaped
 from cli.site import clock_of, currency, log_of, near, now_of, played, profile, register, row_of, rows, settings, tables_of, up_of
 from cli.tabled import amount_told, tables_shown, tables_told
 from domain.catalog import process_for
@@ -60,10 +61,11 @@ async def status(*, where: Where = HERE) -> None:
         keeps = await services.keeping(log)
         found, head, now = await rows(log), await log.head(), await now_of(log, chosen)
         overdue, unreached = await _overdue(log, found, up, chosen), await _unreached(log)
+        attention = [row for row in found if row["attention"]]
+        again = await _again(log, where, attention)
     phases: dict[str, Counter[str]] = {}
     for row in found:
         phases.setdefault(row["process"], Counter())[row["phase"]] += 1
-    attention = [row for row in found if row["attention"]]
     due = sorted((row for row in found if row["due"]), key=lambda row: row["due"])[:SOON]
     ui = up["ui"] if up else chosen.ui
     links = links_of(ui, found, now, NAMESPACE if up else str(profile().get("namespace", NAMESPACE))) if ui else ()
@@ -92,6 +94,7 @@ async def status(*, where: Where = HERE) -> None:
         table(
             ("stream", "step", "state", "reason"), _troubled(attention), title="Needs attention (`consortium retry` or `consortium waive`)"
         )
+        _again_shown(again)
     else:
         say("Nothing needs attention." if not unreached else "No step needs attention.")
     if unreached:
@@ -137,15 +140,34 @@ def _summed(troubled: Iterable[tuple[str, str, str, str]]) -> list[tuple[str, st
     ]
 
 
-async def _unreached(log: Log) -> Sequence[tuple[str, Unreached]]:
-    """Whom notices do not reach, most notices first; nobody as long as this release cannot go by the log, which `doctor` tells, or no
-    snapshot is near its head.
-    """
-    if not await near(log):
+async def _again(log: Log, where: Where, found: Iterable[Row]) -> Sequence[str]:
+    """The commands by which the first of the steps that a person should look at are tried again, one for each."""
+    troubled = _troubled(found)[:SOON]
+    if not troubled:
         return ()
+    agreed = await _agreed(log) or Register()
+    return [f"{retrying(agreed, stream)(step)}{folder_told(where)}" for stream, step, _, _ in troubled]
+
+
+def _again_shown(commands: Sequence[str]) -> None:
+    if commands:
+        say_whole("Once the cause is mended:", *(f"  {command}" for command in commands))
+
+
+async def _agreed(log: Log) -> Register | None:
+    """The register; `None` as long as this release cannot go by the log, which `doctor` tells, or no snapshot is near its head."""
+    if not await near(log):
+        return None
     try:
-        agreed = await register(log)
+        return await register(log)
     except (UnreadableEntry, Unfit):
+        return None
+
+
+async def _unreached(log: Log) -> Sequence[tuple[str, Unreached]]:
+    """Whom notices do not reach, most notices first."""
+    agreed = await _agreed(log)
+    if agreed is None:
         return ()
     return sorted(agreed.unreached.items(), key=lambda item: (-item[1].notices, item[0]))
 
@@ -210,6 +232,7 @@ async def show(
         stream = await _meant(log, stream)
         found, money, now = await row_of(log, stream), await currency(log), await now_of(log, chosen)
         details = await tables_of(log, stream, now)
+        again = await _again(log, where, [found] if found else [])
         last = await log.last_of(stream, SOON)
     if not last:
         raise BadInput(f"nothing is on the log about {stream}", "`consortium status` and the lists show what there is")
@@ -217,11 +240,12 @@ async def show(
         say_json(
             (row_told(found, money) if found else {"stream": stream})
             | tables_told(details)
-            | {"entries": [entry_told(entry) for entry in last]}
+            | {"try_again": again, "entries": [entry_told(entry) for entry in last]}
         )
         return
     if found:
         _standing_shown(found, now)
+        _again_shown(again)
         tables_shown(details, now)
     else:
         say(f"{stream} has not begun: every command was refused")

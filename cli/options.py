@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
@@ -25,6 +26,11 @@ class By(Where):
 
     actor: Annotated[str, Parameter(name="--as", help="Who gives the command: a person's handle.")]
     id: Annotated[str | None, Parameter(help="The command's id, to ask again safely; by default a new one.")] = None
+
+
+def folder_told(where: Where) -> str:
+    """What tells a command which folder is meant, with a space before it; nothing where the environment tells."""
+    return f" --folder {shlex.quote(str(where.folder))}" if where.folder else ""
 
 
 EXIT_CODES: Final = (

@@ -11,6 +11,7 @@
 | head | never: it shows the last entry and who gave its command |
 | clock | the host's clock is not the database's, or the last entry is ahead of the clock and nobody accepted its time |
 | lists | they are behind, and nobody keeps them |
+| steps | one failed |
 | temporal, search_attributes, workers | see tests/test_services.py; where no `up` runs, a deadline has passed |
 """
 
@@ -42,6 +43,7 @@ from settings import MARKER, open_log
 from tests.places import SqlitePlace
 from tests.stories import charter
 from tests.test_cli import Answer, Terminal, bare
+from tests.test_membership import application
 
 __all__ = ["bare"]
 
@@ -433,6 +435,27 @@ async def test_a_deadline_that_passed_while_nothing_runs_is_told(type_: Terminal
     assert (told.code, temporal["verdict"], temporal["overdue"]) == (1, "act", 1)
     assert "a deadline has passed, 12 days ago" in temporal["detail"]
     assert commands_in(temporal["remedies"]) == [["consortium", "up", "--folder", str(tmp_path)][1:]]
+
+
+async def test_a_step_that_failed_is_told_with_the_command_that_tries_it_again_wherever_one_looks(type_: Terminal, tmp_path: Path) -> None:
+    await written(tmp_path)
+    assert found(await examined(type_, "--json"), "steps")["verdict"] == "well"
+    helio = "member/helio"
+    async with log_in(tmp_path) as log:
+        recorder = Recorder(log)
+        applied = application().model_dump(mode="json")
+        assert (await recorder.record(Submission(helio, derived_id("apply"), "sam", canonical_command(applied)))).refusal is None
+        (step,) = (await recorder.standing(helio)).stream.owed
+        fails = {"kind": "fail_step", "step": step, "reason": "sanctions.txt is of yesteryear; put a fresh list in its place"}
+        await recorder.record(Submission(helio, derived_id("fail"), "service", canonical_command(fails)))
+        await recorder.close()
+    told = await examined(type_, "--json")
+    steps, again = found(told, "steps"), ["retry", helio, step, "--as", "sam", "--folder", str(tmp_path)]
+    assert (told.code, steps["verdict"], commands_in(steps["remedies"])) == (1, "act", [again])
+    assert "yesteryear" in steps["detail"]
+    for looked in (("show", helio), ("status",)):
+        shown = await asyncio.to_thread(type_, *looked)
+        assert shlex.join(["consortium", *again]) in shown.out
 
 
 def test_every_remedy_is_a_command_that_there_is() -> None:
