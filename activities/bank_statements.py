@@ -182,6 +182,39 @@ def _hashed(source: BinaryIO, update: Callable[[bytes], None], told: Told, name:
         yield chunk
 
 
+def examine(file: BinaryIO, told: Told = unheard) -> None:
+    """Reads a file as the workers will. Raises `Unreadable` for what is neither a statement nor a report on payment orders, or broken."""
+    message = sniffed(_chunks(file))
+    file.seek(0)
+    if message is not None and message.name == "pain.002":
+        report(_chunks(file))
+    else:
+        statement(_hashed(file, lambda _: None, told, ""), _Unkept())
+
+
+class _Unkept:
+    """Takes pages and lines, and keeps none."""
+
+    def page(self, page: Page) -> None:
+        """A page begins."""
+
+    def line(self, line: Line) -> None:
+        """A line of it."""
+
+    def passed(self) -> None:
+        """An entry that moved nothing."""
+
+    def uncounted(self, reason: str) -> None:
+        """The page holds an amount that is not counted: whether it is of this account the workers tell."""
+
+    def mark(self) -> int:
+        """There is no place to come back to."""
+        return 0
+
+    def back(self, mark: int) -> None:
+        """Nothing was kept."""
+
+
 # ---------------------------------------------------------------- what a file holds, one JSON text a line
 
 _PAGE, _LINE, _PASSED, _UNCOUNTED, _END = b"P", b"L", b"N", b"U", b"E"

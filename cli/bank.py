@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
 from cyclopts import Parameter
 
-from activities.bank_statements import Hindered, Statements
+from activities.bank_statements import Hindered, Statements, examine
+from activities.bank_xml import Unreadable
+from activities.messages import Receipt
 from cli.failures import BadInput, of_file
 from cli.give import give
 from cli.options import By
 from cli.output import Progress
 from cli.site import settings
+from eventstore.entries import ACCEPTED
+from eventstore.log import Log
+from eventstore.wire import decoded
 
 CHUNK: Final = 1024 * 1024
+READ_SECONDS: Final = 20.0
+"""How long the workers are waited for; a statement of a day is read within a second."""
+BATCH: Final = 500
 
 File = Annotated[Path, Parameter(help="A camt.053 file, as the bank gave it.")]
 Account = Annotated[str, Parameter(help="Which treasury keeps the account.")]
@@ -25,11 +35,13 @@ Account = Annotated[str, Parameter(help="Which treasury keeps the account.")]
 async def import_statement(file: File, *, account: Account = "main", by: By) -> None:
     """Import a bank statement (camt.053) from a file; each movement counts once, whatever files repeat it. By the treasurer.
 
-    The file is kept by its SHA-256 in the folder that the workers read, and read by them: `consortium show treasury/main` tells
-    what came of it.
+    The file is looked at first: what is no statement is refused here. Then it is kept by its SHA-256 in the folder that the workers
+    read, and read by them; what came of it is shown, and `consortium show treasury/main` has the account.
     """
     try:
         size = file.stat().st_size
+        if file.is_file():
+            await _examined(file, size)
         async with Progress(f"keeping {file.name}", size) as progress:
             kept = Statements(settings(by).folder / "statements")
             digest = await asyncio.to_thread(kept.keep, _chunks(file, progress), file.name)
@@ -37,7 +49,56 @@ async def import_statement(file: File, *, account: Account = "main", by: By) -> 
         raise of_file(error, file, "used", "name the file that the bank gave") from error
     except Hindered as hindered:
         raise BadInput(str(hindered)) from hindered
-    await give(by, f"treasury/{account}", {"kind": "import_statement", "file": digest, "name": file.name[:200]})
+    came = partial(_came_of, file.name, digest)
+    await give(by, f"treasury/{account}", {"kind": "import_statement", "file": digest, "name": file.name[:200]}, came)
+
+
+async def _examined(file: Path, size: int) -> None:
+    """Raises `BadInput` for a file that no worker would import, with what is wrong about it."""
+    try:
+        async with Progress(f"looking at {file.name}", size) as progress:
+            with file.open("rb") as content:
+                await asyncio.to_thread(examine, content, lambda _, done: progress.at(done))
+    except Unreadable as unreadable:
+        raise BadInput(
+            f"{file.name} is no bank statement that can be imported: {unreadable}", "import what the bank gave as camt.053, unchanged"
+        ) from unreadable
+
+
+async def _came_of(name: str, digest: str, log: Log, receipt: Receipt) -> str:
+    """What came of the file: waits until the workers have read it, and not for long. Raises `BadInput` for one that they refused."""
+    if "import_started" not in receipt.events:
+        return f"{name} was imported before: nothing is read again"
+    counted = repeated = others = 0
+    at, end = receipt.position, time.monotonic() + READ_SECONDS
+    while True:
+        for entry in await log.read_stream(receipt.stream, at, BATCH):
+            at = entry.position
+            for event in decoded(entry.body) if entry.outcome == ACCEPTED else ():
+                match event:
+                    case {"kind": "import_refused", "file": str(file), "reason": reason} if file == digest:
+                        raise BadInput(f"{name} was not imported: {reason}", "import what the bank gave as camt.053, unchanged")
+                    case {"kind": "chunk_imported", "file": str(file)} if file == digest:
+                        counted, repeated = counted + event["counted"], repeated + event["repeated"]
+                        others += event["other_accounts"]
+                        if event["finished"]:
+                            return _told(name, counted, repeated, others)
+                    case {"kind": "step_failed", "step": str(step), "reason": reason} if step.startswith(f"read:{digest}:"):
+                        return f"{name} cannot be read: {reason}; `consortium show {receipt.stream}` names the command that tries again"
+                    case _:
+                        pass
+        left = end - time.monotonic()
+        if left <= 0:
+            return f"{name} is still being read, and the account is as before: `consortium show {receipt.stream}` tells what comes of it"
+        await log.changed(max(at, (await log.head()).position), min(left, 1.0))
+
+
+def _told(name: str, counted: int, repeated: int, others: int) -> str:
+    """What a file brought."""
+    more = [f"{repeated} that were known already"] if repeated else []
+    more += [f"{others} statements of other accounts, which are left out"] if others else []
+    movements = "1 movement" if counted == 1 else f"{counted} movements"
+    return f"{name} is read: {', '.join([f'{movements} on this account', *more])}"
 
 
 def _chunks(file: Path, progress: Progress) -> Iterator[bytes]:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 from uuid import UUID
 
@@ -27,7 +28,11 @@ SEEN_SECONDS: Final = 5
 """How long an acknowledged entry may take to show on the log (a replica of the database may lag)."""
 
 
-async def give(by: By, stream: str, command: dict[str, Any]) -> None:
+CameOf = Callable[[Log, Receipt], Awaitable[str]]
+"""What tells, in words, what a command led to beyond its own entry; it may wait a while for that."""
+
+
+async def give(by: By, stream: str, command: dict[str, Any], came: CameOf | None = None) -> None:
     """Gives a command and shows what came of it. Raises a `Failure`."""
     actor, command_id = _person(by.actor), _command_id(by.id)
     body = checked(stream, command)
@@ -41,7 +46,7 @@ async def give(by: By, stream: str, command: dict[str, Any]) -> None:
         failure = translated(error)
         failure.details["command_id"] = command_id
         raise failure from error
-    await _look(by, chosen, receipt, actor, body)
+    await _look(by, chosen, receipt, actor, body, came)
 
 
 def checked(stream: str, command: dict[str, Any]) -> bytes:
@@ -110,23 +115,26 @@ def new_id() -> str:
     return str(UUID(int=number))
 
 
-async def _look(by: By, chosen: Settings, receipt: Receipt, actor: str, body: bytes) -> None:
+async def _look(by: By, chosen: Settings, receipt: Receipt, actor: str, body: bytes, came: CameOf | None) -> None:
     """Looks at the log whether the answer is true, and shows it. Raises `Broken`, and `BadInput` for an id of another command.
 
     What keeps us from looking (the log may not be read from here, say) is told with the receipt: the command was answered.
     """
     row: dict[str, Any] | None = None
-    unseen, seen = "", False
+    unseen, led, seen = "", "", False
     try:
         async with log_of(chosen) as log:
             _require_true(chosen, receipt, actor, body, await _entry(log, receipt.command_id))
             seen = True
+            if came is not None:
+                async with Progress("waiting for what comes of it"):
+                    led = await came(log, receipt)
             row = await row_of(log, receipt.stream)
     except (Broken, BadInput):
         raise
     except Exception as error:  # noqa: BLE001  whatever it is, the command was answered, and whoever gave it must know
         unseen = translated(error).message
-    _show(by, receipt, row, seen=seen, unseen=unseen)
+    _show(by, receipt, row, led, seen=seen, unseen=unseen)
 
 
 def _require_true(chosen: Settings, receipt: Receipt, actor: str, body: bytes, entry: Entry | None) -> None:
@@ -151,12 +159,15 @@ async def _entry(log: Log, command_id: str) -> Entry | None:
         await asyncio.sleep(0.1)
 
 
-def _show(by: By, receipt: Receipt, row: dict[str, Any] | None, *, seen: bool, unseen: str) -> None:
+def _show(by: By, receipt: Receipt, row: dict[str, Any] | None, led: str, *, seen: bool, unseen: str) -> None:
     if by.json:
         told = receipt.model_dump(mode="json") | {"outcome": "accepted", "seen": seen, "phase": row and row["phase"]}
-        say_json(told | {"line": row and unescaped(row["line"]), **({"unseen": unseen} if unseen else {})})
+        more = {name: words for name, words in (("came_of_it", led), ("unseen", unseen)) if words}
+        say_json(told | {"line": row and unescaped(row["line"]), **more})
         return
     say(f"accepted at position {receipt.position}: {', '.join(receipt.events) or 'nothing changed'}")
+    if led:
+        say(led)
     if row is not None:
         say(f"{receipt.stream}, {row['phase']}: {unescaped(row['line'])}")
     if unseen:

@@ -361,6 +361,8 @@ def _headline(state: Open) -> Headline:
     line = f"{display(balance, state.currency)} on {masked(state.account.account_id)}; {len(state.waiting)} to match, {to_sign} to sign"
     if state.gaps:
         line += "; statements are missing"
+    if state.refused:
+        line += f"; {len(state.refused)} not imported, {_refused(state, next(iter(state.refused)))}"
     if differs:
         line += f"; the books differ from the bank by {display(differs, state.currency)}"
     return Headline(
@@ -375,7 +377,7 @@ def _headline(state: Open) -> Headline:
 
 def _text(state: Open) -> str:
     parts = [f"- missing: {escaped(gap, 120)}" for gap in state.gaps[:SHOWN]]
-    parts += [f"- not imported: {_file(state, file)}" for file in islice(state.refused, SHOWN)]
+    parts += [f"- not imported: {_refused(state, file)}" for file in islice(state.refused, SHOWN)]
     parts += [f"- of other accounts only: {_file(state, file)}" for file in islice(state.elsewhere, SHOWN)]
     if state.waiting:
         rows = (_waiting_row(state, line) for line in islice(state.waiting, SHOWN))
@@ -395,6 +397,11 @@ def _text(state: Open) -> str:
 
 def _file(state: Open, file: str) -> str:
     return escaped(state.files[file].name or file[:12])
+
+
+def _refused(state: Open, file: str) -> str:
+    """A file that was not imported, and why: what to change is in the reason."""
+    return f"{_file(state, file)}: {escaped(state.files[file].reason, 200)}"
 
 
 def _payee_row(state: Open, name: str) -> str:
@@ -441,5 +448,5 @@ TREASURY: Final[Process[TreasuryCommand, TreasuryEvent, TreasuryState]] = Proces
     events=TypeAdapter(tuple[Annotated[TreasuryEvent | Common, Field(discriminator="kind")], ...]),
     tables=tables,
     state_version=3,
-    list_version=2,
+    list_version=3,
 )

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import random
@@ -21,6 +22,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import date, timedelta
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +31,16 @@ import pytest
 
 from activities.bank_folder import FolderBank
 from activities.bank_http import HttpBank
-from activities.bank_statements import Hindered, Statements
+from activities.bank_statements import Hindered, Statements, examine
+from activities.bank_xml import Unreadable
 from activities.banking import Banking
+from activities.messages import Receipt
 from activities.pain import Verdict, order
-from activities.web import Unreachable, Web
-from domain.kernel import SERVICE, Step
+from activities.web import Unreachable as Unanswered
+from activities.web import Web
+from cli.bank import _came_of
+from cli.failures import BadInput
+from domain.kernel import SERVICE, Step, derived_id
 from domain.treasury import TREASURY
 from domain.treasury_messages import (
     ImportStatement,
@@ -46,10 +53,18 @@ from domain.treasury_messages import (
     StatementsFetched,
 )
 from domain.treasury_state import Open
+from eventstore.clock import MovedClock
+from eventstore.entries import Submission, instant
+from eventstore.memory import MemoryLog
+from eventstore.recorder import Recorded, Recorder
+from eventstore.wire import canonical_command
 from tests.kill_bank import OURS, folder_bank, payment, step
 from tests.stories import START, Story, charter, founded
 from tests.test_camt import DATA, SHARED, document, entry, shared
+from tests.test_cli import Terminal, bare
 from tests.test_pain import status
+
+__all__ = ["bare"]
 
 ROOT = Path(__file__).parents[1]
 ACCOUNT = {"id": "MAIN", "name": "Open Model Consortium", "iban": OURS.iban, "currency": "EUR", "balance": 10_000_000_00}
@@ -172,7 +187,7 @@ async def test_asked_again_from_the_same_cursor_the_same_files_come_and_later_on
 async def test_a_bank_that_cannot_be_reached_is_a_fault_and_one_that_turns_us_away_is_for_a_person(tmp_path: Path) -> None:
     with mock_bank() as client:
         address = client.base_url
-    with pytest.raises(Unreachable):
+    with pytest.raises(Unanswered):
         await Banking(HttpBank(str(address)), Statements(tmp_path)).fetch_statements(fetch())
     turned_away = answering(lambda _: httpx.Response(401))
     outcome = await Banking(HttpBank("http://bank", web=turned_away), Statements(tmp_path)).fetch_statements(fetch())
@@ -218,6 +233,75 @@ async def test_other_messages_of_the_bank_are_no_statements_and_what_is_no_messa
     outcome = await banking.read_statement(reading(found.files[0].file))
     assert outcome["kind"] == "statement_refused"
     assert "MT940" in outcome["reason"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b":20:STATEMENT",
+        b"",
+        b"just a list of members",
+        document(name="camt.054.001").encode(),
+        document().encode()[:-20],
+        document().encode(),
+    ],
+    ids=["MT940", "empty", "text", "another message", "cut off", "a statement"],
+)
+async def test_a_file_is_looked_at_beforehand_as_the_workers_read_it(content: bytes, tmp_path: Path) -> None:
+    statements = Statements(tmp_path / "statements")
+    outcome = await Banking(folder_bank(tmp_path), statements).read_statement(reading(statements.keep([content], "file.xml")))
+    try:
+        examine(BytesIO(content))
+        told = ""
+    except Unreadable as unreadable:
+        told = str(unreadable)
+    assert (outcome["kind"], outcome.get("reason", "")) == ("statement_refused" if told else "statement_read", told)
+
+
+def test_a_report_on_payment_orders_is_looked_at_as_one() -> None:
+    examine(BytesIO(status("<GrpSts>PART</GrpSts>")))
+
+
+def test_a_file_that_is_no_statement_is_refused_where_it_is_typed_and_kept_nowhere(bare: Terminal, tmp_path: Path) -> None:
+    bare.folder = str(tmp_path)
+    wrong = tmp_path / "members.csv"
+    wrong.write_text("helio,nova\n", encoding="utf-8")
+    told = bare("import-statement", str(wrong), "--as", "tess", "--json")
+    assert (told.code, told.error["error"]) == (4, "bad_input")
+    assert told.error["message"].startswith("members.csv is no bank statement that can be imported: ")
+    assert not (tmp_path / "statements").exists()
+
+
+async def test_whoever_imports_a_file_is_told_what_it_brought() -> None:
+    log, main = MemoryLog(), "treasury/main"
+    recorder = Recorder(log, clock=MovedClock(START))
+
+    async def give(stream: str, by: str, **command: Any) -> Recorded:
+        recorded = await recorder.record(Submission(stream, derived_id(stream, str(command)), by, canonical_command(command)))
+        assert recorded.refusal is None, recorded.refusal
+        return recorded
+
+    async def comes(name: str, **outcome: Any) -> str:
+        """What is told of a file whose reading ends so."""
+        file = hashlib.sha256(name.encode()).hexdigest()
+        taken = await give(main, "tess", kind="import_statement", file=file, name=name)
+        await give(main, SERVICE, step=f"read:{file}:1:1", file=file, **outcome)
+        entry, kinds = taken.entry, list(taken.kinds)
+        receipt = Receipt(
+            stream=main, position=entry.position, command_id=entry.command_id, at=instant(entry.at), hash=entry.hash.hex(), events=kinds
+        )
+        return await _came_of(name, file, log, receipt)
+
+    officers = [{"person": "sam", "offices": ["secretariat"]}, {"person": "tess", "offices": ["treasurer", "board"]}]
+    await give("consortium/atlas", "sam", kind="found", charter=charter().model_dump(mode="json"), officers=officers)
+    await give(main, "tess", kind="open_account", iban=OURS.account_id, owner="Atlas")
+    page = {"account": OURS.account_id, "statement": "S1", "page": 1, "currency": "USD"}
+    line = {"booked_on": "2026-11-02", "value_date": "2026-11-02", "amount": 500, "currency": "USD", "side": "credit"}
+    assert await comes("a.xml", kind="statement_read", page=page, lines=[line]) == "a.xml is read: 1 movement on this account"
+    told = await comes("b.xml", kind="statement_read", other_accounts=2)
+    assert told == "b.xml is read: 0 movements on this account, 2 statements of other accounts, which are left out"
+    with pytest.raises(BadInput, match=r"c\.xml was not imported: the amount is too large"):
+        await comes("c.xml", kind="statement_refused", reason="the amount is too large")
 
 
 async def test_more_than_a_hundred_files_come_in_several_looks(tmp_path: Path) -> None:

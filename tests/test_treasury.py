@@ -56,6 +56,7 @@ import pytest
 from pydantic import ValidationError
 
 from domain.charter import Office
+from domain.kernel import unescaped
 from domain.process import DelayStep, FailStep, RetryStep, WaiveStep
 from domain.reference import creditor_reference
 from domain.register import OfficeRevoked, PaymentExpected
@@ -318,7 +319,10 @@ def test_a_file_that_is_refused_is_shown_and_can_be_tried_again() -> None:
     (step,) = (step for step in story.steps if step.kind == "read_statement")
     story = story.when(StatementRefused(step=step.key, file=file("bomb"), reason="an entity is declared"))
     assert kinds(story) == ["import_refused"]
-    assert "bomb.xml" in TREASURY.describe(story.state.state).text
+    headline = TREASURY.describe(story.state.state)
+    assert headline.waits_for == ("office:treasurer",)
+    assert "1 not imported, bomb.xml: an entity is declared" in unescaped(headline.line)
+    assert "not imported: bomb.xml: an entity is declared" in unescaped(headline.text)
     story = story.when(ImportStatement(file=file("bomb")), by="tess").followed_by("import_started")
     assert [step.key for step in story.steps if step.kind == "read_statement"] == [f"read:{file('bomb')}:2:1"]
 
