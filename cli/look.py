@@ -75,7 +75,7 @@ async def status(*, where: Where = HERE) -> None:
         told = [[{name: row_told(row).get(name, {}) for name in brief} for row in some] for some in (attention, due)]
         say_json({
             "log": chosen.log_shown, "position": head.position, "up": up, **services.told(works, keeps),
-            "processes": {name: dict(counted) for name, counted in phases.items()}, "attention": told[0], "due": told[1],
+            "processes": {name: dict(counted) for name, counted in phases.items()}, "attention": told[0], "due": told[1], "try_again": again,
             "unreached": [{"recipient": who, "reason": each.reason, "notices": each.notices, "since": each.since.isoformat()} for who, each in unreached],
             "overdue": [{name: row_told(row).get(name, {}) for name in brief} | {"overdue_seconds": int(by.total_seconds())} for row, by in overdue],
             "links": links_told(links, pages) if links else {},

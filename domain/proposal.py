@@ -171,7 +171,7 @@ def decide(state: ProposalState, command: ProposalCommand, context: Context) -> 
                     _require_sponsor_of(state, context)
                     return _announce(command, context)
                 case Unproposed() | Open() | Timelocked() | Over() | Withdrawn():
-                    raise _not_now("not_amendable", "amended before its vote opens", state)
+                    raise _not_now("not_amendable", "amended before its vote opens", state, context)
         case WithdrawProposal():
             match state:
                 case Announced():
@@ -179,7 +179,7 @@ def decide(state: ProposalState, command: ProposalCommand, context: Context) -> 
                 case Open(proposal=proposal, ballots=ballots, closes_at=closes_at) if not ballots and context.at < closes_at:
                     return _withdraw(proposal, context)
                 case Unproposed() | Open() | Timelocked() | Over() | Withdrawn():
-                    raise _not_now("not_withdrawable", "withdrawn before anybody voted and its vote is over", state)
+                    raise _not_now("not_withdrawable", "withdrawn before anybody voted and its vote is over", state, context)
         case OpenVote():
             context.require_service()
             match state:
@@ -193,13 +193,13 @@ def decide(state: ProposalState, command: ProposalCommand, context: Context) -> 
                 case Open():
                     return _cast(state, command, context)
                 case Unproposed() | Announced() | Timelocked() | Over() | Withdrawn():
-                    raise _not_now("vote_not_open", "voted on while its vote is open", state)
+                    raise _not_now("vote_not_open", "voted on while its vote is open", state, context)
         case DeclareConflict():
             match state:
                 case Open():
                     return _declare(state, command, context)
                 case Unproposed() | Announced() | Timelocked() | Over() | Withdrawn():
-                    raise _not_now("vote_not_open", "stepped back from while its vote is open", state)
+                    raise _not_now("vote_not_open", "stepped back from while its vote is open", state, context)
         case CloseVote():
             context.require_service()
             match state:
@@ -218,14 +218,15 @@ def decide(state: ProposalState, command: ProposalCommand, context: Context) -> 
                     return ()
 
 
-def _not_now(rule: str, when: str, state: ProposalState) -> Refused:
+def _not_now(rule: str, when: str, state: ProposalState, context: Context) -> Refused:
     """A refusal that says first where the proposal stands, and what can be done there."""
     match state:
+        case Unproposed() if slug_of(context.stream).partition("-")[0] in ASKED:
+            stands = "there is no proposal of this name, or none yet: the process that it is about asks once it has come so far"
+            remedy = "check the name against `consortium proposals`; `consortium show` tells how far the process is"
         case Unproposed():
-            stands, remedy = (
-                "there is no proposal of this name",
-                "check it against `consortium proposals`; a new one is made by `consortium proposal propose`",
-            )
+            stands = "there is no proposal of this name"
+            remedy = "check it against `consortium proposals`; a new one is made by `consortium proposal propose`"
         case Announced(opens_at=opens_at):
             stands, remedy = f"its vote has not begun, and opens at {shown_at(opens_at)}", "wait until it opens"
         case Open(closes_at=closes_at):

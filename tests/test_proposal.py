@@ -130,6 +130,9 @@ def test_whoever_votes_at_the_wrong_time_reads_where_the_vote_stands() -> None:
     missing = story().when(ballot, by="rep-amber").refusal
     assert missing is not None
     assert "`consortium proposals`" in missing.remedy
+    early = story(stream="proposal/admit-zenith").when(ballot, by="rep-amber").refused("vote_not_open").refusal
+    assert early is not None
+    assert "or none yet: the process that it is about asks once it has come so far" in early.message
     changed = admission().when(AmendProposal(title="Else", motion=JOIN)).refused("not_amendable").refusal
     assert changed is not None
     assert "its vote has begun, and closes at" in changed.message
