@@ -130,7 +130,7 @@ def decide(state: MembershipState, command: MembershipCommand, context: Context)
                     context.require_representative(state.identity.member)
                     return over(state, "withdrawn", context)
                 case Unapplied() | Active() | Leaving() | Ended():
-                    raise not_now(state, "while the application is under way", "give notice instead, if you are a member")
+                    raise not_now("while the application is under way", "give notice instead, if you are a member", state)
         case LapseApplication():
             context.require_service()
             match state:
@@ -150,16 +150,16 @@ def decide(state: MembershipState, command: MembershipCommand, context: Context)
                 case Reviewing() | Voting() | Signing() | Paying() | Active() | Leaving() if hits := state.identity.vetting.hits:
                     return judged(state, hits[0], command, context)
                 case Unapplied() | Screening() | Reviewing() | Voting() | Signing() | Paying() | Active() | Leaving() | Ended():
-                    raise not_now(state, "while a hit waits for a review", "`consortium show` tells whether one does")
+                    raise not_now("while a hit waits for a review", "`consortium show` tells whether one does", state)
         case Rescreen():
             context.require_office(Office.SECRETARIAT, Office.COMPLIANCE_REVIEWER, clause="membership")
             match state:
                 case Voting() | Signing() | Paying() | Active() | Leaving() if not state.identity.vetting.hits:
                     return screened_again(state.identity, state.identity.holdings)
                 case Voting() | Signing() | Paying() | Active() | Leaving():
-                    raise not_now(state, "when no hit waits for a review", "judge that one first")
+                    raise not_now("when no hit waits for a review", "judge that one first", state)
                 case Unapplied() | Screening() | Reviewing() | Ended():
-                    raise not_now(state, "from the vote on", "an application is screened by itself")
+                    raise not_now("from the vote on", "an application is screened by itself", state)
         case Admit():
             context.require_mandate()
             match state:
@@ -181,13 +181,13 @@ def decide(state: MembershipState, command: MembershipCommand, context: Context)
                 case Signing(signer=signer) if signer == context.actor:
                     return ()
                 case Unapplied() | Screening() | Reviewing() | Voting() | Signing() | Paying() | Active() | Leaving() | Ended():
-                    raise not_now(state, "once, after the admission", "`consortium show` tells where the application stands")
+                    raise not_now("once, after the admission", "`consortium show` tells where the application stands", state)
         case CountersignAgreement():
             match state:
                 case Signing(signer=str()):
                     return countersigned(state, context)
                 case Unapplied() | Screening() | Reviewing() | Voting() | Signing() | Paying() | Active() | Leaving() | Ended():
-                    raise not_now(state, "when a representative has signed", "ask a representative to sign first")
+                    raise not_now("when a representative has signed", "ask a representative to sign first", state)
         case RecordDuesPayment():
             match state:
                 case Paying() | Active():
@@ -209,7 +209,7 @@ def decide(state: MembershipState, command: MembershipCommand, context: Context)
                 case Active(dues=dues) | Leaving(dues=dues) if dues.open:
                     return planned(state, command, context)
                 case Unapplied() | Screening() | Reviewing() | Voting() | Signing() | Paying() | Active() | Leaving() | Ended():
-                    raise not_now(state, "while a member owes dues", "nothing is needed")
+                    raise not_now("while a member owes dues", "nothing is needed", state)
         case IssueInvoice():
             context.require_service()
             match state:
@@ -262,7 +262,7 @@ def decide(state: MembershipState, command: MembershipCommand, context: Context)
                 case Active():
                     return _change_tier(state, tier, context)
                 case Unapplied() | Screening() | Reviewing() | Voting() | Signing() | Paying() | Leaving() | Ended():
-                    raise not_now(state, "while it is a member", "withdraw the application and apply for another tier")
+                    raise not_now("while it is a member", "withdraw the application and apply for another tier", state)
         case GiveNotice():
             match state:
                 case Active(identity=identity):
@@ -272,7 +272,7 @@ def decide(state: MembershipState, command: MembershipCommand, context: Context)
                     context.require_representative(state.identity.member)
                     return ()
                 case Unapplied() | Screening() | Reviewing() | Voting() | Signing() | Paying() | Ended():
-                    raise not_now(state, "while it is a member", "withdraw the application instead")
+                    raise not_now("while it is a member", "withdraw the application instead", state)
         case Expel():
             context.require_mandate()
             match state:
@@ -294,7 +294,7 @@ def _identified(state: MembershipState) -> Identity:
     """Who it is, for what may be done at any time of a membership."""
     match state:
         case Unapplied() | Ended():
-            raise not_now(state, "between the application and the end", "`consortium show` tells where it stands")
+            raise not_now("between the application and the end", "`consortium show` tells where it stands", state)
         case Screening() | Reviewing() | Voting() | Signing() | Paying() | Active() | Leaving():
             return state.identity
 

@@ -48,7 +48,7 @@ Events = Sequence[MembershipEvent | StepOwed]
 # ---------------------------------------------------------------- refusals
 
 
-def not_now(state: MembershipState, when: str, remedy: str) -> Refused:
+def not_now(when: str, remedy: str, state: MembershipState) -> Refused:
     """The refusal of what is done in another phase: it says first where the membership is."""
     match state:
         case Unapplied():
