@@ -104,7 +104,7 @@ async def look(page: Page, links: dict[str, str], round_: str) -> None:
     await page.goto(links[STUCK].replace("user-metadata", "timeline"))
     await shows(page, "screen • screen:1", "lapse_application")
     await page.goto(f"{round_}/user-metadata")
-    await shows(page, "a funding round", "1 of 3 tranches called", "Concentration", "office:treasurer")
+    await shows(page, "a funding round", "1 of 3 tranches called", "Concentration", "Waits for")
     await page.goto(f"{round_}/history")
     await page.get_by_text("Compact").first.click()
     await shows(
