@@ -50,29 +50,34 @@ Events = Sequence[MembershipEvent | StepOwed]
 
 def not_now(when: str, remedy: str, state: MembershipState) -> Refused:
     """The refusal of what is done in another phase: it says first where the membership is."""
+    if isinstance(state, Unapplied):
+        remedy = "check it against `consortium members`, or apply (`consortium member apply`)"
+    return Refused("not_in_this_phase", f"{_stands(state)}; this is done {when}", remedy=remedy, clause="membership")
+
+
+def _stands(state: MembershipState) -> str:
+    """Where the membership is, in words."""
     match state:
         case Unapplied():
-            stands = "nobody has applied under this handle"
-            remedy = "check it against `consortium members`, or apply (`consortium member apply`)"
+            return "nobody has applied under this handle"
         case Screening():
-            stands = "its application is being screened"
+            return "its application is being screened"
         case Reviewing():
-            stands = "its screening waits for a review"
+            return "its screening waits for a review"
         case Voting(identity=identity):
-            stands = f"its admission is voted on in {asked_in('admit', identity.member)}"
+            return f"its admission is voted on in {asked_in('admit', identity.member)}"
         case Signing(signer=None):
-            stands = "it is admitted, and has not signed the agreement"
+            return "it is admitted, and has not signed the agreement"
         case Signing():
-            stands = "the agreement is signed, and waits for its countersignature"
+            return "the agreement is signed, and waits for its countersignature"
         case Paying():
-            stands = "the agreement is signed, and its first dues are waited for"
+            return "the agreement is signed, and its first dues are waited for"
         case Active():
-            stands = "it is a member"
+            return "it is a member"
         case Leaving(ends_at=ends_at):
-            stands = f"its membership ends, not before {shown_at(ends_at)}"
+            return f"its membership ends, not before {shown_at(ends_at)}"
         case Ended(outcome=outcome):
-            stands = f"this is over: {outcome}"
-    return Refused("not_in_this_phase", f"{stands}; this is done {when}", remedy=remedy, clause="membership")
+            return f"this is over: {outcome}"
 
 
 def own_case(context: Context, member: MemberId, clause: str = "membership") -> Refused:

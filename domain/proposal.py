@@ -220,30 +220,35 @@ def decide(state: ProposalState, command: ProposalCommand, context: Context) -> 
 
 def _not_now(rule: str, when: str, state: ProposalState, context: Context) -> Refused:
     """A refusal that says first where the proposal stands, and what can be done there."""
+    stands, remedy = _stands(state, context)
+    return Refused(rule, f"{stands}; a proposal is {when}", remedy=remedy, clause="decisions")
+
+
+def _stands(state: ProposalState, context: Context) -> tuple[str, str]:
+    """Where the proposal is, in words, and what can be done there."""
+    anew = "what shall be otherwise is put to a vote of its own (`consortium proposal propose`)"
     match state:
         case Unproposed() if slug_of(context.stream).partition("-")[0] in ASKED:
-            stands = "there is no proposal of this name, or none yet: the process that it is about asks once it has come so far"
-            remedy = "check the name against `consortium proposals`; `consortium show` tells how far the process is"
-        case Unproposed():
-            stands = "there is no proposal of this name"
-            remedy = "check it against `consortium proposals`; a new one is made by `consortium proposal propose`"
-        case Announced(opens_at=opens_at):
-            stands, remedy = f"its vote has not begun, and opens at {shown_at(opens_at)}", "wait until it opens"
-        case Open(closes_at=closes_at):
-            stands = f"its vote has begun, and closes at {shown_at(closes_at)}"
-            remedy = "vote against it (`consortium proposal cast-ballot`), or wait for its result"
-        case Timelocked(executes_at=executes_at):
-            stands = f"its vote is over: it passed, and is carried out at {shown_at(executes_at)}"
-            remedy = "what shall be otherwise is put to a vote of its own (`consortium proposal propose`)"
-        case Over(result=result, executed=executed):
-            stands = f"its vote is over: {_outcome(result, 'executed' if executed else result.outcome)}"
-            remedy = "what shall be otherwise is put to a vote of its own (`consortium proposal propose`)"
-        case Withdrawn():
-            stands, remedy = (
-                "its sponsor took it back",
-                "what is wanted still is proposed under another name (`consortium proposal propose`)",
+            return (
+                "there is no proposal of this name, or none yet: the process that it is about asks once it has come so far",
+                "check the name against `consortium proposals`; `consortium show` tells how far the process is",
             )
-    return Refused(rule, f"{stands}; a proposal is {when}", remedy=remedy, clause="decisions")
+        case Unproposed():
+            return (
+                "there is no proposal of this name",
+                "check it against `consortium proposals`; a new one is made by `consortium proposal propose`",
+            )
+        case Announced(opens_at=opens_at):
+            return f"its vote has not begun, and opens at {shown_at(opens_at)}", "wait until it opens"
+        case Open(closes_at=closes_at):
+            against = "vote against it (`consortium proposal cast-ballot`), or wait for its result"
+            return f"its vote has begun, and closes at {shown_at(closes_at)}", against
+        case Timelocked(executes_at=executes_at):
+            return f"its vote is over: it passed, and is carried out at {shown_at(executes_at)}", anew
+        case Over(result=result, executed=executed):
+            return f"its vote is over: {_outcome(result, 'executed' if executed else result.outcome)}", anew
+        case Withdrawn():
+            return "its sponsor took it back", "what is wanted still is proposed under another name (`consortium proposal propose`)"
 
 
 def _require_due(at: datetime, context: Context) -> None:

@@ -22,29 +22,26 @@ def not_now(rule: str, message: str, remedy: str) -> Refused:
 
 def elsewhere(rule: str, when: str, state: TrainingState) -> Refused:
     """The refusal of what is done in another phase: it says first where the run is, and what can be done there."""
+    stands, remedy = _stands(state)
+    return not_now(rule, f"{stands}; {when}", remedy)
+
+
+def _stands(state: TrainingState) -> tuple[str, str]:
+    """Where the run is, in words, and what can be done there."""
+    changed = "or a vote changes its contract (`consortium proposal propose`)"
     match state:
         case Unplanned():
-            stands, remedy = "no run of this name was planned", "check its name (`consortium runs`), or plan it (`consortium run plan-run`)"
+            return "no run of this name was planned", "check its name (`consortium runs`), or plan it (`consortium run plan-run`)"
         case Planned():
-            stands, remedy = "its contract is not approved yet", "have it voted on (`consortium proposal propose`)"
+            return "its contract is not approved yet", "have it voted on (`consortium proposal propose`)"
         case Approved():
-            stands, remedy = (
-                "its contract is approved, and the training has not begun",
-                "its lead starts it (`consortium run start-run`), or a vote changes its contract (`consortium proposal propose`)",
-            )
+            return "its contract is approved, and the training has not begun", f"its lead starts it (`consortium run start-run`), {changed}"
         case Running():
-            stands, remedy = (
-                "the training runs",
-                "complete it (`consortium run complete-run`), or have it changed or stopped by a vote (`consortium proposal propose`)",
-            )
+            return "the training runs", f"its lead completes it (`consortium run complete-run`), {changed}"
         case Paused():
-            stands, remedy = (
-                "the training rests",
-                "its lead lets it go on (`consortium run resume-run`), or a vote changes its contract (`consortium proposal propose`)",
-            )
+            return "the training rests", f"its lead lets it go on (`consortium run resume-run`), {changed}"
         case Ended(how=how) | Closed(how=how):
-            stands, remedy = f"the run is over: {how}", "another run has a contract of its own (`consortium run plan-run`)"
-    return not_now(rule, f"{stands}; {when}", remedy)
+            return f"the run is over: {how}", "another run has a contract of its own (`consortium run plan-run`)"
 
 
 def not_running(state: TrainingState) -> Refused:

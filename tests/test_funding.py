@@ -391,9 +391,9 @@ def test_the_concentration_is_shown_while_pledges_come_and_when_commitments_chan
     assert "by member: 5,000 of 10,000 basis points" in FUNDING.describe(story.state.state).text
     story = story.when(WithdrawPledge(member="bel"), by="rep-bel")
     assert "by member: 10,000 of 10,000 basis points" in FUNDING.describe(story.state.state).text
-    assert "now, by member, 2500" in FUNDING.describe(committed().state.state).text
+    assert "Now, by member: 2,500." in FUNDING.describe(committed().state.state).text
     left = committed(minimum=1).when(ReleaseLeaver(member="ada")).when(ReleaseLeaver(member="bel"))
-    assert "now, by member, 5000" in FUNDING.describe(left.state.state).text
+    assert "Now, by member: 5,000." in FUNDING.describe(left.state.state).text
 
 
 def test_over_subscription_is_scaled_back_to_the_goal_to_the_last_cent() -> None:
