@@ -43,7 +43,7 @@ from settings import MARKER, open_log
 from tests.places import SqlitePlace
 from tests.stories import charter
 from tests.test_cli import Answer, Terminal, bare
-from tests.test_membership import application
+from tests.test_membership import ADA, ALAN, application
 
 __all__ = ["bare"]
 
@@ -443,7 +443,7 @@ async def test_a_step_that_failed_is_told_with_the_command_that_tries_it_again_w
     helio = "member/helio"
     async with log_in(tmp_path) as log:
         recorder = Recorder(log)
-        applied = application().model_dump(mode="json")
+        applied = application(representatives=(ADA.model_copy(update={"person": "otto"}), ALAN)).model_dump(mode="json")
         assert (await recorder.record(Submission(helio, derived_id("apply"), "sam", canonical_command(applied)))).refusal is None
         (step,) = (await recorder.standing(helio)).stream.owed
         fails = {"kind": "fail_step", "step": step, "reason": "sanctions.txt is of yesteryear; put a fresh list in its place"}

@@ -121,8 +121,8 @@ def test_a_newcomer_comes_to_a_funded_round_by_the_readme_alone(bare: Terminal, 
         until(lambda: all(member["cleared"]["units"] == "USD 150,000.00" for member in row("round/atlas-1")["tables"]["members"]))
         shown = shell.type_in(look)
         proposed = shell.type_in(propose)
-    assert "dues.xml is read: 2 movements on this account\ntreasury/main, open: USD 1,000,000.00 on" in joined
-    assert "call.xml is read: 2 movements on this account\ntreasury/main, open: USD 1,300,000.00 on" in called
+    assert "dues.xml is read: 2 movements on this account\ntreasury/main, open: USD 400,000.00 on" in joined
+    assert "call.xml is read: 2 movements on this account\ntreasury/main, open: USD 700,000.00 on" in called
     assert "USD 300,000.00 of USD 1,000,000.00 cleared" in shown
     assert "decided as the rules demand" in shown
     assert "proposal/smaller, open: A smaller run" in proposed
