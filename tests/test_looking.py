@@ -24,13 +24,14 @@ import pytest
 from cli import look, times
 from domain.catalog import RULES
 from domain.kernel import derived_id
+from domain.register import RunReported
 from eventstore.clock import MovedClock
 from eventstore.entries import ACCEPTED, Submission, sealed
 from eventstore.log import Appended
 from eventstore.readmodels import Projector
 from eventstore.recorder import Recorder
 from eventstore.wire import canonical_command
-from tests.stories import charter
+from tests.stories import charter, founded, noted
 from tests.test_cli import Terminal, bare
 from tests.test_doctor import OFFICERS, log_in
 
@@ -240,6 +241,16 @@ def test_people_whom_no_notice_reaches_need_attention_summed_by_person_and_reaso
     assert "Nothing needs attention" not in shown
     assert (shown.count("member:helio"), shown.count("zoe")) == (1, 1)
     assert re.search(r"member:helio +no address +154 ", shown)
+
+
+def test_a_round_that_waits_for_its_run_is_in_the_boards_inbox_only_while_there_is_no_such_run() -> None:
+    row = {
+        "stream": "round/atlas-1", "phase": "calling", "line": "the next tranche waits", "waits_for": ["run/vega", "office:board"],
+        "attention": False, "due": None, "deadline": None,
+    }  # fmt: skip
+    assert [each["as"] for each in look._waiting(founded(), "bo", [row])] == [["office:board"]]
+    begun = RunReported(run="vega", phase="approved", contract="c" * 64, checkpoints_retained=True, training_lead="lea")
+    assert list(look._waiting(noted(founded(), begun), "bo", [row])) == []
 
 
 def test_steps_that_failed_for_one_reason_are_one_row() -> None:
