@@ -20,7 +20,7 @@ from domain.kernel import Step
 from eventstore.entries import Submission
 from eventstore.recorder import Recorded, Recorder, Standing
 from tests.dev_server import dev_server
-from tests.probe import HurriedProbe
+from tests.probe_workflows import HurriedProbe
 from tests.test_shell import Site, works
 
 pytestmark = pytest.mark.heavy

@@ -27,7 +27,8 @@ from eventstore.log import Log, Unfit
 from eventstore.memory import MemoryLog
 from eventstore.recorder import Recorder
 from settings import rehearsed
-from tests.probe import PROBE, ProbeWorkflow
+from tests.probe import PROBE
+from tests.probe_workflows import ProbeWorkflow
 from tests.sandbox import sandbox
 from tests.stories import OFFICERS, charter
 from tests.test_clock import Off

@@ -41,7 +41,8 @@ from eventstore.readmodels import Projector, standings
 from eventstore.recorder import Recorder, left_to_newer
 from eventstore.wire import canonical_command
 from tests import golden, probe
-from tests.probe import PROBE, Probe, ProbeWorkflow
+from tests.probe import PROBE, Probe
+from tests.probe_workflows import ProbeWorkflow
 from tests.sandbox import sandbox
 from tests.test_shell import FAST, FOUNDED, Site, temporal, works
 

@@ -18,7 +18,7 @@ from temporalio.worker import Replayer
 
 from domain.catalog import CATALOG
 from tests.careless import LooksTwice, RecordsFirst
-from tests.probe import ProbeWorkflow
+from tests.probe_workflows import ProbeWorkflow
 from tests.sandbox import sandbox
 from workflows.catalog import WORKFLOWS
 from workflows.process import ProcessWorkflow

@@ -24,7 +24,8 @@ from domain.kernel import Refused, derived_id
 from domain.process import Context, Process, StepOwed
 from eventstore.recorder import Recorder
 from tests import probe
-from tests.probe import PROBE, Probe, ProbeWorkflow
+from tests.probe import PROBE, Probe
+from tests.probe_workflows import ProbeWorkflow
 from tests.sandbox import sandbox
 from tests.test_shell import FAST, Site, temporal, works
 

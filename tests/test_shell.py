@@ -37,7 +37,8 @@ from eventstore.recorder import Recorder
 from eventstore.sqlite import SqliteLog
 from eventstore.wire import canonical_command
 from tests.dev_server import dev_server
-from tests.probe import PROBE, HurriedProbe, Poke, Probe, ProbeWorkflow
+from tests.probe import PROBE, Poke, Probe
+from tests.probe_workflows import HurriedProbe, ProbeWorkflow
 from tests.sandbox import sandbox
 from tests.stories import OFFICERS, charter
 from workflows.process import ProcessWorkflow

@@ -35,7 +35,8 @@ from domain.catalog import CATALOG
 from domain.kernel import Headline, Step
 from eventstore.recorder import Recorder
 from tests.dev_server import dev_server
-from tests.probe import PROBE, FormerProbe, HurriedProbe, Probe, ProbeWorkflow
+from tests.probe import PROBE, Probe
+from tests.probe_workflows import FormerProbe, HurriedProbe, ProbeWorkflow
 from tests.sandbox import sandbox
 from tests.test_shell import FOUNDED, Site
 

@@ -26,7 +26,8 @@ from eventstore.log import Log
 from eventstore.recorder import Recorder
 from eventstore.wire import canonical_command
 from tests.chaos.checks import Receipt, chained, everything, kept
-from tests.probe import PROBE, ProbeWorkflow
+from tests.probe import PROBE
+from tests.probe_workflows import ProbeWorkflow
 from tests.test_shell import FAST, works
 
 QUEUE: Final = "chaos"

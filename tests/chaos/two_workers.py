@@ -34,7 +34,8 @@ from tests.chaos.careless import BlindPostgres
 from tests.chaos.checks import Receipt, chained, everything, kept
 from tests.chaos.lane import Findings, Ground, Lane
 from tests.chaos.servers import postgres, temporal
-from tests.probe import PROBE, ProbeWorkflow
+from tests.probe import PROBE
+from tests.probe_workflows import ProbeWorkflow
 from tests.test_shell import FAST, works
 
 WORKERS: Final = 2
