@@ -8,6 +8,8 @@ DEMO := $(VENV)/.ready-demo
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check
 # Tests wait more than they count: four processes, a file at a time, those that take long first.
 SPREAD := -n 4 --dist loadfile --no-loadscope-reorder
+# Tests start a hundred processes, and the sandbox loads workflows anew: each would compile everything again if nothing were kept.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test check check-deploy run-image bench long chaos requirements clean
 

@@ -6,6 +6,7 @@ import ast
 import re
 import shlex
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -103,6 +104,7 @@ def wrong(named: Iterable[Named]) -> list[str]:
     return sorted({f"{each.place}: `{each.words}`: {why}" for each in named if (why := wrong_with(each.words))})
 
 
+@cache
 def wrong_with(words: str) -> str:
     """Why a command line cannot be given; nothing when it can. What stands for something else, like `…` or `FILE`, is not looked at."""
     try:

@@ -41,10 +41,19 @@ async def postgres_url(postgres_server: PostgresServer) -> AsyncIterator[str]:
 def _plain_logs() -> Iterator[None]:
     """What a test configures for its own logs ends with it."""
     yield
+    log_plainly()
+
+
+def log_plainly() -> None:
+    """Logs are as structlog makes them by itself, but traces show no values: those of a whole register take seconds to print."""
     structlog.reset_defaults()
+    *others, _ = structlog.get_config()["processors"]
+    plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[*others, plain])
 
 
 def pytest_configure() -> None:
+    log_plainly()
     # Width that a terminal, or pytest-xdist, left in the environment would make lists of what programs read.
     os.environ.pop("COLUMNS", None)
     # A shell's background job is deaf to Ctrl-C, and would hand that on to the programs that tests start and interrupt.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -27,6 +28,7 @@ M = TypeVar("M", bound=Message)
 _seen: dict[Path, bytes] = {}
 
 
+@cache
 def shape(kind: type[Message]) -> str:
     """The first digits of a digest of what a message's fields are."""
     schema = kind.model_json_schema()

@@ -11,7 +11,9 @@ import json
 import types
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
+from functools import cache
 from hashlib import sha256
+from inspect import get_annotations
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple, NewType, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -81,10 +83,20 @@ def classes_of(root: Any) -> Iterator[type]:
             yield kind
 
 
+_read: dict[type, tuple[tuple[object, ...], Mapping[str, Any]]] = {}
+"""What was read of each class, beside the annotations it was read from: to read them takes most of the time, and few classes change."""
+
+
 def _hints(kind: type) -> Mapping[str, Any]:
     if issubclass(kind, Enum):
         return {}
-    return {name: hint for name, hint in get_type_hints(kind).items() if get_origin(hint) is not ClassVar and hint is not ClassVar}
+    annotations = tuple(map(get_annotations, kind.__mro__))
+    before, hints = _read.get(kind, ((), {}))
+    if before != annotations:
+        found = get_type_hints(kind).items()
+        hints = {name: hint for name, hint in found if get_origin(hint) is not ClassVar and hint is not ClassVar}
+        _read[kind] = (annotations, hints)
+    return hints
 
 
 def _classes(hint: Any) -> Iterator[type]:
@@ -131,6 +143,7 @@ def _place(kind: type) -> str:
 # ---------------------------------------------------------------- what is written down
 
 
+@cache
 def known() -> Mapping[str, Mapping[str, Shape]]:
     """What is written down: by root and version."""
     return json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, Self
@@ -43,14 +44,24 @@ def day(number: float) -> datetime:
 
 def charter(**changes: Any) -> Charter:
     """The example charter; changes are dotted paths with `__`, for example `funding__share_cap=2_000`."""
-    data = read_charter(EXAMPLE)
-    for path, value in changes.items():
+    return _changed(json.dumps(changes, default=str))
+
+
+@cache
+def _changed(changes: str) -> Charter:
+    data: dict[str, Any] = json.loads(_example())
+    for path, value in json.loads(changes).items():
         *parents, last = path.split("__")
-        section: dict[str, Any] = data
+        section = data
         for parent in parents:
             section = section[parent]
         section[last] = value
-    return Charter.model_validate_json(json.dumps(data, default=str))
+    return Charter.model_validate_json(json.dumps(data))
+
+
+@cache
+def _example() -> str:
+    return json.dumps(read_charter(EXAMPLE), default=str)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ The same facts give the same bytes, in every process; text of people brings no m
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -197,10 +198,11 @@ def test_the_same_facts_give_the_same_bytes_in_every_process() -> None:
         "import hashlib; from tests.test_documents import *;"
         "print(hashlib.sha256(card_of(facts(), 30).encode() + bill_of(facts(), 30)).hexdigest())"
     )
+    here = hashlib.sha256(card_of(facts(), 30).encode() + bill_of(facts(), 30)).hexdigest()
     told = {
         subprocess.run(
             [sys.executable, "-c", program], check=True, capture_output=True, text=True, env={**os.environ, "PYTHONHASHSEED": seed}
         ).stdout
-        for seed in ("1", "2", "3")
+        for seed in ("1", "2")
     }
-    assert len(told) == 1
+    assert told == {f"{here}\n"}

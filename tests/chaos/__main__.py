@@ -43,6 +43,7 @@ def main() -> int:
 async def side_by_side(lanes: Sequence[Lane], chosen: argparse.Namespace) -> int:
     """Runs each lane in a process of its own; 1 if anything is wrong in any of them, else 0."""
     turn, start = asyncio.Semaphore(chosen.jobs), time.monotonic()
+    lanes = sorted(lanes, key=lambda lane: -lane.seconds)
     same = ["--seed", str(chosen.seed), *(["--long"] if chosen.long else []), *(["--resume", str(chosen.resume)] if chosen.resume else [])]
 
     async def run(lane: Lane) -> int:

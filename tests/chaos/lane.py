@@ -60,3 +60,5 @@ class Lane:
     """What one of the control's problems must say. A control without such a problem fails the lane: it would notice nothing."""
     missing: Callable[[], str] = always
     """Why the lane cannot run here; empty when it can."""
+    seconds: int = 20
+    """About how long the short run takes beside others: what takes longest is begun first, and nothing waits for it in the end."""

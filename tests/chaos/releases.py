@@ -12,9 +12,11 @@ import os
 import shutil
 import sys
 import sysconfig
+import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +32,8 @@ LEFT_OUT: Final = shutil.ignore_patterns(".*", "__pycache__", "state", "tests", 
 PARKED: Final = 4
 """How many commands are given to the older release alone on streams that it cannot read."""
 WORKER: Final = ("-m", "worker")
+NEWER: Final = ("added", "raised")
+"""The releases that take over, by turns."""
 RAISED: Final = str(int(RULES) + 1)
 
 _DECIDE_AGAIN: Final = """
@@ -118,8 +122,23 @@ class Release:
         return await _run(self.python, "-c", _DECIDE_AGAIN, url)
 
 
-async def build(folder: Path, name: str, patch: Patch) -> Release:
-    """A wheel of this tree with a patch, installed beside the packages that are installed here."""
+@cache
+def _home() -> tempfile.TemporaryDirectory[str]:
+    """Where releases are: until this process ends, for they are the same in every round."""
+    return tempfile.TemporaryDirectory(prefix="chaos-releases-")
+
+
+_built: dict[str, Release] = {}
+
+
+async def built(name: str, patch: Patch) -> Release:
+    """The release by this name: a wheel of this tree with a patch, installed beside the packages that are installed here."""
+    if name not in _built:
+        _built[name] = await _build(Path(_home().name).resolve(), name, patch)
+    return _built[name]
+
+
+async def _build(folder: Path, name: str, patch: Patch) -> Release:
     tree, wheels, home = folder / f"{name}-tree", folder / f"{name}-wheel", folder / f"{name}-venv"
     shutil.copytree(ROOT, tree, ignore=LEFT_OUT)
     patch(tree)
@@ -150,17 +169,16 @@ async def _run(*words: str | Path) -> str:
 
 
 async def change(ground: Ground) -> Findings:
-    """So many times up to a newer release and back again, by turns one that changes no rule and one that does."""
-    older, *newers = await asyncio.gather(
-        build(ground.folder, "older", unchanged), build(ground.folder, "added", added), build(ground.folder, "raised", raised)
-    )
-    problems = list[str]()
-    for number in range(ground.faults):
-        name, newer = ("added", "raised")[number % 2], newers[number % 2]
+    """So many times up to a newer release and back again, side by side, by turns one that changes no rule and one that does."""
+    older, *newers = await asyncio.gather(built("older", unchanged), built("added", added), built("raised", raised))
+
+    async def changed(number: int) -> list[str]:
         place = replace(ground, folder=ground.folder / str(number))
         place.folder.mkdir()
-        problems += [f"{name}: {problem}" for problem in await up_and_back(place, older, newer)]
-    return Findings(ground.faults, problems)
+        return [f"{NEWER[number % 2]}: {problem}" for problem in await up_and_back(place, older, newers[number % 2])]
+
+    found = await asyncio.gather(*map(changed, range(ground.faults)))
+    return Findings(ground.faults, list(itertools.chain.from_iterable(found)))
 
 
 async def up_and_back(ground: Ground, older: Release, newer: Release) -> list[str]:
@@ -221,7 +239,7 @@ def _broken(said: str) -> list[str]:
 
 async def under_one_name(ground: Ground) -> Findings:
     """The control: another rule under the same version of the rules."""
-    older, newer = await asyncio.gather(build(ground.folder, "older", unchanged), build(ground.folder, "careless", later))
+    older, newer = await asyncio.gather(built("older", unchanged), built("careless", later))
     async with staffed(ground) as (site, people):
         async with site.worker(older.python, *WORKER, name="older"):
             await people.found()
@@ -232,6 +250,6 @@ async def under_one_name(ground: Ground) -> Findings:
 LANES: Final = (
     Lane(
         "two-releases", "a release takes over while the last one works, and gives back", 2, 20, 2,
-        change, under_one_name, "another rule under the same version", "re-execution",
+        change, under_one_name, "another rule under the same version", "re-execution", seconds=190,
     ),
 )  # fmt: skip

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
@@ -85,6 +85,20 @@ class Site:
             assert process.returncode is None, f"it did not start: {said[-1_000:]}"
             assert asyncio.get_running_loop().time() < end, f"it did not start: {said[-1_000:]}"
             await asyncio.sleep(0.1)
+
+
+@asynccontextmanager
+async def together(workers: Sequence[AbstractAsyncContextManager[object]]) -> AsyncIterator[None]:
+    """Starts workers side by side, and stops them so: each waits for itself."""
+    entered = await asyncio.gather(*(each.__aenter__() for each in workers), return_exceptions=True)
+    try:
+        for failed in entered:
+            if isinstance(failed, BaseException):
+                raise failed
+        yield
+    finally:
+        begun = [each for each, how in zip(workers, entered, strict=True) if not isinstance(how, BaseException)]
+        await asyncio.gather(*(each.__aexit__(None, None, None) for each in begun))
 
 
 # ------------------------------------------------------------ people
@@ -179,21 +193,33 @@ async def staffed(ground: Ground, *, url: str = "", patience_seconds: float = AN
 
 
 async def stopped(ground: Ground) -> Findings:
-    """Two workers, of which one after the other is told to stop or killed, and replaced."""
+    """Three workers: one that stays, one that is told to stop and replaced, and one that is killed and replaced, again and again."""
     async with staffed(ground) as (site, people):
         async with site.worker(*SHIPPED):
             await people.found()
             stop = asyncio.Event()
             giving = asyncio.create_task(people.without_end(stop))
-            for number in range(ground.faults):
-                async with site.worker(*SHIPPED) as process:
-                    await asyncio.sleep(ground.chance.uniform(0.2, 1.0))
-                    if number % 2:
-                        process.kill()
-                        await process.wait()
+            lives = [ground.chance.uniform(0.2, 1.0) for _ in range(ground.faults)]
+            await asyncio.gather(_told_to_stop(site, lives[::2]), _killed(site, lives[1::2]))
             stop.set()
             await giving
         return Findings(ground.faults, [*site.problems, *await found(site, people)])
+
+
+async def _told_to_stop(site: Site, lives: Sequence[float]) -> None:
+    """One worker after the other works for so many seconds, and is told to stop."""
+    for seconds in lives:
+        async with site.worker(*SHIPPED):
+            await asyncio.sleep(seconds)
+
+
+async def _killed(site: Site, lives: Sequence[float]) -> None:
+    """One worker after the other works for so many seconds, and is killed."""
+    for seconds in lives:
+        async with site.worker(*SHIPPED) as process:
+            await asyncio.sleep(seconds)
+            process.kill()
+            await process.wait()
 
 
 async def hasty(ground: Ground) -> Findings:
@@ -237,9 +263,8 @@ async def apart(ground: Ground) -> Findings:
             await people.found()
             left = ground.faults
             while left > 0:
-                async with AsyncExitStack() as stack:
-                    for _ in range(min(AT_ONCE, left)):
-                        await stack.enter_async_context(site.worker(*wrong_by(_skew(ground)), *SHIPPED, name="wrong"))
+                wrong = [site.worker(*wrong_by(_skew(ground)), *SHIPPED, name="wrong") for _ in range(min(AT_ONCE, left))]
+                async with together(wrong):
                     await people.go_on()
                 left -= AT_ONCE
         return Findings(ground.faults, [*site.problems, *await found(site, people), *await misdated(site, begun)])
@@ -289,10 +314,10 @@ def no_faketime() -> str:
 LANES: Final = (
     Lane(
         "workers-stopped", "workers are told to stop, and killed, under load", 10, 1_000, 50,
-        stopped, hasty, "answers before the log has them", "acknowledged, and not on the log",
+        stopped, hasty, "answers before the log has them", "acknowledged, and not on the log", seconds=180,
     ),
     Lane(
         "clocks-apart", "hosts have wrong clocks", 10, 100, 20,
-        apart, believed, "a log that believes its host", "is dated", no_faketime,
+        apart, believed, "a log that believes its host", "is dated", no_faketime, seconds=80,
     ),
 )  # fmt: skip
