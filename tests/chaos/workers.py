@@ -224,7 +224,7 @@ async def _killed(site: Site, lives: Sequence[float]) -> None:
 
 async def hasty(ground: Ground) -> Findings:
     """The control: a worker that answers before the log has it, killed."""
-    async with staffed(ground, patience_seconds=IMPATIENT_SECONDS) as (site, people):
+    async with staffed(ground) as (site, people):
         async with site.worker(*SHIPPED):
             await people.found()
         async with site.worker(*HASTY) as process:
@@ -233,7 +233,8 @@ async def hasty(ground: Ground) -> Findings:
                 await asyncio.sleep(0.01)
             process.kill()
             await process.wait()
-            await giving
+            giving.cancel()  # nobody is there to answer
+            await asyncio.gather(giving, return_exceptions=True)
         return Findings(1, [*site.problems, *await found(site, people)])
 
 
