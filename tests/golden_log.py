@@ -16,9 +16,10 @@ import re
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, get_args
@@ -82,6 +83,7 @@ def rules_file(rules: str) -> Path:
     return FOLDER / f"rules-{rules}.jsonl.xz"
 
 
+@cache
 def entries_of(path: Path) -> list[Entry]:
     """The entries of golden logs, in the file's order: a branch after what it branches from."""
     return [entry_of(line) for line in lzma.decompress(path.read_bytes()).splitlines(keepends=True)]
@@ -573,18 +575,23 @@ def seen(entries: Sequence[Entry]) -> set[str]:
 
 def leaves(entries: Sequence[Entry]) -> dict[str, dict[str, str]]:
     """The digests of the register and of the states of each process at the end of every log, by the first digits of the log's last hash."""
-    return {log[-1].hash.hex()[:16]: digests(log) for log in logs(entries)}
-
-
-def digests(log: Sequence[Entry]) -> dict[str, str]:
-    """The digests of the register and of each process's states after a log."""
-    replica, version = Replica(), int(log[-1].rules)
-    for entry in log:
+    standing, streams = {GENESIS: Replica()}, {GENESIS: frozenset[str]()}
+    followed, found = {entry.previous for entry in entries}, dict[str, dict[str, str]]()
+    for entry in entries:
+        replica = standing[entry.previous].copy()
         if replica.missing((entry.stream,)):
             replica.put(entry.stream, kernel_stream(entry.stream))
         replica.follow((entry,))
+        standing[entry.hash], streams[entry.hash] = replica, streams[entry.previous] | {entry.stream}
+        if entry.hash not in followed:
+            found[entry.hash.hex()[:16]] = digests(replica, streams[entry.hash], int(entry.rules))
+    return found
+
+
+def digests(replica: Replica, streams: Set[str], version: int) -> dict[str, str]:
+    """The digests of the register and of each process's states after a log of these rules on which these streams are."""
     found: dict[str, list[str]] = defaultdict(list)
-    for stream in sorted({entry.stream for entry in log}):
+    for stream in sorted(streams):
         process = CATALOG[stream.partition("/")[0]]
         state = replica.get(stream)
         found[process.name].append(state_digest(process.name, process.describe(state.state).phase, state, rules=version))

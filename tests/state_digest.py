@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import MISSING, fields, is_dataclass
 from datetime import date, datetime, timedelta
 from enum import Enum
+from functools import cache
 from hashlib import sha256
 from typing import Any, Final
 
@@ -57,7 +58,7 @@ class _Plain:
     def fields(self, value: Any) -> dict[str, Any]:
         """The fields of a record that have not their defaults, by their names."""
         found: dict[str, Any] = {}
-        for name, default in _defaults(value).items():
+        for name, default in _defaults(type(value)).items():
             known = f"{self._process}.{name}"
             if (held := getattr(value, name)) != default and ADDED.get(known, 0) <= self._rules:
                 found[RENAMED.get(known, name)] = self.plain(held)
@@ -96,15 +97,16 @@ class _Plain:
 _NONE: Final = object()
 
 
-def _defaults(value: Any) -> Mapping[str, Any]:
-    """The names of a record's fields, each with its default; something that equals nothing where it has none."""
-    if isinstance(value, BaseModel):
-        found = type(value).model_fields
+@cache
+def _defaults(kind: Any) -> Mapping[str, Any]:
+    """The names of the fields of a kind of record, each with its default; something that equals nothing where it has none."""
+    if issubclass(kind, BaseModel):
+        found = kind.model_fields
         made = {name: field.get_default(call_default_factory=True) for name, field in found.items() if not field.is_required()}
         return {name: _NONE if made.get(name, PydanticUndefined) is PydanticUndefined or name == "kind" else made[name] for name in found}
-    if hasattr(value, "_fields"):
-        return {name: value._field_defaults.get(name, _NONE) for name in value._fields}
+    if hasattr(kind, "_fields"):
+        return {name: kind._field_defaults.get(name, _NONE) for name in kind._fields}
     return {
         field.name: field.default if field.default is not MISSING else field.default_factory() if field.default_factory is not MISSING else _NONE
-        for field in fields(value)
+        for field in fields(kind)
     }  # fmt: skip

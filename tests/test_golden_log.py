@@ -198,8 +198,15 @@ def exported(tree: list[Entry], file: Path, most: int) -> Path:
     return file
 
 
-def test_a_further_field_with_a_default_in_every_message_breaks_no_decision(tree: list[Entry], tmp_path: Path, *, long: bool) -> None:
-    release = patched(tmp_path / "release")
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The release with a further field."""
+    return patched(tmp_path_factory.mktemp("release"))
+
+
+def test_a_further_field_with_a_default_in_every_message_breaks_no_decision(
+    tree: list[Entry], release: Path, tmp_path: Path, *, long: bool
+) -> None:
     told = decided_by(release, exported(tree, tmp_path / "logs.jsonl", 10_000 if long else 60))
     assert told.returncode == 0, told.stderr[-2_000:]
 
@@ -241,11 +248,11 @@ def approving(entries: list[Entry], file: Path) -> Path:
 
 @pytest.mark.parametrize("rules", OLDER)
 def test_what_waited_for_approval_is_approved_by_the_digest_that_was_shown_whatever_fields_are_added_since(
-    rules: str, tmp_path: Path
+    rules: str, release: Path, tmp_path: Path
 ) -> None:
     file = approving(entries_of(rules_file(rules)), tmp_path / "logs.jsonl")
-    for release in (ROOT, patched(tmp_path / "release")):
-        told = run_by(release, APPROVE, str(file), *APPROVALS)
+    for place in (ROOT, release):
+        told = run_by(place, APPROVE, str(file), *APPROVALS)
         assert told.returncode == 0, told.stderr[-2_000:]
 
 
