@@ -30,7 +30,8 @@ from activities.sending import Sender
 from bench.bare import Bare, echo
 from eventstore.recorder import Recorder
 from eventstore.sqlite import SqliteLog
-from tests.probe import PROBE, ProbeWorkflow
+from tests.probe import PROBE
+from tests.probe_workflows import ProbeWorkflow
 
 ROUNDS: Final = 5
 COMMANDS: Final = 100
