@@ -50,7 +50,7 @@ $(DEMO): pyproject.toml constraints.txt
 	@# An environment that an interrupted run left half made is made anew.
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || \
 	  { echo "Python cannot make a virtual environment here; on Debian and Ubuntu: apt install python3-venv"; rm -rf $(VENV); exit 1; }
-	@echo "Installing what the demonstration needs into $(VENV): 100 packages, 550 MB. It takes one to five minutes, once."
+	@echo "Installing what the demonstration needs into $(VENV): 100 packages, 600 MB. It takes one to five minutes, once."
 	@$(INSTALL) --constraint constraints.txt --editable '.[demo]'
 	@# The model of the demonstration: its weights are wanted, not the framework that it names as a dependency.
 	@$(INSTALL) --no-deps 'silero-vad>=6.2,<7'
