@@ -21,7 +21,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from activities.messages import TASK_QUEUE
 from activities.private import Private
 from domain.forms import in_words, typed
-from domain.register import Register, SystemTime
+from domain.register.facts import SystemTime
+from domain.register.state import Register
 from eventstore.log import Log
 
 PREFIX: Final = "CONSORTIUM_"

@@ -30,32 +30,33 @@ from temporalio.runtime import LogForwardingConfig, LoggingConfig, PrometheusCon
 from temporalio.service import RPCError
 from temporalio.worker import Interceptor, UnsandboxedWorkflowRunner, Worker, WorkerDeploymentConfig
 
-from activities import cluster, logs
-from activities.addresses import TomlBook
-from activities.bank_folder import FolderBank
-from activities.bank_http import HttpBank
-from activities.bank_statements import Statements
-from activities.banking import Bank, Banking
-from activities.cluster import NotTold, Unprepared
-from activities.evaluation import Evaluations
-from activities.fetching import Fetching
-from activities.heads import Heads, OtherLog
+from activities import logs
+from activities.bank.banking import Bank, Banking
+from activities.bank.folder import FolderBank
+from activities.bank.http import HttpBank
+from activities.bank.statements import Statements
+from activities.log import cluster
+from activities.log.cluster import NotTold, Unprepared
+from activities.log.heads import Heads, OtherLog
+from activities.log.reconciling import Reconciler
+from activities.log.record import Policy, Recording
+from activities.log.sending import Sender
+from activities.log.tell import Tell
 from activities.missing import ExtraMissing
-from activities.notices import Mail, Notices, Outbox, Smtp, Webhooks, standing_for
+from activities.notices.addresses import TomlBook
+from activities.notices.sending import Mail, Notices, Outbox, Smtp, Webhooks, standing_for
 from activities.outside import CarryOut
 from activities.private import Private
-from activities.publish_directory import DirectoryPublisher
-from activities.publish_hub import HubPublisher
-from activities.publish_s3 import S3Publisher
-from activities.publish_s3 import client as s3_client
-from activities.publishing import Accounts, Publisher
-from activities.reconciling import Reconciler
-from activities.record import Policy, Recording
-from activities.releasing import Places, Releasing
+from activities.release.directory import DirectoryPublisher
+from activities.release.fetching import Fetching
+from activities.release.hub import HubPublisher
+from activities.release.publishing import Accounts, Publisher
+from activities.release.releasing import Places, Releasing
+from activities.release.s3 import S3Publisher
+from activities.release.s3 import client as s3_client
+from activities.run.evaluation import Evaluations
+from activities.run.telemetry import Following
 from activities.screening import ListFiles, Screening
-from activities.sending import Sender
-from activities.telemetry import Following
-from activities.tell import Tell
 from activities.web import Web
 from domain.catalog import RULES
 from eventstore.clock import Clock, StandingClock, SystemClock

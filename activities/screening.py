@@ -30,7 +30,7 @@ from rapidfuzz import fuzz, process
 
 from activities.outside import Now, Outcome, failed, passes, plain
 from domain.kernel import Step
-from domain.membership_messages import HOLDERS
+from domain.member.terms import HOLDERS
 
 LIMIT: Final = 64 * 1024 * 1024
 """The largest list file, in bytes; OFAC's whole list has 4 MB."""

@@ -40,40 +40,14 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final, Literal
 
-from domain.funding_messages import (
-    CreditApplied,
-    InKindAccepted,
-    InterestShared,
-    PaymentRecorded,
-    PaymentReversed,
-    RefundMade,
-    RefundOrdered,
-    RefundReleased,
-    RefundReturned,
-    RoundCancelled,
-    RoundOpened,
-    RoundSettled,
-    Settlement,
-    SpendingPaid,
-    SpendingProposed,
-    SpendingReturned,
-    SurplusReturned,
-)
 from domain.kernel import Event, one_line, process_of, slug_of
-from domain.membership_messages import DuesInvoiced, DuesPaid, DuesReversed
+from domain.member import events as member_events
 from domain.money import MINOR_UNITS, decimal
-from domain.register import CharterAdopted
-from domain.treasury_messages import (
-    AccountOpened,
-    LineBooked,
-    LineExplained,
-    LineMatched,
-    LineUnmatched,
-    PaymentConfirmed,
-    PaymentReturned,
-    Purpose,
-    ReceiptReversed,
-)
+from domain.register.facts import CharterAdopted
+from domain.round import events as round_events
+from domain.round.terms import Settlement
+from domain.treasury import events as treasury_events
+from domain.treasury.terms import Purpose
 from eventstore.entries import Entry, instant
 from eventstore.log import Log
 from eventstore.replica import Replica
@@ -243,11 +217,11 @@ class Ledger:
         match event:
             case CharterAdopted(charter=charter):
                 self._currency = charter.currency
-            case RoundOpened(terms=terms):
+            case round_events.RoundOpened(terms=terms):
                 self._currencies[stream] = terms.currency
-            case SpendingProposed(spending=spending, line=line, amount=amount):
+            case round_events.SpendingProposed(spending=spending, line=line, amount=amount):
                 self._spendings[stream, spending] = (line, amount)
-            case LineBooked(line=line, details=details):
+            case treasury_events.LineBooked(line=line, details=details):
                 sign = 1 if details.side == "credit" else -1
                 self._lines[stream, line] = (sign * details.amount, details.currency)
             case _:
@@ -267,30 +241,30 @@ class Ledger:
     def _of_treasury(self, stream: str, event: Event) -> Iterator[Posting]:
         here = slug_of(stream)
         match event:
-            case AccountOpened(currency=currency, opening_balance=balance):
+            case treasury_events.AccountOpened(currency=currency, opening_balance=balance):
                 yield from _moved(OPENING, bank(here), balance, currency)
-            case LineBooked(line=line):
+            case treasury_events.LineBooked(line=line):
                 amount, currency = self._lines[stream, line]
                 yield from _moved(unmatched(here), bank(here), amount, currency)
-            case LineMatched(line=line, stream=to, amount=amount, currency=currency):
+            case treasury_events.LineMatched(line=line, stream=to, amount=amount, currency=currency):
                 self._passed[stream, line] = to
                 yield self._out_of_suspense(stream, line)
                 yield Posting(in_transit(to), -amount, currency)
-            case ReceiptReversed(line=line, stream=str(to), amount=amount, currency=currency):
+            case treasury_events.ReceiptReversed(line=line, stream=str(to), amount=amount, currency=currency):
                 self._passed[stream, line] = to
                 yield self._out_of_suspense(stream, line)
                 yield Posting(in_transit(to), amount, currency)
-            case LineUnmatched(line=line) if (stream, line) in self._passed:
+            case treasury_events.LineUnmatched(line=line) if (stream, line) in self._passed:
                 amount, currency = self._lines[stream, line]
                 yield from _moved(unmatched(here), in_transit(self._passed.pop((stream, line))), amount, currency)
-            case LineExplained(line=line, account=account, side=side, amount=amount, currency=currency):
+            case treasury_events.LineExplained(line=line, account=account, side=side, amount=amount, currency=currency):
                 yield self._out_of_suspense(stream, line)
                 yield Posting(explained(account, side), amount if side == "debit" else -amount, currency)
-            case PaymentConfirmed(line=line, amount=amount, currency=currency, charges=charges):
+            case treasury_events.PaymentConfirmed(line=line, amount=amount, currency=currency, charges=charges):
                 yield self._out_of_suspense(stream, line)
                 yield Posting(_paid_for(here, event), amount, currency)
                 yield Posting(CHARGES, charges, currency)
-            case PaymentReturned(line=line, amount=amount, currency=currency, charges=charges):
+            case treasury_events.PaymentReturned(line=line, amount=amount, currency=currency, charges=charges):
                 yield self._out_of_suspense(stream, line)
                 yield Posting(_paid_for(here, event), -amount, currency)
                 yield Posting(CHARGES, charges, currency)
@@ -305,42 +279,46 @@ class Ledger:
     def _of_round(self, stream: str, event: Event, currency: str) -> Iterator[Posting]:
         here, transit = slug_of(stream), in_transit(stream)
         match event:
-            case PaymentRecorded(member=member, amount=amount, settled=settled, credited=credited):
+            case round_events.PaymentRecorded(member=member, amount=amount, settled=settled, credited=credited):
                 principal, late = _sums(settled)
                 yield Posting(transit, amount, currency)
                 yield Posting(contribution(here, member), -principal, currency)
                 yield Posting(interest(here), -late, currency)
                 yield Posting(credit(member, here), -credited, currency)
-            case CreditApplied(member=member, settled=settled):
+            case round_events.CreditApplied(member=member, settled=settled):
                 principal, late = _sums(settled)
                 yield from _moved(contribution(here, member), credit(member, here), principal, currency)
                 yield from _moved(interest(here), credit(member, here), late, currency)
-            case PaymentReversed(member=member, amount=amount, credit=shrunk, uncleared=uncleared, interest=late):
+            case round_events.PaymentReversed(member=member, amount=amount, credit=shrunk, uncleared=uncleared, interest=late):
                 yield Posting(transit, -amount, currency)
                 yield Posting(interest(here), late, currency)
                 yield Posting(credit(member, here), shrunk, currency)
                 yield Posting(contribution(here, member), uncleared, currency)
-            case InterestShared(credits=credits):
+            case round_events.InterestShared(credits=credits):
                 for member, amount in credits.items():
                     yield from _moved(credit(member, here), interest(here), amount, currency)
-            case InKindAccepted(member=member, value=value):
+            case round_events.InKindAccepted(member=member, value=value):
                 yield from _moved(f"Income:In-kind:{_part(here)}:{_part(member)}", f"Expenses:In-kind:{_part(here)}", value, currency)
-            case SpendingPaid(spending=spending):
+            case round_events.SpendingPaid(spending=spending):
                 line, amount = self._spendings[stream, spending]
                 yield from _moved(transit, spent(here, line), amount, currency)
-            case SpendingReturned(spending=spending):
+            case round_events.SpendingReturned(spending=spending):
                 line, amount = self._spendings[stream, spending]
                 yield from _moved(spent(here, line), transit, amount, currency)
-            case RoundSettled(returns=returns) | RoundCancelled(returns=returns) | SurplusReturned(returns=returns):
+            case (
+                round_events.RoundSettled(returns=returns)
+                | round_events.RoundCancelled(returns=returns)
+                | round_events.SurplusReturned(returns=returns)
+            ):
                 for member, amount in returns.items():
                     yield from _moved(credit(member, here), contribution(here, member), amount, currency)
-            case RefundOrdered(member=member, amount=amount):
+            case round_events.RefundOrdered(member=member, amount=amount):
                 yield from _moved(refunds(member, here), credit(member, here), amount, currency)
-            case RefundReleased(member=member, amount=amount):
+            case round_events.RefundReleased(member=member, amount=amount):
                 yield from _moved(credit(member, here), refunds(member, here), amount, currency)
-            case RefundMade(member=member, amount=amount, payment=payment):
+            case round_events.RefundMade(member=member, amount=amount, payment=payment):
                 yield from _moved(transit, refunds(member, here) if payment else credit(member, here), amount, currency)
-            case RefundReturned(member=member, amount=amount):
+            case round_events.RefundReturned(member=member, amount=amount):
                 yield from _moved(refunds(member, here), transit, amount, currency)
             case _:
                 pass
@@ -348,20 +326,20 @@ class Ledger:
     def _of_member(self, stream: str, event: Event, currency: str) -> Iterator[Posting]:
         member, transit = slug_of(stream), in_transit(stream)
         match event:
-            case DuesInvoiced(credit_used=used):
+            case member_events.DuesInvoiced(credit_used=used):
                 yield from _moved(dues(member), credit(member, DUES), used, currency)
-            case DuesPaid(amount=amount, settled=settled):
+            case member_events.DuesPaid(amount=amount, settled=settled):
                 paid = sum(settled.values())
                 yield from _moved(dues(member), transit, paid, currency)
                 yield from _moved(credit(member, DUES), transit, amount - paid, currency)
-            case DuesReversed(amount=amount, reopened=reopened):
+            case member_events.DuesReversed(amount=amount, reopened=reopened):
                 yield from _moved(transit, dues(member), reopened, currency)
                 yield from _moved(transit, credit(member, DUES), amount - reopened, currency)
             case _:
                 pass
 
 
-def _paid_for(treasury: str, payment: PaymentConfirmed | PaymentReturned) -> Account:
+def _paid_for(treasury: str, payment: treasury_events.PaymentConfirmed | treasury_events.PaymentReturned) -> Account:
     """What a payment was for; money that goes back to its unknown payer meets the movement that brought it."""
     if payment.purpose is Purpose.RETURN:
         return unmatched(treasury)
@@ -391,7 +369,7 @@ def _words(event: Event) -> str:
     what = event.kind.replace("_", " ")
     named = (getattr(event, name, None) for name in ("member", "payee", "spending", "payment", "line", "reference", "reason"))
     details = getattr(event, "details", None)
-    more = (details.counterparty, details.text) if isinstance(event, LineBooked) and details is not None else ()
+    more = (details.counterparty, details.text) if isinstance(event, treasury_events.LineBooked) and details is not None else ()
     return " · ".join(str(part) for part in (what, *named, *more) if part)
 
 

@@ -37,7 +37,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 import worker
-from activities.sending import Sender
+from activities.log.sending import Sender
 from bench.years import KEPT, ROOT, SIZES, Kept, into_postgres, made
 
 ENTRIES: Final = (10_000, 100_000, 500_000)

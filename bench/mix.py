@@ -33,8 +33,8 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 import worker
+from activities.log.sending import Sender
 from activities.messages import TASK_QUEUE
-from activities.sending import Sender
 from bench.bare import Bare, echo
 from bench.growth import PATIENCE, database, environment, temporal
 from bench.years import GOAL, ROOT, SIZES, TREASURY, charter, into_postgres, put

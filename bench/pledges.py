@@ -24,10 +24,11 @@ from rich.table import Table
 from cli.files import example, read_charter
 from domain.catalog import CATALOG
 from domain.charter import Charter, Office
-from domain.consortium import Found, Officer
+from domain.consortium import commands
+from domain.consortium.terms import Officer
 from domain.kernel import SERVICE, Agenda, Command, Headline, derived_id
 from domain.process import Common, Process
-from domain.register import Capacity, MemberActivated, RepresentativeSeated
+from domain.register.facts import Capacity, MemberActivated, RepresentativeSeated
 from eventstore.clock import MovedClock
 from eventstore.entries import Submission
 from eventstore.recorder import Recorder
@@ -123,7 +124,7 @@ async def measure(folder: Path) -> tuple[list[float], list[float], float]:
         Officer(person="tess", offices=frozenset({Office.TREASURER})),
         Officer(person="bo", offices=frozenset({Office.BOARD})),
     )
-    await recorder.record(given("consortium/bench", Found(charter=charter(), officers=officers).model_dump(mode="json"), "sam"))
+    await recorder.record(given("consortium/bench", commands.Found(charter=charter(), officers=officers).model_dump(mode="json"), "sam"))
     await recorder.record(given("seed/members", {"kind": "seed", "members": MEMBERS}, "sam"))
     small, large = [], []
     for number in range(PASSES):

@@ -25,8 +25,8 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 import worker
-from activities.record import Recording
-from activities.sending import Sender
+from activities.log.record import Recording
+from activities.log.sending import Sender
 from bench.bare import Bare, echo
 from eventstore.recorder import Recorder
 from eventstore.sqlite import SqliteLog

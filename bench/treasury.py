@@ -21,9 +21,11 @@ from rich.table import Table
 from bench.years import KEPT, TREASURY, made
 from domain.kernel import SERVICE, Event, StreamId
 from domain.process import Context, StepEvent, Stream
-from domain.treasury import TREASURY as PROCESS
-from domain.treasury_messages import Balance, ImportStarted, Line, Page, StatementRead
-from domain.treasury_state import Open, evolve
+from domain.treasury import events as treasury_events
+from domain.treasury import steps as treasury_steps
+from domain.treasury.process import TREASURY as PROCESS
+from domain.treasury.state import Open, evolve
+from domain.treasury.terms import Balance, Line, Page
 from eventstore.entries import instant
 from eventstore.replica import Replica
 from eventstore.sqlite import SqliteLog
@@ -68,8 +70,8 @@ def costs(kept: Open, replica: Replica) -> Costs:
         Line(booked_on=today, value_date=today, amount=100 + each, currency=kept.currency, side="credit", bank_id=f"NEW{each}")
         for each in range(LINES)
     )
-    begun = _after(kept, [ImportStarted(file=file, name="one more")])
-    command = StatementRead(step=f"read:{file}:1:1", file=file, page=page, lines=lines)
+    begun = _after(kept, [treasury_events.ImportStarted(file=file, name="one more")])
+    command = treasury_steps.StatementRead(step=f"read:{file}:1:1", file=file, page=page, lines=lines)
     context = Context(now, SERVICE, StreamId(TREASURY), replica.register)
     events = PROCESS.decide(begun, command, context)
     return Costs(

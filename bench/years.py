@@ -32,21 +32,22 @@ from rich.console import Console
 from rich.table import Table
 
 from cli.files import example, read_charter
-from domain import telemetry
 from domain.catalog import RULES
 from domain.charter import Charter
-from domain.funding_books import Books
-from domain.funding_state import Calling, Cancelled, Refunding, Settled, books_of
 from domain.kernel import Step
-from domain.membership_state import Active, Ended, Leaving, Paying, Signing
-from domain.proposal import Open
+from domain.member.state import Active, Ended, Leaving, Paying, Signing
+from domain.proposal.state import Open
 from domain.reference import creditor_reference
-from domain.register import LogTime, MovedTime
-from domain.telemetry import Reading, SpikeRule, StagePlan, Watch
-from domain.training_messages import Contract, TelemetryReported
-from domain.training_state import Approved, Book, Running
-from domain.training_state import Ended as RunOver
-from domain.treasury_messages import payment_digest
+from domain.register.facts import LogTime, MovedTime
+from domain.round.books import Books
+from domain.round.state import Calling, Cancelled, Refunding, Settled, books_of
+from domain.run import steps as run_steps
+from domain.run import telemetry
+from domain.run.state import Approved, Book, Running
+from domain.run.state import Ended as RunOver
+from domain.run.telemetry import Reading, SpikeRule, StagePlan, Watch
+from domain.run.terms import Contract
+from domain.treasury.terms import payment_digest
 from eventstore.entries import Entry
 from eventstore.log import Appended, Log
 from eventstore.memory import MemoryLog
@@ -103,7 +104,7 @@ async def trainer(step: Step) -> dict[str, Any]:
         for at in steps
     ]  # fmt: skip
     now, found = telemetry.observe(stages, SpikeRule.model_validate(step.data["spikes"], strict=False), watch, readings)
-    return TelemetryReported(
+    return run_steps.TelemetryReported(
         step=step.key, number=step.data["number"], cursor=str(now.readings), watch=now, loss_micro=found.loss_micro,
         checkpoints=tuple(found.checkpoints), missing=tuple(found.missing), found=tuple(found.found), restarts=tuple(found.restarts),
         spikes=tuple(found.spikes), more=found.more,

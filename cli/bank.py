@@ -11,8 +11,8 @@ from typing import Annotated, Final
 
 from cyclopts import Parameter
 
-from activities.bank_statements import Hindered, Statements, examine
-from activities.bank_xml import Unreadable
+from activities.bank.statements import Hindered, Statements, examine
+from activities.bank.xml import Unreadable
 from activities.messages import Receipt
 from cli.failures import BadInput, of_file
 from cli.give import give

@@ -21,7 +21,9 @@ from cli.plot import course, drawing, sketch
 from cli.site import log_of, now_of, settings
 from domain.kernel import process_of
 from domain.money import display
-from domain.register import Register, ReleaseStaged, note
+from domain.register.facts import ReleaseStaged
+from domain.register.fold import note
+from domain.register.state import Register
 from eventstore.entries import ACCEPTED
 from eventstore.entries import instant as instant_of
 from eventstore.log import Log

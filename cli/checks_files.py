@@ -17,16 +17,16 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
-from activities.addresses import LOOPBACK, AddressBookUnreadable, Addresses, entries
-from activities.artifacts import Unfit as UnfitFile
-from activities.notices import Smtp
+from activities.notices.addresses import LOOPBACK, AddressBookUnreadable, Addresses, entries
+from activities.notices.sending import Smtp
 from activities.private import Private
-from activities.publishing import Accounts
+from activities.release.artifacts import Unfit as UnfitFile
+from activities.release.publishing import Accounts
 from activities.screening import ListFiles, Unfit, read
 from cli.failures import BadInput, Failure
 from cli.findings import Finding, Patient, Verdict, aside
 from cli.site import profile
-from domain.register import Register
+from domain.register.state import Register
 from eventstore.sqlite_file import owner
 from settings import PREFIX, VARIABLES, Settings, file_of, in_database, without_password
 

@@ -7,16 +7,17 @@ from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import Any, Final
 
-from activities.display import retrying
+from activities.log.display import retrying
 from cli import services, times
 from cli.failures import Failure
 from cli.findings import Finding, Opened, Patient, Verdict
 from cli.site import clock_of, rows, up_of
 from domain.catalog import RULES
-from domain.consortium import Founded
-from domain.consortium_time import ACCEPTING
+from domain.consortium.clock import ACCEPTING
+from domain.consortium.state import Founded
 from domain.kernel import one_line, slug_of
-from domain.register import MovedTime, PacedTime, Register, SystemTime
+from domain.register.facts import MovedTime, PacedTime, SystemTime
+from domain.register.state import Register
 from eventstore.clock import TOLERANCE, WAITED_FOR, StandingClock
 from eventstore.entries import Entry, hash_of, instant
 from eventstore.keeper import role

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from activities import cluster
-from activities.cluster import NotTold, Unprepared
-from activities.heads import Heads, OtherLog
-from activities.reconciling import ROLE
+from activities.log import cluster
+from activities.log.cluster import NotTold, Unprepared
+from activities.log.heads import Heads, OtherLog
+from activities.log.reconciling import ROLE
 from cli import services, times
 from cli.failures import Failure, translated
 from cli.findings import CannotTell, Finding, Opened, Patient, Verdict

@@ -24,16 +24,17 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
 import worker
-from activities import cluster, logs
-from activities.sending import Sender, TurnedDown
+from activities import logs
+from activities.log import cluster
+from activities.log.sending import Sender, TurnedDown
 from audit.ledger import Booking, beancount, hledger, ledger
 from cli.embedded import LOCK, PORTS, alone, embedded, rest
 from cli.failures import BadInput, Broken
 from cli.files import example, read_charter
 from domain.charter import Charter
-from domain.funding_books import Books
-from domain.funding_state import books_of, money_by_state
 from domain.money import display
+from domain.round.books import Books
+from domain.round.state import books_of, money_by_state
 from eventstore.clock import MovedClock
 from eventstore.recorder import Recorder
 from settings import MARKER, rehearsed

@@ -22,12 +22,12 @@ from temporalio.service import RPCError
 import worker
 from activities import logs
 from activities.bounded import json_value
-from activities.heads import Heads
-from activities.sending import Sender
+from activities.log.heads import Heads
+from activities.log.sending import Sender
 from cli.failures import BadInput
-from domain.consortium_time import RestartClock
+from domain.consortium import commands
 from domain.kernel import SERVICE, derived_id
-from domain.register import LogTime, PacedTime, SystemTime
+from domain.register.facts import LogTime, PacedTime, SystemTime
 from eventstore.clock import Clock, PacedClock, StandingClock, fact_of
 from eventstore.entries import Submission
 from eventstore.log import LogUnavailable
@@ -289,7 +289,7 @@ def pace_of(clock: LogTime) -> int:
 async def _restart(recorder: Recorder, stream: str, clock: PacedClock) -> None:
     """Records on the consortium's stream that a rehearsal runs on; dated like its last entry, at which it stands still."""
     position = (await recorder.log.head()).position
-    command = RestartClock(clock=PacedTime(real=clock.anchor_real, log=clock.anchor_log, pace=clock.pace)).model_dump(mode="json")
+    command = commands.RestartClock(clock=PacedTime(real=clock.anchor_real, log=clock.anchor_log, pace=clock.pace)).model_dump(mode="json")
     recorded = await recorder.record(Submission(stream, derived_id(stream, "clock", str(position)), SERVICE, canonical_command(command)))
     assert recorded.refusal is None, f"a rehearsal's clock can be restarted: {recorded.refusal}"
 

@@ -131,10 +131,10 @@ def translated(error: Exception) -> Failure:
         return error
     from temporalio.service import RPCError
 
-    from activities.cluster import Unprepared
-    from activities.heads import OtherLog
+    from activities.log.cluster import Unprepared
+    from activities.log.heads import OtherLog
+    from activities.log.sending import Mistaken, NotAnswered, NotTaken, TurnedDown
     from activities.missing import ExtraMissing
-    from activities.sending import Mistaken, NotAnswered, NotTaken, TurnedDown
     from cli.embedded import AlreadyUp
     from domain.kernel import one_line
     from eventstore.log import Damaged, LogUnavailable, NewerRules, NotMigrated, NotReadable, NotWritable, WrittenByNewer, WrittenOn

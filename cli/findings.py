@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from cli.failures import Failure
 from cli.options import Where, folder_told
-from domain.register import Register
+from domain.register.state import Register
 from eventstore.entries import Entry
 from eventstore.log import ClockApart, Log, Unfit
 from eventstore.recorder import Recorder

@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 from uuid import UUID
 
-from activities.display import lacks_currency, line_of
+from activities.log.display import lacks_currency, line_of
+from activities.log.sending import NotAnswered, NotTaken, Sender, TurnedDown
 from activities.messages import Receipt
-from activities.sending import NotAnswered, NotTaken, Sender, TurnedDown
 from cli.failures import BadInput, Broken, translated
 from cli.options import By
 from cli.output import Progress, say, say_json, unescaped

@@ -12,8 +12,8 @@ from typing import Annotated, Final
 
 from cyclopts import Parameter
 
-from activities.heads import Heads
-from activities.sending import Sender
+from activities.log.heads import Heads
+from activities.log.sending import Sender
 from audit.export import LONGEST, Damaged, entry_of, line_of
 from audit.reexecute import Reexecution
 from cli.embedded import recover as taken_up

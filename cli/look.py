@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 from cyclopts import Parameter
 from rich.markdown import Markdown
 
-from activities.display import retrying
+from activities.log.display import retrying
 from cli import services, times
 from cli.failures import BadInput, Failure
 from cli.fields import day, instant
@@ -25,7 +25,7 @@ from domain.catalog import process_for
 from domain.charter import Office
 from domain.kernel import SLUG, one_line, slug_of
 from domain.money import Money
-from domain.register import Register, Unreached
+from domain.register.state import Register, Unreached
 from eventstore.entries import ACCEPTED, Entry
 from eventstore.entries import instant as instant_of
 from eventstore.log import Log, Unfit

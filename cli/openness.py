@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from activities.artifacts import Unfit
-from activities.openness import LIMIT, Openness, classify, described, framework
+from activities.release.artifacts import Unfit
+from activities.release.openness import LIMIT, Openness, classify, described, framework
 from cli.failures import BadInput, of_file
 from cli.output import say, say_json, table
 

@@ -21,7 +21,7 @@ from cli.give import give
 from cli.options import EXIT_CODES, By
 from cli.site import currency, log_of, now_of, settings, up_of
 from domain.catalog import CATALOG
-from domain.consortium import Found
+from domain.consortium import commands
 from domain.kernel import Command, Outcome
 from domain.process import Process
 
@@ -110,7 +110,7 @@ async def said(command: type[Command], typed: Mapping[str, Any], by: By) -> dict
 
 def _known_here(command: type[Command], by: By) -> dict[str, Any]:
     """What nobody types: the clock of the rehearsal that runs in the folder, when it is founded."""
-    if command is not Found:
+    if command is not commands.Found:
         return {}
     chosen = settings(by)
     up = up_of(chosen)

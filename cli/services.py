@@ -20,7 +20,7 @@ from settings import VARIABLES, Settings
 if TYPE_CHECKING:
     from temporalio.client import Client
 
-    from activities.cluster import Cluster, Queue
+    from activities.log.cluster import Cluster, Queue
 
 ASKED_SECONDS: Final = 5
 """How long Temporal is asked before it is said that it does not answer."""
@@ -85,7 +85,7 @@ async def found(chosen: Settings, *, named: bool) -> Services:
         place = place_of(chosen, named=named)
         if not place:
             return Services("")
-        from activities import cluster
+        from activities.log import cluster
 
         async with asyncio.timeout(ASKED_SECONDS):
             client = await temporal(chosen)

@@ -11,10 +11,10 @@ from cli.failures import BadInput
 from cli.options import Where
 from cli.site import log_of, now_of, register, settings, tables_of
 from domain.money import Money, decimal
-from domain.register import Register
+from domain.register.state import Register
 from domain.tables import Table
-from domain.treasury_messages import Creditor
-from domain.treasury_state import Open
+from domain.treasury.state import Open
+from domain.treasury.terms import Creditor
 from eventstore.log import Log
 from eventstore.recorder import Recorder
 from settings import is_rehearsal

@@ -24,7 +24,7 @@ from cli.options import HERE, Where
 from cli.output import Progress, say, say_json
 from cli.site import clock_of, log_of, now_of, register, rows, settings, temporal, up_of
 from cli.times import minute
-from domain.register import Register
+from domain.register.state import Register
 from eventstore.clock import Clock, PacedClock, StandingClock
 from settings import Settings, is_rehearsal
 

@@ -19,7 +19,7 @@ from urllib.parse import quote
 from playwright.async_api import Error, Page, async_playwright, expect
 from temporalio.client import Client
 
-from activities.sending import TurnedDown
+from activities.log.sending import TurnedDown
 from cli.demo import PACES, adopted, came_late, prepare
 from cli.embedded import embedded
 from domain.kernel import derived_id

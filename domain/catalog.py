@@ -5,29 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from domain.consortium import CONSORTIUM
+from domain.consortium.process import CONSORTIUM
 from domain.evaluation import ReadEvaluation
-from domain.funding import FUNDING
 from domain.kernel import Message, process_of
-from domain.membership import MEMBERSHIP
+from domain.member.process import MEMBER
 from domain.process import Process
-from domain.proposal import proposals
-from domain.release import RELEASE
-from domain.release_steps import (
-    BuildManifest,
-    ClassifyOpenness,
-    CloseAccess,
-    OpenAccess,
-    Publish,
-    SignManifest,
-    VerifyArtifacts,
-    Withdraw,
-    WriteDocuments,
-)
-from domain.training import TRAINING
-from domain.training_messages import FollowTelemetry
-from domain.treasury import TREASURY
-from domain.treasury_messages import FetchStatements, ReadStatement, SendPayment
+from domain.proposal.process import proposals
+from domain.release import steps as release_steps
+from domain.release.process import RELEASE
+from domain.round.process import ROUND
+from domain.run import steps as run_steps
+from domain.run.process import RUN
+from domain.treasury import steps as treasury_steps
+from domain.treasury.process import TREASURY
 
 RULES: Final = "5"
 """The version of the rules that decide, a number that never falls along a log.
@@ -36,26 +26,26 @@ Raised by the first change after a release that would decide an old entry otherw
 but for the wording of a refusal and of its remedy.
 """
 
-_OTHERS: Final = (CONSORTIUM, MEMBERSHIP, FUNDING, TRAINING, RELEASE, TREASURY)
+_OTHERS: Final = (CONSORTIUM, MEMBER, ROUND, RUN, RELEASE, TREASURY)
 PROPOSAL: Final = proposals(_OTHERS)
 
 CATALOG: Final[Mapping[str, Process[Any, Any, Any]]] = {process.name: process for process in (*_OTHERS, PROPOSAL)}
 
 STEP_DATA: Final[Mapping[str, type[Message]]] = {
-    "build_manifest": BuildManifest,
-    "classify_openness": ClassifyOpenness,
-    "close_access": CloseAccess,
-    "fetch_statements": FetchStatements,
-    "follow_telemetry": FollowTelemetry,
-    "open_access": OpenAccess,
-    "publish": Publish,
+    "build_manifest": release_steps.BuildManifest,
+    "classify_openness": release_steps.ClassifyOpenness,
+    "close_access": release_steps.CloseAccess,
+    "fetch_statements": treasury_steps.FetchStatements,
+    "follow_telemetry": run_steps.FollowTelemetry,
+    "open_access": release_steps.OpenAccess,
+    "publish": release_steps.Publish,
     "read_evaluation": ReadEvaluation,
-    "read_statement": ReadStatement,
-    "send_payment": SendPayment,
-    "sign_manifest": SignManifest,
-    "verify_artifacts": VerifyArtifacts,
-    "withdraw": Withdraw,
-    "write_documents": WriteDocuments,
+    "read_statement": treasury_steps.ReadStatement,
+    "send_payment": treasury_steps.SendPayment,
+    "sign_manifest": release_steps.SignManifest,
+    "verify_artifacts": release_steps.VerifyArtifacts,
+    "withdraw": release_steps.Withdraw,
+    "write_documents": release_steps.WriteDocuments,
 }
 """What the data of steps are, by their kinds. Those of `tell`, `notify` and `screen` are plain values, of which each is a rule."""
 

@@ -320,9 +320,15 @@ class Charter(Message):
 
 
 REQUIRED_DECISIONS: Final = (
-    "consortium/amend_charter", "consortium/grant_office", "consortium/revoke_office", "member/admit", "member/expel",
-    "round/cancel_round", "round/extend_round", "round/reduce_goal",
-)  # fmt: skip
+    "consortium/amend_charter",
+    "consortium/grant_office",
+    "consortium/revoke_office",
+    "member/admit",
+    "member/expel",
+    "round/cancel_round",
+    "round/extend_round",
+    "round/reduce_goal",
+)
 """Commands that only a vote can give, for some offices or always: a charter without a class for each is incomplete."""
 
 

@@ -25,9 +25,10 @@ TaskName = Annotated[
 """A task or metric, as the harness calls it."""
 
 Place = Annotated[
-    str, Field(min_length=1, max_length=500, pattern=r"^[!-~]+( [!-~]+)*$"),
+    str,
+    Field(min_length=1, max_length=500, pattern=r"^[!-~]+( [!-~]+)*$"),
     Form("a path under the folder of runs, or an http(s) address, in printable ASCII", "atlas-1/results.json"),
-]  # fmt: skip
+]
 """Where the trainer writes: a path under the workers' folder of telemetry, or an http(s) address; printable ASCII."""
 
 

@@ -20,9 +20,11 @@ _TWO_PLACES: Final = (
 )
 _NO_PLACE: Final = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
 MINOR_UNITS: Final[Mapping[str, int]] = {
-    **dict.fromkeys(_NO_PLACE.split(), 0), **dict.fromkeys(_TWO_PLACES.split(), 2),
-    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3), **dict.fromkeys(("CLF", "UYW"), 4),
-}  # fmt: skip
+    **dict.fromkeys(_NO_PLACE.split(), 0),
+    **dict.fromkeys(_TWO_PLACES.split(), 2),
+    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
+    **dict.fromkeys(("CLF", "UYW"), 4),
+}
 """Decimal places of every currency in use (ISO 4217): there are no others."""
 
 SAFE: Final = 2**53 - 1
@@ -46,9 +48,11 @@ def _write(value: int) -> int | str:
 
 
 Minor = Annotated[
-    int, BeforeValidator(_read), PlainSerializer(_write),
+    int,
+    BeforeValidator(_read),
+    PlainSerializer(_write),
     Form('an amount (like "1,250,000.50 USD")', "1,250,000.50 USD", unit=" minor units"),
-]  # fmt: skip
+]
 """An amount in minor units of a currency known from where it stands; a string in JSON beyond 2^53-1."""
 
 Amount = Annotated[Minor, Field(gt=0, le=CEILING)]

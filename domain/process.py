@@ -41,7 +41,8 @@ from domain.kernel import (
     escaped,
     mapping,
 )
-from domain.register import MandateExercised, MandateWithdrawn, RecipientsReached, RecipientsUnreached, Register, Unreachable
+from domain.register.facts import MandateExercised, MandateWithdrawn, RecipientsReached, RecipientsUnreached, Unreachable
+from domain.register.state import Register
 from domain.tables import Table
 
 AT_ONCE: Final = 32
@@ -122,40 +123,50 @@ class Context(NamedTuple):
             holders = sorted({person for office in offices for person in self.register.holders(office)})
             known = ", ".join(holders[:NAMED]) + (", …" if len(holders) > NAMED else "")
             raise Refused(
-                "office_required", f"{self.actor} does not hold the office {names}", clause=clause,
+                "office_required",
+                f"{self.actor} does not hold the office {names}",
+                clause=clause,
                 remedy=f"ask a holder of {names} to give this command" + (f": {known}" if known else "; nobody holds it yet"),
-            )  # fmt: skip
+            )
 
     def require_speaker(self, member: MemberId) -> None:
         """Refuses actors who do not speak for the member, as representative or alternate."""
         if not self.register.speaks_for(self.actor, member):
             raise Refused(
-                "not_a_representative", f"{self.actor} does not speak for {member}",
-                remedy=f"ask a representative or alternate of {member} (`consortium who-represents {member}`)", clause="membership",
-            )  # fmt: skip
+                "not_a_representative",
+                f"{self.actor} does not speak for {member}",
+                remedy=f"ask a representative or alternate of {member} (`consortium who-represents {member}`)",
+                clause="membership",
+            )
 
     def require_representative(self, member: MemberId) -> None:
         """Refuses actors who do not speak for the member, and its alternates."""
         self.require_speaker(member)
         if not self.register.represents(self.actor, member):
             raise Refused(
-                "representative_required", f"{self.actor} is an alternate of {member}", clause="membership",
+                "representative_required",
+                f"{self.actor} is an alternate of {member}",
+                clause="membership",
                 remedy=f"ask a representative to give this command (`consortium who-represents {member}`)",
-            )  # fmt: skip
+            )
 
     def require_active(self, member: MemberId) -> None:
         """Refuses what only a member with all its rights may do."""
         known = self.register.members.get(member)
         if known is None:
             raise Refused(
-                "unknown_member", f"{member} is not a member", clause="membership",
+                "unknown_member",
+                f"{member} is not a member",
+                clause="membership",
                 remedy="check the spelling against `consortium members`, or apply first",
-            )  # fmt: skip
+            )
         if not self.register.active(member):
             raise Refused(
-                "member_not_active", f"{member} is {known.standing}", clause="membership",
+                "member_not_active",
+                f"{member} is {known.standing}",
+                clause="membership",
                 remedy="settle what is overdue; the member's page says what (`consortium show member/" + member + "`)",
-            )  # fmt: skip
+            )
 
     def require_service(self) -> None:
         """Refuses persons where only the system itself may speak."""
@@ -168,9 +179,11 @@ class Context(NamedTuple):
         """Refuses what only a passed proposal can order, once."""
         if self.mandate is None:
             raise Refused(
-                "no_mandate", "no passed proposal authorises exactly this command here", clause="decisions",
+                "no_mandate",
+                "no passed proposal authorises exactly this command here",
+                clause="decisions",
                 remedy="propose it (`consortium proposal propose`); once passed it is carried out by itself",
-            )  # fmt: skip
+            )
 
 
 # ---------------------------------------------------------------- what every stream can be told
@@ -426,23 +439,32 @@ def _obliged(stream: Stream[S], event: Common) -> Stream[S]:
         case StepOwed(step=step):
             ready = stream.ready if step.key in stream.failed else _queued(_but(stream, step.key), step)
             return stream._replace(
-                owed=stream.owed.set(step.key, step), ready=ready, tries=stream.tries.set(step.key, stream.version),
+                owed=stream.owed.set(step.key, step),
+                ready=ready,
+                tries=stream.tries.set(step.key, stream.version),
                 delayed=_without(stream.delayed, step.key),
-            )  # fmt: skip
+            )
         case StepCarriedOut(step=key) | StepWaived(step=key):
             return stream._replace(
-                owed=_without(stream.owed, key), ready=_but(stream, key), failed=_without(stream.failed, key),
-                tries=_without(stream.tries, key), retried=_without(stream.retried, key), delayed=_without(stream.delayed, key),
-            )  # fmt: skip
+                owed=_without(stream.owed, key),
+                ready=_but(stream, key),
+                failed=_without(stream.failed, key),
+                tries=_without(stream.tries, key),
+                retried=_without(stream.retried, key),
+                delayed=_without(stream.delayed, key),
+            )
         case StepFailed(step=key, reason=reason):
             return stream._replace(ready=_but(stream, key), failed=stream.failed.set(key, reason), delayed=_without(stream.delayed, key))
         case StepDelayed(step=key, reason=reason):
             return stream._replace(delayed=stream.delayed.set(key, reason))
         case StepRetried(step=key):
             return stream._replace(
-                ready=_queued(_but(stream, key), stream.owed[key]), failed=_without(stream.failed, key), delayed=_without(stream.delayed, key),
-                tries=stream.tries.set(key, stream.version), retried=stream.retried.set(key, stream.retried.get(key, 0) + 1),
-            )  # fmt: skip
+                ready=_queued(_but(stream, key), stream.owed[key]),
+                failed=_without(stream.failed, key),
+                delayed=_without(stream.delayed, key),
+                tries=stream.tries.set(key, stream.version),
+                retried=stream.retried.set(key, stream.retried.get(key, 0) + 1),
+            )
         case MandateExercised() | MandateWithdrawn() | RecipientsUnreached() | RecipientsReached():
             return stream
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
-from domain.register import LogTime, MovedTime, PacedTime, SystemTime
+from domain.register.facts import LogTime, MovedTime, PacedTime, SystemTime
 from eventstore.log import HeadAhead, HeadFarAhead
 
 TOLERANCE: Final = timedelta(seconds=30)

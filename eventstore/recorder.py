@@ -23,7 +23,7 @@ from domain import process as kernel
 from domain.catalog import CATALOG
 from domain.kernel import Agenda, Headline, shown_at
 from domain.process import ACCEPTING_TIME, Process, Stream
-from domain.register import Register
+from domain.register.state import Register
 from eventstore.clock import TOLERANCE, Clock, SystemClock, ahead
 from eventstore.entries import ACCEPTED, MICROSECOND, Entry, Head, Refusal, Submission, instant, microseconds
 from eventstore.log import (

@@ -14,7 +14,9 @@ from domain import process as kernel
 from domain.catalog import CATALOG, RULES
 from domain.kernel import SERVICE, Command, Event, Refused, StreamId, process_of
 from domain.process import Context, Process, Stream, deadline_id, mandate_for
-from domain.register import FACT_KINDS, Fact, Register, is_fact, note
+from domain.register.facts import Fact
+from domain.register.fold import FACT_KINDS, is_fact, note
+from domain.register.state import Register
 from eventstore.entries import (
     ACCEPTED,
     EMPTY,

@@ -17,7 +17,7 @@ from typing import Any, Final
 import structlog
 
 from domain.process import STREAM_VERSION, Process, Stream
-from domain.register import REGISTER_VERSION
+from domain.register.fold import REGISTER_VERSION
 from eventstore.entries import EMPTY, Head, head_of
 from eventstore.log import Log
 from eventstore.replica import Replica

@@ -1,7 +1,7 @@
 """A scripted bank for the virtual clock: it keeps one account, writes statements, and carries payments out once.
 
 It speaks the three steps of a treasury (`fetch_statements`, `read_statement`, `send_payment`) in the models of
-`domain.treasury_messages`; what is asked again is answered again as it was.
+`domain.treasury.steps`; what is asked again is answered again as it was.
 """
 
 from __future__ import annotations
@@ -13,18 +13,8 @@ from datetime import date, datetime
 from typing import Any, Final
 
 from domain.kernel import Step
-from domain.treasury_messages import (
-    Balance,
-    FetchStatements,
-    Line,
-    Page,
-    PaymentAccepted,
-    ReadStatement,
-    SendPayment,
-    StatementFile,
-    StatementRead,
-    StatementsFetched,
-)
+from domain.treasury import steps
+from domain.treasury.terms import Balance, Line, Page, StatementFile
 
 STEPS: Final = frozenset({"fetch_statements", "read_statement", "send_payment"})
 """The steps that a bank answers."""
@@ -47,7 +37,7 @@ class Bank:
         """Of each statement written: the digest of its file, and which lines it shows."""
         self._numbers: dict[str, int] = {}
         """Of each statement, by the digest of its file; from 1."""
-        self._orders: dict[str, SendPayment] = {}
+        self._orders: dict[str, steps.SendPayment] = {}
 
     @property
     def balance(self) -> int:
@@ -55,7 +45,7 @@ class Bank:
         return self._after(len(self._lines))
 
     @property
-    def orders(self) -> Sequence[SendPayment]:
+    def orders(self) -> Sequence[steps.SendPayment]:
         """Every payment that was carried out, in order: one for each end-to-end id."""
         return tuple(self._orders.values())
 
@@ -70,15 +60,15 @@ class Bank:
         data = json.dumps(step.data)
         match step.kind:
             case "fetch_statements":
-                return self._fetched(step.key, FetchStatements.model_validate_json(data)).model_dump(mode="json")
+                return self._fetched(step.key, steps.FetchStatements.model_validate_json(data)).model_dump(mode="json")
             case "read_statement":
-                return self._read(step.key, ReadStatement.model_validate_json(data)).model_dump(mode="json")
+                return self._read(step.key, steps.ReadStatement.model_validate_json(data)).model_dump(mode="json")
             case "send_payment":
-                return self._paid(step.key, SendPayment.model_validate_json(data)).model_dump(mode="json")
+                return self._paid(step.key, steps.SendPayment.model_validate_json(data)).model_dump(mode="json")
             case _:
                 raise ValueError(f"a bank does not answer {step.kind}")
 
-    def _fetched(self, key: str, asked: FetchStatements) -> StatementsFetched:
+    def _fetched(self, key: str, asked: steps.FetchStatements) -> steps.StatementsFetched:
         shown = self._statements[-1][2] if self._statements else 0
         if shown < len(self._lines):
             number = len(self._statements) + 1
@@ -91,9 +81,9 @@ class Bank:
             for place, (digest, _, _) in enumerate(self._statements[known : known + 50], 1)
         )
         upto = known + len(files)
-        return StatementsFetched(step=key, files=files, cursor=str(upto) if upto else "", more=upto < len(self._statements))
+        return steps.StatementsFetched(step=key, files=files, cursor=str(upto) if upto else "", more=upto < len(self._statements))
 
-    def _read(self, key: str, asked: ReadStatement) -> StatementRead:
+    def _read(self, key: str, asked: steps.ReadStatement) -> steps.StatementRead:
         number = self._numbers[asked.file]
         _, first, after = self._statements[number - 1]
         start = first + int(asked.cursor or 0)
@@ -103,13 +93,13 @@ class Bank:
             opening=Balance(amount=self._after(first), on=self._day(first)), closing=Balance(amount=self._after(after), on=self._day(after - 1)),
         )  # fmt: skip
         rest = str(end - first) if end < after else ""
-        return StatementRead(step=key, file=asked.file, page=page, lines=tuple(self._lines[start:end]), next_cursor=rest)
+        return steps.StatementRead(step=key, file=asked.file, page=page, lines=tuple(self._lines[start:end]), next_cursor=rest)
 
-    def _paid(self, key: str, order: SendPayment) -> PaymentAccepted:
+    def _paid(self, key: str, order: steps.SendPayment) -> steps.PaymentAccepted:
         if order.end_to_end_id not in self._orders:
             self._orders[order.end_to_end_id] = order
             self._book(order.amount, order.currency, order.end_to_end_id, side="debit", counterparty=order.creditor.name)
-        return PaymentAccepted(step=key, payment=order.payment, attempt=order.attempt, bank_id=order.message_id)
+        return steps.PaymentAccepted(step=key, payment=order.payment, attempt=order.attempt, bank_id=order.message_id)
 
     def _book(self, amount: int, currency: str, end_to_end_id: str, **fields: Any) -> None:
         day = self._now().date()

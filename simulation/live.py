@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from activities.display import currency_of, line_of
-from activities.sending import NotAnswered, Sender
+from activities.log.display import currency_of, line_of
+from activities.log.sending import NotAnswered, Sender
 from domain.charter import Charter
-from domain.consortium import Found
-from domain.register import LogTime
+from domain.consortium import commands
+from domain.register.facts import LogTime
 from eventstore.clock import fact_of
 from eventstore.log import LogUnavailable
 from eventstore.recorder import Recorder
@@ -52,7 +52,7 @@ class LiveStage:
     async def clock(self) -> LogTime:
         """See `Stage.clock`. A story that begins again founds with the words of the first time."""
         for founding in await self._recorder.log.read(0, 1):
-            return Found.model_validate_json(founding.command).clock
+            return commands.Found.model_validate_json(founding.command).clock
         return fact_of(self._recorder.clock)
 
     async def give(self, stream: str, command: Mapping[str, Any], by: str, command_id: str) -> None:

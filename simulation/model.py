@@ -11,8 +11,8 @@ from datetime import timedelta
 from importlib.resources import files
 from typing import Any, Final
 
-from domain.training_messages import Contract
-from domain.treasury_messages import payment_digest
+from domain.run.terms import Contract
+from domain.treasury.terms import payment_digest
 from simulation import model_files
 from simulation.scenario import ATLAS, DEFAULTER, GOAL, LEAVER, ROUND, Look, Story
 

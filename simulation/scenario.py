@@ -13,13 +13,13 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from domain.allocation import interest
 from domain.charter import Charter
-from domain.funding_messages import Due
-from domain.funding_state import FundingState, books_of
 from domain.kernel import derived_id
 from domain.reference import creditor_reference
-from domain.register import LogTime
+from domain.register.facts import LogTime
+from domain.round.allocation import interest
+from domain.round.state import RoundState, books_of
+from domain.round.terms import Due
 
 ATLAS: Final = "consortium/atlas"
 ROUND: Final = "round/atlas-1"
@@ -295,14 +295,14 @@ class Story:
                 group.create_task(_awaited(scene))
 
 
-def owing(state: FundingState, rate: int, today: date) -> Mapping[str, int]:
+def owing(state: RoundState, rate: int, today: date) -> Mapping[str, int]:
     """What each member of a round owes, with the interest up to a day."""
     kept = books_of(state)
     assert kept is not None
     return {member: sum(_with_interest(due, rate, today) for due in account.dues) for member, account in kept.accounts.items()}
 
 
-def books_received(state: FundingState) -> Mapping[str, int]:
+def books_received(state: RoundState) -> Mapping[str, int]:
     """What each member of a round has paid into it."""
     kept = books_of(state)
     return {} if kept is None else {member: account.figures.received for member, account in kept.accounts.items()}

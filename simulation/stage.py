@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from domain.catalog import process_for
-from domain.register import LogTime, MovedTime
+from domain.register.facts import LogTime, MovedTime
 from simulation.scenario import Look
 from simulation.world import Simulation
 

@@ -74,7 +74,7 @@ def in_text(text: str, place: str) -> Iterator[Named]:
 
 def coded_words() -> Iterator[tuple[str, str]]:
     """Single words between backticks in texts that people are shown, with their place; docstrings are for engineers."""
-    for path in (*sorted((ROOT / "domain").glob("*.py")), ROOT / "activities/templates.py"):
+    for path in (*sorted((ROOT / "domain").rglob("*.py")), ROOT / "activities/notices/templates.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         documents = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
         for node in ast.walk(tree):

@@ -30,7 +30,7 @@ from audit.export import entry_of, line_of
 from domain.catalog import CATALOG, RULES
 from domain.kernel import SERVICE, derived_id, mapping
 from domain.process import StepCommand, Stream, told_id
-from domain.register import Person, Register
+from domain.register.state import Person, Register
 from eventstore.entries import ACCEPTED, GENESIS, Entry, Submission
 from eventstore.replica import Decision, Replica
 from eventstore.wire import Malformed, canonical_command
@@ -40,7 +40,7 @@ from tests.state_digest import register_digest, state_digest
 from tests.stories import START, Told, founded, with_members
 
 FOLDER: Final = golden.FOLDER / "log"
-STORIES: Final = ("consortium", "membership", "proposal", "funding", "training", "release", "treasury", "process")
+STORIES: Final = ("consortium", "member", "proposal", "round", "run", "release", "treasury", "process")
 CANDIDATES: Final = 40
 """So many stories are tried for one thing that is to be shown."""
 WEEK: Final = timedelta(days=7)

@@ -30,10 +30,10 @@ from domain import process as kernel
 from domain.catalog import CATALOG
 from domain.kernel import SERVICE, Command, Event, Outcome, canonical_json
 from domain.process import AT_ONCE, Stream
-from domain.register import Register
+from domain.register.state import Register
 from eventstore.entries import encode_events
 from eventstore.wire import Malformed, parse
-from tests import stories, test_funding_laws, test_release_laws, test_training_laws, test_treasury_laws, votes
+from tests import stories, test_release_laws, test_round_laws, test_run_laws, test_treasury_laws, votes
 from tests.chaos.checks import unbalanced
 from tests.golden_log import STEP_COMMANDS, STORIES, chain_of, everything
 from tests.refusals import rules
@@ -140,7 +140,7 @@ def watch_of(process: str, register: Register) -> Note:
     """The watch over a process, that knows nothing yet."""
     match process:
         case "round":
-            money = test_funding_laws.Ledger()
+            money = test_round_laws.Ledger()
 
             def rounds(command: Command, events: Sequence[Event], story: Story) -> None:
                 for event in events:
@@ -165,7 +165,7 @@ def watch_of(process: str, register: Register) -> Note:
 
             return proposals
         case "run":
-            law = test_training_laws.Law()
+            law = test_run_laws.Law()
             return lambda command, events, story: law.note(command, events, story.at, story.register)
         case "release":
             watch = test_release_laws.Watch(register.charter.release)

@@ -14,14 +14,15 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from activities.artifacts import unheard
-from activities.bank_folder import FolderBank
-from activities.bank_http import HttpBank
-from activities.bank_statements import Statements
-from activities.banking import Bank, Banking
-from activities.pain import order
+from activities.bank.banking import Bank, Banking
+from activities.bank.folder import FolderBank
+from activities.bank.http import HttpBank
+from activities.bank.pain import order
+from activities.bank.statements import Statements
+from activities.release.artifacts import unheard
 from domain.kernel import Step
-from domain.treasury_messages import Creditor, SendPayment, sending_ids
+from domain.treasury import steps
+from domain.treasury.terms import Creditor, sending_ids
 
 OURS = Creditor(name="Open Model Consortium", iban="NL98MOCK0000000042")
 THEIRS = Creditor(name="GPU Cloud GmbH", iban="DE89370400440532013000")
@@ -29,17 +30,17 @@ TOUCHES = frozenset({"open", "os.rename", "os.remove", "os.truncate", "os.mkdir"
 """What is announced before it happens (PEP 578) and reaches the disk."""
 
 
-def payment(name: str, amount: int = 12_345, **changes: Any) -> SendPayment:
+def payment(name: str, amount: int = 12_345, **changes: Any) -> steps.SendPayment:
     message_id, end_to_end_id = sending_ids("treasury/main", name, 1)
     fields: dict[str, Any] = {
         "payment": name, "attempt": 1, "message_id": message_id, "end_to_end_id": end_to_end_id, "debtor": OURS, "creditor": THEIRS,
         "amount": amount, "currency": "EUR", "text": f"Invoice {name}", "execute_on": date(2026, 11, 2),
         "created_at": datetime(2026, 11, 1, tzinfo=UTC),
     }  # fmt: skip
-    return SendPayment(**fields | changes)
+    return steps.SendPayment(**fields | changes)
 
 
-def step(asked: SendPayment) -> Step:
+def step(asked: steps.SendPayment) -> Step:
     return Step(kind="send_payment", key=f"send:{asked.payment}:1", data=asked.model_dump(mode="json"))
 
 

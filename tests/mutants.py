@@ -29,22 +29,22 @@ LEFT_OUT: Final = shutil.ignore_patterns(".git", ".venv", ".*_cache", ".hypothes
 MEMORY: Final = 4 * 2**30
 """What a mutant may use at most: some of them never come to an end."""
 
-STORIES: Final = ("consortium", "charter", "process", "values", "membership", "proposal", "funding", "training", "release", "treasury")
+STORIES: Final = ("consortium", "charter", "process", "values", "member", "proposal", "round", "run", "release", "treasury")
 SUITES: Final[Mapping[str, Sequence[str]]] = {
-    "allocation": ("funding", "funding_laws"),
+    "allocation": ("round", "round_laws"),
     "charter": ("charter", *STORIES),
     "consortium": ("consortium", "charter", "clock"),
-    "evaluation": ("training", "release"),
-    "funding": ("funding", "funding_laws"),
-    "membership": ("membership", "membership_laws"),
+    "evaluation": ("run", "release"),
+    "round": ("round", "round_laws"),
+    "member": ("member", "member_laws"),
     "proposal": ("proposal", "votes"),
     "release": ("release", "release_laws"),
-    "telemetry": ("telemetry", "training", "training_laws"),
-    "training": ("training", "training_laws"),
+    "telemetry": ("telemetry", "run", "run_laws"),
+    "run": ("run", "run_laws"),
     "treasury": ("treasury", "treasury_laws"),
     "voting": ("voting", "proposal", "votes"),
 }
-"""The tests that try a module's rules, by the first word of its name, the quickest first; for all others it is `STORIES`."""
+"""The tests that try a module's rules, by its name or its package, the quickest first; for all others it is `STORIES`."""
 SHOWN_ONLY: Final = ("str", "Headline", "Sequence[Table]", "Iterator[str]", "Sequence[str]", "Table")
 """What functions return that say something to people and decide nothing."""
 
@@ -168,7 +168,7 @@ def _words(node: ast.AST) -> str:
 
 def tests_of(path: Path, *, laws: bool) -> tuple[str, ...]:
     """The files of the tests that try a module, with the laws under random histories or without."""
-    names = SUITES.get(path.stem.partition("_")[0], STORIES)
+    names = SUITES.get(path.stem, SUITES.get(path.parent.name, STORIES))
     return tuple(f"tests/test_{name}.py" for name in names if laws or not name.endswith("_laws"))
 
 
@@ -238,7 +238,9 @@ def main() -> int:
 
 def _drawn(only: Sequence[str], number: int, seed: int) -> list[Mutant]:
     """So many mutants, one module after the other."""
-    wanted = dict(each.partition(":")[::2] for each in only) or {str(path.relative_to(ROOT)): "" for path in (ROOT / "domain").glob("*.py")}
+    wanted = dict(each.partition(":")[::2] for each in only) or {
+        str(path.relative_to(ROOT)): "" for path in (ROOT / "domain").rglob("*.py")
+    }
     found = [
         mutant for name, line in sorted(wanted.items()) for mutant in mutants(Path(name)) if line in {"", str(mutant.line)}
     ]  # fmt: skip

@@ -12,8 +12,8 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 import worker
-from activities.reconciling import CADENCE, Cadence, Reconciler
-from domain.consortium import CONSORTIUM
+from activities.log.reconciling import CADENCE, Cadence, Reconciler
+from domain.consortium.process import CONSORTIUM
 from eventstore.readmodels import Projector
 from tests.probe import PROBE
 from tests.test_shell import Site

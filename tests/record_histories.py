@@ -17,8 +17,8 @@ from typing import Final
 from temporalio.client import Client
 
 import worker
+from activities.log.sending import Sender
 from activities.messages import TASK_QUEUE
-from activities.sending import Sender
 from cli.demo import PACE
 from eventstore.clock import PacedClock
 from settings import rehearsed

@@ -17,17 +17,17 @@ from domain import process as kernel
 from domain.charter import Charter, Office
 from domain.kernel import SERVICE, Agenda, Command, Event, Message, PersonId, Refused, Step, StreamId, canonical, canonical_json
 from domain.process import Context, Process, StepOwed, Stream, mandate_for
-from domain.register import (
+from domain.register.facts import (
     Capacity,
     CharterAdopted,
     ContributionCleared,
     KeyEnrolled,
     MemberActivated,
     OfficeGranted,
-    Register,
     RepresentativeSeated,
-    note,
 )
+from domain.register.fold import note
+from domain.register.state import Register
 from tests import golden
 from tests.commands_named import in_text, wrong
 

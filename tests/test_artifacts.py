@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from activities.artifacts import (
+from activities.release.artifacts import (
     Artifact,
     Store,
     Unfit,

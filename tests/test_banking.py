@@ -29,30 +29,22 @@ from typing import Any
 import httpx
 import pytest
 
-from activities.bank_folder import FolderBank
-from activities.bank_http import HttpBank
-from activities.bank_statements import Hindered, Statements, examine
-from activities.bank_xml import Unreadable
-from activities.banking import Banking
+from activities.bank.banking import Banking
+from activities.bank.folder import FolderBank
+from activities.bank.http import HttpBank
+from activities.bank.pain import Verdict, order
+from activities.bank.statements import Hindered, Statements, examine
+from activities.bank.xml import Unreadable
 from activities.messages import Receipt
-from activities.pain import Verdict, order
 from activities.web import Unreachable as Unanswered
 from activities.web import Web
 from cli.bank import _came_of
 from cli.failures import BadInput
 from domain.kernel import SERVICE, Step, derived_id
-from domain.treasury import TREASURY
-from domain.treasury_messages import (
-    ImportStatement,
-    OpenAccount,
-    OrderAnswer,
-    PaymentAccepted,
-    PaymentRejected,
-    ReportRead,
-    StatementRead,
-    StatementsFetched,
-)
-from domain.treasury_state import Open
+from domain.treasury import commands, steps
+from domain.treasury.process import TREASURY
+from domain.treasury.state import Open
+from domain.treasury.terms import OrderAnswer
 from eventstore.clock import MovedClock
 from eventstore.entries import Submission, instant
 from eventstore.memory import MemoryLog
@@ -142,12 +134,12 @@ def reading(file: str, cursor: str = "", iban: str = OURS.account_id) -> Step:
     return Step(kind="read_statement", key=f"read:{file}:1", data={"file": file, "iban": iban, "currency": "EUR", "cursor": cursor})
 
 
-async def fetched(banking: Banking, cursor: str = "") -> StatementsFetched:
-    return StatementsFetched.model_validate_json(json.dumps(await banking.fetch_statements(fetch(cursor))))
+async def fetched(banking: Banking, cursor: str = "") -> steps.StatementsFetched:
+    return steps.StatementsFetched.model_validate_json(json.dumps(await banking.fetch_statements(fetch(cursor))))
 
 
-async def read(banking: Banking, file: str, cursor: str = "", iban: str = OURS.account_id) -> StatementRead:
-    return StatementRead.model_validate_json(json.dumps(await banking.read_statement(reading(file, cursor, iban))))
+async def read(banking: Banking, file: str, cursor: str = "", iban: str = OURS.account_id) -> steps.StatementRead:
+    return steps.StatementRead.model_validate_json(json.dumps(await banking.read_statement(reading(file, cursor, iban))))
 
 
 # ---------------------------------------------------------------- statements over HTTP
@@ -349,7 +341,7 @@ async def test_a_chunk_asked_for_again_is_the_same_and_a_lost_file_waits_for_a_p
 
 
 async def test_a_file_that_is_too_large_is_not_kept_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("activities.bank_statements.LIMIT", 1_000)
+    monkeypatch.setattr("activities.bank.statements.LIMIT", 1_000)
     (tmp_path / "inbox").mkdir()
     (tmp_path / "inbox" / "endless.xml").write_text(document(*(entry() for _ in range(100))))
     (tmp_path / "inbox" / "short.xml").write_text(document(entry()))
@@ -380,7 +372,7 @@ async def test_a_rejection_that_the_bank_reports_after_it_took_the_order_is_read
     (tmp_path / "inbox" / "report.xml").write_bytes(status("<GrpSts>PART</GrpSts>", batch=said, original=order_id))
     found = await fetched(banking)
     outcome = await banking.read_statement(reading(found.files[0].file))
-    read_report = ReportRead.model_validate_json(json.dumps(outcome))
+    read_report = steps.ReportRead.model_validate_json(json.dumps(outcome))
     assert (read_report.order, read_report.answers) == (order_id, (OrderAnswer(rejected=True, code="AC04"),))
     assert (await rejected(banking)).code == "AC04", "asked again, the order itself is answered so too"
 
@@ -398,10 +390,10 @@ async def test_a_rejection_that_a_bank_puts_in_its_mailbox_days_after_it_took_th
     ]  # fmt: skip
 
 
-async def reports(banking: Banking) -> list[ReportRead]:
+async def reports(banking: Banking) -> list[steps.ReportRead]:
     """What the bank has reported of orders, in order."""
     outcomes = [await banking.read_statement(reading(file.file)) for file in (await fetched(banking)).files]
-    return [ReportRead.model_validate_json(json.dumps(outcome)) for outcome in outcomes if outcome["kind"] == "report_read"]
+    return [steps.ReportRead.model_validate_json(json.dumps(outcome)) for outcome in outcomes if outcome["kind"] == "report_read"]
 
 
 async def test_a_stored_file_that_was_changed_is_not_read(tmp_path: Path) -> None:
@@ -438,10 +430,10 @@ async def test_chunks_stay_below_the_size_of_a_command(tmp_path: Path) -> None:
 
 async def imported(banking: Banking, treasury: Story, digest: str) -> Story:
     """The treasury after a stored file was read into it, chunk by chunk, by the steps that it owes."""
-    after = treasury.when(ImportStatement(file=digest), by="tess")
+    after = treasury.when(commands.ImportStatement(file=digest), by="tess")
     while reads := [owed for owed in after.state.owed.values() if owed.kind == "read_statement"]:
         outcome = json.dumps(await banking.read_statement(reads[0]))
-        after = after.when(StatementRead.model_validate_json(outcome), by=SERVICE)
+        after = after.when(steps.StatementRead.model_validate_json(outcome), by=SERVICE)
         assert after.refusal is None
     return after
 
@@ -451,7 +443,7 @@ async def test_repeated_reordered_and_corrected_files_count_no_money_twice(tmp_p
     banking = Banking(folder_bank(tmp_path), statements)
     first, second = ((DATA / name).read_bytes() for name in ("branch-02.xml", "branch-02-page-2.xml"))
     treasury = Story.of(TREASURY, "treasury/main", founded(charter(currency="EUR")))
-    treasury = treasury.when(OpenAccount(iban=TREASURY_IBAN, owner="Atlas", opening_balance=-1_000_00), by="tess")
+    treasury = treasury.when(commands.OpenAccount(iban=TREASURY_IBAN, owner="Atlas", opening_balance=-1_000_00), by="tess")
     kept, balances = Open(OURS, "EUR", START), list[int]()
     for name, content in (
         ("page 2", second), ("page 1", first), ("page 1 again", first + b"\n"), ("page 2 again", second.replace(b"  ", b" ")),
@@ -476,7 +468,7 @@ async def test_the_example_files_of_two_banks_come_into_a_treasury(name: str, na
     statements = Statements(tmp_path)
     digest = statements.keep([(SHARED / name).read_bytes().replace(named.encode(), TREASURY_IBAN.encode())], name)
     treasury = Story.of(TREASURY, "treasury/main", founded(charter(currency="EUR")))
-    treasury = treasury.when(OpenAccount(iban=TREASURY_IBAN, owner="Atlas"), by="tess")
+    treasury = treasury.when(commands.OpenAccount(iban=TREASURY_IBAN, owner="Atlas"), by="tess")
     treasury = await imported(Banking(folder_bank(tmp_path), statements), treasury, digest)
     kept = treasury.state.state
     assert isinstance(kept, Open)
@@ -486,12 +478,12 @@ async def test_the_example_files_of_two_banks_come_into_a_treasury(name: str, na
 # ---------------------------------------------------------------- payments
 
 
-async def accepted(banking: Banking, name: str = "gpu-1", **changes: Any) -> PaymentAccepted:
-    return PaymentAccepted.model_validate_json(json.dumps(await banking.send_payment(step(payment(name, **changes)))))
+async def accepted(banking: Banking, name: str = "gpu-1", **changes: Any) -> steps.PaymentAccepted:
+    return steps.PaymentAccepted.model_validate_json(json.dumps(await banking.send_payment(step(payment(name, **changes)))))
 
 
-async def rejected(banking: Banking, name: str = "gpu-1", **changes: Any) -> PaymentRejected:
-    return PaymentRejected.model_validate_json(json.dumps(await banking.send_payment(step(payment(name, **changes)))))
+async def rejected(banking: Banking, name: str = "gpu-1", **changes: Any) -> steps.PaymentRejected:
+    return steps.PaymentRejected.model_validate_json(json.dumps(await banking.send_payment(step(payment(name, **changes)))))
 
 
 async def test_a_payment_leaves_the_account_once_and_the_statement_shows_it_by_its_id(bank: httpx.Client, tmp_path: Path) -> None:
@@ -511,7 +503,7 @@ async def test_a_payment_that_comes_back_is_a_credit_under_its_id_with_the_reaso
     await accepted(banking)
     advance(bank, 3)
     outcomes = [await banking.read_statement(reading(file.file)) for file in (await fetched(banking)).files]
-    pieces = [StatementRead.model_validate_json(json.dumps(outcome)) for outcome in outcomes if outcome["kind"] == "statement_read"]
+    pieces = [steps.StatementRead.model_validate_json(json.dumps(outcome)) for outcome in outcomes if outcome["kind"] == "statement_read"]
     lines = [line for piece in pieces for line in piece.lines]
     assert [(line.side, line.end_to_end_id, bool(line.return_reason)) for line in lines] == [
         ("debit", payment("gpu-1").end_to_end_id, False), ("credit", payment("gpu-1").end_to_end_id, True),

@@ -20,7 +20,7 @@ import pytest
 
 from activities.bounded import Unreadable, json_value, toml_table
 from activities.private import Private
-from activities.safetensors_files import Broken, require_loadable
+from activities.release.safetensors_files import Broken, require_loadable
 from activities.web import Poster, Refused, Turned, Unreachable, Web
 from tests.test_following import looked
 
@@ -276,7 +276,7 @@ def test_what_a_server_says_of_its_refusal_is_not_passed_on(server: str) -> None
 
 
 async def test_a_history_without_an_end_is_given_up(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("activities.telemetry.PAGES", 20)
+    monkeypatch.setattr("activities.run.telemetry.PAGES", 20)
     outcome = await looked(tmp_path, "mlflow", f"{server}#r1")
     assert outcome["kind"] == "fail_step"
     assert "has no end" in outcome["reason"]

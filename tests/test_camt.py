@@ -24,11 +24,11 @@ from xsdata.formats.dataclass.parsers import XmlParser
 from xsdata.formats.dataclass.parsers.config import ParserConfig
 from xsdata.formats.dataclass.parsers.handlers import XmlEventHandler
 
-from activities.bank_statements import Statements
-from activities.bank_xml import Unreadable, message_of, sniffed
-from activities.camt import Ending, minor_units, reference_in, statement
+from activities.bank.camt import Ending, minor_units, reference_in, statement
+from activities.bank.statements import Statements
+from activities.bank.xml import Unreadable, message_of, sniffed
 from domain.reference import creditor_reference, shown_reference
-from domain.treasury_messages import Line, Page, key_of
+from domain.treasury.terms import Line, Page, key_of
 
 DATA = Path(__file__).parent / "data" / "bank"
 SHARED = Path(os.environ.get("CONSORTIUM_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data")) / "bank"
@@ -482,7 +482,7 @@ def generated(path: Path, megabytes: int, *, batch: bool) -> int:
 MEASURE = r"""
 import re, sys
 from pathlib import Path
-from activities.bank_statements import Statements, CHUNK
+from activities.bank.statements import Statements, CHUNK
 statements = Statements(Path(sys.argv[1]) / "statements")
 def chunks():
     with open(sys.argv[2], "rb") as file:

@@ -8,8 +8,9 @@ import pytest
 from pydantic import ValidationError
 
 from domain.charter import Charter, DecisionRule, flaws
-from domain.consortium import CONSORTIUM, AmendCharter
-from domain.register import CharterAdopted
+from domain.consortium import commands
+from domain.consortium.process import CONSORTIUM
+from domain.register.facts import CharterAdopted
 from eventstore.entries import encode_events
 from tests.stories import charter
 
@@ -58,6 +59,6 @@ def test_a_vote_that_leaves_a_process_its_time_is_no_flaw() -> None:
 def test_a_flawed_charter_is_put_in_force_by_no_command_and_read_where_it_is_in_force() -> None:
     flawed = charter(membership__signing_days=0)
     with pytest.raises(ValidationError, match="nobody can sign in no time"):
-        AmendCharter(charter=flawed)
+        commands.AmendCharter(charter=flawed)
     stored = encode_events([CharterAdopted(version=1, charter=flawed)])
     assert CONSORTIUM.events.validate_json(stored) == (CharterAdopted(version=1, charter=flawed),)

@@ -36,8 +36,8 @@ import pytest
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities import logs
+from activities.log.sending import Mistaken, TurnedDown
 from activities.missing import ExtraMissing
-from activities.sending import Mistaken, TurnedDown
 from cli import demo, keep, main, processes
 from cli.embedded import LOCK, PORTS, _free_port, _ports, _remember
 from cli.failures import translated

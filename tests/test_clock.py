@@ -24,8 +24,8 @@ from structlog.testing import capture_logs
 
 from domain.catalog import CATALOG
 from domain.charter import Office
-from domain.consortium import Found, GrantOffice, Officer
-from domain.consortium_time import AcceptTime
+from domain.consortium import commands
+from domain.consortium.terms import Officer
 from domain.kernel import SERVICE, Command, derived_id
 from domain.process import deadline_id
 from eventstore.clock import Clock, MovedClock, PacedClock, StandingClock, SystemClock
@@ -77,15 +77,17 @@ def command(command: Command, by: str = "sam", stream: str = ATLAS) -> Submissio
 
 
 def founding() -> Submission:
-    return command(Found(charter=charter(), officers=tuple(Officer(person=who, offices=frozenset(what)) for who, what in OFFICERS.items())))
+    return command(
+        commands.Found(charter=charter(), officers=tuple(Officer(person=who, offices=frozenset(what)) for who, what in OFFICERS.items()))
+    )
 
 
 def grant(number: int) -> Submission:
-    return command(GrantOffice(person=f"person-{number}", office=Office.AUDITOR))
+    return command(commands.GrantOffice(person=f"person-{number}", office=Office.AUDITOR))
 
 
 def accept(position: int, at: datetime, by: str) -> Submission:
-    return command(AcceptTime(position=position, at=at), by)
+    return command(commands.AcceptTime(position=position, at=at), by)
 
 
 def given(kind: str, by: str = "sam", **fields: Any) -> Submission:

@@ -18,10 +18,11 @@ from dataclasses import replace
 import pytest
 
 from domain.charter import Office
-from domain.consortium import CONSORTIUM, AmendCharter, EnrolKey, Found, GrantOffice, Officer, RevokeKey, RevokeOffice
-from domain.consortium_time import AcceptTime, RestartClock, TimeAcceptanceGiven
+from domain.consortium import commands, events
+from domain.consortium.process import CONSORTIUM
+from domain.consortium.terms import Officer
 from domain.kernel import SERVICE, digest_of
-from domain.register import (
+from domain.register.facts import (
     ClockSet,
     KeyEnrolled,
     LogTime,
@@ -31,11 +32,11 @@ from domain.register import (
     OfficeGranted,
     OfficeRevoked,
     PacedTime,
-    Register,
     SystemTime,
     TierReserved,
     TimeAccepted,
 )
+from domain.register.state import Register
 from tests.stories import START, Story, charter, day, noted, with_members
 
 OFFICERS = (
@@ -52,7 +53,7 @@ def unfounded() -> Story:
 
 
 def founded() -> Story:
-    return unfounded().when(Found(charter=charter(), officers=OFFICERS), by="sam")
+    return unfounded().when(commands.Found(charter=charter(), officers=OFFICERS), by="sam")
 
 
 def test_founding_adopts_the_charter_and_seats_the_officers() -> None:
@@ -62,66 +63,68 @@ def test_founding_adopts_the_charter_and_seats_the_officers() -> None:
 @pytest.mark.parametrize("missing", ["sam", "tess", "bo"])
 def test_no_office_without_which_nothing_can_be_decided_stands_empty_at_the_founding(missing: str) -> None:
     officers = tuple(officer for officer in OFFICERS if officer.person != missing)
-    unfounded().when(Found(charter=charter(), officers=officers), by=officers[0].person).refused("office_vacant")
+    unfounded().when(commands.Found(charter=charter(), officers=officers), by=officers[0].person).refused("office_vacant")
 
 
 def test_the_service_holds_no_office_and_no_key() -> None:
     as_officer = (*OFFICERS, Officer(person=SERVICE, offices=frozenset({Office.AUDITOR})))
-    unfounded().when(Found(charter=charter(), officers=as_officer), by="sam").refused("officer_named_twice")
-    founded().when(GrantOffice(person=SERVICE, office=Office.AUDITOR), by="sam").refused("person_reserved")
-    founded().when(EnrolKey(person=SERVICE, public_key=KEY), by="sam").refused("person_reserved")
+    unfounded().when(commands.Found(charter=charter(), officers=as_officer), by="sam").refused("officer_named_twice")
+    founded().when(commands.GrantOffice(person=SERVICE, office=Office.AUDITOR), by="sam").refused("person_reserved")
+    founded().when(commands.EnrolKey(person=SERVICE, public_key=KEY), by="sam").refused("person_reserved")
 
 
 def test_a_log_is_founded_once() -> None:
-    founded().when(Found(charter=charter(), officers=OFFICERS), by="sam").refused("already_founded")
+    founded().when(commands.Found(charter=charter(), officers=OFFICERS), by="sam").refused("already_founded")
 
 
 def test_nobody_founds_a_consortium_without_being_named() -> None:
-    unfounded().when(Found(charter=charter(), officers=OFFICERS), by="eve").refused("founder_not_named")
+    unfounded().when(commands.Found(charter=charter(), officers=OFFICERS), by="eve").refused("founder_not_named")
 
 
 def test_nothing_happens_before_the_founding() -> None:
-    unfounded().when(GrantOffice(person="sam", office=Office.AUDITOR), by="sam").refused("not_founded")
+    unfounded().when(commands.GrantOffice(person="sam", office=Office.AUDITOR), by="sam").refused("not_founded")
 
 
 def test_the_secretariat_grants_an_office_and_a_repeat_changes_nothing() -> None:
-    grant = GrantOffice(person="lea", office=Office.TRAINING_LEAD)
+    grant = commands.GrantOffice(person="lea", office=Office.TRAINING_LEAD)
     story = founded().when(grant, by="sam").then(OfficeGranted(person="lea", office=Office.TRAINING_LEAD))
     story.when(grant, by="sam").then()
 
 
 @pytest.mark.parametrize(("person", "office"), [("tess", Office.SECOND_SIGNATORY), ("sam", Office.COMPLIANCE_REVIEWER)])
 def test_offices_that_the_charter_keeps_apart_come_together_in_nobody(person: str, office: Office) -> None:
-    founded().when(GrantOffice(person=person, office=office), by="sam").refused("offices_apart")
-    founded().when(GrantOffice(person="lea", office=office), by="sam").followed_by("office_granted")
+    founded().when(commands.GrantOffice(person=person, office=office), by="sam").refused("offices_apart")
+    founded().when(commands.GrantOffice(person="lea", office=office), by="sam").followed_by("office_granted")
     both = tuple(
         officer.model_copy(update={"offices": officer.offices | {office}}) if officer.person == person else officer for officer in OFFICERS
     )
-    unfounded().when(Found(charter=charter(), officers=both), by="sam").refused("offices_apart")
-    unfounded().when(Found(charter=charter(roles__apart={}), officers=both), by="sam").followed_by(
+    unfounded().when(commands.Found(charter=charter(), officers=both), by="sam").refused("offices_apart")
+    unfounded().when(commands.Found(charter=charter(roles__apart={}), officers=both), by="sam").followed_by(
         "charter_adopted", *("office_granted",) * 4, "clock_set"
     )
 
 
 def test_offices_are_apart_whichever_of_them_the_charter_names_first_and_one_is_free_when_the_other_is_given_up() -> None:
-    theo = founded().when(GrantOffice(person="theo", office=Office.SECOND_SIGNATORY), by="sam")
-    theo.when(GrantOffice(person="theo", office=Office.TREASURER), by="sam").refused("offices_apart")
-    freed = theo.when(RevokeOffice(person="theo", office=Office.SECOND_SIGNATORY), by="sam")
-    freed.when(GrantOffice(person="theo", office=Office.TREASURER), by="sam").followed_by("office_granted")
+    theo = founded().when(commands.GrantOffice(person="theo", office=Office.SECOND_SIGNATORY), by="sam")
+    theo.when(commands.GrantOffice(person="theo", office=Office.TREASURER), by="sam").refused("offices_apart")
+    freed = theo.when(commands.RevokeOffice(person="theo", office=Office.SECOND_SIGNATORY), by="sam")
+    freed.when(commands.GrantOffice(person="theo", office=Office.TREASURER), by="sam").followed_by("office_granted")
 
 
 def test_nobody_else_grants_an_office() -> None:
-    founded().when(GrantOffice(person="tess", office=Office.SECRETARIAT), by="tess").refused("office_required")
+    founded().when(commands.GrantOffice(person="tess", office=Office.SECRETARIAT), by="tess").refused("office_required")
 
 
 def test_the_last_treasurer_stays_until_a_successor_is_named() -> None:
-    story = founded().when(RevokeOffice(person="tess", office=Office.TREASURER), by="sam").refused("last_officer")
-    story = story.when(GrantOffice(person="tom", office=Office.TREASURER), by="sam")
-    story.when(RevokeOffice(person="tess", office=Office.TREASURER), by="sam").then(OfficeRevoked(person="tess", office=Office.TREASURER))
+    story = founded().when(commands.RevokeOffice(person="tess", office=Office.TREASURER), by="sam").refused("last_officer")
+    story = story.when(commands.GrantOffice(person="tom", office=Office.TREASURER), by="sam")
+    story.when(commands.RevokeOffice(person="tess", office=Office.TREASURER), by="sam").then(
+        OfficeRevoked(person="tess", office=Office.TREASURER)
+    )
 
 
 def test_the_charter_is_amended_by_a_mandate_only_and_once() -> None:
-    amendment = AmendCharter(charter=charter(funding__share_cap=2_000))
+    amendment = commands.AmendCharter(charter=charter(funding__share_cap=2_000))
     story = founded().when(amendment, by="sam").refused("no_mandate")
     digest = digest_of("consortium/atlas", amendment.model_dump(mode="json"))
     story = replace(story, register=noted(story.register, MandateGranted(proposal="share-cap", digest=digest)))
@@ -133,7 +136,7 @@ def test_the_charter_is_amended_by_a_mandate_only_and_once() -> None:
 def test_no_amendment_leaves_out_a_tier_that_has_members() -> None:
     rules = charter()
     fewer = rules.model_copy(update={"tiers": {name: tier for name, tier in rules.tiers.items() if name != "associate"}})
-    amendment = AmendCharter(charter=fewer)
+    amendment = commands.AmendCharter(charter=fewer)
     granted = MandateGranted(proposal="proposal/x", digest=digest_of("consortium/atlas", amendment.model_dump(mode="json")))
     story = founded()
     with_one = replace(story, register=noted(with_members(story.register, "helio", tier="associate"), granted))
@@ -145,7 +148,7 @@ def test_no_amendment_leaves_out_a_tier_that_has_members() -> None:
 
 
 def test_the_currency_outlives_every_amendment() -> None:
-    amendment = AmendCharter(charter=charter(currency="EUR"))
+    amendment = commands.AmendCharter(charter=charter(currency="EUR"))
     digest = digest_of("consortium/atlas", amendment.model_dump(mode="json"))
     story = founded()
     story = replace(story, register=noted(story.register, MandateGranted(proposal="euro", digest=digest)))
@@ -153,47 +156,51 @@ def test_the_currency_outlives_every_amendment() -> None:
 
 
 def test_a_person_enrols_his_own_keys_and_a_stranger_none() -> None:
-    story = founded().when(EnrolKey(person="tess", public_key=KEY), by="tess").followed_by("key_enrolled")
-    story.when(EnrolKey(person="tess", public_key=KEY), by="tess").then()
-    story.when(EnrolKey(person="tess", public_key=OTHER_KEY), by="tess").followed_by("key_enrolled")
-    founded().when(EnrolKey(person="tess", public_key=KEY), by="eve").refused("office_required")
-    founded().when(EnrolKey(person="eve", public_key=KEY), by="eve").refused("not_an_officer")
+    story = founded().when(commands.EnrolKey(person="tess", public_key=KEY), by="tess").followed_by("key_enrolled")
+    story.when(commands.EnrolKey(person="tess", public_key=KEY), by="tess").then()
+    story.when(commands.EnrolKey(person="tess", public_key=OTHER_KEY), by="tess").followed_by("key_enrolled")
+    founded().when(commands.EnrolKey(person="tess", public_key=KEY), by="eve").refused("office_required")
+    founded().when(commands.EnrolKey(person="eve", public_key=KEY), by="eve").refused("not_an_officer")
 
 
 def test_the_secretariat_enrols_the_first_key_of_an_officer_and_no_other() -> None:
-    story = founded().when(EnrolKey(person="tess", public_key=KEY), by="sam").followed_by("key_enrolled")
-    story.when(EnrolKey(person="tess", public_key=OTHER_KEY), by="sam").refused("has_a_key")
-    lost = story.when(RevokeKey(person="tess", public_key=KEY), by="sam")
-    lost.when(EnrolKey(person="tess", public_key=OTHER_KEY), by="sam").followed_by("key_enrolled")
+    story = founded().when(commands.EnrolKey(person="tess", public_key=KEY), by="sam").followed_by("key_enrolled")
+    story.when(commands.EnrolKey(person="tess", public_key=OTHER_KEY), by="sam").refused("has_a_key")
+    lost = story.when(commands.RevokeKey(person="tess", public_key=KEY), by="sam")
+    lost.when(commands.EnrolKey(person="tess", public_key=OTHER_KEY), by="sam").followed_by("key_enrolled")
 
 
 def test_who_speaks_for_a_member_has_his_keys_from_it_and_enrols_more_himself() -> None:
     story = founded()
     story = replace(story, register=with_members(story.register, "helio"))
-    story.when(EnrolKey(person="rep-helio", public_key=KEY), by="sam").refused("not_an_officer")
-    story.when(EnrolKey(person="rep-helio", public_key=KEY), by="rep-helio").followed_by("key_enrolled")
+    story.when(commands.EnrolKey(person="rep-helio", public_key=KEY), by="sam").refused("not_an_officer")
+    story.when(commands.EnrolKey(person="rep-helio", public_key=KEY), by="rep-helio").followed_by("key_enrolled")
 
 
 def test_one_key_speaks_for_one_person() -> None:
-    story = founded().when(EnrolKey(person="tess", public_key=KEY), by="tess")
-    story.when(EnrolKey(person="sam", public_key=KEY), by="sam").refused("key_taken")
-    free = story.when(RevokeKey(person="tess", public_key=KEY), by="tess")
-    free.when(EnrolKey(person="sam", public_key=KEY), by="sam").followed_by("key_enrolled")
+    story = founded().when(commands.EnrolKey(person="tess", public_key=KEY), by="tess")
+    story.when(commands.EnrolKey(person="sam", public_key=KEY), by="sam").refused("key_taken")
+    free = story.when(commands.RevokeKey(person="tess", public_key=KEY), by="tess")
+    free.when(commands.EnrolKey(person="sam", public_key=KEY), by="sam").followed_by("key_enrolled")
     alike = tuple(officer.model_copy(update={"public_key": KEY}) for officer in OFFICERS)
-    unfounded().when(Found(charter=charter(), officers=alike), by="sam").refused("key_taken")
+    unfounded().when(commands.Found(charter=charter(), officers=alike), by="sam").refused("key_taken")
 
 
 def test_a_revoked_key_speaks_for_nobody_and_a_repeat_changes_nothing() -> None:
-    story = founded().when(EnrolKey(person="tess", public_key=KEY), by="tess")
-    story = story.when(RevokeKey(person="tess", public_key=KEY), by="sam").followed_by("key_revoked")
+    story = founded().when(commands.EnrolKey(person="tess", public_key=KEY), by="tess")
+    story = story.when(commands.RevokeKey(person="tess", public_key=KEY), by="sam").followed_by("key_revoked")
     assert story.register.people["tess"].keys == frozenset()
-    story.when(RevokeKey(person="tess", public_key=KEY), by="sam").then()
+    story.when(commands.RevokeKey(person="tess", public_key=KEY), by="sam").then()
 
 
 def test_a_key_that_came_with_a_seat_is_revoked_like_any_other() -> None:
     story = founded()
     seated = noted(with_members(story.register, "helio"), KeyEnrolled(person="rep-helio", public_key=KEY))
-    story = replace(story, register=seated).when(RevokeKey(person="rep-helio", public_key=KEY), by="rep-helio").followed_by("key_revoked")
+    story = (
+        replace(story, register=seated)
+        .when(commands.RevokeKey(person="rep-helio", public_key=KEY), by="rep-helio")
+        .followed_by("key_revoked")
+    )
     assert story.register.people["rep-helio"].keys == frozenset()
 
 
@@ -203,15 +210,15 @@ REHEARSAL = PacedTime(real=START, log=day(30), pace=1_000)
 
 
 def rehearsed(clock: LogTime = REHEARSAL) -> Story:
-    return unfounded().when(Found(charter=charter(), officers=OFFICERS, clock=clock), by="sam")
+    return unfounded().when(commands.Found(charter=charter(), officers=OFFICERS, clock=clock), by="sam")
 
 
 def ahead(by: float = 400) -> Story:
     """The founded consortium, whose second entry is dated so many days too late."""
-    return founded().when(GrantOffice(person="lea", office=Office.TRAINING_LEAD), by="sam", at=day(by))
+    return founded().when(commands.GrantOffice(person="lea", office=Office.TRAINING_LEAD), by="sam", at=day(by))
 
 
-HEAD = AcceptTime(position=2, at=day(400))
+HEAD = commands.AcceptTime(position=2, at=day(400))
 
 
 @pytest.mark.parametrize("clock", [SystemTime(), REHEARSAL, MovedTime()], ids=lambda clock: clock.kind)
@@ -226,22 +233,22 @@ def test_a_log_that_was_founded_before_clocks_were_facts_goes_by_the_systems() -
 
 def test_a_rehearsal_runs_on_from_new_anchors_at_another_pace_and_a_repeat_changes_nothing() -> None:
     onward = PacedTime(real=day(1), log=day(31), pace=60)
-    story = rehearsed().when(RestartClock(clock=onward), at=day(31)).then(ClockSet(clock=onward))
+    story = rehearsed().when(commands.RestartClock(clock=onward), at=day(31)).then(ClockSet(clock=onward))
     assert story.register.clock == onward
-    story.when(RestartClock(clock=onward)).then()
-    rehearsed(MovedTime()).when(RestartClock(clock=onward)).then(ClockSet(clock=onward))
+    story.when(commands.RestartClock(clock=onward)).then()
+    rehearsed(MovedTime()).when(commands.RestartClock(clock=onward)).then(ClockSet(clock=onward))
 
 
 def test_no_log_that_is_in_earnest_is_made_a_rehearsal() -> None:
-    founded().when(RestartClock(clock=REHEARSAL)).refused("clock_is_real")
+    founded().when(commands.RestartClock(clock=REHEARSAL)).refused("clock_is_real")
 
 
 def test_nobody_but_the_system_restarts_a_clock() -> None:
-    rehearsed().when(RestartClock(clock=REHEARSAL), by="sam").refused("service_only")
+    rehearsed().when(commands.RestartClock(clock=REHEARSAL), by="sam").refused("service_only")
 
 
 def test_two_officers_accept_a_time_that_ran_ahead_of_the_clock() -> None:
-    one = ahead().when(HEAD, by="sam").then(TimeAcceptanceGiven(position=2, at=day(400), by="sam"))
+    one = ahead().when(HEAD, by="sam").then(events.TimeAcceptanceGiven(position=2, at=day(400), by="sam"))
     assert one.register.time_accepted_until is None
     both = one.when(HEAD, by="tess").then(TimeAccepted(position=2, until=day(400), by=("sam", "tess")))
     assert both.register.time_accepted_until == day(400)
@@ -276,24 +283,24 @@ def test_a_time_that_the_clock_has_reached_needs_no_acceptance() -> None:
 
 @pytest.mark.parametrize("at", [399, 401])
 def test_no_time_is_accepted_but_that_of_the_last_entry(at: float) -> None:
-    ahead().when(AcceptTime(position=2, at=day(at)), by="sam").refused("nothing_to_accept")
+    ahead().when(commands.AcceptTime(position=2, at=day(at)), by="sam").refused("nothing_to_accept")
 
 
 @pytest.mark.parametrize("position", [1, 3])
 def test_a_first_officer_names_the_last_entry(position: int) -> None:
-    ahead().when(AcceptTime(position=position, at=day(400)), by="sam").refused("not_the_head")
+    ahead().when(commands.AcceptTime(position=position, at=day(400)), by="sam").refused("not_the_head")
 
 
 def test_both_officers_accept_the_same_entry() -> None:
     story = ahead().when(HEAD, by="sam")
-    story.when(AcceptTime(position=3, at=day(400)), by="tess").refused("other_head_accepted")
+    story.when(commands.AcceptTime(position=3, at=day(400)), by="tess").refused("other_head_accepted")
 
 
 def test_an_acceptance_that_was_never_seconded_ends_with_the_time_that_it_was_for() -> None:
-    later = ahead().when(HEAD, by="sam").when(GrantOffice(person="leo", office=Office.AUDITOR), by="sam", at=day(800))
-    again = AcceptTime(position=4, at=day(800))
+    later = ahead().when(HEAD, by="sam").when(commands.GrantOffice(person="leo", office=Office.AUDITOR), by="sam", at=day(800))
+    again = commands.AcceptTime(position=4, at=day(800))
     later.when(again, by="sam").followed_by("time_acceptance_given").when(again, by="tess").followed_by("time_accepted")
 
 
 def test_a_rehearsal_has_nothing_to_accept() -> None:
-    rehearsed().when(AcceptTime(position=1, at=START), by="sam").refused("nothing_to_accept")
+    rehearsed().when(commands.AcceptTime(position=1, at=START), by="sam").refused("nothing_to_accept")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from activities.display import answered, lacks_currency, line_of, step_line
+from activities.log.display import answered, lacks_currency, line_of, step_line
 from activities.messages import LONGEST_LINE, Envelope, is_plain
 from domain.catalog import CATALOG
 from domain.kernel import Step, tell

@@ -33,7 +33,7 @@ import pytest
 from cli import checks_files, checks_log, doctor, findings, main
 from domain.catalog import RULES
 from domain.kernel import derived_id
-from domain.register import LogTime, MovedTime, PacedTime, SystemTime
+from domain.register.facts import LogTime, MovedTime, PacedTime, SystemTime
 from eventstore.clock import MovedClock, SystemClock
 from eventstore.entries import ACCEPTED, Submission, instant, sealed
 from eventstore.log import Appended, HeadFarAhead, Log
@@ -43,7 +43,7 @@ from settings import MARKER, open_log
 from tests.places import SqlitePlace
 from tests.stories import charter
 from tests.test_cli import Answer, Terminal, bare
-from tests.test_membership import ADA, ALAN, application
+from tests.test_member import ADA, ALAN, application
 
 __all__ = ["bare"]
 

@@ -17,16 +17,16 @@ import yaml
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from activities.artifacts import Artifact, Manifest, Unfit, manifest_of
-from activities.documents import bill_of_materials, model_card, require_card
-from domain.release_steps import WriteDocuments
+from activities.release.artifacts import Artifact, Manifest, Unfit, manifest_of
+from activities.release.documents import bill_of_materials, model_card, require_card
+from domain.release import steps
 
 
 def manifest(files: int = 2) -> Manifest:
     return manifest_of(Artifact(path=f"weights/{number:05}.bin", size=1_000, sha256=f"{number:064x}") for number in range(files))
 
 
-def facts(**changes: Any) -> WriteDocuments:
+def facts(**changes: Any) -> steps.WriteDocuments:
     licence = changes.pop("licence", "Apache-2.0")
     known: dict[str, Any] = {
         "release": "atlas-1", "edition": 1, "stage": "public", "title": "Atlas 1", "text": "A small model.", "run": "atlas-1",
@@ -45,14 +45,14 @@ def facts(**changes: Any) -> WriteDocuments:
         "approvals": [{"person": "eva", "office": "evaluation-reviewer"}],
         "findings": [], "missing": [], "supersedes": None, "at": "2026-11-02T09:00:00Z",
     }  # fmt: skip
-    return WriteDocuments.model_validate_json(json.dumps(known | changes))
+    return steps.WriteDocuments.model_validate_json(json.dumps(known | changes))
 
 
-def card_of(told: WriteDocuments, files: int = 2) -> str:
+def card_of(told: steps.WriteDocuments, files: int = 2) -> str:
     return model_card(told, manifest(files)).decode()
 
 
-def bill_of(told: WriteDocuments, files: int = 2) -> bytes:
+def bill_of(told: steps.WriteDocuments, files: int = 2) -> bytes:
     return bill_of_materials(told, manifest(files))
 
 

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 import pytest
 
-from activities.addresses import TomlBook
-from activities.bank_statements import Statements
-from activities.publishing import Accounts
+from activities.bank.statements import Statements
+from activities.notices.addresses import TomlBook
+from activities.release.publishing import Accounts
 from cli.amounts import in_minor_units
 from cli.example import FILES, VALUES, of_command
 from cli.fields import inside_of

@@ -17,9 +17,9 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 import worker
+from activities.log.record import Recording
+from activities.log.sending import NotAnswered, Sender
 from activities.messages import Receipt
-from activities.record import Recording
-from activities.sending import NotAnswered, Sender
 from domain.charter import Office
 from eventstore.clock import Clock, StandingClock, SystemClock
 from eventstore.entries import instant, microseconds

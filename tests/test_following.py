@@ -18,14 +18,15 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from activities.evaluation import LIMIT, Evaluations, Refused, scores
 from activities.private import Private
-from activities.telemetry import Following
+from activities.run.evaluation import LIMIT, Evaluations, Refused, scores
+from activities.run.telemetry import Following
 from activities.web import Web
 from domain.evaluation import ReadEvaluation, Score
 from domain.kernel import Message, Step
-from domain.telemetry import SpikeRule, StagePlan, Watch, unfinished
-from domain.training_messages import FollowTelemetry, Source, TelemetryReported
+from domain.run import steps
+from domain.run.telemetry import SpikeRule, StagePlan, Watch, unfinished
+from domain.run.terms import Source
 
 SHARED = Path(os.environ.get("CONSORTIUM_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
 PLAN = StagePlan(name="pretraining", first_checkpoint=0, checkpoint_every=1_000, last_step=4_000)
@@ -33,19 +34,19 @@ ACC = Score(task="speech_mc", metric="acc,none", at_least=0)
 
 
 async def followed(
-    folder: Path, adapter: Any, location: str, *, before: TelemetryReported | None = None, stages: tuple[StagePlan, ...] = (PLAN,)
-) -> TelemetryReported:
+    folder: Path, adapter: Any, location: str, *, before: steps.TelemetryReported | None = None, stages: tuple[StagePlan, ...] = (PLAN,)
+) -> steps.TelemetryReported:
     """One look, after an earlier one."""
     outcome = await looked(folder, adapter, location, before=before, stages=stages)
     assert outcome["kind"] == "telemetry_reported", outcome
-    return TelemetryReported.model_validate_json(json.dumps(outcome))
+    return steps.TelemetryReported.model_validate_json(json.dumps(outcome))
 
 
 async def looked(
-    folder: Path, adapter: Any, location: str, *, before: TelemetryReported | None = None, stages: tuple[StagePlan, ...] = (PLAN,)
+    folder: Path, adapter: Any, location: str, *, before: steps.TelemetryReported | None = None, stages: tuple[StagePlan, ...] = (PLAN,)
 ) -> dict[str, Any]:
     """What comes of one look, whatever it is."""
-    asked = FollowTelemetry(
+    asked = steps.FollowTelemetry(
         run="atlas-1", number=1, source=Source(adapter=adapter, location=location), cursor=before.cursor if before else "", stages=stages,
         spikes=SpikeRule(), watch=before.watch if before else Watch(),
     )  # fmt: skip
@@ -132,7 +133,7 @@ async def test_a_source_that_cannot_be_read_waits_for_a_person(tmp_path: Path, a
 
 @pytest.mark.parametrize("adapter", ["jsonl", "checkpoint-table", "tensorboard"])
 async def test_a_source_that_is_not_there_has_nothing_new(tmp_path: Path, adapter: str) -> None:
-    before = TelemetryReported(step="f", number=1, cursor="12:0123456789abcdef", watch=Watch(readings=7))
+    before = steps.TelemetryReported(step="f", number=1, cursor="12:0123456789abcdef", watch=Watch(readings=7))
     told = await followed(tmp_path, adapter, "atlas-1/log", before=before)
     assert (told.watch, told.cursor) == (before.watch, before.cursor)
 
@@ -432,7 +433,7 @@ async def test_scalars_that_the_second_version_of_tensorboard_keeps_as_tensors_a
 
 async def test_a_cursor_of_another_source_begins_anew(tmp_path: Path) -> None:
     events(tmp_path / "logs", (1, 2.5, 8))
-    before = TelemetryReported(step="f", number=1, cursor="123:abcdef0123456789", watch=Watch())
+    before = steps.TelemetryReported(step="f", number=1, cursor="123:abcdef0123456789", watch=Watch())
     assert (await followed(tmp_path, "tensorboard", "logs", before=before)).watch.step == 1
 
 
@@ -441,7 +442,7 @@ async def test_a_cursor_of_another_source_begins_anew(tmp_path: Path) -> None:
 
 async def test_a_look_shows_that_it_lives_and_ends_when_it_is_cancelled(tmp_path: Path) -> None:
     (tmp_path / "log.jsonl").write_text("".join(olmo(step) for step in range(150_000)), encoding="utf-8")
-    asked = FollowTelemetry(
+    asked = steps.FollowTelemetry(
         run="a",
         number=1,
         source=Source(adapter="jsonl", location="log.jsonl"),
@@ -471,7 +472,7 @@ async def test_a_step_that_is_killed_at_any_instant_tells_the_same_when_it_is_tr
     (tmp_path / "log.jsonl").write_text("".join(olmo(step) for step in range(2_000)), encoding="utf-8")
     (tmp_path / "results.json").write_bytes(lm_eval())
     asked: dict[str, Message] = {
-        "follow_telemetry": FollowTelemetry(
+        "follow_telemetry": steps.FollowTelemetry(
             run="a", number=1, source=Source(adapter="jsonl", location="log.jsonl"), cursor="", stages=(PLAN,), spikes=SpikeRule(), watch=Watch()
         ),
         "read_evaluation": ReadEvaluation(run="a", subject="end", number=1, file="results.json", scores=(ACC,)),

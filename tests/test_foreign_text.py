@@ -26,8 +26,8 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities import logs as our_logs
+from activities.log.record import Recording
 from activities.messages import StepRef
-from activities.record import Recording
 from audit.ledger import beancount, hledger, ledger
 from cli import main
 from domain import process as kernel

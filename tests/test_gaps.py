@@ -7,48 +7,39 @@ from pathlib import Path
 
 import pytest
 
-from activities.telemetry import Following
-from domain.register import RunReported
-from domain.telemetry import StagePlan, planned, step_of
-from domain.training_messages import (
-    AcceptMilestone,
-    CheckpointMissing,
-    ClaimMilestone,
-    CompleteRun,
-    Criteria,
-    EvidencePresented,
-    Milestone,
-    Source,
-    TelemetryReported,
-)
+from activities.run.telemetry import Following
+from domain.register.facts import RunReported
+from domain.run import commands, events, steps
+from domain.run.telemetry import StagePlan, planned, step_of
+from domain.run.terms import Criteria, Milestone, Source
 from tests.stories import Story, day, noted
 from tests.test_following import OLMO, TABLE
 from tests.test_release import internal, register
-from tests.test_training import contract, running
+from tests.test_run import contract, running
 
 
 async def looked(story: Story, folder: Path) -> Story:
     """The look that is under way, as the real activity has it."""
     outcome = await Following(folder).follow(next(step for step in story.steps if step.kind == "follow_telemetry"))
-    return story.when(TelemetryReported.model_validate_json(json.dumps(outcome)))
+    return story.when(steps.TelemetryReported.model_validate_json(json.dumps(outcome)))
 
 
-async def completed(folder: Path, lines: list[str]) -> tuple[Story, list[CheckpointMissing]]:
+async def completed(folder: Path, lines: list[str]) -> tuple[Story, list[events.CheckpointMissing]]:
     """A run that followed a table with these lines to its end, and the gaps that were told."""
     (folder / "table.csv").write_text("".join(lines), encoding="utf-8")
     only = (Milestone(id="end", text="x", criteria=Criteria(tokens=10**12, checkpoints_retained=False), due_at=day(60)),)
     source = Source(adapter="checkpoint-table", location="table.csv")
     story = await looked(running(contract(stages=OLMO, source=source, milestones=only, token_budget=5_979_089_403_904)), folder)
     told = list(story.answer)
-    story = story.when(ClaimMilestone(milestone="end"), by="lea")
-    evidence = next(event.evidence for event in story.answer if isinstance(event, EvidencePresented))
+    story = story.when(commands.ClaimMilestone(milestone="end"), by="lea")
+    evidence = next(event.evidence for event in story.answer if isinstance(event, events.EvidencePresented))
     for reviewer in ("eva", "sia"):
-        story = story.when(AcceptMilestone(milestone="end", evidence=evidence), by=reviewer)
+        story = story.when(commands.AcceptMilestone(milestone="end", evidence=evidence), by=reviewer)
     story = await looked(story, folder)
     told += story.answer
-    story = story.when(CompleteRun(), by="lea")
+    story = story.when(commands.CompleteRun(), by="lea")
     assert story.phase == "completed"
-    return story, [event for event in (*told, *story.answer) if isinstance(event, CheckpointMissing)]
+    return story, [event for event in (*told, *story.answer) if isinstance(event, events.CheckpointMissing)]
 
 
 def openness(run: Story) -> int:

@@ -18,8 +18,8 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Replayer, Worker
 
 import worker
-from activities import heads as module
-from activities.heads import Heads, OtherLog
+from activities.log import heads as module
+from activities.log.heads import Heads, OtherLog
 from activities.messages import LOG, LogHead
 from cli.failures import Code, translated
 from eventstore.entries import EMPTY

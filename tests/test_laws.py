@@ -17,12 +17,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from domain import proposal
 from domain.kernel import Event
 from domain.process import Stream, evolve
+from domain.proposal import state as proposal_state
 from domain.reference import creditor_reference
-from domain.treasury_messages import payment_digest
-from domain.treasury_state import Payee
+from domain.treasury.state import Payee
+from domain.treasury.terms import payment_digest
 from eventstore.entries import Entry
 from eventstore.memory import MemoryLog
 from eventstore.replica import Replica
@@ -240,7 +240,7 @@ def test_the_laws_hold_under_every_history(*, long: bool) -> None:
 
 
 def test_a_planted_bug_in_the_count_is_found_on_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(proposal, "_uncounted", lambda state, seat: state.tally)
+    monkeypatch.setattr(proposal_state, "_uncounted", lambda state, seat: state.tally)
     motion = {"stream": f"member/{MEMBERS[0]}", "command": {"kind": "expel"}}
     actions: list[Action] = [("proposal/expel", {"kind": "propose", "title": "Expel", "motion": motion}, "sam")]
     actions += [

@@ -28,48 +28,16 @@ from hypothesis import strategies as st
 from audit.ledger import Booking, Ledger, bank, beancount, hledger, in_transit, ledger, unmatched
 from cli.demo import judged, require_accepted
 from cli.failures import Broken
-from domain.funding_messages import (
-    BudgetLine,
-    CreditApplied,
-    InKindAccepted,
-    InterestShared,
-    PaymentRecorded,
-    PaymentReversed,
-    RefundMade,
-    RefundOrdered,
-    RefundReleased,
-    RefundReturned,
-    RoundCancelled,
-    RoundOpened,
-    RoundSettled,
-    Settlement,
-    SpendingPaid,
-    SpendingProposed,
-    SpendingReturned,
-    SurplusReturned,
-    Terms,
-    Tranche,
-)
-from domain.funding_state import books_of
 from domain.kernel import Command, Event, process_of
-from domain.membership_messages import DuesInvoiced, DuesPaid, DuesReversed
+from domain.member import events as member_events
 from domain.process import StepOwed
-from domain.register import CharterAdopted
-from domain.treasury_messages import (
-    AccountOpened,
-    Line,
-    LineBooked,
-    LineExplained,
-    LineMatched,
-    LineUnmatched,
-    PaymentConfirmed,
-    PaymentReturned,
-    Purpose,
-    ReceiptReversed,
-    Unmatched,
-    line_id,
-)
-from domain.treasury_state import Open
+from domain.register.facts import CharterAdopted
+from domain.round import events as round_events
+from domain.round.state import books_of
+from domain.round.terms import BudgetLine, Settlement, Terms, Tranche
+from domain.treasury import events as treasury_events
+from domain.treasury.state import Open
+from domain.treasury.terms import Line, Purpose, Unmatched, line_id
 from eventstore.entries import Entry
 from eventstore.memory import MemoryLog
 from eventstore.replica import Replica
@@ -109,17 +77,19 @@ def accepted_by_others(bookings: Sequence[Booking], folder: Path) -> None:
 # ---------------------------------------------------------------- each fact alone
 
 
-def booked(line: str, amount: int, side: str = "credit", **fields: Any) -> LineBooked:
+def booked(line: str, amount: int, side: str = "credit", **fields: Any) -> treasury_events.LineBooked:
     details: dict[str, Any] = {"booked_on": DAY, "value_date": DAY, "amount": amount, "currency": "USD", "side": side}
-    return LineBooked(line=line, details=Line(**details | fields), key="a" * 64, likeness="b" * 64, file="c" * 64, statement="S", page=1)
+    return treasury_events.LineBooked(
+        line=line, details=Line(**details | fields), key="a" * 64, likeness="b" * 64, file="c" * 64, statement="S", page=1
+    )
 
 
-def matched(line: str, amount: int, stream: str = ROUND) -> LineMatched:
-    return LineMatched(line=line, stream=stream, member="m", amount=amount, currency="USD", value_date=DAY, attempt=1)
+def matched(line: str, amount: int, stream: str = ROUND) -> treasury_events.LineMatched:
+    return treasury_events.LineMatched(line=line, stream=stream, member="m", amount=amount, currency="USD", value_date=DAY, attempt=1)
 
 
-def turned_away(line: str, amount: int, side: Any = "credit") -> LineUnmatched:
-    return LineUnmatched(line=line, amount=amount, currency="USD", side=side, reason=Unmatched.TURNED_AWAY, stream=ROUND)
+def turned_away(line: str, amount: int, side: Any = "credit") -> treasury_events.LineUnmatched:
+    return treasury_events.LineUnmatched(line=line, amount=amount, currency="USD", side=side, reason=Unmatched.TURNED_AWAY, stream=ROUND)
 
 
 def paid_out(kind: Any, purpose: Purpose, source: str | None, line: str = B, **fields: Any) -> Event:
@@ -134,13 +104,13 @@ def settled(principal: int, interest: int = 0) -> tuple[Settlement, ...]:
     return (Settlement(call=1, pool=1, principal=principal, interest=interest),)
 
 
-OPENED = AccountOpened(iban="CH9300762011623852957", owner="Atlas", currency="USD", opening_balance=500, look_at=START)
+OPENED = treasury_events.AccountOpened(iban="CH9300762011623852957", owner="Atlas", currency="USD", opening_balance=500, look_at=START)
 TERMS = Terms(
     title="R", currency="USD", goal=1_000, minimum=800, opens_at=START, closes_at=START + timedelta(days=1),
     budget=(BudgetLine(name="compute", amount=1_000),), tranches=(Tranche(name="all", fraction=10_000),),
 )  # fmt: skip
-PAID = PaymentRecorded(member="m", amount=100, reference=A, value_date=DAY, settled=settled(60, 5), dues=(), credited=35)
-ORDERED = RefundOrdered(payment="f", member="m", amount=20)
+PAID = round_events.PaymentRecorded(member="m", amount=100, reference=A, value_date=DAY, settled=settled(60, 5), dues=(), credited=35)
+ORDERED = round_events.RefundOrdered(payment="f", member="m", amount=20)
 
 BANK, SUSPENSE, TRANSIT = bank("main"), unmatched("main"), in_transit(ROUND)
 PAID_IN, CREDIT, REFUNDS, INTEREST = "Income:Rounds:R:M", "Liabilities:Credit:M:R", "Liabilities:Refunds:M:R", "Liabilities:Interest:R"
@@ -157,104 +127,104 @@ TREASURY: Final[Sequence[tuple[str, Sequence[Event], Mapping[str, int]]]] = (
     ),
     (
         "a matched credit that is taken back is asked of its stream",
-        (booked(A, 9), matched(A, 9), booked(B, 9, "debit"), ReceiptReversed(line=B, original=A, amount=9, currency="USD", stream=ROUND)), {},
+        (booked(A, 9), matched(A, 9), booked(B, 9, "debit"), treasury_events.ReceiptReversed(line=B, original=A, amount=9, currency="USD", stream=ROUND)), {},
     ),
     (
         "that cannot undo it: the money is missing",
         (
             booked(A, 9), matched(A, 9), booked(B, 9, "debit"),
-            ReceiptReversed(line=B, original=A, amount=9, currency="USD", stream=ROUND), turned_away(B, 9, "debit"),
+            treasury_events.ReceiptReversed(line=B, original=A, amount=9, currency="USD", stream=ROUND), turned_away(B, 9, "debit"),
         ),
         {TRANSIT: -9, SUSPENSE: 9},
     ),
     (
         "an unmatched credit that is taken back is gone",
-        (booked(A, 9), booked(B, 9, "debit"), ReceiptReversed(line=B, original=A, amount=9, currency="USD")), {},
+        (booked(A, 9), booked(B, 9, "debit"), treasury_events.ReceiptReversed(line=B, original=A, amount=9, currency="USD")), {},
     ),
     (
         "a bank's charge",
-        (booked(A, 3, "debit"), LineExplained(line=A, amount=3, currency="USD", side="debit", account="bank-charges", by="tess", reason="fee")),
+        (booked(A, 3, "debit"), treasury_events.LineExplained(line=A, amount=3, currency="USD", side="debit", account="bank-charges", by="tess", reason="fee")),
         {BANK: -3, "Expenses:Bank:Charges": 3},
     ),
     (
         "a bank's interest",
-        (booked(A, 3), LineExplained(line=A, amount=3, currency="USD", side="credit", account="bank-interest", by="tess", reason="")),
+        (booked(A, 3), treasury_events.LineExplained(line=A, amount=3, currency="USD", side="credit", account="bank-interest", by="tess", reason="")),
         {BANK: 3, "Income:Bank:Interest": -3},
     ),
     (
         "money of another kind",
-        (booked(A, 3), LineExplained(line=A, amount=3, currency="USD", side="credit", account="other", by="tess", reason="gift")),
+        (booked(A, 3), treasury_events.LineExplained(line=A, amount=3, currency="USD", side="credit", account="other", by="tess", reason="gift")),
         {BANK: 3, "Income:Other": -3},
     ),
-    ("a payment for a round", (booked(B, 70, "debit"), paid_out(PaymentConfirmed, Purpose.SPENDING, ROUND)), {BANK: -70, TRANSIT: 70}),
+    ("a payment for a round", (booked(B, 70, "debit"), paid_out(treasury_events.PaymentConfirmed, Purpose.SPENDING, ROUND)), {BANK: -70, TRANSIT: 70}),
     (
-        "that came back", (booked(B, 70, "debit"), paid_out(PaymentConfirmed, Purpose.SPENDING, ROUND), booked(A, 70),
-        paid_out(PaymentReturned, Purpose.SPENDING, ROUND, A)), {},
+        "that came back", (booked(B, 70, "debit"), paid_out(treasury_events.PaymentConfirmed, Purpose.SPENDING, ROUND), booked(A, 70),
+        paid_out(treasury_events.PaymentReturned, Purpose.SPENDING, ROUND, A)), {},
     ),
     (
         "of which the bank kept something both ways",
         (
-            booked(B, 75, "debit"), paid_out(PaymentConfirmed, Purpose.SPENDING, ROUND, charges=5), booked(A, 68),
-            paid_out(PaymentReturned, Purpose.SPENDING, ROUND, A, charges=2),
+            booked(B, 75, "debit"), paid_out(treasury_events.PaymentConfirmed, Purpose.SPENDING, ROUND, charges=5), booked(A, 68),
+            paid_out(treasury_events.PaymentReturned, Purpose.SPENDING, ROUND, A, charges=2),
         ),
         {BANK: -7, "Expenses:Bank:Charges": 7},
     ),
-    ("a payment of our own", (booked(B, 70, "debit"), paid_out(PaymentConfirmed, Purpose.OTHER, None)), {BANK: -70, "Expenses:Other": 70}),
-    ("money sent back to its unknown payer", (booked(A, 70), booked(B, 70, "debit"), paid_out(PaymentConfirmed, Purpose.RETURN, None)), {}),
+    ("a payment of our own", (booked(B, 70, "debit"), paid_out(treasury_events.PaymentConfirmed, Purpose.OTHER, None)), {BANK: -70, "Expenses:Other": 70}),
+    ("money sent back to its unknown payer", (booked(A, 70), booked(B, 70, "debit"), paid_out(treasury_events.PaymentConfirmed, Purpose.RETURN, None)), {}),
 )  # fmt: skip
 
 ROUNDS: Final[Sequence[tuple[str, Sequence[Event], Mapping[str, int]]]] = (
     ("a member's payment", (PAID,), {TRANSIT: 100, PAID_IN: -60, INTEREST: -5, CREDIT: -35}),
-    ("credit pays a call", (PAID, CreditApplied(member="m", settled=settled(30, 1), dues=())), {TRANSIT: 100, PAID_IN: -90, INTEREST: -6, CREDIT: -4}),
+    ("credit pays a call", (PAID, round_events.CreditApplied(member="m", settled=settled(30, 1), dues=())), {TRANSIT: 100, PAID_IN: -90, INTEREST: -6, CREDIT: -4}),
     (
         "a payment taken back",
-        (PAID, PaymentReversed(member="m", amount=95, reference=B, original=A, credit=35, uncleared=60)), {TRANSIT: 5, INTEREST: -5},
+        (PAID, round_events.PaymentReversed(member="m", amount=95, reference=B, original=A, credit=35, uncleared=60)), {TRANSIT: 5, INTEREST: -5},
     ),
-    ("interest is shared", (PAID, InterestShared(call=1, credits={"n": 3, "m": 2})), {TRANSIT: 100, PAID_IN: -60, CREDIT: -37, "Liabilities:Credit:N:R": -3}),
+    ("interest is shared", (PAID, round_events.InterestShared(call=1, credits={"n": 3, "m": 2})), {TRANSIT: 100, PAID_IN: -60, CREDIT: -37, "Liabilities:Credit:N:R": -3}),
     (
-        "a delivery in kind", (InKindAccepted(member="m", evidence="a" * 64, by="theo", value=40, settled=(), dues=()),),
+        "a delivery in kind", (round_events.InKindAccepted(member="m", evidence="a" * 64, by="theo", value=40, settled=(), dues=()),),
         {"Income:In-kind:R:M": -40, "Expenses:In-kind:R": 40},
     ),
     (
         "a spending",
-        (SpendingProposed(spending="s", line="compute", amount=70, payee="cloud", by="tess"), SpendingPaid(spending="s", reference=A)),
+        (round_events.SpendingProposed(spending="s", line="compute", amount=70, payee="cloud", by="tess"), round_events.SpendingPaid(spending="s", reference=A)),
         {TRANSIT: -70, "Expenses:Rounds:R:Compute": 70},
     ),
     (
         "that came back",
         (
-            SpendingProposed(spending="s", line="compute", amount=70, payee="cloud", by="tess"), SpendingPaid(spending="s", reference=A),
-            SpendingReturned(spending="s", reference=B),
+            round_events.SpendingProposed(spending="s", line="compute", amount=70, payee="cloud", by="tess"), round_events.SpendingPaid(spending="s", reference=A),
+            round_events.SpendingReturned(spending="s", reference=B),
         ),
         {},
     ),
-    ("a round is settled", (PAID, RoundSettled(returns={"m": 60})), {TRANSIT: 100, INTEREST: -5, CREDIT: -95}),
-    ("a round is cancelled", (PAID, RoundCancelled(cause="decision", returns={"m": 60})), {TRANSIT: 100, INTEREST: -5, CREDIT: -95}),
-    ("a surplus comes late", (PAID, SurplusReturned(returns={"m": 10})), {TRANSIT: 100, PAID_IN: -50, INTEREST: -5, CREDIT: -45}),
+    ("a round is settled", (PAID, round_events.RoundSettled(returns={"m": 60})), {TRANSIT: 100, INTEREST: -5, CREDIT: -95}),
+    ("a round is cancelled", (PAID, round_events.RoundCancelled(cause="decision", returns={"m": 60})), {TRANSIT: 100, INTEREST: -5, CREDIT: -95}),
+    ("a surplus comes late", (PAID, round_events.SurplusReturned(returns={"m": 10})), {TRANSIT: 100, PAID_IN: -50, INTEREST: -5, CREDIT: -45}),
     ("a refund is ordered", (PAID, ORDERED), {TRANSIT: 100, PAID_IN: -60, INTEREST: -5, CREDIT: -15, REFUNDS: -20}),
-    ("and made", (PAID, ORDERED, RefundMade(member="m", amount=20, reference=B, payment="f")), {TRANSIT: 80, PAID_IN: -60, INTEREST: -5, CREDIT: -15}),
-    ("made without an order", (PAID, RefundMade(member="m", amount=20, reference=B)), {TRANSIT: 80, PAID_IN: -60, INTEREST: -5, CREDIT: -15}),
+    ("and made", (PAID, ORDERED, round_events.RefundMade(member="m", amount=20, reference=B, payment="f")), {TRANSIT: 80, PAID_IN: -60, INTEREST: -5, CREDIT: -15}),
+    ("made without an order", (PAID, round_events.RefundMade(member="m", amount=20, reference=B)), {TRANSIT: 80, PAID_IN: -60, INTEREST: -5, CREDIT: -15}),
     (
         "and came back",
-        (PAID, ORDERED, RefundMade(member="m", amount=20, reference=B, payment="f"), RefundReturned(payment="f", member="m", amount=20, reference=A)),
+        (PAID, ORDERED, round_events.RefundMade(member="m", amount=20, reference=B, payment="f"), round_events.RefundReturned(payment="f", member="m", amount=20, reference=A)),
         {TRANSIT: 100, PAID_IN: -60, INTEREST: -5, CREDIT: -15, REFUNDS: -20},
     ),
-    ("or given up", (PAID, ORDERED, RefundReleased(payment="f", member="m", amount=20)), {TRANSIT: 100, PAID_IN: -60, INTEREST: -5, CREDIT: -35}),
+    ("or given up", (PAID, ORDERED, round_events.RefundReleased(payment="f", member="m", amount=20)), {TRANSIT: 100, PAID_IN: -60, INTEREST: -5, CREDIT: -35}),
 )  # fmt: skip
 
-DUES_PAID = DuesPaid(amount=100, reference=A, value_date=DAY, settled={"1": 70}, credit=30)
+DUES_PAID = member_events.DuesPaid(amount=100, reference=A, value_date=DAY, settled={"1": 70}, credit=30)
 OF_MEMBER, OWED_TO_MEMBER, DUES = in_transit("member/m"), "Liabilities:Credit:M:Dues", "Income:Dues:M"
 
 MEMBERS: Final[Sequence[tuple[str, Sequence[Event], Mapping[str, int]]]] = (
     ("dues, paid too much", (DUES_PAID,), {OF_MEMBER: 100, DUES: -70, OWED_TO_MEMBER: -30}),
     (
         "the next year's, from what was left",
-        (DUES_PAID, DuesInvoiced(number=2, tier="founding", amount=70, credit_used=30, due_at=START, next_at=START)),
+        (DUES_PAID, member_events.DuesInvoiced(number=2, tier="founding", amount=70, credit_used=30, due_at=START, next_at=START)),
         {OF_MEMBER: 100, DUES: -100},
     ),
     (
         "dues taken back",
-        (DUES_PAID, DuesReversed(amount=100, reference=B, original=A, credit=0, reopened=70, number=1, due_at=START)), {},
+        (DUES_PAID, member_events.DuesReversed(amount=100, reference=B, original=A, credit=0, reopened=70, number=1, due_at=START)), {},
     ),
 )  # fmt: skip
 
@@ -265,7 +235,7 @@ TABLE = [("treasury/main", *row) for row in TREASURY] + [(ROUND, *row) for row i
 def test_each_fact_is_booked(stream: str, name: str, events: Sequence[Event], expected: Mapping[str, int]) -> None:
     books = Ledger()
     books.note(1, DAY, "consortium/c", [CharterAdopted(version=1, charter=charter())])
-    books.note(2, DAY, ROUND, [RoundOpened(terms=TERMS, charter_version=1)])
+    books.note(2, DAY, ROUND, [round_events.RoundOpened(terms=TERMS, charter_version=1)])
     books.note(3, DAY, stream, events)
     assert books.balances == {(account, "USD"): amount for account, amount in sorted(expected.items())}, name
 
@@ -274,14 +244,14 @@ def test_each_fact_is_booked(stream: str, name: str, events: Sequence[Event], ex
     ("stream", "events"),
     [
         ("treasury/main", (booked(A, 100), matched(A, 99))),
-        ("treasury/main", (booked(B, 71, "debit"), paid_out(PaymentConfirmed, Purpose.SPENDING, ROUND))),
+        ("treasury/main", (booked(B, 71, "debit"), paid_out(treasury_events.PaymentConfirmed, Purpose.SPENDING, ROUND))),
         (ROUND, (PAID.model_copy(update={"credited": 34}),)),
-        (ROUND, (PAID, PaymentReversed(member="m", amount=95, reference=B, original=A, credit=35, uncleared=59))),
+        (ROUND, (PAID, round_events.PaymentReversed(member="m", amount=95, reference=B, original=A, credit=35, uncleared=59))),
     ],
 )
 def test_a_fact_that_loses_a_cent_is_not_booked(stream: str, events: Sequence[Event]) -> None:
     books = Ledger()
-    books.note(1, DAY, ROUND, [RoundOpened(terms=TERMS, charter_version=1)])
+    books.note(1, DAY, ROUND, [round_events.RoundOpened(terms=TERMS, charter_version=1)])
     with pytest.raises(AssertionError, match="takes as much as it gives"):
         books.note(2, DAY, stream, events)
 
@@ -462,7 +432,9 @@ def test_what_members_write_is_text_to_both_programs(tmp_path: Path) -> None:
     books.note(1, DAY, "consortium/c", [CharterAdopted(version=1, charter=charter())])
     for number, text in enumerate(NASTY, 2):
         line = line_id(f"{number:064x}")
-        reason = LineExplained(line=line, amount=number, currency="USD", side="credit", account="other", by="tess", reason=text)
+        reason = treasury_events.LineExplained(
+            line=line, amount=number, currency="USD", side="credit", account="other", by="tess", reason=text
+        )
         books.note(number, DAY, "treasury/main", [booked(line, number, text=text.replace("\n", " "), counterparty=text[:100]), reason])
     accepted_by_others(books.bookings, tmp_path)
     assert books.balance("Income:Other", "USD") == -sum(range(2, len(NASTY) + 2))
@@ -473,8 +445,8 @@ def test_budget_lines_in_any_script_have_accounts_of_their_own(names: list[str])
     books = Ledger()
     books.note(1, DAY, "consortium/c", [CharterAdopted(version=1, charter=charter())])
     for number, name in enumerate(names, 2):
-        proposed = SpendingProposed(spending=f"s{number}", line=name, amount=number, payee="cloud", by="tess")
-        books.note(number, DAY, ROUND, [proposed, SpendingPaid(spending=f"s{number}", reference=f"B{number}")])
+        proposed = round_events.SpendingProposed(spending=f"s{number}", line=name, amount=number, payee="cloud", by="tess")
+        books.note(number, DAY, ROUND, [proposed, round_events.SpendingPaid(spending=f"s{number}", reference=f"B{number}")])
     accounts = [account for account, _ in books.balances if account.startswith("Expenses:")]
     assert len(accounts) == len(names)
     assert all(account.isascii() and " " not in account for account in accounts)

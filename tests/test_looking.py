@@ -24,7 +24,7 @@ import pytest
 from cli import look, times
 from domain.catalog import RULES
 from domain.kernel import derived_id
-from domain.register import RunReported
+from domain.register.facts import RunReported
 from eventstore.clock import MovedClock
 from eventstore.entries import ACCEPTED, Submission, sealed
 from eventstore.log import Appended

@@ -20,8 +20,8 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 import worker
-from activities import cluster
-from activities.cluster import Unprepared
+from activities.log import cluster
+from activities.log.cluster import Unprepared
 from cli.failures import Code, translated
 from workflows import process
 

@@ -26,14 +26,14 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Worker
 
-from activities.record import Recording
-from activities.sending import NotAnswered, Sender
+from activities.log.record import Recording
+from activities.log.sending import NotAnswered, Sender
 from audit.reexecute import Reexecution
 from domain.catalog import RULES
-from domain.consortium import CONSORTIUM
+from domain.consortium.process import CONSORTIUM
 from domain.kernel import SERVICE, Event
 from domain.process import Common, Context, Process, StepOwed
-from domain.register import Fact
+from domain.register.facts import Fact
 from eventstore.entries import ACCEPTED, Submission, encode_json, sealed
 from eventstore.log import Appended, Damaged, Log, LogUnavailable, NewerRules, WrittenByNewer, WrittenOn
 from eventstore.memory import MemoryLog

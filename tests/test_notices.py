@@ -40,13 +40,13 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
 from temporalio.worker import Worker
 
-from activities.addresses import AddressBookUnreadable, Addresses, MemoryBook, TomlBook, Webhook
-from activities.notices import Notices, Outbox, Smtp, Undelivered, Webhooks, standing_for
+from activities.notices.addresses import AddressBookUnreadable, Addresses, MemoryBook, TomlBook, Webhook
+from activities.notices.sending import Notices, Outbox, Smtp, Undelivered, Webhooks, standing_for
+from activities.notices.templates import TEMPLATES, written
 from activities.outside import Outcome
-from activities.templates import TEMPLATES, written
 from activities.web import Poster
 from domain.kernel import Step, notify, with_own_facts
-from domain.membership_messages import Rung
+from domain.member.terms import Rung
 from tests.stories import day, founded, with_members
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -402,7 +402,7 @@ COMPUTED = {
 
 def named_templates() -> Iterator[str]:
     """What the processes call their notices, as their source says it."""
-    for file in sorted(Path("domain").glob("*.py")):
+    for file in sorted(Path("domain").rglob("*.py")):
         for call in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(call, ast.Call) and (place := TELLING.get(getattr(call.func, "id", ""))) is not None and len(call.args) > place:
                 template = call.args[place]

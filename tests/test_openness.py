@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from activities.artifacts import Unfit
-from activities.openness import DATA, Model, Standing, classify, described, framework, safe_yaml
+from activities.release.artifacts import Unfit
+from activities.release.openness import DATA, Model, Standing, classify, described, framework, safe_yaml
 
 FIXTURES = Path(__file__).parent / "data" / "openness"
 SHARED = Path(os.environ.get("CONSORTIUM_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data")) / "openness"

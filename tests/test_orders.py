@@ -27,10 +27,10 @@ from cli.options import By
 from cli.orders import motion
 from cli.processes import messages_of, said
 from domain.catalog import CATALOG
-from domain.funding_messages import Pledge
 from domain.kernel import Command, Outcome
 from domain.money import MINOR_UNITS
-from domain.proposal_messages import Propose
+from domain.proposal import commands as proposal_commands
+from domain.round import commands as round_commands
 from eventstore.wire import canonical_command
 from tests import golden
 from tests.stories import charter
@@ -128,13 +128,13 @@ async def test_a_proposal_with_an_order_is_the_same_command_as_with_its_motion_i
     in_units = {"stream": "round/vega", "command": REDUCED | {"goal": "8,000,000.00 USD", "minimum": "6,000,000.50 USD"}}
     file.write_text(json.dumps({"motion": in_units}), encoding="utf-8")
     ways: Sequence[dict[str, Any]] = ({"order_": ORDER}, {"motion": json.dumps(NESTED)}, {"from_": file})
-    bodies = {canonical_command(await said(Propose, {"title": "A smaller run"} | way, by)) for way in ways}
+    bodies = {canonical_command(await said(proposal_commands.Propose, {"title": "A smaller run"} | way, by)) for way in ways}
     assert bodies == {canonical_command({"kind": "propose", "title": "A smaller run", "motion": NESTED})}
 
 
 @pytest.mark.parametrize("typed", ["500000", "500000.00", "500,000", "500,000 USD", "USD 500,000.00"])
 async def test_an_amount_is_typed_in_units_with_or_without_its_currency(by: By, typed: str) -> None:
-    assert (await said(Pledge, {"member": "helio", "amount": typed}, by))["amount"] == 50_000_000
+    assert (await said(round_commands.Pledge, {"member": "helio", "amount": typed}, by))["amount"] == 50_000_000
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ async def test_an_amount_is_typed_in_units_with_or_without_its_currency(by: By, 
 )
 async def test_an_amount_in_another_currency_or_none_at_all_is_told_by_its_option(by: By, typed: str, told: str) -> None:
     with pytest.raises(BadInput, match=rf"--amount: .*{told}"):
-        await said(Pledge, {"member": "helio", "amount": typed}, by)
+        await said(round_commands.Pledge, {"member": "helio", "amount": typed}, by)
 
 
 async def test_an_order_takes_the_file_that_the_command_takes_and_may_begin_with_the_programs_name(by: By, tmp_path: Path) -> None:

@@ -12,18 +12,19 @@ from typing import Any
 
 import pytest
 
-from activities.bank_folder import FolderBank
-from activities.bank_statements import Statements
-from activities.banking import Banking
-from activities.evaluation import Evaluations
-from activities.openness import framework
+from activities.bank.banking import Banking
+from activities.bank.folder import FolderBank
+from activities.bank.statements import Statements
 from activities.outside import passes
+from activities.release.openness import framework
+from activities.run.evaluation import Evaluations
+from activities.run.telemetry import Following
 from activities.screening import ListFiles, Screening
-from activities.telemetry import Following
 from domain.evaluation import ReadEvaluation, Score
 from domain.kernel import Message, Step
-from domain.telemetry import SpikeRule, StagePlan, Watch
-from domain.training_messages import FollowTelemetry, Source
+from domain.run import steps
+from domain.run.telemetry import SpikeRule, StagePlan, Watch
+from domain.run.terms import Source
 
 NOTHING = "0" * 64
 
@@ -45,7 +46,7 @@ def step(kind: str, asked: Message | dict[str, Any]) -> Step:
 
 def follow(adapter: Any, location: str) -> Callable[[Path], Awaitable[dict[str, Any]]]:
     plan = StagePlan(name="main", first_checkpoint=0, checkpoint_every=1_000, last_step=4_000)
-    asked = FollowTelemetry(
+    asked = steps.FollowTelemetry(
         run="a", number=1, source=Source(adapter=adapter, location=location), cursor="", stages=(plan,), spikes=SpikeRule(), watch=Watch()
     )  # fmt: skip
     return lambda folder: Following(folder).follow(step("follow_telemetry", asked))

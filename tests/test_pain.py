@@ -13,23 +13,24 @@ from xsdata.formats.dataclass.parsers import XmlParser
 from xsdata.formats.dataclass.parsers.config import ParserConfig
 from xsdata.formats.dataclass.parsers.handlers import XmlEventHandler
 
-from activities.bank_xml import Unreadable
-from activities.pain import Answer, Report, Verdict, basic, order, report
+from activities.bank.pain import Answer, Report, Verdict, basic, order, report
+from activities.bank.xml import Unreadable
 from domain.money import MINOR_UNITS, decimal
-from domain.treasury_messages import Creditor, SendPayment, sending_ids
+from domain.treasury import steps
+from domain.treasury.terms import Creditor, sending_ids
 
 OURS = Creditor(name="Open Model Consortium", iban="NL98MOCK0000000042", bic="MOCKNL2A")
 THEIRS = Creditor(name="GPU Cloud GmbH", iban="DE89370400440532013000")
 
 
-def payment(**changes: Any) -> SendPayment:
+def payment(**changes: Any) -> steps.SendPayment:
     message_id, end_to_end_id = sending_ids("treasury/main", "gpu-1", 1)
     fields: dict[str, Any] = {
         "payment": "gpu-1", "attempt": 1, "message_id": message_id, "end_to_end_id": end_to_end_id, "debtor": OURS, "creditor": THEIRS,
         "amount": 1_234_567_89, "currency": "EUR", "text": "Invoice 12", "execute_on": date(2026, 11, 2),
         "created_at": datetime(2026, 11, 1, 12, 30, tzinfo=UTC),
     }  # fmt: skip
-    return SendPayment(**fields | changes)
+    return steps.SendPayment(**fields | changes)
 
 
 def parsed(document: bytes) -> Any:

@@ -20,7 +20,8 @@ from typing import Final
 from domain import process as kernel
 from domain.kernel import digest_of, notify, tell
 from domain.process import AT_ONCE, DelayStep, FailStep, NoticeSent, RetryStep, StepDone, StepOwed, WaiveStep, describe
-from domain.register import MandateExercised, MandateGranted, RecipientsUnreached, Unreached
+from domain.register.facts import MandateExercised, MandateGranted, RecipientsUnreached
+from domain.register.state import Unreached
 from tests.probe import PROBE, Begin, Finish, Muffled, Poke, Poked, Ring, Worked
 from tests.stories import Story, day, noted
 

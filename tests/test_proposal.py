@@ -27,22 +27,12 @@ from hypothesis import strategies as st
 from domain.catalog import PROPOSAL
 from domain.charter import Office
 from domain.kernel import ASKED, Event, asked_in, digest_of, process_of, shown_at
-from domain.proposal import Open, Over, Timelocked
-from domain.proposal_messages import (
-    AmendProposal,
-    CastBallot,
-    CloseVote,
-    DeclareConflict,
-    Execute,
-    Motion,
-    OpenVote,
-    Option,
-    Propose,
-    VoteClosed,
-    VoteExtended,
-    WithdrawProposal,
-)
-from domain.register import (
+from domain.proposal import commands as proposal_commands
+from domain.proposal import events as proposal_events
+from domain.proposal.state import Open, Over, Timelocked
+from domain.proposal.terms import Motion, Option
+from domain.proposal.voting import Tally
+from domain.register.facts import (
     Capacity,
     CharterAdopted,
     ContributionCleared,
@@ -53,15 +43,14 @@ from domain.register import (
     OfficeGranted,
     OfficeRevoked,
     OwnershipDeclared,
-    Register,
     RepresentativeSeated,
     RunReported,
     VoteDecided,
 )
-from domain.training_messages import ChangeContract
-from domain.voting import Tally
+from domain.register.state import Register
+from domain.run import commands as run_commands
 from tests.stories import START, Story, charter, day, founded, noted, with_members
-from tests.test_training import contract
+from tests.test_run import contract
 
 EIGHT = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "haven")
 ADMIT = Motion(stream="member/zenith", command={"kind": "admit"}, otherwise={"kind": "decline"})
@@ -82,22 +71,22 @@ def story(register: Register | None = None, stream: str = "proposal/one") -> Sto
 
 
 def admission(register: Register | None = None) -> Story:
-    return story(register).when(Propose(title="Admit Zenith", motion=ADMIT))
+    return story(register).when(proposal_commands.Propose(title="Admit Zenith", motion=ADMIT))
 
 
 def steering(**changes: Any) -> Story:
     register = with_members(founded(charter(**changes)), *EIGHT)
-    return story(register).when(Propose(title="How large?", decision="steering", options=SIZES), by="lea")
+    return story(register).when(proposal_commands.Propose(title="How large?", decision="steering", options=SIZES), by="lea")
 
 
-def amendment() -> Propose:
+def amendment() -> proposal_commands.Propose:
     command = {"kind": "amend_charter", "charter": charter(funding__share_cap=2_000).model_dump(mode="json")}
-    return Propose(title="A larger cap", motion=Motion(stream="consortium/atlas", command=command))
+    return proposal_commands.Propose(title="A larger cap", motion=Motion(stream="consortium/atlas", command=command))
 
 
 def votes(story: Story, choice: str, *members: str, at: float | None = None) -> Story:
     for member in members:
-        ballot = CastBallot(member=member, choice=choice)  # type: ignore[arg-type]
+        ballot = proposal_commands.CastBallot(member=member, choice=choice)  # type: ignore[arg-type]
         story = story.when(ballot, by=f"rep-{member}", at=None if at is None else day(at))
         assert story.refusal is None, story.refusal
     return story
@@ -113,14 +102,17 @@ def tally_of(story: Story) -> Tally:
 
 
 def test_whoever_votes_at_the_wrong_time_reads_where_the_vote_stands() -> None:
-    ballot, withdrawn = CastBallot(member="amber", choice="yes"), story().when(amendment(), by="bo").when(WithdrawProposal(), by="bo")
+    ballot, withdrawn = (
+        proposal_commands.CastBallot(member="amber", choice="yes"),
+        story().when(amendment(), by="bo").when(proposal_commands.WithdrawProposal(), by="bo"),
+    )
     stands = {
         "there is no proposal of this name": story(),
         "its vote has not begun, and opens at 2026-11-09": story().when(amendment(), by="bo"),
         "its vote is over: lapsed": admission().due(),
         "its sponsor took it back": withdrawn,
         "its vote is over: it passed, and is carried out at 2026-11-": votes(
-            story().when(Propose(title="Expel", motion=EXPEL), by="sam"), "yes", *EIGHT[1:6]
+            story().when(proposal_commands.Propose(title="Expel", motion=EXPEL), by="sam"), "yes", *EIGHT[1:6]
         ),
     }
     for words, reached in stands.items():
@@ -133,13 +125,13 @@ def test_whoever_votes_at_the_wrong_time_reads_where_the_vote_stands() -> None:
     early = story(stream="proposal/admit-zenith").when(ballot, by="rep-amber").refused("vote_not_open").refusal
     assert early is not None
     assert "or none yet: the process that it is about asks once it has come so far" in early.message
-    changed = admission().when(AmendProposal(title="Else", motion=JOIN)).refused("not_amendable").refusal
+    changed = admission().when(proposal_commands.AmendProposal(title="Else", motion=JOIN)).refused("not_amendable").refusal
     assert changed is not None
     assert "its vote has begun, and closes at" in changed.message
 
 
 def test_what_passed_tells_in_its_timelock_that_time_is_waited_for_and_until_when() -> None:
-    locked = votes(story().when(Propose(title="Expel", motion=EXPEL), by="sam"), "yes", *EIGHT[1:6])
+    locked = votes(story().when(proposal_commands.Propose(title="Expel", motion=EXPEL), by="sam"), "yes", *EIGHT[1:6])
     headline = PROPOSAL.describe(locked.state.state)
     assert (headline.phase, headline.waits_for) == ("timelocked", ())
     assert locked.agenda.deadline is not None
@@ -155,18 +147,20 @@ def test_without_notice_the_vote_opens_at_once_and_the_roll_is_told() -> None:
 
 
 def test_a_proposal_is_made_once() -> None:
-    admission().when(Propose(title="Again", motion=JOIN), by="sam").refused("already_proposed")
+    admission().when(proposal_commands.Propose(title="Again", motion=JOIN), by="sam").refused("already_proposed")
 
 
 @pytest.mark.parametrize("name", ["admit-zenith", "extend-atlas-1", "shortfall-atlas-1-2", "question-atlas-1-1"])
 def test_nobody_takes_the_name_under_which_a_process_asks(name: str) -> None:
-    squatted = story(stream=f"proposal/{name}").when(Propose(title="Mine", motion=JOIN), by="sam").refused("name_reserved")
-    assert squatted.when(Propose(title="Admit Zenith", motion=ADMIT)).phase == "open"
+    squatted = (
+        story(stream=f"proposal/{name}").when(proposal_commands.Propose(title="Mine", motion=JOIN), by="sam").refused("name_reserved")
+    )
+    assert squatted.when(proposal_commands.Propose(title="Admit Zenith", motion=ADMIT)).phase == "open"
 
 
 @pytest.mark.parametrize("name", ["admittance-rules", "extend", "questions-1"])
 def test_a_name_that_only_looks_like_a_reserved_one_is_free(name: str) -> None:
-    assert story(stream=f"proposal/{name}").when(Propose(title="Mine", motion=JOIN), by="sam").phase == "open"
+    assert story(stream=f"proposal/{name}").when(proposal_commands.Propose(title="Mine", motion=JOIN), by="sam").phase == "open"
 
 
 @given(st.sets(st.text("ab-", min_size=1, max_size=64).map(lambda text: f"r{text}r"), min_size=2, max_size=2), st.integers(1, 12))
@@ -177,12 +171,12 @@ def test_what_processes_ask_about_different_things_never_shares_a_name(abouts: s
 
 
 def test_the_class_follows_from_the_motion_whatever_the_sponsor_says() -> None:
-    story().when(Propose(title="Admit", motion=JOIN, decision="routine"), by="sam").refused("class_follows_from_motion")
+    story().when(proposal_commands.Propose(title="Admit", motion=JOIN, decision="routine"), by="sam").refused("class_follows_from_motion")
 
 
 def test_no_vote_orders_what_the_charter_lets_none_decide() -> None:
     motion = Motion(stream="round/x", command={"kind": "record_payment"})
-    story().when(Propose(title="Pay", motion=motion), by="sam").refused("no_decision_class")
+    story().when(proposal_commands.Propose(title="Pay", motion=motion), by="sam").refused("no_decision_class")
 
 
 @pytest.mark.parametrize(
@@ -196,7 +190,11 @@ def test_no_vote_orders_what_the_charter_lets_none_decide() -> None:
     ids=["a field too many", "a field that would steer a terminal", "an empty field too many", "a field without end"],
 )  # fmt: skip
 def test_nothing_is_voted_on_that_would_be_no_command_once_it_passed(command: dict[str, Any], problem: str) -> None:
-    told = story().when(Propose(title="Do", motion=Motion(stream="member/amber", command=command)), by="sam").refused("motion_unreadable")
+    told = (
+        story()
+        .when(proposal_commands.Propose(title="Do", motion=Motion(stream="member/amber", command=command)), by="sam")
+        .refused("motion_unreadable")
+    )
     assert told.refusal is not None
     assert problem in told.refusal.message
     assert len(told.refusal.message) < 200
@@ -205,7 +203,7 @@ def test_nothing_is_voted_on_that_would_be_no_command_once_it_passed(command: di
 def test_no_vote_puts_a_charter_in_force_under_which_something_cannot_be_decided() -> None:
     flawed = charter(funding__extension_vote_days=1).model_dump(mode="json")
     motion = Motion(stream="consortium/atlas", command={"kind": "amend_charter", "charter": flawed})
-    told = story().when(Propose(title="Wait less", motion=motion), by="bo").refused("motion_unreadable")
+    told = story().when(proposal_commands.Propose(title="Wait less", motion=motion), by="bo").refused("motion_unreadable")
     assert "funding.extension_vote_days" in str(told.refusal)
 
 
@@ -213,39 +211,41 @@ def test_no_vote_orders_a_proposal() -> None:
     rules = charter(decisions__releases__covers=["proposal/propose"])
     command = {"kind": "propose", "title": "Another", "decision": "routine"}
     moved = story(with_members(founded(rules), *EIGHT))
-    moved.when(Propose(title="Propose", motion=Motion(stream="proposal/two", command=command)), by="sam").refused("motion_unreadable")
+    moved.when(proposal_commands.Propose(title="Propose", motion=Motion(stream="proposal/two", command=command)), by="sam").refused(
+        "motion_unreadable"
+    )
 
 
 def test_an_announced_motion_is_not_amended_into_something_unreadable() -> None:
     announced = story().when(amendment(), by="bo")
     motion = Motion(stream="consortium/atlas", command={"kind": "amend_charter"})
-    announced.when(AmendProposal(title="Nothing", motion=motion), by="bo").refused("motion_unreadable")
+    announced.when(proposal_commands.AmendProposal(title="Nothing", motion=motion), by="bo").refused("motion_unreadable")
 
 
 def test_without_a_motion_the_class_is_named_and_must_be_one_that_needs_none() -> None:
-    story().when(Propose(title="What?"), by="sam").refused("no_decision_class")
-    story().when(Propose(title="What?", decision="admission"), by="sam").refused("no_decision_class")
+    story().when(proposal_commands.Propose(title="What?"), by="sam").refused("no_decision_class")
+    story().when(proposal_commands.Propose(title="What?", decision="admission"), by="sam").refused("no_decision_class")
 
 
 def test_a_stranger_or_an_office_that_does_not_sponsor_such_decisions_cannot_propose() -> None:
-    story().when(Propose(title="Admit", motion=JOIN), by="eve").refused("not_a_sponsor")
-    story().when(Propose(title="Admit", motion=JOIN), by="tess").refused("not_a_sponsor")
-    assert story().when(Propose(title="Admit", motion=JOIN), by="rep-amber").phase == "open"
+    story().when(proposal_commands.Propose(title="Admit", motion=JOIN), by="eve").refused("not_a_sponsor")
+    story().when(proposal_commands.Propose(title="Admit", motion=JOIN), by="tess").refused("not_a_sponsor")
+    assert story().when(proposal_commands.Propose(title="Admit", motion=JOIN), by="rep-amber").phase == "open"
 
 
 @pytest.mark.parametrize(
     "proposal",
     [
-        Propose(title="One option", decision="steering", options=SIZES[:1]),
-        Propose(title="The same twice", decision="steering", options=(SIZES[0], SIZES[0])),
-        Propose(title="Options on yes and no", decision="routine", options=SIZES),
-        Propose(title="No budget", decision="budget", options=PROJECTS),
-        Propose(title="No costs", decision="budget", options=SIZES, budget=100),
-        Propose(title="Costs without a budget", decision="steering", options=PROJECTS),
+        proposal_commands.Propose(title="One option", decision="steering", options=SIZES[:1]),
+        proposal_commands.Propose(title="The same twice", decision="steering", options=(SIZES[0], SIZES[0])),
+        proposal_commands.Propose(title="Options on yes and no", decision="routine", options=SIZES),
+        proposal_commands.Propose(title="No budget", decision="budget", options=PROJECTS),
+        proposal_commands.Propose(title="No costs", decision="budget", options=SIZES, budget=100),
+        proposal_commands.Propose(title="Costs without a budget", decision="steering", options=PROJECTS),
     ],
     ids=lambda proposal: proposal.title,
 )
-def test_options_must_fit_the_method(proposal: Propose) -> None:
+def test_options_must_fit_the_method(proposal: proposal_commands.Propose) -> None:
     story().when(proposal, by="sam").refused("options_unfit")
 
 
@@ -253,44 +253,44 @@ def test_a_notice_runs_before_the_vote_and_the_sponsor_may_amend_meanwhile() -> 
     announced = story().when(amendment(), by="bo").followed_by("proposal_made")
     assert announced.agenda.deadline is not None
     assert announced.agenda.deadline.at == day(7)
-    announced.when(OpenVote(), at=day(6)).refused("not_due")
-    announced.when(OpenVote(), by="sam", at=day(7)).refused("service_only")
-    again = AmendProposal(title="A cap larger still", motion=amendment().motion)
+    announced.when(proposal_commands.OpenVote(), at=day(6)).refused("not_due")
+    announced.when(proposal_commands.OpenVote(), by="sam", at=day(7)).refused("service_only")
+    again = proposal_commands.AmendProposal(title="A cap larger still", motion=amendment().motion)
     announced.when(again, by="sam", at=day(3)).refused("not_the_sponsor")
     amended = announced.when(again, by="bo", at=day(3)).followed_by("proposal_made")
     assert amended.due().at == day(10)
 
 
 def test_a_sponsor_may_ask_for_a_later_opening() -> None:
-    later = story().when(Propose(title="Admit", motion=JOIN, opens_at=day(5)), by="sam")
+    later = story().when(proposal_commands.Propose(title="Admit", motion=JOIN, opens_at=day(5)), by="sam")
     assert later.phase == "announced"
     assert later.due().phase == "open"
 
 
 def test_an_open_vote_is_amended_no_more() -> None:
-    admission().when(AmendProposal(title="Else", motion=JOIN)).refused("not_amendable")
-    story().when(AmendProposal(title="Else", motion=JOIN), by="sam").refused("not_amendable")
+    admission().when(proposal_commands.AmendProposal(title="Else", motion=JOIN)).refused("not_amendable")
+    story().when(proposal_commands.AmendProposal(title="Else", motion=JOIN), by="sam").refused("not_amendable")
 
 
 @pytest.mark.parametrize("opens_at", [day(-1), day(367), datetime(2199, 12, 31, tzinfo=UTC)], ids=["past", "far", "the end of time"])
 def test_no_opening_lies_in_the_past_or_years_ahead(opens_at: datetime) -> None:
-    story().when(Propose(title="Admit", motion=JOIN, opens_at=opens_at), by="sam").refused("opening_out_of_range")
+    story().when(proposal_commands.Propose(title="Admit", motion=JOIN, opens_at=opens_at), by="sam").refused("opening_out_of_range")
 
 
 def test_a_person_orders_nothing_for_the_case_that_a_motion_fails() -> None:
     trick = Motion(stream="member/amber", command={"kind": "admit"}, otherwise={"kind": "expel"})
-    tricked = story().when(Propose(title="No matter", motion=trick), by="rep-birch").refused("otherwise_reserved")
-    tricked.when(Propose(title="No matter", motion=trick), by="sam").refused("otherwise_reserved")
+    tricked = story().when(proposal_commands.Propose(title="No matter", motion=trick), by="rep-birch").refused("otherwise_reserved")
+    tricked.when(proposal_commands.Propose(title="No matter", motion=trick), by="sam").refused("otherwise_reserved")
     assert not tricked.register.mandates
 
 
 def test_an_amendment_may_order_no_more_than_the_proposal_could() -> None:
     announced = story().when(amendment(), by="bo")
-    announced.when(AmendProposal(title="Admit", motion=ADMIT), by="bo").refused("not_a_sponsor")
+    announced.when(proposal_commands.AmendProposal(title="Admit", motion=ADMIT), by="bo").refused("not_a_sponsor")
     motion = amendment().motion
     assert motion is not None
     with_otherwise = motion.model_copy(update={"otherwise": {"kind": "amend_charter"}})
-    announced.when(AmendProposal(title="A trick", motion=with_otherwise), by="bo").refused("otherwise_reserved")
+    announced.when(proposal_commands.AmendProposal(title="A trick", motion=with_otherwise), by="bo").refused("otherwise_reserved")
 
 
 # ---------------------------------------------------------------- the roll
@@ -299,7 +299,7 @@ def test_an_amendment_may_order_no_more_than_the_proposal_could() -> None:
 def test_the_roll_is_frozen_at_the_opening() -> None:
     opened = admission()
     later = replace(opened, register=with_members(opened.register, "newcomer"))
-    later.when(CastBallot(member="newcomer", choice="yes"), by="rep-newcomer").refused("not_on_roll")
+    later.when(proposal_commands.CastBallot(member="newcomer", choice="yes"), by="rep-newcomer").refused("not_on_roll")
 
 
 def test_related_companies_share_one_seat_and_one_vote() -> None:
@@ -314,8 +314,8 @@ def test_related_companies_share_one_seat_and_one_vote() -> None:
 
 
 def test_the_member_that_a_decision_is_about_is_barred_and_leaves_the_quorum() -> None:
-    opened = story().when(Propose(title="Expel", motion=EXPEL), by="sam")
-    opened.when(CastBallot(member="amber", choice="no"), by="rep-amber").refused("recused")
+    opened = story().when(proposal_commands.Propose(title="Expel", motion=EXPEL), by="sam")
+    opened.when(proposal_commands.CastBallot(member="amber", choice="no"), by="rep-amber").refused("recused")
     state = opened.state.state
     assert isinstance(state, Open)
     assert state.tally.roll_heads == 7
@@ -324,45 +324,45 @@ def test_the_member_that_a_decision_is_about_is_barred_and_leaves_the_quorum() -
 def test_the_board_votes_while_there_is_no_member() -> None:
     register = noted(founded(), OfficeGranted(person="bea", office=Office.BOARD), OfficeGranted(person="ben", office=Office.BOARD))
     opened = admission(register)
-    opened.when(CastBallot(choice="yes"), by="sam").refused("not_on_roll")
-    voted = opened.when(CastBallot(choice="yes"), by="bo").when(CastBallot(choice="yes"), by="bea")
+    opened.when(proposal_commands.CastBallot(choice="yes"), by="sam").refused("not_on_roll")
+    voted = opened.when(proposal_commands.CastBallot(choice="yes"), by="bo").when(proposal_commands.CastBallot(choice="yes"), by="bea")
     assert voted.phase == "executed"
 
 
 def test_a_suspended_member_does_not_vote_though_it_is_on_the_roll() -> None:
     opened = admission()
     opened = replace(opened, register=noted(opened.register, MemberSuspended(member="amber", cause="dues")))
-    opened.when(CastBallot(member="amber", choice="yes"), by="rep-amber").refused("member_not_active")
+    opened.when(proposal_commands.CastBallot(member="amber", choice="yes"), by="rep-amber").refused("member_not_active")
 
 
 def test_nobody_votes_for_a_member_that_he_does_not_speak_for() -> None:
-    admission().when(CastBallot(member="amber", choice="yes"), by="rep-birch").refused("not_a_representative")
+    admission().when(proposal_commands.CastBallot(member="amber", choice="yes"), by="rep-birch").refused("not_a_representative")
 
 
 def test_a_person_called_like_a_member_does_not_vote_for_it_by_that() -> None:
     alternate = RepresentativeSeated(member="birch", person="amber", capacity=Capacity.ALTERNATE, at=START)
     opened = admission(noted(with_members(founded(), *EIGHT), alternate))
-    opened.when(CastBallot(choice="yes"), by="amber").refused("not_on_roll")
-    opened.when(DeclareConflict(reason="none"), by="amber").refused("not_on_roll")
-    opened.when(CastBallot(member="birch", choice="yes"), by="amber").followed_by("ballot_cast")
+    opened.when(proposal_commands.CastBallot(choice="yes"), by="amber").refused("not_on_roll")
+    opened.when(proposal_commands.DeclareConflict(reason="none"), by="amber").refused("not_on_roll")
+    opened.when(proposal_commands.CastBallot(member="birch", choice="yes"), by="amber").followed_by("ballot_cast")
 
 
 def test_a_member_called_like_a_board_member_does_not_vote_for_him() -> None:
     opened = admission(founded())
     opened = replace(opened, register=with_members(opened.register, "bo"))
-    opened.when(CastBallot(member="bo", choice="yes"), by="rep-bo").refused("not_on_roll")
+    opened.when(proposal_commands.CastBallot(member="bo", choice="yes"), by="rep-bo").refused("not_on_roll")
 
 
 def test_who_has_left_the_board_votes_no_more_though_he_is_on_the_roll() -> None:
     opened = admission(founded())
     opened = replace(opened, register=noted(opened.register, OfficeRevoked(person="bo", office=Office.BOARD)))
-    opened.when(CastBallot(choice="yes"), by="bo").refused("office_required")
+    opened.when(proposal_commands.CastBallot(choice="yes"), by="bo").refused("office_required")
 
 
 def test_what_votes_weigh_is_fixed_at_the_opening() -> None:
     before = noted(with_members(founded(), *EIGHT), *(ContributionCleared(member=name, source="round/x", amount=100) for name in EIGHT))
     cancel = Motion(stream="round/x", command={"kind": "cancel_round"})
-    opened = story(before).when(Propose(title="Cancel", motion=cancel), by="sam")
+    opened = story(before).when(proposal_commands.Propose(title="Cancel", motion=cancel), by="sam")
     richer = noted(opened.register, ContributionCleared(member="amber", source="round/x", amount=10**9))
     voted = votes(replace(opened, register=richer), "yes", "amber")
     assert tally_of(voted).yes * 8 == tally_of(voted).roll_weight
@@ -372,7 +372,7 @@ def test_a_group_carries_no_more_than_the_charters_cap() -> None:
     cleared = [ContributionCleared(member=name, source="round/x", amount=10**9 if name == "amber" else 100) for name in EIGHT]
     register = noted(with_members(founded(charter(decisions__funding__group_cap=2_000)), *EIGHT), *cleared)
     cancel = Motion(stream="round/x", command={"kind": "cancel_round"})
-    voted = votes(story(register).when(Propose(title="Cancel", motion=cancel), by="sam"), "yes", "amber")
+    voted = votes(story(register).when(proposal_commands.Propose(title="Cancel", motion=cancel), by="sam"), "yes", "amber")
     assert tally_of(voted).yes * 5 <= tally_of(voted).roll_weight
 
 
@@ -402,35 +402,39 @@ APPROVED = RunReported(run="atlas-1", phase="running", contract="0" * 64, checkp
     ("motion", "known"), [(OFFICE, ()), (CONTRACT, (PLANNED,)), (QUESTION, (APPROVED,))], ids=["office", "planned contract", "running run"]
 )
 def test_whose_office_or_run_it_is_is_barred_with_all_that_are_related_to_it(motion: Motion, known: tuple[Event, ...]) -> None:
-    opened = story(noted(related_to_birch(), *known)).when(Propose(title="Decide", motion=motion), by="sam")
+    opened = story(noted(related_to_birch(), *known)).when(proposal_commands.Propose(title="Decide", motion=motion), by="sam")
     for member in ("birch", "cedar"):
-        opened.when(CastBallot(member=member, choice="yes"), by=f"rep-{member}").refused("recused")
+        opened.when(proposal_commands.CastBallot(member=member, choice="yes"), by=f"rep-{member}").refused("recused")
     assert tally_of(opened).roll_heads == 6
 
 
 def test_a_change_order_bars_who_would_lead_the_run() -> None:
-    proposed = Motion(stream="run/atlas-1", command=ChangeContract(contract=contract(lead="rep-birch")).model_dump(mode="json"))
-    opened = story(related_to_birch()).when(Propose(title="Another lead", motion=proposed), by="sam")
-    opened.when(CastBallot(member="birch", choice="yes"), by="rep-birch").refused("recused")
+    proposed = Motion(
+        stream="run/atlas-1", command=run_commands.ChangeContract(contract=contract(lead="rep-birch")).model_dump(mode="json")
+    )
+    opened = story(related_to_birch()).when(proposal_commands.Propose(title="Another lead", motion=proposed), by="sam")
+    opened.when(proposal_commands.CastBallot(member="birch", choice="yes"), by="rep-birch").refused("recused")
 
 
 def test_a_board_member_does_not_vote_on_his_own_office() -> None:
     rules = charter(decisions__offices__subject_barred=True)
     register = noted(founded(rules), OfficeGranted(person="bea", office=Office.BOARD), OfficeGranted(person="ben", office=Office.BOARD))
     motion = Motion(stream="consortium/atlas", command={"kind": "revoke_office", "person": "ben", "office": "board"})
-    opened = story(register).when(Propose(title="Replace Ben", motion=motion), by="sam")
-    opened.when(CastBallot(choice="no"), by="ben").refused("recused")
+    opened = story(register).when(proposal_commands.Propose(title="Replace Ben", motion=motion), by="sam")
+    opened.when(proposal_commands.CastBallot(choice="no"), by="ben").refused("recused")
     assert tally_of(opened).roll_heads == 2
 
 
 def test_a_member_that_is_called_like_a_board_member_bars_him_from_nothing() -> None:
-    opened = story(founded()).when(Propose(title="Admit Bo", motion=Motion(stream="member/bo", command={"kind": "admit"})), by="sam")
-    assert opened.when(CastBallot(choice="yes"), by="bo").phase == "executed"
+    opened = story(founded()).when(
+        proposal_commands.Propose(title="Admit Bo", motion=Motion(stream="member/bo", command={"kind": "admit"})), by="sam"
+    )
+    assert opened.when(proposal_commands.CastBallot(choice="yes"), by="bo").phase == "executed"
 
 
 def test_where_the_charter_bars_nobody_the_subject_votes_too() -> None:
     rules = charter(decisions__expulsion__subject_barred=False)
-    opened = story(with_members(founded(rules), *EIGHT)).when(Propose(title="Expel", motion=EXPEL), by="sam")
+    opened = story(with_members(founded(rules), *EIGHT)).when(proposal_commands.Propose(title="Expel", motion=EXPEL), by="sam")
     assert tally_of(votes(opened, "no", "amber")).no == 1
 
 
@@ -442,49 +446,56 @@ def test_a_ballot_can_be_changed_until_the_close_and_counts_once() -> None:
     state = voted.state.state
     assert isinstance(state, Open)
     assert (state.tally.heads, state.tally.yes, state.tally.no) == (1, 0, 1)
-    voted.when(CastBallot(member="amber", choice="no"), by="rep-amber").then()
+    voted.when(proposal_commands.CastBallot(member="amber", choice="no"), by="rep-amber").then()
 
 
 def test_nothing_is_counted_at_or_after_the_close() -> None:
-    admission().when(CastBallot(member="amber", choice="yes"), by="rep-amber", at=day(7)).refused("vote_not_open")
-    admission().due().when(CastBallot(member="amber", choice="yes"), by="rep-amber").refused("vote_not_open")
+    admission().when(proposal_commands.CastBallot(member="amber", choice="yes"), by="rep-amber", at=day(7)).refused("vote_not_open")
+    admission().due().when(proposal_commands.CastBallot(member="amber", choice="yes"), by="rep-amber").refused("vote_not_open")
 
 
 def test_who_declares_a_conflict_leaves_the_count_with_the_ballot_he_cast() -> None:
-    declared = votes(admission(), "yes", "amber").when(DeclareConflict(member="amber", reason="our supplier"), by="rep-amber")
+    declared = votes(admission(), "yes", "amber").when(
+        proposal_commands.DeclareConflict(member="amber", reason="our supplier"), by="rep-amber"
+    )
     declared.followed_by("conflict_declared")
     state = declared.state.state
     assert isinstance(state, Open)
     assert (state.tally.roll_heads, state.tally.heads, state.tally.yes) == (7, 0, 0)
-    declared.when(CastBallot(member="amber", choice="yes"), by="rep-amber").refused("recused")
-    declared.when(DeclareConflict(member="amber", reason="our supplier"), by="rep-amber").then()
-    declared.when(DeclareConflict(member="amber", reason="its supplier"), by="eve").refused("not_a_representative")
+    declared.when(proposal_commands.CastBallot(member="amber", choice="yes"), by="rep-amber").refused("recused")
+    declared.when(proposal_commands.DeclareConflict(member="amber", reason="our supplier"), by="rep-amber").then()
+    declared.when(proposal_commands.DeclareConflict(member="amber", reason="its supplier"), by="eve").refused("not_a_representative")
 
 
 def test_nobody_declares_a_conflict_for_others_or_after_the_close() -> None:
-    admission().when(DeclareConflict(member="newcomer", reason="x"), by="rep-amber").refused("not_on_roll")
-    admission().when(DeclareConflict(member="amber", reason="x"), by="rep-birch").refused("not_a_representative")
-    admission().when(DeclareConflict(member="amber", reason="x"), by="rep-amber", at=day(7)).refused("vote_not_open")
+    admission().when(proposal_commands.DeclareConflict(member="newcomer", reason="x"), by="rep-amber").refused("not_on_roll")
+    admission().when(proposal_commands.DeclareConflict(member="amber", reason="x"), by="rep-birch").refused("not_a_representative")
+    admission().when(proposal_commands.DeclareConflict(member="amber", reason="x"), by="rep-amber", at=day(7)).refused("vote_not_open")
 
 
 @pytest.mark.parametrize(
-    "ballot", [CastBallot(member="amber"), CastBallot(member="amber", choice="consent"), CastBallot(member="amber", ranking=("small",))]
+    "ballot",
+    [
+        proposal_commands.CastBallot(member="amber"),
+        proposal_commands.CastBallot(member="amber", choice="consent"),
+        proposal_commands.CastBallot(member="amber", ranking=("small",)),
+    ],
 )
-def test_a_weighted_vote_takes_yes_no_or_abstain(ballot: CastBallot) -> None:
+def test_a_weighted_vote_takes_yes_no_or_abstain(ballot: proposal_commands.CastBallot) -> None:
     admission().when(ballot, by="rep-amber").refused("choice_unfit")
 
 
 @pytest.mark.parametrize(
     "ballot",
     [
-        CastBallot(member="amber", choice="yes"),
-        CastBallot(member="amber", ranking=("small", "small")),
-        CastBallot(member="amber", ranking=("huge",)),
-        CastBallot(member="amber", ranking=("small",), choice="abstain"),
-        CastBallot(member="amber"),
+        proposal_commands.CastBallot(member="amber", choice="yes"),
+        proposal_commands.CastBallot(member="amber", ranking=("small", "small")),
+        proposal_commands.CastBallot(member="amber", ranking=("huge",)),
+        proposal_commands.CastBallot(member="amber", ranking=("small",), choice="abstain"),
+        proposal_commands.CastBallot(member="amber"),
     ],
 )
-def test_a_ranked_vote_takes_each_option_at_most_once(ballot: CastBallot) -> None:
+def test_a_ranked_vote_takes_each_option_at_most_once(ballot: proposal_commands.CastBallot) -> None:
     steering().when(ballot, by="rep-amber").refused("choice_unfit")
 
 
@@ -498,8 +509,8 @@ def test_what_can_no_longer_change_closes_at_once_and_is_carried_out_once() -> N
     assert [event.digest for event in granted] == [digest_of("member/zenith", {"kind": "admit"})]
     decided = next(event for event in closed.answer if isinstance(event, VoteDecided))
     assert (decided.passed, decided.concerns, decided.yes) == (True, "member/zenith", frozenset(EIGHT[:5]))
-    closed.when(CloseVote(), at=day(8)).then()
-    closed.when(Execute(), at=day(8)).then()
+    closed.when(proposal_commands.CloseVote(), at=day(8)).then()
+    closed.when(proposal_commands.Execute(), at=day(8)).then()
 
 
 def test_a_vote_without_quorum_lapses_and_orders_what_was_to_happen_otherwise() -> None:
@@ -520,19 +531,19 @@ def test_who_abstains_makes_the_quorum_and_not_the_majority() -> None:
 
 
 def test_a_passed_motion_waits_for_its_timelock_and_says_who_opposed_it() -> None:
-    opened = story().when(Propose(title="Expel", motion=EXPEL), by="sam")
+    opened = story().when(proposal_commands.Propose(title="Expel", motion=EXPEL), by="sam")
     passed = votes(votes(opened, "no", "birch"), "yes", "cedar", "delta", "ember", "fjord", "grove")
     assert isinstance(passed.state.state, Timelocked)
     assert passed.register.votes["proposal/one"].no == {"birch"}
-    passed.when(Execute(), at=day(2)).refused("not_due")
-    passed.when(Execute(), by="sam", at=day(3)).refused("service_only")
+    passed.when(proposal_commands.Execute(), at=day(2)).refused("not_due")
+    passed.when(proposal_commands.Execute(), by="sam", at=day(3)).refused("service_only")
     executed = passed.due().followed_by("proposal_executed", "mandate_granted").owes("tell", "tell:motion")
     assert executed.at == day(3)
-    executed.when(Execute()).then()
+    executed.when(proposal_commands.Execute()).then()
 
 
 def test_nobody_can_carry_out_a_passed_motion_before_its_timelock_is_over() -> None:
-    opened = story().when(Propose(title="Expel", motion=EXPEL), by="sam")
+    opened = story().when(proposal_commands.Propose(title="Expel", motion=EXPEL), by="sam")
     passed = votes(opened, "yes", "birch", "cedar", "delta", "ember", "fjord")
     assert passed.phase == "timelocked"
     assert not passed.register.mandates
@@ -543,23 +554,23 @@ def test_nobody_can_carry_out_a_passed_motion_before_its_timelock_is_over() -> N
 
 def test_the_mandate_is_for_the_command_as_it_was_written_and_the_same_is_told() -> None:
     motion = Motion(stream="round/atlas", command={"kind": "cancel_round"})
-    told = votes(story().when(Propose(title="Cancel", motion=motion), by="sam"), "yes", *EIGHT[:5]).due()
+    told = votes(story().when(proposal_commands.Propose(title="Cancel", motion=motion), by="sam"), "yes", *EIGHT[:5]).due()
     step = next(step for step in told.steps if step.key == "tell:motion")
     assert digest_of(step.data["stream"], step.data["command"]) in told.register.mandates
 
 
 def test_a_late_quorum_extends_the_close_once() -> None:
     voted = votes(steering(), "abstain", "amber", "birch", "cedar")
-    late = voted.when(CastBallot(member="delta", choice="abstain"), by="rep-delta", at=day(9.5))
-    late.then(late.answer[0], VoteExtended(closes_at=day(11)))
-    again = late.when(DeclareConflict(member="delta", reason="after all"), by="rep-delta", at=day(10.5))
-    again.when(CastBallot(member="ember", choice="abstain"), by="rep-ember", at=day(10.6)).followed_by("ballot_cast")
+    late = voted.when(proposal_commands.CastBallot(member="delta", choice="abstain"), by="rep-delta", at=day(9.5))
+    late.then(late.answer[0], proposal_events.VoteExtended(closes_at=day(11)))
+    again = late.when(proposal_commands.DeclareConflict(member="delta", reason="after all"), by="rep-delta", at=day(10.5))
+    again.when(proposal_commands.CastBallot(member="ember", choice="abstain"), by="rep-ember", at=day(10.6)).followed_by("ballot_cast")
 
 
 def test_a_quorum_that_comes_late_by_a_recusal_extends_the_close_too() -> None:
     voted = votes(steering(), "abstain", "amber", "birch", "cedar")
     for member, at in (("delta", 9.6), ("ember", 9.7)):
-        voted = voted.when(DeclareConflict(member=member, reason="our design"), by=f"rep-{member}", at=day(at))
+        voted = voted.when(proposal_commands.DeclareConflict(member=member, reason="our design"), by=f"rep-{member}", at=day(at))
     voted.followed_by("conflict_declared", "vote_extended")
 
 
@@ -569,7 +580,7 @@ def test_a_late_ballot_that_settles_the_vote_closes_it_instead_of_extending_it()
         decisions__admission__quorum_weight=5_000, decisions__admission__threshold=1_000,
     )  # fmt: skip
     voted = votes(admission(with_members(founded(rules), *EIGHT)), "yes", "amber", "birch", "cedar")
-    voted = voted.when(CastBallot(member="delta", choice="yes"), by="rep-delta", at=day(6))
+    voted = voted.when(proposal_commands.CastBallot(member="delta", choice="yes"), by="rep-delta", at=day(6))
     voted.followed_by("ballot_cast", "vote_closed", "vote_decided", "proposal_executed", "mandate_granted")
 
 
@@ -580,26 +591,26 @@ def test_a_quorum_by_heads_alone_or_by_weight_alone_is_none() -> None:
 
 
 def test_where_everybody_is_recused_nobody_decides() -> None:
-    opened = story().when(Propose(title="Move the call", decision="routine"), by="sam")
+    opened = story().when(proposal_commands.Propose(title="Move the call", decision="routine"), by="sam")
     for member in EIGHT:
-        opened = opened.when(DeclareConflict(member=member, reason="our call"), by=f"rep-{member}")
+        opened = opened.when(proposal_commands.DeclareConflict(member=member, reason="our call"), by=f"rep-{member}")
     assert opened.followed_by("conflict_declared", "vote_closed", "vote_decided").phase == "lapsed"
 
 
 def test_the_sponsor_is_told_the_result_and_a_process_hears_it_by_what_is_ordered() -> None:
-    story().when(Propose(title="Move the call", decision="routine"), by="sam").due().owes("notify", "notice:closed")
+    story().when(proposal_commands.Propose(title="Move the call", decision="routine"), by="sam").due().owes("notify", "notice:closed")
     assert not any(step.key == "notice:closed" for step in admission().due().steps)
 
 
 def test_silence_is_consent_under_lazy_consensus() -> None:
-    opened = story().when(Propose(title="Move the call", decision="routine"), by="sam")
+    opened = story().when(proposal_commands.Propose(title="Move the call", decision="routine"), by="sam")
     assert opened.agenda.deadline is not None
     assert opened.agenda.deadline.at == day(3)
     assert opened.due().phase == "passed"
 
 
 def test_enough_objections_end_lazy_consensus_at_once() -> None:
-    opened = story().when(Propose(title="Move the call", decision="routine"), by="sam")
+    opened = story().when(proposal_commands.Propose(title="Move the call", decision="routine"), by="sam")
     assert votes(opened, "object", "amber", "birch").phase == "rejected"
 
 
@@ -607,7 +618,8 @@ def test_a_ranked_vote_orders_the_options() -> None:
     opened = steering()
     for member, ranking in (("amber", "small"), ("birch", "medium"), ("cedar", "medium"), ("delta", "large"), ("ember", "medium")):
         opened = opened.when(
-            CastBallot(member=member, ranking=(ranking, "medium") if ranking != "medium" else ("medium",)), by=f"rep-{member}"
+            proposal_commands.CastBallot(member=member, ranking=(ranking, "medium") if ranking != "medium" else ("medium",)),
+            by=f"rep-{member}",
         )
     state = opened.due().state.state
     assert isinstance(state, Over)
@@ -615,7 +627,7 @@ def test_a_ranked_vote_orders_the_options() -> None:
 
 
 def test_a_vote_in_which_all_abstain_chooses_nothing() -> None:
-    sharing = story().when(Propose(title="Share 100", decision="budget", options=PROJECTS, budget=100), by="sam")
+    sharing = story().when(proposal_commands.Propose(title="Share 100", decision="budget", options=PROJECTS, budget=100), by="sam")
     for opened in (steering(), sharing):
         assert votes(opened, "abstain", *EIGHT).due().phase == "rejected"
 
@@ -629,49 +641,51 @@ def test_a_vote_that_must_be_unanimous_passes_when_nobody_is_against() -> None:
 @pytest.mark.parametrize(
     "ballot",
     [
-        CastBallot(member="amber"),
-        CastBallot(member="amber", choice="yes"),
-        CastBallot(member="amber", approves=frozenset({"gold"})),
-        CastBallot(member="amber", approves=frozenset({"data"}), choice="yes"),
-        CastBallot(member="amber", approves=frozenset({"data"}), choice="abstain"),
-        CastBallot(member="amber", approves=frozenset({"data"}), ranking=("data",)),
-        CastBallot(member="amber", ranking=("data",)),
-        CastBallot(member="amber", ranking=("data",), choice="abstain"),
+        proposal_commands.CastBallot(member="amber"),
+        proposal_commands.CastBallot(member="amber", choice="yes"),
+        proposal_commands.CastBallot(member="amber", approves=frozenset({"gold"})),
+        proposal_commands.CastBallot(member="amber", approves=frozenset({"data"}), choice="yes"),
+        proposal_commands.CastBallot(member="amber", approves=frozenset({"data"}), choice="abstain"),
+        proposal_commands.CastBallot(member="amber", approves=frozenset({"data"}), ranking=("data",)),
+        proposal_commands.CastBallot(member="amber", ranking=("data",)),
+        proposal_commands.CastBallot(member="amber", ranking=("data",), choice="abstain"),
     ],
 )
-def test_a_vote_on_a_budget_takes_projects_to_approve_or_an_abstention(ballot: CastBallot) -> None:
-    opened = story().when(Propose(title="Share 100", decision="budget", options=PROJECTS, budget=100), by="sam")
+def test_a_vote_on_a_budget_takes_projects_to_approve_or_an_abstention(ballot: proposal_commands.CastBallot) -> None:
+    opened = story().when(proposal_commands.Propose(title="Share 100", decision="budget", options=PROJECTS, budget=100), by="sam")
     opened.when(ballot, by="rep-amber").refused("choice_unfit")
 
 
 def test_a_budget_is_shared_among_the_projects() -> None:
-    opened = story().when(Propose(title="Share 100", decision="budget", options=PROJECTS, budget=100), by="sam")
+    opened = story().when(proposal_commands.Propose(title="Share 100", decision="budget", options=PROJECTS, budget=100), by="sam")
     for member in EIGHT[:5]:
-        opened = opened.when(CastBallot(member=member, approves=frozenset({"data", "safety"})), by=f"rep-{member}")
+        opened = opened.when(proposal_commands.CastBallot(member=member, approves=frozenset({"data", "safety"})), by=f"rep-{member}")
     state = opened.due().state.state
     assert isinstance(state, Over)
     assert set(state.result.funded) == {"data", "safety"}
 
 
 def test_a_proposal_is_withdrawn_by_its_sponsor_until_somebody_voted() -> None:
-    opened = story().when(Propose(title="Admit", motion=JOIN), by="sam")
-    opened.when(WithdrawProposal(), by="bo").refused("not_the_sponsor")
-    assert opened.when(WithdrawProposal(), by="sam").followed_by("proposal_withdrawn").phase == "withdrawn"
-    votes(opened, "yes", "amber").when(WithdrawProposal(), by="sam").refused("not_withdrawable")
-    lazy = story().when(Propose(title="Move the call", decision="routine"), by="sam")
-    lazy.when(WithdrawProposal(), by="sam", at=day(3)).refused("not_withdrawable")
+    opened = story().when(proposal_commands.Propose(title="Admit", motion=JOIN), by="sam")
+    opened.when(proposal_commands.WithdrawProposal(), by="bo").refused("not_the_sponsor")
+    assert opened.when(proposal_commands.WithdrawProposal(), by="sam").followed_by("proposal_withdrawn").phase == "withdrawn"
+    votes(opened, "yes", "amber").when(proposal_commands.WithdrawProposal(), by="sam").refused("not_withdrawable")
+    lazy = story().when(proposal_commands.Propose(title="Move the call", decision="routine"), by="sam")
+    lazy.when(proposal_commands.WithdrawProposal(), by="sam", at=day(3)).refused("not_withdrawable")
     announced = story().when(amendment(), by="bo")
-    assert announced.when(WithdrawProposal(), by="bo").followed_by("proposal_withdrawn").agenda.closed
+    assert announced.when(proposal_commands.WithdrawProposal(), by="bo").followed_by("proposal_withdrawn").agenda.closed
 
 
 def test_a_process_that_withdraws_its_question_gets_what_was_to_happen_otherwise() -> None:
-    admission().when(WithdrawProposal()).followed_by("proposal_withdrawn", "mandate_granted").owes("tell", "tell:otherwise")
+    admission().when(proposal_commands.WithdrawProposal()).followed_by("proposal_withdrawn", "mandate_granted").owes(
+        "tell", "tell:otherwise"
+    )
 
 
 def test_nothing_happens_before_the_announcement() -> None:
-    story().when(CastBallot(member="amber", choice="yes"), by="rep-amber").refused("vote_not_open")
-    story().when(DeclareConflict(member="amber", reason="x"), by="rep-amber").refused("vote_not_open")
-    story().when(CloseVote()).then()
+    story().when(proposal_commands.CastBallot(member="amber", choice="yes"), by="rep-amber").refused("vote_not_open")
+    story().when(proposal_commands.DeclareConflict(member="amber", reason="x"), by="rep-amber").refused("vote_not_open")
+    story().when(proposal_commands.CloseVote()).then()
 
 
 # ---------------------------------------------------------------- what people see
@@ -689,7 +703,7 @@ def test_a_seat_is_waited_for_by_its_members_and_a_recused_one_is_not() -> None:
     related = [OwnershipDeclared(member=name, holdings=(Holding(holder="a-holding", fraction=6_000),)) for name in ("birch", "cedar")]
     opened = admission(noted(with_members(founded(), *EIGHT[:4]), *related))
     assert PROPOSAL.describe(opened.state.state).waits_for == ("member:birch", "member:cedar", "member:amber", "member:delta")
-    declared = opened.when(DeclareConflict(member="birch", reason="our rival"), by="rep-birch")
+    declared = opened.when(proposal_commands.DeclareConflict(member="birch", reason="our rival"), by="rep-birch")
     assert PROPOSAL.describe(declared.state.state).waits_for == ("member:amber", "member:delta")
 
 
@@ -711,17 +725,17 @@ def test_a_ranked_vote_shows_its_options_and_in_the_end_the_order() -> None:
     opened = steering()
     assert "| options | small, medium, large |" in PROPOSAL.describe(opened.state.state).text
     for member in EIGHT:
-        opened = opened.when(CastBallot(member=member, ranking=("medium",)), by=f"rep-{member}")
+        opened = opened.when(proposal_commands.CastBallot(member=member, ranking=("medium",)), by=f"rep-{member}")
     assert PROPOSAL.describe(opened.due().state.state).values["result"] == "medium > large = small"
 
 
 def test_every_phase_is_told_in_a_line() -> None:
-    expulsion = story().when(Propose(title="Expel", motion=EXPEL), by="sam")
+    expulsion = story().when(proposal_commands.Propose(title="Expel", motion=EXPEL), by="sam")
     locked = votes(expulsion, "yes", *EIGHT[1:6])
     told = {
         "unproposed": story(), "announced": story().when(amendment(), by="bo"), "open": expulsion, "timelocked": locked,
         "executed": locked.due(), "lapsed": expulsion.due(), "rejected": votes(expulsion, "no", *EIGHT[1:5]),
-        "withdrawn": expulsion.when(WithdrawProposal(), by="sam"),
+        "withdrawn": expulsion.when(proposal_commands.WithdrawProposal(), by="sam"),
     }  # fmt: skip
     for phase, after in told.items():
         headline = PROPOSAL.describe(after.state.state)
@@ -739,14 +753,18 @@ def test_the_result_is_each_seats_last_ballot_and_nothing_else(acts: list[tuple[
     said: dict[str, str] = {}
     gone: set[str] = set()
     for member, act in acts:
-        command = DeclareConflict(member=member, reason="x") if act == "step back" else CastBallot(member=member, choice=act)  # type: ignore[arg-type]
+        command = (
+            proposal_commands.DeclareConflict(member=member, reason="x")
+            if act == "step back"
+            else proposal_commands.CastBallot(member=member, choice=act)  # type: ignore[arg-type]
+        )
         opened = opened.when(command, by=f"rep-{member}")
         if act == "step back":
             gone.add(member)
         elif member not in gone:
             said[member] = act
     counted = [act for member, act in said.items() if member not in gone]
-    closed = next(event for event in opened.due().answer if isinstance(event, VoteClosed))
+    closed = next(event for event in opened.due().answer if isinstance(event, proposal_events.VoteClosed))
     assert (closed.heads, closed.roll_heads) == (len(counted), len(EIGHT) - len(gone))
     assert (closed.yes_weight, closed.no_weight) == (counted.count("yes"), counted.count("no"))
 
@@ -761,7 +779,7 @@ def test_the_order_in_which_ballots_come_changes_no_result(rankings: list[list[s
     for order in (ballots, shuffled):
         opened = steering(decisions__steering__late_quorum_hours=0)
         for member, ranking in order:
-            opened = opened.when(CastBallot(member=member, ranking=tuple(ranking)), by=f"rep-{member}")
+            opened = opened.when(proposal_commands.CastBallot(member=member, ranking=tuple(ranking)), by=f"rep-{member}")
         results.append(opened.due().answer)
     assert results[0] == results[1]
 

@@ -25,11 +25,11 @@ from typing import Any, Protocol
 import httpx
 import pytest
 
-from activities.artifacts import Unfit, hashed, unheard
-from activities.publish_directory import DirectoryPublisher
-from activities.publish_hub import NO_LEASE, HubPublisher
-from activities.publish_s3 import S3Publisher, client
-from activities.publishing import Accounts, Lease, Publication, Publisher, View
+from activities.release.artifacts import Unfit, hashed, unheard
+from activities.release.directory import DirectoryPublisher
+from activities.release.hub import NO_LEASE, HubPublisher
+from activities.release.publishing import Accounts, Lease, Publication, Publisher, View
+from activities.release.s3 import S3Publisher, client
 from tests.dying import dies
 from tests.hub_server import OWNER, Hub, Repo, serving
 

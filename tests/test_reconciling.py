@@ -28,7 +28,7 @@ from temporalio.runtime import Runtime
 from temporalio.service import RPCError
 
 import worker
-from activities.reconciling import FAILING, Reconciler
+from activities.log.reconciling import FAILING, Reconciler
 from domain.process import Context
 from eventstore.clock import StandingClock
 from eventstore.entries import Submission

@@ -18,7 +18,9 @@ import pytest_asyncio
 from audit.reexecute import Reexecution, Undecided
 from domain.catalog import CATALOG, process_for
 from domain.charter import Office
-from domain.consortium import CONSORTIUM, EnrolKey, Found, GrantOffice, Officer
+from domain.consortium import commands
+from domain.consortium.process import CONSORTIUM
+from domain.consortium.terms import Officer
 from domain.kernel import Command
 from domain.process import Process
 from eventstore import snapshots
@@ -70,11 +72,11 @@ def founding() -> Submission:
         Officer(person="tess", offices=frozenset({Office.TREASURER})),
         Officer(person="bo", offices=frozenset({Office.BOARD})),
     )
-    return submission(Found(charter=charter(), officers=officers))
+    return submission(commands.Found(charter=charter(), officers=officers))
 
 
 def grant(number: int) -> Submission:
-    return submission(GrantOffice(person=f"person-{number}", office=Office.AUDITOR))
+    return submission(commands.GrantOffice(person=f"person-{number}", office=Office.AUDITOR))
 
 
 async def everything(log: Log) -> list[Entry]:
@@ -115,7 +117,7 @@ async def test_a_refusal_is_on_the_log_and_stays_the_answer(worker: Workers) -> 
 async def test_a_strangers_refusal_leaves_no_trace(worker: Workers) -> None:
     recorder = await worker()
     await recorder.record(founding())
-    refused = await recorder.record(submission(GrantOffice(person="eve", office=Office.TREASURER), by="eve"))
+    refused = await recorder.record(submission(commands.GrantOffice(person="eve", office=Office.TREASURER), by="eve"))
     assert refused.refusal is not None
     await assert_sound(recorder.log, 1)
 
@@ -189,8 +191,8 @@ async def test_a_decision_sees_what_another_worker_recorded(worker: Workers) -> 
     one, two = await worker(), await worker()
     await one.record(founding())
     await two.record(grant(1))
-    await one.record(submission(GrantOffice(person="tom", office=Office.SECRETARIAT)))
-    accepted = await two.record(submission(GrantOffice(person="ann", office=Office.AUDITOR), by="tom"))
+    await one.record(submission(commands.GrantOffice(person="tom", office=Office.SECRETARIAT)))
+    accepted = await two.record(submission(commands.GrantOffice(person="ann", office=Office.AUDITOR), by="tom"))
     assert accepted.refusal is None
 
 
@@ -220,13 +222,13 @@ async def test_bad_input_is_told_what_to_change_and_is_not_recorded(worker: Work
 
 async def test_a_bug_in_a_rule_is_told_to_its_caller_and_to_nobody_else(worker: Workers) -> None:
     def decide(state: Any, command: Any, context: Any) -> Any:
-        if isinstance(command, EnrolKey):
+        if isinstance(command, commands.EnrolKey):
             raise ZeroDivisionError
         return CONSORTIUM.decide(state, command, context)
 
     recorder = await worker({"consortium": replace(CONSORTIUM, decide=decide)})
     await recorder.record(founding())
-    bad = submission(EnrolKey(person="sam", public_key="ssh-ed25519 AAAA"))
+    bad = submission(commands.EnrolKey(person="sam", public_key="ssh-ed25519 AAAA"))
     answers = await asyncio.gather(*(recorder.record(each) for each in (grant(1), bad, grant(2))), return_exceptions=True)
     assert [type(answer).__name__ for answer in answers] == ["Recorded", "ZeroDivisionError", "Recorded"]
     await assert_sound(recorder.log, 3)

@@ -13,8 +13,8 @@ import pytest
 import pytest_asyncio
 from temporalio.exceptions import ApplicationError
 
+from activities.log.record import Recording
 from activities.messages import NOT_YET, Answering, Due, Envelope, Recorded, RecordRequest, Standing
-from activities.record import Recording
 from domain.kernel import SERVICE
 from eventstore.clock import MovedClock, PacedClock, fact_of
 from eventstore.memory import MemoryLog

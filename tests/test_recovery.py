@@ -17,7 +17,7 @@ from typing import Any, Final
 import pytest
 
 from cli.embedded import Embedded, embedded, recover
-from domain.funding_state import books_of
+from domain.round.state import books_of
 from eventstore.clock import PacedClock, StandingClock
 from eventstore.log import Log
 from eventstore.memory import MemoryLog

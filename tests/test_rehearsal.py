@@ -23,12 +23,13 @@ from typing import Any, cast
 import pytest
 
 import worker
-from activities.record import require_clock
+from activities.log.record import require_clock
 from cli.embedded import ADVANCE, Embedded, _advancing, pace_of
 from cli.embedded import require_clock as require_own_clock
 from cli.failures import BadInput
 from cli.site import clock_of, running
-from domain.register import LogTime, MovedTime, PacedTime, Register, SystemTime
+from domain.register.facts import LogTime, MovedTime, PacedTime, SystemTime
+from domain.register.state import Register
 from eventstore.clock import Clock, MovedClock, PacedClock, StandingClock, SystemClock, fact_of
 from eventstore.wire import Malformed
 from settings import MARKER, Settings, is_rehearsal

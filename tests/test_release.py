@@ -50,73 +50,31 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from activities.openness import framework
+from activities.release.openness import framework
 from cli.books import registry
 from cli.options import Where
 from domain.charter import Charter, Office
 from domain.evaluation import EvaluationRead, EvaluationRefused, Measured, MilestonePassed
 from domain.kernel import SERVICE, Command, Step, derived_id, digest_of, shown_at
-from domain.register import (
+from domain.register.facts import (
     Capacity,
     MandateGranted,
     MemberDeparted,
     MemberSuspended,
     OfficeGranted,
     OfficeRevoked,
-    Register,
     ReleaseStaged,
     RepresentativeSeated,
     RepresentativeUnseated,
     RunReported,
 )
-from domain.release import RELEASE
-from domain.release_messages import (
-    AbandonRelease,
-    AdvanceRelease,
-    AmendRelease,
-    ApproveStage,
-    CloseFinding,
-    EndLeases,
-    ExtendHold,
-    FindingOpened,
-    GrantLease,
-    HoldRelease,
-    LiftHold,
-    LowerClaim,
-    MindLeases,
-    MoveEmbargo,
-    OpenFinding,
-    ProposeRelease,
-    PublishAgain,
-    PublishByItself,
-    RecallRelease,
-    RecordEvaluation,
-    ReviewLicence,
-    RevokeLease,
-    SupersedeRelease,
-    WithdrawApproval,
-)
-from domain.release_state import Pending, Public, Staged
-from domain.release_steps import (
-    AccessClosed,
-    AccessOpened,
-    ArtifactsRefused,
-    ArtifactsVerified,
-    ClassificationFailed,
-    ClassifyOpenness,
-    DocumentsWritten,
-    ManifestBuilt,
-    ManifestSigned,
-    OpennessClassified,
-    Publish,
-    Published,
-    Result,
-    RunFacts,
-    Verdict,
-    Withdrawn,
-    WriteDocuments,
-)
-from domain.release_terms import FRAMEWORK, Component, LicenceTerms, Stage, Threshold
+from domain.register.state import Register
+from domain.release import commands as release_commands
+from domain.release import events as release_events
+from domain.release import steps as release_steps
+from domain.release.process import RELEASE
+from domain.release.state import Pending, Public, Staged
+from domain.release.terms import FRAMEWORK, Component, LicenceTerms, Stage, Threshold
 from eventstore.clock import MovedClock
 from eventstore.entries import Submission, encode_json
 from eventstore.memory import MemoryLog
@@ -158,19 +116,21 @@ def threshold(evaluation: str) -> Threshold:
     return Threshold(evaluation=evaluation, task=evaluation, metric="acc,none", at_least=600_000)
 
 
-def proposal(**changes: Any) -> ProposeRelease:
+def proposal(**changes: Any) -> release_commands.ProposeRelease:
     usual: dict[str, Any] = {
         "title": "Atlas 8B", "run": "atlas", "location": "atlas-8b", "claim": 3, "evaluations": ("mmlu",),
         "thresholds": (threshold("mmlu"),),
         "components": (Component(name=PARAMETERS, place="model.safetensors", licence="Apache-2.0", licence_place="LICENSE"),),
         "licences": LicenceTerms(distribution="Apache-2.0", place="LICENSE"),
     }  # fmt: skip
-    return ProposeRelease(**(usual | changes))
+    return release_commands.ProposeRelease(**(usual | changes))
 
 
-def amendment(**changes: Any) -> AmendRelease:
+def amendment(**changes: Any) -> release_commands.AmendRelease:
     given = proposal(**changes)
-    return AmendRelease(**{name: getattr(given, name) for name in AmendRelease.model_fields if name != "kind"})
+    return release_commands.AmendRelease(
+        **{name: getattr(given, name) for name in release_commands.AmendRelease.model_fields if name != "kind"}
+    )
 
 
 def unproposed(known: Register | None = None) -> Story:
@@ -184,13 +144,13 @@ def proposed(known: Register | None = None, **changes: Any) -> Story:
 def listed(story: Story, manifest: str = MANIFEST) -> Story:
     """The step `build_manifest` comes back."""
     step = owed(story, "build_manifest")
-    return story.when(ManifestBuilt(step=step.key, edition=step.data["edition"], manifest=manifest, files=3, bytes=2**41))
+    return story.when(release_steps.ManifestBuilt(step=step.key, edition=step.data["edition"], manifest=manifest, files=3, bytes=2**41))
 
 
 def sealed(story: Story) -> Story:
     """The step `sign_manifest` comes back."""
     step = owed(story, "sign_manifest")
-    outcome = ManifestSigned(
+    outcome = release_steps.ManifestSigned(
         step=step.key, edition=step.data["edition"], manifest=step.data["manifest"], signature=SIGNATURE, key=KEY
     )  # fmt: skip
     return story.when(outcome)
@@ -208,10 +168,10 @@ def owed(story: Story, kind: str) -> Step:
     return max(found, key=lambda step: (len(step.key), step.key))
 
 
-def verdicts(licence: str = "Apache-2.0", text: str = "apache") -> tuple[Verdict, ...]:
+def verdicts(licence: str = "Apache-2.0", text: str = "apache") -> tuple[release_steps.Verdict, ...]:
     return (
-        Verdict(component=PARAMETERS, standing="open", licence=licence, sha256=sha("weights"), licence_sha256=sha(text)),
-        Verdict(component="Technical report", standing="open", licence="CC-BY-4.0", sha256=sha("paper")),
+        release_steps.Verdict(component=PARAMETERS, standing="open", licence=licence, sha256=sha("weights"), licence_sha256=sha(text)),
+        release_steps.Verdict(component="Technical report", standing="open", licence="CC-BY-4.0", sha256=sha("paper")),
     )
 
 
@@ -219,13 +179,13 @@ def classified(story: Story, openness_class: int = 3, **changes: Any) -> Story:
     """The step `classify_openness` comes back."""
     step = owed(story, "classify_openness")
     usual: dict[str, Any] = {"verdicts": verdicts(), "report": REPORT, "framework": sha("framework"), "openness_class": openness_class}
-    return story.when(OpennessClassified(step=step.key, check=step.data["check"], **(usual | changes)))
+    return story.when(release_steps.OpennessClassified(step=step.key, check=step.data["check"], **(usual | changes)))
 
 
 def verified(story: Story) -> Story:
     """The step `verify_artifacts` comes back: nothing has changed."""
     step = owed(story, "verify_artifacts")
-    return story.when(ArtifactsVerified(step=step.key, check=step.data["check"], manifest=step.data["manifest"]))
+    return story.when(release_steps.ArtifactsVerified(step=step.key, check=step.data["check"], manifest=step.data["manifest"]))
 
 
 def checked(story: Story, openness_class: int = 3, **changes: Any) -> Story:
@@ -236,12 +196,12 @@ def published(story: Story) -> Story:
     """Documents are written, and every publisher shows the stage."""
     step = owed(story, "write_documents")
     story = story.when(
-        DocumentsWritten(step=step.key, edition=step.data["edition"], stage=Stage(step.data["stage"]), card=sha("card"), bill=sha("bill"))
+        release_steps.DocumentsWritten(step=step.key, edition=step.data["edition"], stage=Stage(step.data["stage"]), card=sha("card"), bill=sha("bill"))
     )  # fmt: skip
     for each in sorted((step for step in story.steps if step.kind == "publish"), key=lambda step: step.key):
-        data = Publish.model_validate_json(json.dumps(each.data))
+        data = release_steps.Publish.model_validate_json(json.dumps(each.data))
         story = story.when(
-            Published(
+            release_steps.Published(
                 step=each.key, edition=data.edition, stage=data.stage, publisher=data.publisher, manifest=data.manifest,
                 where=f"/srv/{data.audience}/atlas-8b",
             )
@@ -256,9 +216,9 @@ def internal(known: Register | None = None, openness_class: int = 3, **changes: 
 
 
 def evaluated(story: Story, manifest: str = MANIFEST) -> Story:
-    story = story.when(RecordEvaluation(evaluation="mmlu", manifest=manifest, file="atlas/mmlu.json"), by="eva").followed_by(
-        "evaluation_named"
-    )
+    story = story.when(
+        release_commands.RecordEvaluation(evaluation="mmlu", manifest=manifest, file="atlas/mmlu.json"), by="eva"
+    ).followed_by("evaluation_named")
     return measured(story)
 
 
@@ -276,13 +236,15 @@ def measured(story: Story, value: int = 700_000, evidence: str = "results") -> S
 
 def approved(story: Story, stage: Stage, *people: tuple[str, Office], manifest: str = MANIFEST) -> Story:
     for person, office in people:
-        story = story.when(ApproveStage(stage=stage, manifest=manifest, office=office), by=person).followed_by("stage_approved")
+        story = story.when(release_commands.ApproveStage(stage=stage, manifest=manifest, office=office), by=person).followed_by(
+            "stage_approved"
+        )
     return story
 
 
 def advanced(story: Story, to: Stage, at: datetime | None = None) -> Story:
     """The stage is asked for, checked and published."""
-    story = story.when(AdvanceRelease(to=to), by="max", at=at)
+    story = story.when(release_commands.AdvanceRelease(to=to), by="max", at=at)
     assert story.refusal is None, story.refusal
     story = checked(story)
     assert story.phase == to, story.answer
@@ -296,7 +258,7 @@ def with_members_stage(story: Story) -> Story:
 
 
 def gated(story: Story) -> Story:
-    story = story.when(ReviewLicence(manifest=MANIFEST, report=REPORT, accepted=True), by="lin")
+    story = story.when(release_commands.ReviewLicence(manifest=MANIFEST, report=REPORT, accepted=True), by="lin")
     story = approved(story, Stage.GATED, ("lin", Office.LICENCE_REVIEWER))
     return advanced(story, Stage.GATED, day(20))
 
@@ -369,8 +331,8 @@ def test_the_framework_s_names_are_those_of_its_data() -> None:
 
 def test_nothing_is_said_about_a_release_that_was_not_proposed() -> None:
     story = unproposed()
-    story.when(AdvanceRelease(to=Stage.INTERNAL), by="max").refused("not_proposed")
-    story.when(HoldRelease(reason="x"), by="sia").refused("not_proposed")
+    story.when(release_commands.AdvanceRelease(to=Stage.INTERNAL), by="max").refused("not_proposed")
+    story.when(release_commands.HoldRelease(reason="x"), by="sia").refused("not_proposed")
 
 
 def test_a_release_names_a_run_that_is_completed() -> None:
@@ -437,7 +399,9 @@ def test_a_release_is_walked_to_the_public() -> None:
 def test_every_change_of_stage_is_preceded_by_a_verification_of_exactly_the_signed_files() -> None:
     story = approved(evaluated(internal()), Stage.MEMBERS, ("sia", Office.SAFETY_REVIEWER))
     story = (
-        story.when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)).followed_by("check_began").owes("classify_openness", "classify:2")
+        story.when(release_commands.AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2))
+        .followed_by("check_began")
+        .owes("classify_openness", "classify:2")
     )
     assert story.phase == "internal"
     story = classified(story)
@@ -454,49 +418,49 @@ def test_every_change_of_stage_is_preceded_by_a_verification_of_exactly_the_sign
 )  # fmt: skip
 def test_files_that_are_not_as_signed_refuse_the_stage_and_are_named(path: str, reason: Any) -> None:
     story = approved(evaluated(internal()), Stage.MEMBERS, ("sia", Office.SAFETY_REVIEWER))
-    story = classified(story.when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)))
-    story = story.when(ArtifactsRefused(step="verify:2", check=2, manifest=MANIFEST, path=path, reason=reason))
+    story = classified(story.when(release_commands.AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)))
+    story = story.when(release_steps.ArtifactsRefused(step="verify:2", check=2, manifest=MANIFEST, path=path, reason=reason))
     assert kinds(story) == ["stage_refused"]
     assert story.phase == "internal"
     line = RELEASE.describe(story.state.state).line.replace("\\", "")
     assert path in line
     assert reason in line
     story.owes("notify")
-    assert checked(story.when(AdvanceRelease(to=Stage.MEMBERS), by="max")).phase == "members"
+    assert checked(story.when(release_commands.AdvanceRelease(to=Stage.MEMBERS), by="max")).phase == "members"
 
 
 def test_a_stage_is_entered_in_its_turn() -> None:
-    internal().when(AdvanceRelease(to=Stage.GATED), by="max", at=day(2)).refused("not_the_next_stage")
-    internal().when(AdvanceRelease(to=Stage.PUBLIC), by="max", at=day(2)).refused("not_the_next_stage")
-    internal().when(AdvanceRelease(to=Stage.MEMBERS), by="sam", at=day(2)).refused("office_required")
+    internal().when(release_commands.AdvanceRelease(to=Stage.GATED), by="max", at=day(2)).refused("not_the_next_stage")
+    internal().when(release_commands.AdvanceRelease(to=Stage.PUBLIC), by="max", at=day(2)).refused("not_the_next_stage")
+    internal().when(release_commands.AdvanceRelease(to=Stage.MEMBERS), by="sam", at=day(2)).refused("office_required")
 
 
 def test_a_stage_that_was_entered_or_is_being_checked_is_not_asked_for_twice() -> None:
-    internal().when(AdvanceRelease(to=Stage.INTERNAL), by="max").then()
+    internal().when(release_commands.AdvanceRelease(to=Stage.INTERNAL), by="max").then()
     story = approved(evaluated(internal()), Stage.MEMBERS, ("sia", Office.SAFETY_REVIEWER))
-    story = story.when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2))
-    story.when(AdvanceRelease(to=Stage.MEMBERS), by="mona").then()
+    story = story.when(release_commands.AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2))
+    story.when(release_commands.AdvanceRelease(to=Stage.MEMBERS), by="mona").then()
 
 
 def test_a_check_that_never_comes_back_is_begun_anew_after_the_charters_hours() -> None:
     story = signed(proposed())
-    story.when(AdvanceRelease(to=Stage.INTERNAL), by="max", at=day(1)).then()
+    story.when(release_commands.AdvanceRelease(to=Stage.INTERNAL), by="max", at=day(1)).then()
     story = (
-        story.when(AdvanceRelease(to=Stage.INTERNAL), by="max", at=day(2))
+        story.when(release_commands.AdvanceRelease(to=Stage.INTERNAL), by="max", at=day(2))
         .followed_by("check_began")
         .owes("classify_openness", "classify:2")
     )
     late = next(step for step in story.steps if step.key == "classify:1")
     story = story.when(
-        OpennessClassified(step=late.key, check=1, openness_class=1, verdicts=(), report=REPORT, framework=REPORT)
+        release_steps.OpennessClassified(step=late.key, check=1, openness_class=1, verdicts=(), report=REPORT, framework=REPORT)
     ).followed_by("step_carried_out")  # fmt: skip
     assert checked(story).phase == "internal"
 
 
 def test_a_stage_lasts_its_hours() -> None:
     story = approved(evaluated(internal()), Stage.MEMBERS, ("sia", Office.SAFETY_REVIEWER))
-    story.when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(0.9)).refused("too_early")
-    story.when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(1)).followed_by("check_began")
+    story.when(release_commands.AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(0.9)).refused("too_early")
+    story.when(release_commands.AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(1)).followed_by("check_began")
 
 
 def test_members_have_the_files_for_the_charters_lead_before_everybody() -> None:
@@ -504,14 +468,14 @@ def test_members_have_the_files_for_the_charters_lead_before_everybody() -> None
     story = internal(register(rules), evaluations=("mmlu",))
     story = advanced(advanced(story, Stage.MEMBERS, day(2)), Stage.GATED, day(3))
     story = approved(story, Stage.PUBLIC, *BOARD)
-    story.when(AdvanceRelease(to=Stage.PUBLIC), by="max", at=day(15.9)).refused("too_early")
-    story.when(AdvanceRelease(to=Stage.PUBLIC), by="max", at=day(16)).followed_by("check_began")
+    story.when(release_commands.AdvanceRelease(to=Stage.PUBLIC), by="max", at=day(15.9)).refused("too_early")
+    story.when(release_commands.AdvanceRelease(to=Stage.PUBLIC), by="max", at=day(16)).followed_by("check_began")
 
 
 def test_nothing_is_public_before_the_agreed_day() -> None:
     story = approved(gated(with_members_stage(internal(not_before=day(50)))), Stage.PUBLIC, *BOARD)
-    story.when(AdvanceRelease(to=Stage.PUBLIC), by="max", at=day(49)).refused("too_early")
-    story.when(AdvanceRelease(to=Stage.PUBLIC), by="max", at=day(50)).followed_by("check_began")
+    story.when(release_commands.AdvanceRelease(to=Stage.PUBLIC), by="max", at=day(49)).refused("too_early")
+    story.when(release_commands.AdvanceRelease(to=Stage.PUBLIC), by="max", at=day(50)).followed_by("check_began")
 
 
 # ---------------------------------------------------------------- openness
@@ -521,8 +485,8 @@ def test_the_class_is_the_computed_one_and_must_reach_the_claim() -> None:
     story = classified(signed(proposed(claim=2)), 3)
     assert kinds(story) == ["openness_judged", "stage_refused"]
     assert story.phase == "verifying"
-    story = story.when(LowerClaim(claim=3), by="max").followed_by("claim_lowered")
-    assert checked(story.when(AdvanceRelease(to=Stage.INTERNAL), by="max"), 3).phase == "internal"
+    story = story.when(release_commands.LowerClaim(claim=3), by="max").followed_by("claim_lowered")
+    assert checked(story.when(release_commands.AdvanceRelease(to=Stage.INTERNAL), by="max"), 3).phase == "internal"
 
 
 def test_a_better_class_than_claimed_is_told_as_it_is() -> None:
@@ -536,14 +500,14 @@ def test_no_class_at_all_reaches_no_claim() -> None:
 def test_a_gap_in_the_runs_checkpoints_costs_class_one() -> None:
     story = classified(signed(proposed(register(retained=False), claim=1)), 1)
     assert kinds(story) == ["openness_judged", "stage_refused"]
-    story = story.when(LowerClaim(claim=2), by="max").when(AdvanceRelease(to=Stage.INTERNAL), by="max")
+    story = story.when(release_commands.LowerClaim(claim=2), by="max").when(release_commands.AdvanceRelease(to=Stage.INTERNAL), by="max")
     assert checked(story, 1).register.releases["atlas-8b"].openness_class == 2
 
 
 def test_a_gap_that_shows_later_costs_the_class_at_the_next_stage() -> None:
     story = approved(evaluated(internal(openness_class=1, claim=1)), Stage.MEMBERS, ("sia", Office.SAFETY_REVIEWER))
     gap = RunReported(run="atlas", phase="completed", contract=sha("contract"), checkpoints_retained=False, training_lead="lea")
-    story = replace(story, register=noted(story.register, gap)).when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2))
+    story = replace(story, register=noted(story.register, gap)).when(release_commands.AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2))
     assert kinds(classified(story, 1)) == ["openness_judged", "stage_refused"]
 
 
@@ -553,38 +517,46 @@ def test_documents_say_what_the_register_has_of_the_run() -> None:
         run="atlas", phase="completed", contract=sha("contract"), checkpoints_retained=False, training_lead="lea", tokens=9_000,
         checkpoints=4, missing=1, accepted=passed,
     )  # fmt: skip
-    data = WriteDocuments.model_validate_json(json.dumps(owed(checked(signed(proposed(noted(register(), told)))), "write_documents").data))
-    assert data.training == RunFacts(checkpoints_retained=False, tokens=9_000, checkpoints=4, missing=1, accepted=passed)
+    data = release_steps.WriteDocuments.model_validate_json(
+        json.dumps(owed(checked(signed(proposed(noted(register(), told)))), "write_documents").data)
+    )
+    assert data.training == release_steps.RunFacts(checkpoints_retained=False, tokens=9_000, checkpoints=4, missing=1, accepted=passed)
 
 
 def test_a_claim_is_lowered_only_and_not_below_the_charter() -> None:
     story = internal(claim=2, openness_class=2)
-    story.when(LowerClaim(claim=1), by="max").refused("claim_not_lower")
-    story.when(LowerClaim(claim=0), by="max").refused("claim_below_charter")
-    story.when(LowerClaim(claim=2), by="max").then()
+    story.when(release_commands.LowerClaim(claim=1), by="max").refused("claim_not_lower")
+    story.when(release_commands.LowerClaim(claim=0), by="max").refused("claim_below_charter")
+    story.when(release_commands.LowerClaim(claim=2), by="max").then()
 
 
 def test_a_lowered_claim_asks_for_approvals_again() -> None:
     story = approved(evaluated(internal(claim=2, openness_class=2)), Stage.MEMBERS, ("sia", Office.SAFETY_REVIEWER))
-    story = story.when(LowerClaim(claim=3), by="max")
-    story.when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)).refused("gates_missing")
+    story = story.when(release_commands.LowerClaim(claim=3), by="max")
+    story.when(release_commands.AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)).refused("gates_missing")
 
 
 @pytest.mark.parametrize("changed", [verdicts("Llama-3"), verdicts(text="another text")])
-def test_a_licence_changed_after_approval_refuses_the_next_stage_and_is_named(changed: tuple[Verdict, ...]) -> None:
-    story = approved(with_members_stage(internal()).when(ReviewLicence(manifest=MANIFEST, report=REPORT, accepted=True), by="lin"),
+def test_a_licence_changed_after_approval_refuses_the_next_stage_and_is_named(changed: tuple[release_steps.Verdict, ...]) -> None:
+    story = approved(with_members_stage(internal()).when(release_commands.ReviewLicence(manifest=MANIFEST, report=REPORT, accepted=True), by="lin"),
                      Stage.GATED, ("lin", Office.LICENCE_REVIEWER))  # fmt: skip
-    story = classified(story.when(AdvanceRelease(to=Stage.GATED), by="max", at=day(20)), verdicts=changed, report=sha("other"))
+    story = classified(
+        story.when(release_commands.AdvanceRelease(to=Stage.GATED), by="max", at=day(20)), verdicts=changed, report=sha("other")
+    )
     assert kinds(story) == ["openness_judged", "licence_changed", "stage_refused"]
     refused = next(event for event in story.answer if event.kind == "stage_refused")
     assert refused.model_dump()["subject"] == PARAMETERS
-    story.when(AdvanceRelease(to=Stage.GATED), by="max").refused("gates_missing")
-    story.when(ReviewLicence(manifest=MANIFEST, report=REPORT, accepted=True), by="lin").refused("other_report")
-    story.when(ReviewLicence(manifest=MANIFEST, report=sha("other"), accepted=True), by="lin").followed_by("licence_reviewed")
+    story.when(release_commands.AdvanceRelease(to=Stage.GATED), by="max").refused("gates_missing")
+    story.when(release_commands.ReviewLicence(manifest=MANIFEST, report=REPORT, accepted=True), by="lin").refused("other_report")
+    story.when(release_commands.ReviewLicence(manifest=MANIFEST, report=sha("other"), accepted=True), by="lin").followed_by(
+        "licence_reviewed"
+    )
 
 
 def test_a_licence_that_changes_before_anybody_agreed_to_it_stops_nothing() -> None:
-    story = internal(register(charter(release__members={"hours": 336}))).when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2))
+    story = internal(register(charter(release__members={"hours": 336}))).when(
+        release_commands.AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)
+    )
     assert kinds(classified(story, verdicts=verdicts("MIT"))) == ["openness_judged"]
     assert checked(story, verdicts=verdicts("MIT")).phase == "members"
 
@@ -593,26 +565,30 @@ def test_a_licence_that_changes_before_anybody_agreed_to_it_stops_nothing() -> N
 
 
 def test_a_stage_names_what_it_still_needs() -> None:
-    story = internal().when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)).refused("gates_missing")
+    story = internal().when(release_commands.AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)).refused("gates_missing")
     assert story.refusal is not None
     assert "evaluation mmlu" in story.refusal.message
     assert "1 of 1 approvals by safety-reviewer" in story.refusal.message
 
 
 def test_an_evaluation_that_was_not_passed_opens_nothing_until_better_evidence_comes() -> None:
-    named = RecordEvaluation(evaluation="mmlu", manifest=MANIFEST, file="atlas/mmlu.json")
+    named = release_commands.RecordEvaluation(evaluation="mmlu", manifest=MANIFEST, file="atlas/mmlu.json")
     story = internal().when(named, by="eva").owes("read_evaluation", "evaluation:1")
     story.when(named, by="eva").then()
     story = measured(story, 599_999, "bad").followed_by("step_carried_out", "evaluation_recorded")
     made = where(story).edition.evaluations["mmlu"]
-    assert (made.passed, made.evidence, made.results) == (False, sha("bad"), (Result(metric="mmlu acc,none", value="0.599999"),))
+    assert (made.passed, made.evidence, made.results) == (
+        False,
+        sha("bad"),
+        (release_steps.Result(metric="mmlu acc,none", value="0.599999"),),
+    )
     story = approved(story, Stage.MEMBERS, ("sia", Office.SAFETY_REVIEWER))
-    story.when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)).refused("gates_missing")
-    evaluated(story).when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)).followed_by("check_began")
+    story.when(release_commands.AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)).refused("gates_missing")
+    evaluated(story).when(release_commands.AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)).followed_by("check_began")
 
 
 def test_evaluations_are_of_these_files_by_a_reviewer_who_did_not_lead_the_run() -> None:
-    usual = RecordEvaluation(evaluation="mmlu", manifest=MANIFEST, file="atlas/mmlu.json")
+    usual = release_commands.RecordEvaluation(evaluation="mmlu", manifest=MANIFEST, file="atlas/mmlu.json")
     story = internal()
     story.when(usual, by="sia").refused("office_required")
     story.when(usual.model_copy(update={"manifest": sha("other")}), by="eva").refused("other_manifest")
@@ -622,7 +598,7 @@ def test_evaluations_are_of_these_files_by_a_reviewer_who_did_not_lead_the_run()
 
 
 def test_results_that_prove_nothing_are_named_and_others_can_be_read() -> None:
-    named = RecordEvaluation(evaluation="mmlu", manifest=MANIFEST, file="atlas/mmlu.json")
+    named = release_commands.RecordEvaluation(evaluation="mmlu", manifest=MANIFEST, file="atlas/mmlu.json")
     story = internal().when(named, by="eva")
     refused = EvaluationRefused(step="evaluation:1", subject="mmlu", number=1, reason="12 of 100 items were run: run it whole")
     story = story.when(refused).followed_by("step_carried_out", "evaluation_unread")
@@ -632,7 +608,7 @@ def test_results_that_prove_nothing_are_named_and_others_can_be_read() -> None:
 
 
 def test_results_that_were_read_of_former_files_say_nothing_about_others() -> None:
-    story = internal().when(RecordEvaluation(evaluation="mmlu", manifest=MANIFEST, file="atlas/mmlu.json"), by="eva")
+    story = internal().when(release_commands.RecordEvaluation(evaluation="mmlu", manifest=MANIFEST, file="atlas/mmlu.json"), by="eva")
     story = published(checked(signed(story.when(amendment(), by="max"), sha("other"))))
     assert not where(measured(story).followed_by("step_carried_out")).edition.evaluations
 
@@ -645,55 +621,57 @@ def test_what_an_evaluation_must_reach_is_named_before_it_is_measured() -> None:
 def test_the_charters_evaluations_are_asked_for_too() -> None:
     story = evaluated(internal(register(charter(release__evaluations=["arc"])), thresholds=(threshold("mmlu"), threshold("arc"))))
     story = approved(story, Stage.MEMBERS, ("sia", Office.SAFETY_REVIEWER))
-    story = story.when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)).refused("gates_missing")
+    story = story.when(release_commands.AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)).refused("gates_missing")
     assert story.refusal is not None
     assert "arc" in story.refusal.message
 
 
 def test_findings_are_closed_on_these_files_by_safety_reviewers() -> None:
     story = approved(evaluated(internal()), Stage.MEMBERS, ("sia", Office.SAFETY_REVIEWER))
-    story.when(OpenFinding(finding="jailbreak", text="x"), by="max").refused("office_required")
-    story = story.when(OpenFinding(finding="jailbreak", text="x"), by="sia").followed_by("finding_opened")
-    story.when(OpenFinding(finding="jailbreak", text="x"), by="sia").then()
-    story.when(OpenFinding(finding="jailbreak", text="y"), by="sol").refused("finding_exists")
-    story.when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)).refused("gates_missing")
-    closing = CloseFinding(finding="jailbreak", manifest=MANIFEST, resolution="retrained")
+    story.when(release_commands.OpenFinding(finding="jailbreak", text="x"), by="max").refused("office_required")
+    story = story.when(release_commands.OpenFinding(finding="jailbreak", text="x"), by="sia").followed_by("finding_opened")
+    story.when(release_commands.OpenFinding(finding="jailbreak", text="x"), by="sia").then()
+    story.when(release_commands.OpenFinding(finding="jailbreak", text="y"), by="sol").refused("finding_exists")
+    story.when(release_commands.AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)).refused("gates_missing")
+    closing = release_commands.CloseFinding(finding="jailbreak", manifest=MANIFEST, resolution="retrained")
     story.when(closing, by="max").refused("office_required")
     story.when(closing.model_copy(update={"finding": "other"}), by="sol").refused("no_such_finding")
     story.when(closing.model_copy(update={"manifest": sha("other")}), by="sol").refused("other_manifest")
     story = story.when(closing, by="sol").followed_by("finding_closed")
     story.when(closing, by="sol").then()
-    story.when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)).followed_by("check_began")
+    story.when(release_commands.AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)).followed_by("check_began")
 
 
 def test_a_release_holds_five_hundred_findings() -> None:
-    found = (FindingOpened(finding=f"f-{number}", text="x", by="sia") for number in range(499))
-    story = internal().given(*found).when(OpenFinding(finding="last", text="x"), by="sia").followed_by("finding_opened")
-    story.when(OpenFinding(finding="one-more", text="x"), by="sia").refused("too_many_findings")
-    story.when(OpenFinding(finding="last", text="x"), by="sia").then()
+    found = (release_events.FindingOpened(finding=f"f-{number}", text="x", by="sia") for number in range(499))
+    story = internal().given(*found).when(release_commands.OpenFinding(finding="last", text="x"), by="sia").followed_by("finding_opened")
+    story.when(release_commands.OpenFinding(finding="one-more", text="x"), by="sia").refused("too_many_findings")
+    story.when(release_commands.OpenFinding(finding="last", text="x"), by="sia").then()
 
 
 def test_a_finding_opened_during_the_check_refuses_the_stage() -> None:
     story = approved(evaluated(internal()), Stage.MEMBERS, ("sia", Office.SAFETY_REVIEWER))
-    story = story.when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)).when(OpenFinding(finding="leak", text="x"), by="sia")
+    story = story.when(release_commands.AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)).when(
+        release_commands.OpenFinding(finding="leak", text="x"), by="sia"
+    )
     assert kinds(checked(story)) == ["stage_refused"]
 
 
 def test_licences_are_reviewed_by_a_licence_reviewer_and_may_be_turned_down() -> None:
     story = with_members_stage(internal())
-    review = ReviewLicence(manifest=MANIFEST, report=REPORT, accepted=False)
+    review = release_commands.ReviewLicence(manifest=MANIFEST, report=REPORT, accepted=False)
     story.when(review, by="sia").refused("office_required")
     story.when(review.model_copy(update={"manifest": sha("other")}), by="lin").refused("other_manifest")
     story = approved(story.when(review, by="lin").followed_by("licence_reviewed"), Stage.GATED, ("lin", Office.LICENCE_REVIEWER))
     story.when(review, by="lin").then()
-    story = story.when(AdvanceRelease(to=Stage.GATED), by="max", at=day(20)).refused("gates_missing")
+    story = story.when(release_commands.AdvanceRelease(to=Stage.GATED), by="max", at=day(20)).refused("gates_missing")
     assert story.refusal is not None
     assert "turned it down" in story.refusal.message
 
 
 def test_approvals_come_from_different_people_who_hold_the_office_and_did_not_propose() -> None:
     story = gated(with_members_stage(internal()))
-    approve = ApproveStage(stage=Stage.PUBLIC, manifest=MANIFEST, office=Office.BOARD)
+    approve = release_commands.ApproveStage(stage=Stage.PUBLIC, manifest=MANIFEST, office=Office.BOARD)
     story.when(approve, by="sia").refused("office_required")
     story.when(approve.model_copy(update={"manifest": sha("other")}), by="bo").refused("other_manifest")
     story.when(approve.model_copy(update={"office": Office.TREASURER}), by="tess").refused("approval_not_asked")
@@ -706,51 +684,61 @@ def test_approvals_come_from_different_people_who_hold_the_office_and_did_not_pr
     story = approved(story, Stage.PUBLIC, ("bo", Office.BOARD))
     story.when(approve, by="bo").then()
     story = approved(story, Stage.PUBLIC, ("ben", Office.BOARD), ("sia", Office.SAFETY_REVIEWER))
-    story.when(AdvanceRelease(to=Stage.PUBLIC), by="max", at=day(30)).followed_by("check_began")
+    story.when(release_commands.AdvanceRelease(to=Stage.PUBLIC), by="max", at=day(30)).followed_by("check_began")
     swapped = approved(story, Stage.PUBLIC, ("ben", Office.SAFETY_REVIEWER))
-    swapped.when(AdvanceRelease(to=Stage.PUBLIC), by="max", at=day(30)).refused("gates_missing")
+    swapped.when(release_commands.AdvanceRelease(to=Stage.PUBLIC), by="max", at=day(30)).refused("gates_missing")
 
 
 def test_an_approval_counts_as_long_as_its_office_is_held_and_it_is_not_withdrawn() -> None:
     story = approved(gated(with_members_stage(internal())), Stage.PUBLIC, *BOARD)
     gone = noted(story.register, OfficeRevoked(person="bea", office=Office.BOARD))
-    replace(story, register=gone).when(AdvanceRelease(to=Stage.PUBLIC), by="max", at=day(30)).refused("gates_missing")
-    withdrawn = story.when(WithdrawApproval(stage=Stage.PUBLIC), by="bea").followed_by("approval_withdrawn")
-    withdrawn.when(WithdrawApproval(stage=Stage.PUBLIC), by="bea").then()
-    withdrawn.when(AdvanceRelease(to=Stage.PUBLIC), by="max", at=day(30)).refused("gates_missing")
-    late = story.when(AdvanceRelease(to=Stage.PUBLIC), by="max", at=day(30)).when(WithdrawApproval(stage=Stage.PUBLIC), by="bea")
+    replace(story, register=gone).when(release_commands.AdvanceRelease(to=Stage.PUBLIC), by="max", at=day(30)).refused("gates_missing")
+    withdrawn = story.when(release_commands.WithdrawApproval(stage=Stage.PUBLIC), by="bea").followed_by("approval_withdrawn")
+    withdrawn.when(release_commands.WithdrawApproval(stage=Stage.PUBLIC), by="bea").then()
+    withdrawn.when(release_commands.AdvanceRelease(to=Stage.PUBLIC), by="max", at=day(30)).refused("gates_missing")
+    late = story.when(release_commands.AdvanceRelease(to=Stage.PUBLIC), by="max", at=day(30)).when(
+        release_commands.WithdrawApproval(stage=Stage.PUBLIC), by="bea"
+    )
     assert kinds(checked(late)) == ["stage_refused"]
 
 
 def test_nothing_is_approved_before_the_components_are_classified() -> None:
     story = signed(proposed())
-    story.when(ApproveStage(stage=Stage.MEMBERS, manifest=MANIFEST, office=Office.SAFETY_REVIEWER), by="sia").refused("not_classified")
-    proposed().when(ApproveStage(stage=Stage.MEMBERS, manifest=MANIFEST, office=Office.SAFETY_REVIEWER), by="sia").refused("not_signed")
+    story.when(release_commands.ApproveStage(stage=Stage.MEMBERS, manifest=MANIFEST, office=Office.SAFETY_REVIEWER), by="sia").refused(
+        "not_classified"
+    )
+    proposed().when(release_commands.ApproveStage(stage=Stage.MEMBERS, manifest=MANIFEST, office=Office.SAFETY_REVIEWER), by="sia").refused(
+        "not_signed"
+    )
 
 
 # ---------------------------------------------------------------- other files
 
 
 def test_other_files_close_every_gate() -> None:
-    story = with_members_stage(internal()).when(OpenFinding(finding="leak", text="x"), by="sia")
-    story = story.when(CloseFinding(finding="leak", manifest=MANIFEST, resolution="fine"), by="sia")
+    story = with_members_stage(internal()).when(release_commands.OpenFinding(finding="leak", text="x"), by="sia")
+    story = story.when(release_commands.CloseFinding(finding="leak", manifest=MANIFEST, resolution="fine"), by="sia")
     story = story.when(amendment(), by="max").followed_by("release_amended").owes("build_manifest", "manifest:2")
     assert story.phase == "proposed"
     other = sha("other")
     story = published(checked(signed(story, other)))
     assert story.phase == "internal"
-    story = story.when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(9)).refused("gates_missing")
+    story = story.when(release_commands.AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(9)).refused("gates_missing")
     assert story.refusal is not None
     for lacking in ("evaluation mmlu", "finding leak", "safety-reviewer"):
         assert lacking in story.refusal.message
-    story.when(RecordEvaluation(evaluation="mmlu", manifest=MANIFEST, file="atlas/mmlu.json"), by="eva").refused("other_manifest")
+    story.when(release_commands.RecordEvaluation(evaluation="mmlu", manifest=MANIFEST, file="atlas/mmlu.json"), by="eva").refused(
+        "other_manifest"
+    )
 
 
 def test_what_former_files_bring_back_late_is_old_news() -> None:
     story = proposed()
     late = owed(story, "build_manifest")
     story = story.when(amendment(title="Atlas 8B v2"), by="max")
-    story = story.when(ManifestBuilt(step=late.key, edition=1, manifest=MANIFEST, files=1, bytes=1)).followed_by("step_carried_out")
+    story = story.when(release_steps.ManifestBuilt(step=late.key, edition=1, manifest=MANIFEST, files=1, bytes=1)).followed_by(
+        "step_carried_out"
+    )
     assert story.phase == "proposed"
     story = signed(story, sha("other"))
     assert story.phase == "verifying"
@@ -780,9 +768,9 @@ def test_other_files_shortly_before_the_embargos_end_need_a_vote() -> None:
 def test_a_stage_is_shown_to_its_audience_with_its_documents_at_every_publisher() -> None:
     story = checked(signed(proposed(publishers=("directory", "hub"))))
     step = owed(story, "write_documents")
-    data = WriteDocuments.model_validate_json(json.dumps(step.data))
+    data = release_steps.WriteDocuments.model_validate_json(json.dumps(step.data))
     assert (data.title, data.producer, data.openness_class, data.manifest) == ("Atlas 8B", "Atlas Open-Model Consortium", 3, MANIFEST)
-    story = story.when(DocumentsWritten(step=step.key, edition=1, stage=Stage.INTERNAL, card=sha("card"), bill=sha("bill")))
+    story = story.when(release_steps.DocumentsWritten(step=step.key, edition=1, stage=Stage.INTERNAL, card=sha("card"), bill=sha("bill")))
     story.followed_by("step_carried_out", "documents_kept")
     for publisher in ("directory", "hub"):
         story.owes("publish", f"publish:1:internal:{publisher}:0")
@@ -794,66 +782,84 @@ def test_a_stage_is_shown_to_its_audience_with_its_documents_at_every_publisher(
 def test_a_publisher_that_comes_late_with_a_former_stage_says_nothing_about_this_one() -> None:
     story = checked(signed(proposed()))
     step = owed(story, "write_documents")
-    story = story.when(DocumentsWritten(step=step.key, edition=1, stage=Stage.INTERNAL, card=sha("card"), bill=sha("bill")))
+    story = story.when(release_steps.DocumentsWritten(step=step.key, edition=1, stage=Stage.INTERNAL, card=sha("card"), bill=sha("bill")))
     late = owed(story, "publish")
     story = approved(evaluated(story), Stage.MEMBERS, ("sia", Office.SAFETY_REVIEWER))
-    story = checked(story.when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)))
-    told = Published(step=late.key, edition=1, stage=Stage.INTERNAL, publisher="directory", manifest=MANIFEST, where="/x")
+    story = checked(story.when(release_commands.AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)))
+    told = release_steps.Published(step=late.key, edition=1, stage=Stage.INTERNAL, publisher="directory", manifest=MANIFEST, where="/x")
     story.when(told).followed_by("step_carried_out")
 
 
 def test_what_was_given_up_or_lost_is_published_again() -> None:
     story = checked(signed(proposed(publishers=("directory", "hub"))))
-    story.when(PublishAgain(), by="sam").refused("office_required")
+    story.when(release_commands.PublishAgain(), by="sam").refused("office_required")
     story = published(story)
-    again = story.when(PublishAgain(), by="max").followed_by("publishing_renewed").owes("write_documents", "documents:1:internal:1")
-    again = again.when(DocumentsWritten(step="documents:1:internal:1", edition=1, stage=Stage.INTERNAL, card=sha("card"), bill=sha("bill")))
+    again = (
+        story.when(release_commands.PublishAgain(), by="max")
+        .followed_by("publishing_renewed")
+        .owes("write_documents", "documents:1:internal:1")
+    )
+    again = again.when(
+        release_steps.DocumentsWritten(step="documents:1:internal:1", edition=1, stage=Stage.INTERNAL, card=sha("card"), bill=sha("bill"))
+    )
     again.owes("publish", "publish:1:internal:directory:1").owes("publish", "publish:1:internal:hub:1")
     story = with_members_stage(story)
-    signed(proposed()).when(PublishAgain(), by="max").refused("nothing_staged")
+    signed(proposed()).when(release_commands.PublishAgain(), by="max").refused("nothing_staged")
     story = approved(evaluated(checked(signed(proposed(publishers=("directory", "hub"))))), Stage.MEMBERS, ("sia", Office.SAFETY_REVIEWER))
-    story = checked(story.when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)))
-    story = story.when(PublishAgain(), by="max").followed_by("publishing_renewed").owes("write_documents", "documents:1:members:1")
-    story = story.when(DocumentsWritten(step="documents:1:members:1", edition=1, stage=Stage.MEMBERS, card=sha("card"), bill=sha("bill")))
+    story = checked(story.when(release_commands.AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)))
+    story = (
+        story.when(release_commands.PublishAgain(), by="max")
+        .followed_by("publishing_renewed")
+        .owes("write_documents", "documents:1:members:1")
+    )
+    story = story.when(
+        release_steps.DocumentsWritten(step="documents:1:members:1", edition=1, stage=Stage.MEMBERS, card=sha("card"), bill=sha("bill"))
+    )
     story.owes("publish", "publish:1:members:hub:1")
 
 
 def test_who_has_early_access_is_told_again_to_a_publisher_that_may_have_lost_it() -> None:
     story = with_members_stage(internal())
-    story = story.when(GrantLease(lease="ada-1", member="ada", persons=("amy", "abe")), by="rep-ada")
+    story = story.when(release_commands.GrantLease(lease="ada-1", member="ada", persons=("amy", "abe")), by="rep-ada")
     first = owed(story, "open_access")
-    story = story.when(AccessOpened(step=first.key, publisher="directory", opening="ada-1-1"))
-    again = published(story.when(PublishAgain(), by="max"))
+    story = story.when(release_steps.AccessOpened(step=first.key, publisher="directory", opening="ada-1-1"))
+    again = published(story.when(release_commands.PublishAgain(), by="max"))
     step = owed(again, "open_access")
     assert (step.key, step.data["persons"]) == ("open:ada-1-1:directory:1", first.data["persons"])
-    over = story.when(RevokeLease(lease="ada-1"), by="rep-ada")
-    assert [step for step in published(over.when(PublishAgain(), by="max")).steps if step.kind == "open_access"] == []
+    over = story.when(release_commands.RevokeLease(lease="ada-1"), by="rep-ada")
+    assert [step for step in published(over.when(release_commands.PublishAgain(), by="max")).steps if step.kind == "open_access"] == []
 
 
 def test_what_is_public_is_classified_again_when_it_is_published_again() -> None:
     story = published(checked(settled(proposed()).due()))
     assert story.register.releases["atlas-8b"].openness_class == 3
-    again = story.when(PublishAgain(), by="max").followed_by("publishing_renewed", "check_began")
+    again = story.when(release_commands.PublishAgain(), by="max").followed_by("publishing_renewed", "check_began")
     again.owes("write_documents", "documents:1:public:1").owes("classify_openness", "classify:3")
     assert kinds(classified(again)) == ["openness_judged"]
     better = classified(again, 2).followed_by("step_carried_out", "openness_judged", "publishing_renewed", "release_staged")
     better.owes("write_documents", "documents:1:public:2")
     assert (better.register.releases["atlas-8b"].openness_class, better.state.state.openness_class) == (2, 2)
     assert better.phase == "public"
-    twice = again.when(PublishAgain(), by="max").owes("classify_openness", "classify:4")
+    twice = again.when(release_commands.PublishAgain(), by="max").owes("classify_openness", "classify:4")
     late = next(step for step in again.steps if step.kind == "classify_openness")
     assert (
-        kinds(twice.when(OpennessClassified(step=late.key, check=3, verdicts=(), report=REPORT, framework=sha("x"), openness_class=2)))
+        kinds(
+            twice.when(
+                release_steps.OpennessClassified(step=late.key, check=3, verdicts=(), report=REPORT, framework=sha("x"), openness_class=2)
+            )
+        )
         == []
     )
 
 
 def test_what_the_embargos_end_published_unclassified_gets_its_class_when_it_is_published_again() -> None:
-    story = signed(proposed()).when(PublishByItself(), at=day(90))
+    story = signed(proposed()).when(release_commands.PublishByItself(), at=day(90))
     step = owed(story, "classify_openness")
-    story = published(verified(story.when(ClassificationFailed(step=step.key, check=step.data["check"], reason="the network is down"))))
+    story = published(
+        verified(story.when(release_steps.ClassificationFailed(step=step.key, check=step.data["check"], reason="the network is down")))
+    )
     assert story.register.releases["atlas-8b"].openness_class == 0
-    story = classified(story.when(PublishAgain(), by="max"))
+    story = classified(story.when(release_commands.PublishAgain(), by="max"))
     assert story.register.releases["atlas-8b"].openness_class == 3
     state = story.state.state
     assert isinstance(state, Public)
@@ -894,7 +900,7 @@ def test_the_embargos_end_publishes_with_everybody_silent() -> None:
 
 def test_files_that_are_not_as_signed_stop_even_the_embargos_end_until_they_are() -> None:
     story = classified(settled(proposed()).due())
-    story = story.when(ArtifactsRefused(step="verify:2", check=2, manifest=MANIFEST, path="weights", reason="changed"))
+    story = story.when(release_steps.ArtifactsRefused(step="verify:2", check=2, manifest=MANIFEST, path="weights", reason="changed"))
     assert kinds(story) == ["stage_refused"]
     story = story.due().followed_by("embargo_ended", "check_began")
     assert story.at == day(90.25)
@@ -912,7 +918,7 @@ def test_at_the_embargos_end_the_class_is_told_as_it_is() -> None:
 
 
 def test_a_licence_that_changed_stops_nothing_at_the_embargos_end_but_is_told() -> None:
-    story = with_members_stage(internal()).when(ReviewLicence(manifest=MANIFEST, report=REPORT, accepted=True), by="lin")
+    story = with_members_stage(internal()).when(release_commands.ReviewLicence(manifest=MANIFEST, report=REPORT, accepted=True), by="lin")
     story = classified(story.due(), report=sha("other"), verdicts=verdicts("MIT"))
     assert kinds(story) == ["openness_judged", "licence_changed"]
     assert verified(story).phase == "public"
@@ -926,7 +932,7 @@ def test_files_signed_after_the_embargos_end_are_published_at_once() -> None:
 
 def test_a_check_under_way_at_the_embargos_end_leads_to_the_public() -> None:
     story = approved(evaluated(internal()), Stage.MEMBERS, ("sia", Office.SAFETY_REVIEWER))
-    story = classified(story.when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(89.99)))
+    story = classified(story.when(release_commands.AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(89.99)))
     story = story.due().followed_by("embargo_ended")
     assert verified(story).phase == "public"
 
@@ -934,7 +940,7 @@ def test_a_check_under_way_at_the_embargos_end_leads_to_the_public() -> None:
 def moved_during_the_last_check(story: Story, to: float) -> Story:
     """The embargo ends and the files go to their last check; while they are there a vote moves the embargo."""
     story = story.due().followed_by("embargo_ended", "check_began")
-    move = MoveEmbargo(ends_at=day(to))
+    move = release_commands.MoveEmbargo(ends_at=day(to))
     return classified(mandated(story, move).when(move).followed_by("mandate_exercised", "embargo_moved"))
 
 
@@ -973,14 +979,14 @@ def test_at_the_embargos_end_a_check_that_never_comes_back_is_begun_anew() -> No
 
 def test_a_vote_moves_the_embargo_within_the_charters_longest() -> None:
     story = internal(embargo_ends_at=day(40))
-    move = MoveEmbargo(ends_at=day(60))
+    move = release_commands.MoveEmbargo(ends_at=day(60))
     story.when(move, by="max").refused("no_mandate")
     moved = mandated(story, move).when(move).followed_by("mandate_exercised", "embargo_moved")
     deadline = moved.agenda.deadline
     assert deadline is not None
     assert deadline.at == day(60)
     for wrong in (day(91), START):
-        command = MoveEmbargo(ends_at=wrong)
+        command = release_commands.MoveEmbargo(ends_at=wrong)
         mandated(story, command).when(command, at=day(1)).refused("embargo_out_of_bounds")
 
 
@@ -996,35 +1002,39 @@ def test_the_system_publishes_nothing_by_itself_early() -> None:
 
 
 def held(story: Story, by: str = "sia", at: datetime | None = None, **changes: Any) -> Story:
-    return story.when(HoldRelease(reason="a leak", **changes), by=by, at=at).followed_by("release_held")
+    return story.when(release_commands.HoldRelease(reason="a leak", **changes), by=by, at=at).followed_by("release_held")
 
 
 def test_a_safety_reviewer_holds_at_every_stage_before_the_public() -> None:
     for story in (proposed(), listed(proposed()), signed(proposed()), internal(), with_members_stage(internal())):
-        story.when(HoldRelease(reason="x"), by="bo").refused("office_required")
+        story.when(release_commands.HoldRelease(reason="x"), by="bo").refused("office_required")
         stopped = held(story)
         assert stopped.phase == "held"
-        stopped.when(HoldRelease(reason="a leak"), by="sia").then()
-        stopped.when(HoldRelease(reason="b"), by="sol").refused("already_held")
-        stopped.when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(3)).refused("release_held")
-        assert stopped.when(LiftHold(), by="sol").followed_by("hold_ended").phase == story.phase
-    public().when(HoldRelease(reason="x"), by="sia").refused("already_public")
-    internal().when(LiftHold(), by="sia").refused("not_held")
-    held(internal()).when(LiftHold(), by="max").refused("office_required")
+        stopped.when(release_commands.HoldRelease(reason="a leak"), by="sia").then()
+        stopped.when(release_commands.HoldRelease(reason="b"), by="sol").refused("already_held")
+        stopped.when(release_commands.AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(3)).refused("release_held")
+        assert stopped.when(release_commands.LiftHold(), by="sol").followed_by("hold_ended").phase == story.phase
+    public().when(release_commands.HoldRelease(reason="x"), by="sia").refused("already_public")
+    internal().when(release_commands.LiftHold(), by="sia").refused("not_held")
+    held(internal()).when(release_commands.LiftHold(), by="max").refused("office_required")
 
 
 def test_a_hold_stops_the_check_that_is_under_way() -> None:
     story = approved(evaluated(internal()), Stage.MEMBERS, ("sia", Office.SAFETY_REVIEWER))
-    story = classified(story.when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)))
+    story = classified(story.when(release_commands.AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)))
     stopped = held(story)
     assert verified(stopped).followed_by("step_carried_out").phase == "held"
-    lifted = stopped.when(LiftHold(), by="sia")
+    lifted = stopped.when(release_commands.LiftHold(), by="sia")
     assert verified(lifted).followed_by("step_carried_out").phase == "internal"
 
 
 def test_files_are_listed_and_signed_while_it_is_held() -> None:
     story = signed(held(proposed())).followed_by("step_carried_out", "manifest_sealed")
-    story = story.when(LiftHold(), by="sia").when(AdvanceRelease(to=Stage.INTERNAL), by="max").followed_by("check_began")
+    story = (
+        story.when(release_commands.LiftHold(), by="sia")
+        .when(release_commands.AdvanceRelease(to=Stage.INTERNAL), by="max")
+        .followed_by("check_began")
+    )
     assert checked(story).phase == "internal"
 
 
@@ -1035,12 +1045,12 @@ def test_a_hold_ends_by_itself() -> None:
     assert (deadline.at, deadline.command.kind) == (day(14), "end_hold")
     story.when(deadline.command, at=day(13)).then()
     story = story.due().followed_by("hold_ended")
-    story.when(HoldRelease(reason="again"), by="sia").refused("hold_is_spent")
-    story.when(HoldRelease(reason="again"), by="sol").refused("hold_is_spent")
+    story.when(release_commands.HoldRelease(reason="again"), by="sia").refused("hold_is_spent")
+    story.when(release_commands.HoldRelease(reason="again"), by="sol").refused("hold_is_spent")
 
 
 def test_one_key_holds_for_the_charters_days_in_all() -> None:
-    story = held(internal()).when(LiftHold(), by="sia", at=day(10))
+    story = held(internal()).when(release_commands.LiftHold(), by="sia", at=day(10))
     story = held(story, by="sol", at=day(20))
     deadline = story.agenda.deadline
     assert deadline is not None
@@ -1049,18 +1059,18 @@ def test_one_key_holds_for_the_charters_days_in_all() -> None:
 
 def test_a_longer_hold_takes_two_keys_each_time_and_has_an_end() -> None:
     story = held(internal())
-    story.when(ExtendHold(reason="x"), by="max").refused("office_required")
-    story = story.when(ExtendHold(reason="x"), by="sia").followed_by("hold_extension_signed")
-    story.when(ExtendHold(reason="x"), by="sia").then()
-    story = story.when(ExtendHold(reason="y"), by="bo").followed_by("hold_extension_signed", "hold_extended")
+    story.when(release_commands.ExtendHold(reason="x"), by="max").refused("office_required")
+    story = story.when(release_commands.ExtendHold(reason="x"), by="sia").followed_by("hold_extension_signed")
+    story.when(release_commands.ExtendHold(reason="x"), by="sia").then()
+    story = story.when(release_commands.ExtendHold(reason="y"), by="bo").followed_by("hold_extension_signed", "hold_extended")
     assert RELEASE.describe(story.state.state).line.count(shown_at(day(28)))
-    story = story.when(ExtendHold(reason="x"), by="bo").followed_by("hold_extension_signed")
+    story = story.when(release_commands.ExtendHold(reason="x"), by="bo").followed_by("hold_extension_signed")
     left = noted(story.register, OfficeRevoked(person="bo", office=Office.BOARD))
-    replace(story, register=left).when(ExtendHold(reason="x"), by="sia").followed_by("hold_extension_signed")
-    story = story.when(ExtendHold(reason="x"), by="ben").followed_by("hold_extension_signed", "hold_extended")
-    story.when(ExtendHold(reason="x"), by="bo").refused("hold_is_spent")
+    replace(story, register=left).when(release_commands.ExtendHold(reason="x"), by="sia").followed_by("hold_extension_signed")
+    story = story.when(release_commands.ExtendHold(reason="x"), by="ben").followed_by("hold_extension_signed", "hold_extended")
+    story.when(release_commands.ExtendHold(reason="x"), by="bo").refused("hold_is_spent")
     assert story.due().at == day(42)
-    internal().when(ExtendHold(reason="x"), by="sia").refused("not_held")
+    internal().when(release_commands.ExtendHold(reason="x"), by="sia").refused("not_held")
 
 
 def test_a_hold_stops_the_embargos_end_until_it_is_over() -> None:
@@ -1075,8 +1085,8 @@ def test_a_hold_stops_the_embargos_end_until_it_is_over() -> None:
 # ---------------------------------------------------------------- early access
 
 
-def lease(name: str = "ada-1", member: str = "ada", *persons: str, **changes: Any) -> GrantLease:
-    return GrantLease(lease=name, member=member, persons=persons or ("amy", "abe"), **changes)
+def lease(name: str = "ada-1", member: str = "ada", *persons: str, **changes: Any) -> release_commands.GrantLease:
+    return release_commands.GrantLease(lease=name, member=member, persons=persons or ("amy", "abe"), **changes)
 
 
 def test_a_lease_opens_with_early_access_and_closes_at_its_end() -> None:
@@ -1088,14 +1098,14 @@ def test_a_lease_opens_with_early_access_and_closes_at_its_end() -> None:
     )
     step = owed(story, "open_access")
     assert (step.data["persons"], step.data["until"]) == (["abe", "amy"], day(5).isoformat().replace("+00:00", "Z"))
-    story = story.when(AccessOpened(step=step.key, publisher="directory", opening="ada-1-1")).followed_by(
+    story = story.when(release_steps.AccessOpened(step=step.key, publisher="directory", opening="ada-1-1")).followed_by(
         "step_carried_out", "access_given"
     )
     while "lease_ended" not in kinds(story):
         story = story.due()
     assert story.at == day(5)
     story = story.owes("close_access", "close:ada-1-1:directory")
-    closed = AccessClosed(step="close:ada-1-1:directory", publisher="directory", opening="ada-1-1")
+    closed = release_steps.AccessClosed(step="close:ada-1-1:directory", publisher="directory", opening="ada-1-1")
     story.when(closed).followed_by("step_carried_out", "access_taken")
 
 
@@ -1140,22 +1150,24 @@ def test_leases_are_bounded() -> None:
 
 def test_a_lease_is_revoked_by_its_member_a_manager_or_a_safety_reviewer() -> None:
     story = with_members_stage(internal()).when(lease(), by="rep-ada").followed_by("lease_granted", "lease_opened", "leases_held")
-    story.when(RevokeLease(lease="ada-1"), by="rep-bel").refused("office_required")
-    story.when(RevokeLease(lease="other"), by="max").refused("no_such_lease")
+    story.when(release_commands.RevokeLease(lease="ada-1"), by="rep-bel").refused("office_required")
+    story.when(release_commands.RevokeLease(lease="other"), by="max").refused("no_such_lease")
     for by in ("rep-ada", "max", "sia"):
-        ended = story.when(RevokeLease(lease="ada-1"), by=by).followed_by("lease_ended", "leases_held").owes("close_access")
-        ended.when(RevokeLease(lease="ada-1"), by=by).then()
+        ended = (
+            story.when(release_commands.RevokeLease(lease="ada-1"), by=by).followed_by("lease_ended", "leases_held").owes("close_access")
+        )
+        ended.when(release_commands.RevokeLease(lease="ada-1"), by=by).then()
         ended.when(lease(), by="rep-ada").refused("lease_exists")
 
 
 def test_a_suspended_or_departed_members_leases_end_when_membership_says_so() -> None:
     story = with_members_stage(internal()).when(lease(), by="rep-ada").when(lease("bel-1", "bel"), by="rep-bel")
     for fact in (MemberSuspended(member="ada", cause="dues"), MemberDeparted(member="ada", cause="left", at=START)):
-        told = replace(story, register=noted(story.register, fact)).when(EndLeases(member="ada"))
+        told = replace(story, register=noted(story.register, fact)).when(release_commands.EndLeases(member="ada"))
         assert kinds(told) == ["lease_ended", "leases_held"]
         told.owes("close_access", "close:ada-1-1:directory")
-    story.when(EndLeases(member="ada"), by="rep-bel").refused("service_only")
-    story.when(EndLeases(member="ada")).then()
+    story.when(release_commands.EndLeases(member="ada"), by="rep-bel").refused("service_only")
+    story.when(release_commands.EndLeases(member="ada")).then()
 
 
 def test_members_are_looked_at_again_while_leases_are_open() -> None:
@@ -1179,9 +1191,15 @@ def test_who_has_access_because_he_speaks_for_a_member_loses_it_with_his_seat() 
 def test_no_lease_opens_while_it_is_held_and_those_that_are_open_rest_when_the_hold_says_so() -> None:
     story = with_members_stage(internal()).when(lease(), by="rep-ada")
     stopped = held(story).when(lease("bel-1", "bel"), by="rep-bel").followed_by("lease_granted", "leases_held")
-    stopped.when(LiftHold(), by="sia").followed_by("hold_ended", "lease_opened")
-    rested = story.when(HoldRelease(reason="x", suspend_access=True), by="sia").followed_by("release_held", "lease_suspended")
-    rested = rested.owes("close_access", "close:ada-1-1:directory").when(LiftHold(), by="sia").followed_by("hold_ended", "lease_opened")
+    stopped.when(release_commands.LiftHold(), by="sia").followed_by("hold_ended", "lease_opened")
+    rested = story.when(release_commands.HoldRelease(reason="x", suspend_access=True), by="sia").followed_by(
+        "release_held", "lease_suspended"
+    )
+    rested = (
+        rested.owes("close_access", "close:ada-1-1:directory")
+        .when(release_commands.LiftHold(), by="sia")
+        .followed_by("hold_ended", "lease_opened")
+    )
     rested.owes("open_access", "open:ada-1-2:directory")
 
 
@@ -1200,7 +1218,7 @@ def state_of(story: Story) -> Any:
 
 def test_leases_end_when_everybody_has_the_files() -> None:
     story = gated(with_members_stage(internal()).when(lease(), by="rep-ada"))
-    story = approved(story, Stage.PUBLIC, *BOARD).when(AdvanceRelease(to=Stage.PUBLIC), by="max", at=day(30))
+    story = approved(story, Stage.PUBLIC, *BOARD).when(release_commands.AdvanceRelease(to=Stage.PUBLIC), by="max", at=day(30))
     story = checked(story)
     assert state_of(story).leases["ada-1"].open
     story = published(story).followed_by("step_carried_out", "edition_published", "lease_ended", "leases_held")
@@ -1213,7 +1231,7 @@ def test_leases_end_when_everybody_has_the_files() -> None:
 
 def test_a_public_release_is_recalled_by_enough_different_people() -> None:
     story = public()
-    recall = RecallRelease(reason="it leaks")
+    recall = release_commands.RecallRelease(reason="it leaks")
     story.when(recall, by="max").refused("office_required")
     story = story.when(recall, by="sia").followed_by("recall_signed")
     story.when(recall, by="sia").then()
@@ -1226,20 +1244,22 @@ def test_a_public_release_is_recalled_by_enough_different_people() -> None:
         .owes("withdraw", "withdraw:directory")
     )
     assert story.phase == "recalled"
-    story = story.when(Withdrawn(step="withdraw:directory", publisher="directory")).followed_by("step_carried_out", "edition_withdrawn")
+    story = story.when(release_steps.Withdrawn(step="withdraw:directory", publisher="directory")).followed_by(
+        "step_carried_out", "edition_withdrawn"
+    )
     story.when(recall, by="sia").then()
-    story.when(HoldRelease(reason="x"), by="sia").refused("release_over")
+    story.when(release_commands.HoldRelease(reason="x"), by="sia").refused("release_over")
     assert story.register.releases["atlas-8b"].standing == "recalled"
 
 
 def test_a_vote_recalls_a_public_release_at_once() -> None:
-    recall = RecallRelease(reason="it leaks")
+    recall = release_commands.RecallRelease(reason="it leaks")
     mandated(public(), recall).when(recall).followed_by("mandate_exercised", "release_recalled", "release_staged")
     internal().when(recall, by="sia").refused("not_public")
 
 
 def test_a_vote_abandons_a_release_before_it_is_public_and_takes_it_from_the_publishers() -> None:
-    abandon = AbandonRelease(reason="too dangerous")
+    abandon = release_commands.AbandonRelease(reason="too dangerous")
     story = with_members_stage(internal()).when(lease(), by="rep-ada")
     story.when(abandon, by="max").refused("no_mandate")
     for begun in (story, held(story), proposed()):
@@ -1248,7 +1268,7 @@ def test_a_vote_abandons_a_release_before_it_is_public_and_takes_it_from_the_pub
         over.owes("withdraw", "withdraw:directory")
         assert over.phase == "abandoned"
         assert over.agenda.deadline is None
-        over.when(RecallRelease(reason="x"), by="sia").refused("release_over")
+        over.when(release_commands.RecallRelease(reason="x"), by="sia").refused("release_over")
     assert "lease_ended" in kinds(mandated(story, abandon).when(abandon))
     mandated(public(), abandon).when(abandon).refused("already_public")
 
@@ -1261,18 +1281,20 @@ def newer(standing: str = "public", supersedes: str | None = "atlas-8b") -> Rele
 
 def test_a_newer_public_release_takes_the_place_of_this_one() -> None:
     story = public()
-    story.when(SupersedeRelease(by="atlas-8b-2")).refused("not_a_successor")
-    replace(story, register=noted(story.register, newer("members"))).when(SupersedeRelease(by="atlas-8b-2")).refused("not_a_successor")
-    replace(story, register=noted(story.register, newer(supersedes=None))).when(SupersedeRelease(by="atlas-8b-2")).refused(
+    story.when(release_commands.SupersedeRelease(by="atlas-8b-2")).refused("not_a_successor")
+    replace(story, register=noted(story.register, newer("members"))).when(release_commands.SupersedeRelease(by="atlas-8b-2")).refused(
+        "not_a_successor"
+    )
+    replace(story, register=noted(story.register, newer(supersedes=None))).when(release_commands.SupersedeRelease(by="atlas-8b-2")).refused(
         "not_a_successor"
     )
     story = replace(story, register=noted(story.register, newer()))
-    story.when(SupersedeRelease(by="atlas-8b-2"), by="max").refused("service_only")
-    story = story.when(SupersedeRelease(by="atlas-8b-2")).followed_by("release_superseded", "release_staged")
+    story.when(release_commands.SupersedeRelease(by="atlas-8b-2"), by="max").refused("service_only")
+    story = story.when(release_commands.SupersedeRelease(by="atlas-8b-2")).followed_by("release_superseded", "release_staged")
     assert story.phase == "superseded"
     assert story.register.releases["atlas-8b"].superseded_by == "atlas-8b-2"
-    story.when(SupersedeRelease(by="atlas-8b-2")).then()
-    recall = RecallRelease(reason="it leaks")
+    story.when(release_commands.SupersedeRelease(by="atlas-8b-2")).then()
+    recall = release_commands.RecallRelease(reason="it leaks")
     mandated(story, recall).when(recall).followed_by("mandate_exercised", "release_recalled", "release_staged")
 
 
@@ -1289,8 +1311,8 @@ def test_a_release_that_supersedes_another_tells_it_when_it_is_public() -> None:
 def test_public_is_final_but_for_recall_and_succession() -> None:
     story = public()
     commands: tuple[tuple[Command, str], ...] = (
-        (amendment(), "max"), (AdvanceRelease(to=Stage.GATED), "max"), (LowerClaim(claim=3), "max"), (HoldRelease(reason="x"), "sia"),
-        (OpenFinding(finding="f", text="x"), "sia"), (lease(), "rep-ada"), (WithdrawApproval(stage=Stage.PUBLIC), "bo"),
+        (amendment(), "max"), (release_commands.AdvanceRelease(to=Stage.GATED), "max"), (release_commands.LowerClaim(claim=3), "max"), (release_commands.HoldRelease(reason="x"), "sia"),
+        (release_commands.OpenFinding(finding="f", text="x"), "sia"), (lease(), "rep-ada"), (release_commands.WithdrawApproval(stage=Stage.PUBLIC), "bo"),
     )  # fmt: skip
     for command, by in commands:
         story.when(command, by=by).refused("already_public")
@@ -1298,7 +1320,9 @@ def test_public_is_final_but_for_recall_and_succession() -> None:
 
 
 def test_people_see_what_a_release_waits_for() -> None:
-    story = with_members_stage(internal()).when(lease(), by="rep-ada").when(OpenFinding(finding="leak", text="x"), by="sia")
+    story = (
+        with_members_stage(internal()).when(lease(), by="rep-ada").when(release_commands.OpenFinding(finding="leak", text="x"), by="sia")
+    )
     headline = RELEASE.describe(story.state.state)
     assert headline.phase == "members"
     assert "public by itself at" in headline.line
@@ -1312,7 +1336,7 @@ def test_people_see_what_a_release_waits_for() -> None:
 
 def test_a_step_says_in_its_own_words_what_it_is_about() -> None:
     step = owed(signed(proposed()), "classify_openness")
-    data = ClassifyOpenness.model_validate_json(json.dumps(step.data))
+    data = release_steps.ClassifyOpenness.model_validate_json(json.dumps(step.data))
     assert (data.release, data.location, data.components[0].name) == ("atlas-8b", "atlas-8b", PARAMETERS)
 
 
@@ -1320,8 +1344,10 @@ def test_a_step_says_in_its_own_words_what_it_is_about() -> None:
 
 
 def reviewed_for_gated() -> Story:
-    story = with_members_stage(internal()).when(ReviewLicence(manifest=MANIFEST, report=REPORT, accepted=True), by="lin")
-    return approved(story, Stage.GATED, ("lin", Office.LICENCE_REVIEWER)).when(AdvanceRelease(to=Stage.GATED), by="max", at=day(20))
+    story = with_members_stage(internal()).when(release_commands.ReviewLicence(manifest=MANIFEST, report=REPORT, accepted=True), by="lin")
+    return approved(story, Stage.GATED, ("lin", Office.LICENCE_REVIEWER)).when(
+        release_commands.AdvanceRelease(to=Stage.GATED), by="max", at=day(20)
+    )
 
 
 def test_what_is_missing_for_once_is_no_changed_licence() -> None:
@@ -1333,7 +1359,7 @@ def test_what_is_missing_for_once_is_no_changed_licence() -> None:
     assert back == verdicts()[1]
 
 
-def other_verdict(**changes: Any) -> Verdict:
+def other_verdict(**changes: Any) -> release_steps.Verdict:
     return verdicts()[1].model_copy(update=changes)
 
 
@@ -1342,7 +1368,9 @@ def test_a_licence_that_changed_while_its_component_was_missing_is_found_when_it
     story = classified(reviewed_for_gated(), verdicts=(verdicts()[0], away), report=sha("other"), openness_class=0)
     assert kinds(story) == ["openness_judged", "stage_refused"]
     back = other_verdict(licence="CC-BY-NC-4.0")
-    story = classified(story.when(AdvanceRelease(to=Stage.GATED), by="max"), verdicts=(verdicts()[0], back), report=sha("third"))
+    story = classified(
+        story.when(release_commands.AdvanceRelease(to=Stage.GATED), by="max"), verdicts=(verdicts()[0], back), report=sha("third")
+    )
     assert kinds(story) == ["openness_judged", "licence_changed", "stage_refused"]
 
 
@@ -1352,21 +1380,23 @@ def test_a_component_that_was_replaced_where_it_lies_after_review_refuses_the_ne
     assert kinds(story) == ["openness_judged", "component_changed", "stage_refused"]
     assert story.state.state.release.refused.startswith("Technical report: ")
     assert where(story).edition.licence is None
-    story.when(AdvanceRelease(to=Stage.GATED), by="max").refused("gates_missing")
+    story.when(release_commands.AdvanceRelease(to=Stage.GATED), by="max").refused("gates_missing")
 
 
 def test_components_that_cannot_be_classified_enter_no_stage() -> None:
     story = signed(proposed())
     step = owed(story, "classify_openness")
-    story = story.when(ClassificationFailed(step=step.key, check=step.data["check"], reason="the list of licences cannot be read"))
+    story = story.when(
+        release_steps.ClassificationFailed(step=step.key, check=step.data["check"], reason="the list of licences cannot be read")
+    )
     assert kinds(story) == ["stage_refused"]
-    story.when(AdvanceRelease(to=Stage.INTERNAL), by="max").followed_by("check_began")
+    story.when(release_commands.AdvanceRelease(to=Stage.INTERNAL), by="max").followed_by("check_began")
 
 
 def test_at_the_embargos_end_a_classification_that_fails_is_named_and_holds_up_nothing() -> None:
-    story = internal().when(PublishByItself(), at=day(90))
+    story = internal().when(release_commands.PublishByItself(), at=day(90))
     step = owed(story, "classify_openness")
-    story = verified(story.when(ClassificationFailed(step=step.key, check=step.data["check"], reason="x")))
+    story = verified(story.when(release_steps.ClassificationFailed(step=step.key, check=step.data["check"], reason="x")))
     state = story.state.state
     assert isinstance(state, Public)
     assert "a classification of its components just now" in state.missing
@@ -1374,7 +1404,7 @@ def test_at_the_embargos_end_a_classification_that_fails_is_named_and_holds_up_n
 
 
 def test_at_the_embargos_end_a_classification_that_does_not_come_back_is_waited_for_no_longer() -> None:
-    story = signed(proposed()).when(PublishByItself(), at=day(90)).owes("classify_openness", "classify:2")
+    story = signed(proposed()).when(release_commands.PublishByItself(), at=day(90)).owes("classify_openness", "classify:2")
     story = story.due()
     assert kinds(story) == ["embargo_ended", "check_began"]
     story = verified(story.owes("verify_artifacts", "verify:3"))
@@ -1382,12 +1412,12 @@ def test_at_the_embargos_end_a_classification_that_does_not_come_back_is_waited_
     assert isinstance(state, Public)
     assert state.openness_class == 0
     step = owed(story, "write_documents")
-    assert WriteDocuments.model_validate_json(json.dumps(step.data)).report is None
+    assert release_steps.WriteDocuments.model_validate_json(json.dumps(step.data)).report is None
 
 
 def test_files_of_an_amendment_that_are_not_signed_at_the_embargos_end_give_way_to_those_signed_last() -> None:
     story = with_members_stage(internal()).when(amendment(location="nowhere"), by="max", at=day(80)).followed_by("release_amended")
-    story = checked(story.when(PublishByItself(), at=day(90)))
+    story = checked(story.when(release_commands.PublishByItself(), at=day(90)))
     state = story.state.state
     assert isinstance(state, Public)
     assert (state.edition.manifest, state.release.terms.location) == (MANIFEST, "atlas-8b")
@@ -1397,7 +1427,7 @@ def test_files_of_an_amendment_that_are_not_signed_at_the_embargos_end_give_way_
 def test_the_files_that_a_vote_replaced_are_not_restored() -> None:
     story = internal()
     command = amendment(location="mended")
-    story = mandated(story, command).when(command, at=day(80)).when(PublishByItself(), at=day(90))
+    story = mandated(story, command).when(command, at=day(80)).when(release_commands.PublishByItself(), at=day(90))
     assert kinds(story) == ["embargo_ended"]
     assert story.phase == "proposed"
 
@@ -1406,17 +1436,24 @@ def test_after_an_amendment_by_vote_the_proposer_approves_his_files_no_more_than
     story, command = internal(), amendment(location="mended")
     story = published(checked(signed(mandated(story, command).when(command), sha("second"))))
     story = replace(story, register=noted(story.register, OfficeGranted(person="max", office=Office.SAFETY_REVIEWER)))
-    story.when(ApproveStage(stage=Stage.MEMBERS, manifest=sha("second"), office=Office.SAFETY_REVIEWER), by="max").refused("same_person")
+    story.when(release_commands.ApproveStage(stage=Stage.MEMBERS, manifest=sha("second"), office=Office.SAFETY_REVIEWER), by="max").refused(
+        "same_person"
+    )
 
 
 def test_a_hold_that_is_over_is_not_extended() -> None:
-    story = internal().when(HoldRelease(reason="a danger"), by="sia", at=day(1))
+    story = internal().when(release_commands.HoldRelease(reason="a danger"), by="sia", at=day(1))
     until = story.state.state.hold.until
-    story.when(ExtendHold(reason="late"), by="sol", at=until).refused("not_held")
+    story.when(release_commands.ExtendHold(reason="late"), by="sol", at=until).refused("not_held")
 
 
 def test_a_hold_that_outlasts_the_embargo_owes_the_publishing_at_its_own_end() -> None:
-    story = internal().when(HoldRelease(reason="a danger"), by="sia", at=day(89)).when(PublishByItself(), at=day(90)).then()
+    story = (
+        internal()
+        .when(release_commands.HoldRelease(reason="a danger"), by="sia", at=day(89))
+        .when(release_commands.PublishByItself(), at=day(90))
+        .then()
+    )
     story = story.due()
     assert kinds(story) == ["hold_ended"]
     deadline = story.agenda.deadline
@@ -1435,9 +1472,9 @@ def test_one_person_who_loses_his_seat_ends_only_his_own_access() -> None:
     story = internal()
     second = RepresentativeSeated(member="ada", person="alt-ada", capacity=Capacity.ALTERNATE, at=START)
     story = replace(with_members_stage(story), register=noted(with_members_stage(story).register, second))
-    story = story.when(GrantLease(lease="early", member="ada", persons=("rep-ada", "alt-ada")), by="max")
+    story = story.when(release_commands.GrantLease(lease="early", member="ada", persons=("rep-ada", "alt-ada")), by="max")
     gone = RepresentativeUnseated(member="ada", person="alt-ada", at=day(3))
-    story = replace(story, register=noted(story.register, gone)).when(MindLeases(), at=day(3))
+    story = replace(story, register=noted(story.register, gone)).when(release_commands.MindLeases(), at=day(3))
     assert [kind for kind in kinds(story) if kind.startswith("lease_")] == ["lease_narrowed", "lease_opened"]
     assert story.state.state.release.leases["early"].persons == ("rep-ada",)
     story.owes("close_access", "close:early-1:directory").owes("open_access", "open:early-2:directory")
@@ -1464,7 +1501,7 @@ async def test_on_the_log_a_hold_that_outlasts_the_embargo_is_followed_by_the_pu
     try:
         publishing = (await recorder.standing(story.stream)).agenda.deadline
         assert publishing is not None
-        assert await given(HoldRelease(reason="a danger"), "sia", publishing.at, "hold") == ("release_held", "step_owed")
+        assert await given(release_commands.HoldRelease(reason="a danger"), "sia", publishing.at, "hold") == ("release_held", "step_owed")
         late = derived_id(story.stream, "deadline", publishing.command.kind, publishing.at.isoformat())
         assert await given(publishing.command, SERVICE, publishing.at, late) == ()
         assert await due() == ("hold_ended",)
@@ -1480,18 +1517,18 @@ async def test_the_registry_tells_what_stood_where_at_any_instant(tmp_path: Path
     recorder = Recorder(log, {"release": RELEASE}, clock)
     recorder._replica.register = ready.register
     recorder._replica.put(ready.stream, ready.state)
-    story = ready.when(AdvanceRelease(to=Stage.PUBLIC), by="max", at=day(30))
+    story = ready.when(release_commands.AdvanceRelease(to=Stage.PUBLIC), by="max", at=day(30))
     classify, verify = owed(story, "classify_openness"), owed(classified(story), "verify_artifacts")
     number = classify.data["check"]
     told: tuple[tuple[Command, str, datetime], ...] = (
-        (AdvanceRelease(to=Stage.PUBLIC), "max", day(30)),
+        (release_commands.AdvanceRelease(to=Stage.PUBLIC), "max", day(30)),
         (
-            OpennessClassified(
+            release_steps.OpennessClassified(
                 step=classify.key, check=number, verdicts=verdicts(), report=REPORT, framework=sha("framework"), openness_class=3
             ), SERVICE, day(30),
         ),
-        (ArtifactsVerified(step=verify.key, check=number, manifest=MANIFEST), SERVICE, day(31)),
-        *((RecallRelease(reason="it leaks"), person, day(40)) for person in ("bea", "ben", "sia")),
+        (release_steps.ArtifactsVerified(step=verify.key, check=number, manifest=MANIFEST), SERVICE, day(31)),
+        *((release_commands.RecallRelease(reason="it leaks"), person, day(40)) for person in ("bea", "ben", "sia")),
     )  # fmt: skip
     for number, (command, by, at) in enumerate(told):
         clock.to(at)

@@ -23,81 +23,22 @@ from domain.charter import Charter, Office, ReleaseTerms
 from domain.evaluation import EvaluationRead, EvaluationRefused, Measured
 from domain.kernel import SERVICE, Command, Event, PersonId, Step, digest_of
 from domain.process import FailStep, RetryStep
-from domain.register import (
+from domain.register.facts import (
     Capacity,
     MandateGranted,
     MemberReinstated,
     MemberSuspended,
     OfficeGranted,
     OfficeRevoked,
-    Register,
     RepresentativeSeated,
     RepresentativeUnseated,
 )
-from domain.release_messages import (
-    AbandonRelease,
-    AdvanceRelease,
-    ApprovalWithdrawn,
-    ApproveStage,
-    CheckBegan,
-    ClaimLowered,
-    CloseFinding,
-    ComponentChanged,
-    EditionPublished,
-    EditionRestored,
-    EmbargoMoved,
-    EndLeases,
-    EvaluationRecorded,
-    ExtendHold,
-    FindingClosed,
-    FindingOpened,
-    GrantLease,
-    HoldEnded,
-    HoldExtended,
-    HoldRelease,
-    LeaseEnded,
-    LeaseGranted,
-    LeaseNarrowed,
-    LeaseOpened,
-    LeaseSuspended,
-    LicenceChanged,
-    LicenceReviewed,
-    LiftHold,
-    LowerClaim,
-    ManifestListed,
-    ManifestSealed,
-    MindLeases,
-    MoveEmbargo,
-    OpenFinding,
-    RecallRelease,
-    RecordEvaluation,
-    ReleaseAbandoned,
-    ReleaseAmended,
-    ReleaseHeld,
-    ReleaseProposed,
-    ReleaseRecalled,
-    ReleaseSuperseded,
-    ReviewLicence,
-    RevokeLease,
-    StageApproved,
-    StageEntered,
-    WithdrawApproval,
-)
-from domain.release_state import Held, Pending, Public, Signed, Staged, Verifying
-from domain.release_steps import (
-    AccessClosed,
-    AccessOpened,
-    ArtifactsRefused,
-    ArtifactsVerified,
-    ClassificationFailed,
-    DocumentsWritten,
-    ManifestBuilt,
-    ManifestSigned,
-    OpennessClassified,
-    Published,
-    Withdrawn,
-)
-from domain.release_terms import STAGES, OpennessClass, Stage
+from domain.register.state import Register
+from domain.release import commands as release_commands
+from domain.release import events as release_events
+from domain.release import steps as release_steps
+from domain.release.state import Held, Pending, Public, Signed, Staged, Verifying
+from domain.release.terms import STAGES, OpennessClass, Stage
 from tests.luck import try_laws
 from tests.stories import START, Story, charter, day, noted
 from tests.test_release import REPORT, amendment, proposal, register, sha, unproposed, verdicts
@@ -119,7 +60,7 @@ class Watch:
     """What the events say, and what they must never say."""
 
     rules: ReleaseTerms
-    proposed: ReleaseProposed | None = None
+    proposed: release_events.ReleaseProposed | None = None
     embargo_ends_at: datetime = START
     manifest: str = ""
     check: int = 0
@@ -136,7 +77,7 @@ class Watch:
     held_since: datetime | None = None
     held_until: datetime = START
     held: timedelta = timedelta()
-    leases: dict[str, LeaseGranted] = field(default_factory=dict)
+    leases: dict[str, release_events.LeaseGranted] = field(default_factory=dict)
     open: dict[str, dict[str, str]] = field(default_factory=dict)
     openings: set[str] = field(default_factory=set)
     shown: dict[str, Stage] = field(default_factory=dict)
@@ -150,91 +91,95 @@ class Watch:
 
     def _note(self, command: Command, event: Event, at: datetime, known: Register) -> None:
         match event:  # type: ignore[exhaustive-match]  # the other facts say nothing that the laws are about
-            case ReleaseProposed(embargo_ends_at=ends_at, terms=terms):
+            case release_events.ReleaseProposed(embargo_ends_at=ends_at, terms=terms):
                 self.proposed, self.embargo_ends_at, self.wanted = event, ends_at, terms.evaluations
                 assert ends_at <= at + timedelta(days=self.rules.embargo_days)
-            case EmbargoMoved(ends_at=ends_at):
+            case release_events.EmbargoMoved(ends_at=ends_at):
                 assert self.proposed is not None
                 assert ends_at <= self.proposed.embargo_limit
                 self.embargo_ends_at = ends_at
-            case ReleaseAmended(terms=terms, voted=voted):
+            case release_events.ReleaseAmended(terms=terms, voted=voted):
                 if voted:
                     self.former = None
                 elif self.sealed:
                     self.former = (self.manifest, self.wanted, self.evaluations, self.licence, self.approvals)
                 self.evaluations, self.licence, self.approvals, self.entered, self.shown = {}, False, {}, {}, {}
                 self.manifest, self.wanted, self.sealed = "", terms.evaluations, False
-            case ManifestSealed():
+            case release_events.ManifestSealed():
                 self.sealed, self.former = True, None
-            case EditionRestored(manifest=manifest):
+            case release_events.EditionRestored(manifest=manifest):
                 assert at >= self.embargo_ends_at
                 assert self.former is not None
                 self.manifest, self.wanted, self.evaluations, self.licence, self.approvals = self.former
                 assert manifest == self.manifest
                 self.sealed, self.former = True, None
-            case ManifestListed(manifest=manifest):
+            case release_events.ManifestListed(manifest=manifest):
                 self.manifest = manifest
-            case EvaluationRecorded(evaluation=name, manifest=manifest, passed=passed):
+            case release_events.EvaluationRecorded(evaluation=name, manifest=manifest, passed=passed):
                 assert manifest == self.manifest
                 assert isinstance(command, EvaluationRead), "nobody's word passes an evaluation"
                 self.evaluations[name] = passed
-            case FindingOpened(finding=name):
+            case release_events.FindingOpened(finding=name):
                 self.findings[name] = ""
-            case FindingClosed(finding=name, manifest=manifest):
+            case release_events.FindingClosed(finding=name, manifest=manifest):
                 self.findings[name] = manifest
-            case LicenceReviewed(manifest=manifest, accepted=accepted):
+            case release_events.LicenceReviewed(manifest=manifest, accepted=accepted):
                 assert manifest == self.manifest
                 self.licence = accepted
-            case StageApproved(stage=stage, manifest=manifest, by=by, office=office):
+            case release_events.StageApproved(stage=stage, manifest=manifest, by=by, office=office):
                 assert manifest == self.manifest
                 assert known.holds(by, office)
                 self.approvals.setdefault(stage, {})[by] = office
-            case ApprovalWithdrawn(stage=stage, by=by):
+            case release_events.ApprovalWithdrawn(stage=stage, by=by):
                 del self.approvals[stage][by]
-            case LicenceChanged() | ComponentChanged():
+            case release_events.LicenceChanged() | release_events.ComponentChanged():
                 self.licence, self.approvals = False, {}
-            case ClaimLowered():
+            case release_events.ClaimLowered():
                 self.approvals = {}
-            case CheckBegan(check=check):
+            case release_events.CheckBegan(check=check):
                 self.check = check
-            case StageEntered():
+            case release_events.StageEntered():
                 self._entered(command, event, at, known)
-            case ReleaseHeld(since=since, until=until):
+            case release_events.ReleaseHeld(since=since, until=until):
                 assert self.held_since is None
                 self.held_since, self.held_until, self.check = since, until, 0
                 self._bounded()
-            case HoldExtended(by=by, until=until):
+            case release_events.HoldExtended(by=by, until=until):
                 assert len(set(by)) >= self.rules.hold_keys >= 2
                 assert all(known.holds(person, *self.rules.hold_offices) for person in by)
                 self.held_until = until
                 self._bounded()
-            case HoldEnded():
+            case release_events.HoldEnded():
                 assert self.held_since is not None
                 assert at <= self.held_until
                 self.held, self.held_since = self.held + (at - self.held_since), None
-            case EditionPublished(stage=stage, publisher=publisher):
+            case release_events.EditionPublished(stage=stage, publisher=publisher):
                 self.shown[publisher] = stage
-            case LeaseGranted(lease=lease, member=member):
+            case release_events.LeaseGranted(lease=lease, member=member):
                 assert known.active(member)
                 assert lease not in self.leases
                 self.leases[lease] = event
-            case LeaseOpened():
+            case release_events.LeaseOpened():
                 self._opened(event, at, known)
-            case LeaseSuspended(lease=lease) | LeaseNarrowed(lease=lease) | LeaseEnded(lease=lease):
+            case (
+                release_events.LeaseSuspended(lease=lease)
+                | release_events.LeaseNarrowed(lease=lease)
+                | release_events.LeaseEnded(lease=lease)
+            ):
                 assert at <= self.leases[lease].ends_at or lease not in self.open, f"{lease} was open after its end"
                 self.open.pop(lease, None)
-            case ReleaseRecalled(by=by):
+            case release_events.ReleaseRecalled(by=by):
                 assert self.over == "public"
                 assert not by or len(set(by)) >= self.rules.recall_keys
                 self.over = "recalled"
-            case ReleaseSuperseded():
+            case release_events.ReleaseSuperseded():
                 assert self.over == "public"
-            case ReleaseAbandoned():
+            case release_events.ReleaseAbandoned():
                 self.over, self.held_since = "abandoned", None
 
-    def _entered(self, command: Command, event: StageEntered, at: datetime, known: Register) -> None:
+    def _entered(self, command: Command, event: release_events.StageEntered, at: datetime, known: Register) -> None:
         """Right after a verification of the present files, never while held; by itself only at the embargo's end."""
-        assert isinstance(command, ArtifactsVerified)
+        assert isinstance(command, release_steps.ArtifactsVerified)
         assert command.manifest == event.manifest == self.manifest
         assert command.check == self.check, "entered by a check that was over"
         assert self.held_since is None
@@ -247,7 +192,7 @@ class Watch:
         if event.stage is Stage.PUBLIC:
             self.over = "public"
 
-    def _in_turn(self, event: StageEntered, at: datetime, known: Register) -> None:
+    def _in_turn(self, event: release_events.StageEntered, at: datetime, known: Register) -> None:
         number = STAGES.index(event.stage)
         terms = {stage: getattr(self.rules, stage) for stage in STAGES}
         assert set(self.entered) == set(STAGES[:number]), "a stage was skipped"
@@ -275,7 +220,7 @@ class Watch:
         assert self.held_until <= self.proposed.hold_limit
         assert self.held + (self.held_until - self.held_since) <= self.rules.hold, "held longer than the charter allows"
 
-    def _opened(self, event: LeaseOpened, at: datetime, known: Register) -> None:
+    def _opened(self, event: release_events.LeaseOpened, at: datetime, known: Register) -> None:
         lease = self.leases[event.lease]
         assert lease.starts_at <= at < lease.ends_at, "opened early, or late"
         assert Stage.MEMBERS in self.entered, "opened before early access"
@@ -358,25 +303,25 @@ class World:
             self.give(FailStep(step=key, reason="the disk is full"))
             return
         outcomes: dict[str, Callable[[], Command]] = {
-            "build_manifest": lambda: ManifestBuilt(
+            "build_manifest": lambda: release_steps.ManifestBuilt(
                 step=key, edition=data["edition"], manifest=sha(f"edition {data['edition']}"), files=1, bytes=1
             ),
-            "sign_manifest": lambda: ManifestSigned(
+            "sign_manifest": lambda: release_steps.ManifestSigned(
                 step=key, edition=data["edition"], manifest=data["manifest"], signature=sha("s"), key=sha("k")
             ),
             "classify_openness": lambda: (
-                OpennessClassified(
+                release_steps.OpennessClassified(
                     step=key, check=data["check"], openness_class=openness_class, verdicts=verdicts(licence), report=sha(licence), framework=REPORT
-                ) if well else ClassificationFailed(step=key, check=data["check"], reason="no framework")
+                ) if well else release_steps.ClassificationFailed(step=key, check=data["check"], reason="no framework")
             ),
             "verify_artifacts": lambda: (
-                ArtifactsVerified(step=key, check=data["check"], manifest=data["manifest"]) if well
-                else ArtifactsRefused(step=key, check=data["check"], manifest=data["manifest"], path="weights", reason="changed")
+                release_steps.ArtifactsVerified(step=key, check=data["check"], manifest=data["manifest"]) if well
+                else release_steps.ArtifactsRefused(step=key, check=data["check"], manifest=data["manifest"], path="weights", reason="changed")
             ),
-            "write_documents": lambda: DocumentsWritten(
+            "write_documents": lambda: release_steps.DocumentsWritten(
                 step=key, edition=data["edition"], stage=Stage(data["stage"]), card=sha("c"), bill=sha("b")
             ),
-            "publish": lambda: Published(
+            "publish": lambda: release_steps.Published(
                 step=key, edition=data["edition"], stage=Stage(data["stage"]), publisher=data["publisher"], manifest=data["manifest"],
                 where="/srv",
             ),
@@ -386,9 +331,9 @@ class World:
                     measured=tuple(Measured(task=each["task"], metric=each["metric"], value=value) for each in data["scores"]),
                 ) if well else EvaluationRefused(step=key, subject=data["subject"], number=data["number"], reason="a partial run")
             ),
-            "withdraw": lambda: Withdrawn(step=key, publisher=data["publisher"]),
-            "open_access": lambda: AccessOpened(step=key, publisher=data["publisher"], opening=data["opening"]),
-            "close_access": lambda: AccessClosed(step=key, publisher=data["publisher"], opening=data["opening"]),
+            "withdraw": lambda: release_steps.Withdrawn(step=key, publisher=data["publisher"]),
+            "open_access": lambda: release_steps.AccessOpened(step=key, publisher=data["publisher"], opening=data["opening"]),
+            "close_access": lambda: release_steps.AccessClosed(step=key, publisher=data["publisher"], opening=data["opening"]),
         }  # fmt: skip
         if step.kind in outcomes:
             self.give(outcomes[step.kind]())
@@ -440,23 +385,23 @@ class World:
         if place is None or place.edition.openness is None:
             return
         manifest = place.edition.manifest
-        self.give(RecordEvaluation(evaluation="mmlu", manifest=manifest, file="mmlu.json"), "eva")
+        self.give(release_commands.RecordEvaluation(evaluation="mmlu", manifest=manifest, file="mmlu.json"), "eva")
         self.read()
         for name in self.watch.findings:
-            self.give(CloseFinding(finding=name, manifest=manifest, resolution="mended"), "sol")
-        self.give(ReviewLicence(manifest=manifest, report=place.edition.openness.report, accepted=True), "lin")
+            self.give(release_commands.CloseFinding(finding=name, manifest=manifest, resolution="mended"), "sol")
+        self.give(release_commands.ReviewLicence(manifest=manifest, report=place.edition.openness.report, accepted=True), "lin")
         for stage, person, office in (
             (Stage.MEMBERS, "sia", Office.SAFETY_REVIEWER), (Stage.GATED, "lin", Office.LICENCE_REVIEWER), (Stage.PUBLIC, "bea", Office.BOARD),
             (Stage.PUBLIC, "bo", Office.BOARD), (Stage.PUBLIC, "sia", Office.SAFETY_REVIEWER),
         ):  # fmt: skip
-            self.give(ApproveStage(stage=stage, manifest=manifest, office=office), person)
+            self.give(release_commands.ApproveStage(stage=stage, manifest=manifest, office=office), person)
 
     def advance(self) -> bool:
         """The next stage is asked for."""
         place = self.place
         stage = place.stage if isinstance(place, Staged) else None
         to = STAGES[STAGES.index(stage) + 1] if stage is not None else Stage.INTERNAL
-        return self.give(AdvanceRelease(to=to), "max")
+        return self.give(release_commands.AdvanceRelease(to=to), "max")
 
     def move_on(self) -> None:
         """Everybody says yes, and the next stage is asked for."""
@@ -562,14 +507,14 @@ class Releases(RuleBasedStateMachine):
             RepresentativeSeated(member=member, person=person, capacity=Capacity.ALTERNATE, at=at) if back
             else RepresentativeUnseated(member=member, person=person, at=at)
         )  # fmt: skip
-        self.world.give(MindLeases())
+        self.world.give(release_commands.MindLeases())
         self.world.look_at_seats()
 
     @rule(member=st.sampled_from(MEMBERS))
     def who_speaks_for_a_member_has_it_early(self, member: str) -> None:
         persons = tuple(person for person in (f"rep-{member}", f"alt-{member}") if self.world.story.register.speaks_for(person, member))
         if persons:
-            self.world.again(GrantLease(lease=self.fresh("l"), member=member, persons=persons), "max")
+            self.world.again(release_commands.GrantLease(lease=self.fresh("l"), member=member, persons=persons), "max")
 
     @rule()
     def steps_come_back(self) -> None:
@@ -605,29 +550,32 @@ class Releases(RuleBasedStateMachine):
 
     @rule(stage=st.sampled_from(STAGES), by=st.sampled_from(["max", "sam"]))
     def somebody_goes_on(self, stage: Stage, by: str) -> None:
-        self.world.again(AdvanceRelease(to=stage), by)
+        self.world.again(release_commands.AdvanceRelease(to=stage), by)
 
     @rule(passed=st.booleans(), by=st.sampled_from(["eva", "eva", "sia"]), stale=st.booleans(), read=st.booleans())
     def an_evaluation_comes(self, *, passed: bool, by: str, stale: bool, read: bool) -> None:
         manifest = sha("edition 1") if stale else self.manifest
-        self.world.again(RecordEvaluation(evaluation="mmlu", manifest=manifest, file=f"{self.fresh('r')}.json"), by)
+        self.world.again(release_commands.RecordEvaluation(evaluation="mmlu", manifest=manifest, file=f"{self.fresh('r')}.json"), by)
         if read:
             self.world.read(1_000_000 if passed else 0)
 
     @rule()
     def a_danger_is_found(self) -> None:
-        self.world.again(OpenFinding(finding=self.fresh("f"), text="a danger"), "sia")
+        self.world.again(release_commands.OpenFinding(finding=self.fresh("f"), text="a danger"), "sia")
 
     @rule(stale=st.booleans())
     def dangers_are_dealt_with(self, *, stale: bool) -> None:
         for name in list(self.world.watch.findings):
-            self.world.again(CloseFinding(finding=name, manifest=sha("edition 1") if stale else self.manifest, resolution="mended"), "sol")
+            self.world.again(
+                release_commands.CloseFinding(finding=name, manifest=sha("edition 1") if stale else self.manifest, resolution="mended"),
+                "sol",
+            )
 
     @rule(good=st.booleans())
     def licences_are_reviewed(self, *, good: bool) -> None:
         place = self.world.place
         report = place.edition.openness.report if place is not None and place.edition.openness is not None else REPORT
-        self.world.again(ReviewLicence(manifest=self.manifest, report=report, accepted=good), "lin")
+        self.world.again(release_commands.ReviewLicence(manifest=self.manifest, report=report, accepted=good), "lin")
 
     @rule(
         stage=st.sampled_from(STAGES),
@@ -635,11 +583,11 @@ class Releases(RuleBasedStateMachine):
         office=st.sampled_from([Office.BOARD, Office.SAFETY_REVIEWER, Office.LICENCE_REVIEWER]),
     )
     def somebody_approves(self, stage: Stage, person: str, office: Office) -> None:
-        self.world.again(ApproveStage(stage=stage, manifest=self.manifest, office=office), person)
+        self.world.again(release_commands.ApproveStage(stage=stage, manifest=self.manifest, office=office), person)
 
     @rule(stage=st.sampled_from(STAGES), person=st.sampled_from(["sia", "lin", "bea", "bo"]))
     def somebody_changes_his_mind(self, stage: Stage, person: str) -> None:
-        self.world.again(WithdrawApproval(stage=stage), person)
+        self.world.again(release_commands.WithdrawApproval(stage=stage), person)
 
     @rule(
         person=st.sampled_from(["bea", "bo", "sia", "max", "lea"]),
@@ -653,17 +601,17 @@ class Releases(RuleBasedStateMachine):
 
     @rule(by=st.sampled_from(["sol", "ben", "max"]), rests=st.booleans())
     def somebody_holds(self, *, by: str, rests: bool) -> None:
-        self.world.again(HoldRelease(reason="a danger", suspend_access=rests), by)
+        self.world.again(release_commands.HoldRelease(reason="a danger", suspend_access=rests), by)
 
     @precondition(lambda self: isinstance(self.world.story.state.state, Held))
     @rule(people=st.lists(st.sampled_from(["sol", "ben", "bo", "bea"]), max_size=4))
     def somebody_signs_for_longer(self, people: list[str]) -> None:
         for person in people:
-            self.world.give(ExtendHold(reason="not yet"), person)
+            self.world.give(release_commands.ExtendHold(reason="not yet"), person)
 
     @rule()
     def somebody_lifts(self) -> None:
-        self.world.again(LiftHold(), "sol")
+        self.world.again(release_commands.LiftHold(), "sol")
 
     @rule(
         member=st.sampled_from(MEMBERS),
@@ -674,7 +622,7 @@ class Releases(RuleBasedStateMachine):
     def a_lease_is_given(self, *, member: str, starts: int, hours: int, named: bool) -> None:
         begins = self.world.at + timedelta(hours=starts)
         persons = ("amy", "abe") if named else (f"rep-{member}",)
-        lease = GrantLease(
+        lease = release_commands.GrantLease(
             lease=self.fresh("l"), member=member, persons=persons, starts_at=begins, ends_at=begins + timedelta(hours=hours)
         )  # fmt: skip
         self.world.again(lease, f"rep-{member}" if named else "max")
@@ -683,15 +631,15 @@ class Releases(RuleBasedStateMachine):
     def a_lease_is_revoked(self, pick: int, by: str) -> None:
         names = sorted(self.world.watch.leases)
         if names:
-            self.world.again(RevokeLease(lease=names[pick % len(names)]), by)
+            self.world.again(release_commands.RevokeLease(lease=names[pick % len(names)]), by)
 
     @rule(member=st.sampled_from(MEMBERS), told=st.booleans())
     def a_member_is_suspended(self, *, member: str, told: bool) -> None:
         name = self.fresh("l")
-        self.world.give(GrantLease(lease=name, member=member, persons=("ann",)), f"rep-{member}")
+        self.world.give(release_commands.GrantLease(lease=name, member=member, persons=("ann",)), f"rep-{member}")
         self.world.suspend(member)
         if told:
-            self.world.give(EndLeases(member=member))
+            self.world.give(release_commands.EndLeases(member=member))
             assert not any(self.world.watch.leases[lease].member == member for lease in self.world.watch.open)
 
     @rule(member=st.sampled_from(MEMBERS))
@@ -711,21 +659,21 @@ class Releases(RuleBasedStateMachine):
 
     @rule(claim=st.sampled_from([2, 3]))
     def less_is_claimed(self, claim: Any) -> None:
-        self.world.again(LowerClaim(claim=claim), "max")
+        self.world.again(release_commands.LowerClaim(claim=claim), "max")
 
     @rule(days=st.integers(1, 95))
     def the_embargo_moves(self, days: int) -> None:
-        self.world.voted(MoveEmbargo(ends_at=day(days)))
+        self.world.voted(release_commands.MoveEmbargo(ends_at=day(days)))
 
     @rule(people=st.lists(st.sampled_from(["sam", "bea", "ben", "sol", "max"]), min_size=1))
     def some_recall(self, people: list[str]) -> None:
         for person in people:
-            self.world.again(RecallRelease(reason="it leaks"), person)
+            self.world.again(release_commands.RecallRelease(reason="it leaks"), person)
 
     @precondition(lambda self: self.counter % 7 == 6)
     @rule()
     def a_vote_abandons(self) -> None:
-        self.world.voted(AbandonRelease(reason="too dangerous"))
+        self.world.voted(release_commands.AbandonRelease(reason="too dangerous"))
 
     @invariant()
     def the_laws_hold(self) -> None:
@@ -774,11 +722,13 @@ def schedule(seed: int) -> tuple[int, int]:
         lambda: _lease(world, luck),
         lambda: _lease(world, luck),
         lambda: _lease(world, luck),
-        lambda: world.give(RevokeLease(lease=luck.choice([*world.watch.leases, "none"])), luck.choice(("max", "sol"))),
+        lambda: world.give(release_commands.RevokeLease(lease=luck.choice([*world.watch.leases, "none"])), luck.choice(("max", "sol"))),
         lambda: world.suspend(luck.choice(MEMBERS)),
         lambda: world.reinstate(luck.choice(MEMBERS)),
-        lambda: world.give(HoldRelease(reason="x", suspend_access=luck.random() < 0.5), "sol") if luck.random() < 0.3 else None,
-        lambda: world.give(LiftHold(), "sol"),
+        lambda: (
+            world.give(release_commands.HoldRelease(reason="x", suspend_access=luck.random() < 0.5), "sol") if luck.random() < 0.3 else None
+        ),
+        lambda: world.give(release_commands.LiftHold(), "sol"),
         lambda: world.give(amendment(publishers=world.story.state.state.release.terms.publishers), "max") if luck.random() < 0.1 else None,
     )
     for _ in range(30):
@@ -795,7 +745,7 @@ def schedule(seed: int) -> tuple[int, int]:
 def _lease(world: World, luck: random.Random) -> None:
     member = luck.choice(MEMBERS)
     begins = world.at + timedelta(minutes=luck.randint(-600, 6_000))
-    lease = GrantLease(
+    lease = release_commands.GrantLease(
         lease=f"l-{len(world.watch.leases)}", member=member, persons=("amy",), starts_at=begins,
         ends_at=begins + timedelta(minutes=luck.randint(1, 12_000)),
     )  # fmt: skip
@@ -820,12 +770,12 @@ def test_holds_end_and_the_embargos_end_publishes_whatever_safety_reviewers_sign
     world = World(charter(), embargo_ends_at=day(luck.randint(20, 90)))
     limit = world.watch.rules.hold + timedelta(days=90)
     while world.watch.over == "" and world.at < START + limit + timedelta(days=30):
-        world.give(HoldRelease(reason="x"), luck.choice(("sol", "sia")))
+        world.give(release_commands.HoldRelease(reason="x"), luck.choice(("sol", "sia")))
         for person in ("sol", "ben", "bo", "sia"):
             if luck.random() < 0.7:
-                world.give(ExtendHold(reason="x"), person)
+                world.give(release_commands.ExtendHold(reason="x"), person)
         if luck.random() < 0.3:
-            world.give(LiftHold(), "sol")
+            world.give(release_commands.LiftHold(), "sol")
         world.settle()
         world.until(world.at + timedelta(hours=luck.randint(1, 60)))
         world.look()

@@ -29,21 +29,21 @@ import httpx
 import pytest
 from pydantic import TypeAdapter
 
-from activities.artifacts import Absent, Store, unheard
-from activities.evaluation import Evaluations
-from activities.fetching import Fetching
-from activities.licence_texts import contradicted
 from activities.outside import Outcome
-from activities.publish_directory import DirectoryPublisher
-from activities.releasing import Places, Releasing
+from activities.release.artifacts import Absent, Store, unheard
+from activities.release.directory import DirectoryPublisher
+from activities.release.fetching import Fetching
+from activities.release.licence_texts import contradicted
+from activities.release.releasing import Places, Releasing
+from activities.run.evaluation import Evaluations
 from activities.web import Unreachable, Web
 from domain.charter import Office
 from domain.kernel import Message, Step, canonical
 from domain.kernel import Outcome as Answer
 from domain.process import FailStep
-from domain.release import RELEASE
-from domain.release_messages import AdvanceRelease, RecordEvaluation, ReleaseOutcome
-from domain.release_terms import Component, LicenceTerms, Stage, Threshold
+from domain.release import commands
+from domain.release.process import RELEASE
+from domain.release.terms import Component, LicenceTerms, Stage, Threshold
 from tests.dying import dies
 from tests.hub_server import OWNER, serving
 from tests.stories import Story, day
@@ -61,7 +61,7 @@ GPL = (
     "but changing it is not allowed.\n"
 )
 APACHE = "Apache License\nVersion 2.0, January 2004\n3. Grant of Patent License.\n"
-OUTCOMES: TypeAdapter[Answer] = TypeAdapter(ReleaseOutcome)
+OUTCOMES: TypeAdapter[Answer] = TypeAdapter(commands.ReleaseOutcome)
 COMPONENTS: list[dict[str, Any]] = [
     {"name": "Model architecture", "place": "code/model.py"},
     {"name": "Model parameters (Final)", "place": "weights"},
@@ -431,7 +431,7 @@ async def test_an_evaluation_is_read_from_the_harness_s_own_results_and_judged_b
         threshold = wanted.model_copy(update={"at_least": bound})
         story = await went_on(unproposed().when(proposal(**terms, thresholds=(threshold,)), by="max"), world)
         manifest = where(story).edition.manifest
-        named = RecordEvaluation(evaluation="mmlu", manifest=manifest, file="atlas/part.json")
+        named = commands.RecordEvaluation(evaluation="mmlu", manifest=manifest, file="atlas/part.json")
         story = await went_on(story.when(named, by="eva"), world)
         assert "limited to 10" in where(story).edition.named["mmlu"].unread
         story = await went_on(story.when(named.model_copy(update={"file": "atlas/whole.json"}), by="eva"), world)
@@ -461,12 +461,12 @@ async def test_tampering_refuses_the_next_stage_by_name_and_what_is_restored_nee
     story = approved(evaluated(story, manifest), Stage.MEMBERS, ("sia", Office.SAFETY_REVIEWER), manifest=manifest)
     whole = shutil.copytree(model_of(world), world.folder / "whole")
     tamper(model_of(world))
-    refused = await went_on(story.when(AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)), world)
+    refused = await went_on(story.when(commands.AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2)), world)
     assert refused.phase == "internal"
     assert refused.state.state.release.refused.startswith(f"{path}: ")
     shutil.rmtree(model_of(world))
     whole.rename(model_of(world))
-    again = await went_on(refused.when(AdvanceRelease(to=Stage.MEMBERS), by="max"), world)
+    again = await went_on(refused.when(commands.AdvanceRelease(to=Stage.MEMBERS), by="max"), world)
     assert again.phase == "members"
 
 
@@ -557,8 +557,8 @@ async def test_a_publisher_that_is_not_configured_is_named_with_those_that_are(w
 
 
 async def test_the_card_is_the_readme_on_a_hub(tmp_path: Path, world: World) -> None:
-    from activities.publish_hub import HubPublisher
-    from activities.publishing import Accounts
+    from activities.release.hub import HubPublisher
+    from activities.release.publishing import Accounts
 
     with serving() as hub:
         accounts = Accounts(tmp_path / "accounts.toml", "hub")

@@ -17,9 +17,9 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
 from temporalio.worker import Worker
 
-from activities.record import Recording
-from activities.sending import TurnedDown
-from activities.tell import Tell
+from activities.log.record import Recording
+from activities.log.sending import TurnedDown
+from activities.log.tell import Tell
 from domain.kernel import Refused, derived_id
 from domain.process import Context, Process, StepOwed
 from eventstore.recorder import Recorder

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from activities.evaluation import Evaluations
-from activities.publish_directory import DirectoryPublisher
-from activities.releasing import Places, Releasing
-from activities.telemetry import Following
+from activities.release.directory import DirectoryPublisher
+from activities.release.releasing import Places, Releasing
+from activities.run.evaluation import Evaluations
+from activities.run.telemetry import Following
 from audit.ledger import beancount, hledger, ledger
 from audit.reexecute import Reexecution
-from domain.funding_state import money_by_state
 from domain.kernel import Step
+from domain.round.state import money_by_state
 from eventstore.entries import Entry
 from eventstore.memory import MemoryLog
 from simulation.model import EARLY, RELEASE, RUN, ModelStory

@@ -21,7 +21,7 @@ import pytest
 from activities.outside import Outcome
 from activities.screening import UNCOMPARABLE, ListFiles, Screening, comparable
 from domain.kernel import Step
-from domain.membership_messages import HOLDERS
+from domain.member.terms import HOLDERS
 
 NOW = datetime(2026, 11, 2, 9, tzinfo=UTC)
 DATA = Path(__file__).parent / "data"

@@ -12,8 +12,8 @@ import pytest_asyncio
 from temporalio.testing import WorkflowEnvironment
 
 import worker
-from activities import cluster
-from activities.heads import Heads
+from activities.log import cluster
+from activities.log.heads import Heads
 from cli import checks_temporal, services
 from cli.failures import Code
 from eventstore.entries import EMPTY

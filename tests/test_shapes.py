@@ -55,5 +55,5 @@ def test_a_name_that_any_enumeration_has_no_longer_is_noticed(name: str, monkeyp
 
 
 def test_a_version_that_nobody_wrote_down_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("domain.register.REGISTER_VERSION", 99)
+    monkeypatch.setattr("domain.register.fold.REGISTER_VERSION", 99)
     assert "version 99" in changed("register")[0]

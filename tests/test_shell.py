@@ -25,11 +25,11 @@ from temporalio.common import SearchAttributeKey
 from temporalio.worker import Worker, WorkflowRunner
 
 import worker
+from activities.log.record import Policy, Recording
+from activities.log.sending import Mistaken, NotAnswered, NotTaken, Sender, TurnedDown
+from activities.log.tell import Tell
 from activities.messages import Receipt
-from activities.record import Policy, Recording
-from activities.sending import Mistaken, NotAnswered, NotTaken, Sender, TurnedDown
-from activities.tell import Tell
-from domain.consortium import CONSORTIUM
+from domain.consortium.process import CONSORTIUM
 from domain.kernel import SERVICE, Step
 from domain.process import Context, told_id
 from eventstore.entries import Submission

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from activities.artifacts import Manifest, Store, Unfit, hashed
 from activities.missing import ExtraMissing, explained
-from activities.signing import Signed, Signing
+from activities.release.artifacts import Manifest, Store, Unfit, hashed
+from activities.release.signing import Signed, Signing
 
 
 @pytest.fixture

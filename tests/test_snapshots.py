@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 import pickle
+from base64 import b64decode
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,10 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from domain import register
 from domain.catalog import CATALOG, process_for
 from domain.process import Stream
-from domain.register import Register
+from domain.register import fold as register_fold
+from domain.register.state import Register
 from eventstore import snapshots
 from eventstore.entries import EMPTY, Head
 from eventstore.keeper import Keeper
@@ -135,7 +138,7 @@ async def test_a_stream_is_folded_from_its_snapshot_on_to_the_same_end(log: Log)
 
 async def test_a_snapshot_of_another_version_is_not_looked_at(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     before = await restored(log), await state_of(log, SIZE)
-    monkeypatch.setattr(snapshots, "REGISTER_VERSION", register.REGISTER_VERSION + 1)
+    monkeypatch.setattr(snapshots, "REGISTER_VERSION", register_fold.REGISTER_VERSION + 1)
     monkeypatch.setitem(vars(CATALOG["proposal"]), "state_version", 99)
     with capture_logs() as told:
         assert await restored(log) == EMPTY
@@ -153,7 +156,7 @@ async def test_two_releases_keep_theirs_side_by_side_and_go_on_reading_their_own
     await Keeper(both).catch_up()
     old = await restored(both)
     with monkeypatch.context() as newer:
-        newer.setattr(snapshots, "REGISTER_VERSION", register.REGISTER_VERSION + 1)
+        newer.setattr(snapshots, "REGISTER_VERSION", register_fold.REGISTER_VERSION + 1)
         assert await restored(both) == EMPTY
         await Keeper(both).catch_up()
         assert await restored(both) == old
@@ -168,6 +171,25 @@ async def test_a_snapshot_whose_classes_are_elsewhere_now_is_passed_over_with_a_
         assert await restored(await copied(log, REGISTER, position, sealed(REGISTER, position, moved))) == EMPTY
     assert [(event["event"], event["name"]) for event in told] == [("snapshot.unreadable", REGISTER)]
     assert "regisTer" in told[0]["error"]
+
+
+BEFORE_THE_PACKAGES = json.loads((Path(__file__).parent / "data/snapshots-before-the-packages.json").read_text(encoding="utf-8"))
+"""Snapshots that were written while each process was spread over modules beside one another."""
+
+
+@pytest.mark.parametrize("old", BEFORE_THE_PACKAGES, ids=lambda old: old["name"])
+async def test_snapshots_from_before_the_packages_are_not_looked_at_and_would_fail_nothing(log: Log, old: dict[str, Any]) -> None:
+    short = MemoryLog()
+    await short.append(await log.read(0, 60))
+    name, position, body = old["name"], old["position"], b64decode(old["body"])
+    await short.save_snapshot(name, old["version"], position, body)
+    with capture_logs() as told:
+        assert await Snapshots(short).find(name, version(name)) is None
+    assert told == []
+    await short.save_snapshot(name, version(name), position, body)
+    with capture_logs() as told:
+        assert await Snapshots(short).find(name, version(name)) is None
+    assert [event["event"] for event in told] == ["snapshot.unreadable"]
 
 
 class Saving(MemoryLog):

@@ -14,12 +14,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from domain.charter import Office
-from domain.funding_messages import JoinLate
-from domain.membership_messages import RecordDuesPayment
+from domain.member import commands as member_commands
 from domain.money import Money
-from domain.release_terms import Stage
+from domain.release.terms import Stage
+from domain.round import commands as round_commands
 from domain.tables import Cell
-from tests import test_funding, test_membership, test_release, test_training
+from tests import test_member, test_release, test_round, test_run
 from tests.stories import START, Story, charter, day
 
 
@@ -42,12 +42,12 @@ def usd(amount: int) -> Money:
 
 
 def test_a_round_shows_each_pledge_while_they_come() -> None:
-    story = test_funding.pledged(test_funding.pledging(), ada=250_000, bel=200_000)
+    story = test_round.pledged(test_round.pledging(), ada=250_000, bel=200_000)
     assert [(row["member"], row["pledged"]) for row in rows(story, "pledges")] == [("ada", usd(250_000)), ("bel", usd(200_000))]
 
 
 def test_a_round_shows_what_each_member_committed_paid_and_owes_with_interest_to_the_day() -> None:
-    story = test_funding.until(test_funding.all_paid(test_funding.called(), 100_000, "ada", "bel", "cyd"), "mark_overdue")
+    story = test_round.until(test_round.all_paid(test_round.called(), 100_000, "ada", "bel", "cyd"), "mark_overdue")
     ada, dov = row(story, "members", "ada"), row(story, "members", "dov")
     assert (ada["commitment"], ada["called"], ada["cleared"], ada["owed"]) == (usd(250_000), usd(100_000), usd(100_000), usd(0))
     assert (dov["cleared"], ada["cure_ends_at"]) == (usd(0), None)
@@ -63,15 +63,15 @@ def test_a_round_shows_what_each_member_committed_paid_and_owes_with_interest_to
         usd(100_000 + run_up),
         usd(run_up),
     )
-    paid = test_funding.paid(story, "dov", 100_000 + run_up, on=late.date())
-    assert paid.refusal is not None or test_funding.money(paid, "debt", "dov") == 0
+    paid = test_round.paid(story, "dov", 100_000 + run_up, on=late.date())
+    assert paid.refusal is not None or test_round.money(paid, "debt", "dov") == 0
 
 
 def test_a_round_shows_credit_refunds_on_their_way_and_who_joined_late() -> None:
-    story = test_funding.until(test_funding.all_paid(test_funding.called(), 100_000, "ada", "bel", "cyd"), "mark_overdue")
-    story = test_funding.paid(story, "ada", 500)
+    story = test_round.until(test_round.all_paid(test_round.called(), 100_000, "ada", "bel", "cyd"), "mark_overdue")
+    story = test_round.paid(story, "ada", 500)
     assert row(story, "members", "ada")["credit"] == usd(500)
-    story = story.when(JoinLate(member="eli", amount=250_000), by="rep-eli", at=day(54))
+    story = story.when(round_commands.JoinLate(member="eli", amount=250_000), by="rep-eli", at=day(54))
     assert [row["member"] for row in rows(story, "members") if row["joined_late"]] == ["eli"]
     assert [row["purpose"] for row in rows(story, "calls")] == ["tranche", "catch-up"]
     assert rows(story, "calls")[0]["owing"] == "dov"
@@ -82,21 +82,23 @@ def test_a_round_shows_credit_refunds_on_their_way_and_who_joined_late() -> None
 
 
 def test_a_member_sees_its_dues_with_amount_reference_and_due_day() -> None:
-    story = test_membership.invoiced()
+    story = test_member.invoiced()
     (invoice,) = rows(story, "dues")
     told = story.state.owed["notice:dues-invoiced:1"].data["facts"]
     assert (str(invoice["owed"]), invoice["reference"], invoice["overdue"]) == (told["amount"], told["reference"], False)
     assert isinstance(invoice["due_at"], datetime)
     assert invoice["due_at"].isoformat() == told["due_at"]
-    story = story.when(RecordDuesPayment(amount=700, reference="BANK-1", value_date=test_membership.TODAY, currency=charter().currency))
+    story = story.when(
+        member_commands.RecordDuesPayment(amount=700, reference="BANK-1", value_date=test_member.TODAY, currency=charter().currency)
+    )
     assert (rows(story, "dues")[0]["amount"], rows(story, "dues")[0]["owed"]) == (
         invoice["amount"],
-        Money(test_membership.FEE - 700, charter().currency),
+        Money(test_member.FEE - 700, charter().currency),
     )
 
 
 def test_a_member_that_is_behind_sees_its_next_rung() -> None:
-    story = test_membership.overdue().due()
+    story = test_member.overdue().due()
     assert rows(story, "dues")[0]["overdue"] is True
     assert any(isinstance(row["value"], datetime) for row in rows(story, "account"))
 
@@ -123,7 +125,7 @@ def test_a_release_shows_the_gates_that_are_met_and_missing_before_anybody_tries
 
 
 def test_a_run_shows_what_was_not_understood() -> None:
-    story = test_training.told(test_training.running(), steps=(1, 2), unreadable=3)
-    story = test_training.told(story.due(), steps=(3,), unreadable=2)
+    story = test_run.told(test_run.running(), steps=(1, 2), unreadable=3)
+    story = test_run.told(story.due(), steps=(3,), unreadable=2)
     assert rows(story, "not_understood")[0] == {"what": "rows of telemetry that could not be read", "number": 5}
-    assert rows(test_training.told(test_training.running(), steps=(1, 2)), "failed_claims") == []
+    assert rows(test_run.told(test_run.running(), steps=(1, 2)), "failed_claims") == []

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from domain.telemetry import (
+from domain.run.telemetry import (
     GAPS,
     MISSING,
     STAGES,

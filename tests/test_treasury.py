@@ -59,50 +59,22 @@ from domain.charter import Office
 from domain.kernel import unescaped
 from domain.process import DelayStep, FailStep, RetryStep, WaiveStep
 from domain.reference import creditor_reference
-from domain.register import OfficeRevoked, PaymentExpected
-from domain.treasury import TREASURY
-from domain.treasury_messages import (
-    ApprovePayee,
-    ApprovePayment,
-    ApprovePaymentList,
-    AssignLine,
+from domain.register.facts import OfficeRevoked, PaymentExpected
+from domain.treasury import commands, events, steps
+from domain.treasury.process import TREASURY
+from domain.treasury.state import Open
+from domain.treasury.terms import (
     Balance,
-    BlockPayee,
-    BookLine,
-    CancelPayment,
-    CancelPaymentList,
     Creditor,
-    ImportStatement,
-    JudgeLine,
     Line,
-    LineUnmatched,
     ListedRefund,
-    LookForStatements,
-    MatchPayment,
-    NamePayee,
-    OpenAccount,
     OrderAnswer,
-    OrderPayment,
-    OrderPaymentList,
     Page,
-    PaymentAccepted,
-    PaymentRejected,
     Purpose,
-    RecordRejection,
-    ReportRead,
-    RetryPayment,
-    ReturnLine,
-    SendPayment,
     StatementFile,
-    StatementRead,
-    StatementRefused,
-    StatementsFetched,
-    TurnAwayPayment,
-    UndoReceipt,
     payment_digest,
     sending_ids,
 )
-from domain.treasury_state import Open
 from tests.stories import Story, charter, day, founded, noted, stated, with_members
 
 IBAN = "CH9300762011623852957"
@@ -122,7 +94,7 @@ def unopened(**changes: Any) -> Story:
 
 
 def opened(**changes: Any) -> Story:
-    return unopened(**changes).when(OpenAccount(iban=IBAN, owner="Atlas"), by="tess").followed_by("account_opened")
+    return unopened(**changes).when(commands.OpenAccount(iban=IBAN, owner="Atlas"), by="tess").followed_by("account_opened")
 
 
 def file(name: str) -> str:
@@ -140,9 +112,9 @@ def page(statement: str = "S1", number: int = 1, **fields: Any) -> Page:
 
 def imported(story: Story, *lines: Line, name: str = "a", of: Page | None = None, cursor: str = "") -> Story:
     """A stored file is imported, and this is its first chunk."""
-    story = story.when(ImportStatement(file=file(name)), by="tess")
+    story = story.when(commands.ImportStatement(file=file(name)), by="tess")
     step = next(step for step in story.steps if step.kind == "read_statement" and step.data["file"] == file(name))
-    return story.when(StatementRead(step=step.key, file=file(name), page=of or page(), lines=lines, next_cursor=cursor))
+    return story.when(steps.StatementRead(step=step.key, file=file(name), page=of or page(), lines=lines, next_cursor=cursor))
 
 
 def state(story: Story) -> Open:
@@ -172,13 +144,13 @@ def funded(amount: int = 1_000_000) -> Story:
 
 def with_payee(story: Story, payee: str = "cloud", iban: str = SUPPLIER, by: str = "tess") -> Story:
     details = stated(Creditor(name="Cloud AG", iban=iban))
-    story = story.when(NamePayee(payee=payee, name="Cloud AG", iban=iban), by=by).followed_by("payee_named")
-    return story.when(ApprovePayee(payee=payee, details=details), by="theo").followed_by("payee_approved")
+    story = story.when(commands.NamePayee(payee=payee, name="Cloud AG", iban=iban), by=by).followed_by("payee_named")
+    return story.when(commands.ApprovePayee(payee=payee, details=details), by="theo").followed_by("payee_approved")
 
 
 def ordered(story: Story, amount: int = 400_000, **fields: Any) -> Story:
     usual: dict[str, Any] = {"payment": "p1", "payee": "cloud", "source": "round/atlas-1", "purpose": Purpose.SPENDING, "subject": "gpu-1"}
-    return story.when(OrderPayment(amount=amount, **(usual | {"ordered_by": "tess"} | fields)))
+    return story.when(commands.OrderPayment(amount=amount, **(usual | {"ordered_by": "tess"} | fields)))
 
 
 def digest(story: Story, name: str = "p1") -> str:
@@ -189,7 +161,7 @@ def digest(story: Story, name: str = "p1") -> str:
 
 def signed(story: Story, name: str = "p1", *, by: tuple[str, ...] = ("theo", "bo")) -> Story:
     for person in by:
-        story = story.when(ApprovePayment(payment=name, digest=digest(story, name)), by=person)
+        story = story.when(commands.ApprovePayment(payment=name, digest=digest(story, name)), by=person)
     return story
 
 
@@ -199,7 +171,7 @@ def sent(amount: int = 400_000) -> Story:
 
 def taken(story: Story, name: str = "p1") -> Story:
     attempt = state(story).payments[name].attempt
-    return story.when(PaymentAccepted(step=f"pay:{name}:{attempt}", payment=name, attempt=attempt)).followed_by(
+    return story.when(steps.PaymentAccepted(step=f"pay:{name}:{attempt}", payment=name, attempt=attempt)).followed_by(
         "step_carried_out", "payment_taken"
     )
 
@@ -216,19 +188,19 @@ def confirmed() -> Story:
 
 
 def test_the_treasurer_opens_the_account_that_the_charter_names() -> None:
-    ask = OpenAccount(iban="CH93 0076 2011 6238 5295 7", owner="Atlas")
+    ask = commands.OpenAccount(iban="CH93 0076 2011 6238 5295 7", owner="Atlas")
     unopened().when(ask, by="sam").refused("office_required")
     unopened(treasury__account="other").when(ask, by="tess").refused("other_account")
     unopened().when(ask.model_copy(update={"currency": "EUR"}), by="tess").refused("wrong_currency")
     unopened().when(ordered_command()).refused("account_not_opened")
     story = opened()
     assert state(story).account.iban == IBAN
-    story.when(OpenAccount(iban=IBAN, owner="Atlas"), by="tess").then()
-    story.when(OpenAccount(iban=SUPPLIER, owner="Atlas"), by="tess").refused("account_opened")
+    story.when(commands.OpenAccount(iban=IBAN, owner="Atlas"), by="tess").then()
+    story.when(commands.OpenAccount(iban=SUPPLIER, owner="Atlas"), by="tess").refused("account_opened")
 
 
-def ordered_command() -> OrderPayment:
-    return OrderPayment(payment="p", payee="cloud", amount=1, source="round/x", purpose=Purpose.SPENDING, subject="x")
+def ordered_command() -> commands.OrderPayment:
+    return commands.OrderPayment(payment="p", payee="cloud", amount=1, source="round/x", purpose=Purpose.SPENDING, subject="x")
 
 
 @pytest.mark.parametrize(
@@ -236,7 +208,7 @@ def ordered_command() -> OrderPayment:
 )
 def test_account_numbers_with_wrong_digits_are_no_account_numbers(iban: str) -> None:
     with pytest.raises(ValidationError) as error:
-        OpenAccount(iban=iban, owner="Atlas")
+        commands.OpenAccount(iban=iban, owner="Atlas")
     assert not iban or iban not in str(error.value)
 
 
@@ -247,26 +219,26 @@ def test_an_account_is_named_by_an_iban_or_by_a_number_at_its_bank() -> None:
     )  # fmt: skip
     for fields in cases:
         with pytest.raises(ValidationError) as error:
-            NamePayee(payee="cloud", name="Cloud Inc", **fields)
+            commands.NamePayee(payee="cloud", name="Cloud Inc", **fields)
         assert "123456789" not in str(error.value)
 
 
 def test_an_account_without_an_iban_is_kept_and_paid_from_to_accounts_of_its_kind() -> None:
-    ask = OpenAccount(number="000-123 456789", clearing="USABA 021000021", owner="Atlas")
+    ask = commands.OpenAccount(number="000-123 456789", clearing="USABA 021000021", owner="Atlas")
     story = unopened().when(ask, by="tess").followed_by("account_opened")
     story.when(ask, by="tess").then()
-    story.when(OpenAccount(number="000123456788", clearing="USABA021000021", owner="Atlas"), by="tess").refused("account_opened")
+    story.when(commands.OpenAccount(number="000123456788", clearing="USABA021000021", owner="Atlas"), by="tess").refused("account_opened")
     story = imported(story, line(1_000_000, reference=None), name="first", of=page("S1").model_copy(update={"account": "000123456789"}))
     assert kinds(story)[-1] == "chunk_imported"
     assert state(story).balances["USD"] == 1_000_000
-    name = NamePayee(payee="cloud", name="Cloud Inc", number="9876543210", clearing="CACPA000312345", bic="ROYCCAT2")
+    name = commands.NamePayee(payee="cloud", name="Cloud Inc", number="9876543210", clearing="CACPA000312345", bic="ROYCCAT2")
     account = Creditor(name="Cloud Inc", number="9876543210", clearing="CACPA000312345", bic="ROYCCAT2")
     story = story.when(name, by="tess").followed_by("payee_named")
     text = f"{TREASURY.describe(story.state.state)} {story.state.state!r} {ask!r} {name!r}"
     assert "…6789" in text
     assert "9876543210" not in text
     assert "000123456789" not in text
-    story = story.when(ApprovePayee(payee="cloud", details=stated(account)), by="theo").followed_by("payee_approved")
+    story = story.when(commands.ApprovePayee(payee="cloud", details=stated(account)), by="theo").followed_by("payee_approved")
     assert state(story).payees["cloud"].account == account
 
 
@@ -278,7 +250,7 @@ def test_accounts_with_an_iban_keep_the_digests_that_people_signed() -> None:
 def test_account_numbers_are_shown_to_nobody_whole() -> None:
     story = ordered(with_payee(opened()))
     headline = TREASURY.describe(story.state.state)
-    shown = f"{headline} {story.state.state!r} {OpenAccount(iban=IBAN, owner='Atlas')!r}"
+    shown = f"{headline} {story.state.state!r} {commands.OpenAccount(iban=IBAN, owner='Atlas')!r}"
     assert IBAN not in shown
     assert SUPPLIER not in shown
     assert "CH93…2957" in headline.line
@@ -288,18 +260,18 @@ def test_the_bank_is_asked_every_day_and_when_the_treasurer_wants() -> None:
     story = opened().due().followed_by("statements_sought").owes("fetch_statements", "fetch:1")
     assert story.agenda.deadline is not None
     assert story.agenda.deadline.at == day(2)
-    story = story.when(LookForStatements(), by="tess").followed_by("statements_sought").owes("fetch_statements", "fetch:2")
-    story.when(LookForStatements(), by="rep-ada").refused("office_required")
-    story.when(LookForStatements()).then()
+    story = story.when(commands.LookForStatements(), by="tess").followed_by("statements_sought").owes("fetch_statements", "fetch:2")
+    story.when(commands.LookForStatements(), by="rep-ada").refused("office_required")
+    story.when(commands.LookForStatements()).then()
 
 
 def test_every_new_file_is_read_and_more_are_asked_for_at_once() -> None:
     story = opened().due()
     files = (StatementFile(file=file("a")), StatementFile(file=file("b")), StatementFile(file=file("a")))
-    story = story.when(StatementsFetched(step="fetch:1", files=files, cursor="2", more=True))
+    story = story.when(steps.StatementsFetched(step="fetch:1", files=files, cursor="2", more=True))
     assert kinds(story) == ["statements_found", "import_started", "import_started", "statements_sought"]
     assert story.state.owed["fetch:2"].data["cursor"] == "2"
-    again = story.when(StatementsFetched(step="fetch:2", files=files, cursor="2", more=True))
+    again = story.when(steps.StatementsFetched(step="fetch:2", files=files, cursor="2", more=True))
     assert kinds(again) == []
 
 
@@ -308,22 +280,22 @@ def test_a_file_is_read_chunk_by_chunk() -> None:
     assert state(story).files[file("a")].stage == "reading"
     (step,) = (step for step in story.steps if step.kind == "read_statement")
     assert step.data["cursor"] == "1"
-    story = story.when(StatementRead(step=step.key, file=file("a"), page=page(), lines=(line(bank_id="2"),)))
+    story = story.when(steps.StatementRead(step=step.key, file=file("a"), page=page(), lines=(line(bank_id="2"),)))
     assert (state(story).files[file("a")].stage, balance(story)) == ("read", 200_000)
-    story.when(ImportStatement(file=file("a")), by="tess").then()
-    story.when(ImportStatement(file=file("b")), by="rep-ada").refused("office_required")
+    story.when(commands.ImportStatement(file=file("a")), by="tess").then()
+    story.when(commands.ImportStatement(file=file("b")), by="rep-ada").refused("office_required")
 
 
 def test_a_file_that_is_refused_is_shown_and_can_be_tried_again() -> None:
-    story = opened().when(ImportStatement(file=file("bomb"), name="bomb.xml"), by="tess")
+    story = opened().when(commands.ImportStatement(file=file("bomb"), name="bomb.xml"), by="tess")
     (step,) = (step for step in story.steps if step.kind == "read_statement")
-    story = story.when(StatementRefused(step=step.key, file=file("bomb"), reason="an entity is declared"))
+    story = story.when(steps.StatementRefused(step=step.key, file=file("bomb"), reason="an entity is declared"))
     assert kinds(story) == ["import_refused"]
     headline = TREASURY.describe(story.state.state)
     assert headline.waits_for == ("office:treasurer",)
     assert "1 not imported, bomb.xml: an entity is declared" in unescaped(headline.line)
     assert "not imported: bomb.xml: an entity is declared" in unescaped(headline.text)
-    story = story.when(ImportStatement(file=file("bomb")), by="tess").followed_by("import_started")
+    story = story.when(commands.ImportStatement(file=file("bomb")), by="tess").followed_by("import_started")
     assert [step.key for step in story.steps if step.kind == "read_statement"] == [f"read:{file('bomb')}:2:1"]
 
 
@@ -332,9 +304,9 @@ def test_lines_of_another_account_count_nothing() -> None:
 
 
 def test_a_file_that_holds_other_accounts_only_says_so() -> None:
-    story = opened().when(ImportStatement(file=file("x"), name="savings.xml"), by="tess")
+    story = opened().when(commands.ImportStatement(file=file("x"), name="savings.xml"), by="tess")
     (step,) = (step for step in story.steps if step.kind == "read_statement")
-    story = story.when(StatementRead(step=step.key, file=file("x"), other_accounts=2))
+    story = story.when(steps.StatementRead(step=step.key, file=file("x"), other_accounts=2))
     assert "of other accounts only: savings.xml" in TREASURY.describe(story.state.state).text
 
 
@@ -356,13 +328,13 @@ def test_a_corrected_line_with_the_banks_id_waits_for_a_person() -> None:
     assert kinds(story) == ["line_doubted", "chunk_imported"]
     assert balance(story) == 100_000
     doubted = next(name for name, movement in state(story).movements.items() if movement.stage == "doubted")
-    story.when(JudgeLine(line=doubted, verdict="repeat", reason="x"), by="sam").refused("office_required")
-    repeat = story.when(JudgeLine(line=doubted, verdict="repeat", reason="corrected"), by="tess").followed_by("line_dismissed")
+    story.when(commands.JudgeLine(line=doubted, verdict="repeat", reason="x"), by="sam").refused("office_required")
+    repeat = story.when(commands.JudgeLine(line=doubted, verdict="repeat", reason="corrected"), by="tess").followed_by("line_dismissed")
     assert (balance(repeat), doubted in state(repeat).waiting) == (100_000, False)
     assert kinds(imported(repeat, line(bank_id="1", reference=ADA), name="c", of=page("S1-corrected"))) == ["chunk_imported"]
-    new = story.when(JudgeLine(line=doubted, verdict="new", reason="two"), by="tess").followed_by("line_booked", "line_matched")
+    new = story.when(commands.JudgeLine(line=doubted, verdict="new", reason="two"), by="tess").followed_by("line_booked", "line_matched")
     assert balance(new) == 200_000
-    new.when(JudgeLine(line=doubted, verdict="new", reason="two"), by="tess").refused("line_not_waiting")
+    new.when(commands.JudgeLine(line=doubted, verdict="new", reason="two"), by="tess").refused("line_not_waiting")
 
 
 def test_two_lines_without_the_banks_id_on_two_pages_are_not_told_apart_by_guessing() -> None:
@@ -405,12 +377,12 @@ def test_a_line_that_a_corrected_page_leaves_out_stands_or_is_withdrawn_as_a_per
     story, name = missed()
     assert name in state(story).waiting
     assert "missing on a corrected page" in TREASURY.describe(story.state.state).text
-    stands = JudgeLine(line=name, verdict="stands", reason="the bank confirmed it")
+    stands = commands.JudgeLine(line=name, verdict="stands", reason="the bank confirmed it")
     story.when(stands, by="sam").refused("office_required")
     kept = story.when(stands, by="tess").followed_by("missed_line_judged")
     kept.when(stands, by="tess").then()
     assert (name in state(kept).waiting, balance(kept)) == (False, 100_007)
-    gone = story.when(JudgeLine(line=name, verdict="withdrawn", reason="booked in error"), by="tess")
+    gone = story.when(commands.JudgeLine(line=name, verdict="withdrawn", reason="booked in error"), by="tess")
     gone.followed_by("missed_line_judged", "line_booked", "receipt_reversed")
     assert (len(told(gone, "reverse_payment")), balance(gone)) == (1, 7)
     gone.when(stands, by="tess").refused("line_not_missed")
@@ -421,7 +393,7 @@ def test_a_payment_that_a_corrected_page_leaves_out_did_not_go() -> None:
     story = imported(taken(sent()), line(400_000, side="debit", end_to_end_id=own_id(), bank_id="OUT"), name="out", of=first)
     story = imported(story, name="b", of=first.model_copy(update={"created_at": day(1)}))
     (name,) = state(story).waiting
-    story = story.when(JudgeLine(line=name, verdict="withdrawn", reason="booked in error"), by="tess")
+    story = story.when(commands.JudgeLine(line=name, verdict="withdrawn", reason="booked in error"), by="tess")
     story.followed_by("missed_line_judged", "line_booked", "payment_returned")
     assert (balance(story), len(told(story, "return_spending"))) == (1_000_000, 1)
 
@@ -433,7 +405,7 @@ def test_a_corrected_page_is_compared_when_all_its_chunks_are_read() -> None:
     story = imported(story, line(1, bank_id="1"), name="b", of=late, cursor="1")
     assert "line_missed" not in kinds(story)
     (step,) = (step for step in story.steps if step.kind == "read_statement")
-    story = story.when(StatementRead(step=step.key, file=file("b"), page=late, lines=(line(2, bank_id="2"),)))
+    story = story.when(steps.StatementRead(step=step.key, file=file("b"), page=late, lines=(line(2, bank_id="2"),)))
     assert [movement.details.amount for movement in state(story).movements.values() if movement.missed] == [3]
 
 
@@ -529,8 +501,8 @@ def waiting(**fields: Any) -> tuple[Story, str]:
     return story, name
 
 
-def assign(name: str, stream: str = "round/atlas-1", member: str = "ada") -> AssignLine:
-    return AssignLine(line=name, stream=stream, member=member, reason="they wrote")
+def assign(name: str, stream: str = "round/atlas-1", member: str = "ada") -> commands.AssignLine:
+    return commands.AssignLine(line=name, stream=stream, member=member, reason="they wrote")
 
 
 def test_the_treasurer_assigns_unmatched_money_and_what_is_turned_away_waits_again() -> None:
@@ -543,7 +515,7 @@ def test_the_treasurer_assigns_unmatched_money_and_what_is_turned_away_waits_aga
     story = story.when(assign(name), by="tess").followed_by("line_matched")
     story.when(assign(name), by="tess").then()
     story.when(assign(name, "member/bel", "bel"), by="tess").refused("line_not_waiting")
-    away = TurnAwayPayment(line=name, stream="round/atlas-1", reason="the round is over")
+    away = commands.TurnAwayPayment(line=name, stream="round/atlas-1", reason="the round is over")
     story.when(away, by="tess").refused("service_only")
     story = story.when(away).followed_by("line_unmatched")
     story.when(away).then()
@@ -554,7 +526,7 @@ def test_the_treasurer_assigns_unmatched_money_and_what_is_turned_away_waits_aga
 def test_money_is_assigned_to_an_applicant_only_where_it_owes() -> None:
     register = founded(charter())
     expected = PaymentExpected(reference=creditor_reference("member/cyd", "cyd"), stream="member/cyd", member="cyd")
-    story = Story.of(TREASURY, TREASURY_STREAM, noted(register, expected)).when(OpenAccount(iban=IBAN, owner="Atlas"), by="tess")
+    story = Story.of(TREASURY, TREASURY_STREAM, noted(register, expected)).when(commands.OpenAccount(iban=IBAN, owner="Atlas"), by="tess")
     story = imported(story, line())
     (name,) = state(story).waiting
     story.when(assign(name, member="cyd"), by="tess").refused("unknown_member")
@@ -566,28 +538,30 @@ def test_money_in_another_currency_or_taken_from_the_account_is_assigned_to_nobo
     story.when(assign(name), by="tess").refused("wrong_currency")
     story, name = waiting(side="debit")
     story.when(assign(name), by="tess").refused("not_a_receipt")
-    story.when(ReturnLine(line=name, payee="cloud", reason="x"), by="tess").refused("not_a_receipt")
-    booked = story.when(BookLine(line=name, account="bank-charges", reason="fees"), by="tess").followed_by("line_explained")
-    booked.when(BookLine(line=name, account="bank-charges", reason="fees"), by="tess").then()
+    story.when(commands.ReturnLine(line=name, payee="cloud", reason="x"), by="tess").refused("not_a_receipt")
+    booked = story.when(commands.BookLine(line=name, account="bank-charges", reason="fees"), by="tess").followed_by("line_explained")
+    booked.when(commands.BookLine(line=name, account="bank-charges", reason="fees"), by="tess").then()
     assert balance(booked) == -100_000
     assert not state(booked).waiting
 
 
 def test_unmatched_money_goes_back_as_a_payment_and_nothing_else_may_use_it() -> None:
     story, name = waiting()
-    story = with_payee(story).when(ReturnLine(line=name, payee="cloud", reason="not ours"), by="tess").followed_by("payment_ordered")
-    story.when(ReturnLine(line=name, payee="cloud", reason="not ours"), by="tess").then()
+    story = (
+        with_payee(story).when(commands.ReturnLine(line=name, payee="cloud", reason="not ours"), by="tess").followed_by("payment_ordered")
+    )
+    story.when(commands.ReturnLine(line=name, payee="cloud", reason="not ours"), by="tess").then()
     (payment,) = state(story).payments
     other = signed(ordered(story, 1), by=("theo",))
-    other.when(ApprovePayment(payment="p1", digest=digest(other)), by="bo").refused("more_than_held")
+    other.when(commands.ApprovePayment(payment="p1", digest=digest(other)), by="bo").refused("more_than_held")
     gone = signed(story, payment).followed_by("payment_approved")
     assert state(gone).free == 0
     gone = imported(gone, line(side="debit", end_to_end_id=own_id(payment)), name="b", of=page("S2"))
     assert (kinds(gone), balance(gone), told(gone, "record_refund")) == (["line_booked", "payment_confirmed", "chunk_imported"], 0, [])
-    kept = story.when(CancelPayment(payment=payment, reason="ours"), by="tess").followed_by("payment_cancelled", "line_unmatched")
+    kept = story.when(commands.CancelPayment(payment=payment, reason="ours"), by="tess").followed_by("payment_cancelled", "line_unmatched")
     kept = kept.when(assign(name), by="tess").followed_by("line_matched")
-    again = story.when(CancelPayment(payment=payment, reason="x"), by="tess").when(
-        ReturnLine(line=name, payee="cloud", reason="x"), by="tess"
+    again = story.when(commands.CancelPayment(payment=payment, reason="x"), by="tess").when(
+        commands.ReturnLine(line=name, payee="cloud", reason="x"), by="tess"
     )
     assert len(state(again).payments) == 2
 
@@ -604,8 +578,10 @@ def test_a_reversal_takes_back_what_was_passed_on() -> None:
     assert (undo["original"], undo["amount"], undo["member"], balance(story)) == (paid["reference"], 100_000, "ada", 0)
     again = imported(story, line(side="debit", reversal=True, reference=ADA, bank_id="10"), name="c", of=page("S3"))
     assert kinds(again) == ["line_booked", "line_unmatched", "chunk_imported"]
-    story = story.when(TurnAwayPayment(line=undo["reference"], stream="round/atlas-1", reason="refunded")).followed_by("line_unmatched")
-    story.when(BookLine(line=undo["reference"], account="other", reason="claimed"), by="tess").followed_by("line_explained")
+    story = story.when(commands.TurnAwayPayment(line=undo["reference"], stream="round/atlas-1", reason="refunded")).followed_by(
+        "line_unmatched"
+    )
+    story.when(commands.BookLine(line=undo["reference"], account="other", reason="claimed"), by="tess").followed_by("line_explained")
 
 
 def test_a_reversal_of_waiting_money_empties_the_inbox() -> None:
@@ -647,7 +623,7 @@ def test_a_reversal_that_may_be_of_two_members_money_waits_for_a_person() -> Non
 def test_of_money_that_its_stream_had_turned_away_no_stream_is_told_that_it_was_taken_back() -> None:
     story = imported(opened(), line(reference=ADA, bank_id="1"))
     (paid,) = told(story, "record_payment")
-    story = story.when(TurnAwayPayment(line=paid["reference"], stream="round/atlas-1", reason="the round is over"))
+    story = story.when(commands.TurnAwayPayment(line=paid["reference"], stream="round/atlas-1", reason="the round is over"))
     story = imported(story, line(side="debit", reversal=True, reference=ADA, bank_id="9"), name="b", of=page("S2"))
     assert kinds(story) == ["line_booked", "receipt_reversed", "chunk_imported"]
     assert told(story, "reverse_payment") == []
@@ -663,8 +639,8 @@ def test_what_came_home_once_is_not_booked_home_again(first: int) -> None:
     names = (undo["original"], undo["reference"])
     home: list[str] = []
     for name in (names[first], names[1 - first]):
-        story = story.when(TurnAwayPayment(line=name, stream="round/atlas-1", reason="the round is over"))
-        home += [event.line for event in story.answer if isinstance(event, LineUnmatched)]
+        story = story.when(commands.TurnAwayPayment(line=name, stream="round/atlas-1", reason="the round is over"))
+        home += [event.line for event in story.answer if isinstance(event, events.LineUnmatched)]
     assert sorted(home) == sorted(names)
 
 
@@ -673,7 +649,9 @@ def test_money_taken_back_before_its_stream_turned_it_away_waits_for_nobody(firs
     story = imported(opened(), line(reference=ADA, bank_id="1"))
     story = imported(story, line(side="debit", reversal=True, reference=ADA, bank_id="9"), name="b", of=page("S2"))
     (undo,) = told(story, "reverse_payment")
-    answers = [TurnAwayPayment(line=undo[name], stream="round/atlas-1", reason="the round is over") for name in ("original", "reference")]
+    answers = [
+        commands.TurnAwayPayment(line=undo[name], stream="round/atlas-1", reason="the round is over") for name in ("original", "reference")
+    ]
     for answer in (answers[first], answers[1 - first]):
         story = story.when(answer)
         assert story.refusal is None
@@ -686,7 +664,7 @@ def test_a_person_says_which_credit_a_debit_took_back() -> None:
     story = imported(opened(), line(reference=ADA, bank_id="1"), line(5, bank_id="2"), line(side="debit", bank_id="9"))
     (paid,) = told(story, "record_payment")
     named = {movement.details.bank_id: name for name, movement in state(story).movements.items()}
-    undo = UndoReceipt(line=named["9"], original=paid["reference"], reason="the payer's bank wrote")
+    undo = commands.UndoReceipt(line=named["9"], original=paid["reference"], reason="the payer's bank wrote")
     story.when(undo, by="sam").refused("office_required")
     story.when(undo.model_copy(update={"original": named["2"]}), by="tess").refused("other_amount")
     story.when(undo.model_copy(update={"original": named["9"]}), by="tess").refused("no_such_receipt")
@@ -701,9 +679,9 @@ def test_a_person_says_which_credit_a_debit_took_back() -> None:
 
 
 def test_bank_details_are_used_only_after_another_person_approved_exactly_them() -> None:
-    name = NamePayee(payee="cloud", name="Cloud AG", iban=SUPPLIER)
+    name = commands.NamePayee(payee="cloud", name="Cloud AG", iban=SUPPLIER)
     details = stated(Creditor(name="Cloud AG", iban=SUPPLIER))
-    approve = ApprovePayee(payee="cloud", details=details)
+    approve = commands.ApprovePayee(payee="cloud", details=details)
     opened().when(name, by="rep-ada").refused("office_required")
     story = opened().when(name, by="tess").followed_by("payee_named")
     story.when(name, by="tess").then()
@@ -712,18 +690,18 @@ def test_bank_details_are_used_only_after_another_person_approved_exactly_them()
     story.when(approve.model_copy(update={"details": "0" * 64}), by="theo").refused("no_such_details")
     story = story.when(approve, by="theo").followed_by("payee_approved")
     story.when(approve, by="bo").then()
-    changed = story.when(NamePayee(payee="cloud", name="Cloud AG", iban=OTHER), by="tess").followed_by("payee_named")
+    changed = story.when(commands.NamePayee(payee="cloud", name="Cloud AG", iban=OTHER), by="tess").followed_by("payee_named")
     account = state(changed).payees["cloud"].account
     assert account is not None
     assert account.iban == SUPPLIER, "the approved account stays until the new one is approved"
-    blocked = changed.when(BlockPayee(payee="cloud", reason="fraud"), by="theo").followed_by("payee_blocked")
+    blocked = changed.when(commands.BlockPayee(payee="cloud", reason="fraud"), by="theo").followed_by("payee_blocked")
     assert state(blocked).payees["cloud"].account is None
-    blocked.when(BlockPayee(payee="cloud", reason="fraud"), by="theo").then()
-    story.when(BlockPayee(payee="cloud", reason="x"), by="sam").refused("office_required")
+    blocked.when(commands.BlockPayee(payee="cloud", reason="fraud"), by="theo").then()
+    story.when(commands.BlockPayee(payee="cloud", reason="x"), by="sam").refused("office_required")
 
 
 def test_a_representative_names_the_account_of_its_own_member() -> None:
-    mine = NamePayee(payee="member:ada", name="Ada", iban=SUPPLIER)
+    mine = commands.NamePayee(payee="member:ada", name="Ada", iban=SUPPLIER)
     opened().when(mine, by="rep-ada").followed_by("payee_named")
     opened().when(mine, by="rep-bel").refused("not_a_representative")
 
@@ -735,8 +713,8 @@ def test_payees_that_are_named_at_one_instant_with_the_same_details_are_each_ask
 
 
 def test_the_charter_may_ask_for_more_approvals_of_payees() -> None:
-    story = opened(treasury__payee_approvals=2).when(NamePayee(payee="cloud", name="C", iban=SUPPLIER), by="tess")
-    approve = ApprovePayee(payee="cloud", details=stated(Creditor(name="C", iban=SUPPLIER)))
+    story = opened(treasury__payee_approvals=2).when(commands.NamePayee(payee="cloud", name="C", iban=SUPPLIER), by="tess")
+    approve = commands.ApprovePayee(payee="cloud", details=stated(Creditor(name="C", iban=SUPPLIER)))
     story = story.when(approve, by="theo").followed_by("payee_signed")
     story.when(approve, by="theo").then()
     story.when(approve, by="bo").followed_by("payee_approved")
@@ -751,7 +729,7 @@ def test_a_payment_is_ordered_by_another_stream_or_the_treasurer_once() -> None:
     ordered(story, 400_001).refused("payment_exists")
     ordered(opened(), source=None).refused("no_source")
     ordered(opened(), currency="EUR").refused("wrong_currency")
-    own = OrderPayment(payment="rent", payee="cloud", amount=5)
+    own = commands.OrderPayment(payment="rent", payee="cloud", amount=5)
     opened().when(own, by="sam").refused("office_required")
     opened().when(own.model_copy(update={"source": "round/atlas-1"}), by="tess").refused("service_only")
     opened().when(own, by="tess").followed_by("payment_ordered")
@@ -759,11 +737,11 @@ def test_a_payment_is_ordered_by_another_stream_or_the_treasurer_once() -> None:
 
 def test_a_payment_needs_different_people_who_did_not_order_it_and_sign_exactly_it() -> None:
     story = ordered(with_payee(funded()))
-    approve = ApprovePayment(payment="p1", digest=digest(story))
+    approve = commands.ApprovePayment(payment="p1", digest=digest(story))
     story.when(approve, by="tess").refused("same_person")
     story.when(approve, by="sam").refused("office_required")
     story.when(approve.model_copy(update={"digest": "0" * 64}), by="theo").refused("digest_differs")
-    story.when(ApprovePayment(payment="p9", digest="0" * 64), by="theo").refused("no_such_payment")
+    story.when(commands.ApprovePayment(payment="p9", digest="0" * 64), by="theo").refused("no_such_payment")
     ordered(funded()).when(approve, by="theo").refused("payee_not_approved")
     story = story.when(approve, by="theo").followed_by("payment_signed")
     story.when(approve, by="theo").then()
@@ -781,7 +759,7 @@ def test_a_signature_counts_as_long_as_its_giver_holds_an_office() -> None:
 
 def test_nobody_takes_a_name_that_the_system_gives_to_a_payment() -> None:
     story, name = waiting()
-    taking = OrderPayment(payment=f"return-{name[5:].lower()}-1", payee="cloud", amount=5)
+    taking = commands.OrderPayment(payment=f"return-{name[5:].lower()}-1", payee="cloud", amount=5)
     story.when(taking, by="tess").refused("name_reserved")
     story.when(taking.model_copy(update={"payment": "refund-ada"}), by="tess").refused("name_reserved")
 
@@ -793,7 +771,7 @@ def test_a_members_money_that_repeats_our_own_id_is_the_members() -> None:
 
 def test_what_goes_to_the_bank_is_fixed_when_it_is_approved() -> None:
     (step,) = (step for step in sent().steps if step.kind == "send_payment")
-    order = SendPayment.model_validate_json(json.dumps(step.data))
+    order = steps.SendPayment.model_validate_json(json.dumps(step.data))
     assert (order.message_id, order.end_to_end_id) == sending_ids(TREASURY_STREAM, "p1", 1)
     assert (order.creditor.iban, order.amount, order.execute_on) == (SUPPLIER, 400_000, date(2026, 11, 3))
     assert len(order.end_to_end_id) <= 35
@@ -803,7 +781,7 @@ def test_a_new_account_of_the_payee_needs_every_signature_again() -> None:
     story = signed(ordered(with_payee(funded())), by=("theo",))
     old = digest(story)
     story = with_payee(story, iban=OTHER)
-    story.when(ApprovePayment(payment="p1", digest=old), by="bo").refused("digest_differs")
+    story.when(commands.ApprovePayment(payment="p1", digest=old), by="bo").refused("digest_differs")
     story = signed(story, by=("bo",)).followed_by("payment_signed")
     signed(story, by=("theo",)).followed_by("payment_approved")
 
@@ -836,18 +814,18 @@ def test_a_refund_tells_its_round_of_the_member() -> None:
     story = imported(signed(story), line(400_000, side="debit", end_to_end_id=own_id()), name="b")
     (record,) = told(story, "record_refund")
     assert record == {"kind": "record_refund", "payment": "p1", "member": "ada", "amount": 400_000, "reference": record["reference"]}
-    story = story.when(PaymentAccepted(step="pay:p1:1", payment="p1", attempt=1))
+    story = story.when(steps.PaymentAccepted(step="pay:p1:1", payment="p1", attempt=1))
     assert kinds(story) == [], "a statement says more than an answer that comes late"
 
 
 def test_a_rejected_payment_is_tried_anew_on_another_account_under_another_id() -> None:
-    story = sent().when(PaymentRejected(step="pay:p1:1", payment="p1", attempt=1, code="AC04", reason="closed account"))
+    story = sent().when(steps.PaymentRejected(step="pay:p1:1", payment="p1", attempt=1, code="AC04", reason="closed account"))
     assert kinds(story) == ["payment_failed"]
     assert state(story).outgoing["USD"] == 0
-    story.when(RetryPayment(payment="p1"), by="sam").refused("office_required")
-    story.when(ApprovePayment(payment="p1", digest="0" * 64), by="theo").refused("payment_not_ordered")
-    story = with_payee(story, iban=OTHER).when(RetryPayment(payment="p1"), by="tess").followed_by("payment_renewed")
-    story.when(RetryPayment(payment="p1"), by="tess").then()
+    story.when(commands.RetryPayment(payment="p1"), by="sam").refused("office_required")
+    story.when(commands.ApprovePayment(payment="p1", digest="0" * 64), by="theo").refused("payment_not_ordered")
+    story = with_payee(story, iban=OTHER).when(commands.RetryPayment(payment="p1"), by="tess").followed_by("payment_renewed")
+    story.when(commands.RetryPayment(payment="p1"), by="tess").then()
     shown = imported(story, line(400_000, side="debit", end_to_end_id=own_id(attempt=1)), name="b")
     assert "payment_confirmed" in kinds(shown), "nothing else was sent: the bank had taken it all the same"
     signed(shown).then()
@@ -862,18 +840,22 @@ def test_a_rejected_payment_is_tried_anew_on_another_account_under_another_id() 
 
 
 def test_nothing_is_signed_or_given_up_while_a_debit_under_the_payments_id_waits() -> None:
-    story = taken(sent()).when(RecordRejection(payment="p1", reason="recalled"), by="tess").when(RetryPayment(payment="p1"), by="tess")
+    story = (
+        taken(sent())
+        .when(commands.RecordRejection(payment="p1", reason="recalled"), by="tess")
+        .when(commands.RetryPayment(payment="p1"), by="tess")
+    )
     story = imported(story, line(399_000, side="debit", end_to_end_id=own_id(attempt=1)), name="b")
     (name,) = state(story).waiting
     story = signed(story, by=("theo",)).followed_by("payment_signed")
     signed(story, by=("bo",)).refused("debit_waits")
-    story.when(CancelPayment(payment="p1", reason="x"), by="tess").refused("debit_waits")
-    story = story.when(BookLine(line=name, account="other", reason="the bank's mistake"), by="tess")
+    story.when(commands.CancelPayment(payment="p1", reason="x"), by="tess").refused("debit_waits")
+    story = story.when(commands.BookLine(line=name, account="other", reason="the bank's mistake"), by="tess")
     signed(story, by=("bo",)).followed_by("payment_approved")
 
 
 def test_a_rejection_that_the_bank_told_later_is_recorded_by_the_treasurer() -> None:
-    ask = RecordRejection(payment="p1", reason="recalled by the bank")
+    ask = commands.RecordRejection(payment="p1", reason="recalled by the bank")
     taken(sent()).when(ask, by="sam").refused("office_required")
     story = taken(sent()).when(ask, by="tess").followed_by("payment_failed")
     story.when(ask, by="tess").then()
@@ -884,9 +866,11 @@ def test_a_rejection_that_the_bank_told_later_is_recorded_by_the_treasurer() -> 
 
 def reported(story: Story, *answers: OrderAnswer, order: str = "", name: str = "report") -> Story:
     """A file turns out to be a report on the first order."""
-    story = story.when(ImportStatement(file=file(name)), by="tess")
+    story = story.when(commands.ImportStatement(file=file(name)), by="tess")
     (step,) = (step for step in story.steps if step.kind == "read_statement")
-    return story.when(ReportRead(step=step.key, file=file(name), order=order or sending_ids(TREASURY_STREAM, "p1", 1)[0], answers=answers))
+    return story.when(
+        steps.ReportRead(step=step.key, file=file(name), order=order or sending_ids(TREASURY_STREAM, "p1", 1)[0], answers=answers)
+    )
 
 
 def test_a_rejection_that_the_bank_reports_after_it_took_the_order_fails_the_payment() -> None:
@@ -909,18 +893,18 @@ def test_a_rejection_that_is_read_while_the_order_is_being_sent_ends_the_sending
 
 
 def test_the_treasurer_is_told_of_what_the_bank_sent_and_nobody_reads() -> None:
-    story = opened().due().when(StatementsFetched(step="fetch:1", aside=("x.xml: a notification, which is not read",)))
+    story = opened().due().when(steps.StatementsFetched(step="fetch:1", aside=("x.xml: a notification, which is not read",)))
     (told_of,) = (step for step in story.steps if step.kind == "notify")
     assert "x.xml" in told_of.data["facts"]["reason"]
 
 
 def test_no_rejection_is_recorded_of_an_order_that_the_bank_may_still_get() -> None:
-    ask = RecordRejection(payment="p1", reason="the bank never had it")
+    ask = commands.RecordRejection(payment="p1", reason="the bank never had it")
     sent().when(ask, by="tess").refused("payment_on_its_way")
     stuck = sent().when(FailStep(step="pay:p1:1", reason="the bank does not say"))
     story = stuck.when(ask, by="tess").followed_by("step_waived", "payment_failed")
     story.when(RetryStep(step="pay:p1:1"), by="sam").refused("step_not_failed")
-    story = signed(story.when(RetryPayment(payment="p1"), by="tess")).followed_by("payment_approved")
+    story = signed(story.when(commands.RetryPayment(payment="p1"), by="tess")).followed_by("payment_approved")
     assert [step.key for step in story.steps if step.kind == "send_payment"] == ["pay:p1:2"]
     stuck.when(RetryStep(step="pay:p1:1"), by="sam").followed_by("step_retried").owes("send_payment", "pay:p1:1")
     waived = stuck.when(WaiveStep(step="pay:p1:1", reason="we ask the bank"), by="sam")
@@ -928,7 +912,7 @@ def test_no_rejection_is_recorded_of_an_order_that_the_bank_may_still_get() -> N
 
 
 def test_an_order_to_a_blocked_payee_that_could_not_be_sent_is_sent_no_more() -> None:
-    block = BlockPayee(payee="cloud", reason="fraud")
+    block = commands.BlockPayee(payee="cloud", reason="fraud")
     sent().when(block, by="theo").followed_by("payee_blocked")
     stuck = sent().when(FailStep(step="pay:p1:1", reason="no line to the bank"))
     story = stuck.when(block, by="theo").followed_by("payee_blocked", "step_waived", "payment_failed")
@@ -938,11 +922,13 @@ def test_an_order_to_a_blocked_payee_that_could_not_be_sent_is_sent_no_more() ->
 
 def test_an_order_that_is_still_tried_is_held_from_a_blocked_payee_and_not_called_rejected() -> None:
     stuck = sent().when(DelayStep(step="pay:p1:1", reason="no line to the bank"))
-    stuck.when(RecordRejection(payment="p1", reason="the bank never had it"), by="tess").refused("payment_on_its_way")
-    held = stuck.when(BlockPayee(payee="cloud", reason="fraud"), by="theo").followed_by("payee_blocked", "step_waived", "payment_failed")
+    stuck.when(commands.RecordRejection(payment="p1", reason="the bank never had it"), by="tess").refused("payment_on_its_way")
+    held = stuck.when(commands.BlockPayee(payee="cloud", reason="fraud"), by="theo").followed_by(
+        "payee_blocked", "step_waived", "payment_failed"
+    )
     assert not [step for step in held.steps if step.kind == "send_payment"]
     waived = stuck.when(WaiveStep(step="pay:p1:1", reason="we ask the bank"), by="sam")
-    waived.when(RecordRejection(payment="p1", reason="the bank never had it"), by="tess").followed_by("payment_failed")
+    waived.when(commands.RecordRejection(payment="p1", reason="the bank never had it"), by="tess").followed_by("payment_failed")
 
 
 def test_a_payment_that_comes_back_is_told_and_paid_anew_or_given_up() -> None:
@@ -950,17 +936,17 @@ def test_a_payment_that_comes_back_is_told_and_paid_anew_or_given_up() -> None:
     assert kinds(story) == ["line_booked", "payment_returned", "chunk_imported"]
     (back,) = told(story, "return_spending")
     assert (back["spending"], balance(story)) == ("gpu-1", 1_000_000)
-    renewed = signed(story.when(RetryPayment(payment="p1"), by="tess")).followed_by("payment_approved")
+    renewed = signed(story.when(commands.RetryPayment(payment="p1"), by="tess")).followed_by("payment_approved")
     renewed = imported(renewed, line(400_000, side="debit", end_to_end_id=own_id(attempt=2)), name="again", of=page("S4"))
     assert len(told(renewed, "record_spending")) == 2
-    story = story.when(CancelPayment(payment="p1", reason="no account"), by="tess").followed_by("payment_cancelled")
+    story = story.when(commands.CancelPayment(payment="p1", reason="no account"), by="tess").followed_by("payment_cancelled")
     assert told(story, "release_spending") == [{"kind": "release_spending", "spending": "gpu-1", "reason": "no account"}]
 
 
 def test_a_person_says_which_payment_a_line_without_its_id_shows() -> None:
     story = imported(taken(sent()), line(400_015, side="debit", bank_id="OUT"), name="out")
     (name,) = state(story).waiting
-    match = MatchPayment(line=name, payment="p1", reason="the bank's advice names it")
+    match = commands.MatchPayment(line=name, payment="p1", reason="the bank's advice names it")
     story.when(match, by="sam").refused("office_required")
     story.when(match.model_copy(update={"payment": "p9"}), by="tess").refused("no_such_payment")
     story = story.when(match, by="tess").followed_by("payment_confirmed")
@@ -968,7 +954,7 @@ def test_a_person_says_which_payment_a_line_without_its_id_shows() -> None:
     assert (len(told(story, "record_spending")), state(story).free) == (1, 599_985)
     story = imported(story, line(399_990, bank_id="BACK"), name="back", of=page("S2"))
     (name,) = state(story).waiting
-    back = MatchPayment(line=name, payment="p1", reason="the account was closed")
+    back = commands.MatchPayment(line=name, payment="p1", reason="the account was closed")
     story = story.when(back, by="tess").followed_by("payment_returned")
     story.when(back, by="tess").then()
     assert len(told(story, "return_spending")) == 1
@@ -978,14 +964,20 @@ def test_a_line_shows_no_payment_that_is_larger_or_not_on_its_way() -> None:
     for story, amount, rule in ((taken(sent()), 399_999, "other_amount"), (ordered(funded()), 400_000, "payment_elsewhere")):
         shown = imported(story, line(amount, side="debit", bank_id="OUT"), name="out")
         (name,) = state(shown).waiting
-        shown.when(MatchPayment(line=name, payment="p1", reason="x"), by="tess").refused(rule)
+        shown.when(commands.MatchPayment(line=name, payment="p1", reason="x"), by="tess").refused(rule)
 
 
 def test_a_debit_may_show_an_attempt_that_was_given_up_too_early() -> None:
-    story = taken(sent()).when(RecordRejection(payment="p1", reason="recalled"), by="tess").when(RetryPayment(payment="p1"), by="tess")
+    story = (
+        taken(sent())
+        .when(commands.RecordRejection(payment="p1", reason="recalled"), by="tess")
+        .when(commands.RetryPayment(payment="p1"), by="tess")
+    )
     story = imported(story, line(400_000, side="debit", bank_id="OUT"), name="out")
     (name,) = state(story).waiting
-    story = story.when(MatchPayment(line=name, payment="p1", reason="the bank's advice"), by="tess").followed_by("payment_confirmed")
+    story = story.when(commands.MatchPayment(line=name, payment="p1", reason="the bank's advice"), by="tess").followed_by(
+        "payment_confirmed"
+    )
     signed(story).then()
 
 
@@ -998,7 +990,7 @@ def test_a_return_that_comes_before_its_debit_waits_for_it() -> None:
 
 
 def test_a_payment_under_way_is_not_cancelled_and_a_cancelled_one_is_told() -> None:
-    cancel = CancelPayment(payment="p1", reason="not needed")
+    cancel = commands.CancelPayment(payment="p1", reason="not needed")
     for under_way in (sent(), taken(sent()), confirmed()):
         under_way.when(cancel, by="tess").refused("payment_under_way")
     story = ordered(opened())
@@ -1006,13 +998,13 @@ def test_a_payment_under_way_is_not_cancelled_and_a_cancelled_one_is_told() -> N
     story = story.when(cancel, by="tess").followed_by("payment_cancelled")
     story.when(cancel, by="tess").then()
     assert len(told(story, "release_spending")) == 1
-    story.when(RetryPayment(payment="p1"), by="tess").refused("payment_not_failed")
+    story.when(commands.RetryPayment(payment="p1"), by="tess").refused("payment_not_failed")
 
 
 def test_an_answer_of_the_bank_to_another_attempt_is_old_news() -> None:
     story = sent()
-    assert kinds(story.when(PaymentRejected(step="pay:p1:1", payment="p1", attempt=2, reason="x"))) == []
-    story.when(PaymentAccepted(step="pay:p1:1", payment="p1", attempt=1), by="tess").refused("service_only")
+    assert kinds(story.when(steps.PaymentRejected(step="pay:p1:1", payment="p1", attempt=2, reason="x"))) == []
+    story.when(steps.PaymentAccepted(step="pay:p1:1", payment="p1", attempt=1), by="tess").refused("service_only")
 
 
 # ---------------------------------------------------------------- payment lists
@@ -1021,9 +1013,9 @@ LIST = "refunds-1"
 BOTH = (ListedRefund(payment="refund-ada", member="ada", amount=300_000), ListedRefund(payment="refund-bel", member="bel", amount=200_000))
 
 
-def order_of(*refunds: ListedRefund, name: str = LIST, **fields: Any) -> OrderPaymentList:
+def order_of(*refunds: ListedRefund, name: str = LIST, **fields: Any) -> commands.OrderPaymentList:
     usual: dict[str, Any] = {"source": "round/atlas-1", "currency": "USD", "text": "atlas-1 refund", "ordered_by": "tess"}
-    return OrderPaymentList(payment_list=name, refunds=refunds or BOTH, **(usual | fields))
+    return commands.OrderPaymentList(payment_list=name, refunds=refunds or BOTH, **(usual | fields))
 
 
 def payable() -> Story:
@@ -1035,8 +1027,8 @@ def listed() -> Story:
     return payable().when(order_of()).followed_by("payment_ordered", "payment_ordered", "payment_list_ordered")
 
 
-def approve_list(story: Story, name: str = LIST) -> ApprovePaymentList:
-    return ApprovePaymentList(payment_list=name, digest=state(story).lists[name].digest)
+def approve_list(story: Story, name: str = LIST) -> commands.ApprovePaymentList:
+    return commands.ApprovePaymentList(payment_list=name, digest=state(story).lists[name].digest)
 
 
 def approved_list(story: Story, *, by: tuple[str, ...] = ("theo", "bo")) -> Story:
@@ -1126,7 +1118,11 @@ def test_a_list_of_which_nothing_is_possible_waits_for_nobody() -> None:
 @pytest.mark.parametrize("how", ["blocked", "other account"])
 def test_who_has_other_bank_details_by_the_last_approval_is_not_paid_with_the_list(how: str) -> None:
     story = approved_list(listed(), by=("theo",))
-    story = story.when(BlockPayee(payee="member:bel", reason="fraud"), by="theo") if how == "blocked" else with_payee(story, "member:bel")
+    story = (
+        story.when(commands.BlockPayee(payee="member:bel", reason="fraud"), by="theo")
+        if how == "blocked"
+        else with_payee(story, "member:bel")
+    )
     story = approved_list(story, by=("bo",)).followed_by("payment_list_approved", "payment_approved", "payment_cancelled")
     assert stages(story) == {"refund-ada": "sending", "refund-bel": "cancelled"}
     (given_up,) = told(story, "release_refund")
@@ -1137,23 +1133,25 @@ def test_who_has_other_bank_details_by_the_last_approval_is_not_paid_with_the_li
 
 def test_a_payment_of_a_list_that_waits_is_decided_with_the_list_only() -> None:
     story = listed()
-    story.when(ApprovePayment(payment="refund-ada", digest=digest(story, "refund-ada")), by="theo").refused("payment_listed")
-    story.when(CancelPayment(payment="refund-ada", reason="x"), by="tess").refused("payment_listed")
+    story.when(commands.ApprovePayment(payment="refund-ada", digest=digest(story, "refund-ada")), by="theo").refused("payment_listed")
+    story.when(commands.CancelPayment(payment="refund-ada", reason="x"), by="tess").refused("payment_listed")
 
 
 def test_a_payment_of_an_approved_list_that_fails_is_retried_or_given_up_by_itself() -> None:
     story = approved_list(listed())
-    no = PaymentRejected(step="pay:refund-bel:1", payment="refund-bel", attempt=1, reason="closed account")
+    no = steps.PaymentRejected(step="pay:refund-bel:1", payment="refund-bel", attempt=1, reason="closed account")
     story = taken(story.when(no).followed_by("step_carried_out", "payment_failed"), "refund-ada")
-    again = story.when(RetryPayment(payment="refund-bel"), by="tess").followed_by("payment_renewed")
+    again = story.when(commands.RetryPayment(payment="refund-bel"), by="tess").followed_by("payment_renewed")
     signed(again, "refund-bel").followed_by("payment_approved").owes("send_payment", "pay:refund-bel:2")
-    story = story.when(CancelPayment(payment="refund-bel", reason="they gave another account"), by="tess").followed_by("payment_cancelled")
+    story = story.when(commands.CancelPayment(payment="refund-bel", reason="they gave another account"), by="tess").followed_by(
+        "payment_cancelled"
+    )
     assert [each["payment"] for each in told(story, "release_refund")] == ["refund-bel"]
     assert stages(story)["refund-ada"] == "taken"
 
 
 def test_a_list_that_is_given_up_frees_every_refund_of_it() -> None:
-    cancel = CancelPaymentList(payment_list=LIST, reason="an amount is wrong")
+    cancel = commands.CancelPaymentList(payment_list=LIST, reason="an amount is wrong")
     listed().when(cancel, by="sam").refused("office_required")
     listed().when(cancel.model_copy(update={"payment_list": "refunds-9"}), by="tess").refused("no_such_list")
     approved_list(listed()).when(cancel, by="tess").refused("list_not_ordered")

@@ -18,58 +18,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from domain import treasury_state
 from domain.kernel import SERVICE, Command, Event
 from domain.process import FailStep
 from domain.reference import IBAN_LENGTHS, creditor_reference, parse_iban, parse_reference, shown_reference
-from domain.register import PaymentExpected
-from domain.treasury import TREASURY
-from domain.treasury_messages import (
-    AccountOpened,
-    ApprovePayee,
-    ApprovePayment,
-    ApprovePaymentList,
-    AssignLine,
-    Balance,
-    BlockPayee,
-    BookLine,
-    CancelPayment,
-    CancelPaymentList,
-    ChunkImported,
-    Creditor,
-    ImportRefused,
-    ImportStarted,
-    ImportStatement,
-    JudgeLine,
-    Line,
-    LineBooked,
-    LineExplained,
-    LineMatched,
-    LineUnmatched,
-    ListedRefund,
-    MatchPayment,
-    NamePayee,
-    OpenAccount,
-    OrderPayment,
-    OrderPaymentList,
-    Page,
-    PaymentAccepted,
-    PaymentApproved,
-    PaymentConfirmed,
-    PaymentRejected,
-    PaymentReturned,
-    Purpose,
-    ReceiptReversed,
-    RecordRejection,
-    RetryPayment,
-    ReturnLine,
-    StatementRead,
-    TreasuryEvent,
-    TurnAwayPayment,
-    UndoReceipt,
-    payment_digest,
-)
-from domain.treasury_state import Open, Place, Unopened, closing_balance
+from domain.register.facts import PaymentExpected
+from domain.treasury import commands as treasury_commands
+from domain.treasury import events as treasury_events
+from domain.treasury import state as treasury_state
+from domain.treasury import steps as treasury_steps
+from domain.treasury.process import TREASURY
+from domain.treasury.state import Open, Place, Unopened, closing_balance
+from domain.treasury.terms import Balance, Creditor, Line, ListedRefund, Page, Purpose, payment_digest
 from tests.luck import try_laws
 from tests.stories import Story, charter, day, founded, noted, stated, with_members
 
@@ -111,38 +70,38 @@ class Ledger:
     def note(self, event: Event, where: dict[str, str]) -> None:
         """Books one event. `where` keeps for each movement the account that it went to."""
         match event:  # type: ignore[exhaustive-match]  # the other facts move no money
-            case LineBooked(line=line, details=details):
+            case treasury_events.LineBooked(line=line, details=details):
                 self.tags[details.text] += 1
                 self.lines[line] = details
                 self.post(details.amount if details.side == "credit" else -details.amount, "bank", "suspense")
-            case LineMatched(line=line, stream=stream, member=member, amount=amount):
+            case treasury_events.LineMatched(line=line, stream=stream, member=member, amount=amount):
                 assert amount == self.lines[line].amount
                 where[line] = f"held:{stream}:{member}"
                 self.suspend(line, where[line])
-            case LineExplained(line=line, account=account):
+            case treasury_events.LineExplained(line=line, account=account):
                 where[line] = account
                 self.suspend(line, account)
-            case LineUnmatched(line=line):
+            case treasury_events.LineUnmatched(line=line):
                 if line in where:
                     self.suspend(line, where.pop(line), back=True)
-            case ReceiptReversed(line=line, original=original):
+            case treasury_events.ReceiptReversed(line=line, original=original):
                 back = where.pop(original, "")
                 if back:
                     self.suspend(original, back, back=True)
                 where[line] = where[original] = "reversed"
                 self.suspend(line, "reversed")
                 self.suspend(original, "reversed")
-            case PaymentApproved(payment=payment, attempt=attempt, amount=amount, end_to_end_id=end_to_end):
+            case treasury_events.PaymentApproved(payment=payment, attempt=attempt, amount=amount, end_to_end_id=end_to_end):
                 assert end_to_end not in self.sent, "an id is sent once"
                 self.sent[end_to_end] = amount
-            case PaymentConfirmed(payment=payment, attempt=attempt, line=line, amount=amount, charges=charges, by=by):
+            case treasury_events.PaymentConfirmed(payment=payment, attempt=attempt, line=line, amount=amount, charges=charges, by=by):
                 assert self.lines[line].amount == amount + charges
                 assert by or (self.sent[self.lines[line].end_to_end_id], charges) == (amount, 0)
                 self.confirmed[payment, attempt] += 1
                 assert self.confirmed[payment, attempt] == 1
                 where[line] = f"payment:{payment}"
                 self.suspend(line, where[line])
-            case PaymentReturned(payment=payment, line=line, amount=amount, charges=charges):
+            case treasury_events.PaymentReturned(payment=payment, line=line, amount=amount, charges=charges):
                 assert self.lines[line].amount == amount - charges
                 where[line] = f"payment:{payment}"
                 self.suspend(line, where[line])
@@ -177,9 +136,9 @@ class Treasuries(RuleBasedStateMachine):
             PaymentExpected(reference=REFERENCES[1] or "", stream="member/bel", member="bel"),
         )
         self.story = Story.of(TREASURY, "treasury/main", register)
-        self.give(OpenAccount(iban=IBAN, owner="Atlas"), "tess")
-        self.give(NamePayee(payee="cloud", name=PAYEE.name, iban=PAYEE.iban), "tess")
-        self.give(ApprovePayee(payee="cloud", details=stated(PAYEE)), "theo")
+        self.give(treasury_commands.OpenAccount(iban=IBAN, owner="Atlas"), "tess")
+        self.give(treasury_commands.NamePayee(payee="cloud", name=PAYEE.name, iban=PAYEE.iban), "tess")
+        self.give(treasury_commands.ApprovePayee(payee="cloud", details=stated(PAYEE)), "theo")
         self.name_account("ada")
         self.write(self.line(1_000, reference=REFERENCES[0]))
         self.deliver(*self.pages[-1], cut=1)
@@ -230,9 +189,9 @@ class Treasuries(RuleBasedStateMachine):
     def deliver(self, page: Page, lines: tuple[Line, ...], cut: int) -> None:
         """A file holds the page, and is read in two chunks."""
         name = hashlib.sha256(str(self.fresh()).encode()).hexdigest()
-        self.give(ImportStatement(file=name), "tess")
+        self.give(treasury_commands.ImportStatement(file=name), "tess")
         for number, (part, rest) in enumerate(((lines[:cut], str(cut)), (lines[cut:], "")), 1):
-            chunk = StatementRead(step=f"read:{name}:1:{number}", file=name, page=page, lines=part, next_cursor=rest)
+            chunk = treasury_steps.StatementRead(step=f"read:{name}:1:{number}", file=name, page=page, lines=part, next_cursor=rest)
             assert self.give(chunk)
         self.delivered |= {line.text for line in lines}
 
@@ -294,7 +253,7 @@ class Treasuries(RuleBasedStateMachine):
             self.write(self.line(undone.amount, side="debit", **ids))
             self.deliver(*self.pages[-1], cut=1)
             if not named:
-                self.give(UndoReceipt(line=self.latest(), original=original, reason="the bank said so"), "tess")
+                self.give(treasury_commands.UndoReceipt(line=self.latest(), original=original, reason="the bank said so"), "tess")
 
     def latest(self) -> str:
         """The movement that the last page shows."""
@@ -311,47 +270,51 @@ class Treasuries(RuleBasedStateMachine):
         line = waits[choice % len(waits)]
         movement = self.kept.movements[line]
         if movement.missed == "open":
-            self.give(JudgeLine(line=line, verdict="withdrawn" if choice % 2 else "stands", reason="asked the bank"), "tess")
+            self.give(
+                treasury_commands.JudgeLine(line=line, verdict="withdrawn" if choice % 2 else "stands", reason="asked the bank"), "tess"
+            )
         elif movement.stage == "doubted":
             tag = movement.details.text
             verdict: Any = "repeat" if self.ledger.tags[tag] else "new"
-            if self.give(JudgeLine(line=line, verdict=verdict, reason="looked"), "tess") and verdict == "repeat":
+            if self.give(treasury_commands.JudgeLine(line=line, verdict=verdict, reason="looked"), "tess") and verdict == "repeat":
                 self.dismissed.add(line)
         elif what == "assign":
-            self.give(AssignLine(line=line, stream=ROUND, member="ada", reason="they wrote"), "tess")
+            self.give(treasury_commands.AssignLine(line=line, stream=ROUND, member="ada", reason="they wrote"), "tess")
         elif what == "return":
-            self.give(ReturnLine(line=line, payee="cloud", reason="not ours"), "tess")
+            self.give(treasury_commands.ReturnLine(line=line, payee="cloud", reason="not ours"), "tess")
         else:
-            self.give(BookLine(line=line, account="other", reason="seen"), "tess")
+            self.give(treasury_commands.BookLine(line=line, account="other", reason="seen"), "tess")
 
     @rule(choice=st.integers(0, 50))
     def turn_away(self, choice: int) -> None:
         matched = sorted(name for name, movement in self.kept.movements.items() if movement.stage == "matched")
         if matched:
             line = matched[choice % len(matched)]
-            self.give(TurnAwayPayment(line=line, stream=self.kept.movements[line].stream or "", reason="over"))
+            self.give(treasury_commands.TurnAwayPayment(line=line, stream=self.kept.movements[line].stream or "", reason="over"))
 
     # ---- payments
 
     @rule(amount=st.sampled_from((5, 70, 400, 10_000)), up_to=st.integers(0, 3), then=st.sampled_from(("", *ANSWERS)))
     def order(self, amount: int, up_to: int, then: str) -> None:
         name = f"p{self.fresh()}"
-        self.give(OrderPayment(payment=name, payee="cloud", amount=amount, source=ROUND, purpose=Purpose.SPENDING, subject="s"))
+        self.give(
+            treasury_commands.OrderPayment(payment=name, payee="cloud", amount=amount, source=ROUND, purpose=Purpose.SPENDING, subject="s")
+        )
         if up_to:
             self.sign(name)
         if then and self.kept.payments[name].stage == "sending":
             self.answer(name, then)
 
     def name_account(self, member: str) -> None:
-        self.give(NamePayee(payee=f"member:{member}", name=PAYEE.name, iban=PAYEE.iban), f"rep-{member}")
-        self.give(ApprovePayee(payee=f"member:{member}", details=stated(PAYEE)), "theo")
+        self.give(treasury_commands.NamePayee(payee=f"member:{member}", name=PAYEE.name, iban=PAYEE.iban), f"rep-{member}")
+        self.give(treasury_commands.ApprovePayee(payee=f"member:{member}", details=stated(PAYEE)), "theo")
 
     @rule(member=st.sampled_from(MEMBERS), stands=st.booleans())
     def bank_details_change(self, member: str, stands: bool) -> None:  # noqa: FBT001
         if stands:
             self.name_account(member)
         else:
-            self.give(BlockPayee(payee=f"member:{member}", reason="fraud"), "theo")
+            self.give(treasury_commands.BlockPayee(payee=f"member:{member}", reason="fraud"), "theo")
 
     @rule(
         amounts=st.tuples(st.sampled_from((5, 70, 10_000)), st.sampled_from((5, 70))), upto=st.sampled_from((0, 1, 2, 2, 2)),
@@ -363,16 +326,16 @@ class Treasuries(RuleBasedStateMachine):
         refunds = tuple(
             ListedRefund(payment=f"{name}-{member}", member=member, amount=amount) for member, amount in zip(MEMBERS, amounts, strict=True)
         )
-        self.give(OrderPaymentList(payment_list=name, source=ROUND, currency="USD", ordered_by="tess", refunds=refunds))
+        self.give(treasury_commands.OrderPaymentList(payment_list=name, source=ROUND, currency="USD", ordered_by="tess", refunds=refunds))
         listed = self.kept.lists[name]
         if upto:
             self.sign_list(name, "theo")
         if changed:
-            self.give(BlockPayee(payee=f"member:{MEMBERS[amounts[1] % 2]}", reason="fraud"), "theo")
+            self.give(treasury_commands.BlockPayee(payee=f"member:{MEMBERS[amounts[1] % 2]}", reason="fraud"), "theo")
         if upto == 2:
             self.sign_list(name, "bo")
         if then == "give up":
-            self.give(CancelPaymentList(payment_list=name, reason="no"), "tess")
+            self.give(treasury_commands.CancelPaymentList(payment_list=name, reason="no"), "tess")
         for line in listed.lines:
             if then in ANSWERS and self.kept.payments[line.payment].stage == "sending":
                 self.answer(line.payment, then)
@@ -386,7 +349,7 @@ class Treasuries(RuleBasedStateMachine):
     def sign_list(self, name: str, *people: str) -> None:
         for person in people:
             free, before = self.kept.free, self.kept.lists[name].stage
-            self.give(ApprovePaymentList(payment_list=name, digest=self.kept.lists[name].digest), person)
+            self.give(treasury_commands.ApprovePaymentList(payment_list=name, digest=self.kept.lists[name].digest), person)
             if before == "ordered" and self.kept.lists[name].stage == "approved":
                 assert self.kept.free >= 0 or self.kept.free == free, "never is more paid than is held"
 
@@ -401,7 +364,7 @@ class Treasuries(RuleBasedStateMachine):
         digest = payment_digest(name, payment.attempt, payment.amount, payment.currency, payment.payee, stated(PAYEE))
         for person in ("theo", "bo"):
             free = self.kept.balances["USD"] - self.kept.outgoing.get("USD", 0)
-            self.give(ApprovePayment(payment=name, digest=digest), person)
+            self.give(treasury_commands.ApprovePayment(payment=name, digest=digest), person)
             if self.kept.payments[name].stage == "sending" and payment.stage == "ordered":
                 assert payment.amount <= free, "never is more paid than is held"
 
@@ -417,17 +380,17 @@ class Treasuries(RuleBasedStateMachine):
         own = next(key for key, sent in self.kept.sent.items() if sent == (name, payment.attempt))
         step = f"pay:{name}:{payment.attempt}"
         if what == "taken":
-            self.give(PaymentAccepted(step=step, payment=name, attempt=payment.attempt))
+            self.give(treasury_steps.PaymentAccepted(step=step, payment=name, attempt=payment.attempt))
         elif what == "rejected":
-            self.give(PaymentRejected(step=step, payment=name, attempt=payment.attempt, reason="no"))
+            self.give(treasury_steps.PaymentRejected(step=step, payment=name, attempt=payment.attempt, reason="no"))
         elif what in {"later no", "unsent"}:
             if what == "unsent":
                 self.give(FailStep(step=step, reason="no answer"))
-            self.give(RecordRejection(payment=name, reason="no"), "tess")
+            self.give(treasury_commands.RecordRejection(payment=name, reason="no"), "tess")
         elif what == "unnamed":
             self.write(self.line(payment.amount + 2, side="debit"))
             self.deliver(*self.pages[-1], cut=0)
-            self.give(MatchPayment(line=self.latest(), payment=name, reason="the bank said so"), "tess")
+            self.give(treasury_commands.MatchPayment(line=self.latest(), payment=name, reason="the bank said so"), "tess")
         else:
             side, reversal = ("debit", False) if what.startswith("shown") else ("credit", what == "claimed back")
             for _ in range(2 if what == "shown twice" else 1):
@@ -439,7 +402,13 @@ class Treasuries(RuleBasedStateMachine):
         broken = sorted(name for name, payment in self.kept.payments.items() if payment.stage in {"failed", "returned", "ordered"})
         if broken:
             name = broken[choice % len(broken)]
-            if self.give(RetryPayment(payment=name) if again else CancelPayment(payment=name, reason="no"), "tess") and again:
+            if (
+                self.give(
+                    treasury_commands.RetryPayment(payment=name) if again else treasury_commands.CancelPayment(payment=name, reason="no"),
+                    "tess",
+                )
+                and again
+            ):
                 self.sign(name)
 
     # ---- the laws
@@ -626,17 +595,19 @@ chunks = st.tuples(
 @given(history=st.lists(chunks, max_size=25))
 def test_what_is_kept_of_pages_is_what_going_through_all_of_them_finds(history: list[tuple[str, str, Page, bool]]) -> None:
     state = treasury_state.evolve(
-        Unopened(), AccountOpened(iban=IBAN, bic=None, owner="Atlas", currency="USD", opening_balance=0, look_at=day(0))
+        Unopened(), treasury_events.AccountOpened(iban=IBAN, bic=None, owner="Atlas", currency="USD", opening_balance=0, look_at=day(0))
     )
     assert isinstance(state, Open)
     for name, what, page, finished in history:
         file = hashlib.sha256(name.encode()).hexdigest()
-        events: list[TreasuryEvent] = [] if file in state.files and what != "started again" else [ImportStarted(file=file, name="")]
+        events: list[treasury_events.TreasuryEvent] = (
+            [] if file in state.files and what != "started again" else [treasury_events.ImportStarted(file=file, name="")]
+        )
         if what == "refused":
-            events.append(ImportRefused(file=file, reason="broken"))
+            events.append(treasury_events.ImportRefused(file=file, reason="broken"))
         elif what in {"found", "elsewhere"}:
             events.append(
-                ChunkImported(
+                treasury_events.ChunkImported(
                     file=file, page=page if what == "found" else None, counted=0, repeated=0, other_accounts=int(what == "elsewhere"),
                     not_booked=0, finished=finished,
                 )

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from activities.camt import minor_units
+from activities.bank.camt import minor_units
 from activities.outside import plain
 from domain.catalog import CATALOG
 from domain.kernel import Instant, Name, Prose

@@ -12,11 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain import proposal, voting
 from domain.kernel import SERVICE, Command, Event, PersonId
 from domain.process import Context
-from domain.proposal_messages import CastBallot, CloseVote, DeclareConflict, Execute, OpenVote, Propose, VoteClosed, WithdrawProposal
-from domain.register import ContributionCleared, Holding, OwnershipDeclared, Register, Seat, VoteDecided
+from domain.proposal import balloting, closing, process, state, voting
+from domain.proposal import commands as proposal_commands
+from domain.proposal import events as proposal_events
+from domain.register.facts import ContributionCleared, Holding, OwnershipDeclared, VoteDecided
+from domain.register.state import Register, Seat
 from tests.stories import Story, charter, day, founded, noted, with_members
 from tests.test_proposal import EIGHT, EXPEL, PROJECTS, SIZES, story
 from tests.votes import Vote
@@ -43,7 +45,7 @@ class Watched:
     def votes(self, choice: Any, *members: str, at: datetime | None = None) -> Watched:
         watched = self
         for member in members:
-            watched = watched.when(CastBallot(member=member, choice=choice), f"rep-{member}", at)
+            watched = watched.when(proposal_commands.CastBallot(member=member, choice=choice), f"rep-{member}", at)
         return watched
 
 
@@ -55,49 +57,65 @@ def eight() -> Register:
 
 
 def proposed(title: str, **terms: Any) -> Watched:
-    return Watched(story(eight(), f"proposal/{title}")).when(Propose(title=title, **terms), "sam")
+    return Watched(story(eight(), f"proposal/{title}")).when(proposal_commands.Propose(title=title, **terms), "sam")
 
 
 def expulsion() -> Watched:
     """Ballots are changed, for one seat by two persons, cast by strangers, by the barred and too late; the end is asked for too soon."""
     watched = proposed("expel", motion=EXPEL).votes("no", "birch").votes("yes", "cedar", "birch", "delta", "ember", "fjord")
-    watched = watched.when(CastBallot(member="grove", choice="yes"), "rep-amber").votes("no", "amber")
+    watched = watched.when(proposal_commands.CastBallot(member="grove", choice="yes"), "rep-amber").votes("no", "amber")
     watched = (
-        watched.when(WithdrawProposal(), "sam").when(DeclareConflict(member="ember", reason="a rival"), "rep-ember").votes("yes", "ember")
+        watched.when(proposal_commands.WithdrawProposal(), "sam")
+        .when(proposal_commands.DeclareConflict(member="ember", reason="a rival"), "rep-ember")
+        .votes("yes", "ember")
     )
-    watched = watched.votes("no", "grove", "haven", at=day(14)).when(CloseVote(), at=day(14))
-    return watched.when(Execute(), at=day(14)).when(Execute(), at=day(17)).when(Execute(), at=day(18))
+    watched = watched.votes("no", "grove", "haven", at=day(14)).when(proposal_commands.CloseVote(), at=day(14))
+    return (
+        watched.when(proposal_commands.Execute(), at=day(14))
+        .when(proposal_commands.Execute(), at=day(17))
+        .when(proposal_commands.Execute(), at=day(18))
+    )
 
 
 def cancelling() -> Watched:
     """Votes weigh by what was contributed, up to the cap."""
     watched = proposed("cancel", motion={"stream": "round/x", "command": {"kind": "cancel_round"}})
-    return watched.votes("yes", "amber", "delta").votes("no", "ember", "fjord", "grove", "haven").when(CloseVote(), at=day(7))
+    return (
+        watched.votes("yes", "amber", "delta")
+        .votes("no", "ember", "fjord", "grove", "haven")
+        .when(proposal_commands.CloseVote(), at=day(7))
+    )
 
 
 def lonely() -> Watched:
     """One votes, and that is no quorum."""
-    return proposed("alone", motion=EXPEL).votes("yes", "delta").when(CloseVote(), at=day(14))
+    return proposed("alone", motion=EXPEL).votes("yes", "delta").when(proposal_commands.CloseVote(), at=day(14))
 
 
 def steering() -> Watched:
     watched = proposed("size", decision="steering", options=SIZES)
     for member, ranking in zip(EIGHT, ("small", "large", "large", "medium", "medium", "medium", "large", "large"), strict=True):
         watched = watched.when(
-            CastBallot(member=member, ranking=(ranking, "medium") if ranking != "medium" else ("medium",)), f"rep-{member}"
+            proposal_commands.CastBallot(member=member, ranking=(ranking, "medium") if ranking != "medium" else ("medium",)),
+            f"rep-{member}",
         )
-    return watched.when(CloseVote(), at=day(10)).when(CloseVote(), at=day(11))
+    return watched.when(proposal_commands.CloseVote(), at=day(10)).when(proposal_commands.CloseVote(), at=day(11))
 
 
 def sharing() -> Watched:
     watched = proposed("share", decision="budget", options=PROJECTS, budget=100)
     for member in EIGHT:
-        watched = watched.when(CastBallot(member=member, approves=frozenset({"data", "safety"})), f"rep-{member}")
-    return watched.when(CloseVote(), at=day(10))
+        watched = watched.when(proposal_commands.CastBallot(member=member, approves=frozenset({"data", "safety"})), f"rep-{member}")
+    return watched.when(proposal_commands.CloseVote(), at=day(10))
 
 
 def consent() -> Watched:
-    return proposed("routine", decision="routine").votes("consent", "birch").votes("object", "delta", "ember").when(CloseVote(), at=day(3))
+    return (
+        proposed("routine", decision="routine")
+        .votes("consent", "birch")
+        .votes("object", "delta", "ember")
+        .when(proposal_commands.CloseVote(), at=day(3))
+    )
 
 
 def everything() -> set[str]:
@@ -139,10 +157,10 @@ def always(*_: Any) -> bool:
 @pytest.mark.parametrize(
     ("place", "name", "bug", "law"),
     [
-        (proposal, "_uncounted", lambda state, seat: state.tally, "each seat counts once"),
+        (state, "_uncounted", lambda state, seat: state.tally, "each seat counts once"),
         (Register, "seats", each_alone, "the roll is the seats of the active members"),
-        (proposal, "_require_in_time", nothing, "a ballot is recorded from the opening on and before the close"),
-        (proposal, "_require_not_recused", nothing, "who is not on the roll, or recused, votes"),
+        (balloting, "_require_in_time", nothing, "a ballot is recorded from the opening on and before the close"),
+        (balloting, "_require_not_recused", nothing, "who is not on the roll, or recused, votes"),
         (Context, "require_speaker", nothing, "a seat's ballot is cast by who speaks for it"),
         (voting, "capped", uncapped, "seats weigh what the charter's scheme and cap give them"),
         (voting, "weight", lambda scheme, votes, cleared: 1, "seats weigh what the charter's scheme and cap give them"),
@@ -151,9 +169,9 @@ def always(*_: Any) -> bool:
         (voting, "is_settled", always, "a vote closes at its close, or when nobody can change its result"),
         (voting, "schulze", first_come, "the ranking does not follow from the ballots"),
         (voting, "equal_shares", everything_funded, "the budget is not shared as the ballots say"),
-        (proposal, "_require_due", nothing, "only what passed is executed, once, after its timelock"),
-        (proposal, "_members", lambda state, *choices: frozenset(), "the register is told other votes"),
-        (proposal, "digest_of", lambda stream, command: "0" * 64, "a mandate is granted once, at the end, for exactly what was voted on"),
+        (process, "require_due", nothing, "only what passed is executed, once, after its timelock"),
+        (closing, "_members", lambda state, *choices: frozenset(), "the register is told other votes"),
+        (closing, "digest_of", lambda stream, command: "0" * 64, "a mandate is granted once, at the end, for exactly what was voted on"),
     ],
     ids=lambda part: part if isinstance(part, str) else "",
 )  # fmt: skip
@@ -166,7 +184,7 @@ def test_a_planted_bug_is_named_by_the_law_that_it_breaks(
 
 def test_a_second_result_another_result_and_a_withdrawal_afterwards_are_named() -> None:
     closed = cancelling()
-    events = [event for event in closed.story.answer if isinstance(event, VoteClosed | VoteDecided)]
+    events = [event for event in closed.story.answer if isinstance(event, proposal_events.VoteClosed | VoteDecided)]
     assert not closed.broken
     result, decided = events
     assert isinstance(decided, VoteDecided)
@@ -189,9 +207,16 @@ RULE = st.fixed_dictionaries(
 MEMBER, CHOICE = st.sampled_from(EIGHT), st.sampled_from(("yes", "no", "abstain", "consent", "object"))
 ACTS = st.lists(
     st.one_of(
-        st.builds(lambda member, choice: (CastBallot(member=member, choice=choice), f"rep-{member}"), MEMBER, CHOICE),
-        st.builds(lambda member: (DeclareConflict(member=member, reason="a rival"), f"rep-{member}"), MEMBER),
-        st.sampled_from([(WithdrawProposal(), "sam"), (OpenVote(), SERVICE), (CloseVote(), SERVICE), (Execute(), SERVICE)]),
+        st.builds(lambda member, choice: (proposal_commands.CastBallot(member=member, choice=choice), f"rep-{member}"), MEMBER, CHOICE),
+        st.builds(lambda member: (proposal_commands.DeclareConflict(member=member, reason="a rival"), f"rep-{member}"), MEMBER),
+        st.sampled_from(
+            [
+                (proposal_commands.WithdrawProposal(), "sam"),
+                (proposal_commands.OpenVote(), SERVICE),
+                (proposal_commands.CloseVote(), SERVICE),
+                (proposal_commands.Execute(), SERVICE),
+            ]
+        ),
         st.integers(1, 5),
     ),
     max_size=40,
@@ -218,7 +243,7 @@ def voted(rule: dict[str, Any], wealth: list[int], acts: list[Any]) -> Watched:
     cleared = [ContributionCleared(member=name, source="round/x", amount=amount) for name, amount in zip(EIGHT, wealth, strict=True)]
     owned = OwnershipDeclared(member="cedar", holdings=(Holding(holder="birch", fraction=6_000),))
     register = noted(with_members(founded(charter(decisions__expulsion=rule)), *EIGHT), owned, *cleared)
-    watched, at = Watched(story(register)).when(Propose(title="Expel", motion=EXPEL), "sam"), 0
+    watched, at = Watched(story(register)).when(proposal_commands.Propose(title="Expel", motion=EXPEL), "sam"), 0
     for act in acts:
         if isinstance(act, int):
             at += act

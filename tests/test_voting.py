@@ -7,9 +7,9 @@ from itertools import product
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain import voting
 from domain.charter import DecisionRule
-from domain.voting import Tally
+from domain.proposal import voting
+from domain.proposal.voting import Tally
 
 WEIGHTS = st.dictionaries(st.text("abcdefgh", min_size=1, max_size=3), st.integers(0, 10**12), min_size=1, max_size=12)
 OPTIONS = ("a", "b", "c", "d")

@@ -27,9 +27,9 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 from temporalio.worker import Worker
 
+from activities.log.record import SEARCHED_BYTES, Recording
+from activities.log.sending import NotTaken, TurnedDown, details_of, summary_of
 from activities.messages import LONGEST_LINE, MALFORMED, REFUSED, STEP_FAILED, Envelope, Receipt, StepRef
-from activities.record import SEARCHED_BYTES, Recording
-from activities.sending import NotTaken, TurnedDown, details_of, summary_of
 from cli.links import links_of, pages_of
 from domain.catalog import CATALOG
 from domain.kernel import Headline, Step

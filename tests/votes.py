@@ -8,22 +8,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from domain import voting
 from domain.charter import DecisionRule, Office
 from domain.kernel import Event, digest_of
-from domain.proposal_messages import (
-    BallotCast,
-    ConflictDeclared,
-    ProposalExecuted,
-    ProposalMade,
-    ProposalWithdrawn,
-    RollEntry,
-    Terms,
-    VoteClosed,
-    VoteExtended,
-    VoteOpened,
-)
-from domain.register import MandateGranted, Register, Standing, VoteDecided, note
+from domain.proposal import events as proposal_events
+from domain.proposal import voting
+from domain.proposal.terms import RollEntry, Terms
+from domain.register.facts import MandateGranted, Standing, VoteDecided
+from domain.register.fold import note
+from domain.register.state import Register
 from eventstore.entries import Entry, instant
 from eventstore.replica import Replica
 
@@ -50,14 +42,14 @@ def unfair(entries: Sequence[Entry]) -> list[str]:
 class Vote:
     """One proposal as its events tell it."""
 
-    made: ProposalMade | None = None
+    made: proposal_events.ProposalMade | None = None
     opened_at: datetime | None = None
     closes_at: datetime = NEVER
     roll: Mapping[str, RollEntry] = field(default_factory=dict)
     recused: set[str] = field(default_factory=set)
-    ballots: dict[str, BallotCast] = field(default_factory=dict)
+    ballots: dict[str, proposal_events.BallotCast] = field(default_factory=dict)
     extended: bool = False
-    result: VoteClosed | None = None
+    result: proposal_events.VoteClosed | None = None
     over: bool = False
     """Executed or withdrawn."""
     mandates: int = 0
@@ -85,25 +77,25 @@ class Vote:
 
     def _laws(self, event: Event, at: datetime, register: Register) -> Iterator[str]:
         match event:  # type: ignore[exhaustive-match]  # the other facts say nothing that the laws are about
-            case ProposalMade():
+            case proposal_events.ProposalMade():
                 if self.opened_at is not None:
                     yield "what is voted on changes after the opening"
                 self.made = event
-            case VoteOpened():
+            case proposal_events.VoteOpened():
                 yield from self._opened(event, at, register)
-            case BallotCast():
+            case proposal_events.BallotCast():
                 yield from self._cast(event, at, register)
                 if event.seat in self.counted:
                     self.ballots[event.seat] = event
-            case ConflictDeclared(seat=seat):
+            case proposal_events.ConflictDeclared(seat=seat):
                 yield from self._cast(event, at, register)
                 self.recused.add(seat)
                 self.ballots.pop(seat, None)
-            case VoteExtended(closes_at=closes_at):
+            case proposal_events.VoteExtended(closes_at=closes_at):
                 if self.extended or closes_at - self.closes_at != timedelta(hours=self.rule.late_quorum_hours):
                     yield "a vote is extended once, by what the charter says"
                 self.closes_at, self.extended = closes_at, True
-            case VoteClosed():
+            case proposal_events.VoteClosed():
                 yield from self._closed(event, at)
                 self.result = event
             case VoteDecided(passed=passed, yes=yes, no=no):
@@ -111,12 +103,12 @@ class Vote:
                     yield "the register is told another result"
                 if (yes, no) != (self._members("yes", "consent"), self._members("no", "object")):
                     yield "the register is told other votes"
-            case ProposalExecuted():
+            case proposal_events.ProposalExecuted():
                 result = self.result
                 if self.over or result is None or result.outcome != "passed" or result.executes_at is None or at < result.executes_at:
                     yield "only what passed is executed, once, after its timelock"
                 self.over = True
-            case ProposalWithdrawn():
+            case proposal_events.ProposalWithdrawn():
                 if self.over or self.result is not None or self.ballots or at >= self.closes_at:
                     yield "what was voted on, or is over, is withdrawn"
                 self.over = True
@@ -125,7 +117,7 @@ class Vote:
 
     # ------------------------------------------------------------ the roll
 
-    def _opened(self, event: VoteOpened, at: datetime, register: Register) -> Iterator[str]:
+    def _opened(self, event: proposal_events.VoteOpened, at: datetime, register: Register) -> Iterator[str]:
         if self.opened_at is not None or self.made is None or at < self.made.opens_at:
             yield "a vote opens once, after its notice"
         self.opened_at, self.closes_at = at, event.closes_at
@@ -178,7 +170,9 @@ class Vote:
 
     # ------------------------------------------------------------ ballots
 
-    def _cast(self, event: BallotCast | ConflictDeclared, at: datetime, register: Register) -> Iterator[str]:
+    def _cast(
+        self, event: proposal_events.BallotCast | proposal_events.ConflictDeclared, at: datetime, register: Register
+    ) -> Iterator[str]:
         if self.opened_at is None or self.result is not None or self.over or not self.opened_at <= at < self.closes_at:
             yield "a ballot is recorded from the opening on and before the close"
         if event.seat not in self.counted:
@@ -191,7 +185,7 @@ class Vote:
 
     # ------------------------------------------------------------ the result
 
-    def _closed(self, event: VoteClosed, at: datetime) -> Iterator[str]:
+    def _closed(self, event: proposal_events.VoteClosed, at: datetime) -> Iterator[str]:
         if self.result is not None or self.over or self.opened_at is None:
             yield "a vote has one result"
         if at < self.closes_at and not (self.rule.early_close and self._settled()):
@@ -242,7 +236,7 @@ class Vote:
         }
         return len(outcomes) == 1
 
-    def _ranked(self, event: VoteClosed) -> bool:
+    def _ranked(self, event: proposal_events.VoteClosed) -> bool:
         """Every option has one place; who beats every other one by one is alone in front; the order of the ballots changes nothing."""
         options = [option.id for option in self.terms.options]
         ballots = [(ballot.ranking, self.roll[seat].weight) for seat, ballot in self.ballots.items() if ballot.ranking]
@@ -261,7 +255,7 @@ class Vote:
             and event.ranking == voting.schulze(options[::-1], ballots[::-1])
         )
 
-    def _shared(self, event: VoteClosed) -> bool:
+    def _shared(self, event: proposal_events.VoteClosed) -> bool:
         """Nothing twice, nothing that nobody wants, no more than there is; the order of the ballots changes nothing."""
         costs = {option.id: option.cost or 0 for option in self.terms.options}
         budget = self.terms.budget or 0

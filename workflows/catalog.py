@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Final
 
 from workflows.consortium import Consortium
-from workflows.funding import Round
 from workflows.log import Log
-from workflows.membership import Member
+from workflows.member import Member
 from workflows.process import ProcessWorkflow
 from workflows.proposal import Proposal
 from workflows.release import Release
-from workflows.training import Run
+from workflows.round import Round
+from workflows.run import Run
 from workflows.treasury import Treasury
 
 PROCESSES: Final[Sequence[type[ProcessWorkflow]]] = (Consortium, Member, Proposal, Round, Run, Release, Treasury)

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 from audit.reexecute import Reexecution
 from domain.catalog import CATALOG
-from domain.funding_books import Figures
-from domain.funding_state import books_of
 from domain.process import Process, Stream, evolve
+from domain.round.books import Figures
+from domain.round.state import books_of
 from eventstore.entries import Broken, Entry, verify
 from eventstore.log import Log
 from eventstore.replica import Replica

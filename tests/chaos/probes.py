@@ -17,9 +17,9 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 import worker
-from activities.record import Recording
-from activities.sending import NotAnswered, Sender
-from activities.tell import Tell
+from activities.log.record import Recording
+from activities.log.sending import NotAnswered, Sender
+from activities.log.tell import Tell
 from domain.kernel import derived_id
 from eventstore.entries import ACCEPTED, Entry, instant
 from eventstore.log import Log

@@ -76,23 +76,29 @@ def added(tree: Path) -> None:
     """A field with a default on an event; a command, and the event that follows from it."""
     _insert(tree, 'kind: Literal["application_received"] = "application_received"\n', '    contact: str = ""\n')
     _insert(
-        tree, 'kind: Literal["give_notice"] = "give_notice"\n',
+        tree,
+        'kind: Literal["give_notice"] = "give_notice"\n',
         '\n\nclass NoteContact(Command):\n    """Say how one is reached."""\n\n'
-        '    kind: Literal["note_contact"] = "note_contact"\n    contact: str\n\n\n'
-        'class ContactNoted(Event):\n    """How one is reached."""\n\n'
+        '    kind: Literal["note_contact"] = "note_contact"\n    contact: str\n',
+    )
+    _insert(
+        tree,
+        'kind: Literal["departure_begun"] = "departure_begun"\n    cause: Cause\n',
+        '\n\nclass ContactNoted(Event):\n    """How one is reached."""\n\n'
         '    kind: Literal["contact_noted"] = "contact_noted"\n    contact: str\n',
-    )  # fmt: skip
-    _insert(tree, "MembershipCommand = (\n", "    NoteContact |\n")
-    _insert(tree, "MembershipEvent = (\n", "    ContactNoted |\n")
+    )
+    _insert(tree, "MemberCommand = (\n", "    NoteContact |\n")
+    _insert(tree, "MemberEvent = (\n", "    ContactNoted |\n")
     _insert(
-        tree, "def decide(state: MembershipState, command: MembershipCommand, context: Context) -> Events:\n",
-        "    if command.kind == 'note_contact':\n"
-        "        from domain.membership_messages import ContactNoted\n\n        return (ContactNoted(contact=command.contact),)\n",
-    )  # fmt: skip
+        tree,
+        "def decide(state: MemberState, command: commands.MemberCommand, context: Context) -> Events:\n",
+        "    if command.kind == 'note_contact':\n        return (events.ContactNoted(contact=command.contact),)\n",
+    )
     _insert(
-        tree, "def evolve(state: MembershipState, event: MembershipEvent) -> MembershipState:\n",
+        tree,
+        "def evolve(state: MemberState, event: events.MemberEvent) -> MemberState:\n",
         "    if event.kind == 'contact_noted':\n        return state\n",
-    )  # fmt: skip
+    )
 
 
 def raised(tree: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Final
 
 from temporalio.client import Client
 
-from activities.sending import Sender
+from activities.log.sending import Sender
 from eventstore.clock import PacedClock
 from eventstore.entries import hash_of
 from eventstore.recorder import Recorder

@@ -21,9 +21,9 @@ from typing import Final
 from temporalio.worker import Worker
 
 import worker
-from activities.record import Recording
-from activities.sending import NotAnswered, Sender
-from activities.tell import Tell
+from activities.log.record import Recording
+from activities.log.sending import NotAnswered, Sender
+from activities.log.tell import Tell
 from domain.kernel import derived_id
 from eventstore.entries import Entry
 from eventstore.postgres import PostgresLog

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import worker
-from activities.sending import NotAnswered, NotTaken, Sender, TurnedDown
+from activities.log.sending import NotAnswered, NotTaken, Sender, TurnedDown
 from domain.kernel import derived_id
 from eventstore.entries import Entry, instant
 from eventstore.wire import canonical_command

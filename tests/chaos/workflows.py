@@ -13,7 +13,7 @@ from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest, Re
 from temporalio.client import Client
 
 import worker
-from activities.reconciling import Cadence, Reconciler
+from activities.log.reconciling import Cadence, Reconciler
 from eventstore.log import Log
 from eventstore.readmodels import Projector
 from eventstore.sqlite import SqliteLog

@@ -1,0 +1,1 @@
+"""A release's files: listed, signed, classified, described and published."""

@@ -1,0 +1,81 @@
+"""What the consortium can be asked for."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from domain.charter import Office, SoundCharter
+from domain.consortium.terms import Officer, Position
+from domain.kernel import Command, Instant, PersonId
+from domain.register.facts import LogTime, PacedTime, PublicKey, SystemTime
+
+
+class AcceptTime(Command):
+    """Accept that the last entry is dated ahead of the clock. By two of secretariat, treasurer, second signatory and board."""
+
+    kind: Literal["accept_time"] = "accept_time"
+    position: Position
+    """The last entry's position, as `consortium doctor` names it; for the second officer the one that the first accepted."""
+    at: Instant
+    """The last entry's time."""
+
+
+class RestartClock(Command):
+    """Let a rehearsal run on from new anchors, at this or another pace. By the service."""
+
+    kind: Literal["restart_clock"] = "restart_clock"
+    clock: PacedTime
+
+
+class Found(Command):
+    """Adopt the first charter and name the first officers. Once, by one of them."""
+
+    kind: Literal["found"] = "found"
+    charter: SoundCharter
+    officers: tuple[Officer, ...] = Field(min_length=1, max_length=100)
+    clock: LogTime = SystemTime()
+    """Which clock the log goes by: the system's, unless it is a rehearsal. Where `consortium up --pace` runs it is filled in."""
+
+
+class AmendCharter(Command):
+    """Put a whole new charter in force. By a passed proposal."""
+
+    kind: Literal["amend_charter"] = "amend_charter"
+    charter: SoundCharter
+
+
+class GrantOffice(Command):
+    """Entrust a person with an office. By the secretariat; seats on the board by a passed proposal."""
+
+    kind: Literal["grant_office"] = "grant_office"
+    person: PersonId
+    office: Office
+
+
+class RevokeOffice(Command):
+    """Take an office from a person. By the secretariat; seats on the board by a passed proposal."""
+
+    kind: Literal["revoke_office"] = "revoke_office"
+    person: PersonId
+    office: Office
+
+
+class EnrolKey(Command):
+    """Let a key speak for a person with an office or a member. By that person, or the secretariat for an officer without one."""
+
+    kind: Literal["enrol_key"] = "enrol_key"
+    person: PersonId
+    public_key: PublicKey
+
+
+class RevokeKey(Command):
+    """Let a key speak for a person no longer. By that person or the secretariat."""
+
+    kind: Literal["revoke_key"] = "revoke_key"
+    person: PersonId
+    public_key: PublicKey
+
+
+ConsortiumCommand = Found | AmendCharter | GrantOffice | RevokeOffice | EnrolKey | RevokeKey | AcceptTime | RestartClock

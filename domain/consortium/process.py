@@ -1,0 +1,77 @@
+"""The consortium itself, `consortium/<name>`: its founding, its charter, its officers and their keys.
+
+The first entry of every log is `found`. Afterwards the charter changes only by a passed proposal (`founding`); offices are granted
+and revoked by the secretariat, and the board's by a vote through the same commands under a mandate (`offices`). The log's clock is a
+topic of its own (`clock`).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter
+
+from domain.consortium import clock, commands, events, founding, offices, rules
+from domain.consortium.rules import Events
+from domain.consortium.state import ConsortiumState, Founded, Unfounded, evolve
+from domain.kernel import Agenda, Headline, escaped
+from domain.process import Common, Context, Process
+
+
+def decide(state: ConsortiumState, command: commands.ConsortiumCommand, context: Context) -> Events:
+    """The facts that follow, or `Refused`."""
+    match command:
+        case commands.Found():
+            return founding.found(rules.unfounded(state), command, context)
+        case commands.AmendCharter():
+            return founding.amend_charter(rules.founded(state), command, context)
+        case commands.GrantOffice():
+            return offices.grant(rules.founded(state), command, context)
+        case commands.RevokeOffice():
+            return offices.revoke(rules.founded(state), command, context)
+        case commands.EnrolKey():
+            return offices.enrol_key(rules.founded(state), command, context)
+        case commands.RevokeKey():
+            return offices.revoke_key(rules.founded(state), command, context)
+        case commands.AcceptTime():
+            return clock.accept(rules.founded(state), command, context)
+        case commands.RestartClock():
+            return clock.restart(rules.founded(state), command, context)
+
+
+def agenda(state: ConsortiumState) -> Agenda:
+    """A consortium owes nothing by itself, and does not end."""
+    return Agenda(closed=True)
+
+
+def describe(state: ConsortiumState) -> Headline:
+    """The charter's name and version, and who holds which office."""
+    match state:
+        case Unfounded():
+            return Headline("unfounded", "not founded yet")
+        case Founded(version=version, charter=charter, officers=held):
+            rows = "\n".join(f"| {person} | {', '.join(sorted(each))} |" for person, each in sorted(held.items()) if each)
+            text = f"| officer | offices |\n| --- | --- |\n{rows}"
+            values: dict[str, str | int] = {
+                "name": charter.name,
+                "currency": charter.currency,
+                "seat": charter.seat,
+                "charter_version": version,
+            }
+            return Headline("founded", f"{escaped(charter.name)}, charter version {version}", text, values=values)
+
+
+CONSORTIUM: Process[commands.ConsortiumCommand, events.ConsortiumEvent, ConsortiumState] = Process(
+    name="consortium",
+    title="the consortium itself",
+    about="Holds the charter in force, the officers and their keys. It begins with the founding; a vote amends the charter.",
+    initial=Unfounded(),
+    decide=decide,
+    evolve=evolve,
+    agenda=agenda,
+    describe=describe,
+    commands=TypeAdapter(Annotated[commands.ConsortiumCommand, Field(discriminator="kind")]),
+    events=TypeAdapter(tuple[Annotated[events.ConsortiumEvent | Common, Field(discriminator="kind")], ...]),
+    state_version=2,
+    list_version=1,
+)

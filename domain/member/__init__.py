@@ -1,0 +1,1 @@
+"""Memberships, `member/<slug>`."""

@@ -1,0 +1,232 @@
+"""What a membership can be asked for."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from domain.kernel import Command, CountryCode, Digest, Instant, Name, PersonId, Prose, Slug
+from domain.member import steps
+from domain.member.terms import HOLDERS, Delegate, Lei, RoundName
+from domain.money import Amount, Currency
+from domain.register.facts import BankReference, Capacity, Holding, PublicKey
+
+
+class Apply(Command):
+    """Ask for membership. By one of the representatives named, or the secretariat."""
+
+    kind: Literal["apply"] = "apply"
+    name: Name
+    """The organisation's legal name."""
+    lei: Lei
+    country: CountryCode
+    """Where it is registered."""
+    tier: Slug
+    """A tier of the charter."""
+    holdings: Annotated[tuple[Holding, ...], Field(max_length=HOLDERS)] = ()
+    """Who owns the applicant, all holders above a tenth."""
+    representatives: Annotated[tuple[Delegate, ...], Field(min_length=1, max_length=10)]
+    """Who is to speak for it."""
+
+
+class WithdrawApplication(Command):
+    """Take the application back. By a representative."""
+
+    kind: Literal["withdraw_application"] = "withdraw_application"
+
+
+class JudgeScreening(Command):
+    """Say whether the oldest hit that waits is the applicant, or an owner. By a compliance reviewer who does not speak for it."""
+
+    kind: Literal["judge_screening"] = "judge_screening"
+    verdict: Literal["clear", "confirm"]
+    reason: Prose
+
+
+class Rescreen(Command):
+    """Screen a member again, or an applicant whom the members vote on or took in. By the secretariat or a compliance reviewer."""
+
+    kind: Literal["rescreen"] = "rescreen"
+
+
+class Admit(Command):
+    """Take the applicant in. By a passed proposal."""
+
+    kind: Literal["admit"] = "admit"
+
+
+class Decline(Command):
+    """Turn the applicant down. By a proposal that did not pass."""
+
+    kind: Literal["decline"] = "decline"
+
+
+class SignAgreement(Command):
+    """Sign the membership agreement, named by its digest. By a representative."""
+
+    kind: Literal["sign_agreement"] = "sign_agreement"
+    agreement: Digest
+
+
+class CountersignAgreement(Command):
+    """Countersign for the consortium. By the secretariat or the board, nobody who signed or speaks for the member."""
+
+    kind: Literal["countersign_agreement"] = "countersign_agreement"
+
+
+class RecordDuesPayment(Command):
+    """Dues arrived on the account. They settle the oldest invoice first; what is left over is credit. By the treasury process."""
+
+    kind: Literal["record_dues_payment"] = "record_dues_payment"
+    amount: Amount
+    currency: Currency | None = None
+    reference: BankReference
+    value_date: date
+
+
+class ReverseDuesPayment(Command):
+    """The bank took a payment of dues back: credit shrinks first, and what it had settled is owed again. By the treasury process."""
+
+    kind: Literal["reverse_dues_payment"] = "reverse_dues_payment"
+    amount: Amount
+    reference: BankReference
+    """Of the movement that took it back."""
+    original: BankReference
+
+
+class AgreePaymentPlan(Command):
+    """Stop the clock of overdue dues until an instant. By the treasurer."""
+
+    kind: Literal["agree_payment_plan"] = "agree_payment_plan"
+    until: Instant
+
+
+class IssueInvoice(Command):
+    """The next year's dues are to be paid. By the service."""
+
+    kind: Literal["issue_invoice"] = "issue_invoice"
+
+
+class ClimbLadder(Command):
+    """Overdue dues reach the next rung. By the service."""
+
+    kind: Literal["climb_ladder"] = "climb_ladder"
+
+
+class LapseApplication(Command):
+    """The application took too long. By the service."""
+
+    kind: Literal["lapse_application"] = "lapse_application"
+
+
+class SuspendForDefault(Command):
+    """A round reports a default. By the service."""
+
+    kind: Literal["suspend_for_default"] = "suspend_for_default"
+    source: RoundName
+
+
+class LiftDefault(Command):
+    """The default is mended. By the service."""
+
+    kind: Literal["lift_default"] = "lift_default"
+    source: RoundName
+
+
+class SeatRepresentative(Command):
+    """Let a person speak for the member, or enrol one's own further key. By a representative; while none is seated by the
+    secretariat or the board, though not by who vacated the seat.
+    """
+
+    kind: Literal["seat_representative"] = "seat_representative"
+    person: PersonId
+    capacity: Capacity = Capacity.REPRESENTATIVE
+    public_key: PublicKey | None = None
+
+
+class UnseatRepresentative(Command):
+    """Let a person speak for the member no longer. By that person, a representative or the secretariat."""
+
+    kind: Literal["unseat_representative"] = "unseat_representative"
+    person: PersonId
+
+
+class SuspendVacancy(Command):
+    """Nobody speaks for the member, and the time to name somebody is over. By the service."""
+
+    kind: Literal["suspend_vacancy"] = "suspend_vacancy"
+
+
+class DeclareOwnership(Command):
+    """Say who owns the member now, in full. By a representative or the secretariat. What an officer declares waits until a
+    second person confirms it, and so does what would part companies that share a seat, or bind another member to this one.
+    """
+
+    kind: Literal["declare_ownership"] = "declare_ownership"
+    holdings: Annotated[tuple[Holding, ...], Field(max_length=HOLDERS)]
+
+
+class ConfirmOwnership(Command):
+    """Confirm the declaration that waits, named in full. By the secretariat or a compliance reviewer who does not speak for the
+    member; an officer's also by a representative. Never by who declared it.
+    """
+
+    kind: Literal["confirm_ownership"] = "confirm_ownership"
+    holdings: Annotated[tuple[Holding, ...], Field(max_length=HOLDERS)]
+
+
+class ChangeTier(Command):
+    """Belong to another tier from the next invoice on. By a representative."""
+
+    kind: Literal["change_tier"] = "change_tier"
+    tier: Slug
+
+
+class GiveNotice(Command):
+    """Leave the consortium when the notice is over and dues and everything called are paid. By a representative."""
+
+    kind: Literal["give_notice"] = "give_notice"
+
+
+class Expel(Command):
+    """Expel the member. By a passed proposal."""
+
+    kind: Literal["expel"] = "expel"
+
+
+class EndMembership(Command):
+    """The notice, or a week of run-off, is over. By the service."""
+
+    kind: Literal["end_membership"] = "end_membership"
+
+
+MemberCommand = (
+    Apply
+    | WithdrawApplication
+    | steps.ScreeningCompleted
+    | JudgeScreening
+    | Rescreen
+    | Admit
+    | Decline
+    | SignAgreement
+    | CountersignAgreement
+    | RecordDuesPayment
+    | ReverseDuesPayment
+    | AgreePaymentPlan
+    | IssueInvoice
+    | ClimbLadder
+    | LapseApplication
+    | SuspendForDefault
+    | LiftDefault
+    | SeatRepresentative
+    | UnseatRepresentative
+    | SuspendVacancy
+    | DeclareOwnership
+    | ConfirmOwnership
+    | ChangeTier
+    | GiveNotice
+    | Expel
+    | EndMembership
+)

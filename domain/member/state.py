@@ -1,0 +1,371 @@
+"""Where a membership stands: its states, and how each stored event changes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from domain.charter import MembershipTerms
+from domain.kernel import Map, MemberId, PersonId, mapping
+from domain.member import events
+from domain.member.terms import Cause
+from domain.register.facts import (
+    BankReferenceUsed,
+    Capacity,
+    Holding,
+    KeyEnrolled,
+    KeyRevoked,
+    LegalEntityNamed,
+    LegalEntityReleased,
+    MemberActivated,
+    MemberDeparted,
+    MemberDeparting,
+    MemberReinstated,
+    MemberSuspended,
+    OwnershipDeclared,
+    PaymentExpected,
+    RepresentativeSeated,
+    RepresentativeUnseated,
+    TierChanged,
+    TierReserved,
+)
+
+# ---------------------------------------------------------------- states
+
+
+@dataclass(frozen=True, slots=True)
+class Invoice:
+    """A year's dues that are not yet paid in full."""
+
+    number: int
+    amount: int
+    paid: int
+    due_at: datetime
+    overdue_from: datetime
+    """The due date, moved on by what payment plans stopped the clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dues:
+    """What is invoiced and not paid, oldest first; and what was paid too much."""
+
+    open: tuple[Invoice, ...] = ()
+    credit: int = 0
+    received: int = 0
+    """What was paid in all, without what the bank took back."""
+    last: int = 0
+    rung: int = 0
+    """How many rungs of the ladder the oldest invoice has reached."""
+    plan_until: datetime | None = None
+    """Until when a payment plan stops the clock."""
+
+    @property
+    def owed(self) -> int:
+        """What is invoiced and not paid, in all."""
+        return sum(invoice.amount - invoice.paid for invoice in self.open)
+
+
+@dataclass(frozen=True, slots=True)
+class Vetting:
+    """What the sanctions list was asked and said. Only the answer to the latest screening counts: it names all that earlier ones did."""
+
+    asked: int = 1
+    answered: int = 0
+    hits: tuple[events.ScreeningHit, ...] = ()
+    """Those that wait for a person, oldest first."""
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is asked and nothing waits for a person."""
+        return self.answered == self.asked and not self.hits
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who it is, who owns it, and who speaks for it."""
+
+    member: MemberId
+    name: str
+    lei: str
+    country: str
+    tier: str
+    charter: int
+    terms: MembershipTerms
+    """Of the charter version that it applied under."""
+    holdings: tuple[Holding, ...] = ()
+    asked: events.OwnershipChangeAsked | None = None
+    """The change of its owners that waits for a second person."""
+    delegates: Map[PersonId, Capacity] = field(default_factory=mapping)
+    vacated_by: PersonId | None = None
+    """Who last left it without a representative."""
+    vetting: Vetting = Vetting()
+
+    @property
+    def represented(self) -> bool:
+        """Whether a representative is seated; alternates do not count."""
+        return Capacity.REPRESENTATIVE in self.delegates.values()
+
+
+@dataclass(frozen=True, slots=True)
+class Unapplied:
+    """Before the application."""
+
+
+@dataclass(frozen=True, slots=True)
+class Screening:
+    """The list is asked."""
+
+    identity: Identity
+    lapses_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewing:
+    """A person looks at a hit."""
+
+    identity: Identity
+    lapses_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Voting:
+    """The members decide."""
+
+    identity: Identity
+    lapses_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Signing:
+    """The agreement is signed from both sides."""
+
+    identity: Identity
+    lapses_at: datetime
+    sign_by: datetime
+    agreement: str
+    signer: PersonId | None
+
+
+@dataclass(frozen=True, slots=True)
+class Paying:
+    """The first dues are waited for, and the screening of owners named since the first."""
+
+    identity: Identity
+    lapses_at: datetime
+    dues: Dues
+    next_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Active:
+    """A member; suspended for as long as there are causes."""
+
+    identity: Identity
+    dues: Dues
+    next_at: datetime
+    causes: frozenset[str] = frozenset()
+    name_by: datetime | None = None
+    """By when an empty seat must be filled."""
+    next_tier: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """Notice was given; dues and what was called are still owed."""
+
+    identity: Identity
+    cause: Cause
+    ends_at: datetime
+    dues: Dues
+    causes: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Over: rejected, lapsed, withdrawn, left, terminated or expelled. The record stays public."""
+
+    identity: Identity
+    outcome: str
+    unpaid: int = 0
+    refund: int = 0
+    """What it paid too much, and is to be paid back."""
+
+
+MemberState = Unapplied | Screening | Reviewing | Voting | Signing | Paying | Active | Leaving | Ended
+Applying = Screening | Reviewing | Voting | Signing | Paying
+Belonging = Active | Leaving
+"""Whoever is a member, be it on notice."""
+
+
+def lapses_at(state: Applying) -> datetime:
+    """When the application lapses."""
+    return min(state.lapses_at, state.sign_by) if isinstance(state, Signing) else state.lapses_at
+
+
+# ---------------------------------------------------------------- evolve
+
+
+def evolve(state: MemberState, event: events.MemberEvent) -> MemberState:
+    """The state after a fact."""
+    match event:
+        case events.ApplicationReceived():
+            return Screening(_applicant(event), event.lapses_at)
+        case LegalEntityNamed(member=member):
+            return _with(state, member=member)
+        case OwnershipDeclared(holdings=holdings):
+            return _with(state, holdings=holdings, asked=None)
+        case events.OwnershipChangeAsked():
+            return _with(state, asked=event)
+        case RepresentativeSeated(person=person, capacity=capacity):
+            seated = _with(state, delegates=_identity(state).delegates.set(person, capacity))
+            return replace(seated, name_by=None) if isinstance(seated, Active) and capacity is Capacity.REPRESENTATIVE else seated
+        case RepresentativeUnseated(person=person, vacated_by=vacated_by):
+            identity = _identity(state)
+            return _with(state, delegates=identity.delegates.delete(person), vacated_by=vacated_by or identity.vacated_by)
+        case events.ScreeningStarted():
+            vetting = _identity(state).vetting
+            return _vetted(state, replace(vetting, asked=vetting.asked + 1))
+        case events.ScreeningHit():
+            vetting = _identity(state).vetting
+            hit = _vetted(state, replace(vetting, answered=vetting.asked, hits=(*vetting.hits, event)))
+            return Reviewing(hit.identity, hit.lapses_at) if isinstance(hit, Screening) else hit
+        case events.ScreeningPassed(vetted=vetted):
+            vetting = _identity(state).vetting
+            return _to_the_vote(_vetted(state, replace(vetting, answered=vetting.asked)), vetted=vetted)
+        case events.ScreeningJudged(vetted=vetted):
+            vetting = _identity(state).vetting
+            return _to_the_vote(_vetted(state, replace(vetting, hits=vetting.hits[1:])), vetted=vetted)
+        case events.ApplicantAdmitted(agreement=agreement, sign_by=sign_by):
+            assert isinstance(state, Voting)
+            return Signing(state.identity, state.lapses_at, sign_by, agreement, None)
+        case events.AgreementSigned(person=person):
+            assert isinstance(state, Signing)
+            return replace(state, signer=person)
+        case events.DuesInvoiced():
+            return _invoiced(state, event)
+        case events.DuesPaid():
+            assert isinstance(state, Paying | Active | Leaving)
+            return replace(state, dues=settled(state.dues, event))
+        case events.DuesReversed():
+            assert isinstance(state, Paying | Active | Leaving)
+            return replace(state, dues=_reopened(state.dues, event))
+        case events.DuesClosed(unpaid=unpaid, refund=refund):
+            assert isinstance(state, Ended)
+            return replace(state, unpaid=unpaid, refund=refund)
+        case MemberActivated():
+            assert isinstance(state, Paying)
+            return Active(state.identity, state.dues, state.next_at)
+        case events.PaymentPlanAgreed():
+            assert isinstance(state, Active | Leaving)
+            return replace(state, dues=_planned(state.dues, event))
+        case events.RungReached():
+            assert isinstance(state, Active | Leaving)
+            return replace(state, dues=replace(state.dues, rung=state.dues.rung + 1))
+        case MemberSuspended(cause=cause):
+            assert isinstance(state, Active | Leaving)
+            suspended = replace(state, causes=state.causes | {cause})
+            return replace(suspended, name_by=None) if isinstance(suspended, Active) and cause == "vacancy" else suspended
+        case events.SuspensionLifted(cause=cause):
+            assert isinstance(state, Active | Leaving)
+            return replace(state, causes=state.causes - {cause})
+        case events.SeatVacated(name_by=name_by):
+            assert isinstance(state, Active)
+            return replace(state, name_by=name_by)
+        case events.TierChangeAsked(tier=tier):
+            assert isinstance(state, Active)
+            return replace(state, next_tier=tier)
+        case TierChanged(tier=tier):
+            changed = _with(state, tier=tier)
+            return replace(changed, next_tier="") if isinstance(changed, Active) else changed
+        case events.DepartureBegun(cause=cause):
+            assert isinstance(state, Active | Leaving)
+            return Leaving(state.identity, cause, _NEVER, state.dues, state.causes)
+        case MemberDeparting(leaves_at=ends_at) | events.RunOffContinued(again_at=ends_at):
+            assert isinstance(state, Leaving)
+            return replace(state, ends_at=ends_at)
+        case MemberDeparted(cause=cause):
+            return Ended(_identity(state), cause)
+        case events.ApplicationEnded(outcome=outcome):
+            return Ended(_identity(state), outcome)
+        case (
+            events.AgreementCountersigned()
+            | MemberReinstated()
+            | BankReferenceUsed()
+            | KeyEnrolled()
+            | KeyRevoked()
+            | LegalEntityReleased()
+            | PaymentExpected()
+            | TierReserved()
+        ):
+            return state
+
+
+_NEVER: Final = datetime.max.replace(tzinfo=UTC)
+"""For the moment between the two events by which a departure begins."""
+
+
+def _applicant(event: events.ApplicationReceived) -> Identity:
+    return Identity("", event.name, event.lei, event.country, event.tier, event.charter_version, event.terms)
+
+
+def _identity(state: MemberState) -> Identity:
+    assert not isinstance(state, Unapplied)
+    return state.identity
+
+
+Identified = Screening | Reviewing | Voting | Signing | Paying | Active | Leaving | Ended
+
+
+def _with(state: MemberState, **changes: Any) -> Identified:
+    assert not isinstance(state, Unapplied)
+    return replace(state, identity=replace(state.identity, **changes))
+
+
+def _vetted(state: MemberState, vetting: Vetting) -> Identified:
+    return _with(state, vetting=vetting)
+
+
+def _to_the_vote(state: Identified, *, vetted: bool) -> MemberState:
+    return Voting(state.identity, state.lapses_at) if vetted and isinstance(state, Screening | Reviewing) else state
+
+
+def _invoiced(state: MemberState, event: events.DuesInvoiced) -> MemberState:
+    assert isinstance(state, Signing | Active)
+    dues = state.dues if isinstance(state, Active) else Dues()
+    owed = Invoice(event.number, event.amount, event.credit_used, event.due_at, event.due_at)
+    open_ = (*dues.open, owed) if owed.paid < owed.amount else dues.open
+    dues = replace(dues, open=open_, credit=dues.credit - event.credit_used, last=event.number)
+    match state:
+        case Signing(identity=identity, lapses_at=lapses_at):
+            return Paying(identity, lapses_at, dues, event.next_at)
+        case Active():
+            return replace(state, dues=dues, next_at=event.next_at)
+
+
+def settled(dues: Dues, paid: events.DuesPaid) -> Dues:
+    """The dues after a payment; whose oldest invoice is paid starts at the foot of the ladder with the next."""
+    parts = [replace(invoice, paid=invoice.paid + paid.settled.get(str(invoice.number), 0)) for invoice in dues.open]
+    left = tuple(invoice for invoice in parts if invoice.paid < invoice.amount)
+    rung = dues.rung if left[:1] == tuple(parts[:1]) else 0
+    return replace(
+        dues, open=left, credit=paid.credit, received=dues.received + paid.amount, rung=rung, plan_until=dues.plan_until if left else None
+    )
+
+
+def _reopened(dues: Dues, undone: events.DuesReversed) -> Dues:
+    dues = replace(dues, credit=undone.credit, received=dues.received - undone.amount, last=max(dues.last, undone.number))
+    if any(invoice.number == undone.number for invoice in dues.open):
+        owed = (replace(invoice, paid=invoice.paid - undone.reopened * (invoice.number == undone.number)) for invoice in dues.open)
+        return replace(dues, open=tuple(owed))
+    again = Invoice(undone.number, undone.reopened, 0, undone.due_at, undone.due_at)
+    return replace(dues, open=(*dues.open, again)) if undone.reopened else dues
+
+
+def _planned(dues: Dues, agreed: events.PaymentPlanAgreed) -> Dues:
+    moved = agreed.overdue_from
+    if moved is None:
+        stopped = agreed.until - max(agreed.agreed_at, dues.plan_until or agreed.agreed_at)
+        moved = {str(invoice.number): invoice.overdue_from + stopped for invoice in dues.open}
+    open_ = tuple(replace(invoice, overdue_from=moved[str(invoice.number)]) for invoice in dues.open)
+    return replace(dues, open=open_, plan_until=agreed.until)

@@ -1,0 +1,94 @@
+"""The result of a vote, and the order that a passed or failed motion gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from domain.kernel import SERVICE, MemberId, digest_of, notify, tell
+from domain.process import Context, owe
+from domain.proposal import events, voting
+from domain.proposal.rules import Events
+from domain.proposal.state import Announced, Open
+from domain.register.facts import MandateGranted, VoteDecided
+
+
+def close(state: Open, context: Context) -> Events:
+    """The result: by quorum and threshold, and by the method of the vote; without a timelock it is carried out at once."""
+    proposal, tally, motion = state.proposal, state.tally, state.proposal.terms.motion
+    quorum = voting.has_quorum(proposal.rule, tally)
+    passed = quorum and (_chose(state) if proposal.rule.method in {"ranked", "budget"} else voting.carries(proposal.rule, tally))
+    executes_at = context.at + timedelta(hours=proposal.rule.timelock_hours) if passed and motion else None
+    closed = events.VoteClosed(
+        outcome="passed" if passed else "rejected" if quorum else "lapsed",
+        heads=tally.heads,
+        roll_heads=tally.roll_heads,
+        voted_weight=tally.voted,
+        roll_weight=tally.roll_weight,
+        yes_weight=tally.yes,
+        no_weight=tally.no,
+        executes_at=executes_at,
+        ranking=_order(state) if passed and proposal.rule.method == "ranked" else (),
+        funded=_funded(state) if passed and proposal.rule.method == "budget" else (),
+    )
+    decided = VoteDecided(
+        proposal=context.stream,
+        concerns=motion.stream if motion else "",
+        passed=passed,
+        yes=_members(state, "yes", "consent"),
+        no=_members(state, "no", "object"),
+        effective_at=executes_at or context.at,
+    )
+    told = () if proposal.sponsor == SERVICE else (owe(_result_notice(proposal, closed)),)
+    if not passed:
+        return (closed, decided, *otherwise(proposal, context), *told)
+    if motion is None or executes_at is None:
+        return (closed, decided, *told)
+    return (closed, decided, *told, *(executed(proposal, context) if executes_at <= context.at else ()))
+
+
+def _result_notice(proposal: Announced, closed: events.VoteClosed) -> Any:
+    return notify("vote-closed", (proposal.sponsor,), key="notice:closed", title=proposal.terms.title, outcome=closed.outcome)
+
+
+def _chose(state: Open) -> bool:
+    """Whether anybody whose vote weighs something named an option: where all abstain nothing is chosen."""
+    return any((ballot.ranking or ballot.approves) and state.roll[seat].weight for seat, ballot in state.ballots.items())
+
+
+def _order(state: Open) -> tuple[tuple[str, ...], ...]:
+    ballots = [(ballot.ranking, state.roll[seat].weight) for seat, ballot in state.ballots.items() if ballot.ranking]
+    return voting.schulze([option.id for option in state.proposal.terms.options], ballots)
+
+
+def _funded(state: Open) -> tuple[str, ...]:
+    terms = state.proposal.terms
+    ballots = [(ballot.approves, state.roll[seat].weight) for seat, ballot in sorted(state.ballots.items()) if ballot.approves]
+    return voting.equal_shares({option.id: option.cost or 0 for option in terms.options}, terms.budget or 0, ballots)
+
+
+def _members(state: Open, *choices: str) -> frozenset[MemberId]:
+    seats = (seat for seat, ballot in state.ballots.items() if ballot.choice in choices)
+    return frozenset(member for seat in seats for member in state.roll[seat].members)
+
+
+def otherwise(proposal: Announced, context: Context) -> Events:
+    """What is ordered when the motion does not pass."""
+    motion = proposal.terms.motion
+    if motion is None or motion.otherwise is None:
+        return ()
+    return (_mandate(proposal, motion.stream, motion.otherwise, context), owe(tell(motion.stream, motion.otherwise, key="tell:otherwise")))
+
+
+def executed(proposal: Announced, context: Context) -> Events:
+    """Orders the motion. Its mandate is granted only now, so that nobody can use it before the timelock is over."""
+    motion = proposal.terms.motion
+    assert motion is not None
+    granted = _mandate(proposal, motion.stream, motion.command, context)
+    return (events.ProposalExecuted(), granted, owe(tell(motion.stream, motion.command, key="tell:motion")))
+
+
+def _mandate(proposal: Announced, stream: str, command: Mapping[str, Any], context: Context) -> MandateGranted:
+    until = context.at + timedelta(days=proposal.rule.mandate_days)
+    return MandateGranted(proposal=context.stream, digest=digest_of(stream, command), until=until)

@@ -1,0 +1,69 @@
+"""What a proposal can be asked for."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from domain.kernel import Command, MemberId, Prose, Slug
+from domain.proposal.terms import Choice, Terms
+
+
+class Propose(Terms, Command):
+    """Put something to the vote. By a representative of an active member, or an office that sponsors such decisions."""
+
+    kind: Literal["propose"] = "propose"
+
+
+class AmendProposal(Terms, Command):
+    """Announce other terms before the opening; the notice begins again. By the sponsor."""
+
+    kind: Literal["amend_proposal"] = "amend_proposal"
+
+
+class WithdrawProposal(Command):
+    """Take the proposal back before anybody voted and the vote is over. By the sponsor."""
+
+    kind: Literal["withdraw_proposal"] = "withdraw_proposal"
+
+
+class OpenVote(Command):
+    """The notice is over: freeze the roll. By the service."""
+
+    kind: Literal["open_vote"] = "open_vote"
+
+
+class CastBallot(Command):
+    """Vote, or change the vote. By a representative of a member on the roll; by a board member where the board votes."""
+
+    kind: Literal["cast_ballot"] = "cast_ballot"
+    member: MemberId | None = None
+    choice: Choice | None = None
+    ranking: Annotated[tuple[Slug, ...], Field(max_length=50)] = ()
+    """The options from the best down; those left out are tied at the end."""
+    approves: frozenset[Slug] = frozenset()
+    """The projects that are to share the budget."""
+
+
+class DeclareConflict(Command):
+    """Step back from a decision that concerns oneself. By a representative; final."""
+
+    kind: Literal["declare_conflict"] = "declare_conflict"
+    member: MemberId | None = None
+    reason: Prose
+
+
+class CloseVote(Command):
+    """The voting time is over. By the service."""
+
+    kind: Literal["close_vote"] = "close_vote"
+
+
+class Execute(Command):
+    """The timelock is over. By the service."""
+
+    kind: Literal["execute"] = "execute"
+
+
+ProposalCommand = Propose | AmendProposal | WithdrawProposal | OpenVote | CastBallot | DeclareConflict | CloseVote | Execute

@@ -1,0 +1,102 @@
+"""What becomes true of a proposal, stored for ever."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from domain.charter import DecisionRule
+from domain.kernel import Event, Instant, PersonId, Prose, Slug
+from domain.proposal.terms import Choice, RollEntry, Terms
+from domain.register.facts import MandateGranted, VoteDecided
+
+
+class ProposalMade(Event):
+    """A proposal was announced, or announced anew, under this rule of the charter."""
+
+    kind: Literal["proposal_made"] = "proposal_made"
+    terms: Terms
+    sponsor: PersonId
+    decision: Slug
+    rule: DecisionRule
+    charter_version: int
+    opens_at: Instant
+
+
+class ProposalWithdrawn(Event):
+    """The sponsor took the proposal back."""
+
+    kind: Literal["proposal_withdrawn"] = "proposal_withdrawn"
+
+
+class VoteOpened(Event):
+    """The roll is frozen; ballots are taken until the close."""
+
+    kind: Literal["vote_opened"] = "vote_opened"
+    roll: tuple[RollEntry, ...]
+    barred: frozenset[Slug] = frozenset()
+    """Seats that are recused by rule: the decision is about one of them."""
+    closes_at: Instant
+
+
+class BallotCast(Event):
+    """A seat's one ballot, in place of any before."""
+
+    kind: Literal["ballot_cast"] = "ballot_cast"
+    seat: Slug
+    person: PersonId
+    choice: Choice | None = None
+    ranking: tuple[Slug, ...] = ()
+    approves: frozenset[Slug] = frozenset()
+
+
+class ConflictDeclared(Event):
+    """A seat leaves the quorum and the count, with the ballot it may have cast."""
+
+    kind: Literal["conflict_declared"] = "conflict_declared"
+    seat: Slug
+    person: PersonId
+    reason: Prose
+
+
+class VoteExtended(Event):
+    """The quorum came late: the vote closes later, once."""
+
+    kind: Literal["vote_extended"] = "vote_extended"
+    closes_at: Instant
+
+
+class VoteClosed(Event):
+    """The one result."""
+
+    kind: Literal["vote_closed"] = "vote_closed"
+    outcome: Literal["passed", "rejected", "lapsed"]
+    heads: int
+    roll_heads: int
+    voted_weight: int
+    roll_weight: int
+    yes_weight: int
+    no_weight: int
+    ranking: tuple[tuple[Slug, ...], ...] = ()
+    """The options from the winner down, tied ones together."""
+    funded: tuple[Slug, ...] = ()
+    executes_at: Instant | None = None
+
+
+class ProposalExecuted(Event):
+    """The authorised command was sent on its way."""
+
+    kind: Literal["proposal_executed"] = "proposal_executed"
+
+
+ProposalEvent = (
+    ProposalMade
+    | ProposalWithdrawn
+    | VoteOpened
+    | BallotCast
+    | ConflictDeclared
+    | VoteExtended
+    | VoteClosed
+    | ProposalExecuted
+    | VoteDecided
+    | MandateGranted
+)

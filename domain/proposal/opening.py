@@ -1,0 +1,86 @@
+"""Opening a vote: the roll is frozen, with its weights and those who are barred."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
+
+from domain.charter import Office
+from domain.kernel import MemberId, PersonId, notify, process_of, slug_of
+from domain.process import Context, owe
+from domain.proposal import events, voting
+from domain.proposal.rules import Events
+from domain.proposal.state import Announced
+from domain.proposal.terms import Motion, RollEntry
+from domain.register.state import Register, Seat
+
+TOLD_AT_ONCE: Final = 100
+"""Recipients of one notice."""
+
+
+def open_vote(proposal: Announced, context: Context) -> Events:
+    """Freezes the roll as of this position; while there is no active member the board is the roll, one vote each."""
+    roll = _roll(proposal, context)
+    opened = events.VoteOpened(
+        roll=roll, barred=_barred(proposal, roll, context), closes_at=context.at + timedelta(hours=proposal.rule.duration_hours)
+    )
+    asked = [name for entry in roll for name in names_of(entry)]
+    notices = [
+        owe(
+            notify(
+                "vote-opened",
+                tuple(asked[first : first + TOLD_AT_ONCE]),
+                key=f"notice:opened:{first // TOLD_AT_ONCE + 1}",
+                title=proposal.terms.title,
+                closes_at=opened.closes_at.isoformat(),
+            )
+        )
+        for first in range(0, len(asked), TOLD_AT_ONCE)
+    ]
+    return (opened, *notices)
+
+
+def names_of(entry: RollEntry) -> tuple[str, ...]:
+    """Whom notices reach: every member of the seat, or the person on the board."""
+    return tuple(f"member:{member}" for member in entry.members) or (entry.seat,)
+
+
+def _roll(proposal: Announced, context: Context) -> tuple[RollEntry, ...]:
+    seats = context.register.seats()
+    if not seats:
+        return tuple(RollEntry(seat=person, weight=1) for person in context.register.holders(Office.BOARD))
+    weights = voting.capped({seat.id: _weight(proposal, seat, context) for seat in seats}, proposal.rule.group_cap)
+    return tuple(RollEntry(seat=seat.id, members=seat.members, weight=weights[seat.id]) for seat in seats)
+
+
+def _weight(proposal: Announced, seat: Seat, context: Context) -> int:
+    """Related members weigh as one: the most votes any of their tiers has, and all that they contributed."""
+    tiers, members = context.register.charters[proposal.charter_version].tiers, context.register.members
+    votes = max((tiers[members[member].tier].votes for member in seat.members if members[member].tier in tiers), default=0)
+    return voting.weight(proposal.rule.scheme, votes, sum(context.register.cleared.get(member, 0) for member in seat.members))
+
+
+def _barred(proposal: Announced, roll: Sequence[RollEntry], context: Context) -> frozenset[str]:
+    """The seats of whom the motion is about: of the members with all that are related to them, or the board members themselves."""
+    motion = proposal.terms.motion
+    if motion is None or not proposal.rule.subject_barred:
+        return frozenset()
+    members, persons = _concerned(motion, context.register)
+    seats = {context.register.seat_of(member) for member in members}
+    return frozenset(entry.seat for entry in roll if entry.seat in (seats if entry.members else persons))
+
+
+def _concerned(motion: Motion, register: Register) -> tuple[frozenset[MemberId], frozenset[PersonId]]:
+    """Whom a motion is about: the member on whose stream it is, and the persons whom it names, with all that they speak for.
+
+    A run is its training lead's, whether the contract is in force, waits for its vote, or is the motion's own.
+    """
+    command, slug, process = motion.command, slug_of(motion.stream), process_of(motion.stream)
+    named = [command.get("person")]
+    if process == "run":
+        run, contract = register.runs.get(slug), command.get("contract")
+        named += [register.leads.get(slug), run and run.training_lead, contract.get("lead") if isinstance(contract, dict) else None]
+    persons = frozenset(person for person in named if isinstance(person, str))
+    represented = {member for person in persons if person in register.people for member in register.people[person].speaks_for}
+    return frozenset(represented | ({slug} if process == "member" else set())), persons

@@ -1,0 +1,144 @@
+"""The phases of a proposal, and how each event changes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from domain.charter import DecisionRule
+from domain.kernel import Map, PersonId, mapping
+from domain.proposal import events
+from domain.proposal.terms import Choice, RollEntry, Terms
+from domain.proposal.voting import Tally
+from domain.register.facts import MandateGranted, VoteDecided
+
+
+@dataclass(frozen=True, slots=True)
+class Unproposed:
+    """Before the announcement."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ballot:
+    """What a seat said."""
+
+    choice: Choice | None
+    ranking: tuple[str, ...]
+    approves: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """The notice runs."""
+
+    terms: Terms
+    sponsor: PersonId
+    decision: str
+    rule: DecisionRule
+    charter_version: int
+    opens_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Ballots are taken."""
+
+    proposal: Announced
+    roll: Map[str, RollEntry]
+    """Every seat as it was frozen, recused ones included."""
+    seats: Map[str, str]
+    """The seat of each member, or board member, on the roll."""
+    recused: Map[str, str]
+    """The seats that are in neither the quorum nor the count, and why."""
+    ballots: Map[str, Ballot]
+    tally: Tally
+    closes_at: datetime
+    extended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Timelocked:
+    """Passed; who opposed may leave until it takes effect."""
+
+    proposal: Announced
+    result: events.VoteClosed
+    executes_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """The end: passed, executed, rejected, lapsed."""
+
+    proposal: Announced
+    result: events.VoteClosed
+    executed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """Taken back."""
+
+    proposal: Announced
+
+
+ProposalState = Unproposed | Announced | Open | Timelocked | Over | Withdrawn
+
+
+def evolve(state: ProposalState, event: events.ProposalEvent) -> ProposalState:
+    """The state after a fact."""
+    match event:
+        case events.ProposalMade():
+            return announced(event)
+        case events.VoteOpened():
+            assert isinstance(state, Announced)
+            return _opened(state, event)
+        case events.BallotCast(seat=seat):
+            assert isinstance(state, Open)
+            tally = _uncounted(state, seat).counted(_said(event), state.roll[seat].weight)
+            return replace(state, ballots=state.ballots.set(seat, ballot_of(event)), tally=tally)
+        case events.ConflictDeclared(seat=seat):
+            assert isinstance(state, Open)
+            tally = _uncounted(state, seat).without(state.roll[seat].weight)
+            ballots = state.ballots.delete(seat) if seat in state.ballots else state.ballots
+            return replace(state, ballots=ballots, tally=tally, recused=state.recused.set(seat, "it declared a conflict"))
+        case events.VoteExtended(closes_at=closes_at):
+            assert isinstance(state, Open)
+            return replace(state, closes_at=closes_at, extended=True)
+        case events.VoteClosed(executes_at=executes_at):
+            assert isinstance(state, Open)
+            return Over(state.proposal, event, executed=False) if executes_at is None else Timelocked(state.proposal, event, executes_at)
+        case events.ProposalExecuted():
+            assert isinstance(state, Timelocked)
+            return Over(state.proposal, state.result, executed=True)
+        case events.ProposalWithdrawn():
+            assert isinstance(state, Announced | Open)
+            return Withdrawn(state.proposal if isinstance(state, Open) else state)
+        case VoteDecided() | MandateGranted():
+            return state
+
+
+def announced(event: events.ProposalMade) -> Announced:
+    """The phase that a proposal begins with."""
+    return Announced(event.terms, event.sponsor, event.decision, event.rule, event.charter_version, event.opens_at)
+
+
+def _opened(state: Announced, event: events.VoteOpened) -> Open:
+    roll = {entry.seat: entry for entry in event.roll}
+    seats = {member: entry.seat for entry in event.roll for member in entry.members or (entry.seat,)}
+    recused = dict.fromkeys(event.barred, "the decision is about it")
+    tally = Tally(len(roll) - len(recused), sum(entry.weight for entry in event.roll if entry.seat not in recused))
+    return Open(state, mapping(roll), mapping(seats), mapping(recused), mapping(), tally, event.closes_at, extended=False)
+
+
+def _uncounted(state: Open, seat: str) -> Tally:
+    before = state.ballots.get(seat)
+    return state.tally if before is None else state.tally.counted(_said(before), state.roll[seat].weight, -1)
+
+
+def _said(ballot: Ballot | events.BallotCast) -> str:
+    return ballot.choice or "chose"
+
+
+def ballot_of(event: events.BallotCast) -> Ballot:
+    """What the seat said, as the state keeps it."""
+    return Ballot(event.choice, event.ranking, event.approves)

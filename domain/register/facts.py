@@ -1,0 +1,478 @@
+"""The facts that the register keeps.
+
+They are ordinary events that any process may state; every other event passes the register by.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from domain.charter import Charter, Office
+from domain.evaluation import MilestonePassed
+from domain.forms import Form
+from domain.kernel import BasisPoints, Count, CountryCode, Digest, Event, Instant, MemberId, Message, Name, PersonId, Slug
+from domain.money import Minor
+
+
+class Capacity(StrEnum):
+    """How a person speaks for a member: an alternate votes, pledges and judges in a representative's stead, and resigns for
+    themselves; who speaks for the member, who owns it, its tier and its leaving are a representative's alone.
+    """
+
+    REPRESENTATIVE = "representative"
+    ALTERNATE = "alternate"
+
+
+class Standing(StrEnum):
+    """A member's rights. Only an active member votes and pledges; a leaving one keeps its duties."""
+
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    LEAVING = "leaving"
+    GONE = "gone"
+
+
+PublicKey = Annotated[
+    str,
+    Field(max_length=1_000, pattern=r"^(ssh-ed25519|ecdsa-sha2-nistp256|sk-ssh-ed25519@openssh\.com) [A-Za-z0-9+/=]+$"),
+    Form(
+        "an OpenSSH public key in one line, without its comment (ssh-ed25519, ecdsa-sha2-nistp256 or sk-ssh-ed25519@openssh.com)",
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHJbUuXYFlUiSpJH7GIvkZLPkO4C4h3zYbXy0Xl9Jm0T",
+    ),
+]
+"""An OpenSSH public key in one line, without a comment."""
+
+BankReference = Annotated[
+    str,
+    Field(pattern=r"^[A-Z0-9][A-Z0-9/:.-]{0,63}$"),
+    Form("a bank's reference: capital letters and digits, and / : . - between", "BK00000001"),
+]
+"""How a bank names one movement on an account, in upper-case ASCII without spaces."""
+
+
+CreditorReference = Annotated[
+    str,
+    Field(pattern=r"^RF[0-9]{2}[A-Z0-9]{1,21}$"),
+    Form("a creditor reference (ISO 11649): RF, two digits, letters and digits", "RF18539007547034"),
+]
+"""A structured creditor reference (ISO 11649), without spaces; its check digits are right."""
+
+
+LegalEntity = Annotated[
+    str,
+    Field(pattern=r"^[A-Z0-9]{20}$"),
+    Form("a Legal Entity Identifier: 20 capital letters and digits (ISO 17442)", "52990000000000000196"),
+]
+"""A Legal Entity Identifier as it is kept: its check digits were proved when it was given."""
+
+
+class Holding(Message):
+    """Who holds how much of a company. The holder is any company's handle, a member's or not."""
+
+    holder: Slug
+    fraction: BasisPoints
+    lei: LegalEntity | None = None
+    """The holder's Legal Entity Identifier: only that entity may apply under the holder's handle."""
+
+
+class SystemTime(Message):
+    """The log goes by the clock of the hosts that record: it is in earnest."""
+
+    kind: Literal["system"] = "system"
+
+
+class PacedTime(Message):
+    """A rehearsal: the log showed `log` when the host's clock showed `real`, and runs `pace` times as fast from there."""
+
+    kind: Literal["paced"] = "paced"
+    real: Instant
+    log: Instant
+    pace: Annotated[int, Field(ge=1, le=10_000_000)]
+
+
+class MovedTime(Message):
+    """A rehearsal whose clock somebody moves: a test, or Temporal's time-skipping server."""
+
+    kind: Literal["moved"] = "moved"
+
+
+LogTime = Annotated[SystemTime | PacedTime | MovedTime, Field(discriminator="kind")]
+"""Which clock a log goes by."""
+
+
+Unreachable = Literal["no_address", "refused"]
+"""Why a notice does not come to somebody."""
+
+
+class ClockSet(Event):
+    """The log goes by this clock from this entry on. Logs founded under rules older than 4 do not say so: theirs is the system's."""
+
+    kind: Literal["clock_set"] = "clock_set"
+    clock: LogTime
+
+
+class TimeAccepted(Event):
+    """Two officers accepted that the log is ahead of its clock: entries are dated like this one until the clock has passed it."""
+
+    kind: Literal["time_accepted"] = "time_accepted"
+    position: int
+    until: Instant
+    by: tuple[PersonId, PersonId]
+
+
+class CharterAdopted(Event):
+    """A version of the charter is in force from this entry on."""
+
+    kind: Literal["charter_adopted"] = "charter_adopted"
+    version: int
+    charter: Charter
+
+
+class OfficeGranted(Event):
+    """A person holds an office."""
+
+    kind: Literal["office_granted"] = "office_granted"
+    person: PersonId
+    office: Office
+
+
+class OfficeRevoked(Event):
+    """A person no longer holds an office."""
+
+    kind: Literal["office_revoked"] = "office_revoked"
+    person: PersonId
+    office: Office
+
+
+class KeyEnrolled(Event):
+    """Signatures by this key (OpenSSH one-line form) speak for the person from this entry on."""
+
+    kind: Literal["key_enrolled"] = "key_enrolled"
+    person: PersonId
+    public_key: Annotated[str, Field(max_length=1_000)]
+
+
+class KeyRevoked(Event):
+    """The key speaks for the person no longer."""
+
+    kind: Literal["key_revoked"] = "key_revoked"
+    person: PersonId
+    public_key: str
+
+
+class RepresentativeSeated(Event):
+    """A person speaks for a member."""
+
+    kind: Literal["representative_seated"] = "representative_seated"
+    member: MemberId
+    person: PersonId
+    capacity: Capacity
+    at: Instant
+
+
+class RepresentativeUnseated(Event):
+    """A person speaks for the member no longer."""
+
+    kind: Literal["representative_unseated"] = "representative_unseated"
+    member: MemberId
+    person: PersonId
+    at: Instant
+    vacated_by: PersonId | None = None
+    """Who thereby left the member without a representative; nobody while one remains."""
+
+
+class MemberActivated(Event):
+    """A member has all rights of its tier for the first time."""
+
+    kind: Literal["member_activated"] = "member_activated"
+    member: MemberId
+    name: Name
+    tier: Slug
+    country: CountryCode
+    at: Instant
+
+
+class MemberSuspended(Event):
+    """A member's rights rest; its duties do not."""
+
+    kind: Literal["member_suspended"] = "member_suspended"
+    member: MemberId
+    cause: Slug
+
+
+class MemberReinstated(Event):
+    """A member has exactly its former rights again."""
+
+    kind: Literal["member_reinstated"] = "member_reinstated"
+    member: MemberId
+
+
+class MemberDeparting(Event):
+    """A member gave notice, or was given it: no vote and no new duty from here on."""
+
+    kind: Literal["member_departing"] = "member_departing"
+    member: MemberId
+    leaves_at: Instant
+    keeps_access: bool = False
+    """Whether the early access that it has a right to lasts until the end: so it does for one who leaves of its own will."""
+
+
+class MemberDeparted(Event):
+    """The membership is over."""
+
+    kind: Literal["member_departed"] = "member_departed"
+    member: MemberId
+    cause: Literal["left", "terminated", "expelled"]
+    at: Instant
+
+
+class OwnershipDeclared(Event):
+    """Who owns a member, in full; replaces what was declared before. Relations are recomputed from it."""
+
+    kind: Literal["ownership_declared"] = "ownership_declared"
+    member: MemberId
+    holdings: tuple[Holding, ...]
+
+
+class ContributionCleared(Event):
+    """Money of a member arrived, or goods were accepted: it counts for weights from here on."""
+
+    kind: Literal["contribution_cleared"] = "contribution_cleared"
+    member: MemberId
+    source: str
+    amount: Minor
+
+
+class ContributionReturned(Event):
+    """A contribution went back to the member and counts no longer."""
+
+    kind: Literal["contribution_returned"] = "contribution_returned"
+    member: MemberId
+    source: str
+    amount: Minor
+
+
+class LegalEntityNamed(Event):
+    """A legal entity applies as this member; no other application may name it while this one or the membership lasts."""
+
+    kind: Literal["legal_entity_named"] = "legal_entity_named"
+    member: MemberId
+    lei: LegalEntity
+
+
+class LegalEntityReleased(Event):
+    """An application came to nothing or a membership ended; the legal entity may apply again, as another member."""
+
+    kind: Literal["legal_entity_released"] = "legal_entity_released"
+    lei: LegalEntity
+
+
+class TierReserved(Event):
+    """A seat of a tier is kept for one who was admitted to it or asked to change to it, in place of any kept for it before."""
+
+    kind: Literal["tier_reserved"] = "tier_reserved"
+    member: MemberId
+    tier: Slug
+
+
+class TierChanged(Event):
+    """A member belongs to another tier."""
+
+    kind: Literal["tier_changed"] = "tier_changed"
+    member: MemberId
+    tier: Slug
+
+
+class BankReferenceUsed(Event):
+    """A movement on a bank account was booked under this reference; no other may be."""
+
+    kind: Literal["bank_reference_used"] = "bank_reference_used"
+    reference: BankReference
+    source: str
+
+
+class EvidenceUsed(Event):
+    """What this evidence shows was accepted as a contribution; it counts nowhere else."""
+
+    kind: Literal["evidence_used"] = "evidence_used"
+    evidence: Digest
+    source: str
+
+
+class CommitmentBound(Event):
+    """What a member has bound itself to fund on a stream, in all; 0 when nothing is left."""
+
+    kind: Literal["commitment_bound"] = "commitment_bound"
+    member: MemberId
+    source: str
+    amount: Minor
+
+
+class DebtStated(Event):
+    """What a member has been called for on a stream and not paid, in all; 0 when nothing is owed."""
+
+    kind: Literal["debt_stated"] = "debt_stated"
+    member: MemberId
+    source: str
+    amount: Minor
+
+
+class LeasesHeld(Event):
+    """How many leases of early access to a release a member has, not ended yet; 0 when none is left."""
+
+    kind: Literal["leases_held"] = "leases_held"
+    member: MemberId
+    source: str
+    leases: Annotated[int, Field(ge=0)]
+
+
+class MandateGranted(Event):
+    """A passed proposal authorises one command on one stream, by its digest, once."""
+
+    kind: Literal["mandate_granted"] = "mandate_granted"
+    proposal: str
+    digest: Digest
+    until: Instant | None = None
+    """From when on it authorises nothing; one of a charter that named no time has no end."""
+
+
+class MandateExercised(Event):
+    """The authorised command took effect; the mandate is spent."""
+
+    kind: Literal["mandate_exercised"] = "mandate_exercised"
+    proposal: str
+    digest: Digest
+
+
+class MandateWithdrawn(Event):
+    """The order was given up, and with it what authorised it."""
+
+    kind: Literal["mandate_withdrawn"] = "mandate_withdrawn"
+    proposal: str
+    digest: Digest
+
+
+class VoteDecided(Event):
+    """How a vote on a stream's business ended, and how each member voted: who said yes is bound by it."""
+
+    kind: Literal["vote_decided"] = "vote_decided"
+    proposal: str
+    concerns: str
+    """The stream whose command was decided, or empty."""
+    passed: bool
+    yes: frozenset[MemberId] = frozenset()
+    no: frozenset[MemberId] = frozenset()
+    effective_at: Instant
+
+
+class RunReported(Event):
+    """Where a training run stands, under which contract, and whether every checkpoint that the contract retains is there."""
+
+    kind: Literal["run_reported"] = "run_reported"
+    run: Slug
+    phase: Slug
+    contract: Digest
+    checkpoints_retained: bool
+    training_lead: PersonId
+    tokens: Count | None = None
+    """Seen in training so far, by the readings; nothing where it was not told."""
+    checkpoints: Count | None = None
+    """How many the readings told of."""
+    missing: Count | None = None
+    """How many that the contract retains are not there."""
+    accepted: tuple[MilestonePassed, ...] = ()
+
+
+class LeadNamed(Event):
+    """The contract of a run that waits for its vote names this person as responsible."""
+
+    kind: Literal["lead_named"] = "lead_named"
+    run: Slug
+    lead: PersonId
+
+
+class PaymentExpected(Event):
+    """A creditor reference (ISO 11649) was issued: money that names it is for this member on this stream."""
+
+    kind: Literal["payment_expected"] = "payment_expected"
+    reference: CreditorReference
+    stream: str
+    member: MemberId
+
+
+class ReleaseStaged(Event):
+    """A release changed its standing: `internal`, `members`, `gated`, `public`, `superseded`, `recalled` or `abandoned`."""
+
+    kind: Literal["release_staged"] = "release_staged"
+    release: Slug
+    standing: Slug
+    title: Name
+    run: Slug
+    manifest: Digest | None
+    """Of the files; none while they were never signed."""
+    openness_class: Annotated[int, Field(ge=0, le=3)]
+    """Of the Model Openness Framework; 0 is none."""
+    supersedes: Slug | None = None
+    superseded_by: Slug | None = None
+    at: Instant
+
+
+class RecipientsUnreached(Event):
+    """A notice did not come to these, each with the reason: no address is known of them, or every one refused it."""
+
+    kind: Literal["recipients_unreached"] = "recipients_unreached"
+    step: str
+    recipients: Annotated[dict[str, Unreachable], Field(min_length=1, max_length=100)]
+    at: Instant
+
+
+class RecipientsReached(Event):
+    """A notice came to these again, whom an earlier one had not reached."""
+
+    kind: Literal["recipients_reached"] = "recipients_reached"
+    step: str
+    recipients: Annotated[tuple[str, ...], Field(min_length=1, max_length=100)]
+
+
+Fact = (
+    ClockSet
+    | TimeAccepted
+    | CharterAdopted
+    | OfficeGranted
+    | OfficeRevoked
+    | KeyEnrolled
+    | KeyRevoked
+    | RepresentativeSeated
+    | RepresentativeUnseated
+    | MemberActivated
+    | MemberSuspended
+    | MemberReinstated
+    | MemberDeparting
+    | MemberDeparted
+    | OwnershipDeclared
+    | LegalEntityReleased
+    | LegalEntityNamed
+    | TierReserved
+    | TierChanged
+    | BankReferenceUsed
+    | ContributionCleared
+    | ContributionReturned
+    | CommitmentBound
+    | DebtStated
+    | MandateGranted
+    | MandateExercised
+    | MandateWithdrawn
+    | VoteDecided
+    | RunReported
+    | PaymentExpected
+    | ReleaseStaged
+    | LeasesHeld
+    | LeadNamed
+    | EvidenceUsed
+    | RecipientsUnreached
+    | RecipientsReached
+)
+"""Everything the register keeps."""

@@ -1,0 +1,273 @@
+"""What the register holds, and what decisions ask of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from domain.charter import Charter, Office
+from domain.evaluation import MilestonePassed
+from domain.kernel import SERVICE, Digest, Map, MemberId, PersonId, Refused, Slug, mapping
+from domain.register.facts import Capacity, Holding, MandateGranted, MovedTime, PacedTime, Standing, SystemTime, Unreachable
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A person spoke for a member in [since, until)."""
+
+    person: PersonId
+    capacity: Capacity
+    since: datetime
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A member as all processes see it."""
+
+    id: MemberId
+    name: str
+    tier: str
+    country: str
+    since: datetime
+    standing: Standing
+    causes: frozenset[str] = frozenset()
+    """Why it is suspended; it is reinstated when the membership process says so."""
+    leaves_at: datetime | None = None
+    keeps_access: bool = False
+    """Whether a leaving member's early access lasts until the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreached:
+    """Somebody whom notices do not reach."""
+
+    reason: Unreachable
+    notices: int
+    """How many since one came."""
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A person's offices, keys and the members they speak for."""
+
+    offices: frozenset[Office] = frozenset()
+    keys: frozenset[str] = frozenset()
+    speaks_for: Map[MemberId, Capacity] = mapping()
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """Related members together: one seat, one vote, one cap."""
+
+    id: Slug
+    """The member's id; for related ones the smallest handle of their group."""
+    members: tuple[MemberId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """How a decided vote went."""
+
+    concerns: str
+    passed: bool
+    yes: frozenset[MemberId]
+    no: frozenset[MemberId]
+    effective_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A training run as releases see it."""
+
+    phase: str
+    contract: str
+    checkpoints_retained: bool
+    training_lead: PersonId
+    tokens: int | None = None
+    checkpoints: int | None = None
+    missing: int | None = None
+    accepted: tuple[MilestonePassed, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A release as the public registry lists it."""
+
+    standing: str
+    title: str
+    run: str
+    manifest: str | None
+    openness_class: int
+    since: datetime
+    supersedes: str | None = None
+    superseded_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """Whose money a creditor reference announces, and for what."""
+
+    stream: str
+    member: MemberId
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """The agreed state of the consortium as of one position of the log."""
+
+    version: int = 0
+    """Of the charter in force; 0 before the founding."""
+    charters: Map[int, Charter] = mapping()
+    people: Map[PersonId, Person] = mapping()
+    keyholders: Map[str, PersonId] = mapping()
+    """For whom each key speaks."""
+    members: Map[MemberId, Member] = mapping()
+    terms: Map[MemberId, tuple[Term, ...]] = mapping()
+    holdings: Map[MemberId, tuple[Holding, ...]] = mapping()
+    groups: Map[Slug, Slug] = mapping()
+    """The seat of each company that is related to another one."""
+    cleared: Map[MemberId, int] = mapping()
+    """What each member has contributed, in minor units of the charter's currency."""
+    raised: Map[str, int] = mapping()
+    """What was contributed on each stream."""
+    commitments: Map[MemberId, Map[str, int]] = mapping()
+    """What each member has bound itself to, by stream."""
+    debts: Map[MemberId, Map[str, int]] = mapping()
+    """What each member has been called for and not paid, by stream."""
+    leases: Map[MemberId, Map[str, int]] = mapping()
+    """How many leases of early access each member has, by the release's stream."""
+    entities: Map[str, MemberId] = mapping()
+    """Who applied under each Legal Entity Identifier."""
+    reserved: Map[MemberId, Slug] = mapping()
+    """The tier in which a seat is kept for an admitted applicant, or for a member that changes to it."""
+    references: Map[str, str] = mapping()
+    """The stream that used each bank reference."""
+    evidence: Map[Digest, str] = mapping()
+    """The stream in which each evidence of a contribution counts."""
+    mandates: Map[Digest, tuple[MandateGranted, ...]] = mapping()
+    """What authorises the command with this digest: each mandate for one time."""
+    votes: Map[str, Vote] = mapping()
+    runs: Map[Slug, Run] = mapping()
+    leads: Map[Slug, PersonId] = mapping()
+    """Whom the last contract proposed for each run names as responsible, approved or not."""
+    releases: Map[Slug, Release] = mapping()
+    """What was staged at least once, and where each stands."""
+    expected: Map[str, Expected] = mapping()
+    """By creditor reference, also of what was paid meanwhile: money may come twice."""
+    clock: SystemTime | PacedTime | MovedTime = SystemTime()
+    """Which clock the log goes by."""
+    unreached: Map[str, Unreached] = mapping()
+    """Persons, members and offices whom the last notice to them did not reach."""
+    time_accepted_until: datetime | None = None
+    """Up to when two officers accepted that entries are dated ahead of the clock."""
+
+    @property
+    def charter(self) -> Charter:
+        """The charter in force. Refuses everything before the founding."""
+        if self.version == 0:
+            raise Refused(
+                "not_founded", "the consortium has not been founded yet", remedy="give `consortium consortium found` with a charter first"
+            )
+        return self.charters[self.version]
+
+    def knows(self, person: PersonId) -> bool:
+        """Whether the log knows this person: their refused commands are kept too."""
+        return person in self.people or person == SERVICE
+
+    def holds(self, person: PersonId, *offices: Office) -> bool:
+        """Whether the person holds one of these offices now."""
+        known = self.people.get(person)
+        return known is not None and not known.offices.isdisjoint(offices)
+
+    def holders(self, office: Office) -> tuple[PersonId, ...]:
+        """Who holds an office now, in order."""
+        return tuple(sorted(person for person, known in self.people.items() if office in known.offices))
+
+    def require_free(self, public_key: str, person: PersonId) -> None:
+        """Refuses a key that speaks for somebody else: a signature must tell who gave it."""
+        if self.keyholders.get(public_key, person) != person:
+            raise Refused(
+                "key_taken",
+                "this key speaks for another person",
+                remedy="make a key of one's own (`ssh-keygen -t ed25519`)",
+                clause="roles",
+            )
+
+    def speaks_for(self, person: PersonId, member: MemberId) -> bool:
+        """Whether the person is a representative of the member, or an alternate."""
+        known = self.people.get(person)
+        return known is not None and member in known.speaks_for
+
+    def represents(self, person: PersonId, member: MemberId) -> bool:
+        """Whether the person is a representative of the member, and no mere alternate."""
+        known = self.people.get(person)
+        return known is not None and known.speaks_for.get(member) is Capacity.REPRESENTATIVE
+
+    def keys_left(self, person: PersonId, member: MemberId) -> tuple[str, ...]:
+        """The keys, in order, of a person who has no role left once they do not speak for this member; none while they have one."""
+        known = self.people.get(person, Person())
+        return () if known.offices or any(other != member for other in known.speaks_for) else tuple(sorted(known.keys))
+
+    def representatives(self, member: MemberId, as_of: datetime) -> tuple[Term, ...]:
+        """Who spoke for a member at an instant, representatives first."""
+        held = (term for term in self.terms.get(member, ()) if term.since <= as_of and (term.until is None or as_of < term.until))
+        return tuple(sorted(held, key=lambda term: (term.capacity != Capacity.REPRESENTATIVE, term.person)))
+
+    def seat_of(self, member: MemberId) -> Slug:
+        """The seat of a member: shared by all that one company controls. Of an applicant: the one it would share, by its own word."""
+        seat = self.groups.get(member)
+        if seat is not None or self.belongs(member):
+            return seat or member
+        held = shares(self.holdings.get(member, ()), lambda holder: self.groups.get(holder, holder))
+        return next((holder for holder, fraction in sorted(held.items()) if fraction > self.charter.membership.control), member)
+
+    def related(self, member: MemberId) -> tuple[Slug, ...]:
+        """The companies that share a seat with this one, itself included, in order."""
+        seat = self.groups.get(member)
+        return (member,) if seat is None else tuple(sorted(company for company, other in self.groups.items() if other == seat))
+
+    def seats(self) -> tuple[Seat, ...]:
+        """The seats of the active members, in order: related ones share one."""
+        grouped: dict[MemberId, list[MemberId]] = {}
+        for member in self.members.values():
+            if member.standing is Standing.ACTIVE:
+                grouped.setdefault(self.seat_of(member.id), []).append(member.id)
+        return tuple(Seat(seat, tuple(sorted(members))) for seat, members in sorted(grouped.items()))
+
+    def active(self, member: MemberId) -> bool:
+        """Whether the member has all its rights now."""
+        known = self.members.get(member)
+        return known is not None and known.standing is Standing.ACTIVE
+
+    def belongs(self, member: MemberId) -> bool:
+        """Whether the membership has begun and not ended, suspended or not: only then is what it declares binding on others."""
+        known = self.members.get(member)
+        return known is not None and known.standing is not Standing.GONE
+
+    def reads_early(self, member: MemberId) -> bool:
+        """Whether the member has a right to early access: an active one, and one who leaves of its own will in good standing, to the end."""
+        known = self.members.get(member)
+        return known is not None and (
+            known.standing is Standing.ACTIVE or (known.standing is Standing.LEAVING and known.keeps_access and not known.causes)
+        )
+
+    def tiers(self) -> Mapping[Slug, frozenset[MemberId]]:
+        """Who has a seat in each tier, or has one kept for it; tiers without any are left out."""
+        seated: dict[Slug, set[MemberId]] = {}
+        for member in self.members.values():
+            if member.standing is not Standing.GONE:
+                seated.setdefault(member.tier, set()).add(member.id)
+        for reserving, tier in self.reserved.items():
+            seated.setdefault(tier, set()).add(reserving)
+        return {tier: frozenset(members) for tier, members in seated.items()}
+
+
+def shares(holdings: Iterable[Holding], seat: Callable[[str], str]) -> Mapping[str, int]:
+    """How much each seat holds, in sum."""
+    held: dict[str, int] = {}
+    for holding in holdings:
+        held[seat(holding.holder)] = held.get(seat(holding.holder), 0) + holding.fraction
+    return held

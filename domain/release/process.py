@@ -1,0 +1,292 @@
+"""A staged release, `release/<id>`: a model's files on their way from the inside to the public.
+
+proposed → verifying → internal → members → gated → **public** → superseded | recalled; held at any stage before the public; abandoned
+by vote. Files are listed and signed once an edition; before every stage the components are classified and the files verified.
+
+The embargo's end publishes by itself, whoever is silent: evaluations, reviews and approvals that are missing then are named in
+the event and hold up nothing, a claim that is not reached is lowered. What still must hold is that the files are exactly those
+that were signed: while they are not, it is tried again every few hours. A safety hold stops it too, for the charter's time in all.
+
+`decide` is the table of commands; each row's rule stands in its topic: `moving` from stage to stage, `reviews` for what people say,
+`leases` for early access, `publishing` for what the world is shown; gates are reckoned in `gates`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from pydantic import Field, TypeAdapter
+
+from domain.charter import Office
+from domain.evaluation import EvaluationRead, EvaluationRefused
+from domain.kernel import Agenda, Deadline, Headline, escaped, shown_at
+from domain.process import Common, Context, Process
+from domain.release import commands, events, leases, moving, publishing, reviews, steps
+from domain.release.gates import ROMAN, open_findings
+from domain.release.rules import MANAGER, SAFETY, Events, folded, held, known_of, pending, unheld
+from domain.release.state import (
+    Abandoned,
+    Edition,
+    Held,
+    Known,
+    Lease,
+    Listing,
+    Pending,
+    Place,
+    Public,
+    Recalled,
+    Release,
+    ReleaseState,
+    Signing,
+    Staged,
+    Superseded,
+    Unproposed,
+    Verifying,
+    evolve,
+)
+from domain.release.tables import tables
+from domain.release.terms import Stage
+
+SHOWN: Final = 20
+"""How many leases are listed for people."""
+
+# ---------------------------------------------------------------- decide
+
+
+def decide(state: ReleaseState, command: commands.ReleaseCommand, context: Context) -> Events:
+    """The facts that follow, or `Refused`. Whatever it was, leases are looked at afterwards."""
+    decided = _decided(state, command, context)
+    decided = (*decided, *leases.tended(folded(state, decided), context))
+    return (*decided, *leases.counted(state, folded(state, decided), context.stream))
+
+
+def _decided(state: ReleaseState, command: commands.ReleaseCommand, context: Context) -> Events:
+    match command:
+        case commands.ProposeRelease():
+            return moving.propose(state, command, context)
+        case commands.AmendRelease():
+            return moving.amend(pending(state), command, context)
+        case commands.MoveEmbargo(ends_at=ends_at):
+            return moving.move_embargo(pending(state), ends_at, context)
+        case commands.AdvanceRelease(to=to):
+            return moving.advance(unheld(state), to, context)
+        case commands.LowerClaim():
+            return moving.lower_claim(pending(state), command, context)
+        case commands.PublishByItself():
+            return moving.publish_by_itself(state, context)
+        case commands.PublishAgain():
+            return publishing.publish_again(known_of(state), context)
+        case commands.AbandonRelease(reason=reason):
+            return publishing.abandon(state, reason, context)
+        case commands.RecallRelease(reason=reason):
+            return publishing.recall(state, reason, context)
+        case commands.SupersedeRelease(by=by):
+            return publishing.supersede(known_of(state), by, context)
+        case commands.RecordEvaluation():
+            return reviews.record_evaluation(pending(state), command, context)
+        case EvaluationRead():
+            return reviews.evaluation_read(known_of(state), command, context)
+        case EvaluationRefused():
+            return reviews.evaluation_refused(known_of(state), command, context)
+        case commands.OpenFinding():
+            return reviews.open_finding(pending(state), command, context)
+        case commands.CloseFinding():
+            return reviews.close_finding(pending(state), command, context)
+        case commands.ReviewLicence():
+            return reviews.review_licence(pending(state), command, context)
+        case commands.ApproveStage():
+            return reviews.approve(pending(state), command, context)
+        case commands.WithdrawApproval(stage=stage):
+            return reviews.withdraw_approval(pending(state), stage, context)
+        case commands.HoldRelease():
+            return reviews.hold(state, command, context)
+        case commands.ExtendHold(reason=reason):
+            return reviews.extend_hold(held(state), reason, context)
+        case commands.LiftHold(reason=reason):
+            context.require_office(Office.SAFETY_REVIEWER, clause="release")
+            return reviews.end_hold(held(state), "lifted", reason, context)
+        case commands.EndHold():
+            return reviews.hold_over(state, context)
+        case commands.GrantLease():
+            return leases.grant(pending(state), command, context)
+        case commands.RevokeLease():
+            return leases.revoke(known_of(state), command, context)
+        case commands.EndLeases():
+            context.require_service()
+            return ()
+        case commands.MindLeases():
+            context.require_service()
+            return leases.minded(known_of(state), context)
+        case steps.ManifestBuilt():
+            return moving.listed(known_of(state), command, context)
+        case steps.ManifestSigned():
+            return moving.sealed(known_of(state), command, context)
+        case steps.OpennessClassified():
+            return moving.classified(known_of(state), command, context)
+        case steps.ClassificationFailed():
+            return moving.unclassified(known_of(state), command, context)
+        case steps.ArtifactsVerified(check=number):
+            return moving.verified(known_of(state), number, context)
+        case steps.ArtifactsRefused():
+            return moving.refused(known_of(state), command, context)
+        case steps.DocumentsWritten():
+            return publishing.documented(known_of(state), command, context)
+        case steps.Published():
+            return publishing.published(known_of(state), command, context)
+        case steps.Withdrawn(publisher=publisher):
+            return (events.EditionWithdrawn(publisher=publisher),)
+        case steps.AccessOpened(publisher=publisher, opening=opening):
+            return (events.AccessGiven(publisher=publisher, opening=opening),)
+        case steps.AccessClosed(publisher=publisher, opening=opening):
+            return (events.AccessTaken(publisher=publisher, opening=opening),)
+
+
+# ---------------------------------------------------------------- agenda and describe
+
+
+def agenda(state: ReleaseState) -> Agenda:
+    """The hold's end, the embargo's end, or the next instant of a lease, whichever comes first."""
+    match state:
+        case Unproposed():
+            return Agenda(closed=True)
+        case Pending(release=release):
+            return Agenda(_first(Deadline(release.publish_at, commands.PublishByItself()), state))
+        case Held(hold=hold):
+            return Agenda(_first(Deadline(hold.until, commands.EndHold()), state))
+        case Public() | Superseded() | Recalled() | Abandoned():
+            deadline = _first(None, state)
+            return Agenda(deadline, closed=deadline is None)
+
+
+def _first(deadline: Deadline | None, state: Known) -> Deadline | None:
+    """Leases come before what else is due at the same instant."""
+    at = leases.next_instant(state)
+    if at is None or (deadline is not None and deadline.at < at):
+        return deadline
+    return Deadline(at, commands.MindLeases())
+
+
+def describe(state: ReleaseState) -> Headline:
+    """Where the release is, of which class, what it waits for, and who has early access."""
+    match state:
+        case Unproposed():
+            return Headline("unproposed", "not proposed yet", waits_for=(MANAGER,))
+        case Pending(release=release, place=place):
+            line = f"{escaped(release.terms.title)}, {_where(place)}; public by itself at {shown_at(release.embargo_ends_at)}"
+            return _headline(_phase(place), line, state, _edition(place), (MANAGER,))
+        case Held(release=release, place=place, hold=hold):
+            line = f"{escaped(release.terms.title)}, held by {hold.by} until {shown_at(hold.until)}: {escaped(hold.reason, 120)}"
+            return _headline("held", line, state, _edition(place), (SAFETY,))
+        case Public(release=release, edition=edition, openness_class=openness_class):
+            shown = sum(publishing.shows(release, publisher, Stage.PUBLIC) for publisher in release.terms.publishers)
+            line = f"{escaped(release.terms.title)}, class {ROMAN[openness_class]}, shown by {shown} of {len(release.terms.publishers)}"
+            return _headline("public", line, state, edition, ())
+        case Superseded(release=release, edition=edition, by=by):
+            return _headline("superseded", f"{escaped(release.terms.title)}, superseded by release/{by}", state, edition, ())
+        case Recalled(release=release, edition=edition, reason=reason):
+            return _headline("recalled", f"{escaped(release.terms.title)}, recalled: {escaped(reason, 120)}", state, edition, ())
+        case Abandoned(release=release, reason=reason):
+            return _headline("abandoned", f"{escaped(release.terms.title)}, abandoned: {escaped(reason, 120)}", state, None, ())
+
+
+def _phase(place: Place) -> str:
+    match place:
+        case Listing():
+            return "proposed"
+        case Signing() | Verifying():
+            return "verifying"
+        case Staged(stage=stage):
+            return stage
+
+
+def _where(place: Place) -> str:
+    match place:
+        case Listing():
+            return "files are being listed"
+        case Signing():
+            return "files are being signed"
+        case Verifying(check=check):
+            return "files are signed" if check is None else f"being checked for {check.to}"
+        case Staged(stage=stage, since=since, check=check):
+            return f"{stage} since {shown_at(since)}" + ("" if check is None else f", being checked for {check.to}")
+
+
+def _edition(place: Place) -> Edition | None:
+    match place:
+        case Listing() | Signing():
+            return None
+        case Verifying(edition=edition) | Staged(edition=edition):
+            return edition
+
+
+def _headline(phase: str, line: str, state: Known, edition: Edition | None, waits_for: tuple[str, ...]) -> Headline:
+    release = state.release
+    if release.refused:
+        line += f"; stopped: {escaped(release.refused, 160)}"
+    values: dict[str, str | int] = {
+        "title": release.terms.title,
+        "run": release.terms.run,
+        "claim": ROMAN[release.claim],
+        "leases": len(release.leases),
+        "embargo_ends_at": release.embargo_ends_at.isoformat(),
+    }
+    if edition is not None:
+        values["manifest"] = edition.manifest
+        if edition.openness is not None:
+            values |= {"openness": ROMAN[edition.openness.openness_class], "report": edition.openness.report}
+    return Headline(phase, line, _text(state, edition), waits_for, values)
+
+
+def _text(state: Known, edition: Edition | None) -> str:
+    release = state.release
+    parts: list[str] = []
+    if edition is not None:
+        parts += [f"- manifest {edition.manifest}: {edition.files} files, {edition.bytes} bytes"]
+        if edition.openness is not None:
+            parts += [f"- {escaped(reason, 200)}" for reason in edition.openness.reasons]
+            parts += ["", "| component | stands | licence |", "| --- | --- | --- |"]
+            parts += [f"| {escaped(each.component)} | {each.standing} | {escaped(each.licence)} |" for each in edition.openness.verdicts]
+        parts += ["", "| gate | stands |", "| --- | --- |", *_gate_rows(release, edition)]
+    if release.shown:
+        parts += ["", "| publisher | audience of | where |", "| --- | --- | --- |"]
+        parts += [f"| {name} | {shown.stage} | {escaped(shown.where, 200)} |" for name, shown in sorted(release.shown.items())]
+    if release.leases:
+        parts += ["", "| lease | member | persons | from | until | |", "| --- | --- | --- | --- | --- | --- |"]
+        parts += [_lease_row(name, lease) for name, lease in sorted(release.leases.items())[:SHOWN]]
+    return "\n".join(parts)
+
+
+def _gate_rows(release: Release, edition: Edition) -> list[str]:
+    rows = [f"| evaluation {name} | {'passed' if made.passed else 'not passed'} |" for name, made in sorted(edition.evaluations.items())]
+    rows += [f"| evaluation {name} | {escaped(each.unread, 200) or 'being read'} |" for name, each in sorted(edition.named.items())]
+    rows += [f"| finding {name} | open |" for name in open_findings(release, edition.manifest)[:SHOWN]]
+    if edition.licence is not None:
+        rows.append(f"| licence review | {'accepted' if edition.licence.accepted else 'turned down'} by {edition.licence.by} |")
+    for stage in Stage:
+        given = edition.approvals.get(stage)
+        if given:
+            rows.append(f"| approvals of {stage} | {', '.join(f'{person} ({office})' for person, office in sorted(given.items()))} |")
+    return rows
+
+
+def _lease_row(name: str, lease: Lease) -> str:
+    stands = f"open at {', '.join(sorted(lease.open))}" if lease.open else "waits"
+    persons = ", ".join(lease.persons[:5]) + (" …" if len(lease.persons) > 5 else "")
+    return f"| {name} | {lease.member} | {persons} | {shown_at(lease.starts_at)} | {shown_at(lease.ends_at)} | {stands} |"
+
+
+RELEASE: Final[Process[commands.ReleaseCommand, events.ReleaseEvent, ReleaseState]] = Process(
+    name="release",
+    title="a staged release of a model",
+    about="Files that are listed, signed and verified; stages with their gates, reviews and early access; holds and the embargo; and at last the publication.",
+    initial=Unproposed(),
+    decide=decide,
+    evolve=evolve,
+    agenda=agenda,
+    describe=describe,
+    commands=TypeAdapter(Annotated[commands.ReleaseCommand, Field(discriminator="kind")]),
+    events=TypeAdapter(tuple[Annotated[events.ReleaseEvent | Common, Field(discriminator="kind")], ...]),
+    tables=tables,
+    state_version=2,
+    list_version=2,
+)

@@ -1,0 +1,362 @@
+"""What a funding round can be asked for. Amounts are minor units of the charter's currency."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Literal
+
+from domain.kernel import Command, Digest, MemberId, Name, Prose, Slug
+from domain.money import Amount, Currency
+from domain.register.facts import BankReference
+from domain.round.terms import CallNumber, PayeeId, ProposalStream, Quantity, Terms, TrancheNumber
+
+
+class OpenRound(Terms, Command):
+    """Announce a round; pledging starts at `opens_at`. By the secretariat or the treasurer."""
+
+    kind: Literal["open_round"] = "open_round"
+
+
+class AmendRound(Terms, Command):
+    """Announce other terms before pledging starts. By the secretariat or the treasurer."""
+
+    kind: Literal["amend_round"] = "amend_round"
+
+
+class WithdrawRound(Command):
+    """Take the announcement back before pledging starts. By the secretariat or the treasurer."""
+
+    kind: Literal["withdraw_round"] = "withdraw_round"
+
+
+class StartPledging(Command):
+    """The opening instant came. By the service."""
+
+    kind: Literal["start_pledging"] = "start_pledging"
+
+
+class Pledge(Command):
+    """Promise an amount, in place of any former pledge. By a representative of an active member."""
+
+    kind: Literal["pledge"] = "pledge"
+    member: MemberId
+    amount: Amount
+    currency: Currency | None = None
+    """The charter's when left out."""
+    if_total_at_least: Amount | None = None
+    """The pledge counts only if the pledges that count reach this total."""
+    condition: Prose = ""
+    """What the member says about it; it binds nobody."""
+
+
+class WithdrawPledge(Command):
+    """Take the pledge back: pledges are conditional until the close. By a representative."""
+
+    kind: Literal["withdraw_pledge"] = "withdraw_pledge"
+    member: MemberId
+
+
+class ClosePledging(Command):
+    """The closing instant came. By the service."""
+
+    kind: Literal["close_pledging"] = "close_pledging"
+
+
+class ExtendRound(Command):
+    """Take pledges again, once. By a passed proposal."""
+
+    kind: Literal["extend_round"] = "extend_round"
+
+
+class FailRound(Command):
+    """Release the pledges of a round that missed its minimum. When no vote extended it: by the proposal, or when its time is over."""
+
+    kind: Literal["fail_round"] = "fail_round"
+
+
+class ReduceGoal(Command):
+    """Go on with a smaller run. By a passed proposal; for a shortfall only while there is one."""
+
+    kind: Literal["reduce_goal"] = "reduce_goal"
+    goal: Amount
+    minimum: Amount
+    cause: Literal["decision", "shortfall"] = "decision"
+
+
+class CancelRound(Command):
+    """End the round and give back what is held. By a passed proposal; for a shortfall also when the time to vote is over."""
+
+    kind: Literal["cancel_round"] = "cancel_round"
+    cause: Literal["decision", "shortfall"] = "decision"
+
+
+class SettleRound(Command):
+    """End the round after its last call: the surplus goes back. By the treasurer."""
+
+    kind: Literal["settle_round"] = "settle_round"
+
+
+class ReleaseTranche(Command):
+    """The milestone was accepted. By the round's run, which names itself and the milestone; by the board while there is no run."""
+
+    kind: Literal["release_tranche"] = "release_tranche"
+    tranche: TrancheNumber
+    run: Slug | None = None
+    milestone: Slug | None = None
+    evidence: Digest | None = None
+
+
+class CallTranche(Command):
+    """Call the next tranche on every commitment. By the treasurer."""
+
+    kind: Literal["call_tranche"] = "call_tranche"
+    tranche: TrancheNumber
+    due: date | None = None
+    """The earliest day that the charter's notice allows, when left out."""
+
+
+class RecordPayment(Command):
+    """Money of a member arrived. It settles the oldest call first; what is left over is the member's credit. By the treasury process."""
+
+    kind: Literal["record_payment"] = "record_payment"
+    member: MemberId
+    amount: Amount
+    currency: Currency | None = None
+    reference: BankReference
+    value_date: date
+
+
+class ReversePayment(Command):
+    """The bank took a member's payment back: credit shrinks first, and what it had settled is called again. By the treasury process."""
+
+    kind: Literal["reverse_payment"] = "reverse_payment"
+    member: MemberId
+    amount: Amount
+    reference: BankReference
+    """Of the movement that took it back."""
+    original: BankReference
+
+
+class RemindBeforeDue(Command):
+    """A call is due soon. By the service."""
+
+    kind: Literal["remind_before_due"] = "remind_before_due"
+    call: CallNumber
+
+
+class MarkOverdue(Command):
+    """The due day is over: interest runs. By the service."""
+
+    kind: Literal["mark_overdue"] = "mark_overdue"
+    call: CallNumber
+
+
+class RemindOverdue(Command):
+    """The cure period is running out. By the service."""
+
+    kind: Literal["remind_overdue"] = "remind_overdue"
+    call: CallNumber
+
+
+class DeclareDefault(Command):
+    """The cure period is over: who still owes is in default. By the service."""
+
+    kind: Literal["declare_default"] = "declare_default"
+    call: CallNumber
+
+
+class DeliverInKind(Command):
+    """Say what was delivered in place of money. By a representative."""
+
+    kind: Literal["deliver_in_kind"] = "deliver_in_kind"
+    member: MemberId
+    item: Slug
+    """A kind of the charter's rate card."""
+    quantity: Quantity
+    evidence: Digest
+
+
+class AcceptInKind(Command):
+    """Confirm a delivery: from here on it counts as paid. By the secretariat or the treasurer, nobody of that member."""
+
+    kind: Literal["accept_in_kind"] = "accept_in_kind"
+    evidence: Digest
+
+
+class RejectInKind(Command):
+    """Turn a delivery down; final for this evidence. By the secretariat or the treasurer, nobody of that member."""
+
+    kind: Literal["reject_in_kind"] = "reject_in_kind"
+    evidence: Digest
+    reason: Prose
+
+
+class JoinLate(Command):
+    """Commit after the close and pay in as if early. By a representative of an active member that is not in the round."""
+
+    kind: Literal["join_late"] = "join_late"
+    member: MemberId
+    amount: Amount
+
+
+class TakeOver(Command):
+    """Stand in for a defaulted commitment, or a part of it. By a representative of an active member."""
+
+    kind: Literal["take_over"] = "take_over"
+    member: MemberId
+    defaulter: MemberId
+    amount: Amount
+
+
+class ExitRound(Command):
+    """Leave before a decision that the member opposed takes effect. By a representative."""
+
+    kind: Literal["exit_round"] = "exit_round"
+    member: MemberId
+    proposal: ProposalStream
+
+
+class ReleaseLeaver(Command):
+    """The member leaves the consortium. By the membership process."""
+
+    kind: Literal["release_leaver"] = "release_leaver"
+    member: MemberId
+
+
+class ProposeSpending(Command):
+    """Reserve cleared money for a payee under a budget line. By the treasurer."""
+
+    kind: Literal["propose_spending"] = "propose_spending"
+    spending: Slug
+    line: Name
+    amount: Amount
+    payee: PayeeId
+
+
+class ApproveSpending(Command):
+    """The second signature: the payment is ordered from the treasury. By a second signatory who did not propose it."""
+
+    kind: Literal["approve_spending"] = "approve_spending"
+    spending: Slug
+
+
+class WithdrawSpending(Command):
+    """Free what was reserved and not ordered. By the treasurer."""
+
+    kind: Literal["withdraw_spending"] = "withdraw_spending"
+    spending: Slug
+
+
+class RecordSpending(Command):
+    """The approved amount left the account. By the treasury process."""
+
+    kind: Literal["record_spending"] = "record_spending"
+    spending: Slug
+    reference: BankReference
+
+
+class ReturnSpending(Command):
+    """What was paid came back to the account: it is reserved again. By the treasury process."""
+
+    kind: Literal["return_spending"] = "return_spending"
+    spending: Slug
+    reference: BankReference
+
+
+class ReleaseSpending(Command):
+    """The payment is given up: what was reserved is free. By the treasury process."""
+
+    kind: Literal["release_spending"] = "release_spending"
+    spending: Slug
+    reason: Prose = ""
+
+
+class OrderRefund(Command):
+    """Give a part of a member's credit back: the payment is ordered from the treasury. By the treasurer."""
+
+    kind: Literal["order_refund"] = "order_refund"
+    refund: Slug
+    member: MemberId
+    amount: Amount | None = None
+    """All of the credit when left out."""
+
+
+class OrderRefunds(Command):
+    """Give all credit back: a refund of each member's credit, ordered from the treasury as one list. By the treasurer.
+
+    What of it turned out not to be possible is credit again, and is ordered again in the same way.
+    """
+
+    kind: Literal["order_refunds"] = "order_refunds"
+
+
+class RecordRefund(Command):
+    """A refund left the account. By the treasury process."""
+
+    kind: Literal["record_refund"] = "record_refund"
+    payment: Slug
+    member: MemberId
+    amount: Amount
+    reference: BankReference
+
+
+class ReturnRefund(Command):
+    """A refund came back to the account: it is on its way again, or will be given up. By the treasury process."""
+
+    kind: Literal["return_refund"] = "return_refund"
+    payment: Slug
+    member: MemberId
+    amount: Amount
+    reference: BankReference
+
+
+class ReleaseRefund(Command):
+    """The refund is given up: it is the member's credit again. By the treasury process."""
+
+    kind: Literal["release_refund"] = "release_refund"
+    payment: Slug
+    member: MemberId
+    amount: Amount
+    reason: Prose = ""
+
+
+RoundCommand = (
+    OpenRound
+    | AmendRound
+    | WithdrawRound
+    | StartPledging
+    | Pledge
+    | WithdrawPledge
+    | ClosePledging
+    | ExtendRound
+    | FailRound
+    | ReduceGoal
+    | CancelRound
+    | SettleRound
+    | ReleaseTranche
+    | CallTranche
+    | RecordPayment
+    | ReversePayment
+    | RemindBeforeDue
+    | MarkOverdue
+    | RemindOverdue
+    | DeclareDefault
+    | DeliverInKind
+    | AcceptInKind
+    | RejectInKind
+    | JoinLate
+    | TakeOver
+    | ExitRound
+    | ReleaseLeaver
+    | ProposeSpending
+    | ApproveSpending
+    | WithdrawSpending
+    | RecordSpending
+    | ReturnSpending
+    | ReleaseSpending
+    | OrderRefund
+    | OrderRefunds
+    | RecordRefund
+    | ReturnRefund
+    | ReleaseRefund
+)

@@ -1,0 +1,544 @@
+"""What becomes true of a funding round, stored for ever.
+
+Amounts are minor units of the charter's currency. Every amount that was decided is in the event that decided it.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from domain.kernel import BasisPoints, Digest, Event, Instant, MemberId, Name, PersonId, Prose, Slug
+from domain.money import Minor
+from domain.register.facts import (
+    BankReference,
+    BankReferenceUsed,
+    CommitmentBound,
+    ContributionCleared,
+    ContributionReturned,
+    DebtStated,
+    EvidenceUsed,
+    PaymentExpected,
+)
+from domain.round.terms import Amounts, CallNumber, Due, Quantity, Schedule, Settlement, Stage, Terms, TrancheNumber
+
+
+class RoundOpened(Event):
+    """A round was announced, or announced anew, under this version of the charter."""
+
+    kind: Literal["round_opened"] = "round_opened"
+    terms: Terms
+    charter_version: int
+
+
+class RoundWithdrawn(Event):
+    """The announcement was taken back."""
+
+    kind: Literal["round_withdrawn"] = "round_withdrawn"
+
+
+class PledgingStarted(Event):
+    """Members may pledge."""
+
+    kind: Literal["pledging_started"] = "pledging_started"
+
+
+class PledgeMade(Event):
+    """A member's pledge is this, whatever it was before."""
+
+    kind: Literal["pledge_made"] = "pledge_made"
+    member: MemberId
+    amount: Minor
+    if_total_at_least: Minor = 0
+    condition: Prose = ""
+
+
+class PledgeWithdrawn(Event):
+    """A member has no pledge any more."""
+
+    kind: Literal["pledge_withdrawn"] = "pledge_withdrawn"
+    member: MemberId
+
+
+class MinimumMissed(Event):
+    """Pledging closed below the minimum; a vote may extend it until then."""
+
+    kind: Literal["minimum_missed"] = "minimum_missed"
+    counted: Minor
+    minimum: Minor
+    vote_ends_at: Instant
+
+
+class RoundExtended(Event):
+    """Pledging goes on until the new close."""
+
+    kind: Literal["round_extended"] = "round_extended"
+    closes_at: Instant
+
+
+class RoundFailed(Event):
+    """The minimum was not reached; every pledge is released."""
+
+    kind: Literal["round_failed"] = "round_failed"
+
+
+class PledgesAllocated(Event):
+    """Pledging closed: this is what each member is committed to."""
+
+    kind: Literal["pledges_allocated"] = "pledges_allocated"
+    allocation: Amounts
+    counted: Minor
+    """The pledges that counted, before they were scaled back."""
+    concentration: BasisPoints
+    """The Herfindahl-Hirschman index of the seats."""
+    gauge: BasisPoints
+    """The charter's measure to compare it with; no rule follows from being above it."""
+    charter_version: int
+
+
+class TrancheReleased(Event):
+    """The tranche may be called."""
+
+    kind: Literal["tranche_released"] = "tranche_released"
+    tranche: TrancheNumber
+    evidence: Digest | None = None
+
+
+class TrancheCalled(Event):
+    """Members owe their part of a tranche."""
+
+    kind: Literal["tranche_called"] = "tranche_called"
+    call: CallNumber
+    tranche: TrancheNumber
+    amounts: Amounts
+    schedule: Schedule
+    delivered: Amounts = Field(default_factory=dict)
+    """What members had delivered of it in kind before: they paid it in time."""
+
+
+class MakeUpCalled(Event):
+    """Members owe more than they committed, in the stead of those who did not pay the call `pool`."""
+
+    kind: Literal["make_up_called"] = "make_up_called"
+    call: CallNumber
+    pool: CallNumber
+    amounts: Amounts
+    schedule: Schedule
+
+
+class CatchUpCalled(Event):
+    """One member owes at once what others were called for before."""
+
+    kind: Literal["catch_up_called"] = "catch_up_called"
+    call: CallNumber
+    member: MemberId
+    dues: tuple[Due, ...]
+    schedule: Schedule
+
+
+class CreditApplied(Event):
+    """A member's credit paid what it owes."""
+
+    kind: Literal["credit_applied"] = "credit_applied"
+    member: MemberId
+    settled: tuple[Settlement, ...]
+    dues: tuple[Due, ...]
+    """All that the member owes afterwards."""
+
+
+class PaymentRecorded(Event):
+    """A member's money cleared."""
+
+    kind: Literal["payment_recorded"] = "payment_recorded"
+    member: MemberId
+    amount: Minor
+    reference: BankReference
+    value_date: date
+    settled: tuple[Settlement, ...]
+    dues: tuple[Due, ...]
+    credited: Minor
+
+
+class PaymentReversed(Event):
+    """The bank took a member's payment back: what it had settled is owed again, and what of it was credit is gone."""
+
+    kind: Literal["payment_reversed"] = "payment_reversed"
+    member: MemberId
+    amount: Minor
+    reference: BankReference
+    original: BankReference
+    credit: Minor
+    uncleared: Minor
+    """What is not cleared any more. With nothing undone it is not called any more either."""
+    interest: Minor = 0
+    undone: tuple[Settlement, ...] = ()
+    """The settlements that do not hold, of the payment and of the credit that it had left."""
+    applied: tuple[Settlement, ...] = ()
+    """What of the member's credit settled before still holds."""
+    dues: tuple[Due, ...] = ()
+    """All that the member owes afterwards, when something is undone."""
+
+
+class CallReopened(Event):
+    """Somebody owes on the call again: its ladder goes on from this stage."""
+
+    kind: Literal["call_reopened"] = "call_reopened"
+    call: CallNumber
+    stage: Stage
+
+
+class ReversalTurnedAway(Event):
+    """The bank took back a payment that is not booked here; should it still come, it is not taken."""
+
+    kind: Literal["reversal_turned_away"] = "reversal_turned_away"
+    reference: BankReference
+    original: BankReference
+
+
+class CallReminded(Event):
+    """Who had not paid was reminded."""
+
+    kind: Literal["call_reminded"] = "call_reminded"
+    call: CallNumber
+
+
+class CallOverdue(Event):
+    """The due day is over, and this much was missing."""
+
+    kind: Literal["call_overdue"] = "call_overdue"
+    call: CallNumber
+    unpaid: Minor
+
+
+class CallWarned(Event):
+    """Who is overdue was warned of the default."""
+
+    kind: Literal["call_warned"] = "call_warned"
+    call: CallNumber
+
+
+class CallDefaulted(Event):
+    """The cure period is over, and this much is missing."""
+
+    kind: Literal["call_defaulted"] = "call_defaulted"
+    call: CallNumber
+    unpaid: Minor
+
+
+class CallCleared(Event):
+    """Nobody owes anything on the call."""
+
+    kind: Literal["call_cleared"] = "call_cleared"
+    call: CallNumber
+
+
+class MemberDefaulted(Event):
+    """A member is in default: nothing more is expected of its commitment."""
+
+    kind: Literal["member_defaulted"] = "member_defaulted"
+    member: MemberId
+    call: CallNumber
+
+
+class DefaultCured(Event):
+    """Nothing is overdue of the member any more; its commitment stands again as far as it is left."""
+
+    kind: Literal["default_cured"] = "default_cured"
+    member: MemberId
+
+
+class InterestShared(Event):
+    """Interest that came in for a tranche is credited to those who paid it in time."""
+
+    kind: Literal["interest_shared"] = "interest_shared"
+    call: CallNumber
+    credits: Amounts
+
+
+class InKindDelivered(Event):
+    """A member says that it delivered; worth this by the rate card, once accepted."""
+
+    kind: Literal["in_kind_delivered"] = "in_kind_delivered"
+    member: MemberId
+    item: Slug
+    quantity: Quantity
+    evidence: Digest
+    rate: Minor
+    rate_card: int
+    value: Minor
+    delivered_on: date
+
+
+class InKindAccepted(Event):
+    """A delivery counts as paid: it settles dues first, then what is not called yet."""
+
+    kind: Literal["in_kind_accepted"] = "in_kind_accepted"
+    member: MemberId
+    evidence: Digest
+    by: PersonId
+    value: Minor
+    """What counts, at most what the member still had to bring."""
+    settled: tuple[Settlement, ...]
+    dues: tuple[Due, ...]
+
+
+class InKindRejected(Event):
+    """A delivery does not count."""
+
+    kind: Literal["in_kind_rejected"] = "in_kind_rejected"
+    member: MemberId
+    evidence: Digest
+    by: PersonId
+    reason: Prose
+
+
+class LateJoinerCommitted(Event):
+    """A member committed after the close."""
+
+    kind: Literal["late_joiner_committed"] = "late_joiner_committed"
+    member: MemberId
+    amount: Minor
+
+
+class CommitmentTakenOver(Event):
+    """A member stands in for a part of a defaulted commitment; the defaulter owes that part no longer."""
+
+    kind: Literal["commitment_taken_over"] = "commitment_taken_over"
+    member: MemberId
+    defaulter: MemberId
+    amount: Minor
+    settled: tuple[Settlement, ...]
+    """What of it had been called from the defaulter."""
+    dues: tuple[Due, ...]
+    """What the defaulter owes afterwards."""
+
+
+class CommitmentReleased(Event):
+    """A member's uncalled commitment ended; what was called stays owed, unless the charter forgives it."""
+
+    kind: Literal["commitment_released"] = "commitment_released"
+    member: MemberId
+    cause: Literal["exit", "leaving"]
+    uncalled: Minor
+    settled: tuple[Settlement, ...] = ()
+    """What is forgiven of what was called."""
+    dues: tuple[Due, ...] = ()
+    """What the member owes afterwards."""
+
+
+class MinimumLost(Event):
+    """Cleared and still expected money fell below the minimum; without a decision by then the round is cancelled."""
+
+    kind: Literal["minimum_lost"] = "minimum_lost"
+    sound: Minor
+    minimum: Minor
+    decide_by: Instant
+
+
+class MinimumRestored(Event):
+    """Cleared and still expected money reaches the minimum again."""
+
+    kind: Literal["minimum_restored"] = "minimum_restored"
+    sound: Minor
+
+
+class GoalReduced(Event):
+    """The round goes on with a smaller goal and budget."""
+
+    kind: Literal["goal_reduced"] = "goal_reduced"
+    goal: Minor
+    minimum: Minor
+    budget: tuple[Minor, ...]
+    """What each line may cost, in the order of the terms."""
+    cancelled: Amounts = Field(default_factory=dict)
+    """What of each commitment will not be called any more."""
+
+
+class SpendingProposed(Event):
+    """Cleared money is reserved for a payee."""
+
+    kind: Literal["spending_proposed"] = "spending_proposed"
+    spending: Slug
+    line: Name
+    amount: Minor
+    payee: Name
+    by: PersonId
+
+
+class SpendingApproved(Event):
+    """A second person signed."""
+
+    kind: Literal["spending_approved"] = "spending_approved"
+    spending: Slug
+    by: PersonId
+
+
+class SpendingWithdrawn(Event):
+    """The reserved money is free again."""
+
+    kind: Literal["spending_withdrawn"] = "spending_withdrawn"
+    spending: Slug
+
+
+class SpendingPaid(Event):
+    """The reserved money left the account."""
+
+    kind: Literal["spending_paid"] = "spending_paid"
+    spending: Slug
+    reference: BankReference
+
+
+class SpendingReturned(Event):
+    """What was paid is on the account again, and reserved."""
+
+    kind: Literal["spending_returned"] = "spending_returned"
+    spending: Slug
+    reference: BankReference
+
+
+class RoundSettled(Event):
+    """The round is over; unspent money is the members' credit again, in proportion to what each paid in."""
+
+    kind: Literal["round_settled"] = "round_settled"
+    returns: Amounts
+
+
+class RoundCancelled(Event):
+    """The round is given up; what is held is the members' credit again, in proportion to what each paid in."""
+
+    kind: Literal["round_cancelled"] = "round_cancelled"
+    cause: Literal["decision", "shortfall"]
+    returns: Amounts
+
+
+class SurplusReturned(Event):
+    """After the round's end more is the members' credit, since a payment was given up; or less, since one of theirs was taken back."""
+
+    kind: Literal["surplus_returned"] = "surplus_returned"
+    returns: Amounts
+
+
+class RefundOrdered(Event):
+    """A part of a member's credit is on its way back."""
+
+    kind: Literal["refund_ordered"] = "refund_ordered"
+    payment: Slug
+    member: MemberId
+    amount: Minor
+
+
+class RefundsOrdered(Event):
+    """These refunds, which were ordered with it, are on one list that people approve at the treasury."""
+
+    kind: Literal["refunds_ordered"] = "refunds_ordered"
+    order: Annotated[int, Field(ge=1)]
+    """Orders of one round are numbered from 1."""
+    payment_list: Slug
+    payments: tuple[Slug, ...]
+    by: PersonId
+
+
+class RefundMade(Event):
+    """A part of a member's credit went back to it."""
+
+    kind: Literal["refund_made"] = "refund_made"
+    member: MemberId
+    amount: Minor
+    reference: BankReference
+    payment: Slug | None = None
+    """By which order; none where it was recorded without one."""
+
+
+class RefundReturned(Event):
+    """A refund is on the account again, still on its way."""
+
+    kind: Literal["refund_returned"] = "refund_returned"
+    payment: Slug
+    member: MemberId
+    amount: Minor
+    reference: BankReference
+
+
+class RefundReleased(Event):
+    """A refund was given up: it is the member's credit again."""
+
+    kind: Literal["refund_released"] = "refund_released"
+    payment: Slug
+    member: MemberId
+    amount: Minor
+    reason: Prose = ""
+    """As the treasury says; empty under rules before 5."""
+
+
+class RoundClosed(Event):
+    """Nothing is held any more."""
+
+    kind: Literal["round_closed"] = "round_closed"
+
+
+class RoundReopened(Event):
+    """Money came back after the round had closed: it is on the account for this round again."""
+
+    kind: Literal["round_reopened"] = "round_reopened"
+
+
+RegisterFact = (
+    CommitmentBound | DebtStated | ContributionCleared | ContributionReturned | BankReferenceUsed | PaymentExpected | EvidenceUsed
+)
+"""What a round tells everybody."""
+
+RoundEvent = (
+    RoundOpened
+    | RoundWithdrawn
+    | PledgingStarted
+    | PledgeMade
+    | PledgeWithdrawn
+    | MinimumMissed
+    | RoundExtended
+    | RoundFailed
+    | PledgesAllocated
+    | TrancheReleased
+    | TrancheCalled
+    | MakeUpCalled
+    | CatchUpCalled
+    | CreditApplied
+    | PaymentRecorded
+    | PaymentReversed
+    | ReversalTurnedAway
+    | CallReopened
+    | CallReminded
+    | CallOverdue
+    | CallWarned
+    | CallDefaulted
+    | CallCleared
+    | MemberDefaulted
+    | DefaultCured
+    | InterestShared
+    | InKindDelivered
+    | InKindAccepted
+    | InKindRejected
+    | LateJoinerCommitted
+    | CommitmentTakenOver
+    | CommitmentReleased
+    | MinimumLost
+    | MinimumRestored
+    | GoalReduced
+    | SpendingProposed
+    | SpendingApproved
+    | SpendingWithdrawn
+    | SpendingPaid
+    | SpendingReturned
+    | RoundSettled
+    | RoundCancelled
+    | SurplusReturned
+    | RefundOrdered
+    | RefundsOrdered
+    | RefundMade
+    | RefundReturned
+    | RefundReleased
+    | RoundClosed
+    | RoundReopened
+    | RegisterFact
+)

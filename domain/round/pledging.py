@@ -1,0 +1,352 @@
+"""The rules from the announcement to the close: terms, pledges, the minimum, the extension and the allocation."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from domain.charter import Office, days
+from domain.kernel import MemberId, Refused, asked_in, notify, shown_at, slug_of
+from domain.money import display, percent
+from domain.process import Context, owe
+from domain.register.facts import CommitmentBound, Standing
+from domain.round import commands, events
+from domain.round.allocation import WHOLE, Promise, allocate, concentration, counted, part, summed
+from domain.round.rules import (
+    STAFF,
+    Events,
+    charter_of,
+    closed_round,
+    expected,
+    following,
+    notices,
+    proposed,
+    require_currency,
+    require_due,
+    stands,
+)
+from domain.round.state import (
+    Calling,
+    Cancelled,
+    Committed,
+    Draft,
+    Endangered,
+    Failed,
+    Pledging,
+    Refunding,
+    RoundState,
+    Settled,
+    Short,
+    Unopened,
+    Withdrawn,
+)
+from domain.round.terms import Terms
+
+SLUG_LENGTH: Final = 48
+"""Names of proposals and steps are made from the round's."""
+
+LATEST_CLOSE: Final = timedelta(days=5 * 366)
+"""How far ahead a round may close."""
+
+# ---------------------------------------------------------------- the announcement
+
+
+def open_round(state: RoundState, command: commands.OpenRound, context: Context) -> Events:
+    """Announce a round, once; the same terms again are old news."""
+    match state:
+        case Unopened():
+            return (_announced(command, context),)
+        case Draft(terms=terms) if terms == _terms(command):
+            return ()
+        case (
+            Draft()
+            | Pledging()
+            | Short()
+            | Committed()
+            | Calling()
+            | Endangered()
+            | Refunding()
+            | Withdrawn()
+            | Failed()
+            | Settled()
+            | Cancelled()
+        ):
+            raise Refused(
+                "round_exists", f"{context.stream} was opened before", remedy="choose another name, or amend it while it is a draft"
+            )
+
+
+def amend_round(state: RoundState, command: commands.AmendRound, context: Context) -> Events:
+    """Announce other terms under the charter in force now."""
+    draft = _draft(state, context)
+    return () if draft.terms == _terms(command) else (_announced(command, context),)
+
+
+def withdraw_round(state: RoundState, command: commands.WithdrawRound, context: Context) -> Events:
+    """Take the announcement back."""
+    if isinstance(state, Withdrawn):
+        return ()
+    _draft(state, context)
+    context.require_office(Office.SECRETARIAT, Office.TREASURER)
+    return (events.RoundWithdrawn(),)
+
+
+def start_pledging(state: RoundState, command: commands.StartPledging, context: Context) -> Events:
+    """Pledging starts at the announced instant."""
+    context.require_service()
+    if not isinstance(state, Draft):
+        return ()
+    require_due(context, state.terms.opens_at)
+    return _started(state.terms, context)
+
+
+def _started(terms: Terms, context: Context) -> Events:
+    active = (member.id for member in context.register.members.values() if member.standing is Standing.ACTIVE)
+    return (
+        events.PledgingStarted(),
+        *notices("pledging_started", active, "pledging", round=context.stream, closes_at=terms.closes_at.isoformat()),
+    )
+
+
+def _draft(state: RoundState, context: Context) -> Draft:
+    match state:
+        case Draft() if context.at < state.terms.opens_at:
+            return state
+        case Unopened():
+            raise _not_opened(state)
+        case Draft() | Pledging() | Short() | Committed() | Calling() | Endangered():
+            raise Refused(
+                "pledging_started",
+                f"the terms stand since pledging began; {stands(state)[0]}",
+                remedy="a vote can reduce or cancel the round (`consortium proposal propose`)",
+            )
+        case Withdrawn() | Failed() | Refunding() | Settled() | Cancelled():
+            raise closed_round(state)
+
+
+def _not_opened(state: Unopened) -> Refused:
+    words, remedy = stands(state)
+    return Refused("round_not_opened", words, remedy=remedy)
+
+
+def _terms(command: commands.OpenRound | commands.AmendRound) -> Terms:
+    return Terms(**{name: getattr(command, name) for name in Terms.model_fields})
+
+
+def _announced(command: commands.OpenRound | commands.AmendRound, context: Context) -> events.RoundOpened:
+    context.require_office(Office.SECRETARIAT, Office.TREASURER)
+    terms = _terms(command)
+    _require_sound_terms(terms, context)
+    return events.RoundOpened(terms=terms, charter_version=context.register.version)
+
+
+def _require_sound_terms(terms: Terms, context: Context) -> None:
+    if len(slug_of(context.stream)) > SLUG_LENGTH:
+        raise Refused("name_too_long", f"{context.stream} is longer than {SLUG_LENGTH} characters", remedy="choose a shorter name")
+    require_currency(context, terms.currency)
+    if terms.opens_at < context.at:
+        raise Refused("opens_in_the_past", f"{shown_at(terms.opens_at)} is over", remedy="name a later opening")
+    if terms.closes_at > context.at + LATEST_CLOSE:
+        raise Refused(
+            "closes_too_late", f"{shown_at(terms.closes_at)} is more than {LATEST_CLOSE.days} days ahead", remedy="name an earlier close"
+        )
+    if terms.closes_at <= terms.opens_at:
+        raise Refused("closes_before_opening", f"{shown_at(terms.closes_at)} is not after the opening", remedy="name a later close")
+    if terms.minimum > terms.goal:
+        minimum, goal = display(terms.minimum, terms.currency), display(terms.goal, terms.currency)
+        raise Refused("minimum_above_goal", f"{minimum} is more than the goal of {goal}", remedy=f"name a minimum of at most {goal}")
+    planned = sum(line.amount for line in terms.budget)
+    if planned != terms.goal or len({line.name for line in terms.budget}) != len(terms.budget):
+        goal = display(terms.goal, terms.currency)
+        raise Refused(
+            "budget_does_not_sum",
+            f"the budget lines, each named once, sum to {display(planned, terms.currency)} and not to {goal}",
+            remedy=f"name lines that sum to {goal}, each once",
+        )
+    _require_sound_tranches(terms)
+
+
+def _require_sound_tranches(terms: Terms) -> None:
+    fractions = sum(tranche.fraction for tranche in terms.tranches)
+    if fractions != WHOLE:
+        raise Refused(
+            "tranches_do_not_sum",
+            f"the tranches sum to {percent(fractions)} of the goal",
+            remedy="name fractions that sum to 100 %: 10,000 basis points",
+        )
+    milestones = [tranche.milestone for tranche in terms.tranches if tranche.milestone]
+    if any(tranche.milestone is None for tranche in terms.tranches[1:]) or (milestones and terms.run is None):
+        raise Refused(
+            "tranche_without_milestone",
+            "every tranche after the first is released by a milestone of the round's run",
+            remedy="name the run, and a milestone for each",
+        )
+    if len(set(milestones)) != len(milestones):
+        raise Refused("milestone_named_twice", "one milestone releases one tranche", remedy="name another milestone")
+
+
+# ---------------------------------------------------------------- pledges
+
+
+def pledge(state: RoundState, command: commands.Pledge, context: Context) -> Events:
+    """A pledge replaces the member's former one; the same again is old news. The first one may be what finds the opening instant over."""
+    started = _started(state.terms, context) if isinstance(state, Draft) and context.at >= state.terms.opens_at else ()
+    pledging = _pledging(following(state, started), context)
+    context.require_speaker(command.member)
+    context.require_active(command.member)
+    require_currency(context, command.currency)
+    threshold = command.if_total_at_least or 0
+    former, promised = pledging.pledges.get(command.member), Promise(command.amount, threshold, command.condition)
+    if former == promised:
+        return ()
+    _require_floor(pledging, command, former.amount if former else 0, context)
+    _require_cap(pledging, command, context)
+    made = events.PledgeMade(member=command.member, amount=command.amount, if_total_at_least=threshold, condition=command.condition)
+    return (*started, made)
+
+
+def withdraw_pledge(state: RoundState, command: commands.WithdrawPledge, context: Context) -> Events:
+    """Pledges are conditional until the close."""
+    pledging = _pledging(state, context)
+    context.require_speaker(command.member)
+    return withdrawn(pledging, command.member)
+
+
+def withdrawn(pledging: Pledging, member: MemberId) -> Events:
+    """The member pledges nothing any more, if it ever did."""
+    return (events.PledgeWithdrawn(member=member),) if member in pledging.pledges else ()
+
+
+def _pledging(state: RoundState, context: Context) -> Pledging:
+    match state:
+        case Pledging() if context.at < state.closes_at:
+            return state
+        case Pledging() | Short() | Committed() | Calling() | Endangered():
+            words, remedy = stands(state)
+            raise Refused("pledging_closed", f"pledging is closed: {words}", remedy=remedy)
+        case Draft(terms=terms):
+            raise Refused("pledging_not_started", f"pledging starts at {shown_at(terms.opens_at)}", remedy="pledge from then on")
+        case Unopened():
+            raise _not_opened(state)
+        case Withdrawn() | Failed() | Refunding() | Settled() | Cancelled():
+            raise closed_round(state)
+
+
+def _require_floor(pledging: Pledging, command: commands.Pledge, former: int, context: Context) -> None:
+    goal, currency = pledging.terms.goal, pledging.terms.currency
+    floor = part(goal, charter_of(context, pledging.charter_version).funding.share_floor)
+    remainder = goal - (pledging.total - former)
+    least = min(floor, remainder) if remainder > 0 else floor
+    if command.amount < least:
+        raise Refused(
+            "pledge_below_floor",
+            f"{display(command.amount, currency)} is less than {display(least, currency)}",
+            remedy=f"pledge at least {display(least, currency)}",
+            clause="funding.share_floor",
+        )
+
+
+def _require_cap(pledging: Pledging, command: commands.Pledge, context: Context) -> None:
+    cap, currency = _cap(pledging, context), pledging.terms.currency
+    related = (pledging.pledges.get(company) for company in context.register.related(command.member) if company != command.member)
+    others = sum(promise.amount for promise in related if promise is not None)
+    if command.amount + others > cap:
+        both = display(command.amount + others, currency)
+        raise Refused(
+            "pledge_above_cap",
+            f"{command.member} and related companies would pledge {both} of at most {display(cap, currency)}",
+            remedy=f"pledge at most {display(max(cap - others, 0), currency)}",
+            clause="funding.share_cap",
+        )
+
+
+def _cap(pledging: Pledging, context: Context) -> int:
+    return part(pledging.terms.goal, charter_of(context, pledging.charter_version).funding.share_cap)
+
+
+# ---------------------------------------------------------------- the close
+
+
+def close_pledging(state: RoundState, command: commands.ClosePledging, context: Context) -> Events:
+    """Count what the active members pledged, test the minimum, and share the goal out."""
+    context.require_service()
+    if not isinstance(state, Pledging):
+        return ()
+    require_due(context, state.closes_at)
+    standing = {member: promise for member, promise in sorted(state.pledges.items()) if context.register.active(member)}
+    seats = {member: context.register.seat_of(member) for member in standing}
+    cap = _cap(state, context)
+    pledges = counted(standing, seats, cap)
+    total = sum(min(cap, amount) for amount in summed(pledges, seats).values())
+    if total < state.terms.minimum:
+        return _missed(state, total, context)
+    allocation = allocate(state.terms.goal, pledges, seats, cap)
+    return (
+        events.PledgesAllocated(
+            allocation=allocation,
+            counted=total,
+            concentration=concentration(summed(allocation, seats)),
+            gauge=charter_of(context, state.charter_version).funding.concentration_gauge,
+            charter_version=state.charter_version,
+        ),
+        *(CommitmentBound(member=member, source=context.stream, amount=amount) for member, amount in sorted(allocation.items())),
+        *expected(context, sorted(allocation)),
+        *notices("pledges_allocated", state.pledges, "allocated", round=context.stream),
+    )
+
+
+def _missed(state: Pledging, total: int, context: Context) -> Events:
+    if state.extensions:
+        return _failed(state, context)
+    terms, currency = state.terms, state.terms.currency
+    vote_ends_at = context.at + days(charter_of(context, state.charter_version).funding.extension_vote_days)
+    motion = proposed(
+        context,
+        asked_in("extend", slug_of(context.stream)),
+        f"Extend the round at {display(total, currency)}",
+        f"Pledges of {display(total, currency)} count, and the minimum is {display(terms.minimum, currency)}. "
+        "Yes: pledging goes on, once. No: the round fails and the pledges are released.",
+        commands.ExtendRound(),
+        commands.FailRound(),
+    )
+    return (
+        events.MinimumMissed(counted=total, minimum=terms.minimum, vote_ends_at=vote_ends_at),
+        owe(motion),
+        owe(
+            notify(
+                "minimum_missed",
+                (*STAFF, "office:board"),
+                key="notice:minimum-missed",
+                round=context.stream,
+                vote_ends_at=vote_ends_at.isoformat(),
+            )
+        ),
+    )
+
+
+def extend_round(state: RoundState, command: commands.ExtendRound, context: Context) -> Events:
+    """A vote takes pledges again, once; later it is old news."""
+    context.require_mandate()
+    if not isinstance(state, Short):
+        return ()
+    terms = charter_of(context, state.pledging.charter_version).funding
+    closes_at = context.at + days(terms.extension_days)
+    return (
+        events.RoundExtended(closes_at=closes_at),
+        *notices("round_extended", state.pledging.pledges, "extended", round=context.stream, closes_at=closes_at.isoformat()),
+    )
+
+
+def fail_round(state: RoundState, command: commands.FailRound, context: Context) -> Events:
+    """No vote extended the round: by its rejection, or because the time to vote is over."""
+    if not context.mandate:
+        context.require_service()
+    if not isinstance(state, Short):
+        return ()
+    if not context.mandate:
+        require_due(context, state.vote_ends_at)
+    return _failed(state.pledging, context)
+
+
+def _failed(pledging: Pledging, context: Context) -> Events:
+    return (events.RoundFailed(), *notices("round_failed", pledging.pledges, "failed", round=context.stream))

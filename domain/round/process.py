@@ -1,0 +1,324 @@
+"""Funding rounds, `round/<id>`: from the announcement of a goal to the last refund.
+
+draft → pledging (→ short → pledging, once) → committed → calling, tranche by tranche (⇄ endangered) → refunding → settled
+| withdrawn | failed (pledges released) | cancelled (refunds)
+
+`decide` is the table of commands; each row's rule stands in its topic: `pledging` up to the close, `calls` for calls and the
+default ladder, `changes` for who carries the round, `ending` for spending and the end, `refunds` for giving back; `rules` has what
+they share, `state` and `books` what is true.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import Annotated, Final
+
+from pydantic import Field, TypeAdapter
+
+from domain.kernel import AWAITED, Agenda, Command, Deadline, Headline, MemberId, escaped, shown_at
+from domain.money import display
+from domain.process import Common, Context, Process
+from domain.reference import shown_reference
+from domain.round import calls, changes, commands, ending, events, pledging, refunds
+from domain.round.allocation import index
+from domain.round.books import Books, Call
+from domain.round.rules import Events, shown
+from domain.round.state import (
+    Calling,
+    Cancelled,
+    Committed,
+    Draft,
+    Endangered,
+    Failed,
+    Pledging,
+    Refunding,
+    RoundState,
+    Settled,
+    Short,
+    Unopened,
+    Withdrawn,
+    evolve,
+    money_by_state,
+)
+from domain.round.tables import tables
+from domain.round.terms import Stage, Terms, Tranche
+
+NAMED: Final = 20
+"""How many members who owe are listed with their bills."""
+ON_THE_VOTE: Final = "Everybody who has not voted is named by that vote (`consortium proposals`)."
+"""Who is waited for while a vote decides about a round: the proposal says it, on whose roll they are."""
+MEASURE: Final = "n equal shares make 10,000 / n, a single member 10,000"
+"""What the Herfindahl-Hirschman index means, in words."""
+
+# ---------------------------------------------------------------- decide
+
+
+def decide(state: RoundState, command: commands.RoundCommand, context: Context) -> Events:
+    """The facts that follow, or `Refused`."""
+    match command:
+        case commands.OpenRound():
+            return pledging.open_round(state, command, context)
+        case commands.AmendRound():
+            return pledging.amend_round(state, command, context)
+        case commands.WithdrawRound():
+            return pledging.withdraw_round(state, command, context)
+        case commands.StartPledging():
+            return pledging.start_pledging(state, command, context)
+        case commands.Pledge():
+            return pledging.pledge(state, command, context)
+        case commands.WithdrawPledge():
+            return pledging.withdraw_pledge(state, command, context)
+        case commands.ClosePledging():
+            return pledging.close_pledging(state, command, context)
+        case commands.ExtendRound():
+            return pledging.extend_round(state, command, context)
+        case commands.FailRound():
+            return pledging.fail_round(state, command, context)
+        case commands.ReleaseTranche():
+            return calls.release_tranche(state, command, context)
+        case commands.CallTranche():
+            return calls.call_tranche(state, command, context)
+        case commands.RecordPayment():
+            return calls.record_payment(state, command, context)
+        case commands.ReversePayment():
+            return calls.reverse_payment(state, command, context)
+        case commands.RemindBeforeDue():
+            return calls.remind_before_due(state, command, context)
+        case commands.MarkOverdue():
+            return calls.mark_overdue(state, command, context)
+        case commands.RemindOverdue():
+            return calls.remind_overdue(state, command, context)
+        case commands.DeclareDefault():
+            return calls.declare_default(state, command, context)
+        case commands.DeliverInKind():
+            return changes.deliver_in_kind(state, command, context)
+        case commands.AcceptInKind():
+            return changes.accept_in_kind(state, command, context)
+        case commands.RejectInKind():
+            return changes.reject_in_kind(state, command, context)
+        case commands.JoinLate():
+            return changes.join_late(state, command, context)
+        case commands.TakeOver():
+            return changes.take_over(state, command, context)
+        case commands.ExitRound():
+            return changes.exit_round(state, command, context)
+        case commands.ReleaseLeaver():
+            return changes.release_leaver(state, command, context)
+        case commands.ReduceGoal():
+            return changes.reduce_goal(state, command, context)
+        case commands.ProposeSpending():
+            return ending.propose_spending(state, command, context)
+        case commands.ApproveSpending():
+            return ending.approve_spending(state, command, context)
+        case commands.WithdrawSpending():
+            return ending.withdraw_spending(state, command, context)
+        case commands.RecordSpending():
+            return ending.record_spending(state, command, context)
+        case commands.ReturnSpending():
+            return ending.return_spending(state, command, context)
+        case commands.ReleaseSpending():
+            return ending.release_spending(state, command, context)
+        case commands.SettleRound():
+            return ending.settle_round(state, command, context)
+        case commands.CancelRound():
+            return ending.cancel_round(state, command, context)
+        case commands.OrderRefund():
+            return refunds.order_refund(state, command, context)
+        case commands.OrderRefunds():
+            return refunds.order_refunds(state, command, context)
+        case commands.RecordRefund():
+            return refunds.record_refund(state, command, context)
+        case commands.ReturnRefund():
+            return refunds.return_refund(state, command, context)
+        case commands.ReleaseRefund():
+            return refunds.release_refund(state, command, context)
+
+
+# ---------------------------------------------------------------- agenda
+
+
+def agenda(state: RoundState) -> Agenda:
+    """The next deadline: of pledging, of a vote that is waited for, or of the calls that run."""
+    match state:
+        case Draft(terms=terms):
+            return Agenda(Deadline(terms.opens_at, commands.StartPledging()))
+        case Pledging(closes_at=closes_at):
+            return Agenda(Deadline(closes_at, commands.ClosePledging()))
+        case Short(vote_ends_at=vote_ends_at):
+            return Agenda(Deadline(vote_ends_at, commands.FailRound()))
+        case Committed() | Calling():
+            return Agenda(_next_rung(state.books))
+        case Endangered(decide_by=decide_by):
+            end, rung = Deadline(decide_by, commands.CancelRound(cause="shortfall")), _next_rung(state.books)
+            return Agenda(rung if rung and rung.at < end.at else end)
+        case Refunding():
+            return Agenda()
+        case Unopened() | Withdrawn() | Failed() | Settled() | Cancelled():
+            return Agenda(closed=True)
+
+
+def _next_rung(kept: Books) -> Deadline | None:
+    running = (kept.calls[number] for number in kept.running)
+    call = min(running, key=lambda call: (call.ends(call.stage), call.number), default=None)
+    return Deadline(call.ends(call.stage), _rung(call)) if call else None
+
+
+def _rung(call: Call) -> Command:
+    match call.stage:
+        case Stage.NOTIFIED:
+            return commands.RemindBeforeDue(call=call.number)
+        case Stage.REMINDED:
+            return commands.MarkOverdue(call=call.number)
+        case Stage.OVERDUE:
+            return commands.RemindOverdue(call=call.number)
+        case Stage.WARNED | Stage.DEFAULTED | Stage.CLEARED:
+            return commands.DeclareDefault(call=call.number)
+
+
+# ---------------------------------------------------------------- describe
+
+
+def describe(state: RoundState) -> Headline:
+    """The round in one line, its money by state, and who is waited for."""
+    return replace(_headline(state), values={f"{name}_minor": amount for name, amount in money_by_state(state).items()})
+
+
+def _headline(state: RoundState) -> Headline:
+    match state:
+        case Unopened():
+            return Headline("unopened", "not opened yet")
+        case Draft(terms=terms):
+            line = f"{escaped(terms.title)}: pledging starts at {shown_at(terms.opens_at)}"
+            return Headline("draft", line, _promises(terms, 0), ("office:secretariat",))
+        case Withdrawn(terms=terms):
+            return Headline("withdrawn", f"{escaped(terms.title)}: withdrawn")
+        case Pledging(terms=terms, total=total, squares=squares, pledges=pledges, closes_at=closes_at):
+            goal, promised = display(terms.goal, terms.currency), display(total, terms.currency)
+            line = f"{escaped(terms.title)}: {promised} of {goal} pledged by {len(pledges)} until {shown_at(closes_at)}"
+            gauge = f"Concentration (HHI) of the pledges, by member: {index(squares, total):,} of 10,000 basis points ({MEASURE})"
+            return Headline("pledging", line, f"{_promises(terms, total)}\n\n{gauge}")
+        case Short(pledging=Pledging(terms=terms), counted=counted, vote_ends_at=vote_ends_at):
+            line = f"{escaped(terms.title)}: {display(counted, terms.currency)} missed the minimum; a vote may extend it until {shown_at(vote_ends_at)}"
+            return Headline("short", line, ON_THE_VOTE)
+        case Failed(terms=terms):
+            return Headline("failed", f"{escaped(terms.title)}: the minimum was missed, the pledges are released")
+        case Committed(books=kept):
+            return _of_books("committed", kept, "to be called" + _locked(kept), _owing(kept))
+        case Calling(books=kept):
+            called = f"{len(kept.tranches)} of {len(kept.terms.tranches)} tranches called"
+            return _of_books("calling", kept, called + _locked(kept), _owing(kept))
+        case Endangered(books=kept, decide_by=decide_by):
+            return _of_books(
+                "endangered",
+                kept,
+                f"below the minimum; cancelled at {shown_at(decide_by)} unless a vote makes it smaller",
+                (),
+                ON_THE_VOTE,
+            )
+        case Refunding(books=kept):
+            return _of_books("refunding", kept, f"{shown(kept, kept.totals.credit)} to give back", ("office:treasurer",))
+        case Settled(books=kept):
+            return _of_books("settled", kept, "settled", ())
+        case Cancelled(books=kept):
+            return _of_books("cancelled", kept, "cancelled", ())
+
+
+def _promises(terms: Terms, pledged: int) -> str:
+    amounts = " | ".join(display(amount, terms.currency) for amount in (terms.goal, terms.minimum, pledged))
+    return f"| goal | minimum | pledged |\n| --- | --- | --- |\n| {amounts} |"
+
+
+def _owing(kept: Books) -> tuple[str, ...]:
+    """Everybody who owes on the calls that run, and the treasurer when they are too many to name; when nobody owes, who has the next word."""
+    if any(kept.calls[number].owing for number in kept.running):
+        return tuple(f"member:{member}" for member in _named(kept, kept.running, AWAITED)) or ("office:treasurer",)
+    return (f"run/{kept.terms.run}", "office:board") if _unreleased(kept) else ("office:treasurer",)
+
+
+def _unreleased(kept: Books) -> Tranche | None:
+    """The tranche to be called next, while the milestone that releases it is not accepted."""
+    following = kept.terms.tranches[len(kept.tranches) : len(kept.tranches) + 1]
+    return next((tranche for tranche in following if tranche.milestone and len(kept.tranches) + 1 not in kept.released), None)
+
+
+def _locked(kept: Books) -> str:
+    """What the next tranche waits for, in words. Whether its run has begun is not the round's to know: the register has it."""
+    tranche = _unreleased(kept)
+    if tranche is None:
+        return ""
+    return (
+        f"; the next waits for the milestone {tranche.milestone} of run/{kept.terms.run}, or for the board as long as there is no such run"
+    )
+
+
+def _named(kept: Books, calls: Iterable[int], limit: int) -> Sequence[MemberId]:
+    """Who owes on these calls, when they are at most so many; else nobody is named."""
+    owing: set[MemberId] = set()
+    for number in calls:
+        owing.update(islice(kept.calls[number].owing, limit + 1))
+    return sorted(owing) if len(owing) <= limit else ()
+
+
+def _of_books(phase: str, kept: Books, note: str, waits_for: tuple[str, ...], more: str = "") -> Headline:
+    money = kept.totals
+    values = {"goal_minor": kept.goal, "committed_minor": money.committed, "cleared_minor": money.cleared, "held_minor": kept.held}
+    rows = {
+        "goal": kept.goal,
+        "minimum": kept.minimum,
+        "committed": money.committed,
+        "called": money.called,
+        "cleared": money.cleared,
+        "overdue": kept.overdue,
+        "in default": money.defaulted_owed + money.defaulted_uncalled,
+        "reserved": kept.reserved,
+        "spent": kept.spent,
+        "refunded": money.refunded,
+        "held": kept.held,
+    }
+    table = "\n".join(f"| {name} | {shown(kept, amount)} |" for name, amount in rows.items())
+    line = f"{escaped(kept.terms.title)}: {shown(kept, money.cleared)} of {shown(kept, money.committed)} cleared; {note}"
+    text = f"| money | {kept.terms.currency} |\n| --- | --- |\n{table}\n\n{_concentration(kept)}{_bills(kept)}" + (more and f"\n\n{more}")
+    return Headline(phase, line, text, waits_for, values)
+
+
+def _concentration(kept: Books) -> str:
+    """How much hangs on few members. The charter's gauge is there to be compared with: no rule follows from being above it."""
+    now = index(kept.squares, kept.totals.committed)
+    compared = (
+        f"within the charter's gauge of {kept.gauge:,}"
+        if kept.concentration <= kept.gauge
+        else f"above the charter's gauge of {kept.gauge:,}: much hangs on few, and no rule follows from it"
+    )
+    return (
+        f"Concentration (HHI) at the close, related companies as one: {kept.concentration:,} of 10,000 basis points ({MEASURE}), {compared}. "
+        f"Now, by member: {now:,}."
+    )
+
+
+def _bills(kept: Books) -> str:
+    """What is still to be paid, by whom, until when and with which reference, when they are few."""
+    accounts = [(member, kept.accounts[member]) for member in _named(kept, (*kept.running, *kept.defaulted), NAMED)]
+    rows = [
+        f"| {member} | {shown(kept, account.debt)} | {kept.calls[account.dues[0].call].schedule.due_on} | {shown_reference(account.reference)} |"
+        for member, account in accounts
+    ]
+    return "\n".join(("\n\n| to pay | amount | due | reference |", "| --- | --- | --- | --- |", *rows)) if rows else ""
+
+
+ROUND: Final[Process[commands.RoundCommand, events.RoundEvent, RoundState]] = Process(
+    name="round",
+    title="a funding round",
+    about="Pledges until the close; then commitments, called tranche by tranche as the run reaches its milestones, with reminders, cure and default; spending; refunds of what is left.",
+    initial=Unopened(),
+    decide=decide,
+    evolve=evolve,
+    agenda=agenda,
+    describe=describe,
+    commands=TypeAdapter(Annotated[commands.RoundCommand, Field(discriminator="kind")]),
+    events=TypeAdapter(tuple[Annotated[events.RoundEvent | Common, Field(discriminator="kind")], ...]),
+    tables=tables,
+    state_version=4,
+    list_version=3,
+)

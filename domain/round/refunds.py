@@ -1,0 +1,191 @@
+"""The rules of giving credit back: one member's, or everybody's by one order; and what becomes of each refund at the treasury."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from domain.charter import Office
+from domain.kernel import MemberId, PersonId, Refused, Slug, slug_of
+from domain.money import share
+from domain.process import Context
+from domain.register.facts import BankReferenceUsed
+from domain.round import commands, events
+from domain.round.books import Books, Movement, Refund
+from domain.round.rules import (
+    Events,
+    account_of,
+    closing,
+    concluded,
+    order_name,
+    refundable,
+    reopened,
+    repeated,
+    running,
+    shown,
+    to_treasury,
+    with_credits,
+)
+from domain.round.state import RoundState, books_of
+
+LISTED: Final = 100
+"""The most refunds of one order, as the treasury takes them in one list; those beyond are in the next order."""
+
+# ---------------------------------------------------------------- ordering
+
+
+def order_refund(state: RoundState, command: commands.OrderRefund, context: Context) -> Events:
+    """Give a member's credit back: it is reserved for that, and ordered from the treasury."""
+    context.require_office(Office.TREASURER)
+    books = refundable(state)
+    account = account_of(books, command.member)
+    payment = order_name(context, "refund", command.refund)
+    known = books.refunds.get(payment)
+    if known is not None:
+        if known.member == command.member and command.amount in {None, known.amount}:
+            return ()
+        raise Refused("refund_exists", f"{command.refund} names another refund", remedy="choose another name")
+    amount = account.figures.credit if command.amount is None else command.amount
+    if not amount or amount > account.figures.credit:
+        raise Refused("refund_above_credit", f"the credit is {shown(books, account.figures.credit)}", remedy="refund at most that")
+    free = _free(books)
+    if amount > free:
+        raise _above_held(books, free)
+    order = {
+        "kind": "order_payment",
+        "payment": payment,
+        "source": context.stream,
+        "payee": f"member:{command.member}",
+        "amount": amount,
+        "currency": books.terms.currency,
+        "purpose": "refund",
+        "subject": command.member,
+        "text": f"{slug_of(context.stream)} refund",
+        "ordered_by": context.actor,
+    }
+    return (events.RefundOrdered(payment=payment, member=command.member, amount=amount), to_treasury(context, order, f"order:{payment}"))
+
+
+def order_refunds(state: RoundState, command: commands.OrderRefunds, context: Context) -> Events:
+    """Give everybody's credit back by one order, which the treasury has approved as one list. With all of it on its way there is nothing to order."""
+    context.require_office(Office.TREASURER)
+    return ordered_together(refundable(state), context.actor, context)
+
+
+def ordered_together(books: Books, by: PersonId, context: Context) -> Events:
+    """The order of all credit by this person: where less is left on the account than that, all get the same part of theirs."""
+    free = _free(books)
+    if not books.totals.credit:
+        if books.totals.refunding:
+            return ()
+        raise Refused(
+            "nothing_to_refund", "no member has credit in this round", remedy="none is needed: `consortium show` tells who has credit"
+        )
+    if free <= 0:
+        raise _above_held(books, free)
+    order = max(books.refund_orders, default=0) + 1
+    refunds = {_payment_of(context, order, member): (member, amount) for member, amount in _amounts(books, free).items()}
+    name = order_name(context, "refunds", str(order))
+    return (
+        *(events.RefundOrdered(payment=payment, member=member, amount=amount) for payment, (member, amount) in refunds.items()),
+        events.RefundsOrdered(order=order, payment_list=name, payments=tuple(refunds), by=by),
+        to_treasury(context, _list_of(context, books, name, refunds, by), f"order:{name}"),
+    )
+
+
+def _amounts(books: Books, free: int) -> Mapping[MemberId, int]:
+    """What each gets of this order, in order of the members: all of its credit, or its part of what is left on the account."""
+    whole = {member: account.figures.credit for member, account in books.accounts.items() if account.figures.credit}
+    parts = whole if books.totals.credit <= free else share(free, whole)
+    named = [(member, amount) for member, amount in sorted(parts.items()) if amount]
+    return dict(named[:LISTED])
+
+
+def _payment_of(context: Context, order: int, member: MemberId) -> Slug:
+    return order_name(context, "refund", member, str(order))
+
+
+def _list_of(context: Context, books: Books, name: Slug, refunds: Mapping[Slug, tuple[MemberId, int]], by: PersonId) -> Mapping[str, Any]:
+    listed = [{"payment": payment, "member": member, "amount": amount} for payment, (member, amount) in refunds.items()]
+    return {
+        "kind": "order_payment_list",
+        "payment_list": name,
+        "source": context.stream,
+        "currency": books.terms.currency,
+        "text": f"{slug_of(context.stream)} refund",
+        "ordered_by": by,
+        "refunds": listed,
+    }
+
+
+def _free(books: Books) -> int:
+    """What is on the account for this round and not on its way back."""
+    return books.held - books.totals.refunding
+
+
+def _above_held(books: Books, free: int) -> Refused:
+    return Refused(
+        "refund_above_held",
+        f"{shown(books, max(free, 0))} is left on the account for this round",
+        clause="funding",
+        remedy="refund at most that, and the rest when what the bank took back is paid again",
+    )
+
+
+# ---------------------------------------------------------------- what becomes of it
+
+
+def record_refund(state: RoundState, command: commands.RecordRefund, context: Context) -> Events:
+    """An ordered refund left the account, once; the round closes with the last one."""
+    context.require_service()
+    books = books_of(state)
+    refund = _refund(books, command.payment, command.member, command.amount)
+    if books is None or refund.stage == "made":
+        return ()
+    if repeated(context, books, command.reference, Movement("refund", command.payment, command.amount)):
+        return ()
+    if refund.stage == "released":
+        raise Refused("refund_released", "it was given up, and is credit again", remedy="order it anew (`consortium round order-refunds`)")
+    made = events.RefundMade(payment=command.payment, member=command.member, amount=command.amount, reference=command.reference)
+    used = BankReferenceUsed(reference=command.reference, source=context.stream)
+    return (made, used, *closing(state, books, gone=command.amount))
+
+
+def return_refund(state: RoundState, command: commands.ReturnRefund, context: Context) -> Events:
+    """A refund came back: it is on its way again, until it is paid anew or given up. A round that had closed is open again for it."""
+    context.require_service()
+    books = books_of(state)
+    refund = _refund(books, command.payment, command.member, command.amount)
+    if books is None:
+        return ()
+    if repeated(context, books, command.reference, Movement("refund-return", command.payment, command.amount)):
+        return ()
+    if refund.stage != "made":
+        raise Refused("refund_not_made", "it was not made", remedy="try again once its payment is recorded here")
+    back = events.RefundReturned(payment=command.payment, member=command.member, amount=command.amount, reference=command.reference)
+    return (*reopened(state), back, BankReferenceUsed(reference=command.reference, source=context.stream))
+
+
+def release_refund(state: RoundState, command: commands.ReleaseRefund, context: Context) -> Events:
+    """The treasury gave the refund up: it is credit again, and pays what the member owes meanwhile."""
+    context.require_service()
+    refund = _refund(books_of(state), command.payment, command.member, command.amount)
+    if refund.stage != "ordered":
+        return ()
+    released = events.RefundReleased(payment=command.payment, member=command.member, amount=command.amount, reason=command.reason)
+    current = running(state)
+    if current is None:
+        return (released,)
+    return concluded(current, with_credits(current, (released,), (command.member,), context), (command.member,), context)
+
+
+def _refund(books: Books | None, payment: Slug, member: MemberId, amount: int) -> Refund:
+    """The refund that was ordered under this name, of this member and amount."""
+    refund = books.refunds.get(payment) if books else None
+    if refund is None or (refund.member, refund.amount) != (member, amount):
+        raise Refused(
+            "no_such_refund",
+            f"no refund of that amount was ordered as {payment}",
+            remedy="order it first (`consortium round order-refunds`)",
+        )
+    return refund

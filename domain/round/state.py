@@ -1,0 +1,277 @@
+"""The phases of a funding round, how each fact changes them, and what people ask of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal
+
+from domain.kernel import Map, MemberId, mapping
+from domain.register.facts import (
+    BankReferenceUsed,
+    CommitmentBound,
+    ContributionCleared,
+    ContributionReturned,
+    DebtStated,
+    EvidenceUsed,
+    PaymentExpected,
+)
+from domain.round import events
+from domain.round.allocation import Promise
+from domain.round.books import Books, Figures, add, booked, by_state, called, ended, put
+from domain.round.terms import Terms
+
+# ---------------------------------------------------------------- the phases
+
+
+@dataclass(frozen=True, slots=True)
+class Unopened:
+    """Nothing was announced yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """Announced; pledging has not started."""
+
+    terms: Terms
+    charter_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """The announcement was taken back. Terminal."""
+
+    terms: Terms
+
+
+@dataclass(frozen=True, slots=True)
+class Pledging:
+    """Members pledge until the close."""
+
+    terms: Terms
+    charter_version: int
+    closes_at: datetime
+    extensions: int = 0
+    pledges: Map[MemberId, Promise] = mapping()
+    total: int = 0
+    squares: int = 0
+    """The sum of the squares of the pledges."""
+
+
+@dataclass(frozen=True, slots=True)
+class Short:
+    """Closed below the minimum: a vote may extend it."""
+
+    pledging: Pledging
+    counted: int
+    vote_ends_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The minimum was not reached. Terminal."""
+
+    terms: Terms
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """Every member's commitment is bound; nothing has been called."""
+
+    books: Books
+
+
+@dataclass(frozen=True, slots=True)
+class Calling:
+    """Tranches are being called."""
+
+    books: Books
+
+
+@dataclass(frozen=True, slots=True)
+class Endangered:
+    """Money was lost and the minimum with it: a smaller run is voted on, or the round is cancelled."""
+
+    books: Books
+    decide_by: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Refunding:
+    """Over, but for the credits that go back to the members."""
+
+    books: Books
+    end: Literal["settled", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Everything was called, spent or given back. Terminal."""
+
+    books: Books
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """Given up, and everything that was held given back. Terminal."""
+
+    books: Books
+
+
+Live = Committed | Calling | Endangered
+RoundState = Unopened | Draft | Withdrawn | Pledging | Short | Failed | Committed | Calling | Endangered | Refunding | Settled | Cancelled
+
+# ---------------------------------------------------------------- the fold
+
+
+def evolve(state: RoundState, event: events.RoundEvent) -> RoundState:
+    """The state after a fact."""
+    match event:
+        case events.RoundOpened(terms=terms, charter_version=version):
+            return Draft(terms, version)
+        case events.RoundWithdrawn():
+            assert isinstance(state, Draft)
+            return Withdrawn(state.terms)
+        case events.PledgingStarted():
+            assert isinstance(state, Draft)
+            return Pledging(state.terms, state.charter_version, state.terms.closes_at)
+        case events.PledgeMade(member=member, amount=amount, if_total_at_least=threshold, condition=condition):
+            assert isinstance(state, Pledging)
+            former = state.pledges.get(member, Promise(0))
+            pledges = state.pledges.set(member, Promise(amount, threshold, condition))
+            squares = state.squares + amount**2 - former.amount**2
+            return replace(state, pledges=pledges, total=state.total + amount - former.amount, squares=squares)
+        case events.PledgeWithdrawn(member=member):
+            assert isinstance(state, Pledging)
+            gone = state.pledges[member].amount
+            return replace(state, pledges=state.pledges.delete(member), total=state.total - gone, squares=state.squares - gone**2)
+        case events.MinimumMissed(counted=counted, vote_ends_at=vote_ends_at):
+            assert isinstance(state, Pledging)
+            return Short(state, counted, vote_ends_at)
+        case events.RoundExtended(closes_at=closes_at):
+            assert isinstance(state, Short)
+            return replace(state.pledging, closes_at=closes_at, extensions=state.pledging.extensions + 1)
+        case events.RoundFailed():
+            assert isinstance(state, Pledging | Short)
+            return Failed(_pledging(state).terms)
+        case events.PledgesAllocated():
+            assert isinstance(state, Pledging)
+            return Committed(_allocated(state, event))
+        case events.MinimumLost(decide_by=decide_by):
+            books = _books(state)
+            return Endangered(replace(books, shortfalls=books.shortfalls + 1), decide_by)
+        case events.MinimumRestored():
+            books = _books(state)
+            return Calling(books) if books.calls else Committed(books)
+        case events.RoundSettled(returns=returns):
+            return Refunding(ended(_books(state), returns), "settled")
+        case events.RoundCancelled(returns=returns):
+            if isinstance(state, Pledging | Short):
+                pledging = _pledging(state)
+                return Refunding(Books.of(pledging.terms, pledging.charter_version), "cancelled")
+            return Refunding(ended(_books(state), returns), "cancelled")
+        case events.RoundClosed():
+            assert isinstance(state, Refunding)
+            return Settled(state.books) if state.end == "settled" else Cancelled(state.books)
+        case events.RoundReopened():
+            assert isinstance(state, Settled | Cancelled)
+            return Refunding(state.books, "settled" if isinstance(state, Settled) else "cancelled")
+        case events.TrancheCalled() | events.MakeUpCalled() | events.CatchUpCalled():
+            books = called(_books(state), event)
+            return replace(state, books=books) if isinstance(state, Endangered) else Calling(books)
+        case (
+            events.TrancheReleased()
+            | events.CreditApplied()
+            | events.PaymentRecorded()
+            | events.PaymentReversed()
+            | events.ReversalTurnedAway()
+            | events.CallReopened()
+            | events.CallReminded()
+            | events.CallOverdue()
+            | events.CallWarned()
+            | events.CallDefaulted()
+            | events.CallCleared()
+            | events.MemberDefaulted()
+            | events.DefaultCured()
+            | events.InterestShared()
+            | events.InKindDelivered()
+            | events.InKindAccepted()
+            | events.InKindRejected()
+            | events.LateJoinerCommitted()
+            | events.CommitmentTakenOver()
+            | events.CommitmentReleased()
+            | events.GoalReduced()
+            | events.SpendingProposed()
+            | events.SpendingApproved()
+            | events.SpendingWithdrawn()
+            | events.SpendingPaid()
+            | events.SpendingReturned()
+            | events.SurplusReturned()
+            | events.RefundOrdered()
+            | events.RefundsOrdered()
+            | events.RefundMade()
+            | events.RefundReturned()
+            | events.RefundReleased()
+        ):
+            assert isinstance(state, Committed | Calling | Endangered | Refunding)
+            return replace(state, books=booked(state.books, event))
+        case PaymentExpected(member=member, reference=reference):
+            assert isinstance(state, Committed | Calling | Endangered)
+            books = state.books
+            return replace(state, books=put(books, member, replace(books.accounts[member], reference=reference)))
+        case CommitmentBound() | DebtStated() | ContributionCleared() | ContributionReturned() | BankReferenceUsed() | EvidenceUsed():
+            return state
+
+
+def _books(state: RoundState) -> Books:
+    assert isinstance(state, Committed | Calling | Endangered)
+    return state.books
+
+
+def _pledging(state: Pledging | Short) -> Pledging:
+    return state if isinstance(state, Pledging) else state.pledging
+
+
+def _allocated(state: Pledging, event: events.PledgesAllocated) -> Books:
+    books = replace(Books.of(state.terms, state.charter_version), concentration=event.concentration, gauge=event.gauge)
+    for member, amount in event.allocation.items():
+        pledged = state.pledges[member].amount
+        books = add(books, member, Figures(pledged=pledged, cancelled=pledged - amount))
+    return books
+
+
+# ---------------------------------------------------------------- what people ask of the books
+
+
+def books_of(state: RoundState) -> Books | None:
+    """The round's books, from the commitment on."""
+    match state:
+        case Committed() | Calling() | Endangered() | Refunding() | Settled() | Cancelled():
+            return state.books
+        case Unopened() | Draft() | Withdrawn() | Pledging() | Short() | Failed():
+            return None
+
+
+def money_by_state(state: RoundState) -> Mapping[str, int]:
+    """The round's money, each state of it by name, in minor units."""
+    books = books_of(state)
+    if books is None:
+        pledged = state.total if isinstance(state, Pledging) else state.pledging.total if isinstance(state, Short) else 0
+        return {"pledged": pledged}
+    return {
+        **by_state(books.totals),
+        "overdue": books.overdue,
+        "reserved": books.reserved,
+        "spent": books.spent,
+        "held": books.held,
+    }
+
+
+def books(state: RoundState) -> Mapping[MemberId, Mapping[str, int]]:
+    """Each member's money, each state of it by name, in order of the members."""
+    kept = books_of(state)
+    if kept is None:
+        pledges = state.pledges if isinstance(state, Pledging) else state.pledging.pledges if isinstance(state, Short) else mapping()
+        return {member: {"pledged": pledge.amount} for member, pledge in sorted(pledges.items())}
+    return {member: {**by_state(account.figures), "debt": account.debt} for member, account in sorted(kept.accounts.items())}

@@ -1,0 +1,134 @@
+"""A round in tables: each member's money to a day, the calls and their ends, the refunds, and what was delivered in kind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+
+from domain.money import Money
+from domain.reference import shown_reference
+from domain.register.state import Register
+from domain.round import events
+from domain.round.allocation import interest
+from domain.round.books import Account, Books, Call
+from domain.round.state import Pledging, RoundState, Short, books_of
+from domain.round.terms import Due
+from domain.tables import Table
+
+MEMBERS = (
+    "member",
+    "commitment",
+    "called",
+    "cleared",
+    "owed",
+    "interest",
+    "credit",
+    "refund_owed",
+    "in_kind",
+    "cure_ends_at",
+    "in_default",
+    "joined_late",
+    "reference",
+)
+
+
+def tables(state: RoundState, register: Register, at: datetime) -> Sequence[Table]:
+    """Pledges until the close; from then on each member, each call, each refund and each delivery. Interest is reckoned to the day of `at`."""
+    kept = books_of(state)
+    if kept is None:
+        return _pledges(state)
+    rate = register.charters[kept.charter_version].funding.default_interest
+    members = [_member(kept, member, account, rate, at.astimezone(UTC).date()) for member, account in sorted(kept.accounts.items())]
+    return [
+        Table("members", MEMBERS, members),
+        Table(
+            "calls",
+            ("call", "purpose", "stage", "due_on", "cure_ends_at", "called", "unpaid", "owing"),
+            [_call(kept, call) for _, call in sorted(kept.calls.items())],
+        ),
+        Table("refunds", ("member", "amount", "stage", "order", "reason", "payment"), _refunds(kept)),
+        Table("deliveries", ("evidence", "stands", "member", "value"), [_delivery(kept, name) for name in sorted(kept.deliveries)]),
+    ]
+
+
+def _pledges(state: RoundState) -> Sequence[Table]:
+    pledging = state.pledging if isinstance(state, Short) else state
+    if not isinstance(pledging, Pledging):
+        return ()
+    currency = pledging.terms.currency
+    rows = [
+        (member, Money(made.amount, currency), Money(made.if_total_at_least, currency) if made.if_total_at_least else None)
+        for member, made in sorted(pledging.pledges.items())
+    ]
+    return [Table("pledges", ("member", "pledged", "if_total_at_least"), rows)]
+
+
+def _member(kept: Books, member: str, account: Account, rate: int, on: date) -> tuple[str | Money | datetime | bool | None, ...]:
+    figures = account.figures
+    amounts = (
+        figures.committed,
+        figures.called,
+        figures.cleared,
+        owed_on(account, rate, on),
+        interest_on(account, rate, on),
+        figures.credit,
+        figures.refunding,
+        figures.in_kind,
+    )
+    ends = min((kept.calls[due.call].schedule.cure_ends_at for due in account.dues), default=None)
+    return (
+        member,
+        *(Money(amount, kept.terms.currency) for amount in amounts),
+        ends,
+        account.in_default,
+        account.late,
+        shown_reference(account.reference),
+    )
+
+
+def owed_on(account: Account, rate: int, on: date) -> int:
+    """What the member owes on a day, with its interest to that day."""
+    return sum(due.principal for due in account.dues) + interest_on(account, rate, on)
+
+
+def interest_on(account: Account, rate: int, on: date) -> int:
+    """The interest that what the member owes has run up to a day."""
+    return sum(_run_up(due, rate, on) for due in account.dues)
+
+
+def _run_up(due: Due, rate: int, on: date) -> int:
+    return due.interest + interest(due.principal, rate, (on - due.accrued_to).days)
+
+
+def _call(kept: Books, call: Call) -> tuple[int | str | date | Money, ...]:
+    plan, currency = call.schedule, kept.terms.currency
+    return (
+        call.number,
+        call.purpose.value,
+        call.stage.value,
+        plan.due_on,
+        plan.cure_ends_at,
+        Money(sum(call.amounts.values()), currency),
+        Money(call.unpaid, currency),
+        ", ".join(sorted(call.owing)),
+    )
+
+
+def _refunds(kept: Books) -> list[tuple[str | int | Money | None, ...]]:
+    """Each refund that was ordered, by itself or with others, and how far it came; those of one order together."""
+    orders = {payment: number for number, order in kept.refund_orders.items() for payment in order.payments}
+    named = sorted(kept.refunds.items(), key=lambda item: (orders.get(item[0], 0), item[1].member, item[0]))
+    return [
+        (refund.member, Money(refund.amount, kept.terms.currency), refund.stage, orders.get(payment), refund.reason, payment)
+        for payment, refund in named
+    ]
+
+
+def _delivery(kept: Books, evidence: str) -> tuple[str, str, str, Money]:
+    match kept.deliveries[evidence]:
+        case events.InKindDelivered(member=member, value=value):
+            return evidence, "waits", member, Money(value, kept.terms.currency)
+        case events.InKindAccepted(member=member, value=value):
+            return evidence, "accepted", member, Money(value, kept.terms.currency)
+        case events.InKindRejected(member=member):
+            return evidence, "rejected", member, Money(0, kept.terms.currency)

@@ -1,0 +1,1 @@
+"""Training runs, `run/<id>`."""

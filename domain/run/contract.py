@@ -1,0 +1,111 @@
+"""The run contract: planned by the training lead, approved and changed by votes."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from domain.charter import Office
+from domain.kernel import Refused, notify, shown_at, slug_of
+from domain.process import Context, owe
+from domain.register.facts import LeadNamed
+from domain.run import events, looks, telemetry
+from domain.run.rules import not_now, reported
+from domain.run.state import Approved, Book, Events, Paused, Planned, Running, Unplanned, evolve
+from domain.run.terms import Contract
+
+MOST_CHECKPOINTS: Final = 1_000_000
+VOTED: Final = ("run/approve_contract", "run/continue_run", "run/change_contract", "run/stop_run")
+"""What only a vote can order here."""
+
+
+def plan(state: Unplanned | Planned, contract: Contract, context: Context) -> Events:
+    """The training lead plans the run; the board is told, and the contract waits for its vote."""
+    context.require_office(Office.TRAINING_LEAD, clause="training")
+    if context.actor != contract.lead:
+        raise not_now("not_the_lead", f"the contract names {contract.lead} as responsible", "name yourself, or let that person plan it")
+    if (
+        isinstance(state, Planned)
+        and context.actor != (other := state.contract.lead)
+        and context.register.holds(other, Office.TRAINING_LEAD)
+    ):
+        raise not_now(
+            "other_contract_waits", f"the contract of {other} waits for its vote", f"let it be voted on, or let {other} plan anew"
+        )
+    _require_sound(contract, context)
+    if isinstance(state, Planned) and state.contract == contract:
+        return ()
+    digest = context.digest_of("contract")
+    board = notify("run-planned", ("office:board",), key=f"notice:planned:{digest[:16]}", run=context.stream, contract=digest)
+    return (events.RunPlanned(contract=contract, digest=digest), LeadNamed(run=slug_of(context.stream), lead=contract.lead), owe(board))
+
+
+def _require_sound(contract: Contract, context: Context) -> None:
+    _require_terms(contract, context)
+    undecided = [command for command in VOTED if context.charter.class_of(command) is None]
+    if undecided:
+        raise Refused(
+            "nobody_decides",
+            f"no class of decision covers {', '.join(undecided)}",
+            clause="decisions",
+            remedy="amend the charter: let a class cover them, for example [decisions.runs]",
+        )
+    past = next((milestone for milestone in contract.milestones if milestone.due_at <= context.at), None)
+    if past is not None:
+        raise not_now("due_date_passed", f"{past.id} is due at {shown_at(past.due_at)}, which is over", "name a later day")
+    if contract.start_funds and contract.round is None:
+        raise not_now("no_round", "the contract waits for money of no round", "name the round that pays for it")
+
+
+def _require_terms(contract: Contract, context: Context) -> None:
+    """Refuses terms that no run can be followed or judged by, in a contract as in a change order."""
+    currency = context.charter.currency
+    if contract.currency != currency:
+        raise Refused("other_currency", f"the books are kept in {currency}", remedy="state the cost in that currency", clause="currency")
+    checkpoints = sum(telemetry.planned(stage) for stage in contract.stages)
+    if checkpoints > MOST_CHECKPOINTS:
+        raise not_now(
+            "too_many_checkpoints", f"the stages retain {checkpoints:,} checkpoints", f"retain at most {MOST_CHECKPOINTS:,}: fewer of each"
+        )
+    if contract.look_hours >= min(contract.silent_hours, contract.stalled_hours):
+        raise not_now(
+            "looks_too_rare",
+            f"the readings are looked at every {contract.look_hours} hours, which is too rare to tell a silent run in time",
+            "let `silent_hours` and `stalled_hours` be longer than `look_hours`",
+        )
+    for milestone in contract.milestones:
+        lowest, highest = milestone.criteria.loss_at_least_micro, milestone.criteria.loss_at_most_micro
+        if lowest is not None and highest is not None and lowest > highest:
+            raise not_now("loss_band_inverted", f"no loss is within the band of {milestone.id}", "name the lower loss as the lower end")
+
+
+def approve(state: Planned, digest: str, context: Context) -> Events:
+    """The contract that was voted on is in force."""
+    context.require_mandate()
+    if digest != state.digest:
+        raise not_now("other_contract", f"the contract that waits is {state.digest}", "vote on that one")
+    version = context.register.version
+    book = Book(state.contract, digest, 1, version)
+    lead = notify("run-approved", (state.contract.lead,), key="notice:approved", run=context.stream)
+    approved = events.ContractApproved(contract=state.contract, digest=digest, version=1, charter_version=version)
+    return (approved, reported(book, "approved", context), owe(lead))
+
+
+def change(state: Approved | Running | Paused, book: Book, contract: Contract, context: Context) -> Events:
+    """A change order is in force; a question that was open is settled by it."""
+    _require_sound_change(book, contract, context)
+    digest = context.digest_of("contract")
+    approved = events.ContractApproved(contract=contract, digest=digest, version=book.version + 1, charter_version=book.charter_version)
+    settled = (events.QuestionSettled(question=book.question, by="change-order"),) if book.asked else ()
+    after = evolve(state, approved)
+    assert isinstance(after, Approved | Running | Paused), "a change order changes no phase"
+    phase = {Approved: "approved", Running: "running", Paused: "paused"}[type(state)]
+    moved = isinstance(after, Running) and contract.source != book.contract.source
+    return (approved, *settled, reported(after.book, phase, context), *(looks.look(after.book, context) if moved else ()))
+
+
+def _require_sound_change(book: Book, contract: Contract, context: Context) -> None:
+    _require_terms(contract, context)
+    kept = {milestone.id: milestone for milestone in contract.milestones}
+    for milestone in book.contract.milestones:
+        if book.mark(milestone.id).stage == "accepted" and kept.get(milestone.id) != milestone:
+            raise not_now("milestone_accepted", f"{milestone.id} is accepted under its terms", "leave accepted milestones as they are")

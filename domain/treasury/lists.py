@@ -1,0 +1,211 @@
+"""Payment lists: the refunds that a stream orders together, approved once for all of them, and then sent each by itself.
+
+A list is what people approve, and never changes: whose bank details are not approved when it is ordered is left out of it, and whose are
+others by its last approval is not paid by it. What is left out is cancelled, told to who ordered it, and can be ordered again; it holds up
+nobody else. Once approved, a payment of a list is like every other: sent once, confirmed by a statement, retried or cancelled by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from domain.charter import Office
+from domain.kernel import SERVICE, PersonId, Refused, notify, with_own_facts
+from domain.money import display
+from domain.process import Context, StepOwed, owe
+from domain.treasury import commands, events
+from domain.treasury.lines import Events, folded, returned_to_source
+from domain.treasury.payments import (
+    TREASURERS,
+    require_currency,
+    require_digest,
+    require_free,
+    require_other_than,
+    sent,
+    still_in_office,
+    terms_of,
+)
+from domain.treasury.state import Open, Payee, PaymentList
+from domain.treasury.terms import ListedPayment, Purpose, list_digest
+
+NO_ACCOUNT = "no bank details of the payee were approved when the list was ordered"
+OTHER_ACCOUNT = "the payee's bank details are not those that were approved with the list"
+
+# ---------------------------------------------------------------- ordering
+
+
+def order_payment_list(state: Open, command: commands.OrderPaymentList, context: Context) -> Events:
+    """An order of another stream; ordered again it is old news."""
+    context.require_service()
+    require_currency(state.currency, command.currency)
+    known = state.lists.get(command.payment_list)
+    if known is not None and known.source == command.source:
+        return ()
+    _require_new_names(state, command)
+    ordered = _ordered(state, command, context)
+    payable = [each for each in ordered if state.payees.get(each.payee, Payee()).account is not None]
+    lines = tuple(
+        ListedPayment(payment=each.payment, payee=each.payee, amount=each.amount, details=state.payees[each.payee].account_digest)
+        for each in payable
+    )
+    without = tuple(each.payment for each in ordered if each not in payable)
+    listed = events.PaymentListOrdered(
+        payment_list=command.payment_list,
+        source=command.source,
+        currency=state.currency,
+        lines=lines,
+        left_out=without,
+        digest=list_digest(command.payment_list, state.currency, lines),
+        by=command.ordered_by,
+        approvals=terms_of(context).approvals,
+    )
+    after = folded(state, (*ordered, listed))
+    asked = (_asked_to_sign(listed, context),) if lines else ()
+    return (*ordered, listed, *_left_out(after, command.payment_list, without, NO_ACCOUNT, "ordered"), *asked)
+
+
+def _require_new_names(state: Open, command: commands.OrderPaymentList) -> None:
+    names = [refund.payment for refund in command.refunds]
+    taken = {name for name in names if name in state.payments or names.count(name) > 1}
+    if command.payment_list in state.lists:
+        taken.add(command.payment_list)
+    if taken:
+        raise Refused("payment_exists", f"{min(taken)} names another payment", remedy="choose another name")
+
+
+def _ordered(state: Open, command: commands.OrderPaymentList, context: Context) -> Sequence[events.PaymentOrdered]:
+    return [
+        events.PaymentOrdered(
+            payment=refund.payment,
+            source=command.source,
+            payee=f"member:{refund.member}",
+            amount=refund.amount,
+            currency=state.currency,
+            purpose=Purpose.REFUND,
+            subject=refund.member,
+            text=command.text,
+            by=command.ordered_by,
+            approvals=terms_of(context).approvals,
+        )
+        for refund in command.refunds
+    ]
+
+
+def _asked_to_sign(listed: events.PaymentListOrdered, context: Context) -> StepOwed:
+    offices = tuple(f"office:{office}" for office in sorted(terms_of(context).approval_offices))
+    total = display(sum(line.amount for line in listed.lines), listed.currency)
+    return owe(
+        notify(
+            "payment_list_to_approve",
+            offices,
+            key=f"notice:list:{listed.payment_list}",
+            payment_list=listed.payment_list,
+            payments=len(listed.lines),
+            amount=total,
+            treasury=context.stream,
+        )
+    )
+
+
+# ---------------------------------------------------------------- approving and giving up
+
+
+def approve_payment_list(state: Open, command: commands.ApprovePaymentList, context: Context) -> Events:
+    """One more signature for the whole list; with the last one each of its payments goes to the bank, if its payee's account is the listed one."""
+    context.require_office(*terms_of(context).approval_offices, clause="treasury.approval_offices")
+    listed = _list_of(state, command.payment_list)
+    match listed.stage:
+        case "approved":
+            return ()
+        case "cancelled":
+            raise _not_ordered(command.payment_list, listed)
+        case "ordered":
+            return _signed(state, command, listed, context)
+
+
+def _signed(state: Open, command: commands.ApprovePaymentList, listed: PaymentList, context: Context) -> Events:
+    require_other_than(listed.ordered_by, context)
+    require_digest("list", listed.digest, command.digest)
+    signed = still_in_office(listed.signed, context)
+    if context.actor in signed:
+        return ()
+    if len(signed) + 1 < listed.approvals:
+        return (events.PaymentListSigned(payment_list=command.payment_list, digest=listed.digest, by=context.actor),)
+    going = [line for line in listed.lines if _account_stands(state, line)]
+    require_free(sum(line.amount for line in going), state.free_in(listed.currency), listed.currency)
+    gone = tuple(line.payment for line in listed.lines if line not in going)
+    approved = events.PaymentListApproved(payment_list=command.payment_list, digest=listed.digest, by=context.actor, left_out=gone)
+    payments = (event for line in going for event in _sent(state, line, listed, context))
+    return (approved, *payments, *_left_out(state, command.payment_list, gone, OTHER_ACCOUNT, "approved"))
+
+
+def _account_stands(state: Open, line: ListedPayment) -> bool:
+    payee = state.payees.get(line.payee, Payee())
+    return payee.account is not None and payee.account_digest == line.details
+
+
+def _sent(state: Open, line: ListedPayment, listed: PaymentList, context: Context) -> Events:
+    account = state.payees[line.payee].account
+    assert account is not None
+    return sent(state, line.payment, account, listed.digest, context)
+
+
+def cancel_payment_list(state: Open, command: commands.CancelPaymentList, context: Context) -> Events:
+    """Nothing of the list will be paid, and who ordered it is told of each payment."""
+    context.require_office(Office.TREASURER)
+    listed = _list_of(state, command.payment_list)
+    match listed.stage:
+        case "cancelled":
+            return ()
+        case "approved":
+            raise _not_ordered(command.payment_list, listed)
+        case "ordered":
+            cancelled = events.PaymentListCancelled(payment_list=command.payment_list, by=context.actor, reason=command.reason)
+            return (cancelled, *_cancelled(state, (line.payment for line in listed.lines), command.reason, context.actor))
+
+
+def _list_of(state: Open, name: str) -> PaymentList:
+    listed = state.lists.get(name)
+    if listed is None:
+        raise Refused("no_such_list", f"nobody ordered the list {name}", remedy="`consortium show treasury/…` lists what waits")
+    return listed
+
+
+def _not_ordered(name: str, listed: PaymentList) -> Refused:
+    return Refused(
+        "list_not_ordered",
+        f"{name} is {listed.stage}",
+        remedy="`consortium show treasury/…` tells of each of its payments; what is not paid is ordered anew (`consortium round order-refunds`)",
+    )
+
+
+# ---------------------------------------------------------------- what is not paid
+
+
+def _left_out(state: Open, payment_list: str, names: Sequence[str], reason: str, when: str) -> Events:
+    """These payments are cancelled; who ordered them, the treasurer and the payees are told why."""
+    if not names:
+        return ()
+    payments = [state.payments[name] for name in names]
+    source = payments[0].source or ""
+    said = notify(
+        "payments_left_out",
+        TREASURERS,
+        key=f"notice:left-out:{payment_list}:{when}",
+        payment_list=payment_list,
+        payments=len(names),
+        reason=reason,
+        source=source,
+    )
+    payees = tuple(payment.payee for payment in payments)
+    asked = notify("refund_without_account", payees, key=f"notice:without-account:{payment_list}:{when}", source=source)
+    each = {payment.payee: {"amount": display(payment.amount, payment.currency)} for payment in payments}
+    return (*_cancelled(state, names, reason, SERVICE), owe(said), owe(with_own_facts(asked, each)))
+
+
+def _cancelled(state: Open, names: Iterable[str], reason: str, by: PersonId) -> Events:
+    return tuple(
+        event
+        for name in names
+        for event in (events.PaymentCancelled(payment=name, by=by, reason=reason), *returned_to_source(name, state.payments[name], reason))
+    )

@@ -1,0 +1,1717 @@
+"""Funding rounds: pledges, calls, the default ladder, late joiners, leavers, spending and refunds.
+
+| command | by whom | events | refusals (clause) |
+| --- | --- | --- | --- |
+| open_round, amend_round | secretariat, treasurer | round_opened | office_required, round_exists, name_too_long, wrong_currency (currency), opens_in_the_past, closes_before_opening, closes_too_late, minimum_above_goal, budget_does_not_sum, tranches_do_not_sum, tranche_without_milestone, milestone_named_twice, pledging_started |
+| withdraw_round | secretariat, treasurer | round_withdrawn | pledging_started, round_closed |
+| pledge | representative of an active member | (pledging_started) pledge_made | pledging_not_started, pledging_closed, not_a_representative, member_not_active, unknown_member, wrong_currency, pledge_below_floor (funding.share_floor), pledge_above_cap (funding.share_cap) |
+| withdraw_pledge | representative | pledge_withdrawn | pledging_closed |
+| extend_round, reduce_goal, cancel_round | a passed proposal | round_extended; goal_reduced, commitment_bound…; round_cancelled | no_mandate, goal_out_of_range, not_pledging |
+| fail_round | the proposal's rejection, the service when the vote's time is over | round_failed | service_only, not_due |
+| release_tranche | the run; the board while there is none | tranche_released | office_required, other_milestone, run_releases (training.reviewers), no_such_tranche |
+| call_tranche | treasurer | interest_shared…, tranche_called, credit_applied… | tranche_out_of_order, tranche_not_released, minimum_lost, not_a_business_day (calendar), notice_too_short (funding.call_notice_business_days), due_too_late, too_many_calls |
+| record_payment | treasury | payment_recorded, call_cleared, default_cured | reference_used, value_date_in_the_future, wrong_currency; what is not taken goes to the treasury's inbox |
+| reverse_payment | treasury | payment_reversed, call_reopened…, surplus_returned | reversal_turned_away; what went back meanwhile goes to the treasury's inbox |
+| deliver_in_kind | representative | in_kind_delivered | not_on_rate_card (rate_card), delivery_above_commitment (rate_card), evidence_used |
+| accept_in_kind, reject_in_kind | secretariat, treasurer, not of that member | in_kind_accepted, evidence_used; in_kind_rejected | evidence_used, own_delivery, no_such_delivery, delivery_rejected, delivery_accepted |
+| join_late | representative of an active member outside the round | late_joiner_committed, catch_up_called | already_committed, commitment_below_floor, commitment_above_cap (funding.share_cap) |
+| take_over | representative of an active member | commitment_taken_over, catch_up_called | not_in_default, more_than_defaulted, taken_over_before, commitment_above_cap |
+| exit_round | representative | commitment_released | no_such_decision, bound_by_yes, did_not_oppose, decision_in_effect, in_default |
+| release_leaver | the membership process | commitment_released, pledge_withdrawn | service_only |
+| propose_, approve_, withdraw_spending | treasurer; second signatory | spending_… | more_than_cleared, line_exceeded, no_such_line, minimum_lost, spending_exists, same_person (roles), own_payment (roles), not_approved, spending_paid, spending_withdrawn, payment_ordered |
+| record_, return_, release_spending | treasury | spending_paid, (round_reopened) spending_returned, spending_withdrawn | not_approved, spending_not_paid |
+| settle_round | treasurer | round_settled | not_all_called, calls_running, default_open (funding), delivery_open, spending_open |
+| order_refund | treasurer | refund_ordered | refund_above_credit, refund_above_held (funding), refund_exists |
+| order_refunds | treasurer | refund_ordered of each credit, refunds_ordered | nothing_to_refund, refund_above_held (funding) |
+| record_, return_, release_refund | treasury | refund_made, (round_reopened) refund_returned, refund_released; round_closed | no_such_refund, refund_not_made, refund_released, reference_used |
+
+| state | deadline | its command |
+| --- | --- | --- |
+| draft | opens_at | start_pledging |
+| pledging | closes_at | close_pledging |
+| short | vote_ends_at | fail_round |
+| committed, calling, endangered | the next rung of a call that runs | remind_before_due, mark_overdue, remind_overdue, declare_default |
+| endangered | decide_by | cancel_round (shortfall) |
+| refunding | none: the treasurer pays back | |
+| withdrawn, failed, settled, cancelled | closed, until money comes back | |
+
+An order of all refunds takes what is credit now, from each in proportion where less is left on the account, a hundred members at a time;
+the treasury has it approved as one list. What the treasury gives up of it (`release_refund`) is credit again, and in the next order.
+
+Steps: `notify` (treasurer, secretariat, board, members by the hundred) and `tell` to `proposal/extend-<round>`,
+`proposal/shortfall-<round>-<n>` and `member/<slug>` (suspend_for_default, lift_default).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+
+from domain.charter import Charter, Office
+from domain.kernel import Command, Event, digest_of
+from domain.reference import creditor_reference, shown_reference
+from domain.register.facts import (
+    BankReferenceUsed,
+    Capacity,
+    CharterAdopted,
+    CommitmentBound,
+    Holding,
+    MandateGranted,
+    MemberDeparted,
+    MemberSuspended,
+    OfficeGranted,
+    OwnershipDeclared,
+    PaymentExpected,
+    RepresentativeSeated,
+    RunReported,
+    VoteDecided,
+)
+from domain.round import commands as round_commands
+from domain.round import events as round_events
+from domain.round import refunds
+from domain.round.process import ROUND
+from domain.round.state import books, books_of, money_by_state
+from domain.round.terms import BudgetLine, Tranche
+from domain.treasury import commands as treasury_commands
+from domain.treasury.terms import LISTED
+from tests.stories import Story, charter, day, founded, noted, with_members
+
+GOAL = 1_000_000
+RELEASE = round_commands.ReleaseTranche(tranche=2, run="atlas-1", milestone="half-way")
+MEMBERS = ("ada", "bel", "cyd", "dov")
+ALL = (*MEMBERS, "eli", "fay")
+
+
+def rules(**changes: Any) -> Charter:
+    """Few members carry much each, so that stories stay short."""
+    return charter(**{"funding__share_cap": 4_000, "funding__default_interest": 3_600, "funding__equalisation_interest": 3_600, **changes})
+
+
+def terms(**changes: Any) -> dict[str, Any]:
+    return {
+        "title": "Atlas 1",
+        "currency": "USD",
+        "goal": GOAL,
+        "minimum": 700_000,
+        "opens_at": day(1),
+        "closes_at": day(10),
+        "run": "atlas-1",
+        "budget": (BudgetLine(name="compute", amount=800_000), BudgetLine(name="data", amount=200_000)),
+        "tranches": (Tranche(name="start", fraction=4_000), Tranche(name="half", fraction=6_000, milestone="half-way")),
+        **changes,
+    }
+
+
+def unopened(charter: Charter | None = None) -> Story:
+    return Story.of(ROUND, "round/atlas-1", with_members(founded(charter or rules()), *ALL))
+
+
+def opened(charter: Charter | None = None, **changes: Any) -> Story:
+    return unopened(charter).when(round_commands.OpenRound(**terms(**changes)), by="sam")
+
+
+def pledging(charter: Charter | None = None, **changes: Any) -> Story:
+    return opened(charter, **changes).due()
+
+
+def pledged(story: Story, **pledges: int) -> Story:
+    for member, amount in pledges.items():
+        story = story.when(round_commands.Pledge(member=member, amount=amount), by=f"rep-{member}")
+        assert story.refusal is None, story.refusal
+    return story
+
+
+def committed(charter: Charter | None = None, **changes: Any) -> Story:
+    """Four members carry a quarter each."""
+    return pledged(pledging(charter, **changes), **dict.fromkeys(MEMBERS, 250_000)).due()
+
+
+def called(charter: Charter | None = None, **changes: Any) -> Story:
+    """The first tranche is called: 100,000 of each."""
+    return committed(charter, **changes).when(round_commands.CallTranche(tranche=1), by="tess")
+
+
+def paid(story: Story, member: str, amount: int, *, reference: str = "", on: date | None = None) -> Story:
+    reference = reference or f"{member.upper()}-{len(story.register.references)}"
+    return story.when(round_commands.RecordPayment(member=member, amount=amount, reference=reference, value_date=on or story.at.date()))
+
+
+def refund_of(story: Story, member: str) -> round_commands.RecordRefund:
+    """How the treasury tells of the member's last refund."""
+    kept = books_of(story.state.state)
+    assert kept is not None
+    name, refund = next((name, refund) for name, refund in kept.refunds.items() if refund.member == member)
+    return round_commands.RecordRefund(payment=name, member=member, amount=refund.amount, reference=f"BACK-{member.upper()}")
+
+
+def refunded(story: Story, member: str, amount: int | None = None) -> Story:
+    """The treasurer orders a refund, and the bank shows it."""
+    story = story.when(round_commands.OrderRefund(refund=f"{member}-1", member=member, amount=amount), by="tess").followed_by(
+        "refund_ordered"
+    )
+    return story.when(refund_of(story, member))
+
+
+def all_paid(story: Story, amount: int, *members: str) -> Story:
+    for member in members or MEMBERS:
+        story = paid(story, member, amount)
+        assert story.refusal is None, story.refusal
+    return story
+
+
+def mandated(story: Story, command: Command) -> Story:
+    digest = digest_of(story.stream, command.model_dump(mode="json"))
+    return knowing(story, MandateGranted(proposal="proposal/p", digest=digest)).when(command)
+
+
+def knowing(story: Story, *events: Event) -> Story:
+    return replace(story, register=noted(story.register, *events))
+
+
+def until(story: Story, kind: str) -> Story:
+    """Deadlines come until one of this kind has come."""
+    for _ in range(20):
+        deadline = story.agenda.deadline
+        assert deadline is not None
+        story = story.due()
+        if deadline.command.kind == kind:
+            return story
+    raise AssertionError(f"no {kind} came")
+
+
+def money(story: Story, name: str, member: str = "") -> int:
+    return (books(story.state.state)[member] if member else money_by_state(story.state.state))[name]
+
+
+# ---------------------------------------------------------------- the announcement
+
+
+def test_a_round_is_announced_pledged_called_paid_spent_and_settled_with_the_surplus_back() -> None:
+    story = all_paid(called(), 100_000)
+    story = story.when(RELEASE).when(round_commands.CallTranche(tranche=2), by="tess")
+    story = all_paid(story, 150_000)
+    assert money(story, "cleared") == GOAL
+    story = story.when(round_commands.ProposeSpending(spending="gpu-1", line="compute", amount=600_000, payee="cloud"), by="tess")
+    story = story.when(round_commands.ApproveSpending(spending="gpu-1"), by="theo").when(
+        round_commands.RecordSpending(spending="gpu-1", reference="OUT-1")
+    )
+    story = story.when(round_commands.SettleRound(), by="tess")
+    assert story.phase == "refunding"
+    for member in MEMBERS:
+        story = refunded(story, member, 100_000)
+    assert story.phase == "settled"
+    assert ROUND.agenda(story.state.state).closed
+    assert money(story, "held") == 0
+    assert money(story, "refunded") == 400_000
+    assert story.register.commitments.get("ada") is None
+    assert story.register.cleared["ada"] == 150_000
+
+
+def test_pledging_starts_by_itself_at_the_announced_instant_and_is_told_to_every_active_member() -> None:
+    story = opened()
+    assert story.phase == "draft"
+    assert story.agenda.deadline is not None
+    assert story.agenda.deadline.at == day(1)
+    story.when(round_commands.StartPledging(), at=day(0.5)).refused("not_due")
+    story = story.due().followed_by("pledging_started").owes("notify", "notice:pledging:1")
+    assert story.steps[0].data["to"] == [f"member:{member}" for member in ALL]
+    story.when(round_commands.StartPledging()).then()
+
+
+def test_only_the_secretariat_or_the_treasurer_opens_a_round_and_only_once() -> None:
+    unopened().when(round_commands.OpenRound(**terms()), by="rep-ada").refused("office_required")
+    story = opened()
+    story.when(round_commands.OpenRound(**terms()), by="sam").then()
+    story.when(round_commands.OpenRound(**terms(goal=2 * GOAL)), by="sam").refused("round_exists")
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"currency": "EUR"}, "wrong_currency"),
+        ({"opens_at": day(-1)}, "opens_in_the_past"),
+        ({"closes_at": day(1)}, "closes_before_opening"),
+        ({"closes_at": day(1_831)}, "closes_too_late"),
+        ({"minimum": GOAL + 1}, "minimum_above_goal"),
+        ({"budget": (BudgetLine(name="compute", amount=GOAL - 1),)}, "budget_does_not_sum"),
+        ({"budget": (BudgetLine(name="a", amount=GOAL // 2), BudgetLine(name="a", amount=GOAL // 2))}, "budget_does_not_sum"),
+        ({"tranches": (Tranche(name="a", fraction=9_999),)}, "tranches_do_not_sum"),
+        ({"tranches": (Tranche(name="a", fraction=5_000), Tranche(name="b", fraction=5_000))}, "tranche_without_milestone"),
+        ({"run": None}, "tranche_without_milestone"),
+        (
+            {"tranches": (Tranche(name="a", fraction=5_000, milestone="m"), Tranche(name="b", fraction=5_000, milestone="m"))},
+            "milestone_named_twice",
+        ),
+    ],
+)
+def test_terms_that_do_not_add_up_are_refused(changes: dict[str, Any], rule: str) -> None:
+    unopened().when(round_commands.OpenRound(**terms(**changes)), by="sam").refused(rule)
+    opened().when(round_commands.AmendRound(**terms(**changes)), by="sam").refused(rule)
+
+
+def test_a_name_too_long_to_name_proposals_by_is_refused() -> None:
+    story = Story.of(ROUND, "round/" + "a" * 60, unopened().register)
+    story.when(round_commands.OpenRound(**terms()), by="sam").refused("name_too_long")
+
+
+def test_a_draft_is_amended_or_withdrawn_until_pledging_starts() -> None:
+    story = opened().when(round_commands.AmendRound(**terms(title="Atlas One")), by="tess").followed_by("round_opened")
+    story.when(round_commands.AmendRound(**terms(title="Atlas One")), by="tess").then()
+    gone = story.when(round_commands.WithdrawRound(), by="sam").followed_by("round_withdrawn")
+    assert gone.phase == "withdrawn"
+    assert gone.agenda.closed
+    gone.when(round_commands.WithdrawRound(), by="sam").then()
+    gone.when(round_commands.AmendRound(**terms()), by="sam").refused("round_closed")
+    story.when(round_commands.WithdrawRound(), by="rep-ada").refused("office_required")
+    pledging().when(round_commands.WithdrawRound(), by="sam").refused("pledging_started")
+    unopened().when(round_commands.WithdrawRound(), by="sam").refused("round_not_opened")
+
+
+# ---------------------------------------------------------------- pledges
+
+
+def test_a_new_pledge_replaces_the_former_and_the_same_again_is_old_news() -> None:
+    story = (
+        pledging()
+        .when(round_commands.Pledge(member="ada", amount=100_000), by="rep-ada")
+        .then(round_events.PledgeMade(member="ada", amount=100_000))
+    )
+    story.when(round_commands.Pledge(member="ada", amount=100_000), by="rep-ada").then()
+    story.when(round_commands.Pledge(member="ada", amount=100_000, condition="if the data is open"), by="rep-ada").followed_by(
+        "pledge_made"
+    )
+    story = story.when(round_commands.Pledge(member="ada", amount=300_000, condition="if the data is open"), by="rep-ada").followed_by(
+        "pledge_made"
+    )
+    assert money(story, "pledged") == 300_000
+
+
+def test_a_pledge_is_conditional_until_the_close_and_can_be_withdrawn() -> None:
+    story = pledged(pledging(), ada=100_000)
+    story.when(round_commands.WithdrawPledge(member="ada"), by="rep-bel").refused("not_a_representative")
+    story = story.when(round_commands.WithdrawPledge(member="ada"), by="rep-ada").followed_by("pledge_withdrawn")
+    story.when(round_commands.WithdrawPledge(member="ada"), by="rep-ada").then()
+    story.when(round_commands.WithdrawPledge(member="ada"), by="rep-ada", at=day(10)).refused("pledging_closed")
+
+
+def test_pledges_are_taken_from_the_opening_to_the_close_only() -> None:
+    ask = round_commands.Pledge(member="ada", amount=100_000)
+    unopened().when(ask, by="rep-ada").refused("round_not_opened")
+    opened().when(ask, by="rep-ada").refused("pledging_not_started")
+    pledging().when(ask, by="rep-ada", at=day(10)).refused("pledging_closed")
+    committed().when(ask, by="rep-ada").refused("pledging_closed")
+
+
+def test_the_instant_decides_whether_pledging_has_started_and_not_the_timer() -> None:
+    story = opened().when(round_commands.Pledge(member="ada", amount=100_000), by="rep-ada", at=day(1))
+    story.followed_by("pledging_started", "pledge_made").owes("notify", "notice:pledging:1")
+    story.when(round_commands.StartPledging()).then()
+    late = opened().when(round_commands.AmendRound(**terms(title="x")), by="sam", at=day(1)).refused("pledging_started")
+    late.when(round_commands.WithdrawRound(), by="sam").refused("pledging_started")
+
+
+def test_only_representatives_of_active_members_pledge() -> None:
+    story = pledging()
+    story.when(round_commands.Pledge(member="ada", amount=100_000), by="rep-bel").refused("not_a_representative")
+    story.when(round_commands.Pledge(member="zoe", amount=100_000), by="rep-zoe").refused("not_a_representative")
+    resting = knowing(story, MemberSuspended(member="ada", cause="dues"))
+    resting.when(round_commands.Pledge(member="ada", amount=100_000), by="rep-ada").refused("member_not_active")
+
+
+def test_a_pledge_keeps_to_the_floor_unless_it_is_the_last_remainder() -> None:
+    story = pledging()
+    story.when(round_commands.Pledge(member="ada", amount=19_999), by="rep-ada").refused("pledge_below_floor")
+    story = pledged(story, ada=400_000, bel=400_000, cyd=199_000)
+    story.when(round_commands.Pledge(member="dov", amount=999), by="rep-dov").refused("pledge_below_floor")
+    pledged(story, dov=1_000)
+
+
+def test_a_pledge_keeps_to_the_cap_with_related_companies_together_and_to_the_charters_currency() -> None:
+    story = pledging()
+    story.when(round_commands.Pledge(member="ada", amount=400_001), by="rep-ada").refused("pledge_above_cap")
+    story.when(round_commands.Pledge(member="ada", amount=100_000, currency="EUR"), by="rep-ada").refused("wrong_currency")
+    story = knowing(pledged(story, ada=300_000), OwnershipDeclared(member="bel", holdings=(Holding(holder="ada", fraction=5_001),)))
+    story.when(round_commands.Pledge(member="bel", amount=100_001), by="rep-bel").refused("pledge_above_cap")
+    pledged(story, bel=100_000)
+
+
+# ---------------------------------------------------------------- the close
+
+
+def test_at_the_close_pledges_become_commitments_and_everybody_knows() -> None:
+    story = committed()
+    story.then(
+        round_events.PledgesAllocated(
+            allocation=dict.fromkeys(MEMBERS, 250_000), counted=GOAL, concentration=2_500, gauge=1_500, charter_version=1
+        ),
+        *(CommitmentBound(member=member, source="round/atlas-1", amount=250_000) for member in MEMBERS),
+        *(
+            PaymentExpected(reference=creditor_reference("round/atlas-1", member), stream="round/atlas-1", member=member)
+            for member in MEMBERS
+        ),
+    )
+    assert story.phase == "committed"
+    assert dict(story.register.commitments["ada"]) == {"round/atlas-1": 250_000}
+    assert (
+        "2,500 of 10,000 basis points (n equal shares make 10,000 / n, a single member 10,000), above the charter's gauge of 1,500: much hangs on few, and no rule follows from it"
+        in ROUND.describe(story.state.state).text
+    )
+
+
+def test_the_concentration_is_shown_while_pledges_come_and_when_commitments_change() -> None:
+    story = pledged(pledging(), ada=300_000, bel=300_000)
+    assert "by member: 5,000 of 10,000 basis points" in ROUND.describe(story.state.state).text
+    story = story.when(round_commands.WithdrawPledge(member="bel"), by="rep-bel")
+    assert "by member: 10,000 of 10,000 basis points" in ROUND.describe(story.state.state).text
+    assert "Now, by member: 2,500." in ROUND.describe(committed().state.state).text
+    left = committed(minimum=1).when(round_commands.ReleaseLeaver(member="ada")).when(round_commands.ReleaseLeaver(member="bel"))
+    assert "Now, by member: 5,000." in ROUND.describe(left.state.state).text
+
+
+def test_over_subscription_is_scaled_back_to_the_goal_to_the_last_cent() -> None:
+    story = pledged(pledging(), ada=400_000, bel=400_000, cyd=399_999).due()
+    assert {member: figures["committed"] for member, figures in books(story.state.state).items()} == {
+        "ada": 333_334, "bel": 333_333, "cyd": 333_333,
+    }  # fmt: skip
+    assert money(story, "committed") == GOAL
+    assert money(story, "pledged") == GOAL + money(story, "released") == 1_199_999
+
+
+def test_members_that_are_no_longer_active_at_the_close_do_not_count() -> None:
+    story = pledged(pledging(), ada=400_000, bel=400_000, cyd=300_000)
+    story = knowing(story, MemberSuspended(member="cyd", cause="dues")).due()
+    assert sorted(books(story.state.state)) == ["ada", "bel"]
+    assert money(story, "committed") == 800_000
+
+
+def test_companies_that_became_related_share_one_cap_at_the_close() -> None:
+    story = pledged(pledging(), ada=300_000, bel=300_000, cyd=400_000)
+    story = knowing(story, OwnershipDeclared(member="bel", holdings=(Holding(holder="ada", fraction=6_000),))).due()
+    assert money(story, "committed", "ada") == money(story, "committed", "bel") == 200_000
+    assert money(story, "committed") == 800_000
+
+
+def test_a_conditional_pledge_counts_only_if_the_counted_pledges_reach_its_total() -> None:
+    story = pledged(pledging(), ada=400_000, bel=400_000)
+    met = story.when(round_commands.Pledge(member="cyd", amount=100_000, if_total_at_least=900_000), by="rep-cyd").due()
+    assert money(met, "committed") == 900_000
+    missed = story.when(round_commands.Pledge(member="cyd", amount=100_000, if_total_at_least=900_001), by="rep-cyd").due()
+    assert money(missed, "committed") == 800_000
+
+
+def test_conditions_that_lean_on_each_other_hold_together_or_fall_together() -> None:
+    story = pledged(pledging(minimum=400_000), ada=400_000)
+    story = story.when(round_commands.Pledge(member="bel", amount=200_000, if_total_at_least=800_000), by="rep-bel")
+    both = story.when(round_commands.Pledge(member="cyd", amount=200_000, if_total_at_least=800_000), by="rep-cyd").due()
+    assert money(both, "committed") == 800_000
+    one = story.when(round_commands.Pledge(member="cyd", amount=200_000, if_total_at_least=800_001), by="rep-cyd").due()
+    assert money(one, "committed") == 400_000
+
+
+def test_below_the_minimum_a_vote_is_asked_for() -> None:
+    story = pledged(pledging(), ada=400_000).due().followed_by("minimum_missed").owes("tell", "tell:proposal:extend-atlas-1")
+    assert story.phase == "short"
+    step = next(step for step in story.steps if step.kind == "tell")
+    assert step.data["stream"] == "proposal/extend-atlas-1"
+    assert step.data["command"]["motion"] == {
+        "stream": "round/atlas-1", "command": {"kind": "extend_round"}, "otherwise": {"kind": "fail_round"},
+    }  # fmt: skip
+    story.when(round_commands.ExtendRound(), by="sam").refused("no_mandate")
+    story.when(round_commands.FailRound(), by="sam").refused("service_only")
+    story.when(round_commands.FailRound()).refused("not_due")
+    story.when(round_commands.Pledge(member="bel", amount=100_000), by="rep-bel").refused("pledging_closed")
+
+
+def test_a_vote_extends_the_round_once_and_the_pledges_stand() -> None:
+    story = mandated(pledged(pledging(), ada=400_000).due(), round_commands.ExtendRound()).followed_by(
+        "mandate_exercised", "round_extended"
+    )
+    assert story.phase == "pledging"
+    assert story.agenda.deadline is not None
+    assert story.agenda.deadline.at == day(10) + timedelta(days=30)
+    assert pledged(story, bel=400_000).due().phase == "committed"
+    failed = story.due().then(round_events.RoundFailed())
+    assert failed.phase == "failed"
+    assert failed.agenda.deadline is None
+
+
+def test_without_an_extension_the_round_fails_by_the_vote_or_when_its_time_is_over() -> None:
+    story = pledged(pledging(), ada=400_000).due()
+    assert mandated(story, round_commands.FailRound()).phase == "failed"
+    failed = story.due().then(round_events.RoundFailed())
+    failed.when(round_commands.FailRound()).then()
+    failed.when(round_commands.Pledge(member="ada", amount=100_000), by="rep-ada").refused("round_closed")
+    mandated(failed, round_commands.ExtendRound()).followed_by("mandate_exercised")
+
+
+def test_a_round_keeps_the_charter_version_it_was_opened_under() -> None:
+    story = knowing(pledging(), CharterAdopted(version=2, charter=rules(funding__share_cap=1_000)))
+    pledged(story, ada=400_000)
+
+
+# ---------------------------------------------------------------- calls
+
+
+def test_a_call_gives_the_charters_notice_and_falls_due_at_the_end_of_a_business_day() -> None:
+    story = called().followed_by("tranche_called", *["debt_stated"] * 4).owes("notify", "notice:call:1:1")
+    assert story.phase == "calling"
+    call = story.state.state.books.calls[1]
+    assert call.schedule.due_on == date(2026, 11, 26)
+    assert call.schedule.due_at.isoformat() == "2026-11-27T00:00:00+00:00"
+    assert dict(story.register.debts["ada"]) == {"round/atlas-1": 100_000}
+    assert ROUND.describe(story.state.state).waits_for == tuple(f"member:{member}" for member in MEMBERS)
+    story.when(round_commands.CallTranche(tranche=1), by="tess").then()
+
+
+def test_every_called_member_is_told_its_amount_and_its_reference_and_sees_them() -> None:
+    story = paid(called(), "ada", 130_000)
+    step = story.state.owed["notice:call:1:1"]
+    reference = shown_reference(creditor_reference(story.stream, "bel"))
+    assert step.data["each"]["member:bel"] == {"amount": "USD 1,000.00", "reference": reference}
+    text = ROUND.describe(story.state.state).text
+    assert f"| bel | USD 1,000.00 | 2026-11-26 | {reference} |" in text
+    assert "| ada |" not in text
+    due = story.due().state.owed["notice:capital-call-due:1:1"].data["each"]
+    assert due["member:bel"] == {"amount": "USD 1,000.00", "reference": reference}
+    story = all_paid(story, 100_000, "bel", "cyd", "dov").when(RELEASE).when(round_commands.CallTranche(tranche=2), by="tess")
+    assert story.state.owed["notice:call:2:1"].data["each"]["member:ada"]["amount"] == "USD 1,200.00", "its credit pays a part"
+
+
+def test_a_due_day_without_business_or_with_too_little_notice_is_refused() -> None:
+    story = committed()
+    story.when(round_commands.CallTranche(tranche=1, due=date(2026, 11, 28)), by="tess").refused("not_a_business_day")
+    story.when(round_commands.CallTranche(tranche=1, due=date(2026, 12, 25)), by="tess").refused("not_a_business_day")
+    story.when(round_commands.CallTranche(tranche=1, due=date(2026, 11, 25)), by="tess").refused("notice_too_short")
+    for due in (date(2027, 11, 15), date(2199, 12, 31)):
+        story.when(round_commands.CallTranche(tranche=1, due=due), by="tess").refused("due_too_late")
+    story.when(round_commands.CallTranche(tranche=1, due=date(2026, 11, 26)), by="tess").followed_by("tranche_called", *["debt_stated"] * 4)
+
+
+def test_tranches_are_called_by_the_treasurer_in_order_and_after_their_milestone() -> None:
+    story = committed()
+    story.when(round_commands.CallTranche(tranche=1), by="sam").refused("office_required")
+    story.when(round_commands.CallTranche(tranche=2), by="tess").refused("tranche_out_of_order")
+    story.when(round_commands.CallTranche(tranche=3), by="tess").refused("no_such_tranche")
+    story = story.when(round_commands.CallTranche(tranche=1), by="tess")
+    story.when(round_commands.CallTranche(tranche=2), by="tess").refused("tranche_not_released")
+    story = story.when(RELEASE).followed_by("tranche_released")
+    story.when(RELEASE).then()
+    story = story.when(round_commands.CallTranche(tranche=2), by="tess")
+    assert money(story, "called") == GOAL
+    assert money(story, "uncalled") == 0
+
+
+def test_the_run_releases_its_tranches_and_the_board_only_while_there_is_no_run() -> None:
+    story = called()
+    story.when(RELEASE, by="tess").refused("office_required")
+    for other in ({"milestone": "end"}, {"run": "other"}):
+        story.when(RELEASE.model_copy(update=other)).refused("other_milestone")
+        story.when(RELEASE.model_copy(update=other), by="bo").refused("other_milestone")
+    story.when(round_commands.ReleaseTranche(tranche=2)).refused("other_milestone")
+    story.when(round_commands.ReleaseTranche(tranche=2), by="bo").followed_by("tranche_released")
+    reported = RunReported(run="atlas-1", phase="running", contract="c" * 64, checkpoints_retained=True, training_lead="lea")
+    story = knowing(story, reported)
+    story.when(round_commands.ReleaseTranche(tranche=2), by="bo").refused("run_releases")
+    story.when(RELEASE).followed_by("tranche_released")
+
+
+def test_nothing_is_called_before_the_commitment() -> None:
+    pledging().when(round_commands.CallTranche(tranche=1), by="tess").refused("not_committed")
+    opened().when(RELEASE).then()
+
+
+def test_uneven_tranches_call_every_cent_in_the_end() -> None:
+    thirds = (
+        Tranche(name="a", fraction=3_333),
+        Tranche(name="b", fraction=3_333, milestone="b"),
+        Tranche(name="c", fraction=3_334, milestone="c"),
+    )
+    story = pledged(pledging(tranches=thirds), ada=333_331, bel=333_337, cyd=333_332).due()
+    for number in (1, 2, 3):
+        story = story.when(round_commands.ReleaseTranche(tranche=number, run="atlas-1", milestone=thirds[number - 1].milestone)).when(
+            round_commands.CallTranche(tranche=number), by="tess"
+        )
+    assert money(story, "called") == GOAL
+    assert {member: figures["uncalled"] for member, figures in books(story.state.state).items()} == {"ada": 0, "bel": 0, "cyd": 0}
+
+
+def test_a_round_names_the_run_and_the_board_while_the_next_tranche_is_not_released_and_the_treasurer_once_it_is() -> None:
+    assert ROUND.describe(called().state.state).waits_for == tuple(f"member:{member}" for member in MEMBERS)
+    story = all_paid(called(), 100_000)
+    headline = ROUND.describe(story.state.state)
+    assert headline.waits_for == ("run/atlas-1", "office:board")
+    assert headline.line.endswith(
+        "1 of 2 tranches called; the next waits for the milestone half-way of run/atlas-1, or for the board as long as there is no such run"
+    )
+    headline = ROUND.describe(story.when(RELEASE).state.state)
+    assert (headline.waits_for, headline.line.endswith("1 of 2 tranches called")) == (("office:treasurer",), True)
+
+
+def test_a_round_about_which_the_members_vote_does_not_name_the_board_which_has_no_ballot() -> None:
+    story = pledged(pledging(), ada=100_000).due()
+    headline = ROUND.describe(story.state.state)
+    assert (headline.phase, headline.waits_for) == ("short", ())
+    assert "`consortium proposals`" in headline.text
+
+
+def test_what_is_done_in_another_phase_is_told_where_the_round_is() -> None:
+    register = with_members(founded(charter()), *MEMBERS)
+    short = pledged(pledging(), ada=100_000).due()
+    stands = {
+        ("there is no such round", "round_not_opened"): Story.of(ROUND, "round/atlas-1", register),
+        ("pledging starts at", "pledging_not_started"): opened(),
+        ("pledging is closed: the minimum was missed, and a vote may extend pledging until", "pledging_closed"): short,
+        ("pledging is closed: pledging is over, and the round is committed", "pledging_closed"): committed(),
+        ("this round is over: it missed its minimum, and the pledges were released", "round_closed"): short.due(),
+        ("this round is over: it was withdrawn before pledging began", "round_closed"): opened().when(
+            round_commands.WithdrawRound(), by="sam"
+        ),
+    }
+    for (words, rule), reached in stands.items():
+        turned = reached.when(round_commands.Pledge(member="ada", amount=100_000), by="rep-ada").refused(rule).refusal
+        assert turned is not None
+        assert turned.message.startswith(words)
+
+
+def test_notices_go_out_by_the_hundred() -> None:
+    many = [f"m{number:03}" for number in range(250)]
+    register = with_members(founded(rules(funding__share_floor=0, tiers__founding__seats=1_000)), *many)
+    story = Story.of(ROUND, "round/atlas-1", register).when(round_commands.OpenRound(**terms()), by="sam").due()
+    story = pledged(story, **dict.fromkeys(many, 4_000)).due().when(round_commands.CallTranche(tranche=1), by="tess")
+    assert sorted(len(step.data["to"]) for step in story.state.owed.values() if step.key.startswith("notice:call:1")) == [50, 100, 100]
+    assert ROUND.describe(story.state.state).waits_for == ("office:treasurer",)
+
+
+def test_each_of_thirty_members_finds_its_call() -> None:
+    thirty = [f"m{number:02}" for number in range(30)]
+    register = with_members(founded(rules(funding__share_floor=0, tiers__founding__seats=30)), *thirty)
+    story = Story.of(ROUND, "round/atlas-1", register).when(round_commands.OpenRound(**terms()), by="sam").due()
+    story = pledged(story, **dict.fromkeys(thirty, 40_000)).due().when(round_commands.CallTranche(tranche=1), by="tess")
+    assert ROUND.describe(story.state.state).waits_for == tuple(f"member:{member}" for member in thirty)
+
+
+# ---------------------------------------------------------------- payments
+
+
+def test_partial_payments_clear_the_call_when_the_last_cent_is_there() -> None:
+    story = paid(called(), "ada", 40_000).followed_by("payment_recorded", "bank_reference_used", "debt_stated", "contribution_cleared")
+    assert story.register.cleared["ada"] == 40_000
+    assert dict(story.register.debts["ada"]) == {"round/atlas-1": 60_000}
+    story = all_paid(paid(story, "ada", 60_000), 100_000, "bel", "cyd")
+    story = paid(story, "dov", 100_000).followed_by(
+        "payment_recorded", "bank_reference_used", "call_cleared", "debt_stated", "contribution_cleared"
+    )
+    assert story.agenda.deadline is None
+    assert not story.register.debts
+
+
+def test_an_over_payment_is_credit_that_pays_the_next_call_or_goes_back() -> None:
+    story = paid(called(), "ada", 130_000)
+    assert money(story, "credit", "ada") == 30_000
+    assert story.register.cleared["ada"] == 100_000
+    story.when(round_commands.OrderRefund(refund="ada-1", member="ada", amount=30_001), by="tess").refused("refund_above_credit")
+    story.when(round_commands.OrderRefund(refund="ada-1", member="ada", amount=30_000), by="rep-ada").refused("office_required")
+    back = refunded(story, "ada").followed_by("refund_made", "bank_reference_used")
+    back.when(refund_of(back, "ada")).then()
+    back.when(refund_of(back, "ada"), by="tess").refused("service_only")
+    back.when(round_commands.OrderRefund(refund="ada-1", member="ada"), by="tess").then()
+    back.when(round_commands.OrderRefund(refund="ada-1", member="bel"), by="tess").refused("refund_exists")
+    back.when(round_commands.OrderRefund(refund="ada-2", member="ada"), by="tess").refused("refund_above_credit")
+    assert money(back, "held") == 100_000
+    story = all_paid(story, 100_000, "bel", "cyd", "dov").when(RELEASE).when(round_commands.CallTranche(tranche=2), by="tess")
+    assert money(story, "credit", "ada") == 0
+    assert money(story, "debt", "ada") == 120_000
+    assert story.register.cleared["ada"] == 130_000
+
+
+def test_each_bank_reference_is_booked_once_and_the_same_movement_again_is_old_news() -> None:
+    story = paid(called(), "ada", 100_000, reference="IN-1")
+    paid(story, "ada", 100_000, reference="IN-1").then()
+    paid(story, "ada", 99_999, reference="IN-1").refused("reference_used")
+    paid(story, "bel", 100_000, reference="IN-1").refused("reference_used")
+    elsewhere = knowing(story, BankReferenceUsed(reference="IN-2", source="member/bel"))
+    paid(elsewhere, "bel", 100_000, reference="IN-2").refused("reference_used")
+
+
+def turned_away(story: Story, line: str) -> bool:
+    """Whether the treasury is told that a movement is not taken here."""
+    return any(step.data.get("command", {}).get("line") == line for step in story.steps if step.kind == "tell")
+
+
+def test_a_payment_is_of_a_member_in_the_round_told_by_the_treasury_and_not_of_the_future() -> None:
+    story = called()
+    assert turned_away(paid(story, "eli", 100_000, reference="IN-9").then(), "IN-9")
+    paid(story, "ada", 100_000, on=story.at.date() + timedelta(days=1)).refused("value_date_in_the_future")
+    ask = round_commands.RecordPayment(member="ada", amount=100_000, reference="IN-1", value_date=story.at.date())
+    for person in ("sam", "tess", "rep-ada"):
+        story.when(ask, by=person).refused("service_only")
+    story.when(ask.model_copy(update={"currency": "EUR"})).refused("wrong_currency")
+    assert turned_away(pledging().when(ask).then(), "IN-1")
+
+
+# ---------------------------------------------------------------- the default ladder
+
+
+def test_the_ladder_reminds_marks_overdue_warns_and_declares_the_default() -> None:
+    story = all_paid(called(), 100_000, "ada", "bel", "cyd")
+    story = story.due().followed_by("call_reminded").owes("notify", "notice:capital-call-due:1:1")
+    story.when(round_commands.MarkOverdue(call=1)).refused("not_due")
+    story = story.due().followed_by("call_overdue").owes("notify", "notice:capital-call-overdue:1:1")
+    assert money(story, "overdue") == 100_000
+    story = story.due().followed_by("call_warned").owes("notify", "notice:capital-call-cure-ends:1:1")
+    story.when(round_commands.DeclareDefault(call=1)).refused("not_due")
+    story.when(round_commands.DeclareDefault(call=1), by="tess").refused("service_only")
+    story = story.due().owes("tell", "tell:default:dov:1").owes("notify", "notice:default:1")
+    assert {"call_defaulted", "member_defaulted", "make_up_called"} <= {event.kind for event in story.answer}
+    tell = next(step for step in story.steps if step.key == "tell:default:dov:1")
+    assert tell.data == {"stream": "member/dov", "command": {"kind": "suspend_for_default", "source": "round/atlas-1"}}
+    story.when(round_commands.DeclareDefault(call=1)).then()
+    story.when(round_commands.MarkOverdue(call=1)).then()
+    story.when(round_commands.DeclareDefault(call=9)).then()
+
+
+def test_only_what_is_past_its_due_day_is_overdue_and_once() -> None:
+    story = all_paid(called(minimum=1), 100_000, "ada", "bel", "cyd").when(RELEASE)
+    story = until(story.when(round_commands.CallTranche(tranche=2, due=date(2027, 1, 15)), by="tess"), "declare_default")
+    assert money(story, "debt", "dov") == 250_000
+    assert money(story, "overdue") == 100_000
+    cured = paid(story, "dov", 110_000)
+    assert money(cured, "overdue") == 0
+
+
+def test_paying_within_the_cure_period_cures_only_with_the_interest() -> None:
+    story = until(all_paid(called(), 100_000, "ada", "bel", "cyd"), "mark_overdue")
+    late = paid(story, "dov", 100_000, on=story.at.date())
+    assert money(late, "debt", "dov") == 100, "36 % a year on 100,000 for one day"
+    cured = paid(late, "dov", 100)
+    assert cured.agenda.deadline is None
+    assert money(cured, "credit") == 0
+    defaulted = until(late, "declare_default")
+    assert money(defaulted, "in_default") == 150_000
+    assert (
+        paid(defaulted, "dov", 100)
+        .followed_by("payment_recorded", "bank_reference_used", "call_cleared", "default_cured", "debt_stated")
+        .phase
+        == "calling"
+    )
+
+
+def test_money_with_a_value_date_in_time_bears_no_interest_however_late_it_is_booked() -> None:
+    story = until(all_paid(called(), 100_000, "ada", "bel", "cyd"), "remind_overdue")
+    story = paid(story, "dov", 100_000, on=date(2026, 11, 26))
+    assert money(story, "debt", "dov") == 0
+    assert story.agenda.deadline is None
+
+
+def test_who_pays_on_the_due_day_has_paid_in_time() -> None:
+    story = until(all_paid(called(), 100_000, "ada", "bel"), "mark_overdue")
+    story = paid(paid(story, "cyd", 100_000, on=date(2026, 11, 26)), "dov", 100_100, on=date(2026, 11, 27))
+    assert dict(story.state.state.books.calls[1].in_time) == {"ada": 100_000, "bel": 100_000, "cyd": 100_000}
+
+
+def test_default_interest_goes_to_those_who_paid_the_tranche_in_time() -> None:
+    story = until(all_paid(called(), 100_000, "ada", "bel", "cyd"), "remind_overdue")
+    story = paid(story, "dov", 100_400, on=date(2026, 11, 30))
+    assert money(story, "credit") == 0
+    story = story.when(RELEASE).when(round_commands.CallTranche(tranche=2), by="tess")
+    assert money(story, "debt", "ada") == 150_000 - 134
+    assert money(story, "debt", "bel") == money(story, "debt", "cyd") == 150_000 - 133
+    assert money(story, "debt", "dov") == 150_000
+
+
+def test_interest_is_shared_though_nobody_paid_anything_in_time() -> None:
+    story = until(called(minimum=1), "mark_overdue")
+    story = paid(story, "dov", 100_000, on=story.at.date())
+    story = paid(story, "dov", 100, on=date(2026, 11, 26))
+    assert not story.state.state.books.calls[1].in_time
+    over = mandated(story, round_commands.CancelRound())
+    assert money(over, "credit") == money(over, "held") == 100_100
+
+
+def test_a_defaulter_whose_due_is_taken_over_before_its_day_did_not_pay_in_time() -> None:
+    story = all_paid(called(minimum=1), 100_000, "ada", "bel", "cyd").when(RELEASE)
+    story = until(story.when(round_commands.CallTranche(tranche=2, due=date(2027, 1, 15)), by="tess"), "declare_default")
+    story = story.when(round_commands.TakeOver(member="eli", defaulter="dov", amount=250_000), by="rep-eli")
+    assert "dov" not in story.state.state.books.calls[2].in_time
+
+
+def test_who_delivered_in_kind_before_the_call_shares_the_interest_of_its_tranche() -> None:
+    story = committed().when(delivery(quantity=1_000), by="rep-ada").when(round_commands.AcceptInKind(evidence=PROOF), by="sam")
+    story = all_paid(story.when(round_commands.CallTranche(tranche=1), by="tess"), 100_000, "bel", "cyd")
+    story = paid(until(story, "remind_overdue"), "dov", 100_400, on=date(2026, 11, 30))
+    over = mandated(story, round_commands.CancelRound())
+    assert [money(over, "credit", member) - money(over, "cleared", member) + money(over, "in_kind", member) for member in MEMBERS] == [
+        134, 133, 133, 0,
+    ]  # fmt: skip
+
+
+def test_the_others_make_up_for_a_default_each_up_to_the_charters_fraction_of_his_own_call() -> None:
+    story = until(all_paid(called(), 100_000, "ada", "bel", "cyd"), "declare_default")
+    assert {member: figures["debt"] for member, figures in books(story.state.state).items()} == {
+        "ada": 25_000, "bel": 25_000, "cyd": 25_000, "dov": 100_000,
+    }  # fmt: skip
+    assert money(story, "in_default") == 250_000
+    assert money(story, "committed", "ada") == 275_000
+    story = all_paid(story, 25_000, "ada", "bel", "cyd")
+    assert money(story, "cleared") == 375_000
+    assert story.agenda.deadline is None
+
+
+def test_a_member_that_is_suspended_or_late_itself_makes_up_for_nobody() -> None:
+    story = all_paid(called(), 100_000, "ada", "bel")
+    story = until(knowing(story, MemberSuspended(member="bel", cause="dues")), "declare_default")
+    assert money(story, "debt", "ada") == 25_000
+    assert money(story, "debt", "bel") == 0
+
+
+def test_who_left_the_round_and_companies_of_the_defaulters_seat_make_up_for_nobody() -> None:
+    story = opposed(all_paid(called(), 100_000, "ada", "bel", "cyd"), no=("ada",)).when(EXIT, by="rep-ada")
+    story = knowing(story, OwnershipDeclared(member="bel", holdings=(Holding(holder="dov", fraction=9_000),)))
+    story = until(story, "declare_default")
+    assert [money(story, "debt", member) for member in ("ada", "bel", "cyd")] == [0, 0, 25_000]
+    assert money(story, "committed", "ada") == 100_000
+
+
+def test_a_make_up_call_may_lift_a_seat_above_the_share_that_it_could_pledge() -> None:
+    story = until(all_paid(called(rules(funding__share_cap=2_500)), 100_000, "ada", "bel", "cyd"), "declare_default")
+    assert money(story, "committed", "ada") == 275_000
+
+
+def test_a_make_up_call_that_is_not_paid_is_a_default_but_makes_up_for_no_further_one() -> None:
+    story = until(all_paid(called(), 100_000, "ada", "bel", "cyd"), "declare_default")
+    story = until(all_paid(story, 25_000, "ada", "bel"), "declare_default")
+    assert "make_up_called" not in {event.kind for event in story.answer}
+    assert story.steps
+    assert money(story, "in_default") == 250_000 + 175_000
+    assert story.phase == "endangered"
+
+
+def test_a_defaulter_that_pays_with_interest_has_its_votes_and_its_commitment_back() -> None:
+    story = until(all_paid(called(), 100_000, "ada", "bel", "cyd"), "declare_default")
+    days = (story.at.date() - date(2026, 11, 26)).days
+    story = paid(story, "dov", 100_000 + 100 * days).owes("tell", "tell:lift-default:dov:1")
+    assert "default_cured" in {event.kind for event in story.answer}
+    assert money(story, "in_default") == 0
+    story = all_paid(story, 25_000, "ada", "bel", "cyd").when(RELEASE).when(round_commands.CallTranche(tranche=2), by="tess")
+    assert money(story, "called") == GOAL, "what the make-up brought lowers the later calls of all"
+
+
+def test_a_member_in_default_is_called_for_nothing_more() -> None:
+    story = until(all_paid(called(minimum=600_000), 100_000, "ada", "bel", "cyd"), "declare_default")
+    story = story.when(RELEASE).when(round_commands.CallTranche(tranche=2), by="tess")
+    assert money(story, "uncalled", "dov") == 150_000
+    assert money(story, "uncalled", "ada") == 0
+
+
+# ---------------------------------------------------------------- the minimum, again
+
+
+def endangered() -> Story:
+    """Two of four are in default: 500,000 of at least 700,000 are left, and 50,000 made up."""
+    return until(all_paid(called(), 100_000, "ada", "bel"), "declare_default")
+
+
+def test_the_minimum_is_tested_after_every_loss_of_money() -> None:
+    story = endangered().owes("tell", "tell:proposal:shortfall-atlas-1-1")
+    assert story.phase == "endangered"
+    motion = next(step for step in story.steps if step.kind == "tell" and step.key.startswith("tell:proposal")).data["command"]["motion"]
+    assert motion["command"] == {"kind": "reduce_goal", "goal": 550_000, "minimum": 550_000, "cause": "shortfall"}
+    assert motion["otherwise"] == {"kind": "cancel_round", "cause": "shortfall"}
+    story = all_paid(story, 25_000, "ada", "bel")
+    story = story.when(RELEASE)
+    story.when(round_commands.CallTranche(tranche=2), by="tess").refused("minimum_lost")
+    story.when(round_commands.ProposeSpending(spending="x", line="compute", amount=1, payee="p"), by="tess").refused("minimum_lost")
+
+
+def test_a_vote_makes_the_run_smaller_and_the_round_goes_on() -> None:
+    story = endangered()
+    story.when(round_commands.ReduceGoal(goal=550_000, minimum=550_000), by="sam").refused("no_mandate")
+    story = mandated(story, round_commands.ReduceGoal(goal=550_000, minimum=550_000)).followed_by(
+        "mandate_exercised", "goal_reduced", "minimum_restored"
+    )
+    assert story.phase == "calling"
+    assert dict(story.state.state.books.budget) == {"compute": 440_000, "data": 110_000}
+
+
+def test_a_smaller_goal_cancels_what_it_will_not_call_in_proportion() -> None:
+    story = mandated(called(minimum=1), round_commands.ReduceGoal(goal=500_000, minimum=1))
+    story.followed_by("mandate_exercised", "goal_reduced", *["commitment_bound"] * 4)
+    assert [money(story, "committed", member) for member in MEMBERS] == [125_000] * 4
+    assert dict(story.register.commitments["ada"]) == {"round/atlas-1": 125_000}
+    story = all_paid(story, 100_000).when(RELEASE).when(round_commands.CallTranche(tranche=2), by="tess")
+    assert money(story, "called") == 500_000
+    assert money(story, "uncalled") == 0
+
+
+def test_a_smaller_budget_keeps_what_is_spent_on_each_line() -> None:
+    story = all_paid(all_paid(called(minimum=1), 100_000).when(RELEASE).when(round_commands.CallTranche(tranche=2), by="tess"), 150_000)
+    story = ordered(story, amount=600_000).when(round_commands.RecordSpending(spending="gpu-1", reference="OUT"))
+    story = mandated(story, round_commands.ReduceGoal(goal=700_000, minimum=1))
+    assert dict(story.state.state.books.budget) == {"compute": 650_000, "data": 50_000}
+
+
+def test_a_smaller_run_that_a_shortfall_asked_for_is_old_news_once_the_shortfall_is_over() -> None:
+    story = endangered().when(round_commands.JoinLate(member="eli", amount=200_000), by="rep-eli")
+    mandated(story, round_commands.ReduceGoal(goal=550_000, minimum=550_000, cause="shortfall")).followed_by("mandate_exercised")
+    mandated(endangered(), round_commands.ReduceGoal(goal=550_000, minimum=550_000, cause="shortfall")).followed_by(
+        "mandate_exercised", "goal_reduced", "minimum_restored"
+    )
+
+
+def test_the_goal_falls_neither_below_what_is_spent_nor_below_its_minimum_and_never_rises() -> None:
+    story = all_paid(called(), 100_000).when(
+        round_commands.ProposeSpending(spending="x", line="compute", amount=300_000, payee="p"), by="tess"
+    )
+    for goal, minimum in ((GOAL, 1), (299_999, 1), (500_000, 500_001)):
+        mandated(story, round_commands.ReduceGoal(goal=goal, minimum=minimum)).refused("goal_out_of_range")
+
+
+def test_a_reduction_that_came_too_late_for_a_further_loss_is_followed_by_another_vote() -> None:
+    story = endangered().when(round_commands.ReleaseLeaver(member="ada"))
+    story = mandated(story, round_commands.ReduceGoal(goal=550_000, minimum=550_000)).owes("tell", "tell:proposal:shortfall-atlas-1-2")
+    assert story.phase == "endangered"
+
+
+def test_without_a_decision_in_time_the_round_is_cancelled_and_what_is_held_goes_back() -> None:
+    story = until(all_paid(endangered(), 25_000, "ada", "bel"), "cancel_round")
+    assert story.phase == "refunding"
+    assert money(story, "credit", "ada") == money(story, "credit", "bel") == 125_000
+    assert story.register.cleared["ada"] == 0
+    assert not story.register.commitments
+    assert not story.register.debts
+    story.owes("tell", "tell:lift-default:cyd:1")
+    for member in ("ada", "bel"):
+        story = refunded(story, member, 125_000)
+    story.followed_by("refund_made", "bank_reference_used", "round_closed")
+    assert story.phase == "cancelled"
+    assert turned_away(paid(story, "ada", 1, reference="LATE").then(), "LATE")
+    story.when(round_commands.OrderRefund(refund="ada-1", member="ada", amount=1), by="tess").refused("round_closed")
+    story.when(round_commands.CancelRound(cause="shortfall")).then()
+
+
+def test_a_shortfall_that_is_mended_cancels_nothing_any_more() -> None:
+    story = endangered().when(round_commands.JoinLate(member="eli", amount=200_000), by="rep-eli")
+    assert "minimum_restored" in {event.kind for event in story.answer}
+    assert story.phase == "calling"
+    mandated(story, round_commands.CancelRound(cause="shortfall")).followed_by("mandate_exercised")
+    story.when(round_commands.CancelRound(), by="tess").refused("no_mandate")
+    story.when(round_commands.CancelRound(cause="shortfall"), by="tess").refused("service_only")
+    endangered().when(round_commands.CancelRound(cause="shortfall")).refused("not_due")
+
+
+def test_a_vote_cancels_a_round_in_any_phase_after_the_draft() -> None:
+    mandated(opened(), round_commands.CancelRound()).refused("not_pledging")
+    released = mandated(pledged(pledging(), ada=100_000), round_commands.CancelRound()).followed_by(
+        "mandate_exercised", "round_cancelled", "round_closed"
+    )
+    assert released.phase == "cancelled"
+    assert mandated(committed(), round_commands.CancelRound()).phase == "cancelled"
+    assert mandated(paid(called(), "ada", 100_000), round_commands.CancelRound()).phase == "refunding"
+    mandated(pledged(pledging(), ada=400_000).due(), round_commands.CancelRound(cause="shortfall")).followed_by("mandate_exercised")
+
+
+# ---------------------------------------------------------------- in kind
+
+PROOF, OTHER_PROOF = "a" * 64, "b" * 64
+
+
+def delivery(member: str = "ada", quantity: int = 400, evidence: str = PROOF, item: str = "h100-hour") -> round_commands.DeliverInKind:
+    return round_commands.DeliverInKind(member=member, item=item, quantity=quantity, evidence=evidence)
+
+
+def test_a_delivery_counts_by_the_rate_card_once_accepted_for_what_is_owed_first() -> None:
+    story = called().when(delivery(quantity=600), by="rep-ada").followed_by("in_kind_delivered").owes("notify", f"notice:delivery:{PROOF}")
+    assert money(story, "cleared") == 0
+    story.when(delivery(quantity=600), by="rep-ada").then()
+    story = story.when(round_commands.AcceptInKind(evidence=PROOF), by="sam").followed_by(
+        "in_kind_accepted", "evidence_used", "debt_stated", "contribution_cleared"
+    )
+    assert money(story, "debt", "ada") == 0
+    assert money(story, "cleared", "ada") == money(story, "called", "ada") == 150_000, "beyond the call it is called and paid at once"
+    assert money(story, "held") == 0
+    story.when(round_commands.AcceptInKind(evidence=PROOF), by="tess").then()
+    story.when(round_commands.RejectInKind(evidence=PROOF, reason="no"), by="tess").refused("delivery_accepted")
+    story = all_paid(story, 100_000, "bel", "cyd", "dov").when(RELEASE).when(round_commands.CallTranche(tranche=2), by="tess")
+    assert money(story, "debt", "ada") == 100_000
+
+
+def test_deliveries_cannot_be_worth_more_than_the_commitment_or_be_of_unknown_kinds() -> None:
+    story = called()
+    story.when(delivery(quantity=1_001), by="rep-ada").refused("delivery_above_commitment")
+    story.when(delivery(item="banana"), by="rep-ada").refused("not_on_rate_card")
+    story.when(delivery(), by="rep-bel").refused("not_a_representative")
+    story.when(delivery(member="eli"), by="rep-eli").refused("not_in_round")
+    story = story.when(delivery(), by="rep-ada")
+    story.when(delivery(member="bel"), by="rep-bel").refused("evidence_used")
+    story.when(delivery(quantity=601, evidence=OTHER_PROOF), by="rep-ada").refused("delivery_above_commitment")
+
+
+def test_an_accepted_delivery_counts_no_more_than_is_still_open() -> None:
+    story = called().when(delivery(quantity=1_000), by="rep-ada")
+    story = paid(story, "ada", 100_000).when(round_commands.AcceptInKind(evidence=PROOF), by="sam")
+    assert money(story, "cleared", "ada") == 250_000
+    assert money(story, "in_kind", "ada") == 150_000
+
+
+def test_a_rejection_is_final_for_its_evidence_and_nobody_judges_his_own_delivery() -> None:
+    story = called().when(delivery(), by="rep-ada")
+    own = knowing(story, RepresentativeSeated(member="ada", person="tess", capacity=Capacity.ALTERNATE, at=day(0)))
+    own.when(round_commands.AcceptInKind(evidence=PROOF), by="tess").refused("own_delivery")
+    own.when(round_commands.RejectInKind(evidence=PROOF, reason="no"), by="tess").refused("own_delivery")
+    story.when(round_commands.AcceptInKind(evidence=PROOF), by="rep-bel").refused("office_required")
+    story.when(round_commands.AcceptInKind(evidence=OTHER_PROOF), by="sam").refused("no_such_delivery")
+    story = story.when(round_commands.RejectInKind(evidence=PROOF, reason="the logs show 300 hours"), by="sam").followed_by(
+        "in_kind_rejected"
+    )
+    story.when(round_commands.RejectInKind(evidence=PROOF, reason="again"), by="sam").then()
+    story.when(round_commands.AcceptInKind(evidence=PROOF), by="sam").refused("delivery_rejected")
+    story.when(delivery(quantity=1_000, evidence=OTHER_PROOF), by="rep-ada").followed_by("in_kind_delivered")
+
+
+def test_what_one_evidence_shows_counts_once_in_all_rounds() -> None:
+    counted = called().when(delivery(), by="rep-ada").when(round_commands.AcceptInKind(evidence=PROOF), by="sam")
+    other = replace(called(), register=counted.register)
+    other.when(delivery(), by="rep-ada").refused("evidence_used")
+    pending = called().when(delivery(), by="rep-ada")
+    replace(pending, register=counted.register).when(round_commands.AcceptInKind(evidence=PROOF), by="sam").refused("evidence_used")
+
+
+# ---------------------------------------------------------------- late joiners and replacements
+
+
+def test_a_late_joiner_pays_in_as_if_early_with_interest_to_those_who_paid_in_time() -> None:
+    story = until(all_paid(called(), 100_000, "ada", "bel", "cyd"), "mark_overdue")
+    story = paid(story, "dov", 100_100).when(round_commands.JoinLate(member="eli", amount=250_000), by="rep-eli", at=day(54))
+    assert [event.kind for event in story.answer if event.kind.startswith(("late", "catch"))] == [
+        "late_joiner_committed",
+        "catch_up_called",
+    ]
+    waited = (story.state.state.books.calls[2].schedule.due_on - date(2026, 11, 26)).days
+    assert money(story, "debt", "eli") == 100_000 + 100 * waited, "interest up to the day on which it is due"
+    story = paid(story, "eli", 100_000 + 100 * waited)
+    story = story.when(RELEASE).when(round_commands.CallTranche(tranche=2), by="tess")
+    assert {member: figures["called"] for member, figures in books(story.state.state).items()} == dict.fromkeys((*MEMBERS, "eli"), 200_000)
+    interest = 100 + 100 * waited
+    assert money(story, "debt", "ada") == 100_000 - interest // 3 - (interest % 3 > 0)
+    assert money(story, "debt", "dov") == 100_000
+    assert money(story, "debt", "eli") == 100_000
+
+
+def everybody_pays(story: Story) -> Story:
+    """All that is owed is paid, to the last cent."""
+    for member, figures in books(story.state.state).items():
+        story = paid(story, member, figures["debt"]) if figures["debt"] else story
+    return story
+
+
+def joined(story: Story, member: str, amount: int = 250_000) -> Story:
+    story = story.when(round_commands.JoinLate(member=member, amount=amount), by=f"rep-{member}")
+    assert story.refusal is None
+    return everybody_pays(story)
+
+
+def costs(story: Story) -> dict[str, int]:
+    """What each hundred that a member brought cost it in the end, in cents, of a round that spent half of its goal."""
+    story = (
+        ordered(story, amount=GOAL // 2)
+        .when(round_commands.RecordSpending(spending="gpu-1", reference="OUT"))
+        .when(round_commands.SettleRound(), by="tess")
+    )
+    assert story.phase == "refunding"
+    kept = {member: (figures["received"] - figures["credit"], figures["cleared"]) for member, figures in books(story.state.state).items()}
+    return {member: cost * 10_000 // cleared for member, (cost, cleared) in kept.items() if cleared}
+
+
+FREE = rules(funding__equalisation_interest=0, funding__default_interest=0)
+
+
+def test_whoever_joins_when_ends_with_the_same_costs_for_the_same_commitment() -> None:
+    story = joined(everybody_pays(called(FREE)), "eli").when(RELEASE)
+    story = joined(everybody_pays(story.when(round_commands.CallTranche(tranche=2), by="tess")), "fay")
+    assert {member: figures["called"] for member, figures in books(story.state.state).items()} == dict.fromkeys(ALL, 200_000)
+    assert len({figures["committed"] for figures in books(story.state.state).values()}) == 1
+    assert len(set(costs(story).values())) == 1
+
+
+def test_a_late_joiner_carries_its_part_of_what_the_others_made_up() -> None:
+    story = until(all_paid(called(FREE, minimum=600_000), 100_000, "ada", "bel", "cyd"), "declare_default")
+    story = story.when(RELEASE)
+    story = all_paid(story, 25_000, "ada", "bel", "cyd").when(round_commands.JoinLate(member="eli", amount=250_000), by="rep-eli")
+    assert money(story, "debt", "eli") == 250_000 * 125_000 // 275_000
+    story = paid(story, "eli", money(story, "debt", "eli")).when(round_commands.CallTranche(tranche=2), by="tess")
+    figures = books(story.state.state)
+    parts = {figures[member]["called"] * 10_000 // figures[member]["committed"] for member in ("ada", "bel", "cyd", "eli")}
+    assert len(parts) == 1, "the same part of its commitment from each"
+
+
+def test_joining_after_the_last_call_brings_a_surplus_that_goes_back_in_proportion() -> None:
+    story = all_paid(called(tranches=(Tranche(name="all", fraction=10_000),)), 250_000)
+    story = story.when(round_commands.JoinLate(member="eli", amount=250_000), by="rep-eli")
+    story = paid(story, "eli", money(story, "debt", "eli")).when(round_commands.SettleRound(), by="tess")
+    assert {member: figures["credit"] for member, figures in books(story.state.state).items()} == dict.fromkeys((*MEMBERS, "eli"), 250_000)
+    assert money(story, "held") == 1_250_000
+
+
+def test_joining_before_the_first_call_needs_no_catching_up() -> None:
+    story = committed().when(round_commands.JoinLate(member="eli", amount=100_000), by="rep-eli")
+    story.followed_by("late_joiner_committed", "commitment_bound", "payment_expected")
+    assert story.phase == "committed"
+
+
+def test_only_an_active_member_outside_the_round_joins_late_within_floor_and_cap() -> None:
+    story = called()
+    story.when(round_commands.JoinLate(member="ada", amount=100_000), by="rep-ada").refused("already_committed")
+    story.when(round_commands.JoinLate(member="eli", amount=100_000), by="rep-fay").refused("not_a_representative")
+    story.when(round_commands.JoinLate(member="eli", amount=19_999), by="rep-eli").refused("commitment_below_floor")
+    story.when(round_commands.JoinLate(member="eli", amount=400_001), by="rep-eli").refused("commitment_above_cap")
+    related = knowing(story, OwnershipDeclared(member="eli", holdings=(Holding(holder="ada", fraction=9_000),)))
+    related.when(round_commands.JoinLate(member="eli", amount=150_001), by="rep-eli").refused("commitment_above_cap")
+    resting = knowing(story, MemberSuspended(member="eli", cause="dues"))
+    resting.when(round_commands.JoinLate(member="eli", amount=100_000), by="rep-eli").refused("member_not_active")
+    pledging().when(round_commands.JoinLate(member="eli", amount=100_000), by="rep-eli").refused("not_committed")
+
+
+def test_another_member_stands_in_for_a_defaulted_commitment_called_or_not() -> None:
+    story = until(all_paid(called(), 100_000, "ada", "bel", "cyd"), "declare_default")
+    story = story.when(round_commands.TakeOver(member="eli", defaulter="dov", amount=200_000), by="rep-eli")
+    assert {"commitment_taken_over", "catch_up_called"} <= {event.kind for event in story.answer}
+    assert money(story, "debt", "eli") == 100_000
+    assert money(story, "uncalled", "eli") == 100_000
+    assert money(story, "in_default") == 50_000
+    story.when(round_commands.TakeOver(member="eli", defaulter="dov", amount=200_000), by="rep-eli").then()
+    story.when(round_commands.TakeOver(member="eli", defaulter="dov", amount=50_000), by="rep-eli").refused("taken_over_before")
+    story.when(round_commands.TakeOver(member="fay", defaulter="dov", amount=50_001), by="rep-fay").refused("more_than_defaulted")
+    story = story.when(round_commands.TakeOver(member="ada", defaulter="dov", amount=50_000), by="rep-ada")
+    assert money(story, "in_default") == 0
+    assert story.register.commitments.get("dov") is None
+    assert money(story, "debt", "dov") == 100 * (story.at.date() - date(2026, 11, 26)).days, "the interest stays the defaulter's"
+
+
+def test_a_later_default_of_a_member_is_taken_over_anew_and_by_its_own_group_within_its_share() -> None:
+    story = until(all_paid(called(rules(funding__share_cap=2_500), minimum=1), 100_000, "ada", "bel", "cyd"), "declare_default")
+    story = knowing(story, OwnershipDeclared(member="eli", holdings=(Holding(holder="dov", fraction=9_000),)))
+    take = round_commands.TakeOver(member="eli", defaulter="dov", amount=50_000)
+    story = story.when(take, by="rep-eli").when(RELEASE)
+    assert money(story, "committed", "eli") == 50_000
+    story = paid(everybody_pays(story), "dov", 10_000).when(round_commands.CallTranche(tranche=2), by="tess")
+    assert money(story, "in_default") == 0
+    story = until(story, "declare_default").when(take, by="rep-eli")
+    assert "commitment_taken_over" in {event.kind for event in story.answer}
+    assert money(story, "committed", "eli") == 100_000
+
+
+def test_only_defaulted_commitments_are_taken_over_and_by_members_in_good_order() -> None:
+    story = called()
+    story.when(round_commands.TakeOver(member="eli", defaulter="ada", amount=100), by="rep-eli").refused("not_in_default")
+    story.when(round_commands.TakeOver(member="eli", defaulter="fay", amount=100), by="rep-eli").refused("not_in_round")
+    story = until(all_paid(story, 100_000, "ada", "bel"), "declare_default")
+    story.when(round_commands.TakeOver(member="cyd", defaulter="dov", amount=100), by="rep-cyd").refused("not_in_default")
+    story.when(round_commands.TakeOver(member="ada", defaulter="dov", amount=100_000), by="rep-bel").refused("not_a_representative")
+    resting = knowing(story, MemberSuspended(member="eli", cause="dues"))
+    resting.when(round_commands.TakeOver(member="eli", defaulter="dov", amount=100), by="rep-eli").refused("member_not_active")
+    story.when(round_commands.TakeOver(member="ada", defaulter="dov", amount=150_000), by="rep-ada").refused("commitment_above_cap")
+
+
+# ---------------------------------------------------------------- leaving
+
+
+def opposed(
+    story: Story, *, yes: tuple[str, ...] = (), no: tuple[str, ...] = (), passed: bool = True, concerns: str = "round/atlas-1"
+) -> Story:
+    return knowing(
+        story,
+        VoteDecided(
+            proposal="proposal/smaller", concerns=concerns, passed=passed, yes=frozenset(yes), no=frozenset(no),
+            effective_at=story.at + timedelta(days=2),
+        ),
+    )  # fmt: skip
+
+
+EXIT = round_commands.ExitRound(member="ada", proposal="proposal/smaller")
+
+
+def test_a_member_leaves_before_a_decision_that_it_opposed_takes_effect() -> None:
+    story = opposed(called(), yes=("bel",), no=("ada",)).when(EXIT, by="rep-ada")
+    story.followed_by("commitment_released", "commitment_bound")
+    assert money(story, "uncalled", "ada") == 0
+    assert money(story, "debt", "ada") == 100_000, "what was called stays owed"
+    story.when(EXIT, by="rep-ada").then()
+    of_the_run = opposed(called(), no=("ada",), concerns="run/atlas-1").when(EXIT, by="rep-ada")
+    of_the_run.followed_by("commitment_released", "commitment_bound")
+
+
+def test_a_member_does_not_leave_after_it_voted_yes_or_not_at_all_or_too_late() -> None:
+    story = called()
+    story.when(EXIT, by="rep-ada").refused("no_such_decision")
+    opposed(story, no=("ada",), passed=False).when(EXIT, by="rep-ada").refused("no_such_decision")
+    opposed(story, no=("ada",), concerns="round/other").when(EXIT, by="rep-ada").refused("no_such_decision")
+    opposed(story, yes=("ada",)).when(EXIT, by="rep-ada").refused("bound_by_yes")
+    opposed(story, yes=("bel",)).when(EXIT, by="rep-ada").refused("did_not_oppose")
+    opposed(story, no=("ada",)).when(EXIT, by="rep-ada", at=story.at + timedelta(days=2)).refused("decision_in_effect")
+    opposed(story, no=("ada",)).when(EXIT, by="rep-bel").refused("not_a_representative")
+    opposed(endangered(), no=("cyd",)).when(round_commands.ExitRound(member="cyd", proposal="proposal/smaller"), by="rep-cyd").refused(
+        "in_default"
+    )
+
+
+def test_who_left_and_then_stood_in_for_another_leaves_again_and_the_staff_hear_of_each() -> None:
+    story = until(all_paid(called(), 100_000, "ada", "bel", "cyd"), "declare_default")
+    story = opposed(story, no=("ada",)).when(EXIT, by="rep-ada").owes("notify", "notice:exit:ada:1")
+    story = story.when(round_commands.TakeOver(member="ada", defaulter="dov", amount=110_000), by="rep-ada")
+    story.when(EXIT, by="rep-ada").owes("notify", "notice:exit:ada:2")
+
+
+def test_a_leaver_of_the_consortium_owes_what_was_called_and_nothing_more() -> None:
+    story = called()
+    story.when(round_commands.ReleaseLeaver(member="ada"), by="sam").refused("service_only")
+    left = story.when(round_commands.ReleaseLeaver(member="ada")).followed_by("commitment_released", "commitment_bound")
+    assert money(left, "debt", "ada") == 100_000
+    assert money(left, "committed", "ada") == 100_000
+    left.when(round_commands.ReleaseLeaver(member="ada")).then()
+    story.when(round_commands.ReleaseLeaver(member="eli")).then()
+    pledged(pledging(), ada=100_000).when(round_commands.ReleaseLeaver(member="ada")).followed_by("pledge_withdrawn")
+
+
+def test_a_charter_may_forgive_a_leaver_what_was_called() -> None:
+    story = called(rules(funding__leaver_funds_called=False)).when(round_commands.ReleaseLeaver(member="ada"))
+    assert money(story, "debt", "ada") == money(story, "committed", "ada") == 0
+    assert money(story, "called") == 300_000
+
+
+def test_leavers_that_take_the_minimum_along_endanger_the_round() -> None:
+    story = called()
+    for member in ("ada", "bel"):
+        story = story.when(round_commands.ReleaseLeaver(member=member))
+    assert story.phase == "calling"
+    assert story.when(round_commands.ReleaseLeaver(member="cyd")).phase == "endangered"
+
+
+# ---------------------------------------------------------------- spending and the end
+
+
+def spending(story: Story, name: str = "gpu-1", amount: int = 100_000, line: str = "compute") -> Story:
+    return story.when(round_commands.ProposeSpending(spending=name, line=line, amount=amount, payee="cloud"), by="tess")
+
+
+def test_never_is_more_committed_to_spending_than_has_cleared() -> None:
+    story = paid(called(), "ada", 100_000)
+    spending(story, amount=100_001).refused("more_than_cleared")
+    story = spending(story, amount=60_000).followed_by("spending_proposed").owes("notify", "notice:spending:gpu-1")
+    spending(story, amount=60_000).then()
+    spending(story, amount=60_001).refused("spending_exists")
+    spending(story, "gpu-2", amount=40_001).refused("more_than_cleared")
+    freed = story.when(round_commands.WithdrawSpending(spending="gpu-1"), by="tess").followed_by("spending_withdrawn")
+    freed.when(round_commands.WithdrawSpending(spending="gpu-1"), by="tess").then()
+    freed.when(round_commands.ApproveSpending(spending="gpu-1"), by="theo").refused("spending_withdrawn")
+    freed.when(round_commands.RecordSpending(spending="gpu-1", reference="OUT-1")).refused("spending_withdrawn")
+    spending(freed, "gpu-2", amount=100_000).followed_by("spending_proposed")
+
+
+def test_credit_and_deliveries_are_no_money_to_spend() -> None:
+    story = called().when(delivery(), by="rep-ada").when(round_commands.AcceptInKind(evidence=PROOF), by="sam")
+    story = paid(story, "bel", 150_000)
+    spending(story, amount=100_001).refused("more_than_cleared")
+    spending(story, amount=100_000).followed_by("spending_proposed")
+
+
+def test_no_budget_line_is_exceeded() -> None:
+    story = all_paid(called(), 100_000)
+    spending(story, line="travel").refused("no_such_line")
+    spending(story, line="data", amount=200_001).refused("line_exceeded")
+    story = spending(story, line="data", amount=150_000)
+    spending(story, "more", line="data", amount=50_001).refused("line_exceeded")
+    story.when(round_commands.ProposeSpending(spending="x", line="data", amount=1, payee="p"), by="sam").refused("office_required")
+
+
+def test_spending_needs_the_signature_of_a_second_person_and_is_paid_once() -> None:
+    story = spending(paid(called(), "ada", 100_000))
+    pay = round_commands.RecordSpending(spending="gpu-1", reference="OUT-1")
+    story.when(pay, by="tess").refused("service_only")
+    story.when(pay).refused("not_approved")
+    story.when(round_commands.ApproveSpending(spending="gpu-1"), by="tess").refused("office_required")
+    both = knowing(story, OfficeGranted(person="tess", office=Office.SECOND_SIGNATORY))
+    both.when(round_commands.ApproveSpending(spending="gpu-1"), by="tess").refused("same_person")
+    story.when(round_commands.ApproveSpending(spending="gpu-9"), by="theo").refused("no_such_spending")
+    story = story.when(round_commands.ApproveSpending(spending="gpu-1"), by="theo").followed_by("spending_approved")
+    story.when(round_commands.ApproveSpending(spending="gpu-1"), by="theo").then()
+    story.when(round_commands.WithdrawSpending(spending="gpu-1"), by="tess").refused("payment_ordered")
+    story = story.when(pay).followed_by("spending_paid", "bank_reference_used")
+    story.when(pay).then()
+    story.when(round_commands.RecordSpending(spending="gpu-1", reference="OUT-2")).refused("spending_paid")
+    story.when(round_commands.WithdrawSpending(spending="gpu-1"), by="tess").refused("spending_paid")
+    assert money(story, "held") == 0
+    assert money(story, "spent") == 100_000
+
+
+def ordered(story: Story, name: str = "gpu-1", amount: int = 100_000) -> Story:
+    """Spending is proposed and signed, and its payment ordered."""
+    return spending(story, name, amount).when(round_commands.ApproveSpending(spending=name), by="theo").followed_by("spending_approved")
+
+
+def test_nobody_proposes_or_signs_a_payment_to_a_member_that_he_speaks_for() -> None:
+    story = paid(called(), "ada", 100_000)
+    ask = round_commands.ProposeSpending(spending="bel-1", line="compute", amount=1_000, payee="member:bel")
+    speaks = [RepresentativeSeated(member="bel", person=person, capacity=Capacity.ALTERNATE, at=day(0)) for person in ("tess", "theo")]
+    knowing(story, speaks[0]).when(ask, by="tess").refused("own_payment")
+    knowing(story.when(ask, by="tess"), speaks[1]).when(round_commands.ApproveSpending(spending="bel-1"), by="theo").refused("own_payment")
+
+
+def test_approved_spending_orders_its_payment_from_the_treasury_once() -> None:
+    story = ordered(paid(called(), "ada", 100_000))
+    (order,) = (step.data for step in story.steps if step.data.get("command", {}).get("kind") == "order_payment")
+    assert order["stream"] == "treasury/main"
+    assert order["command"] | {"payment": ""} == {
+        "kind": "order_payment", "payment": "", "source": "round/atlas-1", "payee": "cloud", "amount": 100_000, "currency": "USD",
+        "purpose": "spending", "subject": "gpu-1", "text": "atlas-1 gpu-1", "ordered_by": "tess",
+    }  # fmt: skip
+    treasury_commands.OrderPayment.model_validate_json(json.dumps(order["command"]))
+
+
+def test_spending_that_comes_back_is_reserved_again_and_one_given_up_is_free() -> None:
+    story = ordered(paid(called(), "ada", 100_000))
+    story.when(round_commands.ReturnSpending(spending="gpu-1", reference="BACK")).refused("spending_not_paid")
+    story = story.when(round_commands.RecordSpending(spending="gpu-1", reference="OUT")).when(
+        round_commands.ReturnSpending(spending="gpu-1", reference="BACK")
+    )
+    story.followed_by("spending_returned", "bank_reference_used").when(
+        round_commands.ReturnSpending(spending="gpu-1", reference="BACK")
+    ).then()
+    assert (money(story, "spent"), money(story, "reserved"), money(story, "held")) == (0, 100_000, 100_000)
+    again = story.when(round_commands.RecordSpending(spending="gpu-1", reference="OUT-2")).followed_by(
+        "spending_paid", "bank_reference_used"
+    )
+    assert money(again, "held") == 0
+    story.when(round_commands.ReleaseSpending(spending="gpu-1"), by="tess").refused("service_only")
+    story = story.when(round_commands.ReleaseSpending(spending="gpu-1")).followed_by("spending_withdrawn")
+    story.when(round_commands.ReleaseSpending(spending="gpu-1")).then()
+    spending(story, "gpu-2", 100_000).followed_by("spending_proposed")
+
+
+def test_spending_is_approved_only_while_its_money_is_there() -> None:
+    story = spending(paid(called(), "ada", 100_000, reference="IN-1"))
+    gone = taken_back(story, "ada", 100_000, "IN-1")
+    gone.when(round_commands.ApproveSpending(spending="gpu-1"), by="theo").refused("more_than_cleared")
+    paid(gone, "ada", 100_000).when(round_commands.ApproveSpending(spending="gpu-1"), by="theo").followed_by("spending_approved")
+    lost = until(spending(all_paid(called(), 100_000, "ada", "bel")), "declare_default")
+    lost.when(round_commands.ApproveSpending(spending="gpu-1"), by="theo").refused("minimum_lost")
+
+
+def test_a_given_up_payment_returns_no_more_than_is_there() -> None:
+    story = ordered(paid(called(), "ada", 100_000, reference="IN-1"))
+    story = mandated(taken_back(story, "ada", 100_000, "IN-1"), round_commands.CancelRound())
+    closed = story.when(round_commands.ReleaseSpending(spending="gpu-1")).followed_by("spending_withdrawn", "round_closed")
+    assert (closed.phase, money(closed, "held"), money(closed, "credit")) == ("cancelled", 0, 0)
+    story = paid(paid(called(), "ada", 100_000, reference="IN-1"), "bel", 100_000, reference="IN-2")
+    story = mandated(taken_back(ordered(story, amount=200_000), "ada", 100_000, "IN-1"), round_commands.CancelRound())
+    story = story.when(round_commands.ReleaseSpending(spending="gpu-1"))
+    assert (money(story, "credit", "bel"), money(story, "held")) == (100_000, 100_000)
+
+
+def test_no_refund_is_ordered_of_money_that_is_not_there() -> None:
+    story = paid(paid(called(), "bel", 130_000), "ada", 100_000, reference="IN-1")
+    story = taken_back(
+        ordered(story, amount=200_000).when(round_commands.RecordSpending(spending="gpu-1", reference="OUT")), "ada", 100_000, "IN-1"
+    )
+    assert (money(story, "held"), money(story, "credit", "bel")) == (-70_000, 30_000)
+    story.when(round_commands.OrderRefund(refund="bel-1", member="bel"), by="tess").refused("refund_above_held")
+    paid(story, "ada", 100_000).when(round_commands.OrderRefund(refund="bel-1", member="bel"), by="tess").followed_by("refund_ordered")
+
+
+def test_a_payment_under_way_outlives_the_round_and_is_returned_to_the_members_when_it_is_given_up() -> None:
+    story = mandated(ordered(all_paid(called(), 100_000)), round_commands.CancelRound())
+    assert (money(story, "credit"), money(story, "reserved")) == (300_000, 100_000)
+    for member in ("ada", "bel", "cyd", "dov"):
+        story = refunded(story, member)
+    assert story.phase == "refunding"
+    done = story.when(round_commands.RecordSpending(spending="gpu-1", reference="OUT")).followed_by(
+        "spending_paid", "bank_reference_used", "round_closed"
+    )
+    assert (done.phase, money(done, "held")) == ("cancelled", 0)
+    story = story.when(round_commands.ReleaseSpending(spending="gpu-1"))
+    assert (story.phase, money(story, "credit"), money(story, "held")) == ("refunding", 100_000, 100_000)
+
+
+def test_money_that_comes_back_after_the_round_had_closed_opens_it_again_for_its_members() -> None:
+    story = all_paid(called(tranches=(Tranche(name="all", fraction=10_000),), budget=(BudgetLine(name="compute", amount=GOAL),)), 250_000)
+    story = (
+        ordered(story, amount=GOAL)
+        .when(round_commands.RecordSpending(spending="gpu-1", reference="OUT"))
+        .when(round_commands.SettleRound(), by="tess")
+    )
+    assert story.phase == "settled"
+    story = story.when(round_commands.ReturnSpending(spending="gpu-1", reference="IN")).followed_by(
+        "round_reopened", "spending_returned", "bank_reference_used"
+    )
+    assert (story.phase, money(story, "held"), money(story, "reserved")) == ("refunding", GOAL, GOAL)
+    again = story.when(round_commands.RecordSpending(spending="gpu-1", reference="OUT-2"))
+    assert again.phase == "settled"
+    story = story.when(round_commands.ReleaseSpending(spending="gpu-1"))
+    assert {money(story, "credit", member) for member in MEMBERS} == {250_000}
+    for member in MEMBERS:
+        story = refunded(story, member)
+    assert story.phase == "settled"
+    back = refund_of(story, "ada").model_dump(exclude={"kind", "reference"})
+    story = story.when(round_commands.ReturnRefund(**back, reference="IN-2")).followed_by(
+        "round_reopened", "refund_returned", "bank_reference_used"
+    )
+    assert (story.phase, money(story, "held")) == ("refunding", 250_000)
+
+
+def test_a_refund_that_comes_back_is_on_its_way_and_one_given_up_is_credit() -> None:
+    story = refunded(paid(called(), "ada", 130_000), "ada")
+    told = refund_of(story, "ada").model_dump(exclude={"kind", "reference"})
+    back = round_commands.ReturnRefund(**told, reference="BACK")
+    story = story.when(back).followed_by("refund_returned", "bank_reference_used").when(back).then()
+    assert (money(story, "refunding"), money(story, "refunded"), money(story, "credit")) == (30_000, 0, 0)
+    given_up = round_commands.ReleaseRefund(**told)
+    story.when(given_up, by="tess").refused("service_only")
+    story.when(round_commands.ReleaseRefund(**(told | {"amount": 1}))).refused("no_such_refund")
+    story = story.when(given_up).followed_by("refund_released").when(given_up).then()
+    assert (money(story, "refunding"), money(story, "credit"), money(story, "held")) == (0, 30_000, 130_000)
+
+
+def test_a_refund_that_was_given_up_is_not_made_and_one_that_was_not_made_does_not_come_back() -> None:
+    story = paid(called(), "ada", 130_000).when(round_commands.OrderRefund(refund="ada-1", member="ada"), by="tess")
+    made = refund_of(story, "ada")
+    told = made.model_dump(exclude={"kind", "reference"})
+    story.when(round_commands.ReturnRefund(**told, reference="BACK")).refused("refund_not_made")
+    given_up = story.when(round_commands.ReleaseRefund(**told)).followed_by("refund_released")
+    given_up.when(made).refused("refund_released")
+    given_up.when(round_commands.ReturnRefund(**told, reference="BACK")).refused("refund_not_made")
+
+
+def settled() -> Story:
+    """A round whose surplus, 100,000 of each of four members, goes back."""
+    story = all_paid(all_paid(called(), 100_000).when(RELEASE).when(round_commands.CallTranche(tranche=2), by="tess"), 150_000)
+    story = story.when(round_commands.ProposeSpending(spending="gpu-1", line="compute", amount=600_000, payee="cloud"), by="tess")
+    story = story.when(round_commands.ApproveSpending(spending="gpu-1"), by="theo").when(
+        round_commands.RecordSpending(spending="gpu-1", reference="OUT-1")
+    )
+    return story.when(round_commands.SettleRound(), by="tess")
+
+
+def list_of(story: Story) -> treasury_commands.OrderPaymentList:
+    """The last order that the treasury was told of."""
+    kept = books_of(story.state.state)
+    assert kept is not None
+    name = kept.refund_orders[max(kept.refund_orders)].payment_list
+    return treasury_commands.OrderPaymentList.model_validate_json(json.dumps(story.state.owed[f"tell:order:{name}"].data["command"]))
+
+
+def shown_as_paid(story: Story, *members: str) -> Story:
+    """The treasury tells of each of these refunds of the last order."""
+    for refund in list_of(story).refunds:
+        if refund.member in members:
+            paid_out = round_commands.RecordRefund(
+                payment=refund.payment, member=refund.member, amount=refund.amount, reference=f"R-{refund.payment}".upper()
+            )
+            story = story.when(paid_out)
+            assert story.refusal is None
+            story.when(paid_out).then()
+    return story
+
+
+def test_all_of_a_round_is_refunded_by_one_order_that_the_treasury_gets_as_one_list() -> None:
+    settled().when(round_commands.OrderRefunds(), by="theo").refused("office_required")
+    story = settled().when(round_commands.OrderRefunds(), by="tess").followed_by(*["refund_ordered"] * 4, "refunds_ordered")
+    order = list_of(story)
+    assert [(refund.member, refund.amount) for refund in order.refunds] == [(member, 100_000) for member in MEMBERS]
+    assert (order.source, order.ordered_by, order.text) == ("round/atlas-1", "tess", "atlas-1 refund")
+    assert (money(story, "credit"), money(story, "refunding")) == (0, 400_000)
+    story.when(round_commands.OrderRefunds(), by="tess").then()
+    story = shown_as_paid(story, *MEMBERS)
+    assert (story.phase, money(story, "held"), money(story, "refunded")) == ("settled", 0, 400_000)
+    story.when(round_commands.OrderRefunds(), by="tess").refused("round_closed")
+
+
+def test_what_an_order_of_refunds_could_not_pay_is_credit_again_and_in_the_next_order() -> None:
+    story = shown_as_paid(settled().when(round_commands.OrderRefunds(), by="tess"), "ada", "bel", "cyd")
+    left = next(refund for refund in list_of(story).refunds if refund.member == "dov")
+    story = story.when(round_commands.ReleaseRefund(payment=left.payment, member="dov", amount=100_000, reason="no account")).followed_by(
+        "refund_released"
+    )
+    assert (story.phase, money(story, "credit"), money(story, "credit", "dov")) == ("refunding", 100_000, 100_000)
+    (row,) = (
+        row
+        for table in story.process.tables(story.state.state, story.register, story.at)
+        for row in table.rows
+        if "dov" in row and "released" in row
+    )
+    assert "no account" in row
+    story = story.when(round_commands.OrderRefunds(), by="tess").followed_by("refund_ordered", "refunds_ordered")
+    again = list_of(story)
+    assert [(refund.member, refund.amount) for refund in again.refunds] == [("dov", 100_000)]
+    assert again.refunds[0].payment != left.payment
+    story.when(round_commands.ReleaseRefund(payment=left.payment, member="dov", amount=100_000)).then()
+    assert shown_as_paid(story, "dov").phase == "settled"
+
+
+def test_an_order_of_refunds_leaves_out_what_is_on_its_way_by_itself_and_who_has_no_credit() -> None:
+    story = paid(paid(called(), "ada", 130_000), "bel", 120_000).when(
+        round_commands.OrderRefund(refund="ada-1", member="ada", amount=10_000), by="tess"
+    )
+    story = story.when(round_commands.OrderRefunds(), by="tess").followed_by("refund_ordered", "refund_ordered", "refunds_ordered")
+    assert [(refund.member, refund.amount) for refund in list_of(story).refunds] == [("ada", 20_000), ("bel", 20_000)]
+    committed().when(round_commands.OrderRefunds(), by="tess").refused("nothing_to_refund")
+    pledging().when(round_commands.OrderRefunds(), by="tess").refused("not_committed")
+
+
+def test_where_less_is_left_than_is_owed_back_everybody_gets_the_same_part_to_the_last_cent() -> None:
+    story = paid(paid(paid(called(), "bel", 130_000), "cyd", 160_000), "ada", 100_000, reference="IN-1")
+    story = ordered(story, amount=300_000).when(round_commands.RecordSpending(spending="gpu-1", reference="OUT"))
+    story = taken_back(story, "ada", 100_000, "IN-1")
+    assert (money(story, "held"), money(story, "credit")) == (-10_000, 90_000)
+    story.when(round_commands.OrderRefunds(), by="tess").refused("refund_above_held")
+    story = (
+        paid(story, "ada", 20_000)
+        .when(round_commands.OrderRefunds(), by="tess")
+        .followed_by("refund_ordered", "refund_ordered", "refunds_ordered")
+    )
+    assert [(refund.member, refund.amount) for refund in list_of(story).refunds] == [("bel", 3_333), ("cyd", 6_667)]
+    story.when(round_commands.OrderRefunds(), by="tess").refused("refund_above_held")
+    story = paid(story, "ada", 80_000).when(round_commands.OrderRefunds(), by="tess")
+    assert [(refund.member, refund.amount) for refund in list_of(story).refunds] == [("bel", 26_667), ("cyd", 53_333)]
+
+
+def test_an_order_of_refunds_is_as_long_as_the_treasury_takes_and_the_rest_is_ordered_next() -> None:
+    assert refunds.LISTED == LISTED
+    many = [f"m{number:03}" for number in range(LISTED + 5)]
+    story = (
+        Story.of(ROUND, "round/atlas-1", with_members(founded(rules(funding__share_floor=0)), *many))
+        .when(round_commands.OpenRound(**terms()), by="sam")
+        .due()
+    )
+    story = pledged(story, **dict.fromkeys(many, 7_000)).due().when(round_commands.CallTranche(tranche=1), by="tess")
+    for member in many:
+        story = paid(story, member, books(story.state.state)[member]["debt"] + 10)
+    story = story.when(round_commands.OrderRefunds(), by="tess")
+    assert [refund.member for refund in list_of(story).refunds] == many[:LISTED]
+    story = story.when(round_commands.OrderRefunds(), by="tess")
+    assert [refund.member for refund in list_of(story).refunds] == many[LISTED:]
+    story.when(round_commands.OrderRefunds(), by="tess").then()
+
+
+def test_credit_that_is_on_its_way_back_pays_no_call() -> None:
+    story = all_paid(paid(called(), "ada", 130_000), 100_000, "bel", "cyd", "dov").when(
+        round_commands.OrderRefund(refund="ada-1", member="ada"), by="tess"
+    )
+    story = story.when(RELEASE).when(round_commands.CallTranche(tranche=2), by="tess")
+    assert money(story, "debt", "ada") == 150_000
+    (name,) = books_of(story.state.state).refunds  # type: ignore[union-attr]
+    story = story.when(round_commands.ReleaseRefund(payment=name, member="ada", amount=30_000))
+    story.followed_by("refund_released", "credit_applied", "debt_stated", "contribution_cleared")
+    assert money(story, "debt", "ada") == 120_000
+
+
+def taken_back(story: Story, member: str, amount: int, original: str, reference: str = "") -> Story:
+    """The treasury tells that the bank took a payment back."""
+    return story.when(
+        round_commands.ReversePayment(member=member, amount=amount, reference=reference or f"GONE-{original}", original=original)
+    )
+
+
+def test_a_payment_that_the_bank_takes_back_is_owed_again_as_it_was_called() -> None:
+    story = paid(all_paid(called(), 100_000, "bel", "cyd", "dov"), "ada", 130_000, reference="IN-1")
+    undo = round_commands.ReversePayment(member="ada", amount=130_000, reference="BACK-1", original="IN-1")
+    story.when(undo, by="tess").refused("service_only")
+    dues = called().state.state.books.accounts["ada"].dues
+    story = story.when(undo).followed_by("payment_reversed", "bank_reference_used", "call_reopened", "debt_stated", "contribution_returned")
+    story.owes("notify", "notice:reversed:BACK-1:1").when(undo).then()
+    assert (money(story, "received", "ada"), money(story, "credit", "ada"), money(story, "debt", "ada")) == (0, 0, 100_000)
+    assert story.state.state.books.accounts["ada"].dues == dues
+    assert story.register.cleared["ada"] == 0
+    assert story.agenda.deadline is not None
+    assert story.agenda.deadline.command.kind == "remind_before_due"
+    again = paid(story, "ada", 100_000)
+    assert (money(again, "debt", "ada"), money(again, "cleared", "ada")) == (0, 100_000)
+    assert again.agenda.deadline is None
+
+
+def test_a_late_payment_that_is_taken_back_leaves_the_interest_running_from_the_due_day() -> None:
+    story = until(all_paid(called(), 100_000, "ada", "bel", "cyd"), "mark_overdue")
+    story = paid(story, "dov", 100_100, reference="IN-D", on=date(2026, 11, 27))
+    assert (money(story, "debt", "dov"), story.state.state.books.calls[1].interest) == (0, 100)
+    story = taken_back(story, "dov", 100_100, "IN-D")
+    assert (money(story, "debt", "dov"), money(story, "cleared", "dov"), money(story, "interest", "dov")) == (100_100, 0, 0)
+    assert story.state.state.books.calls[1].interest == 0
+    days = (date(2026, 12, 4) - date(2026, 11, 26)).days
+    story = paid(replace(story, at=day(33)), "dov", 100_000 + 100 * days, on=date(2026, 12, 4))
+    assert (money(story, "debt", "dov"), money(story, "credit", "dov")) == (0, 0)
+
+
+def test_who_had_paid_in_time_shares_no_interest_for_what_was_taken_back() -> None:
+    story = paid(called(), "ada", 100_000, reference="IN-1")
+    story = taken_back(story, "ada", 100_000, "IN-1")
+    assert "ada" not in story.state.state.books.calls[1].in_time
+
+
+def test_a_member_whose_payments_bounce_is_in_default_when_the_time_to_cure_is_over() -> None:
+    story = all_paid(called(), 100_000, "ada", "bel", "cyd")
+    for number in range(3):
+        story = paid(story, "dov", 100_000 + money(story, "interest", "dov"), reference=f"IN-{number}", on=story.at.date())
+        story = taken_back(story, "dov", 100_000, f"IN-{number}").due()
+    story = until(story, "declare_default")
+    assert money(story, "in_default") == 250_000
+    assert story.at.date() == date(2026, 12, 11)
+    story.owes("tell", "tell:default:dov:1")
+
+
+def test_a_cured_default_is_one_again_when_its_payment_is_taken_back_and_nobody_makes_up_for_it_twice() -> None:
+    story = until(all_paid(called(), 100_000, "ada", "bel", "cyd"), "declare_default")
+    owed = 100_000 + 100 * (story.at.date() - date(2026, 11, 26)).days
+    story = all_paid(paid(story, "dov", owed, reference="IN-D"), 25_000, "ada", "bel", "cyd")
+    assert money(story, "in_default") == 0
+    story = taken_back(story, "dov", owed, "IN-D")
+    assert (money(story, "debt", "dov"), story.state.state.books.calls[1].stage) == (owed, "warned")
+    story = story.due()
+    assert [event.kind for event in story.answer if event.kind != "step_owed"][:2] == ["call_defaulted", "member_defaulted"]
+    assert "make_up_called" not in {event.kind for event in story.answer}
+    story.owes("tell", "tell:default:dov:2").owes("notify", "notice:default:1-1")
+
+
+def test_a_payment_is_taken_back_once() -> None:
+    story = paid(paid(called(), "ada", 60_000, reference="IN-1"), "ada", 40_000, reference="IN-2")
+    story = taken_back(story, "ada", 40_000, "IN-2")
+    assert turned_away(taken_back(story, "ada", 40_000, "IN-2", "AGAIN").then(), "AGAIN")
+    assert money(story, "cleared", "ada") == 60_000
+
+
+def test_credit_of_a_payment_that_is_taken_back_holds_nothing_that_it_settled_later() -> None:
+    story = all_paid(paid(called(), "ada", 130_000, reference="IN-1"), 100_000, "bel", "cyd", "dov")
+    story = story.when(RELEASE).when(round_commands.CallTranche(tranche=2), by="tess")
+    assert money(story, "debt", "ada") == 120_000
+    story = taken_back(story, "ada", 130_000, "IN-1")
+    assert (money(story, "debt", "ada"), money(story, "received", "ada")) == (250_000, 0)
+    assert [(due.call, due.principal) for due in story.state.state.books.accounts["ada"].dues] == [(1, 100_000), (2, 150_000)]
+
+
+def test_interest_that_was_shared_before_it_was_taken_back_is_missing_to_nobody_once_it_is_paid_again() -> None:
+    story = until(all_paid(called(), 100_000, "ada", "bel", "cyd"), "remind_overdue")
+    story = paid(story, "dov", 100_400, reference="IN-D", on=date(2026, 11, 30))
+    story = story.when(RELEASE).when(round_commands.CallTranche(tranche=2), by="tess")
+    story = taken_back(story, "dov", 100_400, "IN-D")
+    assert story.state.state.books.calls[1].interest == -400
+    assert story.state.state.books.spendable == 300_000, "of the cleared 300,400 the shared interest is not there"
+    back = paid(story, "dov", 100_400, on=date(2026, 11, 30))
+    assert back.state.state.books.calls[1].interest == 0
+    over = mandated(story, round_commands.CancelRound())
+    assert money(over, "credit") == money(over, "held") == 300_000
+
+
+def test_a_payment_that_is_told_again_after_the_end_is_old_news() -> None:
+    story = paid(called(), "ada", 100_000, reference="IN-1")
+    ask = round_commands.RecordPayment(member="ada", amount=100_000, reference="IN-1", value_date=story.at.date())
+    assert not turned_away(mandated(story, round_commands.CancelRound()).when(ask).then(), "IN-1")
+
+
+def test_a_payment_that_was_taken_back_before_it_came_is_not_taken() -> None:
+    story = taken_back(called(), "ada", 100_000, "IN-1").followed_by("reversal_turned_away")
+    assert turned_away(story, "GONE-IN-1")
+    taken_back(story, "ada", 100_000, "IN-1").then()
+    assert turned_away(paid(story, "ada", 100_000, reference="IN-1").then(), "IN-1")
+    assert money(story, "received") == 0
+
+
+def test_a_reversal_of_what_went_back_to_the_member_goes_to_the_treasurer() -> None:
+    story = refunded(paid(called(), "ada", 130_000, reference="IN-1"), "ada")
+    assert turned_away(taken_back(story, "ada", 130_000, "IN-1").then(), "GONE-IN-1")
+    assert turned_away(
+        pledging().when(round_commands.ReversePayment(member="ada", amount=1, reference="B-2", original="IN-9")).then(), "B-2"
+    )
+
+
+def test_after_the_end_a_reversal_takes_the_members_credit_first_and_then_makes_the_surplus_smaller() -> None:
+    story = paid(all_paid(called(), 100_000, "bel", "cyd", "dov"), "ada", 100_000, reference="IN-1")
+    story = ordered(story, amount=200_000).when(round_commands.RecordSpending(spending="gpu-1", reference="OUT"))
+    story = mandated(story, round_commands.CancelRound())
+    assert {money(story, "credit", member) for member in MEMBERS} == {50_000}
+    late = taken_back(story, "ada", 100_000, "IN-1").followed_by(
+        "payment_reversed", "bank_reference_used", "surplus_returned", "contribution_returned",
+        "contribution_cleared", "contribution_cleared", "contribution_cleared",
+    )  # fmt: skip
+    assert [money(late, "credit", member) for member in MEMBERS] == [0, 33_333, 33_333, 33_334]
+    assert money(late, "held") == money(late, "credit") == 100_000
+    refunds = refunded(story, "ada")
+    assert turned_away(taken_back(refunds, "ada", 100_000, "IN-1").then(), "GONE-IN-1")
+
+
+def test_every_committed_member_has_its_reference() -> None:
+    story = committed()
+    reference = creditor_reference("round/atlas-1", "ada")
+    assert (story.register.expected[reference].stream, story.register.expected[reference].member) == ("round/atlas-1", "ada")
+
+
+def test_a_round_settles_only_when_all_is_called_and_cleared_and_nothing_is_reserved() -> None:
+    story = all_paid(called(), 100_000)
+    story.when(round_commands.SettleRound(), by="sam").refused("office_required")
+    story.when(round_commands.SettleRound(), by="tess").refused("not_all_called")
+    story = story.when(RELEASE).when(round_commands.CallTranche(tranche=2), by="tess")
+    story.when(round_commands.SettleRound(), by="tess").refused("calls_running")
+    story = spending(all_paid(story, 150_000))
+    story.when(round_commands.SettleRound(), by="tess").refused("spending_open")
+    story = story.when(round_commands.WithdrawSpending(spending="gpu-1"), by="tess").when(round_commands.SettleRound(), by="tess")
+    assert story.phase == "refunding"
+    assert ROUND.describe(story.state.state).waits_for == ("office:treasurer",)
+    story.when(round_commands.SettleRound(), by="tess").then()
+    assert turned_away(paid(story, "ada", 1, reference="LATE").then(), "LATE")
+
+
+def test_no_round_settles_while_somebody_owes_who_can_still_pay() -> None:
+    story = all_paid(called(minimum=1, tranches=(Tranche(name="all", fraction=10_000),)), 250_000, "ada", "bel", "cyd")
+    story = all_paid(until(story, "declare_default"), 62_500, "ada", "bel", "cyd")
+    story.when(round_commands.SettleRound(), by="tess").refused("default_open")
+    assert everybody_pays(story).when(round_commands.SettleRound(), by="tess").refusal is None
+    gone = knowing(story, MemberDeparted(member="dov", cause="expelled", at=story.at)).when(round_commands.SettleRound(), by="tess")
+    assert gone.phase == "refunding"
+
+
+def test_no_round_settles_before_every_delivery_is_judged() -> None:
+    story = all_paid(called(tranches=(Tranche(name="all", fraction=10_000),)), 250_000, "bel", "cyd", "dov")
+    story = paid(story.when(delivery(quantity=1_000), by="rep-ada"), "ada", 250_000)
+    story.when(round_commands.SettleRound(), by="tess").refused("delivery_open")
+    judged = story.when(round_commands.RejectInKind(evidence=PROOF, reason="too late"), by="sam").when(
+        round_commands.SettleRound(), by="tess"
+    )
+    assert judged.phase == "refunding"
+
+
+def test_a_round_that_spent_everything_closes_at_once() -> None:
+    story = all_paid(called(tranches=(Tranche(name="all", fraction=10_000),), budget=(BudgetLine(name="compute", amount=GOAL),)), 250_000)
+    story = spending(story, amount=GOAL).when(round_commands.ApproveSpending(spending="gpu-1"), by="theo")
+    story = story.when(round_commands.RecordSpending(spending="gpu-1", reference="OUT")).when(round_commands.SettleRound(), by="tess")
+    assert story.phase == "settled"
+    story.when(round_commands.SettleRound(), by="tess").then()
+
+
+def test_nothing_happens_after_the_end() -> None:
+    story = mandated(committed(), round_commands.CancelRound())
+    assert story.phase == "cancelled"
+    for command, by in (
+        (round_commands.CallTranche(tranche=1), "tess"), (round_commands.JoinLate(member="eli", amount=100_000), "rep-eli"), (EXIT, "rep-ada"), (delivery(), "rep-ada"),
+        (round_commands.SettleRound(), "tess"), (round_commands.Pledge(member="ada", amount=100_000), "rep-ada"), (round_commands.OpenRound(**terms(title="x")), "sam"),
+    ):  # fmt: skip
+        assert story.when(command, by=by).refusal is not None
+    told = (
+        RELEASE,
+        round_commands.ReleaseLeaver(member="ada"),
+        round_commands.MarkOverdue(call=1),
+        round_commands.StartPledging(),
+        round_commands.CancelRound(cause="shortfall"),
+    )
+    for news in told:
+        story.when(news).then()
+
+
+def test_the_ladders_that_run_at_the_same_time_are_bounded() -> None:
+    many = [f"m{number:02}" for number in range(66)]
+    story = called(rules(funding__share_floor=0))
+    story = replace(story, register=with_members(story.register, *many))
+    for member in many[:63]:
+        story = story.when(round_commands.JoinLate(member=member, amount=1_000), by=f"rep-{member}").followed_by(
+            "late_joiner_committed", "catch_up_called", "commitment_bound", "payment_expected", "debt_stated"
+        )
+    story.when(round_commands.JoinLate(member="m65", amount=1_000), by="rep-m65").refused("too_many_calls")
