@@ -498,7 +498,7 @@ print(len(piece.lines), piece.next_cursor, digest, peak[1])
 @pytest.mark.skipif(sys.platform != "linux", reason="reads its own memory from /proc")
 @pytest.mark.parametrize("batch", [False, True], ids=["single entries", "one entry"])
 def test_a_large_statement_is_streamed_in_little_memory(tmp_path: Path, *, batch: bool, long: bool) -> None:
-    megabytes = 200 if long else 8
+    megabytes = 200 if long else 4
     count = generated(tmp_path / "big.xml", megabytes, batch=batch)
     command = [sys.executable, "-c", MEASURE, str(tmp_path), str(tmp_path / "big.xml")]
     found = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[1]).stdout.split()

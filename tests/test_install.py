@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import compileall
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -28,12 +30,20 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-@pytest.fixture
-def installed(wheel: Path, tmp_path: Path) -> Path:
-    """A folder of site packages with the wheel's files in it."""
+@pytest.fixture(scope="module")
+def unpacked(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel's files, compiled as an installer does it."""
+    folder = tmp_path_factory.mktemp("unpacked")
     with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(tmp_path / "installed")
-    return tmp_path / "installed"
+        archive.extractall(folder)
+    assert compileall.compile_dir(folder, quiet=1)
+    return folder
+
+
+@pytest.fixture
+def installed(unpacked: Path, tmp_path: Path) -> Path:
+    """A folder of site packages with the wheel's files in it."""
+    return shutil.copytree(unpacked, tmp_path / "installed")
 
 
 def consortium(installed: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
