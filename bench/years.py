@@ -48,11 +48,11 @@ from domain.run.state import Ended as RunOver
 from domain.run.telemetry import Reading, SpikeRule, StagePlan, Watch
 from domain.run.terms import Contract
 from domain.treasury.terms import payment_digest
+from eventstore.answers import Recorded
 from eventstore.entries import Entry
 from eventstore.log import Appended, Log
 from eventstore.memory import MemoryLog
 from eventstore.postgres import PostgresLog
-from eventstore.recorder import Recorded
 from eventstore.sqlite import SqliteLog
 from simulation.scenario import BIC, IBAN, OFFICERS, lei, owing
 from simulation.world import Simulation, agreeable

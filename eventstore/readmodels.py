@@ -17,10 +17,9 @@ from typing import Any, Final, NamedTuple
 
 import structlog
 
-from domain import process as kernel
 from domain.catalog import CATALOG
 from domain.kernel import process_of
-from domain.process import Process, Stream
+from domain.process import Process, Stream, agenda, describe
 from eventstore.entries import EMPTY, Entry, encode_json, head_of
 from eventstore.log import Log, Row
 from eventstore.replica import Replica, UnreadableEntry
@@ -184,13 +183,13 @@ def has_begun(state: Stream[Any]) -> bool:
 
 def row(process: Process[Any, Any, Any], stream: str, state: Stream[Any], position: int, *, unreadable: int = 0) -> Row:
     """What lists show of a stream as of its last entry's position, and since which entry only a newer release can read it."""
-    agenda, headline = kernel.agenda(process, state), kernel.describe(process, state)
+    owed, headline = agenda(process, state), describe(process, state)
     body: dict[str, Any] = {
         "stream": stream, "process": process.name, "phase": headline.phase, "line": headline.line, "details": headline.text,
         "waits_for": list(headline.waits_for), "values": dict(headline.values),
-        "due": agenda.deadline.at.isoformat() if agenda.deadline else None,
-        "deadline": agenda.deadline.command.kind if agenda.deadline else None,
-        "closed": agenda.closed, "attention": state.attention, "failed": dict(state.failed), "delayed": dict(state.delayed),
+        "due": owed.deadline.at.isoformat() if owed.deadline else None,
+        "deadline": owed.deadline.command.kind if owed.deadline else None,
+        "closed": owed.closed, "attention": state.attention, "failed": dict(state.failed), "delayed": dict(state.delayed),
         "version": state.version, "position": position,
     }  # fmt: skip
     if unreadable:

@@ -10,10 +10,9 @@ from typing import Annotated, Any, Final, NamedTuple
 import msgspec
 from pydantic import Field, TypeAdapter, ValidationError
 
-from domain import process as kernel
 from domain.catalog import CATALOG, RULES
 from domain.kernel import SERVICE, Command, Event, Refused, StreamId, process_of
-from domain.process import Context, Process, Stream, deadline_id, mandate_for
+from domain.process import Context, Process, Stream, deadline_id, decide, evolve, mandate_for
 from domain.register.facts import Fact
 from domain.register.fold import FACT_KINDS, is_fact, note
 from domain.register.state import Register
@@ -178,7 +177,7 @@ class Replica:
                 error.state = state
                 raise
             for event in events:
-                state = kernel.evolve(process, state, event)
+                state = evolve(process, state, event)
         return state
 
     @staticmethod
@@ -346,7 +345,7 @@ class Replica:
             now, actor, StreamId(name), register, mandate, stream.owed, stream.failed, self.head.position + 1, given, stream.delayed
         )  # fmt: skip
         try:
-            return kernel.decide(process, stream, command, context), None
+            return decide(process, stream, command, context), None
         except Refused as refused:
             return (), Refusal.of(refused)
 
@@ -357,7 +356,7 @@ class Replica:
             if self._marks:
                 self._marks[-1].before.setdefault(entry.stream, state)
             for event in events:
-                state = kernel.evolve(process, state, event)
+                state = evolve(process, state, event)
             self.put(entry.stream, state)
         for event in events:
             self.register = note(self.register, event)

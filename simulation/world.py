@@ -18,10 +18,11 @@ from domain import process
 from domain.catalog import process_for
 from domain.kernel import SERVICE, Agenda, Deadline, Step, derived_id
 from domain.process import Stream, deadline_id, failure_id, outcome_id, told_id
+from eventstore.answers import Recorded
 from eventstore.clock import MovedClock
 from eventstore.entries import Submission
 from eventstore.log import Log
-from eventstore.recorder import Recorded, Recorder, Standing
+from eventstore.recorder import Recorder, Standing
 from eventstore.wire import canonical_command
 from simulation import bank
 from simulation.bank import Bank

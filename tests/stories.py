@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from cli.files import read_charter
-from domain import process as kernel
 from domain.charter import Charter, Office
 from domain.kernel import SERVICE, Agenda, Command, Event, Message, PersonId, Refused, Step, StreamId, canonical, canonical_json
-from domain.process import Context, Process, StepOwed, Stream, mandate_for
+from domain.process import Context, Process, StepOwed, Stream, agenda, decide, evolve, mandate_for
 from domain.register.facts import (
     Capacity,
     CharterAdopted,
@@ -189,7 +188,7 @@ class Story:
             now, by, self.stream, self.register, mandate, stream.owed, stream.failed, position, canonical_json(given), stream.delayed
         )  # fmt: skip
         try:
-            events = tuple(kernel.decide(self.process, self.state, command, context))
+            events = tuple(decide(self.process, self.state, command, context))
         except Refused as refusal:
             told = self._told(command, given, by, now, (), refusal.rule, mandated=mandate is not None)
             return replace(self, at=now, answer=(), refusal=refusal, position=position, told=told)
@@ -242,7 +241,7 @@ class Story:
     @property
     def agenda(self) -> Agenda:
         """What is owed next."""
-        return kernel.agenda(self.process, self.state)
+        return agenda(self.process, self.state)
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -260,7 +259,7 @@ class Story:
             golden.note(self.process.name, event)
             if isinstance(event, StepOwed):
                 assert known.setdefault(event.step.key, event.step) == event.step, f"{event.step.key} names two effects: one is never had"
-            state, register = kernel.evolve(self.process, state, event), note(register, event)
+            state, register = evolve(self.process, state, event), note(register, event)
         return replace(self, state=state, register=register, known=known)
 
 

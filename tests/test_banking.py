@@ -45,10 +45,11 @@ from domain.treasury import commands, steps
 from domain.treasury.process import TREASURY
 from domain.treasury.state import Open
 from domain.treasury.terms import OrderAnswer
+from eventstore.answers import Recorded
 from eventstore.clock import MovedClock
 from eventstore.entries import Submission, instant
 from eventstore.memory import MemoryLog
-from eventstore.recorder import Recorded, Recorder
+from eventstore.recorder import Recorder
 from eventstore.wire import canonical_command
 from tests.kill_bank import OURS, folder_bank, payment, step
 from tests.stories import START, Story, charter, founded

@@ -17,8 +17,9 @@ from temporalio.client import Client, WorkflowExecutionStatus, WorkflowUpdateSta
 
 from activities.messages import Envelope, Receipt
 from domain.kernel import Step
+from eventstore.answers import Recorded
 from eventstore.entries import Submission
-from eventstore.recorder import Recorded, Recorder, Standing
+from eventstore.recorder import Recorder, Standing
 from tests.dev_server import dev_server
 from tests.probe_workflows import HurriedProbe
 from tests.test_shell import Site, works
@@ -73,7 +74,7 @@ class HeldSite(Site):
 
     async def __aenter__(self) -> HeldSite:
         await super().__aenter__()
-        self.recorder = Held(self.log, self.recorder._replica.processes)
+        self.recorder = Held(self.log, (await self.recorder.replica()).processes)
         return self
 
     async def cancel(self, stream: str) -> None:

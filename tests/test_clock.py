@@ -28,12 +28,13 @@ from domain.consortium import commands
 from domain.consortium.terms import Officer
 from domain.kernel import SERVICE, Command, derived_id
 from domain.process import deadline_id
+from eventstore.answers import NotYet, Recorded
 from eventstore.clock import Clock, MovedClock, PacedClock, StandingClock, SystemClock
 from eventstore.entries import EMPTY, Entry, Submission, encode_json, hash_of, instant, microseconds
 from eventstore.log import Appended, ClockApart, EntryStale, HeadAhead, HeadFarAhead, Log, NewerRules
 from eventstore.memory import MemoryLog
 from eventstore.postgres import PostgresLog
-from eventstore.recorder import NotYet, Recorded, Recorder
+from eventstore.recorder import Recorder
 from eventstore.sqlite import SqliteLog
 from tests.places import PostgresPlace, chain
 from tests.probe import PROBE

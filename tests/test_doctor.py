@@ -34,10 +34,11 @@ from cli import checks_files, checks_log, doctor, findings, main
 from domain.catalog import RULES
 from domain.kernel import derived_id
 from domain.register.facts import LogTime, MovedTime, PacedTime, SystemTime
+from eventstore.answers import Recorded
 from eventstore.clock import MovedClock, SystemClock
 from eventstore.entries import ACCEPTED, Submission, instant, sealed
 from eventstore.log import Appended, HeadFarAhead, Log
-from eventstore.recorder import Recorded, Recorder
+from eventstore.recorder import Recorder
 from eventstore.wire import canonical_command
 from settings import MARKER, open_log
 from tests.places import SqlitePlace

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -29,16 +29,16 @@ from temporalio.worker import Worker
 from activities.log.record import Recording
 from activities.log.sending import NotAnswered, Sender
 from audit.reexecute import Reexecution
-from domain.catalog import RULES
+from domain.catalog import CATALOG, RULES
 from domain.consortium.process import CONSORTIUM
 from domain.kernel import SERVICE, Event
 from domain.process import Common, Context, Process, StepOwed
 from domain.register.facts import Fact
 from eventstore.entries import ACCEPTED, Submission, encode_json, sealed
-from eventstore.log import Appended, Damaged, Log, LogUnavailable, NewerRules, WrittenByNewer, WrittenOn
+from eventstore.log import Appended, Damaged, Log, LogUnavailable, NewerRules, Unfit, WrittenByNewer, WrittenOn
 from eventstore.memory import MemoryLog
 from eventstore.readmodels import Projector, standings
-from eventstore.recorder import Recorder, left_to_newer
+from eventstore.recorder import Recorder
 from eventstore.wire import canonical_command
 from tests import golden, probe
 from tests.probe import PROBE, Probe
@@ -88,6 +88,14 @@ async def appended(log: Log, stream: str, kind: str, events: Sequence[dict[str, 
     )  # fmt: skip
     assert await log.append([entry]) is Appended.DONE
     return entry.position
+
+
+async def left_to_newer(log: Log, processes: Mapping[str, Process[Any, Any, Any]] = CATALOG) -> Unfit | None:
+    """Why a release records nothing on this log; `None` when it may."""
+    try:
+        return (await Recorder(log, processes).replica()).beyond
+    except Damaged as damaged:
+        return damaged
 
 
 async def begun(log: Log) -> Recorder:

@@ -30,11 +30,12 @@ from temporalio.service import RPCError
 import worker
 from activities.log.reconciling import FAILING, Reconciler
 from domain.process import Context
+from eventstore.answers import Recorded
 from eventstore.clock import StandingClock
 from eventstore.entries import Submission
 from eventstore.log import LogUnavailable
 from eventstore.readmodels import Projector
-from eventstore.recorder import Recorded, Recorder
+from eventstore.recorder import Recorder
 from tests.careless import Fails
 from tests.dev_server import dev_server
 from tests.probe import PROBE, Probe, Ring

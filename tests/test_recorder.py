@@ -24,11 +24,12 @@ from domain.consortium.terms import Officer
 from domain.kernel import Command
 from domain.process import Process
 from eventstore import snapshots
+from eventstore.answers import SameIdOtherCommand
 from eventstore.clock import Clock, MovedClock, SystemClock
 from eventstore.entries import EMPTY, Entry, Head, Submission, encode_json, hash_of, verify
 from eventstore.keeper import Keeper
 from eventstore.log import Appended, FellBack, Log
-from eventstore.recorder import LOOKING_ROUND, Recorder, SameIdOtherCommand
+from eventstore.recorder import YIELD_EVERY, Recorder
 from eventstore.wire import Malformed, canonical_command, require_sender, strict_json
 from tests.places import MemoryPlace, Place, PostgresPlace, SqlitePlace
 from tests.stories import START, charter
@@ -162,10 +163,10 @@ async def test_a_caller_who_never_pauses_lets_others_have_the_event_loop(worker:
     for number in range(40):
         await recorder.record(grant(number))
     task.cancel()
-    assert turns >= 40 // LOOKING_ROUND
+    assert turns >= 40 // YIELD_EVERY
 
 
-@pytest.mark.parametrize("lone", range(LOOKING_ROUND))
+@pytest.mark.parametrize("lone", range(YIELD_EVERY))
 async def test_many_callers_share_commits_however_many_a_lone_one_made_before(
     worker: Workers, monkeypatch: pytest.MonkeyPatch, lone: int
 ) -> None:

@@ -1485,8 +1485,9 @@ async def test_on_the_log_a_hold_that_outlasts_the_embargo_is_followed_by_the_pu
     story = settled(proposed())
     clock = MovedClock(START)
     recorder = Recorder(MemoryLog(), {"release": RELEASE}, clock)
-    recorder._replica.register = story.register
-    recorder._replica.put(story.stream, story.state)
+    replica = await recorder.replica()
+    replica.register = story.register
+    replica.put(story.stream, story.state)
 
     async def given(command: Command, by: str, at: datetime, command_id: str) -> Sequence[str]:
         clock.to(at)
@@ -1515,8 +1516,9 @@ async def test_the_registry_tells_what_stood_where_at_any_instant(tmp_path: Path
     log = await SqliteLog.open(tmp_path / "log.db")
     clock = MovedClock(START)
     recorder = Recorder(log, {"release": RELEASE}, clock)
-    recorder._replica.register = ready.register
-    recorder._replica.put(ready.stream, ready.state)
+    replica = await recorder.replica()
+    replica.register = ready.register
+    replica.put(ready.stream, ready.state)
     story = ready.when(release_commands.AdvanceRelease(to=Stage.PUBLIC), by="max", at=day(30))
     classify, verify = owed(story, "classify_openness"), owed(classified(story), "verify_artifacts")
     number = classify.data["check"]

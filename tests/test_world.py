@@ -6,8 +6,8 @@ from datetime import timedelta
 from typing import Any, Final
 
 from domain.charter import Office
+from eventstore.answers import Recorded
 from eventstore.memory import MemoryLog
-from eventstore.recorder import Recorded
 from simulation.world import Simulation
 from tests.stories import OFFICERS, START, charter
 

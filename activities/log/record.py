@@ -44,10 +44,11 @@ from domain.kernel import SERVICE, Headline, Step, escaped, shown_at
 from domain.process import deadline_id, delay_id, failure_id, outcome_id
 from domain.register.facts import LogTime, MovedTime, PacedTime, SystemTime
 from eventstore import recorder as store
+from eventstore.answers import NotYet, SameIdOtherCommand
 from eventstore.clock import Clock, fact_of
 from eventstore.entries import Entry, Submission, instant
 from eventstore.log import HeadFarAhead, LogUnavailable, NewerRules, WrittenByNewer, WrittenOn
-from eventstore.recorder import NotYet, Recorder, SameIdOtherCommand
+from eventstore.recorder import Recorder
 from eventstore.wire import Malformed, canonical_command, require_sender
 
 FOUND: Final = "found"

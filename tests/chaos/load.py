@@ -17,11 +17,12 @@ from itertools import count
 from typing import Final, NamedTuple
 
 from domain.kernel import derived_id
+from eventstore.answers import Recorded
 from eventstore.clock import MovedClock
 from eventstore.entries import Entry, Submission, instant
 from eventstore.log import Appended, Log, LogUnavailable
 from eventstore.memory import MemoryLog
-from eventstore.recorder import Recorded, Recorder
+from eventstore.recorder import Recorder
 from eventstore.wire import canonical_command
 from simulation.scenario import FOURTEEN, ROUND, Story, lei
 from simulation.stage import SimulatedStage
