@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from cyclopts import Parameter
 
-from audit.ledger import beancount, hledger
-from audit.ledger import ledger as books_of
+from audit.ledger.export import beancount, hledger
+from audit.ledger.fold import ledger as books_of
 from cli import times
 from cli.failures import BadInput, of_file
 from cli.look import as_of_instant

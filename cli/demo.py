@@ -27,7 +27,9 @@ import worker
 from activities import logs
 from activities.log import cluster
 from activities.log.sending import Sender, TurnedDown
-from audit.ledger import Booking, beancount, hledger, ledger
+from audit.ledger.books import Booking
+from audit.ledger.export import beancount, hledger
+from audit.ledger.fold import ledger
 from cli.embedded import LOCK, PORTS, alone, embedded, rest
 from cli.failures import BadInput, Broken
 from cli.files import example, read_charter

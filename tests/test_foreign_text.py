@@ -28,7 +28,8 @@ from temporalio.testing import ActivityEnvironment
 from activities import logs as our_logs
 from activities.log.record import Recording
 from activities.messages import StepRef
-from audit.ledger import beancount, hledger, ledger
+from audit.ledger.export import beancount, hledger
+from audit.ledger.fold import ledger
 from cli import main
 from domain import process as kernel
 from domain.catalog import CATALOG

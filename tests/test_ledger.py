@@ -2,6 +2,7 @@
 
 | test | tries |
 | --- | --- |
+| places | every process keeps books or has a reason to keep none; the tables name every fact that moves money |
 | the table | each fact alone, and its reverse |
 | the story, histories of 200 steps, a treasury whose bank repeats and reorders | the books against every process's own figures; `bean-check`, `hledger check --strict` |
 | texts | what members write reaches neither program |
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,31 +21,39 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import Field, TypeAdapter
 
-from audit.ledger import Booking, Ledger, bank, beancount, hledger, in_transit, ledger, unmatched
+from audit.ledger.books import Booking, in_transit, unmatched
+from audit.ledger.export import beancount, hledger
+from audit.ledger.fold import BOOKKEEPERS, OWN_NO_MONEY, Ledger, ledger
+from audit.ledger.treasury import bank
 from cli.demo import judged, require_accepted
 from cli.failures import Broken
-from domain.kernel import Command, Event, process_of
+from domain.catalog import CATALOG
+from domain.kernel import Command, Event, Message, process_of
 from domain.member import events as member_events
-from domain.process import StepOwed
-from domain.register.facts import CharterAdopted
+from domain.money import Amount, Minor
+from domain.process import Common, Process, StepOwed
+from domain.register.facts import BankReference, CharterAdopted
 from domain.round import events as round_events
 from domain.round.state import books_of
 from domain.round.terms import BudgetLine, Settlement, Terms, Tranche
 from domain.treasury import events as treasury_events
 from domain.treasury.state import Open
-from domain.treasury.terms import Line, Purpose, Unmatched, line_id
+from domain.treasury.terms import Line, LineId, Purpose, Unmatched, line_id
 from eventstore.entries import Entry
 from eventstore.memory import MemoryLog
 from eventstore.replica import Replica
 from simulation.scenario import FOURTEEN, GOAL
 from simulation.scenario import ROUND as ATLAS_ROUND
+from tests import golden
 from tests.luck import play
+from tests.probe import PROBE
 from tests.stories import START, charter
 from tests.test_laws import Action, commands, history, money
 from tests.test_scenario import played
@@ -228,7 +238,9 @@ MEMBERS: Final[Sequence[tuple[str, Sequence[Event], Mapping[str, int]]]] = (
     ),
 )  # fmt: skip
 
-TABLE = [("treasury/main", *row) for row in TREASURY] + [(ROUND, *row) for row in ROUNDS] + [("member/m", *row) for row in MEMBERS]
+STORIES: Final = {"treasury": TREASURY, "round": ROUNDS, "member": MEMBERS}
+STREAMS: Final = {"treasury": "treasury/main", "round": ROUND, "member": "member/m"}
+TABLE = [(STREAMS[process], *row) for process, rows in STORIES.items() for row in rows]
 
 
 @pytest.mark.parametrize(("stream", "name", "events", "expected"), TABLE, ids=[f"{row[0].partition('/')[0]}: {row[1]}" for row in TABLE])
@@ -254,6 +266,108 @@ def test_a_fact_that_loses_a_cent_is_not_booked(stream: str, events: Sequence[Ev
     books.note(1, DAY, ROUND, [round_events.RoundOpened(terms=TERMS, charter_version=1)])
     with pytest.raises(AssertionError, match="takes as much as it gives"):
         books.note(2, DAY, stream, events)
+
+
+# ---------------------------------------------------------------- places
+
+
+class RequestGrant(Command):
+    """Ask for money."""
+
+    kind: Literal["request_grant"] = "request_grant"
+    amount: Amount
+
+
+class RecordGrantPaid(Command):
+    """The money left the account. By the treasury process."""
+
+    kind: Literal["record_grant_paid"] = "record_grant_paid"
+    reference: BankReference
+
+
+class GrantRequested(Event):
+    """Money was asked for."""
+
+    kind: Literal["grant_requested"] = "grant_requested"
+    terms: tuple[BudgetLine, ...]
+
+
+class GrantPaid(Event):
+    """It left the account."""
+
+    kind: Literal["grant_paid"] = "grant_paid"
+    reference: BankReference
+
+
+GRANT: Final[Process[Any, Any, Any]] = replace(
+    PROBE, name="grant",
+    commands=TypeAdapter(Annotated[RequestGrant | RecordGrantPaid, Field(discriminator="kind")]),
+    events=TypeAdapter(tuple[Annotated[GrantRequested | GrantPaid | Common, Field(discriminator="kind")], ...]),
+)  # fmt: skip
+"""A process that pays through the treasury, as far as its messages go."""
+
+
+def holds(message: type[Message], *aliases: Any) -> bool:
+    """Whether one of these annotated types stands anywhere in a message's fields."""
+    sought, met = [get_args(alias)[1:] for alias in aliases], set[Any]()
+
+    def found(hint: Any) -> bool:
+        if isinstance(hint, type) and issubclass(hint, Message):
+            if hint in met:
+                return False
+            met.add(hint)
+            return any(map(found, get_type_hints(hint, include_extras=True).values()))
+        if get_origin(hint) is Annotated and any(all(part in hint.__metadata__ for part in parts) for parts in sought):
+            return True
+        return any(map(found, get_args(hint)))
+
+    return found(message)
+
+
+def owns_money(process: Process[Any, Any, Any]) -> bool:
+    """Whether its messages hold amounts, and name movements on the treasury's account: then money passes between the two."""
+    messages: list[type[Message]] = [*golden.kinds(process), *golden.command_kinds(process)]
+    return any(holds(each, Minor) for each in messages) and any(holds(each, BankReference, LineId) for each in messages)
+
+
+def without_place(catalog: Mapping[str, Process[Any, Any, Any]]) -> Mapping[str, str]:
+    """What is wrong with the ledger's tables, by process."""
+    found: dict[str, str] = {}
+    for name, process in catalog.items():
+        if (name in BOOKKEEPERS) == bool(OWN_NO_MONEY.get(name)):
+            found[name] = "has a bookkeeper, or a reason to have none"
+        elif owns_money(process) != (name in BOOKKEEPERS):
+            found[name] = "owns money by its messages, and has no bookkeeper" if owns_money(process) else "owns no money by its messages"
+    return found
+
+
+def test_every_process_keeps_books_or_has_a_reason_to_keep_none() -> None:
+    assert without_place(CATALOG) == {}
+    assert set(BOOKKEEPERS) | set(OWN_NO_MONEY) == set(CATALOG)
+
+
+def test_a_new_process_that_pays_through_the_treasury_is_named_until_it_keeps_books(monkeypatch: pytest.MonkeyPatch) -> None:
+    grown = {**CATALOG, "grant": GRANT}
+    assert set(without_place(grown)) == {"grant"}
+    with pytest.raises(AssertionError, match="'grant' has no place in the ledger"):
+        Ledger().note(1, DAY, "grant/g", [GrantPaid(reference=A)])
+    monkeypatch.setitem(OWN_NO_MONEY, "grant", "somebody says so")
+    assert without_place(grown) == {"grant": "owns money by its messages, and has no bookkeeper"}
+
+
+@pytest.mark.parametrize("name", BOOKKEEPERS)
+def test_the_tables_of_the_ledger_name_every_fact_that_moves_money_and_no_other(name: str) -> None:
+    place: Any = sys.modules[BOOKKEEPERS[name].__module__]
+    still = {golden.kind_of(kind) for kind in get_args(place.MovesNothing)}
+    moving = {golden.kind_of(kind) for kind in golden.kinds(CATALOG[name])} - still
+    rows = [line.split("|")[1] for line in place.__doc__.splitlines() if line.startswith("| ") and not line.startswith(("| fact", "| ---"))]
+    assert {kind for row in rows for kind in re.findall(r"[a-z]+(?:_[a-z]+)+", row)} == moving
+    booked_in_stories: set[str] = set()
+    for _, events, _ in STORIES[name]:
+        books = Ledger()
+        books.note(1, DAY, ROUND, [round_events.RoundOpened(terms=TERMS, charter_version=1)])
+        booked_in_stories |= {booking.fact for booking in books.note(2, DAY, STREAMS[name], events)}
+    assert booked_in_stories == moving
 
 
 # ---------------------------------------------------------------- whole histories

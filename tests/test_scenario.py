@@ -15,7 +15,8 @@ from activities.release.directory import DirectoryPublisher
 from activities.release.releasing import Places, Releasing
 from activities.run.evaluation import Evaluations
 from activities.run.telemetry import Following
-from audit.ledger import beancount, hledger, ledger
+from audit.ledger.export import beancount, hledger
+from audit.ledger.fold import ledger
 from audit.reexecute import Reexecution
 from domain.kernel import Step
 from domain.round.state import money_by_state
