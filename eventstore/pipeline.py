@@ -188,11 +188,13 @@ class Pipeline:
         return not [each for each in batch.duplicates if not self._answer_duplicate(each)]
 
     async def _append(self, batch: Batch) -> Appended:
-        if (without_entry := batch.without_entry) and (
-            await self._answers.look_up(without_entry) or (await self._log.head()).position > batch.mark.head.position
-        ):
-            return Appended.BEHIND  # an append compares the head for its entries only: this says the same of what leaves none
+        if batch.without_entry and await self._has_log_moved(batch):
+            return Appended.BEHIND
         return await self._log.append(batch.entries, self._fitness.host_clock(self._replica))
+
+    async def _has_log_moved(self, batch: Batch) -> bool:
+        """Whether the log went on since the batch was decided. An append finds that out for entries; commands that leave none need it as well."""
+        return await self._answers.look_up(batch.without_entry) or (await self._log.head()).position > batch.mark.head.position
 
     def _roll_back(self, batch: Batch) -> None:
         """Undoes what was decided since the batch's mark. The log may have changed: the replica catches up before the next decision."""
