@@ -149,7 +149,7 @@ async def test_many_callers_of_several_workers_make_one_order(worker: Workers) -
     await assert_sound(workers[0].log, 151)
 
 
-async def test_a_caller_who_never_pauses_lets_others_have_the_event_loop(worker: Workers) -> None:
+async def test_a_caller_who_never_pauses_yields_to_the_event_loop(worker: Workers) -> None:
     recorder, turns = await worker(), 0
     await recorder.record(founding())
 
@@ -166,12 +166,12 @@ async def test_a_caller_who_never_pauses_lets_others_have_the_event_loop(worker:
     assert turns >= 40 // YIELD_EVERY
 
 
-@pytest.mark.parametrize("lone", range(YIELD_EVERY))
-async def test_many_callers_share_commits_however_many_a_lone_one_made_before(
-    worker: Workers, monkeypatch: pytest.MonkeyPatch, lone: int
+@pytest.mark.parametrize("uncontended", range(YIELD_EVERY))
+async def test_many_callers_share_commits_however_many_uncontended_commands_came_before(
+    worker: Workers, monkeypatch: pytest.MonkeyPatch, uncontended: int
 ) -> None:
     recorder, batches = await worker(), list[int]()
-    for command in (founding(), *map(grant, range(lone))):
+    for command in (founding(), *map(grant, range(uncontended))):
         await recorder.record(command)
 
     def counted(way: Callable[..., Any]) -> Callable[..., Any]:
@@ -185,7 +185,7 @@ async def test_many_callers_share_commits_however_many_a_lone_one_made_before(
         monkeypatch.setattr(recorder.log, name, counted(getattr(recorder.log, name)))
     await asyncio.gather(*(recorder.record(grant(number)) for number in range(100, 164)))
     assert max(batches) >= 16
-    await assert_sound(recorder.log, 1 + lone + 64)
+    await assert_sound(recorder.log, 1 + uncontended + 64)
 
 
 async def test_a_decision_sees_what_another_worker_recorded(worker: Workers) -> None:
