@@ -92,6 +92,6 @@ async def _answered(callers: Callers, seconds: float) -> None:
 LANES: Final = (
     Lane(
         "database-frozen", "the database, or who holds the log's lock, stands still", 10, 300, 50,
-        stands_still, for_ever, "the lock is held without an end", "nobody was answered",
+        stands_still, for_ever, "the lock is held without an end", "nobody was answered", seconds=35,
     ),
 )  # fmt: skip

@@ -167,7 +167,31 @@ async def _delete(client: Client, stream: str) -> None:
 
 _DEAD: Final = "nobody starts again what is unfinished"
 LANES: Final = (
-    Lane("temporal-killed", "Temporal is killed, with timers outstanding", 2, 500, 10, killed, forgotten, _DEAD, "did not ring"),
-    Lane("temporal-wiped", "Temporal forgets everything, with timers outstanding", 2, 50, 5, wiped, forgotten, _DEAD, "did not ring"),
-    Lane("workflows-ended", "workflows are cancelled, terminated, reset and deleted", 12, 400, 80, ended, left_dead, _DEAD, "did not ring"),
+    Lane(
+        "temporal-killed", "Temporal is killed, with timers outstanding", 2, 500, 10, killed, forgotten, _DEAD, "did not ring", seconds=35
+    ),
+    Lane(
+        "temporal-wiped",
+        "Temporal forgets everything, with timers outstanding",
+        2,
+        50,
+        5,
+        wiped,
+        forgotten,
+        _DEAD,
+        "did not ring",
+        seconds=35,
+    ),
+    Lane(
+        "workflows-ended",
+        "workflows are cancelled, terminated, reset and deleted",
+        12,
+        400,
+        80,
+        ended,
+        left_dead,
+        _DEAD,
+        "did not ring",
+        seconds=35,
+    ),
 )
