@@ -12,8 +12,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from domain.catalog import STEP_DATA, process_for
-from domain.kernel import Event, Step, canonical_json
-from domain.process import TELL, Process, StepOwed
+from domain.kernel import TELL, Event, Step, canonical_json
+from domain.process import Process, StepOwed
 from eventstore.entries import encode_events
 
 

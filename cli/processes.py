@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -22,11 +21,9 @@ from cli.options import EXIT_CODES, By
 from cli.site import currency, log_of, now_of, settings, up_of
 from domain.catalog import CATALOG
 from domain.consortium import commands
-from domain.kernel import Command, Outcome
-from domain.process import Process
+from domain.kernel import Command
+from domain.process import Process, Speaker, speaker_of
 
-_BY_THE_SYSTEM: Final = re.compile(r"\bBy the (service|\w+ process)\.")
-"""How the docstring of a command says that no person gives it."""
 _FROM: Final = Parameter(
     name="--from",
     help='A TOML or JSON file with more fields; amounts as text in units, like "1,250,000.50 USD"; - is stdin.',
@@ -70,9 +67,7 @@ def _epilogue(process: str, command: type[Command]) -> str:
 
 def commands_of(process: Process[Any, Any, Any]) -> Sequence[type[Command]]:
     """The commands of a process that persons give: no outcomes, and none that the system gives itself."""
-    return tuple(
-        command for command in messages_of(process) if not issubclass(command, Outcome) and not _BY_THE_SYSTEM.search(command.__doc__ or "")
-    )
+    return tuple(command for command in messages_of(process) if speaker_of(command) in {Speaker.PERSON, Speaker.EITHER})
 
 
 def messages_of(process: Process[Any, Any, Any]) -> Sequence[type[Command]]:

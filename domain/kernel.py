@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import lru_cache
-from typing import Annotated, Any, Final, NewType, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Final, NewType, Self, TypeVar
 from uuid import UUID, uuid5
 
 import immutables
@@ -109,6 +109,11 @@ def visible(text: str) -> str:
         text = "".join(character for index, character in enumerate(line) if not _hides(line, index))
         if text == line:
             return text
+
+
+def shortened(text: str, limit: int) -> str:
+    """The beginning of a text, cut so that it is still a `Prose`: a joiner that has lost what it joins goes too."""
+    return text if len(text) <= limit else text[:limit].rstrip("\u200c\u200d")
 
 
 def _plain(text: str, *, also: str = "") -> str:
@@ -226,7 +231,10 @@ def _days_in(message: Message) -> Iterator[date]:
 
 
 class Command(Message):
-    """What somebody asks for. `kind` is its name on the wire, in the log and in the Temporal UI."""
+    """What somebody asks for: a person, or a passed proposal under its mandate, unless it is one of the kinds below.
+
+    `kind` is its name on the wire, in the log and in the Temporal UI.
+    """
 
     kind: str
 
@@ -240,8 +248,21 @@ class Command(Message):
         return self
 
 
+class Due(Command):
+    """A deadline has come: the clock says so, as long as the process's own agenda names it."""
+
+
+class Letter(Command):
+    """What one part of the system tells a stream: another process by a `tell` step, or whoever runs a rehearsal.
+
+    `to` names the process that it is for.
+    """
+
+    to: ClassVar[str]
+
+
 class Outcome(Command):
-    """What an owed step brought back from the outside world; given by the service only."""
+    """What an owed step brought back from the outside world."""
 
     step: str
     """The key of the step it answers."""
@@ -298,9 +319,24 @@ class Step(Message):
     data: dict[str, Any] = Field(default_factory=dict)
 
 
-def tell(stream: str, command: Mapping[str, Any], *, key: str) -> Step:
-    """The step that records a command on another stream, once."""
-    return Step(kind="tell", key=key, data={"stream": stream, "command": dict(command)})
+TELL: Final = "tell"
+"""The kind of the steps by which one process speaks to another."""
+
+
+def tell(stream: str, letter: Letter, *, key: str) -> Step:
+    """The step that records a letter on another stream, once. Fields that were not given are left out: they have their defaults there."""
+    assert process_of(stream) == letter.to, f"{letter.kind} is for a {letter.to}, and not for {stream}"
+    return Step(kind=TELL, key=key, data={"stream": stream, "command": given(letter)})
+
+
+def whole(command: Command) -> dict[str, Any]:
+    """A command as JSON values: every field, defaults too."""
+    return command.model_dump(mode="json")
+
+
+def given(command: Command) -> dict[str, Any]:
+    """A command as JSON values: its kind, and the fields that were given."""
+    return {"kind": command.kind, **command.model_dump(mode="json", exclude_unset=True)}
 
 
 NOTIFY: Final = "notify"
@@ -327,11 +363,21 @@ class Deadline:
 
 @dataclass(frozen=True, slots=True)
 class Agenda:
-    """What is owed next: the next deadline, the steps not yet carried out, and whether the process is at its end."""
+    """What is owed next: the deadlines that stand, the steps not yet carried out, and whether the process is at its end."""
 
-    deadline: Deadline | None = None
+    deadlines: tuple[Deadline, ...] = ()
+    """Of those at one instant the first comes first."""
     steps: tuple[Step, ...] = ()
     closed: bool = False
+
+    @property
+    def deadline(self) -> Deadline | None:
+        """The next one."""
+        return min(self.deadlines, key=_instant, default=None)
+
+
+def _instant(deadline: Deadline) -> datetime:
+    return deadline.at
 
 
 AWAITED: Final = 200

@@ -13,6 +13,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from enum import StrEnum
 from functools import cache
 from typing import Annotated, Any, Final, Generic, Literal, NamedTuple, TypeVar, cast, get_args
 
@@ -22,11 +23,14 @@ from domain.charter import Charter, Office
 from domain.kernel import (
     NOTIFY,
     SERVICE,
+    TELL,
     Agenda,
     Command,
     CommandId,
+    Due,
     Event,
     Headline,
+    Letter,
     Map,
     MemberId,
     Outcome,
@@ -40,15 +44,14 @@ from domain.kernel import (
     digest_of,
     escaped,
     mapping,
+    shown_at,
 )
-from domain.register.facts import MandateExercised, MandateWithdrawn, RecipientsReached, RecipientsUnreached, Unreachable
+from domain.register.facts import MandateExercised, MandateGranted, MandateWithdrawn, RecipientsReached, RecipientsUnreached, Unreachable
 from domain.register.state import Register
 from domain.tables import Table
 
 AT_ONCE: Final = 32
 """How many owed steps are shown, and so carried out, at a time: a bound on every workflow's width."""
-TELL: Final = "tell"
-"""The kind of the steps by which one process speaks to another."""
 ACCEPTING_TIME: Final = frozenset({"accept_time"})
 """The kinds of the commands that are recorded while the log's last entry is far ahead of the clock: by them its time is accepted."""
 
@@ -168,6 +171,11 @@ class Context(NamedTuple):
                 remedy="settle what is overdue; the member's page says what (`consortium show member/" + member + "`)",
             )
 
+    def require_due(self, at: datetime) -> None:
+        """Refuses a deadline before its instant. The recorder answers such a command "not yet", without an entry, and never comes here."""
+        if self.at < at:
+            raise Refused("not_due", f"this comes at {shown_at(at)}", remedy="none is needed: the system gives it when it is due")
+
     def require_service(self) -> None:
         """Refuses persons where only the system itself may speak."""
         if self.actor != SERVICE:
@@ -285,6 +293,7 @@ _COMMON: Final = frozenset(get_args(Common))
 # ---------------------------------------------------------------- the process
 
 S = TypeVar("S")
+P = TypeVar("P")
 C = TypeVar("C", bound=Command)
 E = TypeVar("E", bound=Event)
 
@@ -349,8 +358,61 @@ class Stream(NamedTuple, Generic[S]):
         return bool(self.failed or self.delayed)
 
 
+EITHER: Final[Mapping[str, str]] = {
+    "cancel_round": "the clock after a shortfall that no vote mended, or a passed proposal",
+    "fail_round": "the clock when the time to vote is over, or the vote that did not extend the round",
+    "look_for_statements": "the clock, or the treasurer who does not want to wait",
+    "order_payment": "the process that owes it, or the treasurer for the treasury itself",
+    "propose": "a process that asks about itself, or whoever sponsors the decision",
+    "release_tranche": "the round's run, or the board while there is none",
+}
+"""The commands that two kinds of speakers give, by their kinds: their rules look at the speaker themselves."""
+
+
+class Speaker(StrEnum):
+    """Who gives a command, by its type."""
+
+    PERSON = "person"
+    """Or a passed proposal, under its mandate."""
+    CLOCK = "clock"
+    SYSTEM = "system"
+    """Another process, or a step that came back."""
+    EITHER = "either"
+
+
+@cache
+def speaker_of(kind: type[Command]) -> Speaker:
+    """Who gives commands of this type."""
+    if kind.model_fields["kind"].default in EITHER:
+        return Speaker.EITHER
+    if issubclass(kind, Due):
+        return Speaker.CLOCK
+    return Speaker.SYSTEM if issubclass(kind, Letter | Outcome) else Speaker.PERSON
+
+
+def standing(state: object, phase: type[P]) -> P:
+    """The phase in which a deadline's command is decided: the agenda names the deadline in no other."""
+    assert isinstance(state, phase), f"no deadline stands in {type(state).__name__}"
+    return state
+
+
 def decide(process: Process[Any, Any, S], stream: Stream[S], command: Command, context: Context) -> Sequence[Event]:
-    """The events that follow from a command, or `Refused`. An answer to a step no longer owed is old news: nothing follows."""
+    """The events that follow from a command, or `Refused`.
+
+    A deadline that does not stand any more, and an answer to a step no longer owed, are old news: nothing follows.
+    """
+    match speaker_of(type(command)):
+        case Speaker.CLOCK:
+            context.require_service()
+            deadlines = process.agenda(stream.state).deadlines
+            deadline = next((each for each in deadlines if each.command == command), None)
+            if deadline is None:
+                return ()
+            context.require_due(deadline.at)
+        case Speaker.SYSTEM:
+            context.require_service()
+        case Speaker.PERSON | Speaker.EITHER:
+            pass
     if _is_about_steps(type(command)):
         return _decide_about_step(process, stream, cast(Outcome | RetryStep | WaiveStep, command), context)
     events = process.decide(stream.state, command, context)
@@ -369,7 +431,6 @@ def _decide_about_step(
 ) -> Sequence[Event]:
     match command:
         case Outcome(step=key):
-            context.require_service()
             if key not in stream.owed or key in stream.failed:
                 return ()
             match command:
@@ -496,7 +557,7 @@ def _but(stream: Stream[Any], key: str) -> Ready:
 def agenda(process: Process[Any, Any, S], stream: Stream[S]) -> Agenda:
     """What the process and its stream owe: at most `AT_ONCE` steps at a time; closed when all is done."""
     own = process.agenda(stream.state)
-    return Agenda(own.deadline, _shown(stream), own.closed and not stream.owed)
+    return Agenda(own.deadlines, _shown(stream), own.closed and not stream.owed)
 
 
 def _shown(stream: Stream[Any]) -> tuple[Step, ...]:
@@ -525,6 +586,12 @@ def describe(process: Process[Any, Any, S], stream: Stream[S]) -> Headline:
 
 def _listed(steps: Mapping[str, str]) -> str:
     return escaped(", ".join(sorted(steps)[:3]) + (", …" if len(steps) > 3 else ""), 120)
+
+
+def tell_motion(stream: str, command: Mapping[str, Any], mandate: MandateGranted, *, key: str) -> Step:
+    """The step that gives what was voted on, exactly as it was written: the only way to send what is no letter, and under a mandate only."""
+    assert mandate.digest == digest_of(stream, command), "the mandate is for another command"
+    return Step(kind=TELL, key=key, data={"stream": stream, "command": dict(command)})
 
 
 def owe(step: Step) -> StepOwed:

@@ -8,7 +8,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from typing import Final
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from domain.forms import Form
 
 _REFERENCE: Final = re.compile(r"RF[0-9]{2}[A-Z0-9]{1,21}")
 _IBAN: Final = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}")
@@ -101,6 +105,13 @@ IBAN_LENGTHS: Final[Mapping[str, int]] = {
     "XK": 20,
 }
 """Characters of an account number by its country (the IBAN registry of SWIFT); other countries' only have right check digits."""
+
+BankReference = Annotated[
+    str,
+    Field(pattern=r"^[A-Z0-9][A-Z0-9/:.-]{0,63}$"),
+    Form("a bank's reference: capital letters and digits, and / : . - between", "BK00000001"),
+]
+"""How a bank names one movement on an account, in upper-case ASCII without spaces."""
 
 
 def creditor_reference(*parts: str) -> str:

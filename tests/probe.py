@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, TypeAdapter
 
-from domain.kernel import Agenda, Command, Deadline, Event, Headline, Instant, Outcome, Refused, Step, tell
+from domain.kernel import TELL, Agenda, Command, Deadline, Due, Event, Headline, Instant, Outcome, Refused, Step
 from domain.process import Common, Context, Process, StepOwed, owe
 
 
@@ -42,7 +42,7 @@ class Finish(Command):
     kind: Literal["finish"] = "finish"
 
 
-class Ring(Command):
+class Ring(Due):
     """By the system, when it is due."""
 
     kind: Literal["ring"] = "ring"
@@ -116,12 +116,17 @@ class Probe:
     finished: bool = False
 
 
+def poked_by(target: str, key: str) -> Step:
+    """The step that pokes another probe."""
+    return Step(kind=TELL, key=key, data={"stream": target, "command": {"kind": "poke"}})
+
+
 def decide(state: Probe, command: ProbeCommand, context: Context) -> Sequence[ProbeEvent | StepOwed]:
     if state.finished:
         raise Refused("finished", "the probe is finished", remedy="take another")
     match command:
         case Begin(work=work, ring_seconds=seconds, bells=bells, tell=target):
-            told = [owe(tell(target, {"kind": "poke"}, key=f"tell:{target}"))] if target else []
+            told = [owe(poked_by(target, f"tell:{target}"))] if target else []
             steps = [owe(Step(kind="work", key=f"work:{number:03}")) for number in range(work)]
             return (Begun(rings_at=context.at + timedelta(seconds=seconds), bells=bells), *steps, *told)
         case Poke():
@@ -158,7 +163,7 @@ def evolve(state: Probe, event: ProbeEvent) -> Probe:
 def agenda(state: Probe) -> Agenda:
     if state.rings_at is None or state.muffled or state.finished or state.rung == state.bells:
         return Agenda(closed=state.finished)
-    return Agenda(Deadline(state.rings_at, Ring(bell=state.rung + 1)))
+    return Agenda((Deadline(state.rings_at, Ring(bell=state.rung + 1)),))
 
 
 def describe(state: Probe) -> Headline:

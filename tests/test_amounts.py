@@ -9,10 +9,10 @@ import pytest
 from cli.amounts import amounts_of, in_minor_units, messages, minor
 from cli.failures import BadInput
 from cli.files import example, read_charter
+from domain import letters
 from domain.catalog import CATALOG
 from domain.charter import Charter
 from domain.kernel import Message
-from domain.proposal import commands
 
 
 @pytest.mark.parametrize(
@@ -69,10 +69,10 @@ def test_amounts_deep_inside_are_read_and_what_is_no_amount_stays() -> None:
 
 def test_the_command_that_a_motion_carries_is_read_as_its_stream_s() -> None:
     motion = {"stream": "round/vega", "command": {"kind": "reduce_goal", "goal": "8,000,000.00 USD", "minimum": "1.00 USD"}}
-    read = in_minor_units(commands.Propose, {"title": "less", "motion": motion}, "USD")
+    read = in_minor_units(letters.Propose, {"title": "less", "motion": motion}, "USD")
     assert read["motion"]["command"]["goal"] == 800_000_000
     with pytest.raises(BadInput, match=r"motion\.command\.goal: 8 names no currency"):
-        in_minor_units(commands.Propose, {"motion": {"stream": "round/vega", "command": {"kind": "reduce_goal", "goal": 8}}}, "USD")
+        in_minor_units(letters.Propose, {"motion": {"stream": "round/vega", "command": {"kind": "reduce_goal", "goal": 8}}}, "USD")
 
 
 def test_a_charter_may_have_minor_units_and_the_example_has_units() -> None:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from activities.log.display import answered, lacks_currency, line_of, step_line
 from activities.messages import LONGEST_LINE, Envelope, is_plain
+from domain import letters
 from domain.catalog import CATALOG
 from domain.kernel import Step, tell
 from eventstore.entries import ACCEPTED, EMPTY, REFUSED, Entry, Refusal, encode_json, sealed
@@ -97,7 +98,7 @@ def test_who_gives_which_command_is_shown_as_the_command_says_it(actor: str, lin
 
 
 def test_a_step_that_speaks_to_another_stream_says_what_and_where() -> None:
-    assert step_line(tell("round/atlas-1", {"kind": "record_payment"}, key="tell:7:1")) == "record_payment to round/atlas-1"
+    assert step_line(tell("round/atlas-1", letters.ReleaseLeaver(member="ada"), key="tell:7:1")) == "release_leaver to round/atlas-1"
     assert step_line(Step(kind="screen", key="screen:1")) == "screen:1"
     assert step_line(Step(kind="screen", key="[x](y)")) == ""
 

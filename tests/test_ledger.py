@@ -36,16 +36,18 @@ from cli.demo import judged, require_accepted
 from cli.failures import Broken
 from domain.catalog import CATALOG
 from domain.kernel import Command, Event, Message, process_of
+from domain.letters import Purpose
 from domain.member import events as member_events
 from domain.money import Amount, Minor
 from domain.process import Common, Process, StepOwed
-from domain.register.facts import BankReference, CharterAdopted
+from domain.reference import BankReference
+from domain.register.facts import CharterAdopted
 from domain.round import events as round_events
 from domain.round.state import books_of
 from domain.round.terms import BudgetLine, Settlement, Terms, Tranche
 from domain.treasury import events as treasury_events
 from domain.treasury.state import Open
-from domain.treasury.terms import Line, LineId, Purpose, Unmatched, line_id
+from domain.treasury.terms import Line, LineId, Unmatched, line_id
 from eventstore.entries import Entry
 from eventstore.memory import MemoryLog
 from eventstore.replica import Replica

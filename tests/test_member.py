@@ -48,6 +48,7 @@ from typing import Any, Literal
 import pytest
 from pydantic import ValidationError
 
+from domain import letters
 from domain.charter import Office
 from domain.consortium import commands as consortium_commands
 from domain.consortium.terms import Officer
@@ -163,10 +164,8 @@ def invoiced(register: Register | None = None, **changes: Any) -> Story:
     return signed(register, **changes).when(member_commands.CountersignAgreement(), by="sam")
 
 
-def payment(
-    amount: int, reference: str = "BANK-1", value_date: date = TODAY, currency: str | None = None
-) -> member_commands.RecordDuesPayment:
-    return member_commands.RecordDuesPayment(amount=amount, currency=currency, reference=reference, value_date=value_date)
+def payment(amount: int, reference: str = "BANK-1", value_date: date = TODAY, currency: str | None = None) -> letters.RecordDuesPayment:
+    return letters.RecordDuesPayment(amount=amount, currency=currency, reference=reference, value_date=value_date)
 
 
 def member(register: Register | None = None, **changes: Any) -> Story:
@@ -614,7 +613,7 @@ def test_money_is_recorded_when_it_has_arrived() -> None:
 @pytest.mark.parametrize("person", ["sam", "ada", "bo", "tess"])
 def test_only_the_treasury_records_money(person: str) -> None:
     invoiced().when(payment(FEE), by=person).refused("service_only")
-    invoiced().when(member_commands.ReverseDuesPayment(amount=1, reference="BANK-2", original="BANK-1"), by=person).refused("service_only")
+    invoiced().when(letters.ReverseDuesPayment(amount=1, reference="BANK-2", original="BANK-1"), by=person).refused("service_only")
 
 
 def test_money_that_comes_before_the_invoice_is_turned_away_to_the_treasury() -> None:
@@ -638,8 +637,8 @@ def test_an_invoice_issues_the_reference_that_its_payment_is_known_by() -> None:
     assert story.state.owed["notice:dues-invoiced:1"].data["facts"]["reference"] == shown_reference(reference)
 
 
-def undone(amount: int, reference: str = "BACK-1", original: str = "BANK-1") -> member_commands.ReverseDuesPayment:
-    return member_commands.ReverseDuesPayment(amount=amount, reference=reference, original=original)
+def undone(amount: int, reference: str = "BACK-1", original: str = "BANK-1") -> letters.ReverseDuesPayment:
+    return letters.ReverseDuesPayment(amount=amount, reference=reference, original=original)
 
 
 def test_a_payment_that_the_bank_takes_back_is_owed_again() -> None:
@@ -752,10 +751,10 @@ def test_whoever_paid_starts_at_the_foot_of_the_ladder_next_year() -> None:
 
 
 def test_paying_gives_no_rights_back_while_another_cause_stands() -> None:
-    story = suspended_for_dues().when(member_commands.SuspendForDefault(source="round/atlas-1"))
+    story = suspended_for_dues().when(letters.SuspendForDefault(source="round/atlas-1"))
     story = story.when(payment(FEE, "BANK-2")).followed_by("dues_paid", "bank_reference_used", "suspension_lifted")
     assert standing(story) is Standing.SUSPENDED
-    story = story.when(member_commands.LiftDefault(source="round/atlas-1")).followed_by("suspension_lifted", "member_reinstated")
+    story = story.when(letters.LiftDefault(source="round/atlas-1")).followed_by("suspension_lifted", "member_reinstated")
     assert standing(story) is Standing.ACTIVE
 
 
@@ -820,7 +819,7 @@ def test_a_later_invoice_that_is_overdue_for_as_long_keeps_the_member_suspended(
 
 
 def test_a_default_suspends_until_it_is_mended_and_repeats_change_nothing() -> None:
-    default, mended = member_commands.SuspendForDefault(source="round/atlas-1"), member_commands.LiftDefault(source="round/atlas-1")
+    default, mended = letters.SuspendForDefault(source="round/atlas-1"), letters.LiftDefault(source="round/atlas-1")
     before = member().register.members["helio"]
     story = member().when(default).then(MemberSuspended(member="helio", cause="default-atlas-1"))
     assert story.phase == "suspended"
@@ -831,34 +830,25 @@ def test_a_default_suspends_until_it_is_mended_and_repeats_change_nothing() -> N
 
 
 def test_the_default_of_one_round_is_not_mended_by_another() -> None:
-    story = (
-        member()
-        .when(member_commands.SuspendForDefault(source="round/atlas-1"))
-        .when(member_commands.SuspendForDefault(source="round/atlas-2"))
-    )
-    story = story.when(member_commands.LiftDefault(source="round/atlas-1")).followed_by("suspension_lifted")
+    story = member().when(letters.SuspendForDefault(source="round/atlas-1")).when(letters.SuspendForDefault(source="round/atlas-2"))
+    story = story.when(letters.LiftDefault(source="round/atlas-1")).followed_by("suspension_lifted")
     assert standing(story) is Standing.SUSPENDED
 
 
 def test_a_round_of_any_name_can_report_a_default() -> None:
-    member().when(member_commands.SuspendForDefault(source="round/" + "a" * 55 + "-" + "b" * 8)).followed_by("member_suspended")
+    member().when(letters.SuspendForDefault(source="round/" + "a" * 55 + "-" + "b" * 8)).followed_by("member_suspended")
     with pytest.raises(ValidationError):
-        member_commands.SuspendForDefault(source="round/-a")
+        letters.SuspendForDefault(source="round/-a")
 
 
 def test_the_defaults_of_rounds_with_long_and_like_names_are_told_apart() -> None:
     one, two = "round/" + "a" * 57 + "-1", "round/" + "a" * 57 + "-2"
-    story = (
-        member()
-        .when(member_commands.SuspendForDefault(source=one))
-        .when(member_commands.SuspendForDefault(source=two))
-        .followed_by("member_suspended")
-    )
-    assert standing(story.when(member_commands.LiftDefault(source=one))) is Standing.SUSPENDED
-    assert standing(story.when(member_commands.LiftDefault(source=one)).when(member_commands.LiftDefault(source=two))) is Standing.ACTIVE
+    story = member().when(letters.SuspendForDefault(source=one)).when(letters.SuspendForDefault(source=two)).followed_by("member_suspended")
+    assert standing(story.when(letters.LiftDefault(source=one))) is Standing.SUSPENDED
+    assert standing(story.when(letters.LiftDefault(source=one)).when(letters.LiftDefault(source=two))) is Standing.ACTIVE
 
 
-@pytest.mark.parametrize("command", [member_commands.SuspendForDefault(source="round/a"), member_commands.LiftDefault(source="round/a")])
+@pytest.mark.parametrize("command", [letters.SuspendForDefault(source="round/a"), letters.LiftDefault(source="round/a")])
 def test_nobody_but_a_round_reports_a_default(command: Command) -> None:
     member().when(command, by="tess").refused("service_only")
 
@@ -1412,7 +1402,7 @@ def test_the_rounds_let_a_leaver_go() -> None:
 @pytest.mark.parametrize(
     ("command", "by"),
     [
-        (member_commands.SuspendForDefault(source="round/a"), SERVICE),
+        (letters.SuspendForDefault(source="round/a"), SERVICE),
         (member_commands.GiveNotice(), "ada"),
         (member_commands.UnseatRepresentative(person="ada"), "sam"),
     ],
@@ -1460,19 +1450,19 @@ def test_who_is_expelled_already_is_not_expelled_again() -> None:
 
 
 def test_a_suspended_member_may_leave_and_stays_on_notice_whatever_becomes_of_the_causes() -> None:
-    story = leaving(member().when(member_commands.SuspendForDefault(source="round/a")))
+    story = leaving(member().when(letters.SuspendForDefault(source="round/a")))
     assert standing(story) is Standing.LEAVING
-    story = story.when(member_commands.LiftDefault(source="round/a")).followed_by("suspension_lifted", "member_reinstated")
-    story = story.when(member_commands.SuspendForDefault(source="round/a")).followed_by("member_suspended")
+    story = story.when(letters.LiftDefault(source="round/a")).followed_by("suspension_lifted", "member_reinstated")
+    story = story.when(letters.SuspendForDefault(source="round/a")).followed_by("member_suspended")
     assert standing(story) is Standing.LEAVING
 
 
 def test_early_access_lasts_to_the_end_for_one_who_leaves_by_himself_in_good_standing() -> None:
     story = leaving(also(member(), LeasesHeld(member="helio", source="release/a", leases=1)))
     assert story.register.reads_early("helio")
-    assert not story.when(member_commands.SuspendForDefault(source="round/a")).register.reads_early("helio")
+    assert not story.when(letters.SuspendForDefault(source="round/a")).register.reads_early("helio")
     assert not mandated(story, member_commands.Expel()).when(member_commands.Expel()).register.reads_early("helio")
-    assert not leaving(member().when(member_commands.SuspendForDefault(source="round/a"))).register.reads_early("helio")
+    assert not leaving(member().when(letters.SuspendForDefault(source="round/a"))).register.reads_early("helio")
     ended = story.due()
     assert not ended.register.reads_early("helio")
     assert any(step.key.startswith("tell:release/a:end:") for step in ended.steps)
@@ -1567,8 +1557,8 @@ def test_persons_change_nothing_after_the_end(end: End, command: Command, by: st
 @pytest.mark.parametrize(
     "command",
     [
-        member_commands.IssueInvoice(), member_commands.ClimbLadder(), member_commands.LapseApplication(), member_commands.SuspendVacancy(), member_commands.EndMembership(), member_commands.SuspendForDefault(source="round/a"),
-        member_commands.LiftDefault(source="round/a"), screening(100),
+        member_commands.IssueInvoice(), member_commands.ClimbLadder(), member_commands.LapseApplication(), member_commands.SuspendVacancy(), member_commands.EndMembership(), letters.SuspendForDefault(source="round/a"),
+        letters.LiftDefault(source="round/a"), screening(100),
     ],
     ids=lambda command: command.kind,
 )  # fmt: skip

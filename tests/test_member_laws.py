@@ -16,6 +16,7 @@ from typing import Final, Literal
 
 import pytest
 
+from domain import letters
 from domain.kernel import SERVICE, Command, Event, digest_of
 from domain.member import commands as member_commands
 from domain.member import events as member_events
@@ -107,7 +108,7 @@ class World:
     def pay(self, member: str, amount: int) -> None:
         self.movements += 1
         reference = f"IN-{member.upper()}-{self.movements}"
-        self.give(member, member_commands.RecordDuesPayment(amount=amount, reference=reference, value_date=self.at.date()), SERVICE)
+        self.give(member, letters.RecordDuesPayment(amount=amount, reference=reference, value_date=self.at.date()), SERVICE)
         if reference in self.register.references:
             self.booked.setdefault(member, []).append((reference, amount))
 
@@ -115,7 +116,7 @@ class World:
         """The bank takes back the last payment that was booked here."""
         if booked := self.booked.get(member):
             original, amount = booked.pop()
-            self.give(member, member_commands.ReverseDuesPayment(amount=amount, reference=f"BACK-{original}", original=original), SERVICE)
+            self.give(member, letters.ReverseDuesPayment(amount=amount, reference=f"BACK-{original}", original=original), SERVICE)
 
     def plan(self, member: str, days: int) -> None:
         self.give(member, member_commands.AgreePaymentPlan(until=self.at + timedelta(days=days)), "tess")
@@ -271,7 +272,7 @@ def act(world: World, member: str, chance: Random) -> None:
         case 9:
             world.give(
                 member,
-                chance.choice([member_commands.SuspendForDefault(source="round/a"), member_commands.LiftDefault(source="round/a")]),
+                chance.choice([letters.SuspendForDefault(source="round/a"), letters.LiftDefault(source="round/a")]),
                 SERVICE,
             )
         case 10:

@@ -26,10 +26,10 @@ from cli.fields import Option, Reading, options_of
 from cli.options import By
 from cli.orders import motion
 from cli.processes import messages_of, said
+from domain import letters
 from domain.catalog import CATALOG
 from domain.kernel import Command, Outcome
 from domain.money import MINOR_UNITS
-from domain.proposal import commands as proposal_commands
 from domain.round import commands as round_commands
 from eventstore.wire import canonical_command
 from tests import golden
@@ -128,7 +128,7 @@ async def test_a_proposal_with_an_order_is_the_same_command_as_with_its_motion_i
     in_units = {"stream": "round/vega", "command": REDUCED | {"goal": "8,000,000.00 USD", "minimum": "6,000,000.50 USD"}}
     file.write_text(json.dumps({"motion": in_units}), encoding="utf-8")
     ways: Sequence[dict[str, Any]] = ({"order_": ORDER}, {"motion": json.dumps(NESTED)}, {"from_": file})
-    bodies = {canonical_command(await said(proposal_commands.Propose, {"title": "A smaller run"} | way, by)) for way in ways}
+    bodies = {canonical_command(await said(letters.Propose, {"title": "A smaller run"} | way, by)) for way in ways}
     assert bodies == {canonical_command({"kind": "propose", "title": "A smaller run", "motion": NESTED})}
 
 

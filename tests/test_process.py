@@ -18,11 +18,11 @@ from datetime import datetime
 from typing import Final
 
 from domain import process as kernel
-from domain.kernel import digest_of, notify, tell
+from domain.kernel import digest_of, notify
 from domain.process import AT_ONCE, DelayStep, FailStep, NoticeSent, RetryStep, StepDone, StepOwed, WaiveStep, describe
 from domain.register.facts import MandateExercised, MandateGranted, RecipientsUnreached
 from domain.register.state import Unreached
-from tests.probe import PROBE, Begin, Finish, Muffled, Poke, Poked, Ring, Worked
+from tests.probe import PROBE, Begin, Finish, Muffled, Poke, Poked, Worked, poked_by
 from tests.stories import Story, day, noted
 
 FIRST = "work:000"
@@ -139,7 +139,7 @@ def test_so_many_steps_are_shown_at_once_and_no_more() -> None:
 def told(*keys_and_targets: str) -> Story:
     """A probe that owes these tells (`key>target`), in this order."""
     pairs = [text.split(">") for text in keys_and_targets]
-    return Story.of(PROBE, "probe/one").given(*(StepOwed(step=tell(f"probe/{target}", {"kind": "poke"}, key=key)) for key, target in pairs))
+    return Story.of(PROBE, "probe/one").given(*(StepOwed(step=poked_by(f"probe/{target}", key)) for key, target in pairs))
 
 
 def shown(story: Story) -> list[str]:
@@ -195,7 +195,7 @@ def poking(proposal: str = "proposal/one", until: datetime | None = None) -> Man
 
 
 def test_a_mandate_is_spent_by_the_command_it_authorises_and_by_no_other() -> None:
-    story = authorised(poking()).when(Ring()).followed_by("rung")
+    story = authorised(poking()).due().followed_by("rung")
     story = story.when(Poke()).followed_by("mandate_exercised", "poked")
     story.when(Poke()).followed_by("poked")
 

@@ -24,13 +24,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from domain import letters
 from domain.catalog import PROPOSAL
 from domain.charter import Office
 from domain.kernel import ASKED, Event, asked_in, digest_of, process_of, shown_at
+from domain.letters import Motion, Option
 from domain.proposal import commands as proposal_commands
 from domain.proposal import events as proposal_events
 from domain.proposal.state import Open, Over, Timelocked
-from domain.proposal.terms import Motion, Option
 from domain.proposal.voting import Tally
 from domain.register.facts import (
     Capacity,
@@ -71,17 +72,17 @@ def story(register: Register | None = None, stream: str = "proposal/one") -> Sto
 
 
 def admission(register: Register | None = None) -> Story:
-    return story(register).when(proposal_commands.Propose(title="Admit Zenith", motion=ADMIT))
+    return story(register).when(letters.Propose(title="Admit Zenith", motion=ADMIT))
 
 
 def steering(**changes: Any) -> Story:
     register = with_members(founded(charter(**changes)), *EIGHT)
-    return story(register).when(proposal_commands.Propose(title="How large?", decision="steering", options=SIZES), by="lea")
+    return story(register).when(letters.Propose(title="How large?", decision="steering", options=SIZES), by="lea")
 
 
-def amendment() -> proposal_commands.Propose:
+def amendment() -> letters.Propose:
     command = {"kind": "amend_charter", "charter": charter(funding__share_cap=2_000).model_dump(mode="json")}
-    return proposal_commands.Propose(title="A larger cap", motion=Motion(stream="consortium/atlas", command=command))
+    return letters.Propose(title="A larger cap", motion=Motion(stream="consortium/atlas", command=command))
 
 
 def votes(story: Story, choice: str, *members: str, at: float | None = None) -> Story:
@@ -112,7 +113,7 @@ def test_whoever_votes_at_the_wrong_time_reads_where_the_vote_stands() -> None:
         "its vote is over: lapsed": admission().due(),
         "its sponsor took it back": withdrawn,
         "its vote is over: it passed, and is carried out at 2026-11-": votes(
-            story().when(proposal_commands.Propose(title="Expel", motion=EXPEL), by="sam"), "yes", *EIGHT[1:6]
+            story().when(letters.Propose(title="Expel", motion=EXPEL), by="sam"), "yes", *EIGHT[1:6]
         ),
     }
     for words, reached in stands.items():
@@ -131,7 +132,7 @@ def test_whoever_votes_at_the_wrong_time_reads_where_the_vote_stands() -> None:
 
 
 def test_what_passed_tells_in_its_timelock_that_time_is_waited_for_and_until_when() -> None:
-    locked = votes(story().when(proposal_commands.Propose(title="Expel", motion=EXPEL), by="sam"), "yes", *EIGHT[1:6])
+    locked = votes(story().when(letters.Propose(title="Expel", motion=EXPEL), by="sam"), "yes", *EIGHT[1:6])
     headline = PROPOSAL.describe(locked.state.state)
     assert (headline.phase, headline.waits_for) == ("timelocked", ())
     assert locked.agenda.deadline is not None
@@ -147,20 +148,18 @@ def test_without_notice_the_vote_opens_at_once_and_the_roll_is_told() -> None:
 
 
 def test_a_proposal_is_made_once() -> None:
-    admission().when(proposal_commands.Propose(title="Again", motion=JOIN), by="sam").refused("already_proposed")
+    admission().when(letters.Propose(title="Again", motion=JOIN), by="sam").refused("already_proposed")
 
 
 @pytest.mark.parametrize("name", ["admit-zenith", "extend-atlas-1", "shortfall-atlas-1-2", "question-atlas-1-1"])
 def test_nobody_takes_the_name_under_which_a_process_asks(name: str) -> None:
-    squatted = (
-        story(stream=f"proposal/{name}").when(proposal_commands.Propose(title="Mine", motion=JOIN), by="sam").refused("name_reserved")
-    )
-    assert squatted.when(proposal_commands.Propose(title="Admit Zenith", motion=ADMIT)).phase == "open"
+    squatted = story(stream=f"proposal/{name}").when(letters.Propose(title="Mine", motion=JOIN), by="sam").refused("name_reserved")
+    assert squatted.when(letters.Propose(title="Admit Zenith", motion=ADMIT)).phase == "open"
 
 
 @pytest.mark.parametrize("name", ["admittance-rules", "extend", "questions-1"])
 def test_a_name_that_only_looks_like_a_reserved_one_is_free(name: str) -> None:
-    assert story(stream=f"proposal/{name}").when(proposal_commands.Propose(title="Mine", motion=JOIN), by="sam").phase == "open"
+    assert story(stream=f"proposal/{name}").when(letters.Propose(title="Mine", motion=JOIN), by="sam").phase == "open"
 
 
 @given(st.sets(st.text("ab-", min_size=1, max_size=64).map(lambda text: f"r{text}r"), min_size=2, max_size=2), st.integers(1, 12))
@@ -171,12 +170,12 @@ def test_what_processes_ask_about_different_things_never_shares_a_name(abouts: s
 
 
 def test_the_class_follows_from_the_motion_whatever_the_sponsor_says() -> None:
-    story().when(proposal_commands.Propose(title="Admit", motion=JOIN, decision="routine"), by="sam").refused("class_follows_from_motion")
+    story().when(letters.Propose(title="Admit", motion=JOIN, decision="routine"), by="sam").refused("class_follows_from_motion")
 
 
 def test_no_vote_orders_what_the_charter_lets_none_decide() -> None:
     motion = Motion(stream="round/x", command={"kind": "record_payment"})
-    story().when(proposal_commands.Propose(title="Pay", motion=motion), by="sam").refused("no_decision_class")
+    story().when(letters.Propose(title="Pay", motion=motion), by="sam").refused("no_decision_class")
 
 
 @pytest.mark.parametrize(
@@ -192,7 +191,7 @@ def test_no_vote_orders_what_the_charter_lets_none_decide() -> None:
 def test_nothing_is_voted_on_that_would_be_no_command_once_it_passed(command: dict[str, Any], problem: str) -> None:
     told = (
         story()
-        .when(proposal_commands.Propose(title="Do", motion=Motion(stream="member/amber", command=command)), by="sam")
+        .when(letters.Propose(title="Do", motion=Motion(stream="member/amber", command=command)), by="sam")
         .refused("motion_unreadable")
     )
     assert told.refusal is not None
@@ -203,7 +202,7 @@ def test_nothing_is_voted_on_that_would_be_no_command_once_it_passed(command: di
 def test_no_vote_puts_a_charter_in_force_under_which_something_cannot_be_decided() -> None:
     flawed = charter(funding__extension_vote_days=1).model_dump(mode="json")
     motion = Motion(stream="consortium/atlas", command={"kind": "amend_charter", "charter": flawed})
-    told = story().when(proposal_commands.Propose(title="Wait less", motion=motion), by="bo").refused("motion_unreadable")
+    told = story().when(letters.Propose(title="Wait less", motion=motion), by="bo").refused("motion_unreadable")
     assert "funding.extension_vote_days" in str(told.refusal)
 
 
@@ -211,7 +210,7 @@ def test_no_vote_orders_a_proposal() -> None:
     rules = charter(decisions__releases__covers=["proposal/propose"])
     command = {"kind": "propose", "title": "Another", "decision": "routine"}
     moved = story(with_members(founded(rules), *EIGHT))
-    moved.when(proposal_commands.Propose(title="Propose", motion=Motion(stream="proposal/two", command=command)), by="sam").refused(
+    moved.when(letters.Propose(title="Propose", motion=Motion(stream="proposal/two", command=command)), by="sam").refused(
         "motion_unreadable"
     )
 
@@ -223,29 +222,29 @@ def test_an_announced_motion_is_not_amended_into_something_unreadable() -> None:
 
 
 def test_without_a_motion_the_class_is_named_and_must_be_one_that_needs_none() -> None:
-    story().when(proposal_commands.Propose(title="What?"), by="sam").refused("no_decision_class")
-    story().when(proposal_commands.Propose(title="What?", decision="admission"), by="sam").refused("no_decision_class")
+    story().when(letters.Propose(title="What?"), by="sam").refused("no_decision_class")
+    story().when(letters.Propose(title="What?", decision="admission"), by="sam").refused("no_decision_class")
 
 
 def test_a_stranger_or_an_office_that_does_not_sponsor_such_decisions_cannot_propose() -> None:
-    story().when(proposal_commands.Propose(title="Admit", motion=JOIN), by="eve").refused("not_a_sponsor")
-    story().when(proposal_commands.Propose(title="Admit", motion=JOIN), by="tess").refused("not_a_sponsor")
-    assert story().when(proposal_commands.Propose(title="Admit", motion=JOIN), by="rep-amber").phase == "open"
+    story().when(letters.Propose(title="Admit", motion=JOIN), by="eve").refused("not_a_sponsor")
+    story().when(letters.Propose(title="Admit", motion=JOIN), by="tess").refused("not_a_sponsor")
+    assert story().when(letters.Propose(title="Admit", motion=JOIN), by="rep-amber").phase == "open"
 
 
 @pytest.mark.parametrize(
     "proposal",
     [
-        proposal_commands.Propose(title="One option", decision="steering", options=SIZES[:1]),
-        proposal_commands.Propose(title="The same twice", decision="steering", options=(SIZES[0], SIZES[0])),
-        proposal_commands.Propose(title="Options on yes and no", decision="routine", options=SIZES),
-        proposal_commands.Propose(title="No budget", decision="budget", options=PROJECTS),
-        proposal_commands.Propose(title="No costs", decision="budget", options=SIZES, budget=100),
-        proposal_commands.Propose(title="Costs without a budget", decision="steering", options=PROJECTS),
+        letters.Propose(title="One option", decision="steering", options=SIZES[:1]),
+        letters.Propose(title="The same twice", decision="steering", options=(SIZES[0], SIZES[0])),
+        letters.Propose(title="Options on yes and no", decision="routine", options=SIZES),
+        letters.Propose(title="No budget", decision="budget", options=PROJECTS),
+        letters.Propose(title="No costs", decision="budget", options=SIZES, budget=100),
+        letters.Propose(title="Costs without a budget", decision="steering", options=PROJECTS),
     ],
     ids=lambda proposal: proposal.title,
 )
-def test_options_must_fit_the_method(proposal: proposal_commands.Propose) -> None:
+def test_options_must_fit_the_method(proposal: letters.Propose) -> None:
     story().when(proposal, by="sam").refused("options_unfit")
 
 
@@ -262,7 +261,7 @@ def test_a_notice_runs_before_the_vote_and_the_sponsor_may_amend_meanwhile() -> 
 
 
 def test_a_sponsor_may_ask_for_a_later_opening() -> None:
-    later = story().when(proposal_commands.Propose(title="Admit", motion=JOIN, opens_at=day(5)), by="sam")
+    later = story().when(letters.Propose(title="Admit", motion=JOIN, opens_at=day(5)), by="sam")
     assert later.phase == "announced"
     assert later.due().phase == "open"
 
@@ -274,13 +273,13 @@ def test_an_open_vote_is_amended_no_more() -> None:
 
 @pytest.mark.parametrize("opens_at", [day(-1), day(367), datetime(2199, 12, 31, tzinfo=UTC)], ids=["past", "far", "the end of time"])
 def test_no_opening_lies_in_the_past_or_years_ahead(opens_at: datetime) -> None:
-    story().when(proposal_commands.Propose(title="Admit", motion=JOIN, opens_at=opens_at), by="sam").refused("opening_out_of_range")
+    story().when(letters.Propose(title="Admit", motion=JOIN, opens_at=opens_at), by="sam").refused("opening_out_of_range")
 
 
 def test_a_person_orders_nothing_for_the_case_that_a_motion_fails() -> None:
     trick = Motion(stream="member/amber", command={"kind": "admit"}, otherwise={"kind": "expel"})
-    tricked = story().when(proposal_commands.Propose(title="No matter", motion=trick), by="rep-birch").refused("otherwise_reserved")
-    tricked.when(proposal_commands.Propose(title="No matter", motion=trick), by="sam").refused("otherwise_reserved")
+    tricked = story().when(letters.Propose(title="No matter", motion=trick), by="rep-birch").refused("otherwise_reserved")
+    tricked.when(letters.Propose(title="No matter", motion=trick), by="sam").refused("otherwise_reserved")
     assert not tricked.register.mandates
 
 
@@ -314,7 +313,7 @@ def test_related_companies_share_one_seat_and_one_vote() -> None:
 
 
 def test_the_member_that_a_decision_is_about_is_barred_and_leaves_the_quorum() -> None:
-    opened = story().when(proposal_commands.Propose(title="Expel", motion=EXPEL), by="sam")
+    opened = story().when(letters.Propose(title="Expel", motion=EXPEL), by="sam")
     opened.when(proposal_commands.CastBallot(member="amber", choice="no"), by="rep-amber").refused("recused")
     state = opened.state.state
     assert isinstance(state, Open)
@@ -362,7 +361,7 @@ def test_who_has_left_the_board_votes_no_more_though_he_is_on_the_roll() -> None
 def test_what_votes_weigh_is_fixed_at_the_opening() -> None:
     before = noted(with_members(founded(), *EIGHT), *(ContributionCleared(member=name, source="round/x", amount=100) for name in EIGHT))
     cancel = Motion(stream="round/x", command={"kind": "cancel_round"})
-    opened = story(before).when(proposal_commands.Propose(title="Cancel", motion=cancel), by="sam")
+    opened = story(before).when(letters.Propose(title="Cancel", motion=cancel), by="sam")
     richer = noted(opened.register, ContributionCleared(member="amber", source="round/x", amount=10**9))
     voted = votes(replace(opened, register=richer), "yes", "amber")
     assert tally_of(voted).yes * 8 == tally_of(voted).roll_weight
@@ -372,7 +371,7 @@ def test_a_group_carries_no_more_than_the_charters_cap() -> None:
     cleared = [ContributionCleared(member=name, source="round/x", amount=10**9 if name == "amber" else 100) for name in EIGHT]
     register = noted(with_members(founded(charter(decisions__funding__group_cap=2_000)), *EIGHT), *cleared)
     cancel = Motion(stream="round/x", command={"kind": "cancel_round"})
-    voted = votes(story(register).when(proposal_commands.Propose(title="Cancel", motion=cancel), by="sam"), "yes", "amber")
+    voted = votes(story(register).when(letters.Propose(title="Cancel", motion=cancel), by="sam"), "yes", "amber")
     assert tally_of(voted).yes * 5 <= tally_of(voted).roll_weight
 
 
@@ -402,7 +401,7 @@ APPROVED = RunReported(run="atlas-1", phase="running", contract="0" * 64, checkp
     ("motion", "known"), [(OFFICE, ()), (CONTRACT, (PLANNED,)), (QUESTION, (APPROVED,))], ids=["office", "planned contract", "running run"]
 )
 def test_whose_office_or_run_it_is_is_barred_with_all_that_are_related_to_it(motion: Motion, known: tuple[Event, ...]) -> None:
-    opened = story(noted(related_to_birch(), *known)).when(proposal_commands.Propose(title="Decide", motion=motion), by="sam")
+    opened = story(noted(related_to_birch(), *known)).when(letters.Propose(title="Decide", motion=motion), by="sam")
     for member in ("birch", "cedar"):
         opened.when(proposal_commands.CastBallot(member=member, choice="yes"), by=f"rep-{member}").refused("recused")
     assert tally_of(opened).roll_heads == 6
@@ -412,7 +411,7 @@ def test_a_change_order_bars_who_would_lead_the_run() -> None:
     proposed = Motion(
         stream="run/atlas-1", command=run_commands.ChangeContract(contract=contract(lead="rep-birch")).model_dump(mode="json")
     )
-    opened = story(related_to_birch()).when(proposal_commands.Propose(title="Another lead", motion=proposed), by="sam")
+    opened = story(related_to_birch()).when(letters.Propose(title="Another lead", motion=proposed), by="sam")
     opened.when(proposal_commands.CastBallot(member="birch", choice="yes"), by="rep-birch").refused("recused")
 
 
@@ -420,21 +419,21 @@ def test_a_board_member_does_not_vote_on_his_own_office() -> None:
     rules = charter(decisions__offices__subject_barred=True)
     register = noted(founded(rules), OfficeGranted(person="bea", office=Office.BOARD), OfficeGranted(person="ben", office=Office.BOARD))
     motion = Motion(stream="consortium/atlas", command={"kind": "revoke_office", "person": "ben", "office": "board"})
-    opened = story(register).when(proposal_commands.Propose(title="Replace Ben", motion=motion), by="sam")
+    opened = story(register).when(letters.Propose(title="Replace Ben", motion=motion), by="sam")
     opened.when(proposal_commands.CastBallot(choice="no"), by="ben").refused("recused")
     assert tally_of(opened).roll_heads == 2
 
 
 def test_a_member_that_is_called_like_a_board_member_bars_him_from_nothing() -> None:
     opened = story(founded()).when(
-        proposal_commands.Propose(title="Admit Bo", motion=Motion(stream="member/bo", command={"kind": "admit"})), by="sam"
+        letters.Propose(title="Admit Bo", motion=Motion(stream="member/bo", command={"kind": "admit"})), by="sam"
     )
     assert opened.when(proposal_commands.CastBallot(choice="yes"), by="bo").phase == "executed"
 
 
 def test_where_the_charter_bars_nobody_the_subject_votes_too() -> None:
     rules = charter(decisions__expulsion__subject_barred=False)
-    opened = story(with_members(founded(rules), *EIGHT)).when(proposal_commands.Propose(title="Expel", motion=EXPEL), by="sam")
+    opened = story(with_members(founded(rules), *EIGHT)).when(letters.Propose(title="Expel", motion=EXPEL), by="sam")
     assert tally_of(votes(opened, "no", "amber")).no == 1
 
 
@@ -531,7 +530,7 @@ def test_who_abstains_makes_the_quorum_and_not_the_majority() -> None:
 
 
 def test_a_passed_motion_waits_for_its_timelock_and_says_who_opposed_it() -> None:
-    opened = story().when(proposal_commands.Propose(title="Expel", motion=EXPEL), by="sam")
+    opened = story().when(letters.Propose(title="Expel", motion=EXPEL), by="sam")
     passed = votes(votes(opened, "no", "birch"), "yes", "cedar", "delta", "ember", "fjord", "grove")
     assert isinstance(passed.state.state, Timelocked)
     assert passed.register.votes["proposal/one"].no == {"birch"}
@@ -543,7 +542,7 @@ def test_a_passed_motion_waits_for_its_timelock_and_says_who_opposed_it() -> Non
 
 
 def test_nobody_can_carry_out_a_passed_motion_before_its_timelock_is_over() -> None:
-    opened = story().when(proposal_commands.Propose(title="Expel", motion=EXPEL), by="sam")
+    opened = story().when(letters.Propose(title="Expel", motion=EXPEL), by="sam")
     passed = votes(opened, "yes", "birch", "cedar", "delta", "ember", "fjord")
     assert passed.phase == "timelocked"
     assert not passed.register.mandates
@@ -554,7 +553,7 @@ def test_nobody_can_carry_out_a_passed_motion_before_its_timelock_is_over() -> N
 
 def test_the_mandate_is_for_the_command_as_it_was_written_and_the_same_is_told() -> None:
     motion = Motion(stream="round/atlas", command={"kind": "cancel_round"})
-    told = votes(story().when(proposal_commands.Propose(title="Cancel", motion=motion), by="sam"), "yes", *EIGHT[:5]).due()
+    told = votes(story().when(letters.Propose(title="Cancel", motion=motion), by="sam"), "yes", *EIGHT[:5]).due()
     step = next(step for step in told.steps if step.key == "tell:motion")
     assert digest_of(step.data["stream"], step.data["command"]) in told.register.mandates
 
@@ -591,26 +590,26 @@ def test_a_quorum_by_heads_alone_or_by_weight_alone_is_none() -> None:
 
 
 def test_where_everybody_is_recused_nobody_decides() -> None:
-    opened = story().when(proposal_commands.Propose(title="Move the call", decision="routine"), by="sam")
+    opened = story().when(letters.Propose(title="Move the call", decision="routine"), by="sam")
     for member in EIGHT:
         opened = opened.when(proposal_commands.DeclareConflict(member=member, reason="our call"), by=f"rep-{member}")
     assert opened.followed_by("conflict_declared", "vote_closed", "vote_decided").phase == "lapsed"
 
 
 def test_the_sponsor_is_told_the_result_and_a_process_hears_it_by_what_is_ordered() -> None:
-    story().when(proposal_commands.Propose(title="Move the call", decision="routine"), by="sam").due().owes("notify", "notice:closed")
+    story().when(letters.Propose(title="Move the call", decision="routine"), by="sam").due().owes("notify", "notice:closed")
     assert not any(step.key == "notice:closed" for step in admission().due().steps)
 
 
 def test_silence_is_consent_under_lazy_consensus() -> None:
-    opened = story().when(proposal_commands.Propose(title="Move the call", decision="routine"), by="sam")
+    opened = story().when(letters.Propose(title="Move the call", decision="routine"), by="sam")
     assert opened.agenda.deadline is not None
     assert opened.agenda.deadline.at == day(3)
     assert opened.due().phase == "passed"
 
 
 def test_enough_objections_end_lazy_consensus_at_once() -> None:
-    opened = story().when(proposal_commands.Propose(title="Move the call", decision="routine"), by="sam")
+    opened = story().when(letters.Propose(title="Move the call", decision="routine"), by="sam")
     assert votes(opened, "object", "amber", "birch").phase == "rejected"
 
 
@@ -627,7 +626,7 @@ def test_a_ranked_vote_orders_the_options() -> None:
 
 
 def test_a_vote_in_which_all_abstain_chooses_nothing() -> None:
-    sharing = story().when(proposal_commands.Propose(title="Share 100", decision="budget", options=PROJECTS, budget=100), by="sam")
+    sharing = story().when(letters.Propose(title="Share 100", decision="budget", options=PROJECTS, budget=100), by="sam")
     for opened in (steering(), sharing):
         assert votes(opened, "abstain", *EIGHT).due().phase == "rejected"
 
@@ -652,12 +651,12 @@ def test_a_vote_that_must_be_unanimous_passes_when_nobody_is_against() -> None:
     ],
 )
 def test_a_vote_on_a_budget_takes_projects_to_approve_or_an_abstention(ballot: proposal_commands.CastBallot) -> None:
-    opened = story().when(proposal_commands.Propose(title="Share 100", decision="budget", options=PROJECTS, budget=100), by="sam")
+    opened = story().when(letters.Propose(title="Share 100", decision="budget", options=PROJECTS, budget=100), by="sam")
     opened.when(ballot, by="rep-amber").refused("choice_unfit")
 
 
 def test_a_budget_is_shared_among_the_projects() -> None:
-    opened = story().when(proposal_commands.Propose(title="Share 100", decision="budget", options=PROJECTS, budget=100), by="sam")
+    opened = story().when(letters.Propose(title="Share 100", decision="budget", options=PROJECTS, budget=100), by="sam")
     for member in EIGHT[:5]:
         opened = opened.when(proposal_commands.CastBallot(member=member, approves=frozenset({"data", "safety"})), by=f"rep-{member}")
     state = opened.due().state.state
@@ -666,11 +665,11 @@ def test_a_budget_is_shared_among_the_projects() -> None:
 
 
 def test_a_proposal_is_withdrawn_by_its_sponsor_until_somebody_voted() -> None:
-    opened = story().when(proposal_commands.Propose(title="Admit", motion=JOIN), by="sam")
+    opened = story().when(letters.Propose(title="Admit", motion=JOIN), by="sam")
     opened.when(proposal_commands.WithdrawProposal(), by="bo").refused("not_the_sponsor")
     assert opened.when(proposal_commands.WithdrawProposal(), by="sam").followed_by("proposal_withdrawn").phase == "withdrawn"
     votes(opened, "yes", "amber").when(proposal_commands.WithdrawProposal(), by="sam").refused("not_withdrawable")
-    lazy = story().when(proposal_commands.Propose(title="Move the call", decision="routine"), by="sam")
+    lazy = story().when(letters.Propose(title="Move the call", decision="routine"), by="sam")
     lazy.when(proposal_commands.WithdrawProposal(), by="sam", at=day(3)).refused("not_withdrawable")
     announced = story().when(amendment(), by="bo")
     assert announced.when(proposal_commands.WithdrawProposal(), by="bo").followed_by("proposal_withdrawn").agenda.closed
@@ -730,7 +729,7 @@ def test_a_ranked_vote_shows_its_options_and_in_the_end_the_order() -> None:
 
 
 def test_every_phase_is_told_in_a_line() -> None:
-    expulsion = story().when(proposal_commands.Propose(title="Expel", motion=EXPEL), by="sam")
+    expulsion = story().when(letters.Propose(title="Expel", motion=EXPEL), by="sam")
     locked = votes(expulsion, "yes", *EIGHT[1:6])
     told = {
         "unproposed": story(), "announced": story().when(amendment(), by="bo"), "open": expulsion, "timelocked": locked,

@@ -53,6 +53,7 @@ from pydantic import ValidationError
 from activities.release.openness import framework
 from cli.books import registry
 from cli.options import Where
+from domain import letters
 from domain.charter import Charter, Office
 from domain.evaluation import EvaluationRead, EvaluationRefused, Measured, MilestonePassed
 from domain.kernel import SERVICE, Command, Step, derived_id, digest_of, shown_at
@@ -994,7 +995,7 @@ def test_the_system_publishes_nothing_by_itself_early() -> None:
     story = internal()
     deadline = story.agenda.deadline
     assert deadline is not None
-    story.when(deadline.command, at=day(89)).then()
+    story.when(deadline.command, at=day(89)).refused("not_due")
     story.when(deadline.command, by="max", at=day(91)).refused("service_only")
 
 
@@ -1043,7 +1044,7 @@ def test_a_hold_ends_by_itself() -> None:
     deadline = story.agenda.deadline
     assert deadline is not None
     assert (deadline.at, deadline.command.kind) == (day(14), "end_hold")
-    story.when(deadline.command, at=day(13)).then()
+    story.when(deadline.command, at=day(13)).refused("not_due")
     story = story.due().followed_by("hold_ended")
     story.when(release_commands.HoldRelease(reason="again"), by="sia").refused("hold_is_spent")
     story.when(release_commands.HoldRelease(reason="again"), by="sol").refused("hold_is_spent")
@@ -1163,11 +1164,11 @@ def test_a_lease_is_revoked_by_its_member_a_manager_or_a_safety_reviewer() -> No
 def test_a_suspended_or_departed_members_leases_end_when_membership_says_so() -> None:
     story = with_members_stage(internal()).when(lease(), by="rep-ada").when(lease("bel-1", "bel"), by="rep-bel")
     for fact in (MemberSuspended(member="ada", cause="dues"), MemberDeparted(member="ada", cause="left", at=START)):
-        told = replace(story, register=noted(story.register, fact)).when(release_commands.EndLeases(member="ada"))
+        told = replace(story, register=noted(story.register, fact)).when(letters.EndLeases(member="ada"))
         assert kinds(told) == ["lease_ended", "leases_held"]
         told.owes("close_access", "close:ada-1-1:directory")
-    story.when(release_commands.EndLeases(member="ada"), by="rep-bel").refused("service_only")
-    story.when(release_commands.EndLeases(member="ada")).then()
+    story.when(letters.EndLeases(member="ada"), by="rep-bel").refused("service_only")
+    story.when(letters.EndLeases(member="ada")).then()
 
 
 def test_members_are_looked_at_again_while_leases_are_open() -> None:
@@ -1281,19 +1282,19 @@ def newer(standing: str = "public", supersedes: str | None = "atlas-8b") -> Rele
 
 def test_a_newer_public_release_takes_the_place_of_this_one() -> None:
     story = public()
-    story.when(release_commands.SupersedeRelease(by="atlas-8b-2")).refused("not_a_successor")
-    replace(story, register=noted(story.register, newer("members"))).when(release_commands.SupersedeRelease(by="atlas-8b-2")).refused(
+    story.when(letters.SupersedeRelease(by="atlas-8b-2")).refused("not_a_successor")
+    replace(story, register=noted(story.register, newer("members"))).when(letters.SupersedeRelease(by="atlas-8b-2")).refused(
         "not_a_successor"
     )
-    replace(story, register=noted(story.register, newer(supersedes=None))).when(release_commands.SupersedeRelease(by="atlas-8b-2")).refused(
+    replace(story, register=noted(story.register, newer(supersedes=None))).when(letters.SupersedeRelease(by="atlas-8b-2")).refused(
         "not_a_successor"
     )
     story = replace(story, register=noted(story.register, newer()))
-    story.when(release_commands.SupersedeRelease(by="atlas-8b-2"), by="max").refused("service_only")
-    story = story.when(release_commands.SupersedeRelease(by="atlas-8b-2")).followed_by("release_superseded", "release_staged")
+    story.when(letters.SupersedeRelease(by="atlas-8b-2"), by="max").refused("service_only")
+    story = story.when(letters.SupersedeRelease(by="atlas-8b-2")).followed_by("release_superseded", "release_staged")
     assert story.phase == "superseded"
     assert story.register.releases["atlas-8b"].superseded_by == "atlas-8b-2"
-    story.when(release_commands.SupersedeRelease(by="atlas-8b-2")).then()
+    story.when(letters.SupersedeRelease(by="atlas-8b-2")).then()
     recall = release_commands.RecallRelease(reason="it leaks")
     mandated(story, recall).when(recall).followed_by("mandate_exercised", "release_recalled", "release_staged")
 

@@ -19,6 +19,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from domain import letters
 from domain.charter import Charter, Office, ReleaseTerms
 from domain.evaluation import EvaluationRead, EvaluationRefused, Measured
 from domain.kernel import SERVICE, Command, Event, PersonId, Step, digest_of
@@ -639,7 +640,7 @@ class Releases(RuleBasedStateMachine):
         self.world.give(release_commands.GrantLease(lease=name, member=member, persons=("ann",)), f"rep-{member}")
         self.world.suspend(member)
         if told:
-            self.world.give(release_commands.EndLeases(member=member))
+            self.world.give(letters.EndLeases(member=member))
             assert not any(self.world.watch.leases[lease].member == member for lease in self.world.watch.open)
 
     @rule(member=st.sampled_from(MEMBERS))

@@ -51,8 +51,10 @@ from typing import Any
 
 import pytest
 
+from domain import letters
 from domain.charter import Charter, Office
 from domain.kernel import Command, Event, digest_of
+from domain.letters import LISTED
 from domain.reference import creditor_reference, shown_reference
 from domain.register.facts import (
     BankReferenceUsed,
@@ -76,12 +78,10 @@ from domain.round import refunds
 from domain.round.process import ROUND
 from domain.round.state import books, books_of, money_by_state
 from domain.round.terms import BudgetLine, Tranche
-from domain.treasury import commands as treasury_commands
-from domain.treasury.terms import LISTED
 from tests.stories import Story, charter, day, founded, noted, with_members
 
 GOAL = 1_000_000
-RELEASE = round_commands.ReleaseTranche(tranche=2, run="atlas-1", milestone="half-way")
+RELEASE = letters.ReleaseTranche(tranche=2, run="atlas-1", milestone="half-way")
 MEMBERS = ("ada", "bel", "cyd", "dov")
 ALL = (*MEMBERS, "eli", "fay")
 
@@ -137,15 +137,15 @@ def called(charter: Charter | None = None, **changes: Any) -> Story:
 
 def paid(story: Story, member: str, amount: int, *, reference: str = "", on: date | None = None) -> Story:
     reference = reference or f"{member.upper()}-{len(story.register.references)}"
-    return story.when(round_commands.RecordPayment(member=member, amount=amount, reference=reference, value_date=on or story.at.date()))
+    return story.when(letters.RecordPayment(member=member, amount=amount, reference=reference, value_date=on or story.at.date()))
 
 
-def refund_of(story: Story, member: str) -> round_commands.RecordRefund:
+def refund_of(story: Story, member: str) -> letters.RecordRefund:
     """How the treasury tells of the member's last refund."""
     kept = books_of(story.state.state)
     assert kept is not None
     name, refund = next((name, refund) for name, refund in kept.refunds.items() if refund.member == member)
-    return round_commands.RecordRefund(payment=name, member=member, amount=refund.amount, reference=f"BACK-{member.upper()}")
+    return letters.RecordRefund(payment=name, member=member, amount=refund.amount, reference=f"BACK-{member.upper()}")
 
 
 def refunded(story: Story, member: str, amount: int | None = None) -> Story:
@@ -197,7 +197,7 @@ def test_a_round_is_announced_pledged_called_paid_spent_and_settled_with_the_sur
     assert money(story, "cleared") == GOAL
     story = story.when(round_commands.ProposeSpending(spending="gpu-1", line="compute", amount=600_000, payee="cloud"), by="tess")
     story = story.when(round_commands.ApproveSpending(spending="gpu-1"), by="theo").when(
-        round_commands.RecordSpending(spending="gpu-1", reference="OUT-1")
+        letters.RecordSpending(spending="gpu-1", reference="OUT-1")
     )
     story = story.when(round_commands.SettleRound(), by="tess")
     assert story.phase == "refunding"
@@ -368,7 +368,7 @@ def test_the_concentration_is_shown_while_pledges_come_and_when_commitments_chan
     story = story.when(round_commands.WithdrawPledge(member="bel"), by="rep-bel")
     assert "by member: 10,000 of 10,000 basis points" in ROUND.describe(story.state.state).text
     assert "Now, by member: 2,500." in ROUND.describe(committed().state.state).text
-    left = committed(minimum=1).when(round_commands.ReleaseLeaver(member="ada")).when(round_commands.ReleaseLeaver(member="bel"))
+    left = committed(minimum=1).when(letters.ReleaseLeaver(member="ada")).when(letters.ReleaseLeaver(member="bel"))
     assert "Now, by member: 5,000." in ROUND.describe(left.state.state).text
 
 
@@ -511,11 +511,11 @@ def test_the_run_releases_its_tranches_and_the_board_only_while_there_is_no_run(
     for other in ({"milestone": "end"}, {"run": "other"}):
         story.when(RELEASE.model_copy(update=other)).refused("other_milestone")
         story.when(RELEASE.model_copy(update=other), by="bo").refused("other_milestone")
-    story.when(round_commands.ReleaseTranche(tranche=2)).refused("other_milestone")
-    story.when(round_commands.ReleaseTranche(tranche=2), by="bo").followed_by("tranche_released")
+    story.when(letters.ReleaseTranche(tranche=2)).refused("other_milestone")
+    story.when(letters.ReleaseTranche(tranche=2), by="bo").followed_by("tranche_released")
     reported = RunReported(run="atlas-1", phase="running", contract="c" * 64, checkpoints_retained=True, training_lead="lea")
     story = knowing(story, reported)
-    story.when(round_commands.ReleaseTranche(tranche=2), by="bo").refused("run_releases")
+    story.when(letters.ReleaseTranche(tranche=2), by="bo").refused("run_releases")
     story.when(RELEASE).followed_by("tranche_released")
 
 
@@ -532,7 +532,7 @@ def test_uneven_tranches_call_every_cent_in_the_end() -> None:
     )
     story = pledged(pledging(tranches=thirds), ada=333_331, bel=333_337, cyd=333_332).due()
     for number in (1, 2, 3):
-        story = story.when(round_commands.ReleaseTranche(tranche=number, run="atlas-1", milestone=thirds[number - 1].milestone)).when(
+        story = story.when(letters.ReleaseTranche(tranche=number, run="atlas-1", milestone=thirds[number - 1].milestone)).when(
             round_commands.CallTranche(tranche=number), by="tess"
         )
     assert money(story, "called") == GOAL
@@ -646,7 +646,7 @@ def test_a_payment_is_of_a_member_in_the_round_told_by_the_treasury_and_not_of_t
     story = called()
     assert turned_away(paid(story, "eli", 100_000, reference="IN-9").then(), "IN-9")
     paid(story, "ada", 100_000, on=story.at.date() + timedelta(days=1)).refused("value_date_in_the_future")
-    ask = round_commands.RecordPayment(member="ada", amount=100_000, reference="IN-1", value_date=story.at.date())
+    ask = letters.RecordPayment(member="ada", amount=100_000, reference="IN-1", value_date=story.at.date())
     for person in ("sam", "tess", "rep-ada"):
         story.when(ask, by=person).refused("service_only")
     story.when(ask.model_copy(update={"currency": "EUR"})).refused("wrong_currency")
@@ -849,7 +849,7 @@ def test_a_smaller_goal_cancels_what_it_will_not_call_in_proportion() -> None:
 
 def test_a_smaller_budget_keeps_what_is_spent_on_each_line() -> None:
     story = all_paid(all_paid(called(minimum=1), 100_000).when(RELEASE).when(round_commands.CallTranche(tranche=2), by="tess"), 150_000)
-    story = ordered(story, amount=600_000).when(round_commands.RecordSpending(spending="gpu-1", reference="OUT"))
+    story = ordered(story, amount=600_000).when(letters.RecordSpending(spending="gpu-1", reference="OUT"))
     story = mandated(story, round_commands.ReduceGoal(goal=700_000, minimum=1))
     assert dict(story.state.state.books.budget) == {"compute": 650_000, "data": 50_000}
 
@@ -871,7 +871,7 @@ def test_the_goal_falls_neither_below_what_is_spent_nor_below_its_minimum_and_ne
 
 
 def test_a_reduction_that_came_too_late_for_a_further_loss_is_followed_by_another_vote() -> None:
-    story = endangered().when(round_commands.ReleaseLeaver(member="ada"))
+    story = endangered().when(letters.ReleaseLeaver(member="ada"))
     story = mandated(story, round_commands.ReduceGoal(goal=550_000, minimum=550_000)).owes("tell", "tell:proposal:shortfall-atlas-1-2")
     assert story.phase == "endangered"
 
@@ -1018,7 +1018,7 @@ def costs(story: Story) -> dict[str, int]:
     """What each hundred that a member brought cost it in the end, in cents, of a round that spent half of its goal."""
     story = (
         ordered(story, amount=GOAL // 2)
-        .when(round_commands.RecordSpending(spending="gpu-1", reference="OUT"))
+        .when(letters.RecordSpending(spending="gpu-1", reference="OUT"))
         .when(round_commands.SettleRound(), by="tess")
     )
     assert story.phase == "refunding"
@@ -1167,17 +1167,17 @@ def test_who_left_and_then_stood_in_for_another_leaves_again_and_the_staff_hear_
 
 def test_a_leaver_of_the_consortium_owes_what_was_called_and_nothing_more() -> None:
     story = called()
-    story.when(round_commands.ReleaseLeaver(member="ada"), by="sam").refused("service_only")
-    left = story.when(round_commands.ReleaseLeaver(member="ada")).followed_by("commitment_released", "commitment_bound")
+    story.when(letters.ReleaseLeaver(member="ada"), by="sam").refused("service_only")
+    left = story.when(letters.ReleaseLeaver(member="ada")).followed_by("commitment_released", "commitment_bound")
     assert money(left, "debt", "ada") == 100_000
     assert money(left, "committed", "ada") == 100_000
-    left.when(round_commands.ReleaseLeaver(member="ada")).then()
-    story.when(round_commands.ReleaseLeaver(member="eli")).then()
-    pledged(pledging(), ada=100_000).when(round_commands.ReleaseLeaver(member="ada")).followed_by("pledge_withdrawn")
+    left.when(letters.ReleaseLeaver(member="ada")).then()
+    story.when(letters.ReleaseLeaver(member="eli")).then()
+    pledged(pledging(), ada=100_000).when(letters.ReleaseLeaver(member="ada")).followed_by("pledge_withdrawn")
 
 
 def test_a_charter_may_forgive_a_leaver_what_was_called() -> None:
-    story = called(rules(funding__leaver_funds_called=False)).when(round_commands.ReleaseLeaver(member="ada"))
+    story = called(rules(funding__leaver_funds_called=False)).when(letters.ReleaseLeaver(member="ada"))
     assert money(story, "debt", "ada") == money(story, "committed", "ada") == 0
     assert money(story, "called") == 300_000
 
@@ -1185,9 +1185,9 @@ def test_a_charter_may_forgive_a_leaver_what_was_called() -> None:
 def test_leavers_that_take_the_minimum_along_endanger_the_round() -> None:
     story = called()
     for member in ("ada", "bel"):
-        story = story.when(round_commands.ReleaseLeaver(member=member))
+        story = story.when(letters.ReleaseLeaver(member=member))
     assert story.phase == "calling"
-    assert story.when(round_commands.ReleaseLeaver(member="cyd")).phase == "endangered"
+    assert story.when(letters.ReleaseLeaver(member="cyd")).phase == "endangered"
 
 
 # ---------------------------------------------------------------- spending and the end
@@ -1207,7 +1207,7 @@ def test_never_is_more_committed_to_spending_than_has_cleared() -> None:
     freed = story.when(round_commands.WithdrawSpending(spending="gpu-1"), by="tess").followed_by("spending_withdrawn")
     freed.when(round_commands.WithdrawSpending(spending="gpu-1"), by="tess").then()
     freed.when(round_commands.ApproveSpending(spending="gpu-1"), by="theo").refused("spending_withdrawn")
-    freed.when(round_commands.RecordSpending(spending="gpu-1", reference="OUT-1")).refused("spending_withdrawn")
+    freed.when(letters.RecordSpending(spending="gpu-1", reference="OUT-1")).refused("spending_withdrawn")
     spending(freed, "gpu-2", amount=100_000).followed_by("spending_proposed")
 
 
@@ -1229,7 +1229,7 @@ def test_no_budget_line_is_exceeded() -> None:
 
 def test_spending_needs_the_signature_of_a_second_person_and_is_paid_once() -> None:
     story = spending(paid(called(), "ada", 100_000))
-    pay = round_commands.RecordSpending(spending="gpu-1", reference="OUT-1")
+    pay = letters.RecordSpending(spending="gpu-1", reference="OUT-1")
     story.when(pay, by="tess").refused("service_only")
     story.when(pay).refused("not_approved")
     story.when(round_commands.ApproveSpending(spending="gpu-1"), by="tess").refused("office_required")
@@ -1241,7 +1241,7 @@ def test_spending_needs_the_signature_of_a_second_person_and_is_paid_once() -> N
     story.when(round_commands.WithdrawSpending(spending="gpu-1"), by="tess").refused("payment_ordered")
     story = story.when(pay).followed_by("spending_paid", "bank_reference_used")
     story.when(pay).then()
-    story.when(round_commands.RecordSpending(spending="gpu-1", reference="OUT-2")).refused("spending_paid")
+    story.when(letters.RecordSpending(spending="gpu-1", reference="OUT-2")).refused("spending_paid")
     story.when(round_commands.WithdrawSpending(spending="gpu-1"), by="tess").refused("spending_paid")
     assert money(story, "held") == 0
     assert money(story, "spent") == 100_000
@@ -1268,26 +1268,22 @@ def test_approved_spending_orders_its_payment_from_the_treasury_once() -> None:
         "kind": "order_payment", "payment": "", "source": "round/atlas-1", "payee": "cloud", "amount": 100_000, "currency": "USD",
         "purpose": "spending", "subject": "gpu-1", "text": "atlas-1 gpu-1", "ordered_by": "tess",
     }  # fmt: skip
-    treasury_commands.OrderPayment.model_validate_json(json.dumps(order["command"]))
+    letters.OrderPayment.model_validate_json(json.dumps(order["command"]))
 
 
 def test_spending_that_comes_back_is_reserved_again_and_one_given_up_is_free() -> None:
     story = ordered(paid(called(), "ada", 100_000))
-    story.when(round_commands.ReturnSpending(spending="gpu-1", reference="BACK")).refused("spending_not_paid")
-    story = story.when(round_commands.RecordSpending(spending="gpu-1", reference="OUT")).when(
-        round_commands.ReturnSpending(spending="gpu-1", reference="BACK")
+    story.when(letters.ReturnSpending(spending="gpu-1", reference="BACK")).refused("spending_not_paid")
+    story = story.when(letters.RecordSpending(spending="gpu-1", reference="OUT")).when(
+        letters.ReturnSpending(spending="gpu-1", reference="BACK")
     )
-    story.followed_by("spending_returned", "bank_reference_used").when(
-        round_commands.ReturnSpending(spending="gpu-1", reference="BACK")
-    ).then()
+    story.followed_by("spending_returned", "bank_reference_used").when(letters.ReturnSpending(spending="gpu-1", reference="BACK")).then()
     assert (money(story, "spent"), money(story, "reserved"), money(story, "held")) == (0, 100_000, 100_000)
-    again = story.when(round_commands.RecordSpending(spending="gpu-1", reference="OUT-2")).followed_by(
-        "spending_paid", "bank_reference_used"
-    )
+    again = story.when(letters.RecordSpending(spending="gpu-1", reference="OUT-2")).followed_by("spending_paid", "bank_reference_used")
     assert money(again, "held") == 0
-    story.when(round_commands.ReleaseSpending(spending="gpu-1"), by="tess").refused("service_only")
-    story = story.when(round_commands.ReleaseSpending(spending="gpu-1")).followed_by("spending_withdrawn")
-    story.when(round_commands.ReleaseSpending(spending="gpu-1")).then()
+    story.when(letters.ReleaseSpending(spending="gpu-1"), by="tess").refused("service_only")
+    story = story.when(letters.ReleaseSpending(spending="gpu-1")).followed_by("spending_withdrawn")
+    story.when(letters.ReleaseSpending(spending="gpu-1")).then()
     spending(story, "gpu-2", 100_000).followed_by("spending_proposed")
 
 
@@ -1303,18 +1299,18 @@ def test_spending_is_approved_only_while_its_money_is_there() -> None:
 def test_a_given_up_payment_returns_no_more_than_is_there() -> None:
     story = ordered(paid(called(), "ada", 100_000, reference="IN-1"))
     story = mandated(taken_back(story, "ada", 100_000, "IN-1"), round_commands.CancelRound())
-    closed = story.when(round_commands.ReleaseSpending(spending="gpu-1")).followed_by("spending_withdrawn", "round_closed")
+    closed = story.when(letters.ReleaseSpending(spending="gpu-1")).followed_by("spending_withdrawn", "round_closed")
     assert (closed.phase, money(closed, "held"), money(closed, "credit")) == ("cancelled", 0, 0)
     story = paid(paid(called(), "ada", 100_000, reference="IN-1"), "bel", 100_000, reference="IN-2")
     story = mandated(taken_back(ordered(story, amount=200_000), "ada", 100_000, "IN-1"), round_commands.CancelRound())
-    story = story.when(round_commands.ReleaseSpending(spending="gpu-1"))
+    story = story.when(letters.ReleaseSpending(spending="gpu-1"))
     assert (money(story, "credit", "bel"), money(story, "held")) == (100_000, 100_000)
 
 
 def test_no_refund_is_ordered_of_money_that_is_not_there() -> None:
     story = paid(paid(called(), "bel", 130_000), "ada", 100_000, reference="IN-1")
     story = taken_back(
-        ordered(story, amount=200_000).when(round_commands.RecordSpending(spending="gpu-1", reference="OUT")), "ada", 100_000, "IN-1"
+        ordered(story, amount=200_000).when(letters.RecordSpending(spending="gpu-1", reference="OUT")), "ada", 100_000, "IN-1"
     )
     assert (money(story, "held"), money(story, "credit", "bel")) == (-70_000, 30_000)
     story.when(round_commands.OrderRefund(refund="bel-1", member="bel"), by="tess").refused("refund_above_held")
@@ -1327,11 +1323,11 @@ def test_a_payment_under_way_outlives_the_round_and_is_returned_to_the_members_w
     for member in ("ada", "bel", "cyd", "dov"):
         story = refunded(story, member)
     assert story.phase == "refunding"
-    done = story.when(round_commands.RecordSpending(spending="gpu-1", reference="OUT")).followed_by(
+    done = story.when(letters.RecordSpending(spending="gpu-1", reference="OUT")).followed_by(
         "spending_paid", "bank_reference_used", "round_closed"
     )
     assert (done.phase, money(done, "held")) == ("cancelled", 0)
-    story = story.when(round_commands.ReleaseSpending(spending="gpu-1"))
+    story = story.when(letters.ReleaseSpending(spending="gpu-1"))
     assert (story.phase, money(story, "credit"), money(story, "held")) == ("refunding", 100_000, 100_000)
 
 
@@ -1339,23 +1335,23 @@ def test_money_that_comes_back_after_the_round_had_closed_opens_it_again_for_its
     story = all_paid(called(tranches=(Tranche(name="all", fraction=10_000),), budget=(BudgetLine(name="compute", amount=GOAL),)), 250_000)
     story = (
         ordered(story, amount=GOAL)
-        .when(round_commands.RecordSpending(spending="gpu-1", reference="OUT"))
+        .when(letters.RecordSpending(spending="gpu-1", reference="OUT"))
         .when(round_commands.SettleRound(), by="tess")
     )
     assert story.phase == "settled"
-    story = story.when(round_commands.ReturnSpending(spending="gpu-1", reference="IN")).followed_by(
+    story = story.when(letters.ReturnSpending(spending="gpu-1", reference="IN")).followed_by(
         "round_reopened", "spending_returned", "bank_reference_used"
     )
     assert (story.phase, money(story, "held"), money(story, "reserved")) == ("refunding", GOAL, GOAL)
-    again = story.when(round_commands.RecordSpending(spending="gpu-1", reference="OUT-2"))
+    again = story.when(letters.RecordSpending(spending="gpu-1", reference="OUT-2"))
     assert again.phase == "settled"
-    story = story.when(round_commands.ReleaseSpending(spending="gpu-1"))
+    story = story.when(letters.ReleaseSpending(spending="gpu-1"))
     assert {money(story, "credit", member) for member in MEMBERS} == {250_000}
     for member in MEMBERS:
         story = refunded(story, member)
     assert story.phase == "settled"
     back = refund_of(story, "ada").model_dump(exclude={"kind", "reference"})
-    story = story.when(round_commands.ReturnRefund(**back, reference="IN-2")).followed_by(
+    story = story.when(letters.ReturnRefund(**back, reference="IN-2")).followed_by(
         "round_reopened", "refund_returned", "bank_reference_used"
     )
     assert (story.phase, money(story, "held")) == ("refunding", 250_000)
@@ -1364,12 +1360,12 @@ def test_money_that_comes_back_after_the_round_had_closed_opens_it_again_for_its
 def test_a_refund_that_comes_back_is_on_its_way_and_one_given_up_is_credit() -> None:
     story = refunded(paid(called(), "ada", 130_000), "ada")
     told = refund_of(story, "ada").model_dump(exclude={"kind", "reference"})
-    back = round_commands.ReturnRefund(**told, reference="BACK")
+    back = letters.ReturnRefund(**told, reference="BACK")
     story = story.when(back).followed_by("refund_returned", "bank_reference_used").when(back).then()
     assert (money(story, "refunding"), money(story, "refunded"), money(story, "credit")) == (30_000, 0, 0)
-    given_up = round_commands.ReleaseRefund(**told)
+    given_up = letters.ReleaseRefund(**told)
     story.when(given_up, by="tess").refused("service_only")
-    story.when(round_commands.ReleaseRefund(**(told | {"amount": 1}))).refused("no_such_refund")
+    story.when(letters.ReleaseRefund(**(told | {"amount": 1}))).refused("no_such_refund")
     story = story.when(given_up).followed_by("refund_released").when(given_up).then()
     assert (money(story, "refunding"), money(story, "credit"), money(story, "held")) == (0, 30_000, 130_000)
 
@@ -1378,10 +1374,10 @@ def test_a_refund_that_was_given_up_is_not_made_and_one_that_was_not_made_does_n
     story = paid(called(), "ada", 130_000).when(round_commands.OrderRefund(refund="ada-1", member="ada"), by="tess")
     made = refund_of(story, "ada")
     told = made.model_dump(exclude={"kind", "reference"})
-    story.when(round_commands.ReturnRefund(**told, reference="BACK")).refused("refund_not_made")
-    given_up = story.when(round_commands.ReleaseRefund(**told)).followed_by("refund_released")
+    story.when(letters.ReturnRefund(**told, reference="BACK")).refused("refund_not_made")
+    given_up = story.when(letters.ReleaseRefund(**told)).followed_by("refund_released")
     given_up.when(made).refused("refund_released")
-    given_up.when(round_commands.ReturnRefund(**told, reference="BACK")).refused("refund_not_made")
+    given_up.when(letters.ReturnRefund(**told, reference="BACK")).refused("refund_not_made")
 
 
 def settled() -> Story:
@@ -1389,24 +1385,24 @@ def settled() -> Story:
     story = all_paid(all_paid(called(), 100_000).when(RELEASE).when(round_commands.CallTranche(tranche=2), by="tess"), 150_000)
     story = story.when(round_commands.ProposeSpending(spending="gpu-1", line="compute", amount=600_000, payee="cloud"), by="tess")
     story = story.when(round_commands.ApproveSpending(spending="gpu-1"), by="theo").when(
-        round_commands.RecordSpending(spending="gpu-1", reference="OUT-1")
+        letters.RecordSpending(spending="gpu-1", reference="OUT-1")
     )
     return story.when(round_commands.SettleRound(), by="tess")
 
 
-def list_of(story: Story) -> treasury_commands.OrderPaymentList:
+def list_of(story: Story) -> letters.OrderPaymentList:
     """The last order that the treasury was told of."""
     kept = books_of(story.state.state)
     assert kept is not None
     name = kept.refund_orders[max(kept.refund_orders)].payment_list
-    return treasury_commands.OrderPaymentList.model_validate_json(json.dumps(story.state.owed[f"tell:order:{name}"].data["command"]))
+    return letters.OrderPaymentList.model_validate_json(json.dumps(story.state.owed[f"tell:order:{name}"].data["command"]))
 
 
 def shown_as_paid(story: Story, *members: str) -> Story:
     """The treasury tells of each of these refunds of the last order."""
     for refund in list_of(story).refunds:
         if refund.member in members:
-            paid_out = round_commands.RecordRefund(
+            paid_out = letters.RecordRefund(
                 payment=refund.payment, member=refund.member, amount=refund.amount, reference=f"R-{refund.payment}".upper()
             )
             story = story.when(paid_out)
@@ -1431,7 +1427,7 @@ def test_all_of_a_round_is_refunded_by_one_order_that_the_treasury_gets_as_one_l
 def test_what_an_order_of_refunds_could_not_pay_is_credit_again_and_in_the_next_order() -> None:
     story = shown_as_paid(settled().when(round_commands.OrderRefunds(), by="tess"), "ada", "bel", "cyd")
     left = next(refund for refund in list_of(story).refunds if refund.member == "dov")
-    story = story.when(round_commands.ReleaseRefund(payment=left.payment, member="dov", amount=100_000, reason="no account")).followed_by(
+    story = story.when(letters.ReleaseRefund(payment=left.payment, member="dov", amount=100_000, reason="no account")).followed_by(
         "refund_released"
     )
     assert (story.phase, money(story, "credit"), money(story, "credit", "dov")) == ("refunding", 100_000, 100_000)
@@ -1446,7 +1442,7 @@ def test_what_an_order_of_refunds_could_not_pay_is_credit_again_and_in_the_next_
     again = list_of(story)
     assert [(refund.member, refund.amount) for refund in again.refunds] == [("dov", 100_000)]
     assert again.refunds[0].payment != left.payment
-    story.when(round_commands.ReleaseRefund(payment=left.payment, member="dov", amount=100_000)).then()
+    story.when(letters.ReleaseRefund(payment=left.payment, member="dov", amount=100_000)).then()
     assert shown_as_paid(story, "dov").phase == "settled"
 
 
@@ -1462,7 +1458,7 @@ def test_an_order_of_refunds_leaves_out_what_is_on_its_way_by_itself_and_who_has
 
 def test_where_less_is_left_than_is_owed_back_everybody_gets_the_same_part_to_the_last_cent() -> None:
     story = paid(paid(paid(called(), "bel", 130_000), "cyd", 160_000), "ada", 100_000, reference="IN-1")
-    story = ordered(story, amount=300_000).when(round_commands.RecordSpending(spending="gpu-1", reference="OUT"))
+    story = ordered(story, amount=300_000).when(letters.RecordSpending(spending="gpu-1", reference="OUT"))
     story = taken_back(story, "ada", 100_000, "IN-1")
     assert (money(story, "held"), money(story, "credit")) == (-10_000, 90_000)
     story.when(round_commands.OrderRefunds(), by="tess").refused("refund_above_held")
@@ -1502,21 +1498,19 @@ def test_credit_that_is_on_its_way_back_pays_no_call() -> None:
     story = story.when(RELEASE).when(round_commands.CallTranche(tranche=2), by="tess")
     assert money(story, "debt", "ada") == 150_000
     (name,) = books_of(story.state.state).refunds  # type: ignore[union-attr]
-    story = story.when(round_commands.ReleaseRefund(payment=name, member="ada", amount=30_000))
+    story = story.when(letters.ReleaseRefund(payment=name, member="ada", amount=30_000))
     story.followed_by("refund_released", "credit_applied", "debt_stated", "contribution_cleared")
     assert money(story, "debt", "ada") == 120_000
 
 
 def taken_back(story: Story, member: str, amount: int, original: str, reference: str = "") -> Story:
     """The treasury tells that the bank took a payment back."""
-    return story.when(
-        round_commands.ReversePayment(member=member, amount=amount, reference=reference or f"GONE-{original}", original=original)
-    )
+    return story.when(letters.ReversePayment(member=member, amount=amount, reference=reference or f"GONE-{original}", original=original))
 
 
 def test_a_payment_that_the_bank_takes_back_is_owed_again_as_it_was_called() -> None:
     story = paid(all_paid(called(), 100_000, "bel", "cyd", "dov"), "ada", 130_000, reference="IN-1")
-    undo = round_commands.ReversePayment(member="ada", amount=130_000, reference="BACK-1", original="IN-1")
+    undo = letters.ReversePayment(member="ada", amount=130_000, reference="BACK-1", original="IN-1")
     story.when(undo, by="tess").refused("service_only")
     dues = called().state.state.books.accounts["ada"].dues
     story = story.when(undo).followed_by("payment_reversed", "bank_reference_used", "call_reopened", "debt_stated", "contribution_returned")
@@ -1604,7 +1598,7 @@ def test_interest_that_was_shared_before_it_was_taken_back_is_missing_to_nobody_
 
 def test_a_payment_that_is_told_again_after_the_end_is_old_news() -> None:
     story = paid(called(), "ada", 100_000, reference="IN-1")
-    ask = round_commands.RecordPayment(member="ada", amount=100_000, reference="IN-1", value_date=story.at.date())
+    ask = letters.RecordPayment(member="ada", amount=100_000, reference="IN-1", value_date=story.at.date())
     assert not turned_away(mandated(story, round_commands.CancelRound()).when(ask).then(), "IN-1")
 
 
@@ -1619,14 +1613,12 @@ def test_a_payment_that_was_taken_back_before_it_came_is_not_taken() -> None:
 def test_a_reversal_of_what_went_back_to_the_member_goes_to_the_treasurer() -> None:
     story = refunded(paid(called(), "ada", 130_000, reference="IN-1"), "ada")
     assert turned_away(taken_back(story, "ada", 130_000, "IN-1").then(), "GONE-IN-1")
-    assert turned_away(
-        pledging().when(round_commands.ReversePayment(member="ada", amount=1, reference="B-2", original="IN-9")).then(), "B-2"
-    )
+    assert turned_away(pledging().when(letters.ReversePayment(member="ada", amount=1, reference="B-2", original="IN-9")).then(), "B-2")
 
 
 def test_after_the_end_a_reversal_takes_the_members_credit_first_and_then_makes_the_surplus_smaller() -> None:
     story = paid(all_paid(called(), 100_000, "bel", "cyd", "dov"), "ada", 100_000, reference="IN-1")
-    story = ordered(story, amount=200_000).when(round_commands.RecordSpending(spending="gpu-1", reference="OUT"))
+    story = ordered(story, amount=200_000).when(letters.RecordSpending(spending="gpu-1", reference="OUT"))
     story = mandated(story, round_commands.CancelRound())
     assert {money(story, "credit", member) for member in MEMBERS} == {50_000}
     late = taken_back(story, "ada", 100_000, "IN-1").followed_by(
@@ -1682,7 +1674,7 @@ def test_no_round_settles_before_every_delivery_is_judged() -> None:
 def test_a_round_that_spent_everything_closes_at_once() -> None:
     story = all_paid(called(tranches=(Tranche(name="all", fraction=10_000),), budget=(BudgetLine(name="compute", amount=GOAL),)), 250_000)
     story = spending(story, amount=GOAL).when(round_commands.ApproveSpending(spending="gpu-1"), by="theo")
-    story = story.when(round_commands.RecordSpending(spending="gpu-1", reference="OUT")).when(round_commands.SettleRound(), by="tess")
+    story = story.when(letters.RecordSpending(spending="gpu-1", reference="OUT")).when(round_commands.SettleRound(), by="tess")
     assert story.phase == "settled"
     story.when(round_commands.SettleRound(), by="tess").then()
 
@@ -1697,7 +1689,7 @@ def test_nothing_happens_after_the_end() -> None:
         assert story.when(command, by=by).refusal is not None
     told = (
         RELEASE,
-        round_commands.ReleaseLeaver(member="ada"),
+        letters.ReleaseLeaver(member="ada"),
         round_commands.MarkOverdue(call=1),
         round_commands.StartPledging(),
         round_commands.CancelRound(cause="shortfall"),

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from domain import letters
 from domain.kernel import SERVICE, Command, Event, digest_of
 from domain.register.facts import BankReferenceUsed, MandateGranted, MemberReinstated, MemberSuspended, VoteDecided
 from domain.round import commands as round_commands
@@ -392,7 +393,7 @@ class Rounds(RuleBasedStateMachine):
         assert self.kept is not None
         number = len(self.kept.tranches) + 1
         if number <= 3:
-            self.give(round_commands.ReleaseTranche(tranche=number, run="r", milestone=self.kept.terms.tranches[number - 1].milestone))
+            self.give(letters.ReleaseTranche(tranche=number, run="r", milestone=self.kept.terms.tranches[number - 1].milestone))
             self.give(round_commands.CallTranche(tranche=number), "tess")
 
     @rule(choice=st.integers(0, 5), late=st.integers(0, 20), part=st.sampled_from((1, 1, 1, 2, 3)), extra=st.sampled_from((0, 0, 0, 50)))
@@ -404,7 +405,7 @@ class Rounds(RuleBasedStateMachine):
 
     def settle(self, member: str, amount: int, late: int) -> None:
         reference, value_date = self.fresh("IN"), (self.story.at - timedelta(days=late)).date()
-        ask = round_commands.RecordPayment(member=member, amount=amount, reference=reference, value_date=value_date)
+        ask = letters.RecordPayment(member=member, amount=amount, reference=reference, value_date=value_date)
         if self.give(ask) and any(event.kind == "payment_recorded" for event in self.story.answer):
             self.payments[reference] = (member, amount)
             before = self.story.state.state
@@ -443,25 +444,25 @@ class Rounds(RuleBasedStateMachine):
         assert len({refund.member for refund in new.values()}) == len(new)
         for (payment, refund), what in zip(sorted(new.items()), made, strict=False):
             if what == "released":
-                self.give(round_commands.ReleaseRefund(payment=payment, member=refund.member, amount=refund.amount, reason="no account"))
+                self.give(letters.ReleaseRefund(payment=payment, member=refund.member, amount=refund.amount, reason="no account"))
             elif what != "later":
                 self.pay_out(payment, refund, back=1 if what == "back" else 0)
 
     def pay_out(self, payment: str, refund: Refund, *, back: int) -> None:
         """The bank shows a refund; now and then it comes back, and is paid again or given up."""
-        ask = round_commands.RecordRefund(payment=payment, member=refund.member, amount=refund.amount, reference=self.fresh("BACK"))
+        ask = letters.RecordRefund(payment=payment, member=refund.member, amount=refund.amount, reference=self.fresh("BACK"))
         self.give(ask)
         before = self.story.state.state
         self.give(ask.model_copy(update={"reference": self.fresh("BACK")}))
         self.give(ask.model_copy(update={"amount": refund.amount + 1, "reference": self.fresh("BACK")}))
         assert self.story.state.state == before, "one order is refunded once"
         if back and self.give(
-            round_commands.ReturnRefund(payment=payment, member=refund.member, amount=refund.amount, reference=self.fresh("IN"))
+            letters.ReturnRefund(payment=payment, member=refund.member, amount=refund.amount, reference=self.fresh("IN"))
         ):
             if back == 1:
                 self.give(ask.model_copy(update={"reference": self.fresh("BACK")}))
             else:
-                self.give(round_commands.ReleaseRefund(payment=payment, member=refund.member, amount=refund.amount))
+                self.give(letters.ReleaseRefund(payment=payment, member=refund.member, amount=refund.amount))
 
     @rule(choice=st.integers(0, 5))
     def pay_out_what_was_ordered(self, choice: int) -> None:
@@ -473,9 +474,7 @@ class Rounds(RuleBasedStateMachine):
         ordered = sorted(name for name, spending in kept.spendings.items() if spending.stage == "approved") if kept else []
         if kept and (name := self.pick(ordered, choice)):
             self.give(
-                round_commands.ReleaseSpending(spending=name)
-                if choice % 2
-                else round_commands.RecordSpending(spending=name, reference=self.fresh("OUT"))
+                letters.ReleaseSpending(spending=name) if choice % 2 else letters.RecordSpending(spending=name, reference=self.fresh("OUT"))
             )
 
     @rule(choice=st.integers(0, 5))
@@ -485,7 +484,7 @@ class Rounds(RuleBasedStateMachine):
         if reference is None or self.kept is None:
             return
         member, amount = self.payments[reference]
-        undo = round_commands.ReversePayment(member=member, amount=amount, reference=self.fresh("GONE"), original=reference)
+        undo = letters.ReversePayment(member=member, amount=amount, reference=self.fresh("GONE"), original=reference)
         if self.give(undo) and any(event.kind == "payment_reversed" for event in self.story.answer):
             self.taken_back.add(reference)
             before = self.story.state.state
@@ -532,7 +531,7 @@ class Rounds(RuleBasedStateMachine):
     @rule(choice=st.integers(0, 20))
     def leave(self, choice: int) -> None:
         if choice < len(MEMBERS):
-            self.give(round_commands.ReleaseLeaver(member=MEMBERS[choice]))
+            self.give(letters.ReleaseLeaver(member=MEMBERS[choice]))
 
     @rule(choice=st.integers(0, 20))
     def leave_in_opposition(self, choice: int) -> None:
@@ -566,12 +565,12 @@ class Rounds(RuleBasedStateMachine):
         if upto > 1:
             self.give(round_commands.ApproveSpending(spending=name), "theo")
         if upto > 2:
-            self.give(round_commands.RecordSpending(spending=name, reference=self.fresh("OUT")))
+            self.give(letters.RecordSpending(spending=name, reference=self.fresh("OUT")))
             before = self.story.state.state
-            self.give(round_commands.RecordSpending(spending=name, reference=self.fresh("OUT")))
+            self.give(letters.RecordSpending(spending=name, reference=self.fresh("OUT")))
             assert self.story.state.state == before, "one spending is paid once"
             if percent % 2:
-                self.give(round_commands.ReturnSpending(spending=name, reference=self.fresh("IN")))
+                self.give(letters.ReturnSpending(spending=name, reference=self.fresh("IN")))
 
     @precondition(lambda self: self.kept is not None and len(self.kept.tranches) == 3 and not self.kept.running)
     @rule()
@@ -580,7 +579,7 @@ class Rounds(RuleBasedStateMachine):
             if spending.stage == "proposed":
                 self.give(round_commands.WithdrawSpending(spending=name), "tess")
             if spending.stage == "approved":
-                self.give(round_commands.ReleaseSpending(spending=name))
+                self.give(letters.ReleaseSpending(spending=name))
         self.give(round_commands.SettleRound(), "tess")
 
     @rule(choice=st.integers(0, 5))
@@ -589,11 +588,11 @@ class Rounds(RuleBasedStateMachine):
         kept = self.kept
         gone = sorted(name for name, spending in kept.spendings.items() if spending.stage == "paid") if kept else []
         if choice < 3 and (name := self.pick(gone, choice)):
-            self.give(round_commands.ReturnSpending(spending=name, reference=self.fresh("IN")))
+            self.give(letters.ReturnSpending(spending=name, reference=self.fresh("IN")))
         made = sorted(name for name, refund in kept.refunds.items() if refund.stage == "made") if kept else []
         if kept and choice == 4 and (name := self.pick(made, choice)):
             refund = kept.refunds[name]
-            self.give(round_commands.ReturnRefund(payment=name, member=refund.member, amount=refund.amount, reference=self.fresh("IN")))
+            self.give(letters.ReturnRefund(payment=name, member=refund.member, amount=refund.amount, reference=self.fresh("IN")))
 
     # ---- the laws
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
+from domain import letters
 from domain.charter import Office
-from domain.member import commands as member_commands
 from domain.money import Money
 from domain.release.terms import Stage
 from domain.round import commands as round_commands
@@ -88,9 +88,7 @@ def test_a_member_sees_its_dues_with_amount_reference_and_due_day() -> None:
     assert (str(invoice["owed"]), invoice["reference"], invoice["overdue"]) == (told["amount"], told["reference"], False)
     assert isinstance(invoice["due_at"], datetime)
     assert invoice["due_at"].isoformat() == told["due_at"]
-    story = story.when(
-        member_commands.RecordDuesPayment(amount=700, reference="BANK-1", value_date=test_member.TODAY, currency=charter().currency)
-    )
+    story = story.when(letters.RecordDuesPayment(amount=700, reference="BANK-1", value_date=test_member.TODAY, currency=charter().currency))
     assert (rows(story, "dues")[0]["amount"], rows(story, "dues")[0]["owed"]) == (
         invoice["amount"],
         Money(test_member.FEE - 700, charter().currency),

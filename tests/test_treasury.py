@@ -55,26 +55,17 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from domain import letters
 from domain.charter import Office
 from domain.kernel import unescaped
+from domain.letters import ListedRefund, Purpose
 from domain.process import DelayStep, FailStep, RetryStep, WaiveStep
 from domain.reference import creditor_reference
 from domain.register.facts import OfficeRevoked, PaymentExpected
 from domain.treasury import commands, events, steps
 from domain.treasury.process import TREASURY
 from domain.treasury.state import Open
-from domain.treasury.terms import (
-    Balance,
-    Creditor,
-    Line,
-    ListedRefund,
-    OrderAnswer,
-    Page,
-    Purpose,
-    StatementFile,
-    payment_digest,
-    sending_ids,
-)
+from domain.treasury.terms import Balance, Creditor, Line, OrderAnswer, Page, StatementFile, payment_digest, sending_ids
 from tests.stories import Story, charter, day, founded, noted, stated, with_members
 
 IBAN = "CH9300762011623852957"
@@ -150,7 +141,7 @@ def with_payee(story: Story, payee: str = "cloud", iban: str = SUPPLIER, by: str
 
 def ordered(story: Story, amount: int = 400_000, **fields: Any) -> Story:
     usual: dict[str, Any] = {"payment": "p1", "payee": "cloud", "source": "round/atlas-1", "purpose": Purpose.SPENDING, "subject": "gpu-1"}
-    return story.when(commands.OrderPayment(amount=amount, **(usual | {"ordered_by": "tess"} | fields)))
+    return story.when(letters.OrderPayment(amount=amount, **(usual | {"ordered_by": "tess"} | fields)))
 
 
 def digest(story: Story, name: str = "p1") -> str:
@@ -199,8 +190,8 @@ def test_the_treasurer_opens_the_account_that_the_charter_names() -> None:
     story.when(commands.OpenAccount(iban=SUPPLIER, owner="Atlas"), by="tess").refused("account_opened")
 
 
-def ordered_command() -> commands.OrderPayment:
-    return commands.OrderPayment(payment="p", payee="cloud", amount=1, source="round/x", purpose=Purpose.SPENDING, subject="x")
+def ordered_command() -> letters.OrderPayment:
+    return letters.OrderPayment(payment="p", payee="cloud", amount=1, source="round/x", purpose=Purpose.SPENDING, subject="x")
 
 
 @pytest.mark.parametrize(
@@ -515,7 +506,7 @@ def test_the_treasurer_assigns_unmatched_money_and_what_is_turned_away_waits_aga
     story = story.when(assign(name), by="tess").followed_by("line_matched")
     story.when(assign(name), by="tess").then()
     story.when(assign(name, "member/bel", "bel"), by="tess").refused("line_not_waiting")
-    away = commands.TurnAwayPayment(line=name, stream="round/atlas-1", reason="the round is over")
+    away = letters.TurnAwayPayment(line=name, stream="round/atlas-1", reason="the round is over")
     story.when(away, by="tess").refused("service_only")
     story = story.when(away).followed_by("line_unmatched")
     story.when(away).then()
@@ -578,7 +569,7 @@ def test_a_reversal_takes_back_what_was_passed_on() -> None:
     assert (undo["original"], undo["amount"], undo["member"], balance(story)) == (paid["reference"], 100_000, "ada", 0)
     again = imported(story, line(side="debit", reversal=True, reference=ADA, bank_id="10"), name="c", of=page("S3"))
     assert kinds(again) == ["line_booked", "line_unmatched", "chunk_imported"]
-    story = story.when(commands.TurnAwayPayment(line=undo["reference"], stream="round/atlas-1", reason="refunded")).followed_by(
+    story = story.when(letters.TurnAwayPayment(line=undo["reference"], stream="round/atlas-1", reason="refunded")).followed_by(
         "line_unmatched"
     )
     story.when(commands.BookLine(line=undo["reference"], account="other", reason="claimed"), by="tess").followed_by("line_explained")
@@ -623,7 +614,7 @@ def test_a_reversal_that_may_be_of_two_members_money_waits_for_a_person() -> Non
 def test_of_money_that_its_stream_had_turned_away_no_stream_is_told_that_it_was_taken_back() -> None:
     story = imported(opened(), line(reference=ADA, bank_id="1"))
     (paid,) = told(story, "record_payment")
-    story = story.when(commands.TurnAwayPayment(line=paid["reference"], stream="round/atlas-1", reason="the round is over"))
+    story = story.when(letters.TurnAwayPayment(line=paid["reference"], stream="round/atlas-1", reason="the round is over"))
     story = imported(story, line(side="debit", reversal=True, reference=ADA, bank_id="9"), name="b", of=page("S2"))
     assert kinds(story) == ["line_booked", "receipt_reversed", "chunk_imported"]
     assert told(story, "reverse_payment") == []
@@ -639,7 +630,7 @@ def test_what_came_home_once_is_not_booked_home_again(first: int) -> None:
     names = (undo["original"], undo["reference"])
     home: list[str] = []
     for name in (names[first], names[1 - first]):
-        story = story.when(commands.TurnAwayPayment(line=name, stream="round/atlas-1", reason="the round is over"))
+        story = story.when(letters.TurnAwayPayment(line=name, stream="round/atlas-1", reason="the round is over"))
         home += [event.line for event in story.answer if isinstance(event, events.LineUnmatched)]
     assert sorted(home) == sorted(names)
 
@@ -650,7 +641,7 @@ def test_money_taken_back_before_its_stream_turned_it_away_waits_for_nobody(firs
     story = imported(story, line(side="debit", reversal=True, reference=ADA, bank_id="9"), name="b", of=page("S2"))
     (undo,) = told(story, "reverse_payment")
     answers = [
-        commands.TurnAwayPayment(line=undo[name], stream="round/atlas-1", reason="the round is over") for name in ("original", "reference")
+        letters.TurnAwayPayment(line=undo[name], stream="round/atlas-1", reason="the round is over") for name in ("original", "reference")
     ]
     for answer in (answers[first], answers[1 - first]):
         story = story.when(answer)
@@ -729,7 +720,7 @@ def test_a_payment_is_ordered_by_another_stream_or_the_treasurer_once() -> None:
     ordered(story, 400_001).refused("payment_exists")
     ordered(opened(), source=None).refused("no_source")
     ordered(opened(), currency="EUR").refused("wrong_currency")
-    own = commands.OrderPayment(payment="rent", payee="cloud", amount=5)
+    own = letters.OrderPayment(payment="rent", payee="cloud", amount=5)
     opened().when(own, by="sam").refused("office_required")
     opened().when(own.model_copy(update={"source": "round/atlas-1"}), by="tess").refused("service_only")
     opened().when(own, by="tess").followed_by("payment_ordered")
@@ -759,7 +750,7 @@ def test_a_signature_counts_as_long_as_its_giver_holds_an_office() -> None:
 
 def test_nobody_takes_a_name_that_the_system_gives_to_a_payment() -> None:
     story, name = waiting()
-    taking = commands.OrderPayment(payment=f"return-{name[5:].lower()}-1", payee="cloud", amount=5)
+    taking = letters.OrderPayment(payment=f"return-{name[5:].lower()}-1", payee="cloud", amount=5)
     story.when(taking, by="tess").refused("name_reserved")
     story.when(taking.model_copy(update={"payment": "refund-ada"}), by="tess").refused("name_reserved")
 
@@ -1013,9 +1004,9 @@ LIST = "refunds-1"
 BOTH = (ListedRefund(payment="refund-ada", member="ada", amount=300_000), ListedRefund(payment="refund-bel", member="bel", amount=200_000))
 
 
-def order_of(*refunds: ListedRefund, name: str = LIST, **fields: Any) -> commands.OrderPaymentList:
+def order_of(*refunds: ListedRefund, name: str = LIST, **fields: Any) -> letters.OrderPaymentList:
     usual: dict[str, Any] = {"source": "round/atlas-1", "currency": "USD", "text": "atlas-1 refund", "ordered_by": "tess"}
-    return commands.OrderPaymentList(payment_list=name, refunds=refunds or BOTH, **(usual | fields))
+    return letters.OrderPaymentList(payment_list=name, refunds=refunds or BOTH, **(usual | fields))
 
 
 def payable() -> Story:

@@ -18,7 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from domain import letters
 from domain.kernel import SERVICE, Command, Event
+from domain.letters import ListedRefund, Purpose
 from domain.process import FailStep
 from domain.reference import IBAN_LENGTHS, creditor_reference, parse_iban, parse_reference, shown_reference
 from domain.register.facts import PaymentExpected
@@ -28,7 +30,7 @@ from domain.treasury import state as treasury_state
 from domain.treasury import steps as treasury_steps
 from domain.treasury.process import TREASURY
 from domain.treasury.state import Open, Place, Unopened, closing_balance
-from domain.treasury.terms import Balance, Creditor, Line, ListedRefund, Page, Purpose, payment_digest
+from domain.treasury.terms import Balance, Creditor, Line, Page, payment_digest
 from tests.luck import try_laws
 from tests.stories import Story, charter, day, founded, noted, stated, with_members
 
@@ -290,16 +292,14 @@ class Treasuries(RuleBasedStateMachine):
         matched = sorted(name for name, movement in self.kept.movements.items() if movement.stage == "matched")
         if matched:
             line = matched[choice % len(matched)]
-            self.give(treasury_commands.TurnAwayPayment(line=line, stream=self.kept.movements[line].stream or "", reason="over"))
+            self.give(letters.TurnAwayPayment(line=line, stream=self.kept.movements[line].stream or "", reason="over"))
 
     # ---- payments
 
     @rule(amount=st.sampled_from((5, 70, 400, 10_000)), up_to=st.integers(0, 3), then=st.sampled_from(("", *ANSWERS)))
     def order(self, amount: int, up_to: int, then: str) -> None:
         name = f"p{self.fresh()}"
-        self.give(
-            treasury_commands.OrderPayment(payment=name, payee="cloud", amount=amount, source=ROUND, purpose=Purpose.SPENDING, subject="s")
-        )
+        self.give(letters.OrderPayment(payment=name, payee="cloud", amount=amount, source=ROUND, purpose=Purpose.SPENDING, subject="s"))
         if up_to:
             self.sign(name)
         if then and self.kept.payments[name].stage == "sending":
@@ -326,7 +326,7 @@ class Treasuries(RuleBasedStateMachine):
         refunds = tuple(
             ListedRefund(payment=f"{name}-{member}", member=member, amount=amount) for member, amount in zip(MEMBERS, amounts, strict=True)
         )
-        self.give(treasury_commands.OrderPaymentList(payment_list=name, source=ROUND, currency="USD", ordered_by="tess", refunds=refunds))
+        self.give(letters.OrderPaymentList(payment_list=name, source=ROUND, currency="USD", ordered_by="tess", refunds=refunds))
         listed = self.kept.lists[name]
         if upto:
             self.sign_list(name, "theo")

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from domain import letters
 from domain.kernel import SERVICE, Command, Event, PersonId
 from domain.process import Context
 from domain.proposal import balloting, closing, process, state, voting
@@ -57,7 +58,7 @@ def eight() -> Register:
 
 
 def proposed(title: str, **terms: Any) -> Watched:
-    return Watched(story(eight(), f"proposal/{title}")).when(proposal_commands.Propose(title=title, **terms), "sam")
+    return Watched(story(eight(), f"proposal/{title}")).when(letters.Propose(title=title, **terms), "sam")
 
 
 def expulsion() -> Watched:
@@ -243,7 +244,7 @@ def voted(rule: dict[str, Any], wealth: list[int], acts: list[Any]) -> Watched:
     cleared = [ContributionCleared(member=name, source="round/x", amount=amount) for name, amount in zip(EIGHT, wealth, strict=True)]
     owned = OwnershipDeclared(member="cedar", holdings=(Holding(holder="birch", fraction=6_000),))
     register = noted(with_members(founded(charter(decisions__expulsion=rule)), *EIGHT), owned, *cleared)
-    watched, at = Watched(story(register)).when(proposal_commands.Propose(title="Expel", motion=EXPEL), "sam"), 0
+    watched, at = Watched(story(register)).when(letters.Propose(title="Expel", motion=EXPEL), "sam"), 0
     for act in acts:
         if isinstance(act, int):
             at += act

@@ -10,9 +10,10 @@ from typing import Final
 
 from domain.charter import DecisionRule, Office
 from domain.kernel import Event, digest_of
+from domain.letters import Terms
 from domain.proposal import events as proposal_events
 from domain.proposal import voting
-from domain.proposal.terms import RollEntry, Terms
+from domain.proposal.terms import RollEntry
 from domain.register.facts import MandateGranted, Standing, VoteDecided
 from domain.register.fold import note
 from domain.register.state import Register

@@ -13,9 +13,8 @@ from pydantic.fields import FieldInfo
 from activities.messages import LONGEST_LINE, is_plain
 from domain.catalog import process_for
 from domain.charter import Office
-from domain.kernel import Message, Step, escaped, shown_at
+from domain.kernel import TELL, Message, Step, escaped, shown_at
 from domain.money import Minor, Money
-from domain.process import TELL
 from domain.register.state import Register
 from eventstore.entries import ACCEPTED, Entry, Refusal, encode_json, instant
 from eventstore.wire import Malformed, parse

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from audit.ledger.books import Account, Posting, in_transit, moved, part, unmatched
 from domain.kernel import slug_of
+from domain.letters import Purpose
 from domain.treasury import events
-from domain.treasury.terms import Purpose
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs

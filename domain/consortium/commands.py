@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from domain.charter import Office, SoundCharter
 from domain.consortium.terms import Officer, Position
-from domain.kernel import Command, Instant, PersonId
+from domain.kernel import Command, Instant, Letter, PersonId
 from domain.register.facts import LogTime, PacedTime, PublicKey, SystemTime
 
 
@@ -22,9 +22,10 @@ class AcceptTime(Command):
     """The last entry's time."""
 
 
-class RestartClock(Command):
-    """Let a rehearsal run on from new anchors, at this or another pace. By the service."""
+class RestartClock(Letter):
+    """Let a rehearsal run on from new anchors, at this or another pace."""
 
+    to: ClassVar[str] = "consortium"
     kind: Literal["restart_clock"] = "restart_clock"
     clock: PacedTime
 

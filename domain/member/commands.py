@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from domain.kernel import Command, CountryCode, Digest, Instant, Name, PersonId, Prose, Slug
+from domain import letters
+from domain.kernel import Command, CountryCode, Digest, Due, Instant, Name, PersonId, Prose, Slug
 from domain.member import steps
-from domain.member.terms import HOLDERS, Delegate, Lei, RoundName
-from domain.money import Amount, Currency
-from domain.register.facts import BankReference, Capacity, Holding, PublicKey
+from domain.member.terms import HOLDERS, Delegate, Lei
+from domain.register.facts import Capacity, Holding, PublicKey
 
 
 class Apply(Command):
@@ -76,26 +75,6 @@ class CountersignAgreement(Command):
     kind: Literal["countersign_agreement"] = "countersign_agreement"
 
 
-class RecordDuesPayment(Command):
-    """Dues arrived on the account. They settle the oldest invoice first; what is left over is credit. By the treasury process."""
-
-    kind: Literal["record_dues_payment"] = "record_dues_payment"
-    amount: Amount
-    currency: Currency | None = None
-    reference: BankReference
-    value_date: date
-
-
-class ReverseDuesPayment(Command):
-    """The bank took a payment of dues back: credit shrinks first, and what it had settled is owed again. By the treasury process."""
-
-    kind: Literal["reverse_dues_payment"] = "reverse_dues_payment"
-    amount: Amount
-    reference: BankReference
-    """Of the movement that took it back."""
-    original: BankReference
-
-
 class AgreePaymentPlan(Command):
     """Stop the clock of overdue dues until an instant. By the treasurer."""
 
@@ -103,36 +82,22 @@ class AgreePaymentPlan(Command):
     until: Instant
 
 
-class IssueInvoice(Command):
-    """The next year's dues are to be paid. By the service."""
+class IssueInvoice(Due):
+    """The next year's dues are to be paid."""
 
     kind: Literal["issue_invoice"] = "issue_invoice"
 
 
-class ClimbLadder(Command):
-    """Overdue dues reach the next rung. By the service."""
+class ClimbLadder(Due):
+    """Overdue dues reach the next rung."""
 
     kind: Literal["climb_ladder"] = "climb_ladder"
 
 
-class LapseApplication(Command):
-    """The application took too long. By the service."""
+class LapseApplication(Due):
+    """The application took too long."""
 
     kind: Literal["lapse_application"] = "lapse_application"
-
-
-class SuspendForDefault(Command):
-    """A round reports a default. By the service."""
-
-    kind: Literal["suspend_for_default"] = "suspend_for_default"
-    source: RoundName
-
-
-class LiftDefault(Command):
-    """The default is mended. By the service."""
-
-    kind: Literal["lift_default"] = "lift_default"
-    source: RoundName
 
 
 class SeatRepresentative(Command):
@@ -153,8 +118,8 @@ class UnseatRepresentative(Command):
     person: PersonId
 
 
-class SuspendVacancy(Command):
-    """Nobody speaks for the member, and the time to name somebody is over. By the service."""
+class SuspendVacancy(Due):
+    """Nobody speaks for the member, and the time to name somebody is over."""
 
     kind: Literal["suspend_vacancy"] = "suspend_vacancy"
 
@@ -196,8 +161,8 @@ class Expel(Command):
     kind: Literal["expel"] = "expel"
 
 
-class EndMembership(Command):
-    """The notice, or a week of run-off, is over. By the service."""
+class EndMembership(Due):
+    """The notice, or a week of run-off, is over."""
 
     kind: Literal["end_membership"] = "end_membership"
 
@@ -212,14 +177,14 @@ MemberCommand = (
     | Decline
     | SignAgreement
     | CountersignAgreement
-    | RecordDuesPayment
-    | ReverseDuesPayment
+    | letters.RecordDuesPayment
+    | letters.ReverseDuesPayment
     | AgreePaymentPlan
     | IssueInvoice
     | ClimbLadder
     | LapseApplication
-    | SuspendForDefault
-    | LiftDefault
+    | letters.SuspendForDefault
+    | letters.LiftDefault
     | SeatRepresentative
     | UnseatRepresentative
     | SuspendVacancy

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
+from domain import letters
 from domain.charter import MembershipTerms, Office, days
 from domain.kernel import Refused, shown_at, tell
 from domain.member import commands, events
@@ -79,7 +80,7 @@ def _shown(amount: int, context: Context) -> str:
 # ---------------------------------------------------------------- payments
 
 
-def paid(state: Paying | Belonging, command: commands.RecordDuesPayment, context: Context) -> Events:
+def paid(state: Paying | Belonging, command: letters.RecordDuesPayment, context: Context) -> Events:
     """Money settles the oldest invoice first; rights come, or come back, when nothing is open that would take them."""
     context.require_service()
     _require_money(command, context)
@@ -105,7 +106,7 @@ def _in_good_standing(dues: Dues, terms: MembershipTerms, context: Context) -> b
     return below and context.at < dues.open[0].overdue_from + days(terms.suspended_overdue_days)
 
 
-def reversed_(state: Paying | Belonging, command: commands.ReverseDuesPayment, context: Context) -> Events:
+def reversed_(state: Paying | Belonging, command: letters.ReverseDuesPayment, context: Context) -> Events:
     """What was credit shrinks; what had settled an invoice is owed again, by a date as far away as an invoice's."""
     context.require_service()
     if command.reference in context.register.references:
@@ -138,11 +139,11 @@ def reversed_(state: Paying | Belonging, command: commands.ReverseDuesPayment, c
 
 def turned_away(line: str, reason: str, context: Context) -> StepOwed:
     """The step by which the treasury keeps money that is not taken here: a person decides."""
-    back = {"kind": "turn_away_payment", "line": line, "stream": context.stream, "reason": reason}
+    back = letters.TurnAwayPayment(line=line, stream=context.stream, reason=reason)
     return owe(tell(f"treasury/{context.charter.treasury.account}", back, key=f"tell:turned-away:{line}:{context.at.isoformat()}"))
 
 
-def _require_money(command: commands.RecordDuesPayment, context: Context) -> None:
+def _require_money(command: letters.RecordDuesPayment, context: Context) -> None:
     if command.currency not in {None, context.charter.currency}:
         raise Refused(
             "other_currency",

@@ -11,8 +11,8 @@ from domain.charter import MembershipTerms
 from domain.kernel import CountryCode, Digest, Event, Instant, Name, PersonId, Prose, Slug
 from domain.member.terms import Cause, Delegate, InvoiceNumber, Lei, Rung
 from domain.money import Minor
+from domain.reference import BankReference
 from domain.register.facts import (
-    BankReference,
     BankReferenceUsed,
     Holding,
     KeyEnrolled,

@@ -7,8 +7,9 @@ from dataclasses import replace
 from datetime import date
 from typing import Any, Final, Literal
 
+from domain import letters
 from domain.charter import MembershipTerms, Office, days
-from domain.kernel import MemberId, Refused, Step, asked_in, slug_of, tell
+from domain.kernel import MemberId, Refused, Step, asked_in, given, shortened, slug_of, tell
 from domain.member import commands, events, steps
 from domain.member.dues import closed, first_invoice
 from domain.member.rules import (
@@ -267,13 +268,12 @@ def _vetted(state: Vetted, context: Context) -> Events:
 
 
 def _vote_asked_for(identity: Identity, context: Context) -> StepOwed:
-    proposal = {
-        "kind": "propose",
-        "title": f"Admit {identity.name}"[:200].rstrip(" \u200c\u200d"),
-        "text": f"{identity.name} ({identity.country}, LEI {identity.lei}) asks to join as {identity.tier}.\n"
-        f"Its owners, as it declares them: {shown_holdings(identity.holdings)[:3_000]}.",
-        "motion": {"stream": context.stream, "command": {"kind": "admit"}, "otherwise": {"kind": "decline"}},
-    }
+    proposal = letters.Propose(
+        title=f"Admit {identity.name}"[:200].rstrip(" \u200c\u200d"),
+        text=f"{identity.name} ({identity.country}, LEI {identity.lei}) asks to join as {identity.tier}.\n"
+        f"Its owners, as it declares them: {shortened(shown_holdings(identity.holdings), 3_000)}.",
+        motion=letters.Motion(stream=context.stream, command=given(commands.Admit()), otherwise=given(commands.Decline())),
+    )
     return owe(tell(asked_in("admit", identity.member), proposal, key="tell:admission"))
 
 

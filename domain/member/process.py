@@ -10,12 +10,12 @@ never rejects by itself: it opens a review. A member's rights rest for as long a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Final
 
 from pydantic import Field, TypeAdapter
 
+from domain import letters
 from domain.charter import Office, days
 from domain.kernel import Agenda, Command, Deadline, Headline, Refused, asked_in, escaped, shown_at
 from domain.member import commands, events, steps
@@ -122,7 +122,7 @@ def decide(state: MemberState, command: commands.MemberCommand, context: Context
                     return countersigned(state, context)
                 case Unapplied() | Screening() | Reviewing() | Voting() | Signing() | Paying() | Active() | Leaving() | Ended():
                     raise not_now("when a representative has signed", "ask a representative to sign first", state)
-        case commands.RecordDuesPayment():
+        case letters.RecordDuesPayment():
             match state:
                 case Paying() | Active():
                     return paid(state, command, context)
@@ -131,7 +131,7 @@ def decide(state: MemberState, command: commands.MemberCommand, context: Context
                 case Unapplied() | Screening() | Reviewing() | Voting() | Signing() | Leaving() | Ended():
                     context.require_service()
                     return (turned_away(command.reference, "no dues are invoiced", context),)
-        case commands.ReverseDuesPayment():
+        case letters.ReverseDuesPayment():
             match state:
                 case Paying() | Active() | Leaving():
                     return reversed_(state, command, context)
@@ -160,14 +160,14 @@ def decide(state: MemberState, command: commands.MemberCommand, context: Context
                     return climbed(state, context)
                 case Unapplied() | Screening() | Reviewing() | Voting() | Signing() | Paying() | Active() | Leaving() | Ended():
                     return ()
-        case commands.SuspendForDefault(source=source):
+        case letters.SuspendForDefault(source=source):
             context.require_service()
             match state:
                 case Active() | Leaving():
                     return suspended(state, default_of(source), context)
                 case Unapplied() | Screening() | Reviewing() | Voting() | Signing() | Paying() | Ended():
                     return ()
-        case commands.LiftDefault(source=source):
+        case letters.LiftDefault(source=source):
             context.require_service()
             match state:
                 case Active() | Leaving():
@@ -228,21 +228,21 @@ def agenda(state: MemberState) -> Agenda:
     """The end of an application, the next invoice or rung, the end of a vacancy, or of a notice: whichever comes first."""
     match state:
         case Screening() | Reviewing() | Voting() | Signing() | Paying():
-            return Agenda(Deadline(lapses_at(state), commands.LapseApplication()))
+            return Agenda((Deadline(lapses_at(state), commands.LapseApplication()),))
         case Active() | Leaving():
-            return Agenda(min(_deadlines(state), key=lambda deadline: deadline.at))
+            return Agenda(_deadlines(state))
         case Unapplied() | Ended():
             return Agenda(closed=True)
 
 
-def _deadlines(state: Active | Leaving) -> Sequence[Deadline]:
+def _deadlines(state: Active | Leaving) -> tuple[Deadline, ...]:
     due: list[tuple[datetime | None, Command]] = [(next_rung(state), commands.ClimbLadder())]
     match state:
         case Active(next_at=next_at, name_by=name_by):
             due += [(next_at, commands.IssueInvoice()), (name_by, commands.SuspendVacancy())]
         case Leaving(ends_at=ends_at):
             due += [(ends_at, commands.EndMembership())]
-    return [Deadline(at, command) for at, command in due if at is not None]
+    return tuple(Deadline(at, command) for at, command in due if at is not None)
 
 
 def describe(state: MemberState) -> Headline:

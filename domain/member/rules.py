@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
 
+from domain import letters
 from domain.charter import Charter, days
 from domain.kernel import MemberId, PersonId, Refused, asked_in, mapping, notify, shown_at, slug_of, tell
 from domain.member import commands, events
@@ -169,7 +170,7 @@ def farewell(identity: Identity) -> tuple[str, ...]:
 def leases_looked_at(member: MemberId, why: str, context: Context) -> Sequence[StepOwed]:
     """Early access ends with the rights it came from: each release that gave the member some is told to look."""
     return tuple(
-        owe(tell(release, {"kind": "end_leases", "member": member}, key=f"tell:{release}:{why[:32]}:{context.at.isoformat()}"))
+        owe(tell(release, letters.EndLeases(member=member), key=f"tell:{release}:{why[:32]}:{context.at.isoformat()}"))
         for release in sorted(context.register.leases.get(member, mapping()))
     )
 
@@ -250,7 +251,7 @@ def departing(state: Belonging, cause: Cause, leaves_at: datetime, context: Cont
     return (
         events.DepartureBegun(cause=cause),
         MemberDeparting(member=member, leaves_at=leaves_at, keeps_access=cause == "left"),
-        *(owe(tell(source, {"kind": "release_leaver", "member": member}, key=f"tell:{source}:{cause}")) for source in sorted(rounds)),
+        *(owe(tell(source, letters.ReleaseLeaver(member=member), key=f"tell:{source}:{cause}")) for source in sorted(rounds)),
         *leases_looked_at(member, cause, context),
         note("departure", identity, f"member:{member}", "office:secretariat", key=f"departure:{cause}", leaves_at=leaves_at.isoformat()),
     )

@@ -16,7 +16,7 @@ from domain.kernel import Digest, Name, Outcome
 
 
 class ScreeningCompleted(Outcome):
-    """What the sanctions list says of the applicant and its owners. By the service."""
+    """What the sanctions list says of the applicant and its owners."""
 
     kind: Literal["screening_completed"] = "screening_completed"
     list: Name

@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, Field
 
 from domain.forms import Form
-from domain.kernel import SLUG, Message, PersonId
+from domain.kernel import Message, PersonId
 from domain.register.facts import Capacity, PublicKey
 
 
@@ -33,7 +33,6 @@ Cause = Literal["left", "terminated", "expelled"]
 HOLDERS: Final = 50
 """How many holders a declaration of ownership names at most."""
 
-RoundName = Annotated[str, Field(pattern=rf"^round/{SLUG}$"), Form("a round's stream", "round/atlas-1")]
 
 InvoiceNumber = Annotated[int, Field(ge=1)]
 

@@ -9,15 +9,16 @@ from typing import Any, Final
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from domain import letters
 from domain.charter import DecisionRule
 from domain.kernel import ASKED, SERVICE, Refused, canonical_json, process_of, shown_at, slug_of
+from domain.letters import Motion, Terms
 from domain.process import Context
 from domain.proposal import commands, events
 from domain.proposal.closing import otherwise
 from domain.proposal.opening import open_vote
 from domain.proposal.rules import Events
 from domain.proposal.state import Announced, announced
-from domain.proposal.terms import Motion, Terms
 
 NAMED_PROBLEMS: Final = 5
 """How many problems of an unreadable motion are named."""
@@ -27,7 +28,7 @@ OPENS_WITHIN: Final = timedelta(days=366)
 """How far ahead an opening may be set."""
 
 
-def announce(terms: commands.Propose | commands.AmendProposal, context: Context) -> Events:
+def announce(terms: letters.Propose | commands.AmendProposal, context: Context) -> Events:
     """A proposal is made, or its terms are replaced; without a notice period its vote opens at once."""
     decision = _class_of(terms, context)
     rule = context.charter.decisions[decision]

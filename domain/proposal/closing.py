@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from domain.kernel import SERVICE, MemberId, digest_of, notify, tell
-from domain.process import Context, owe
+from domain.kernel import SERVICE, MemberId, digest_of, notify
+from domain.process import Context, owe, tell_motion
 from domain.proposal import events, voting
 from domain.proposal.rules import Events
 from domain.proposal.state import Announced, Open
@@ -78,7 +78,8 @@ def otherwise(proposal: Announced, context: Context) -> Events:
     motion = proposal.terms.motion
     if motion is None or motion.otherwise is None:
         return ()
-    return (_mandate(proposal, motion.stream, motion.otherwise, context), owe(tell(motion.stream, motion.otherwise, key="tell:otherwise")))
+    granted = _mandate(proposal, motion.stream, motion.otherwise, context)
+    return (granted, owe(tell_motion(motion.stream, motion.otherwise, granted, key="tell:otherwise")))
 
 
 def executed(proposal: Announced, context: Context) -> Events:
@@ -86,7 +87,7 @@ def executed(proposal: Announced, context: Context) -> Events:
     motion = proposal.terms.motion
     assert motion is not None
     granted = _mandate(proposal, motion.stream, motion.command, context)
-    return (events.ProposalExecuted(), granted, owe(tell(motion.stream, motion.command, key="tell:motion")))
+    return (events.ProposalExecuted(), granted, owe(tell_motion(motion.stream, motion.command, granted, key="tell:motion")))
 
 
 def _mandate(proposal: Announced, stream: str, command: Mapping[str, Any], context: Context) -> MandateGranted:

@@ -6,14 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from domain.kernel import Command, MemberId, Prose, Slug
-from domain.proposal.terms import Choice, Terms
-
-
-class Propose(Terms, Command):
-    """Put something to the vote. By a representative of an active member, or an office that sponsors such decisions."""
-
-    kind: Literal["propose"] = "propose"
+from domain import letters
+from domain.kernel import Command, Due, MemberId, Prose, Slug
+from domain.letters import Terms
+from domain.proposal.terms import Choice
 
 
 class AmendProposal(Terms, Command):
@@ -28,8 +24,8 @@ class WithdrawProposal(Command):
     kind: Literal["withdraw_proposal"] = "withdraw_proposal"
 
 
-class OpenVote(Command):
-    """The notice is over: freeze the roll. By the service."""
+class OpenVote(Due):
+    """The notice is over: freeze the roll."""
 
     kind: Literal["open_vote"] = "open_vote"
 
@@ -54,16 +50,16 @@ class DeclareConflict(Command):
     reason: Prose
 
 
-class CloseVote(Command):
-    """The voting time is over. By the service."""
+class CloseVote(Due):
+    """The voting time is over."""
 
     kind: Literal["close_vote"] = "close_vote"
 
 
-class Execute(Command):
-    """The timelock is over. By the service."""
+class Execute(Due):
+    """The timelock is over."""
 
     kind: Literal["execute"] = "execute"
 
 
-ProposalCommand = Propose | AmendProposal | WithdrawProposal | OpenVote | CastBallot | DeclareConflict | CloseVote | Execute
+ProposalCommand = letters.Propose | AmendProposal | WithdrawProposal | OpenVote | CastBallot | DeclareConflict | CloseVote | Execute

@@ -6,7 +6,8 @@ from typing import Literal
 
 from domain.charter import DecisionRule
 from domain.kernel import Event, Instant, PersonId, Prose, Slug
-from domain.proposal.terms import Choice, RollEntry, Terms
+from domain.letters import Terms
+from domain.proposal.terms import Choice, RollEntry
 from domain.register.facts import MandateGranted, VoteDecided
 
 

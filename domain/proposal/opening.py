@@ -8,11 +8,12 @@ from typing import Final
 
 from domain.charter import Office
 from domain.kernel import MemberId, PersonId, notify, process_of, slug_of
+from domain.letters import Motion
 from domain.process import Context, owe
 from domain.proposal import events, voting
 from domain.proposal.rules import Events
 from domain.proposal.state import Announced
-from domain.proposal.terms import Motion, RollEntry
+from domain.proposal.terms import RollEntry
 from domain.register.state import Register, Seat
 
 TOLD_AT_ONCE: Final = 100

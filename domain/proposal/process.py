@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter
 
+from domain import letters
 from domain.kernel import AWAITED, Agenda, Deadline, Headline, Refused, escaped, process_of, shown_at
 from domain.process import Common, Context, Process
 from domain.proposal import commands, events, voting
@@ -28,7 +29,7 @@ from domain.proposal.state import Announced, Open, Over, ProposalState, Timelock
 def decide(state: ProposalState, command: commands.ProposalCommand, context: Context) -> Events:
     """The facts that follow, or `Refused`."""
     match command:
-        case commands.Propose():
+        case letters.Propose():
             match state:
                 case Unproposed():
                     require_own_name(context)
@@ -94,11 +95,11 @@ def agenda(state: ProposalState) -> Agenda:
     """The opening, the close, or the end of the timelock."""
     match state:
         case Announced(opens_at=opens_at):
-            return Agenda(Deadline(opens_at, commands.OpenVote()))
+            return Agenda((Deadline(opens_at, commands.OpenVote()),))
         case Open(closes_at=closes_at):
-            return Agenda(Deadline(closes_at, commands.CloseVote()))
+            return Agenda((Deadline(closes_at, commands.CloseVote()),))
         case Timelocked(executes_at=executes_at):
-            return Agenda(Deadline(executes_at, commands.Execute()))
+            return Agenda((Deadline(executes_at, commands.Execute()),))
         case Unproposed() | Over() | Withdrawn():
             return Agenda(closed=True)
 
@@ -181,7 +182,7 @@ def proposals(processes: Iterable[Process[Any, Any, Any]]) -> Process[commands.P
 
     def decide_readable(state: ProposalState, command: commands.ProposalCommand, context: Context) -> Events:
         decided = decide(state, command, context)
-        if isinstance(command, commands.Propose | commands.AmendProposal) and command.motion is not None:
+        if isinstance(command, letters.Propose | commands.AmendProposal) and command.motion is not None:
             require_readable(command.motion, orders)
         return decided
 
@@ -196,6 +197,6 @@ def proposals(processes: Iterable[Process[Any, Any, Any]]) -> Process[commands.P
         describe=describe,
         commands=TypeAdapter(Annotated[commands.ProposalCommand, Field(discriminator="kind")]),
         events=TypeAdapter(tuple[Annotated[events.ProposalEvent | Common, Field(discriminator="kind")], ...]),
-        state_version=2,
+        state_version=3,
         list_version=3,
     )

@@ -7,8 +7,9 @@ from datetime import datetime
 
 from domain.charter import DecisionRule
 from domain.kernel import Map, PersonId, mapping
+from domain.letters import Terms
 from domain.proposal import events
-from domain.proposal.terms import Choice, RollEntry, Terms
+from domain.proposal.terms import Choice, RollEntry
 from domain.proposal.voting import Tally
 from domain.register.facts import MandateGranted, VoteDecided
 

@@ -15,6 +15,7 @@ from domain.evaluation import MilestonePassed
 from domain.forms import Form
 from domain.kernel import BasisPoints, Count, CountryCode, Digest, Event, Instant, MemberId, Message, Name, PersonId, Slug
 from domain.money import Minor
+from domain.reference import BankReference
 
 
 class Capacity(StrEnum):
@@ -44,13 +45,6 @@ PublicKey = Annotated[
     ),
 ]
 """An OpenSSH public key in one line, without a comment."""
-
-BankReference = Annotated[
-    str,
-    Field(pattern=r"^[A-Z0-9][A-Z0-9/:.-]{0,63}$"),
-    Form("a bank's reference: capital letters and digits, and / : . - between", "BK00000001"),
-]
-"""How a bank names one movement on an account, in upper-case ASCII without spaces."""
 
 
 CreditorReference = Annotated[

@@ -6,9 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from domain import letters
 from domain.charter import Office
 from domain.evaluation import EvaluationRead, EvaluationRefused
-from domain.kernel import Command, Digest, Instant, MemberId, PersonId, Prose, Slug
+from domain.kernel import Command, Digest, Due, Instant, MemberId, PersonId, Prose, Slug
 from domain.release import steps
 from domain.release.terms import MOST_PERSONS, InnerPath, OpennessClass, Stage, Terms
 
@@ -53,8 +54,8 @@ class LowerClaim(Command):
     claim: OpennessClass
 
 
-class PublishByItself(Command):
-    """The embargo is over. By the service."""
+class PublishByItself(Due):
+    """The embargo is over."""
 
     kind: Literal["publish_by_itself"] = "publish_by_itself"
 
@@ -77,13 +78,6 @@ class RecallRelease(Command):
 
     kind: Literal["recall_release"] = "recall_release"
     reason: Annotated[Prose, Field(min_length=1)]
-
-
-class SupersedeRelease(Command):
-    """A newer release is public in its place. By the release process."""
-
-    kind: Literal["supersede_release"] = "supersede_release"
-    by: Slug
 
 
 class RecordEvaluation(Command):
@@ -168,8 +162,8 @@ class LiftHold(Command):
     reason: Prose = ""
 
 
-class EndHold(Command):
-    """The hold's time is over. By the service."""
+class EndHold(Due):
+    """The hold's time is over."""
 
     kind: Literal["end_hold"] = "end_hold"
 
@@ -198,15 +192,8 @@ class RevokeLease(Command):
     reason: Prose = ""
 
 
-class EndLeases(Command):
-    """A member lost its rights: its early access ends. By the membership process."""
-
-    kind: Literal["end_leases"] = "end_leases"
-    member: MemberId
-
-
-class MindLeases(Command):
-    """A lease begins or ends, or members are looked at again. By the service."""
+class MindLeases(Due):
+    """A lease begins or ends, or members are looked at again."""
 
     kind: Literal["mind_leases"] = "mind_leases"
 
@@ -236,7 +223,7 @@ ReleaseCommand = (
     | PublishAgain
     | AbandonRelease
     | RecallRelease
-    | SupersedeRelease
+    | letters.SupersedeRelease
     | RecordEvaluation
     | OpenFinding
     | CloseFinding
@@ -249,7 +236,7 @@ ReleaseCommand = (
     | EndHold
     | GrantLease
     | RevokeLease
-    | EndLeases
+    | letters.EndLeases
     | MindLeases
     | steps.ManifestBuilt
     | steps.ManifestSigned

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
+from domain import letters
 from domain.charter import Office, ReleaseTerms, days
 from domain.kernel import SERVICE, Refused, Step, shown_at, slug_of, tell
 from domain.process import Context, owe
@@ -449,7 +450,7 @@ def _superseding(release: Release, context: Context) -> Events:
     older = release.terms.supersedes
     if older is None:
         return ()
-    return (owe(tell(f"release/{older}", {"kind": "supersede_release", "by": slug_of(context.stream)}, key=f"supersede:{older}")),)
+    return (owe(tell(f"release/{older}", letters.SupersedeRelease(by=slug_of(context.stream)), key=f"supersede:{older}")),)
 
 
 # ---------------------------------------------------------------- the embargo's end

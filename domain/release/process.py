@@ -17,6 +17,7 @@ from typing import Annotated, Final
 
 from pydantic import Field, TypeAdapter
 
+from domain import letters
 from domain.charter import Office
 from domain.evaluation import EvaluationRead, EvaluationRefused
 from domain.kernel import Agenda, Deadline, Headline, escaped, shown_at
@@ -80,7 +81,7 @@ def _decided(state: ReleaseState, command: commands.ReleaseCommand, context: Con
             return publishing.abandon(state, reason, context)
         case commands.RecallRelease(reason=reason):
             return publishing.recall(state, reason, context)
-        case commands.SupersedeRelease(by=by):
+        case letters.SupersedeRelease(by=by):
             return publishing.supersede(known_of(state), by, context)
         case commands.RecordEvaluation():
             return reviews.record_evaluation(pending(state), command, context)
@@ -111,7 +112,7 @@ def _decided(state: ReleaseState, command: commands.ReleaseCommand, context: Con
             return leases.grant(pending(state), command, context)
         case commands.RevokeLease():
             return leases.revoke(known_of(state), command, context)
-        case commands.EndLeases():
+        case letters.EndLeases():
             context.require_service()
             return ()
         case commands.MindLeases():
@@ -150,20 +151,18 @@ def agenda(state: ReleaseState) -> Agenda:
         case Unproposed():
             return Agenda(closed=True)
         case Pending(release=release):
-            return Agenda(_first(Deadline(release.publish_at, commands.PublishByItself()), state))
+            return Agenda((*_leases(state), Deadline(release.publish_at, commands.PublishByItself())))
         case Held(hold=hold):
-            return Agenda(_first(Deadline(hold.until, commands.EndHold()), state))
+            return Agenda((*_leases(state), Deadline(hold.until, commands.EndHold())))
         case Public() | Superseded() | Recalled() | Abandoned():
-            deadline = _first(None, state)
-            return Agenda(deadline, closed=deadline is None)
+            deadlines = _leases(state)
+            return Agenda(deadlines, closed=not deadlines)
 
 
-def _first(deadline: Deadline | None, state: Known) -> Deadline | None:
-    """Leases come before what else is due at the same instant."""
+def _leases(state: Known) -> tuple[Deadline, ...]:
+    """When leases are looked at next. It comes before what else is due at the same instant."""
     at = leases.next_instant(state)
-    if at is None or (deadline is not None and deadline.at < at):
-        return deadline
-    return Deadline(at, commands.MindLeases())
+    return () if at is None else (Deadline(at, commands.MindLeases()),)
 
 
 def describe(state: ReleaseState) -> Headline:

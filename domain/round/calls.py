@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from domain import letters
 from domain.charter import Office
 from domain.kernel import SERVICE, MemberId, Refused, notify, tell
 from domain.money import share, share_under_caps
@@ -43,7 +44,7 @@ from domain.round.terms import Purpose, Stage, Tranche
 # ---------------------------------------------------------------- tranches
 
 
-def release_tranche(state: RoundState, command: commands.ReleaseTranche, context: Context) -> Events:
+def release_tranche(state: RoundState, command: letters.ReleaseTranche, context: Context) -> Events:
     """The milestone was accepted: the tranche may be called. The board says so only before the round's run exists. Told again it is old news."""
     by_run = context.actor == SERVICE
     if not by_run:
@@ -154,7 +155,7 @@ def shared_interest(books: Books) -> tuple[events.InterestShared, ...]:
 # ---------------------------------------------------------------- payments
 
 
-def record_payment(state: RoundState, command: commands.RecordPayment, context: Context) -> Events:
+def record_payment(state: RoundState, command: letters.RecordPayment, context: Context) -> Events:
     """Cleared money settles the oldest call first, of each the principal and then its interest; the rest is credit.
 
     Money for a round that takes none, of nobody in it, or that the bank has taken back, goes back to the treasury's inbox.
@@ -190,7 +191,7 @@ def record_payment(state: RoundState, command: commands.RecordPayment, context: 
     return concluded(current, (paid, booked), (member,), context)
 
 
-def reverse_payment(state: RoundState, command: commands.ReversePayment, context: Context) -> Events:
+def reverse_payment(state: RoundState, command: letters.ReversePayment, context: Context) -> Events:
     """The bank took a payment back: exactly what it had settled is owed again, as if it had never come; its credit is gone.
 
     What went back to the member meanwhile cannot be undone here: then the movement goes to the treasury's inbox.
@@ -223,7 +224,7 @@ def reverse_payment(state: RoundState, command: commands.ReversePayment, context
     return (*concluded(state, decided, (member,), context), *told)
 
 
-def _unknown_reversal(books: Books, command: commands.ReversePayment, context: Context) -> Events:
+def _unknown_reversal(books: Books, command: letters.ReversePayment, context: Context) -> Events:
     """The payment was never booked here, or was taken back before: a person decides, and it is not taken should it still come."""
     if books.gone.get(command.original) == command.reference:
         return ()
@@ -233,7 +234,7 @@ def _unknown_reversal(books: Books, command: commands.ReversePayment, context: C
     return (events.ReversalTurnedAway(reference=command.reference, original=command.original), away)
 
 
-def _undone(state: Live | Refunding, command: commands.ReversePayment, receipt: Receipt, context: Context) -> events.PaymentReversed | None:
+def _undone(state: Live | Refunding, command: letters.ReversePayment, receipt: Receipt, context: Context) -> events.PaymentReversed | None:
     """What the payment had settled, and of its credit what is left or has settled something since; none when some of it went back."""
     books, member = state.books, receipt.member
     account = books.accounts[member]
@@ -369,7 +370,7 @@ def _makes_up(account: Account, member: MemberId, context: Context) -> bool:
 
 def _suspended(books: Books, member: MemberId, context: Context) -> StepOwed:
     key = f"tell:default:{member}:{books.accounts[member].defaults + 1}"
-    return owe(tell(f"member/{member}", {"kind": "suspend_for_default", "source": context.stream}, key=key))
+    return owe(tell(f"member/{member}", letters.SuspendForDefault(source=context.stream), key=key))
 
 
 def _told_of_default(books: Books, call: Call, extra: events.MakeUpCalled | None, decided: Events, context: Context) -> Events:

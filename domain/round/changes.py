@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 
+from domain import letters
 from domain.charter import Office
 from domain.kernel import MemberId, Refused, Slug, notify, shown_at
 from domain.money import share
@@ -303,7 +304,7 @@ def exit_round(state: RoundState, command: commands.ExitRound, context: Context)
     )
 
 
-def release_leaver(state: RoundState, command: commands.ReleaseLeaver, context: Context) -> Events:
+def release_leaver(state: RoundState, command: letters.ReleaseLeaver, context: Context) -> Events:
     """A member left the consortium: its uncalled commitment ends; what was called stays owed unless the charter forgives it."""
     context.require_service()
     if isinstance(state, Pledging):

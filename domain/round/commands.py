@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import date
 from typing import Literal
 
-from domain.kernel import Command, Digest, MemberId, Name, Prose, Slug
+from domain import letters
+from domain.kernel import Command, Digest, Due, MemberId, Name, Prose, Slug
+from domain.letters import TrancheNumber
 from domain.money import Amount, Currency
-from domain.register.facts import BankReference
-from domain.round.terms import CallNumber, PayeeId, ProposalStream, Quantity, Terms, TrancheNumber
+from domain.round.terms import CallNumber, PayeeId, ProposalStream, Quantity, Terms
 
 
 class OpenRound(Terms, Command):
@@ -29,8 +30,8 @@ class WithdrawRound(Command):
     kind: Literal["withdraw_round"] = "withdraw_round"
 
 
-class StartPledging(Command):
-    """The opening instant came. By the service."""
+class StartPledging(Due):
+    """The opening instant came."""
 
     kind: Literal["start_pledging"] = "start_pledging"
 
@@ -56,8 +57,8 @@ class WithdrawPledge(Command):
     member: MemberId
 
 
-class ClosePledging(Command):
-    """The closing instant came. By the service."""
+class ClosePledging(Due):
+    """The closing instant came."""
 
     kind: Literal["close_pledging"] = "close_pledging"
 
@@ -68,7 +69,7 @@ class ExtendRound(Command):
     kind: Literal["extend_round"] = "extend_round"
 
 
-class FailRound(Command):
+class FailRound(Due):
     """Release the pledges of a round that missed its minimum. When no vote extended it: by the proposal, or when its time is over."""
 
     kind: Literal["fail_round"] = "fail_round"
@@ -83,7 +84,7 @@ class ReduceGoal(Command):
     cause: Literal["decision", "shortfall"] = "decision"
 
 
-class CancelRound(Command):
+class CancelRound(Due):
     """End the round and give back what is held. By a passed proposal; for a shortfall also when the time to vote is over."""
 
     kind: Literal["cancel_round"] = "cancel_round"
@@ -96,16 +97,6 @@ class SettleRound(Command):
     kind: Literal["settle_round"] = "settle_round"
 
 
-class ReleaseTranche(Command):
-    """The milestone was accepted. By the round's run, which names itself and the milestone; by the board while there is no run."""
-
-    kind: Literal["release_tranche"] = "release_tranche"
-    tranche: TrancheNumber
-    run: Slug | None = None
-    milestone: Slug | None = None
-    evidence: Digest | None = None
-
-
 class CallTranche(Command):
     """Call the next tranche on every commitment. By the treasurer."""
 
@@ -115,51 +106,29 @@ class CallTranche(Command):
     """The earliest day that the charter's notice allows, when left out."""
 
 
-class RecordPayment(Command):
-    """Money of a member arrived. It settles the oldest call first; what is left over is the member's credit. By the treasury process."""
-
-    kind: Literal["record_payment"] = "record_payment"
-    member: MemberId
-    amount: Amount
-    currency: Currency | None = None
-    reference: BankReference
-    value_date: date
-
-
-class ReversePayment(Command):
-    """The bank took a member's payment back: credit shrinks first, and what it had settled is called again. By the treasury process."""
-
-    kind: Literal["reverse_payment"] = "reverse_payment"
-    member: MemberId
-    amount: Amount
-    reference: BankReference
-    """Of the movement that took it back."""
-    original: BankReference
-
-
-class RemindBeforeDue(Command):
-    """A call is due soon. By the service."""
+class RemindBeforeDue(Due):
+    """A call is due soon."""
 
     kind: Literal["remind_before_due"] = "remind_before_due"
     call: CallNumber
 
 
-class MarkOverdue(Command):
-    """The due day is over: interest runs. By the service."""
+class MarkOverdue(Due):
+    """The due day is over: interest runs."""
 
     kind: Literal["mark_overdue"] = "mark_overdue"
     call: CallNumber
 
 
-class RemindOverdue(Command):
-    """The cure period is running out. By the service."""
+class RemindOverdue(Due):
+    """The cure period is running out."""
 
     kind: Literal["remind_overdue"] = "remind_overdue"
     call: CallNumber
 
 
-class DeclareDefault(Command):
-    """The cure period is over: who still owes is in default. By the service."""
+class DeclareDefault(Due):
+    """The cure period is over: who still owes is in default."""
 
     kind: Literal["declare_default"] = "declare_default"
     call: CallNumber
@@ -216,13 +185,6 @@ class ExitRound(Command):
     proposal: ProposalStream
 
 
-class ReleaseLeaver(Command):
-    """The member leaves the consortium. By the membership process."""
-
-    kind: Literal["release_leaver"] = "release_leaver"
-    member: MemberId
-
-
 class ProposeSpending(Command):
     """Reserve cleared money for a payee under a budget line. By the treasurer."""
 
@@ -247,30 +209,6 @@ class WithdrawSpending(Command):
     spending: Slug
 
 
-class RecordSpending(Command):
-    """The approved amount left the account. By the treasury process."""
-
-    kind: Literal["record_spending"] = "record_spending"
-    spending: Slug
-    reference: BankReference
-
-
-class ReturnSpending(Command):
-    """What was paid came back to the account: it is reserved again. By the treasury process."""
-
-    kind: Literal["return_spending"] = "return_spending"
-    spending: Slug
-    reference: BankReference
-
-
-class ReleaseSpending(Command):
-    """The payment is given up: what was reserved is free. By the treasury process."""
-
-    kind: Literal["release_spending"] = "release_spending"
-    spending: Slug
-    reason: Prose = ""
-
-
 class OrderRefund(Command):
     """Give a part of a member's credit back: the payment is ordered from the treasury. By the treasurer."""
 
@@ -290,36 +228,6 @@ class OrderRefunds(Command):
     kind: Literal["order_refunds"] = "order_refunds"
 
 
-class RecordRefund(Command):
-    """A refund left the account. By the treasury process."""
-
-    kind: Literal["record_refund"] = "record_refund"
-    payment: Slug
-    member: MemberId
-    amount: Amount
-    reference: BankReference
-
-
-class ReturnRefund(Command):
-    """A refund came back to the account: it is on its way again, or will be given up. By the treasury process."""
-
-    kind: Literal["return_refund"] = "return_refund"
-    payment: Slug
-    member: MemberId
-    amount: Amount
-    reference: BankReference
-
-
-class ReleaseRefund(Command):
-    """The refund is given up: it is the member's credit again. By the treasury process."""
-
-    kind: Literal["release_refund"] = "release_refund"
-    payment: Slug
-    member: MemberId
-    amount: Amount
-    reason: Prose = ""
-
-
 RoundCommand = (
     OpenRound
     | AmendRound
@@ -333,10 +241,10 @@ RoundCommand = (
     | ReduceGoal
     | CancelRound
     | SettleRound
-    | ReleaseTranche
+    | letters.ReleaseTranche
     | CallTranche
-    | RecordPayment
-    | ReversePayment
+    | letters.RecordPayment
+    | letters.ReversePayment
     | RemindBeforeDue
     | MarkOverdue
     | RemindOverdue
@@ -347,16 +255,16 @@ RoundCommand = (
     | JoinLate
     | TakeOver
     | ExitRound
-    | ReleaseLeaver
+    | letters.ReleaseLeaver
     | ProposeSpending
     | ApproveSpending
     | WithdrawSpending
-    | RecordSpending
-    | ReturnSpending
-    | ReleaseSpending
+    | letters.RecordSpending
+    | letters.ReturnSpending
+    | letters.ReleaseSpending
     | OrderRefund
     | OrderRefunds
-    | RecordRefund
-    | ReturnRefund
-    | ReleaseRefund
+    | letters.RecordRefund
+    | letters.ReturnRefund
+    | letters.ReleaseRefund
 )

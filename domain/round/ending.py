@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from domain import letters
 from domain.charter import Office
 from domain.kernel import Refused, Slug, notify, slug_of
 from domain.money import share
@@ -120,18 +121,17 @@ def _require_disinterested(payee: str, context: Context) -> None:
 
 def _ordered(name: Slug, spending: Spending, books: Books, context: Context) -> StepOwed:
     payment = order_name(context, "spending", name)
-    order = {
-        "kind": "order_payment",
-        "payment": payment,
-        "source": context.stream,
-        "payee": spending.payee,
-        "amount": spending.amount,
-        "currency": books.terms.currency,
-        "purpose": "spending",
-        "subject": name,
-        "text": f"{slug_of(context.stream)} {name}"[:140],
-        "ordered_by": spending.proposed_by,
-    }
+    order = letters.OrderPayment(
+        payment=payment,
+        source=context.stream,
+        payee=spending.payee,
+        amount=spending.amount,
+        currency=books.terms.currency,
+        purpose=letters.Purpose.SPENDING,
+        subject=name,
+        text=f"{slug_of(context.stream)} {name}"[:140],
+        ordered_by=spending.proposed_by,
+    )
     return to_treasury(context, order, f"order:{payment}")
 
 
@@ -154,7 +154,7 @@ def withdraw_spending(state: RoundState, command: commands.WithdrawSpending, con
             return (events.SpendingWithdrawn(spending=command.spending),)
 
 
-def record_spending(state: RoundState, command: commands.RecordSpending, context: Context) -> Events:
+def record_spending(state: RoundState, command: letters.RecordSpending, context: Context) -> Events:
     """What was approved was paid: this amount, to this payee, once."""
     context.require_service()
     books = refundable(state)
@@ -181,7 +181,7 @@ def record_spending(state: RoundState, command: commands.RecordSpending, context
             return (paid, used, *closing(state, books, gone=spending.amount))
 
 
-def return_spending(state: RoundState, command: commands.ReturnSpending, context: Context) -> Events:
+def return_spending(state: RoundState, command: letters.ReturnSpending, context: Context) -> Events:
     """The payment came back: the money is reserved again, until it is paid anew or given up. A round that had closed is open again for it."""
     context.require_service()
     books = books_of(state)
@@ -198,7 +198,7 @@ def return_spending(state: RoundState, command: commands.ReturnSpending, context
             raise Refused("spending_not_paid", "it was not paid", remedy="try again once its payment is recorded here")
 
 
-def release_spending(state: RoundState, command: commands.ReleaseSpending, context: Context) -> Events:
+def release_spending(state: RoundState, command: letters.ReleaseSpending, context: Context) -> Events:
     """The treasury gave the payment up: what was reserved is free, and beyond the round's end the members' credit."""
     context.require_service()
     books = books_of(state)

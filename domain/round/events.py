@@ -11,9 +11,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from domain.kernel import BasisPoints, Digest, Event, Instant, MemberId, Name, PersonId, Prose, Slug
+from domain.letters import TrancheNumber
 from domain.money import Minor
+from domain.reference import BankReference
 from domain.register.facts import (
-    BankReference,
     BankReferenceUsed,
     CommitmentBound,
     ContributionCleared,
@@ -22,7 +23,7 @@ from domain.register.facts import (
     EvidenceUsed,
     PaymentExpected,
 )
-from domain.round.terms import Amounts, CallNumber, Due, Quantity, Schedule, Settlement, Stage, Terms, TrancheNumber
+from domain.round.terms import Amounts, CallNumber, Due, Quantity, Schedule, Settlement, Stage, Terms
 
 
 class RoundOpened(Event):

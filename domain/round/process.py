@@ -17,6 +17,7 @@ from typing import Annotated, Final
 
 from pydantic import Field, TypeAdapter
 
+from domain import letters
 from domain.kernel import AWAITED, Agenda, Command, Deadline, Headline, MemberId, escaped, shown_at
 from domain.money import display
 from domain.process import Common, Context, Process
@@ -76,13 +77,13 @@ def decide(state: RoundState, command: commands.RoundCommand, context: Context) 
             return pledging.extend_round(state, command, context)
         case commands.FailRound():
             return pledging.fail_round(state, command, context)
-        case commands.ReleaseTranche():
+        case letters.ReleaseTranche():
             return calls.release_tranche(state, command, context)
         case commands.CallTranche():
             return calls.call_tranche(state, command, context)
-        case commands.RecordPayment():
+        case letters.RecordPayment():
             return calls.record_payment(state, command, context)
-        case commands.ReversePayment():
+        case letters.ReversePayment():
             return calls.reverse_payment(state, command, context)
         case commands.RemindBeforeDue():
             return calls.remind_before_due(state, command, context)
@@ -104,7 +105,7 @@ def decide(state: RoundState, command: commands.RoundCommand, context: Context) 
             return changes.take_over(state, command, context)
         case commands.ExitRound():
             return changes.exit_round(state, command, context)
-        case commands.ReleaseLeaver():
+        case letters.ReleaseLeaver():
             return changes.release_leaver(state, command, context)
         case commands.ReduceGoal():
             return changes.reduce_goal(state, command, context)
@@ -114,11 +115,11 @@ def decide(state: RoundState, command: commands.RoundCommand, context: Context) 
             return ending.approve_spending(state, command, context)
         case commands.WithdrawSpending():
             return ending.withdraw_spending(state, command, context)
-        case commands.RecordSpending():
+        case letters.RecordSpending():
             return ending.record_spending(state, command, context)
-        case commands.ReturnSpending():
+        case letters.ReturnSpending():
             return ending.return_spending(state, command, context)
-        case commands.ReleaseSpending():
+        case letters.ReleaseSpending():
             return ending.release_spending(state, command, context)
         case commands.SettleRound():
             return ending.settle_round(state, command, context)
@@ -128,11 +129,11 @@ def decide(state: RoundState, command: commands.RoundCommand, context: Context) 
             return refunds.order_refund(state, command, context)
         case commands.OrderRefunds():
             return refunds.order_refunds(state, command, context)
-        case commands.RecordRefund():
+        case letters.RecordRefund():
             return refunds.record_refund(state, command, context)
-        case commands.ReturnRefund():
+        case letters.ReturnRefund():
             return refunds.return_refund(state, command, context)
-        case commands.ReleaseRefund():
+        case letters.ReleaseRefund():
             return refunds.release_refund(state, command, context)
 
 
@@ -143,26 +144,24 @@ def agenda(state: RoundState) -> Agenda:
     """The next deadline: of pledging, of a vote that is waited for, or of the calls that run."""
     match state:
         case Draft(terms=terms):
-            return Agenda(Deadline(terms.opens_at, commands.StartPledging()))
+            return Agenda((Deadline(terms.opens_at, commands.StartPledging()),))
         case Pledging(closes_at=closes_at):
-            return Agenda(Deadline(closes_at, commands.ClosePledging()))
+            return Agenda((Deadline(closes_at, commands.ClosePledging()),))
         case Short(vote_ends_at=vote_ends_at):
-            return Agenda(Deadline(vote_ends_at, commands.FailRound()))
+            return Agenda((Deadline(vote_ends_at, commands.FailRound()),))
         case Committed() | Calling():
-            return Agenda(_next_rung(state.books))
+            return Agenda(_rungs(state.books))
         case Endangered(decide_by=decide_by):
-            end, rung = Deadline(decide_by, commands.CancelRound(cause="shortfall")), _next_rung(state.books)
-            return Agenda(rung if rung and rung.at < end.at else end)
+            return Agenda((Deadline(decide_by, commands.CancelRound(cause="shortfall")), *_rungs(state.books)))
         case Refunding():
             return Agenda()
         case Unopened() | Withdrawn() | Failed() | Settled() | Cancelled():
             return Agenda(closed=True)
 
 
-def _next_rung(kept: Books) -> Deadline | None:
-    running = (kept.calls[number] for number in kept.running)
-    call = min(running, key=lambda call: (call.ends(call.stage), call.number), default=None)
-    return Deadline(call.ends(call.stage), _rung(call)) if call else None
+def _rungs(kept: Books) -> tuple[Deadline, ...]:
+    """The next rung of each call that runs."""
+    return tuple(Deadline(call.ends(call.stage), _rung(call)) for call in (kept.calls[number] for number in sorted(kept.running)))
 
 
 def _rung(call: Call) -> Command:

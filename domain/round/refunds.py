@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
+from domain import letters
 from domain.charter import Office
 from domain.kernel import MemberId, PersonId, Refused, Slug, slug_of
 from domain.money import share
@@ -51,18 +52,17 @@ def order_refund(state: RoundState, command: commands.OrderRefund, context: Cont
     free = _free(books)
     if amount > free:
         raise _above_held(books, free)
-    order = {
-        "kind": "order_payment",
-        "payment": payment,
-        "source": context.stream,
-        "payee": f"member:{command.member}",
-        "amount": amount,
-        "currency": books.terms.currency,
-        "purpose": "refund",
-        "subject": command.member,
-        "text": f"{slug_of(context.stream)} refund",
-        "ordered_by": context.actor,
-    }
+    order = letters.OrderPayment(
+        payment=payment,
+        source=context.stream,
+        payee=f"member:{command.member}",
+        amount=amount,
+        currency=books.terms.currency,
+        purpose=letters.Purpose.REFUND,
+        subject=command.member,
+        text=f"{slug_of(context.stream)} refund",
+        ordered_by=context.actor,
+    )
     return (events.RefundOrdered(payment=payment, member=command.member, amount=amount), to_treasury(context, order, f"order:{payment}"))
 
 
@@ -105,17 +105,17 @@ def _payment_of(context: Context, order: int, member: MemberId) -> Slug:
     return order_name(context, "refund", member, str(order))
 
 
-def _list_of(context: Context, books: Books, name: Slug, refunds: Mapping[Slug, tuple[MemberId, int]], by: PersonId) -> Mapping[str, Any]:
-    listed = [{"payment": payment, "member": member, "amount": amount} for payment, (member, amount) in refunds.items()]
-    return {
-        "kind": "order_payment_list",
-        "payment_list": name,
-        "source": context.stream,
-        "currency": books.terms.currency,
-        "text": f"{slug_of(context.stream)} refund",
-        "ordered_by": by,
-        "refunds": listed,
-    }
+def _list_of(
+    context: Context, books: Books, name: Slug, refunds: Mapping[Slug, tuple[MemberId, int]], by: PersonId
+) -> letters.OrderPaymentList:
+    return letters.OrderPaymentList(
+        payment_list=name,
+        source=context.stream,
+        currency=books.terms.currency,
+        text=f"{slug_of(context.stream)} refund",
+        ordered_by=by,
+        refunds=tuple(letters.ListedRefund(payment=payment, member=member, amount=amount) for payment, (member, amount) in refunds.items()),
+    )
 
 
 def _free(books: Books) -> int:
@@ -135,7 +135,7 @@ def _above_held(books: Books, free: int) -> Refused:
 # ---------------------------------------------------------------- what becomes of it
 
 
-def record_refund(state: RoundState, command: commands.RecordRefund, context: Context) -> Events:
+def record_refund(state: RoundState, command: letters.RecordRefund, context: Context) -> Events:
     """An ordered refund left the account, once; the round closes with the last one."""
     context.require_service()
     books = books_of(state)
@@ -151,7 +151,7 @@ def record_refund(state: RoundState, command: commands.RecordRefund, context: Co
     return (made, used, *closing(state, books, gone=command.amount))
 
 
-def return_refund(state: RoundState, command: commands.ReturnRefund, context: Context) -> Events:
+def return_refund(state: RoundState, command: letters.ReturnRefund, context: Context) -> Events:
     """A refund came back: it is on its way again, until it is paid anew or given up. A round that had closed is open again for it."""
     context.require_service()
     books = books_of(state)
@@ -166,7 +166,7 @@ def return_refund(state: RoundState, command: commands.ReturnRefund, context: Co
     return (*reopened(state), back, BankReferenceUsed(reference=command.reference, source=context.stream))
 
 
-def release_refund(state: RoundState, command: commands.ReleaseRefund, context: Context) -> Events:
+def release_refund(state: RoundState, command: letters.ReleaseRefund, context: Context) -> Events:
     """The treasury gave the refund up: it is credit again, and pays what the member owes meanwhile."""
     context.require_service()
     refund = _refund(books_of(state), command.payment, command.member, command.amount)

@@ -9,11 +9,26 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any, Final, Literal, TypeVar, cast
+from typing import Final, Literal, TypeVar, cast
 
+from domain import letters
 from domain.calendar import Calendar
 from domain.charter import Charter, FundingTerms, days
-from domain.kernel import Command, MemberId, Refused, Step, StreamId, asked_in, notify, shown_at, slug_of, tell, with_own_facts
+from domain.kernel import (
+    Command,
+    Letter,
+    MemberId,
+    Refused,
+    Step,
+    StreamId,
+    asked_in,
+    notify,
+    shown_at,
+    slug_of,
+    tell,
+    whole,
+    with_own_facts,
+)
 from domain.money import display
 from domain.process import Context, StepOwed, owe
 from domain.reference import creditor_reference, shown_reference
@@ -384,7 +399,7 @@ def concluded(state: Live, decided: Events, members: Iterable[MemberId], context
 def lifted(context: Context, member: MemberId, books: Books) -> StepOwed:
     """The step that gives a member its votes back; told once for each default, which a call of its own made."""
     key = f"tell:lift-default:{member}:{books.accounts[member].defaults}"
-    return owe(tell(f"member/{member}", {"kind": "lift_default", "source": context.stream}, key=key))
+    return owe(tell(f"member/{member}", letters.LiftDefault(source=context.stream), key=key))
 
 
 def _cleared(before: Books, after: Books, members: Iterable[MemberId]) -> Iterator[events.RoundEvent]:
@@ -442,12 +457,8 @@ def _vote_on_shortfall(context: Context, books: Books, sound: int) -> Step:
 
 def proposed(context: Context, proposal: StreamId, title: str, text: str, command: Command, otherwise: Command | None) -> Step:
     """The step that puts a motion on this round to the vote."""
-    motion = {
-        "stream": context.stream,
-        "command": command.model_dump(mode="json"),
-        "otherwise": otherwise and otherwise.model_dump(mode="json"),
-    }
-    propose = {"kind": "propose", "title": title, "text": text, "motion": motion}
+    motion = letters.Motion(stream=context.stream, command=whole(command), otherwise=whole(otherwise) if otherwise else None)
+    propose = letters.Propose(title=title, text=text, motion=motion)
     return tell(proposal, propose, key=f"tell:proposal:{slug_of(proposal)}")
 
 
@@ -497,15 +508,15 @@ def expected(context: Context, members: Iterable[MemberId]) -> Iterator[PaymentE
             yield PaymentExpected(reference=reference, stream=context.stream, member=member)
 
 
-def to_treasury(context: Context, command: Mapping[str, Any], key: str) -> StepOwed:
+def to_treasury(context: Context, letter: Letter, key: str) -> StepOwed:
     """The step that tells the consortium's treasury something."""
-    return owe(tell(f"treasury/{context.charter.treasury.account}", command, key=f"tell:{key}"))
+    return owe(tell(f"treasury/{context.charter.treasury.account}", letter, key=f"tell:{key}"))
 
 
 def turned_away(context: Context, line: str, reason: str) -> StepOwed:
     """The step by which the treasury keeps money that this round cannot take, or cannot give back: a person decides."""
-    command = {"kind": "turn_away_payment", "line": line, "stream": context.stream, "reason": reason}
-    return to_treasury(context, command, f"turned-away:{line}:{context.at.isoformat()}")
+    back = letters.TurnAwayPayment(line=line, stream=context.stream, reason=reason)
+    return to_treasury(context, back, f"turned-away:{line}:{context.at.isoformat()}")
 
 
 def order_name(context: Context, purpose: str, subject: str, *more: str) -> str:

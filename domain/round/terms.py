@@ -16,9 +16,6 @@ from domain.forms import Form
 from domain.kernel import SLUG, BasisPoints, Instant, MemberId, Message, Name, Prose, Slug
 from domain.money import Amount, Currency, Minor
 
-TrancheNumber = Annotated[int, Field(ge=1, le=50)]
-"""Tranches are numbered from 1 in the order in which they are called."""
-
 CallNumber = Annotated[int, Field(ge=1)]
 """Calls of one round are numbered from 1: of tranches, make-up calls and catch-up calls alike."""
 

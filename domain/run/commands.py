@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from domain.evaluation import EvaluationRead, EvaluationRefused, Place
-from domain.kernel import Command, Digest, Prose, Slug
+from domain.kernel import Command, Digest, Due, Prose, Slug
 from domain.run import steps
 from domain.run.terms import Contract
 
@@ -45,14 +45,14 @@ class ResumeRun(Command):
     kind: Literal["resume_run"] = "resume_run"
 
 
-class LookAtTelemetry(Command):
-    """It is time to look at what the trainer wrote. By the service."""
+class LookAtTelemetry(Due):
+    """It is time to look at what the trainer wrote."""
 
     kind: Literal["look_at_telemetry"] = "look_at_telemetry"
 
 
-class SoundAlarm(Command):
-    """Nothing was heard of the run for too long, or it does not get on. By the service."""
+class SoundAlarm(Due):
+    """Nothing was heard of the run for too long, or it does not get on."""
 
     kind: Literal["sound_alarm"] = "sound_alarm"
 
@@ -85,8 +85,8 @@ class RejectMilestone(Command):
     reason: Annotated[Prose, Field(min_length=1)]
 
 
-class MarkMissed(Command):
-    """A milestone's day came without its evidence: a vote decides how the run goes on. By the service."""
+class MarkMissed(Due):
+    """A milestone's day came without its evidence: a vote decides how the run goes on."""
 
     kind: Literal["mark_missed"] = "mark_missed"
     milestone: Slug

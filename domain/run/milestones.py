@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
+from domain import letters
 from domain.charter import TrainingTerms
 from domain.evaluation import EvaluationRead, EvaluationRefused, ReadEvaluation, Score, decimal_of
 from domain.kernel import PersonId, Refused, Step, notify, slug_of, tell
@@ -248,14 +249,8 @@ def _organisations(context: Context, person: PersonId) -> frozenset[str]:
 def _released(book: Book, milestone: Milestone, evidence: str, context: Context) -> Events:
     if milestone.tranche is None or book.contract.round is None:
         return ()
-    command = {
-        "kind": "release_tranche",
-        "tranche": milestone.tranche,
-        "run": slug_of(context.stream),
-        "milestone": milestone.id,
-        "evidence": evidence,
-    }
-    return (owe(tell(book.contract.round, command, key=f"tell:release:{milestone.id}")),)
+    released = letters.ReleaseTranche(tranche=milestone.tranche, run=slug_of(context.stream), milestone=milestone.id, evidence=evidence)
+    return (owe(tell(book.contract.round, released, key=f"tell:release:{milestone.id}")),)
 
 
 # ---------------------------------------------------------------- missed

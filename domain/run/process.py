@@ -164,24 +164,22 @@ def agenda(state: RunState) -> Agenda:
     """The next look, the alarm when nothing is heard, or the day of a milestone."""
     match state:
         case Running(book=book):
-            due = [_day_of(book)]
-            due.append(Deadline(looks.look_at(state), commands.LookAtTelemetry()))
+            followed = [Deadline(looks.look_at(state), commands.LookAtTelemetry())]
             if state.alarm != "silent":
-                due.append(Deadline(looks.alarm_at(state), commands.SoundAlarm()))
-            return Agenda(min((each for each in due if each is not None), key=lambda each: each.at, default=None))
+                followed.append(Deadline(looks.alarm_at(state), commands.SoundAlarm()))
+            return Agenda((*_days_of(book), *followed))
         case Paused(book=book):
-            return Agenda(_day_of(book))
+            return Agenda(_days_of(book))
         case Unplanned() | Planned() | Approved() | Ended():
             return Agenda()
         case Closed():
             return Agenda(closed=True)
 
 
-def _day_of(book: Book) -> Deadline | None:
-    """The next day on which a milestone is missed that nobody has brought evidence for."""
-    days = [(at, each.id) for each in book.contract.milestones if (at := milestones.missed_at(book, each)) is not None]
-    first = min(days, default=None)
-    return Deadline(first[0], commands.MarkMissed(milestone=first[1])) if first is not None else None
+def _days_of(book: Book) -> tuple[Deadline, ...]:
+    """The days on which milestones are missed that nobody has brought evidence for."""
+    days = sorted((at, each.id) for each in book.contract.milestones if (at := milestones.missed_at(book, each)) is not None)
+    return tuple(Deadline(at, commands.MarkMissed(milestone=name)) for at, name in days)
 
 
 def describe(state: RunState) -> Headline:

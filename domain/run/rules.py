@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from domain import letters
 from domain.charter import TrainingTerms
 from domain.evaluation import MilestonePassed
-from domain.kernel import Refused, asked_in, shown_at, slug_of, tell
+from domain.kernel import Refused, asked_in, given, shown_at, slug_of, tell
 from domain.process import Context, owe
 from domain.register.facts import RunReported
-from domain.run import events
+from domain.run import commands, events
 from domain.run.state import Approved, Book, Closed, Ended, Events, Paused, Planned, Running, RunState, Unplanned
 
 # ---------------------------------------------------------------- refusals
@@ -105,14 +106,13 @@ def ask(book: Book, why: str, context: Context) -> Events:
         return ()
     number, run = book.question + 1, slug_of(context.stream)
     stream = asked_in("question", run, number)
-    proposal = {
-        "kind": "propose",
-        "title": f"Shall the run {run} go on?",
-        "text": f"{why[:1].upper()}{why[1:]}. Without a majority it is stopped; a change order is a proposal of its own.",
-        "motion": {
-            "stream": context.stream,
-            "command": {"kind": "continue_run", "question": number},
-            "otherwise": {"kind": "stop_run", "question": number, "reason": why},
-        },
-    }
+    proposal = letters.Propose(
+        title=f"Shall the run {run} go on?",
+        text=f"{why[:1].upper()}{why[1:]}. Without a majority it is stopped; a change order is a proposal of its own.",
+        motion=letters.Motion(
+            stream=context.stream,
+            command=given(commands.ContinueRun(question=number)),
+            otherwise=given(commands.StopRun(question=number, reason=why)),
+        ),
+    )
     return (events.QuestionAsked(question=number, proposal=stream), owe(tell(stream, proposal, key=f"tell:question:{number}")))

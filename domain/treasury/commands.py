@@ -6,22 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from domain.kernel import Command, Digest, MemberId, Name, PersonId, Prose, Slug
-from domain.money import CEILING, Amount, Currency, Minor
+from domain import letters
+from domain.kernel import Command, Digest, Due, MemberId, Name, Prose, Slug
+from domain.letters import PayeeId, Source
+from domain.money import CEILING, Currency, Minor
 from domain.treasury import steps
-from domain.treasury.terms import (
-    LISTED,
-    Bic,
-    LineId,
-    ListedRefund,
-    MaybeIban,
-    OtherBank,
-    OtherNumber,
-    PayeeId,
-    Purpose,
-    Source,
-    require_account,
-)
+from domain.treasury.terms import Bic, LineId, MaybeIban, OtherBank, OtherNumber, require_account
 
 
 class OpenAccount(Command):
@@ -43,7 +33,7 @@ class OpenAccount(Command):
     _names_an_account = model_validator(mode="after")(require_account)
 
 
-class LookForStatements(Command):
+class LookForStatements(Due):
     """Ask the bank for new statements. By the treasurer; by the service when it is due."""
 
     kind: Literal["look_for_statements"] = "look_for_statements"
@@ -119,15 +109,6 @@ class JudgeLine(Command):
     reason: Prose
 
 
-class TurnAwayPayment(Command):
-    """The stream that money was passed on to cannot take it, or cannot undo it: a person decides. By the service."""
-
-    kind: Literal["turn_away_payment"] = "turn_away_payment"
-    line: LineId
-    stream: Source
-    reason: Annotated[Prose, Field(max_length=500)]
-
-
 class NamePayee(Command):
     """Give a payee's bank details, in place of any others that wait for approval. By the treasurer; a member's by its representative too."""
 
@@ -160,44 +141,12 @@ class BlockPayee(Command):
     reason: Prose
 
 
-class OrderPayment(Command):
-    """Ask for a payment. By the service for another stream; by the treasurer for the treasury itself (no source, purpose `other`)."""
-
-    kind: Literal["order_payment"] = "order_payment"
-    payment: Slug
-    source: Source | None = None
-    payee: PayeeId
-    amount: Amount
-    currency: Currency | None = None
-    purpose: Purpose = Purpose.OTHER
-    subject: Slug | None = None
-    """The source's own name for it: the spending, or the member refunded."""
-    text: Annotated[Prose, Field(max_length=140)] = ""
-    """What the payee reads on the statement."""
-    ordered_by: PersonId | None = None
-    """The person behind an order of another stream, who does not approve it."""
-
-
 class ApprovePayment(Command):
     """Sign a payment, bound to its digest: amount, payee, account and attempt. By different people of the charter's offices, none the orderer."""
 
     kind: Literal["approve_payment"] = "approve_payment"
     payment: Slug
     digest: Digest
-
-
-class OrderPaymentList(Command):
-    """Ask for many refunds that are approved together, as one list. Whose bank details are not approved is left out, and the source told. By the service."""
-
-    kind: Literal["order_payment_list"] = "order_payment_list"
-    payment_list: Slug
-    source: Source
-    currency: Currency
-    text: Annotated[Prose, Field(max_length=140)] = ""
-    """What each payee reads on the statement."""
-    ordered_by: PersonId
-    """The person behind the order, who does not approve it."""
-    refunds: Annotated[tuple[ListedRefund, ...], Field(min_length=1, max_length=LISTED)]
 
 
 class ApprovePaymentList(Command):
@@ -253,13 +202,13 @@ TreasuryCommand = (
     | UndoReceipt
     | BookLine
     | JudgeLine
-    | TurnAwayPayment
+    | letters.TurnAwayPayment
     | NamePayee
     | ApprovePayee
     | BlockPayee
-    | OrderPayment
+    | letters.OrderPayment
     | ApprovePayment
-    | OrderPaymentList
+    | letters.OrderPaymentList
     | ApprovePaymentList
     | CancelPaymentList
     | steps.PaymentAccepted

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from domain.kernel import Digest, Event, Instant, MemberId, Name, PersonId, Prose, Slug
+from domain.letters import PayeeId, Purpose, Source
 from domain.money import Currency, Minor
 from domain.treasury.terms import (
     Bic,
@@ -22,10 +23,7 @@ from domain.treasury.terms import (
     OtherBank,
     OtherNumber,
     Page,
-    PayeeId,
-    Purpose,
     Side,
-    Source,
     Unmatched,
     require_account,
 )

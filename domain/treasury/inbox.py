@@ -5,8 +5,10 @@ from __future__ import annotations
 from itertools import count
 from typing import Literal
 
+from domain import letters
 from domain.charter import Office
 from domain.kernel import Refused, notify, process_of, slug_of
+from domain.letters import Purpose
 from domain.money import display
 from domain.process import Context, owe
 from domain.reference import creditor_reference
@@ -14,7 +16,7 @@ from domain.treasury import commands, events
 from domain.treasury.lines import Events, classified, folded, gone, passed_on, returned, undone, withdrawn
 from domain.treasury.payments import TREASURERS, asked_to_sign, payment_of, terms_of
 from domain.treasury.state import Movement, Open
-from domain.treasury.terms import Purpose, Unmatched
+from domain.treasury.terms import Unmatched
 
 
 def _waiting(state: Open, line: str, stage: Literal["unmatched", "doubted"] = "unmatched") -> Movement:
@@ -211,7 +213,7 @@ def _judge_missed(state: Open, command: commands.JudgeLine, verdict: Literal["st
     return (judged, *(withdrawn(state, command.line, context) if verdict == "withdrawn" else ()))
 
 
-def turned_away(state: Open, command: commands.TurnAwayPayment, context: Context) -> Events:
+def turned_away(state: Open, command: letters.TurnAwayPayment, context: Context) -> Events:
     """Money that a stream cannot take waits for the treasurer; so does a reversal that it cannot undo.
 
     Of money that was taken back before the stream turned it away nothing waits: the stream has neither the one nor the other.
@@ -240,14 +242,14 @@ def turned_away(state: Open, command: commands.TurnAwayPayment, context: Context
             return ()
 
 
-def _back(state: Open, command: commands.TurnAwayPayment, context: Context, line: str, reason: Unmatched) -> Events:
+def _back(state: Open, command: letters.TurnAwayPayment, context: Context, line: str, reason: Unmatched) -> Events:
     told = notify(
         "money_unmatched", TREASURERS, key=f"notice:turned-away:{line}:{state.movements[line].tries}", treasury=context.stream, lines=1
     )
     return (_unmatched_by(state, command, line, reason), owe(told))
 
 
-def _unmatched_by(state: Open, command: commands.TurnAwayPayment, line: str, reason: Unmatched) -> events.LineUnmatched:
+def _unmatched_by(state: Open, command: letters.TurnAwayPayment, line: str, reason: Unmatched) -> events.LineUnmatched:
     details = state.movements[line].details
     return events.LineUnmatched(
         line=line,

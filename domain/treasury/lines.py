@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Sequence
-from typing import Any
+from enum import StrEnum
 
-from domain.kernel import process_of, tell
+from domain import letters
+from domain.kernel import process_of, shortened, tell
+from domain.letters import Purpose
 from domain.process import Context, StepEvent, StepOwed, owe
 from domain.treasury import events
 from domain.treasury.state import Movement, Open, Payment, Place, Sightings, evolve, former_editions, handles
-from domain.treasury.terms import Line, Page, Purpose, Unmatched, key_of, likeness_of, line_id
+from domain.treasury.terms import Line, Page, Unmatched, key_of, likeness_of, line_id
 
 Events = Sequence[events.TreasuryEvent | StepEvent]
 
@@ -216,7 +218,7 @@ def gone(name: str, payment: Payment, attempt: int, line: str, details: Line, by
         by=by,
         note=note,
     )
-    return (confirmed, *told_source(name, payment, line, "record"))
+    return (confirmed, *paid_for_source(name, payment, line))
 
 
 def _came_back(state: Open, line: str, details: Line) -> Events:
@@ -248,7 +250,7 @@ def returned(name: str, payment: Payment, line: str, details: Line, by: str | No
         by=by,
         note=note,
     )
-    return (back, *told_source(name, payment, line, "return"))
+    return (back, *came_back_to_source(name, payment, line))
 
 
 def _of_amount(payment: Payment, details: Line) -> bool:
@@ -320,15 +322,29 @@ def _unmatched(line: str, details: Line, reason: Unmatched) -> events.LineUnmatc
 # ---------------------------------------------------------------- what others are told
 
 
+class Receiver(StrEnum):
+    """The processes that money comes in for, by the names of their streams. Each takes a letter of its own."""
+
+    ROUND = "round"
+    MEMBER = "member"
+
+
+def receiver_of(stream: str) -> Receiver:
+    """Which process takes the money that this stream expects."""
+    return Receiver(process_of(stream))
+
+
 def passed_on(matched: events.LineMatched, context: Context) -> StepOwed:
-    """The step that tells a stream of a member's money; a value date that has not come is today's."""
-    on = min(matched.value_date, context.at.date()).isoformat()
-    paid: dict[str, Any] = {"amount": matched.amount, "currency": matched.currency, "reference": matched.line, "value_date": on}
-    if process_of(matched.stream) == "round":
-        paid |= {"kind": "record_payment", "member": matched.member}
-    else:
-        paid |= {"kind": "record_dues_payment"}
-    return owe(tell(matched.stream, paid, key=f"tell:{matched.line}:{matched.attempt}"))
+    """The step that tells a stream of money that came in for it; a value date that has not come is today's."""
+    amount, currency, line, on = matched.amount, matched.currency, matched.line, min(matched.value_date, context.at.date())
+    paid: letters.RecordPayment | letters.RecordDuesPayment
+    match receiver_of(matched.stream):
+        case Receiver.ROUND:
+            assert matched.member is not None, "a round's money is a member's"
+            paid = letters.RecordPayment(member=matched.member, amount=amount, currency=currency, reference=line, value_date=on)
+        case Receiver.MEMBER:
+            paid = letters.RecordDuesPayment(amount=amount, currency=currency, reference=line, value_date=on)
+    return owe(tell(matched.stream, paid, key=f"tell:{line}:{matched.attempt}"))
 
 
 def _told_of_reversal(line: str, original: str, movement: Movement) -> Events:
@@ -336,31 +352,61 @@ def _told_of_reversal(line: str, original: str, movement: Movement) -> Events:
     if movement.stage != "matched":
         return ()
     assert movement.stream is not None
-    undo: dict[str, Any] = {"amount": movement.details.amount, "reference": line, "original": original}
-    if process_of(movement.stream) == "round":
-        undo |= {"kind": "reverse_payment", "member": movement.member}
-    else:
-        undo |= {"kind": "reverse_dues_payment"}
-    return (owe(tell(movement.stream, undo, key=f"tell:{line}:reversal")),)
+    amount = movement.details.amount
+    undone: letters.ReversePayment | letters.ReverseDuesPayment
+    match receiver_of(movement.stream):
+        case Receiver.ROUND:
+            assert movement.member is not None, "a round's money is a member's"
+            undone = letters.ReversePayment(member=movement.member, amount=amount, reference=line, original=original)
+        case Receiver.MEMBER:
+            undone = letters.ReverseDuesPayment(amount=amount, reference=line, original=original)
+    return (owe(tell(movement.stream, undone, key=f"tell:{line}:reversal")),)
 
 
-def told_source(name: str, payment: Payment, line: str, what: str) -> Events:
-    """The step that tells who ordered a payment that it left (`record`), or came back (`return`)."""
+def paid_for_source(name: str, payment: Payment, line: str) -> Events:
+    """The step that tells who ordered a payment that it left."""
     if payment.source is None:
         return ()
-    told: dict[str, Any] = {"kind": f"{what}_{payment.purpose}", "reference": line}
-    return (owe(tell(payment.source, told | _subject(name, payment), key=f"tell:{what}:{name}:{payment.attempt}")),)
+    assert payment.subject is not None
+    letter: letters.RecordSpending | letters.RecordRefund
+    match payment.purpose:
+        case Purpose.SPENDING:
+            letter = letters.RecordSpending(spending=payment.subject, reference=line)
+        case Purpose.REFUND:
+            letter = letters.RecordRefund(payment=name, member=payment.subject, amount=payment.amount, reference=line)
+        case Purpose.RETURN | Purpose.OTHER:
+            raise AssertionError(f"{name} is the treasury's own")
+    return (owe(tell(payment.source, letter, key=f"tell:record:{name}:{payment.attempt}")),)
 
 
-def returned_to_source(name: str, payment: Payment, reason: str) -> Events:
+def came_back_to_source(name: str, payment: Payment, line: str) -> Events:
+    """The step that tells who ordered a payment that it came back."""
+    if payment.source is None:
+        return ()
+    assert payment.subject is not None
+    letter: letters.ReturnSpending | letters.ReturnRefund
+    match payment.purpose:
+        case Purpose.SPENDING:
+            letter = letters.ReturnSpending(spending=payment.subject, reference=line)
+        case Purpose.REFUND:
+            letter = letters.ReturnRefund(payment=name, member=payment.subject, amount=payment.amount, reference=line)
+        case Purpose.RETURN | Purpose.OTHER:
+            raise AssertionError(f"{name} is the treasury's own")
+    return (owe(tell(payment.source, letter, key=f"tell:return:{name}:{payment.attempt}")),)
+
+
+def given_up_for_source(name: str, payment: Payment, reason: str) -> Events:
     """The step that tells who ordered a payment that it is given up: what was reserved for it is free."""
     if payment.source is None:
         return ()
-    told: dict[str, Any] = {"kind": f"release_{payment.purpose}", "reason": reason[:500]}
-    return (owe(tell(payment.source, told | _subject(name, payment), key=f"tell:release:{name}")),)
-
-
-def _subject(name: str, payment: Payment) -> dict[str, Any]:
-    if payment.purpose is Purpose.SPENDING:
-        return {"spending": payment.subject}
-    return {"payment": name, "member": payment.subject, "amount": payment.amount}
+    assert payment.subject is not None
+    letter: letters.ReleaseSpending | letters.ReleaseRefund
+    why = shortened(reason, 500)
+    match payment.purpose:
+        case Purpose.SPENDING:
+            letter = letters.ReleaseSpending(spending=payment.subject, reason=why)
+        case Purpose.REFUND:
+            letter = letters.ReleaseRefund(payment=name, member=payment.subject, amount=payment.amount, reason=why)
+        case Purpose.RETURN | Purpose.OTHER:
+            raise AssertionError(f"{name} is the treasury's own")
+    return (owe(tell(payment.source, letter, key=f"tell:release:{name}")),)

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from domain import letters
 from domain.charter import Office
 from domain.kernel import SERVICE, PersonId, Refused, notify, with_own_facts
+from domain.letters import Purpose
 from domain.money import display
 from domain.process import Context, StepOwed, owe
 from domain.treasury import commands, events
-from domain.treasury.lines import Events, folded, returned_to_source
+from domain.treasury.lines import Events, folded, given_up_for_source
 from domain.treasury.payments import (
     TREASURERS,
     require_currency,
@@ -26,7 +28,7 @@ from domain.treasury.payments import (
     terms_of,
 )
 from domain.treasury.state import Open, Payee, PaymentList
-from domain.treasury.terms import ListedPayment, Purpose, list_digest
+from domain.treasury.terms import ListedPayment, list_digest
 
 NO_ACCOUNT = "no bank details of the payee were approved when the list was ordered"
 OTHER_ACCOUNT = "the payee's bank details are not those that were approved with the list"
@@ -34,7 +36,7 @@ OTHER_ACCOUNT = "the payee's bank details are not those that were approved with 
 # ---------------------------------------------------------------- ordering
 
 
-def order_payment_list(state: Open, command: commands.OrderPaymentList, context: Context) -> Events:
+def order_payment_list(state: Open, command: letters.OrderPaymentList, context: Context) -> Events:
     """An order of another stream; ordered again it is old news."""
     context.require_service()
     require_currency(state.currency, command.currency)
@@ -64,7 +66,7 @@ def order_payment_list(state: Open, command: commands.OrderPaymentList, context:
     return (*ordered, listed, *_left_out(after, command.payment_list, without, NO_ACCOUNT, "ordered"), *asked)
 
 
-def _require_new_names(state: Open, command: commands.OrderPaymentList) -> None:
+def _require_new_names(state: Open, command: letters.OrderPaymentList) -> None:
     names = [refund.payment for refund in command.refunds]
     taken = {name for name in names if name in state.payments or names.count(name) > 1}
     if command.payment_list in state.lists:
@@ -73,7 +75,7 @@ def _require_new_names(state: Open, command: commands.OrderPaymentList) -> None:
         raise Refused("payment_exists", f"{min(taken)} names another payment", remedy="choose another name")
 
 
-def _ordered(state: Open, command: commands.OrderPaymentList, context: Context) -> Sequence[events.PaymentOrdered]:
+def _ordered(state: Open, command: letters.OrderPaymentList, context: Context) -> Sequence[events.PaymentOrdered]:
     return [
         events.PaymentOrdered(
             payment=refund.payment,
@@ -207,5 +209,5 @@ def _cancelled(state: Open, names: Iterable[str], reason: str, by: PersonId) -> 
     return tuple(
         event
         for name in names
-        for event in (events.PaymentCancelled(payment=name, by=by, reason=reason), *returned_to_source(name, state.payments[name], reason))
+        for event in (events.PaymentCancelled(payment=name, by=by, reason=reason), *given_up_for_source(name, state.payments[name], reason))
     )

@@ -6,14 +6,16 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Final
 
+from domain import letters
 from domain.charter import Office, TreasuryTerms
 from domain.kernel import SERVICE, PersonId, Refused, Step, notify
+from domain.letters import Purpose
 from domain.money import display
 from domain.process import Context, StepOwed, StepWaived, owe
 from domain.treasury import commands, events, steps
-from domain.treasury.lines import Events, returned_to_source
+from domain.treasury.lines import Events, given_up_for_source
 from domain.treasury.state import Open, Payee, Payment
-from domain.treasury.terms import Creditor, Purpose, Unmatched, payment_digest, sending_ids
+from domain.treasury.terms import Creditor, Unmatched, payment_digest, sending_ids
 
 RESERVED: Final = tuple(f"{purpose}-" for purpose in (Purpose.SPENDING, Purpose.REFUND, Purpose.RETURN))
 """How the names begin that rounds and the treasury itself give to payments; nobody may take one before them."""
@@ -94,7 +96,7 @@ def block_payee(state: Open, command: commands.BlockPayee, context: Context) -> 
 # ---------------------------------------------------------------- payments
 
 
-def order_payment(state: Open, command: commands.OrderPayment, context: Context) -> Events:
+def order_payment(state: Open, command: letters.OrderPayment, context: Context) -> Events:
     """An order of another stream, or of the treasurer; ordered again it is old news."""
     if context.actor == SERVICE:
         if command.source is None or command.purpose in {Purpose.RETURN, Purpose.OTHER} or command.subject is None:
@@ -358,7 +360,7 @@ def cancel_payment(state: Open, command: commands.CancelPayment, context: Contex
             _require_no_debit(state, command.payment)
             cancelled = events.PaymentCancelled(payment=command.payment, by=context.actor, reason=command.reason)
             waits = () if payment.line is None else (_waits_again(state, payment.line, command.reason),)
-            return (cancelled, *waits, *returned_to_source(command.payment, payment, command.reason))
+            return (cancelled, *waits, *given_up_for_source(command.payment, payment, command.reason))
 
 
 def _waits_again(state: Open, line: str, note: str) -> events.LineUnmatched:

@@ -18,6 +18,7 @@ from typing import Annotated, Final
 
 from pydantic import Field, TypeAdapter
 
+from domain import letters
 from domain.charter import Office
 from domain.kernel import Agenda, Deadline, Headline, Refused, escaped, notify
 from domain.money import display
@@ -70,13 +71,13 @@ def decide(state: TreasuryState, command: commands.TreasuryCommand, context: Con
                     | commands.UndoReceipt()
                     | commands.BookLine()
                     | commands.JudgeLine()
-                    | commands.TurnAwayPayment()
+                    | letters.TurnAwayPayment()
                     | commands.NamePayee()
                     | commands.ApprovePayee()
                     | commands.BlockPayee()
-                    | commands.OrderPayment()
+                    | letters.OrderPayment()
                     | commands.ApprovePayment()
-                    | commands.OrderPaymentList()
+                    | letters.OrderPaymentList()
                     | commands.ApprovePaymentList()
                     | commands.CancelPaymentList()
                     | steps.PaymentAccepted()
@@ -122,7 +123,7 @@ def decide(state: TreasuryState, command: commands.TreasuryCommand, context: Con
                     return book_line(state, command, context)
                 case commands.JudgeLine():
                     return judge_line(state, command, context)
-                case commands.TurnAwayPayment():
+                case letters.TurnAwayPayment():
                     return turned_away(state, command, context)
                 case commands.NamePayee():
                     return name_payee(state, command, context)
@@ -130,11 +131,11 @@ def decide(state: TreasuryState, command: commands.TreasuryCommand, context: Con
                     return approve_payee(state, command, context)
                 case commands.BlockPayee():
                     return block_payee(state, command, context)
-                case commands.OrderPayment():
+                case letters.OrderPayment():
                     return order_payment(state, command, context)
                 case commands.ApprovePayment():
                     return approve_payment(state, command, context)
-                case commands.OrderPaymentList():
+                case letters.OrderPaymentList():
                     return order_payment_list(state, command, context)
                 case commands.ApprovePaymentList():
                     return approve_payment_list(state, command, context)
@@ -162,7 +163,7 @@ def agenda(state: TreasuryState) -> Agenda:
         case Unopened():
             return Agenda(closed=True)
         case Open(look_at=look_at):
-            return Agenda(Deadline(look_at, commands.LookForStatements()))
+            return Agenda((Deadline(look_at, commands.LookForStatements()),))
 
 
 def describe(state: TreasuryState) -> Headline:
@@ -282,6 +283,6 @@ TREASURY: Final[Process[commands.TreasuryCommand, events.TreasuryEvent, Treasury
     commands=TypeAdapter(Annotated[commands.TreasuryCommand, Field(discriminator="kind")]),
     events=TypeAdapter(tuple[Annotated[events.TreasuryEvent | Common, Field(discriminator="kind")], ...]),
     tables=tables,
-    state_version=4,
+    state_version=5,
     list_version=3,
 )

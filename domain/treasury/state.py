@@ -13,9 +13,10 @@ from datetime import date, datetime
 from typing import Final, Literal, TypeVar
 
 from domain.kernel import Map, PersonId, mapping
+from domain.letters import Purpose
 from domain.treasury import events
 from domain.treasury.pages import Statements, turned
-from domain.treasury.terms import Creditor, Line, ListedPayment, Page, Purpose, Unmatched
+from domain.treasury.terms import Creditor, Line, ListedPayment, Page, Unmatched
 
 Key = TypeVar("Key")
 

@@ -15,7 +15,8 @@ from typing import Annotated, Final, Literal, Protocol, TypeVar
 from pydantic import AfterValidator, Field, model_validator
 
 from domain.forms import Form
-from domain.kernel import SLUG, Digest, Instant, MemberId, Message, Name, Prose, Slug, canonical_json
+from domain.kernel import Digest, Instant, Message, Name, Prose, Slug, canonical_json
+from domain.letters import PayeeId
 from domain.money import Amount, Currency, Minor
 from domain.reference import parse_account_number, parse_bic, parse_clearing_member, parse_iban
 from domain.register.facts import CreditorReference
@@ -32,8 +33,6 @@ ASIDE: Final = 20
 ANSWERS: Final = 100
 """The most answers that a report on an order tells."""
 
-LISTED: Final = 100
-"""The most payments of one list."""
 
 Iban = Annotated[
     str, Field(max_length=60), AfterValidator(parse_iban), Form("an account number (IBAN, ISO 13616)", "CH9300762011623852957")
@@ -94,12 +93,6 @@ def require_account(named: Named) -> Named:
         raise ValueError("a number that is no IBAN needs its bank: `bic`, or `clearing` as USABA021000021")
     return named
 
-
-PayeeId = Annotated[str, Field(pattern=rf"^(member:)?{SLUG}$", max_length=72), Form("a supplier's handle, or member:<id>", "gpu-cloud")]
-"""Who is paid: a supplier's handle, or `member:<id>`."""
-
-Source = Annotated[str, Field(pattern=rf"^[a-z]{{1,20}}/{SLUG}$", max_length=90), Form("a stream, like round/atlas-1", "round/atlas-1")]
-"""The stream that ordered a payment, or whose money arrived."""
 
 LineId = Annotated[
     str,
@@ -243,23 +236,6 @@ class OrderAnswer(Message):
     code: Code = ""
     """ISO 20022's external status reason, `AC04`."""
     reason: Annotated[Prose, Field(max_length=500)] = ""
-
-
-class Purpose(StrEnum):
-    """Why money goes out, and so what the stream that ordered it is told."""
-
-    SPENDING = "spending"
-    REFUND = "refund"
-    RETURN = "return"
-    OTHER = "other"
-
-
-class ListedRefund(Message):
-    """A refund of a list: its payment, who is paid, and how much."""
-
-    payment: Slug
-    member: MemberId
-    amount: Amount
 
 
 class Unmatched(StrEnum):

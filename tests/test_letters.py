@@ -1,0 +1,56 @@
+"""Who gives a command follows from its type, and what processes tell each other is known to both of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from domain import letters
+from domain.catalog import CATALOG
+from domain.kernel import Command, Due, Letter, tell
+from domain.process import EITHER, Process, Speaker, speaker_of
+from tests.golden import command_kinds
+
+LETTERS = tuple(each for each in vars(letters).values() if isinstance(each, type) and issubclass(each, Letter) and each is not Letter)
+MESSAGES = [(name, kind) for name, process in CATALOG.items() for kind in command_kinds(process)]
+
+
+def commands_of(process: Process[Any, Any, Any]) -> frozenset[type[Command]]:
+    return frozenset(command_kinds(process))
+
+
+@pytest.mark.parametrize("letter", LETTERS, ids=lambda letter: letter.__name__)
+def test_a_letter_is_a_command_of_the_process_that_it_names(letter: type[Letter]) -> None:
+    assert letter in commands_of(CATALOG[letter.to])
+
+
+def test_what_one_process_tells_another_stands_among_the_letters_and_nowhere_else() -> None:
+    told = {kind for _, kind in MESSAGES if issubclass(kind, Letter)}
+    assert {kind.__name__ for kind in told - set(LETTERS)} == {"RestartClock"}, "whoever runs a rehearsal gives that one"
+
+
+def test_a_letter_is_sent_to_no_other_process() -> None:
+    with pytest.raises(AssertionError, match="end_leases is for a release, and not for round/atlas-1"):
+        tell("round/atlas-1", letters.EndLeases(member="ada"), key="tell:1")
+
+
+def test_a_letter_goes_with_the_fields_that_were_given() -> None:
+    step = tell("member/ada", letters.SuspendForDefault(source="round/atlas-1"), key="tell:1")
+    assert step.data == {"stream": "member/ada", "command": {"kind": "suspend_for_default", "source": "round/atlas-1"}}
+
+
+def test_two_kinds_of_speakers_give_these_commands_and_no_others() -> None:
+    assert set(EITHER) == {"cancel_round", "fail_round", "look_for_statements", "order_payment", "propose", "release_tranche"}
+    kinds = {kind.model_fields["kind"].default: kind for _, kind in MESSAGES}
+    assert all(issubclass(kinds[each], Due | Letter) for each in EITHER), "the system is one of the two"
+
+
+def test_the_clock_gives_what_agendas_name_and_nothing_else() -> None:
+    by_the_clock = {f"{name} {kind.model_fields['kind'].default}" for name, kind in MESSAGES if speaker_of(kind) is Speaker.CLOCK}
+    assert by_the_clock == {
+        "member climb_ladder", "member end_membership", "member issue_invoice", "member lapse_application", "member suspend_vacancy",
+        "proposal close_vote", "proposal execute", "proposal open_vote", "release end_hold", "release mind_leases", "release publish_by_itself",
+        "round close_pledging", "round declare_default", "round mark_overdue", "round remind_before_due", "round remind_overdue",
+        "round start_pledging", "run look_at_telemetry", "run mark_missed", "run sound_alarm",
+    }  # fmt: skip
