@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import cache
+from itertools import count
 from typing import Annotated, Any, Final, Generic, Literal, NamedTuple, TypeVar, cast, get_args
 
 from pydantic import Field, TypeAdapter
@@ -44,7 +45,9 @@ from domain.kernel import (
     digest_of,
     escaped,
     mapping,
+    notify,
     shown_at,
+    with_own_facts,
 )
 from domain.register.facts import MandateExercised, MandateGranted, MandateWithdrawn, RecipientsReached, RecipientsUnreached, Unreachable
 from domain.register.state import Register
@@ -57,6 +60,9 @@ ACCEPTING_TIME: Final = frozenset({"accept_time"})
 
 NAMED: Final = 5
 """How many of those who may give a command a refusal names."""
+
+RECIPIENTS: Final = 100
+"""The most recipients of one notice."""
 
 # ---------------------------------------------------------------- context
 
@@ -296,6 +302,9 @@ S = TypeVar("S")
 P = TypeVar("P")
 C = TypeVar("C", bound=Command)
 E = TypeVar("E", bound=Event)
+
+Events = Sequence[E | StepEvent]
+"""What a decision answers with: facts of the process, and what becomes of its steps. Of a round it is `Events[RoundEvent]`."""
 
 
 def no_tables(state: Any, register: Register, at: datetime) -> Sequence[Table]:
@@ -597,6 +606,35 @@ def tell_motion(stream: str, command: Mapping[str, Any], mandate: MandateGranted
 def owe(step: Step) -> StepOwed:
     """The event by which a decision owes a step."""
     return StepOwed(step=step)
+
+
+def owe_notices(
+    template: str,
+    to: Sequence[str],
+    key: str,
+    facts: Mapping[str, str | int],
+    *,
+    each: Mapping[str, Mapping[str, str | int]] = mapping(),
+    first: int = 1,
+    by: int = 1,
+) -> Iterator[StepOwed]:
+    """The steps that notify many, at most `RECIPIENTS` with one notice: its key ends in a number, which begins at `first` and grows by `by`.
+
+    `each` holds further facts for some of the recipients, which nobody else is sent.
+    """
+    for start, number in zip(range(0, len(to), RECIPIENTS), count(first, by), strict=False):
+        batch = tuple(to[start : start + RECIPIENTS])
+        notice = notify(template, batch, key=f"{key}:{number}", **facts)
+        own = {recipient: each[recipient] for recipient in batch if recipient in each}
+        yield owe(with_own_facts(notice, own) if own else notice)
+
+
+def fold(evolve: Callable[[S, E], S], state: S, decided: Sequence[Event]) -> S:
+    """A process's state after the events of a decision of its own that is not recorded yet. Its steps are no part of that state."""
+    for event in decided:
+        if not isinstance(event, StepEvent):
+            state = evolve(state, cast(E, event))
+    return state
 
 
 # ---------------------------------------------------------------- what the system itself says

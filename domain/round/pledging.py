@@ -8,7 +8,7 @@ from typing import Final
 from domain.charter import Office, days
 from domain.kernel import MemberId, Refused, asked_in, notify, shown_at, slug_of
 from domain.money import display, percent
-from domain.process import Context, owe
+from domain.process import Context, fold, owe
 from domain.register.facts import CommitmentBound, Standing
 from domain.round import commands, events
 from domain.round.allocation import WHOLE, Promise, allocate, concentration, counted, part, summed
@@ -18,7 +18,6 @@ from domain.round.rules import (
     charter_of,
     closed_round,
     expected,
-    following,
     notices,
     proposed,
     require_currency,
@@ -39,6 +38,7 @@ from domain.round.state import (
     Short,
     Unopened,
     Withdrawn,
+    evolve,
 )
 from domain.round.terms import Terms
 
@@ -191,7 +191,7 @@ def _require_sound_tranches(terms: Terms) -> None:
 def pledge(state: RoundState, command: commands.Pledge, context: Context) -> Events:
     """A pledge replaces the member's former one; the same again is old news. The first one may be what finds the opening instant over."""
     started = _started(state.terms, context) if isinstance(state, Draft) and context.at >= state.terms.opens_at else ()
-    pledging = _pledging(following(state, started), context)
+    pledging = _pledging(fold(evolve, state, started), context)
     context.require_speaker(command.member)
     context.require_active(command.member)
     require_currency(context, command.currency)

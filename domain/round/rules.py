@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final, Literal, TypeVar, cast
 
-from domain import letters
+from domain import letters, process
 from domain.calendar import Calendar
 from domain.charter import Charter, FundingTerms, days
 from domain.kernel import (
@@ -22,15 +22,15 @@ from domain.kernel import (
     Step,
     StreamId,
     asked_in,
+    mapping,
     notify,
     shown_at,
     slug_of,
     tell,
     whole,
-    with_own_facts,
 )
 from domain.money import display
-from domain.process import Context, StepOwed, owe
+from domain.process import Context, StepEvent, StepOwed, fold, owe, owe_notices
 from domain.reference import creditor_reference, shown_reference
 from domain.register.facts import CommitmentBound, ContributionCleared, ContributionReturned, DebtStated, PaymentExpected
 from domain.round import commands, events
@@ -55,11 +55,8 @@ from domain.round.state import (
 )
 from domain.round.terms import Due, Schedule, Settlement, Stage
 
-Events = Sequence[events.RoundEvent | StepOwed]
+Events = process.Events[events.RoundEvent]
 Phase = TypeVar("Phase", Live, Refunding)
-
-AT_A_TIME: Final = 100
-"""The recipients of one notice."""
 
 RUNNING: Final = 64
 """Calls whose ladder may run at the same time, so that the next deadline is found at once."""
@@ -232,16 +229,17 @@ def repeated(context: Context, books: Books, reference: str, movement: Movement)
 
 
 def notices(
-    template: str, members: Iterable[MemberId], key: str, *, each: Mapping[MemberId, Mapping[str, str]] | None = None, **facts: str | int
+    template: str,
+    members: Iterable[MemberId],
+    key: str,
+    *,
+    each: Mapping[MemberId, Mapping[str, str]] = mapping(),
+    **facts: str | int,
 ) -> Iterator[StepOwed]:
-    """The steps that tell members something, so many at a time, and each what concerns nobody else."""
-    told = sorted(members)
-    for start in range(0, len(told), AT_A_TIME):
-        some = told[start : start + AT_A_TIME]
-        to = tuple(f"member:{member}" for member in some)
-        notice = notify(template, to, key=f"notice:{key}:{start // AT_A_TIME + 1}", **facts)
-        own = {f"member:{member}": each[member] for member in some if member in each} if each else {}
-        yield owe(with_own_facts(notice, own) if own else notice)
+    """The steps that notify members, in their order, each of what concerns nobody else."""
+    to = [f"member:{member}" for member in sorted(members)]
+    own = {f"member:{member}": alone for member, alone in each.items()}
+    return owe_notices(template, to, f"notice:{key}", facts, each=own)
 
 
 def bills(context: Context, books: Books, owed: Mapping[MemberId, int]) -> dict[MemberId, dict[str, str]]:
@@ -367,17 +365,9 @@ def with_credits(state: Live, decided: Events, members: Iterable[MemberId], cont
 # ---------------------------------------------------------------- consequences
 
 
-def following(state: RoundState, decided: Events) -> RoundState:
-    """The state after these events."""
-    for event in decided:
-        if not isinstance(event, StepOwed):
-            state = evolve(state, event)
-    return state
-
-
 def folded(state: Phase, decided: Events) -> Phase:
     """The phase after these events, none of which ends the round."""
-    after = following(state, decided)
+    after = fold(evolve, cast(RoundState, state), decided)
     assert isinstance(after, Committed | Calling | Endangered | Refunding)
     return cast(Phase, after)
 
@@ -386,7 +376,7 @@ def concluded(state: Live, decided: Events, members: Iterable[MemberId], context
     """The events and their consequences, for these members and for the round."""
     touched = sorted(set(members))
     after = folded(state, decided)
-    consequences: list[events.RoundEvent | StepOwed] = [*_cleared(state.books, after.books, touched)]
+    consequences: list[events.RoundEvent | StepEvent] = [*_cleared(state.books, after.books, touched)]
     for member in touched:
         account = after.books.accounts[member]
         if account.in_default and not account.dues:
