@@ -42,10 +42,10 @@ from domain.register.facts import LogTime, MovedTime
 from domain.round.books import Books
 from domain.round.state import Calling, Cancelled, Refunding, Settled, books_of
 from domain.run import steps as run_steps
-from domain.run import telemetry
+from domain.run.readings import Reading, observe
 from domain.run.state import Approved, Book, Running
 from domain.run.state import Ended as RunOver
-from domain.run.telemetry import Reading, SpikeRule, StagePlan, Watch
+from domain.run.telemetry import SpikeRule, StagePlan, Watch
 from domain.run.terms import Contract
 from domain.treasury.terms import payment_digest
 from eventstore.answers import Recorded
@@ -103,7 +103,7 @@ async def trainer(step: Step) -> dict[str, Any]:
         Reading(STAGE.name, at, at * TOKENS_A_STEP, 2_000_000 + 10_000_000_000 // (at + 1_000), f"step{at}" if at % STAGE.checkpoint_every == 0 else None)
         for at in steps
     ]  # fmt: skip
-    now, found = telemetry.observe(stages, SpikeRule.model_validate(step.data["spikes"], strict=False), watch, readings)
+    now, found = observe(stages, SpikeRule.model_validate(step.data["spikes"], strict=False), watch, readings)
     return run_steps.TelemetryReported(
         step=step.key, number=step.data["number"], cursor=str(now.readings), watch=now, loss_micro=found.loss_micro,
         checkpoints=tuple(found.checkpoints), missing=tuple(found.missing), found=tuple(found.found), restarts=tuple(found.restarts),

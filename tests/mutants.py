@@ -39,6 +39,7 @@ SUITES: Final[Mapping[str, Sequence[str]]] = {
     "member": ("member", "member_laws"),
     "proposal": ("proposal", "votes"),
     "release": ("release", "release_laws"),
+    "readings": ("telemetry", "run", "run_laws"),
     "telemetry": ("telemetry", "run", "run_laws"),
     "run": ("run", "run_laws"),
     "treasury": ("treasury", "treasury_laws"),

@@ -25,7 +25,8 @@ from activities.web import Web
 from domain.evaluation import ReadEvaluation, Score
 from domain.kernel import Message, Step
 from domain.run import steps
-from domain.run.telemetry import SpikeRule, StagePlan, Watch, unfinished
+from domain.run.readings import unfinished
+from domain.run.telemetry import SpikeRule, StagePlan, Watch
 from domain.run.terms import Source
 
 SHARED = Path(os.environ.get("CONSORTIUM_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))

@@ -50,8 +50,9 @@ from domain.run import commands as run_commands
 from domain.run import events as run_events
 from domain.run import steps as run_steps
 from domain.run.process import RUN
-from domain.run.rules import ask
-from domain.run.telemetry import CheckpointRange, Divergence, Reading, Restart, Spike, StagePlan, Watch, observe
+from domain.run.readings import Reading, observe
+from domain.run.rules import put_to_vote
+from domain.run.telemetry import CheckpointRange, Divergence, Restart, Spike, StagePlan, Watch
 from domain.run.terms import Contract, Criteria, Milestone, Share, Source
 from tests.stories import START, Story, charter, day, founded, noted, stated, with_members
 
@@ -626,10 +627,10 @@ def test_an_overrun_that_has_grown_since_the_vote_is_put_to_a_vote_again() -> No
 @pytest.mark.parametrize("ending", ["one", "two"])
 def test_no_two_runs_ask_by_one_proposal(ending: str) -> None:
     run = f"atlas-frontier-open-model-2027-pretraining-run-number-of-{ending}"
-    (asked, _) = ask(running().state.state.book, "x", _about(run))
+    (asked, _) = put_to_vote(running().state.state.book, "x", _about(run))
     assert isinstance(asked, run_events.QuestionAsked)
     assert len(slug_of(asked.proposal)) <= 64
-    other = ask(running().state.state.book, "x", _about(run[:-1]))[0]
+    other = put_to_vote(running().state.state.book, "x", _about(run[:-1]))[0]
     assert isinstance(other, run_events.QuestionAsked)
     assert other.proposal != asked.proposal
 

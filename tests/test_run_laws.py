@@ -28,8 +28,9 @@ from domain.run import events as run_events
 from domain.run import steps as run_steps
 from domain.run.milestones import READING
 from domain.run.process import RUN
+from domain.run.readings import Reading, observe
 from domain.run.state import Ended, Paused, Planned, Running
-from domain.run.telemetry import MISSING, MOST, STAGES, Reading, Watch, observe
+from domain.run.telemetry import MISSING, MOST, STAGES, Watch
 from domain.run.terms import MOST_MILESTONES, RANGES, Contract, Criteria, Milestone
 from tests.luck import try_laws
 from tests.stories import START, Story, day, noted, stated

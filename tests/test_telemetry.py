@@ -9,23 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from domain.run.telemetry import (
-    GAPS,
-    MISSING,
-    STAGES,
-    Findings,
-    Reading,
-    SpikeRule,
-    StagePlan,
-    Watch,
-    below,
-    forecast,
-    lacking,
-    observe,
-    planned,
-    step_of,
-    unfinished,
-)
+from domain.run.readings import Findings, Reading, lacking, observe, unfinished
+from domain.run.telemetry import GAPS, MISSING, STAGES, SpikeRule, StagePlan, Watch, below, forecast, planned, step_of
 
 A = StagePlan(name="a", first_checkpoint=0, checkpoint_every=10, last_step=20)
 B = StagePlan(name="b", first_checkpoint=10, checkpoint_every=10, last_step=50)

@@ -14,7 +14,8 @@ from pydantic import TypeAdapter, ValidationError
 from activities.bounded import json_value
 from domain.money import CEILING, SAFE
 from domain.run import steps
-from domain.run.telemetry import MOST_STEPS, Reading, StageName
+from domain.run.readings import Reading
+from domain.run.telemetry import MOST_STEPS, StageName
 
 LINE: Final = 1024 * 1024
 """The longest line that is understood, in bytes."""

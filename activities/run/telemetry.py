@@ -47,7 +47,7 @@ from activities.run.rows import (
 from activities.web import PAGES, Refused, Turned, Web
 from domain.kernel import Step
 from domain.run import steps
-from domain.run.telemetry import Reading, observe
+from domain.run.readings import Reading, observe
 from domain.run.terms import RANGES
 
 ROWS: Final = 200_000

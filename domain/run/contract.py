@@ -8,9 +8,9 @@ from domain.charter import Office
 from domain.kernel import Refused, notify, shown_at, slug_of
 from domain.process import Context, owe
 from domain.register.facts import LeadNamed
-from domain.run import events, looks, telemetry
-from domain.run.rules import not_now, reported
-from domain.run.state import Approved, Book, Events, Paused, Planned, Running, Unplanned, evolve
+from domain.run import commands, events, looks, telemetry
+from domain.run.rules import changeable, not_now, report
+from domain.run.state import Approved, Book, Events, Paused, Planned, Running, RunState, Unplanned, evolve
 from domain.run.terms import Contract
 
 MOST_CHECKPOINTS: Final = 1_000_000
@@ -18,25 +18,29 @@ VOTED: Final = ("run/approve_contract", "run/continue_run", "run/change_contract
 """What only a vote can order here."""
 
 
-def plan(state: Unplanned | Planned, contract: Contract, context: Context) -> Events:
-    """The training lead plans the run; the board is told, and the contract waits for its vote."""
+def plan(state: Unplanned | Planned, command: commands.PlanRun, context: Context) -> Events:
+    """The training lead plans the run; the board is notified, and the contract waits for its vote."""
+    contract = command.contract
     context.require_office(Office.TRAINING_LEAD, clause="training")
     if context.actor != contract.lead:
         raise not_now("not_the_lead", f"the contract names {contract.lead} as responsible", "name yourself, or let that person plan it")
-    if (
-        isinstance(state, Planned)
-        and context.actor != (other := state.contract.lead)
-        and context.register.holds(other, Office.TRAINING_LEAD)
-    ):
-        raise not_now(
-            "other_contract_waits", f"the contract of {other} waits for its vote", f"let it be voted on, or let {other} plan anew"
-        )
+    if isinstance(state, Planned):
+        _require_replaceable(state.contract, context)
     _require_sound(contract, context)
     if isinstance(state, Planned) and state.contract == contract:
         return ()
     digest = context.digest_of("contract")
     board = notify("run-planned", ("office:board",), key=f"notice:planned:{digest[:16]}", run=context.stream, contract=digest)
     return (events.RunPlanned(contract=contract, digest=digest), LeadNamed(run=slug_of(context.stream), lead=contract.lead), owe(board))
+
+
+def _require_replaceable(waiting: Contract, context: Context) -> None:
+    """Refuses a contract in place of one of another training lead, who may still want it voted on."""
+    other = waiting.lead
+    if context.actor != other and context.register.holds(other, Office.TRAINING_LEAD):
+        raise not_now(
+            "other_contract_waits", f"the contract of {other} waits for its vote", f"let it be voted on, or let {other} plan anew"
+        )
 
 
 def _require_sound(contract: Contract, context: Context) -> None:
@@ -78,34 +82,38 @@ def _require_terms(contract: Contract, context: Context) -> None:
             raise not_now("loss_band_inverted", f"no loss is within the band of {milestone.id}", "name the lower loss as the lower end")
 
 
-def approve(state: Planned, digest: str, context: Context) -> Events:
+def approve(state: Planned, command: commands.ApproveContract, context: Context) -> Events:
     """The contract that was voted on is in force."""
     context.require_mandate()
+    digest = command.contract
     if digest != state.digest:
         raise not_now("other_contract", f"the contract that waits is {state.digest}", "vote on that one")
     version = context.register.version
     book = Book(state.contract, digest, 1, version)
     lead = notify("run-approved", (state.contract.lead,), key="notice:approved", run=context.stream)
     approved = events.ContractApproved(contract=state.contract, digest=digest, version=1, charter_version=version)
-    return (approved, reported(book, "approved", context), owe(lead))
+    return (approved, report(book, "approved", context), owe(lead))
 
 
-def change(state: Approved | Running | Paused, book: Book, contract: Contract, context: Context) -> Events:
+def change(state: RunState, command: commands.ChangeContract, context: Context) -> Events:
     """A change order is in force; a question that was open is settled by it."""
+    context.require_mandate()
+    current, contract = changeable(state), command.contract
+    book = current.book
     _require_sound_change(book, contract, context)
     digest = context.digest_of("contract")
     approved = events.ContractApproved(contract=contract, digest=digest, version=book.version + 1, charter_version=book.charter_version)
     settled = (events.QuestionSettled(question=book.question, by="change-order"),) if book.asked else ()
-    after = evolve(state, approved)
+    after = evolve(current, approved)
     assert isinstance(after, Approved | Running | Paused), "a change order changes no phase"
-    phase = {Approved: "approved", Running: "running", Paused: "paused"}[type(state)]
+    phase = {Approved: "approved", Running: "running", Paused: "paused"}[type(current)]
     moved = isinstance(after, Running) and contract.source != book.contract.source
-    return (approved, *settled, reported(after.book, phase, context), *(looks.look(after.book, context) if moved else ()))
+    return (approved, *settled, report(after.book, phase, context), *(looks.begin_look(after.book, context) if moved else ()))
 
 
 def _require_sound_change(book: Book, contract: Contract, context: Context) -> None:
     _require_terms(contract, context)
-    kept = {milestone.id: milestone for milestone in contract.milestones}
+    after = {milestone.id: milestone for milestone in contract.milestones}
     for milestone in book.contract.milestones:
-        if book.mark(milestone.id).stage == "accepted" and kept.get(milestone.id) != milestone:
+        if book.mark(milestone.id).stage == "accepted" and after.get(milestone.id) != milestone:
             raise not_now("milestone_accepted", f"{milestone.id} is accepted under its terms", "leave accepted milestones as they are")

@@ -6,30 +6,41 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from domain.charter import Office
 from domain.kernel import SERVICE, notify
 from domain.process import Context, owe
 from domain.register.facts import RunReported
-from domain.run import events, telemetry
-from domain.run.rules import ask, not_now, reported, require_lead
-from domain.run.state import Book, Events
+from domain.run import commands, events, readings
+from domain.run.rules import not_now, put_to_vote, report, require_lead
+from domain.run.state import Approved, Book, Closed, Ended, Events, Paused, Running
 from domain.run.telemetry import Missing
 
 MOST_WORDS: Final = 2_000
 """Of the reasons of a vote."""
 
 
-def go_on(book: Book, context: Context) -> Events:
-    """The vote lets the run go on; what came up meanwhile is put to the next."""
+def go_on(state: Running | Paused | None, command: commands.ContinueRun, context: Context) -> Events:
+    """The vote lets the run go on; what came up meanwhile is put to the next. Nothing follows from a vote on another question."""
+    context.require_mandate()
+    if state is None or not state.book.asked or command.question != state.book.question:
+        return ()
+    book = state.book
     settled = events.QuestionSettled(question=book.question, by="vote")
     if not book.waiting:
         return (settled,)
-    return (settled, *ask(replace(book, asked=False), "; ".join(book.waiting)[:MOST_WORDS], context))
+    return (settled, *put_to_vote(replace(book, asked=False), "; ".join(book.waiting)[:MOST_WORDS], context))
 
 
-def stop(book: Book, question: int | None, reason: str, context: Context) -> Events:
-    """The run is stopped by a vote, or because the question whether it goes on found no majority."""
+def stop(state: Approved | Running | Paused | None, command: commands.StopRun, context: Context) -> Events:
+    """The run is stopped by a vote, or because the question whether it goes on found no majority.
+
+    Nothing follows while no contract is approved, and when the run is over.
+    """
+    if state is None:
+        return ()
+    book, reason = state.book, command.reason
     if context.actor == SERVICE and context.mandate is None:
-        if not book.asked or question != book.question:
+        if not book.asked or command.question != book.question:
             return ()
     else:
         context.require_mandate()
@@ -40,12 +51,15 @@ def stop(book: Book, question: int | None, reason: str, context: Context) -> Eve
         run=context.stream,
         reason=reason[:500],
     )
-    lacking = telemetry.lacking(book.contract.stages, book.watch)
+    lacking = readings.lacking(book.contract.stages, book.watch)
     return (*_missing(lacking), events.RunStopped(reason=reason), _over(book, "stopped", lacking, context), owe(lead))
 
 
-def complete(book: Book, context: Context) -> Events:
-    """Every milestone is accepted and the last readings were looked at: the run is over."""
+def complete(state: Running | Ended, context: Context) -> Events:
+    """Every milestone is accepted and the last readings were looked at: the run is over. Nothing follows when it was completed."""
+    if isinstance(state, Ended):
+        return ()
+    book = state.book
     require_lead(book, context)
     if not book.all_accepted:
         open_ = [milestone.id for milestone in book.contract.milestones if book.mark(milestone.id).stage != "accepted"]
@@ -57,8 +71,16 @@ def complete(book: Book, context: Context) -> Events:
             "that came meanwhile",
             "wait for the look that is under way, or the next one",
         )
-    lacking = telemetry.unfinished(book.contract.stages, book.watch)
+    lacking = readings.unfinished(book.contract.stages, book.watch)
     return (*_missing(lacking), events.RunCompleted(), _over(book, "completed", lacking, context))
+
+
+def close(state: Ended | Closed, context: Context) -> Events:
+    """The run is put to the files. Nothing follows when it is there already."""
+    if isinstance(state, Closed):
+        return ()
+    context.require_office(Office.SECRETARIAT)
+    return (events.RunClosed(), report(state.book, f"closed-{state.how}", context))
 
 
 def _missing(lacking: Sequence[Missing]) -> Events:
@@ -66,4 +88,4 @@ def _missing(lacking: Sequence[Missing]) -> Events:
 
 
 def _over(book: Book, how: str, lacking: Sequence[Missing], context: Context) -> RunReported:
-    return reported(book, how, context, missing=sum(each.count for each in lacking))
+    return report(book, how, context, missing=sum(each.count for each in lacking))

@@ -281,13 +281,10 @@ class RunClosed(Event):
     kind: Literal["run_closed"] = "run_closed"
 
 
-RunEvent = (
-    RunPlanned
-    | ContractApproved
-    | RunStarted
-    | RunPaused
-    | RunResumed
-    | LookBegan
+ContractEvent = RunPlanned | ContractApproved
+TrainingEvent = RunStarted | RunPaused | RunResumed
+TelemetryEvent = (
+    LookBegan
     | TelemetryFollowed
     | CheckpointsWritten
     | CheckpointMissing
@@ -298,7 +295,9 @@ RunEvent = (
     | RunFellSilent
     | RunStalled
     | AlarmEnded
-    | MilestoneReached
+)
+MilestoneEvent = (
+    MilestoneReached
     | MilestoneClaimed
     | ClaimFailed
     | EvidencePresented
@@ -306,12 +305,7 @@ RunEvent = (
     | MilestoneAccepted
     | MilestoneRejected
     | MilestoneMissed
-    | OverrunForecast
-    | QuestionAsked
-    | QuestionSettled
-    | RunStopped
-    | RunCompleted
-    | RunClosed
-    | RunReported
-    | LeadNamed
 )
+QuestionEvent = OverrunForecast | QuestionAsked | QuestionSettled
+EndingEvent = RunStopped | RunCompleted | RunClosed
+RunEvent = ContractEvent | TrainingEvent | TelemetryEvent | MilestoneEvent | QuestionEvent | EndingEvent | RunReported | LeadNamed

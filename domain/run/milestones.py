@@ -11,9 +11,8 @@ from domain.evaluation import EvaluationRead, EvaluationRefused, ReadEvaluation,
 from domain.kernel import PersonId, Refused, Step, notify, slug_of, tell
 from domain.money import display
 from domain.process import Context, owe
-from domain.run import commands, events, telemetry
-from domain.run.looks import look
-from domain.run.rules import ask, not_now, require_due, require_lead, terms_of
+from domain.run import commands, events, looks, readings
+from domain.run.rules import not_now, put_to_vote, require_lead, terms_of
 from domain.run.state import Book, Events, Mark, Paused, Running, missed_why
 from domain.run.terms import Criteria, Milestone, Results, evidence_digest
 
@@ -32,8 +31,9 @@ def _milestone(book: Book, name: str) -> Milestone:
 # ---------------------------------------------------------------- claims
 
 
-def claim(book: Book, command: commands.ClaimMilestone, context: Context) -> Events:
+def claim(state: Running | Paused, command: commands.ClaimMilestone, context: Context) -> Events:
     """The lead says that a milestone is reached. A claim that is still being read is given up for this one."""
+    book = state.book
     require_lead(book, context)
     milestone, mark = _milestone(book, command.milestone), book.mark(command.milestone)
     if mark.stage == "accepted":
@@ -48,10 +48,10 @@ def claim(book: Book, command: commands.ClaimMilestone, context: Context) -> Eve
     claimed = events.MilestoneClaimed(milestone=milestone.id, claim=mark.claim + 1, results=command.results, note=command.note)
     if not milestone.criteria.scores or command.results is None:
         return (claimed, *_present(book, milestone, claimed.claim, Results(), context))
-    asked = ReadEvaluation(
+    data = ReadEvaluation(
         run=slug_of(context.stream), subject=milestone.id, number=claimed.claim, file=command.results, scores=milestone.criteria.scores
     )
-    return (claimed, owe(Step(kind="read_evaluation", key=f"evaluate:{milestone.id}:{claimed.claim}", data=asked.model_dump(mode="json"))))
+    return (claimed, owe(Step(kind="read_evaluation", key=f"evaluate:{milestone.id}:{claimed.claim}", data=data.model_dump(mode="json"))))
 
 
 def _unmet(book: Book, criteria: Criteria) -> str:
@@ -77,24 +77,35 @@ def _unmet(book: Book, criteria: Criteria) -> str:
 def _missing(book: Book) -> int:
     """How many checkpoints are missing up to here: once the token budget is used up, of the whole plan."""
     over = book.watch.tokens >= book.contract.token_budget
-    more = (telemetry.unfinished if over else telemetry.lacking)(book.contract.stages, book.watch)
+    more = (readings.unfinished if over else readings.lacking)(book.contract.stages, book.watch)
     return book.missing + sum(each.count for each in more)
 
 
-def evaluated(book: Book, told: EvaluationRead | EvaluationRefused, context: Context) -> Events:
-    """The results were read: evidence, when all criteria are met now."""
-    milestone = _milestone(book, told.subject)
-    match told:
-        case EvaluationRefused(reason=reason):
-            return _failed(milestone, told.number, reason, book, context)
-        case EvaluationRead():
-            results = Results(told.file, told.harness, told.model, told.measured)
-            lacking = [text for score in milestone.criteria.scores if (text := _short(score, results))]
-            if unmet := _unmet(book, milestone.criteria):
-                lacking.append(unmet)
-            if lacking:
-                return _failed(milestone, told.number, "; ".join(lacking)[:1_000], book, context)
-            return _present(book, milestone, told.number, results, context)
+def record_evaluation(state: Running | Paused | None, outcome: EvaluationRead, context: Context) -> Events:
+    """The results were read: evidence, when all criteria are met now. Nothing follows for a claim that was given up."""
+    if state is None or not _claimed(state.book, outcome.subject, outcome.number):
+        return ()
+    book, milestone = state.book, _milestone(state.book, outcome.subject)
+    results = Results(outcome.file, outcome.harness, outcome.model, outcome.measured)
+    lacking = [text for score in milestone.criteria.scores if (text := _short(score, results))]
+    if unmet := _unmet(book, milestone.criteria):
+        lacking.append(unmet)
+    if lacking:
+        return _fail(milestone, outcome.number, "; ".join(lacking)[:1_000], book, context)
+    return _present(book, milestone, outcome.number, results, context)
+
+
+def refuse_evaluation(state: Running | Paused | None, outcome: EvaluationRefused, context: Context) -> Events:
+    """The results file proves nothing: the claim failed. Nothing follows for a claim that was given up."""
+    if state is None or not _claimed(state.book, outcome.subject, outcome.number):
+        return ()
+    return _fail(_milestone(state.book, outcome.subject), outcome.number, outcome.reason, state.book, context)
+
+
+def _claimed(book: Book, milestone: str, number: int) -> bool:
+    """Whether this claim is the one that is being read."""
+    mark = book.mark(milestone)
+    return mark.stage == "claimed" and mark.claim == number
 
 
 def _short(score: Score, results: Results) -> str:
@@ -105,8 +116,8 @@ def _short(score: Score, results: Results) -> str:
     return "" if score.reached(found.value) else f"{score.task} {score.metric} is {found.value}, not {bound} millionths"
 
 
-def _failed(milestone: Milestone, number: int, reason: str, book: Book, context: Context) -> Events:
-    told = notify(
+def _fail(milestone: Milestone, number: int, reason: str, book: Book, context: Context) -> Events:
+    notice = notify(
         "claim-failed",
         (book.contract.lead,),
         key=f"notice:claim:{milestone.id}:{number}",
@@ -114,13 +125,13 @@ def _failed(milestone: Milestone, number: int, reason: str, book: Book, context:
         milestone=milestone.id,
         reason=reason[:500],
     )
-    return (events.ClaimFailed(milestone=milestone.id, claim=number, reason=reason), owe(told))
+    return (events.ClaimFailed(milestone=milestone.id, claim=number, reason=reason), owe(notice))
 
 
 def _present(book: Book, milestone: Milestone, number: int, results: Results, context: Context) -> Events:
     evidence = evidence_digest(book.digest, milestone.id, book.watch, book.loss_micro, book.spent, results)
     if evidence in book.mark(milestone.id).rejected:
-        return _failed(milestone, number, "exactly this evidence was rejected, which is final: bring other evidence", book, context)
+        return _fail(milestone, number, "exactly this evidence was rejected, which is final: bring other evidence", book, context)
     presented = events.EvidencePresented(
         milestone=milestone.id,
         claim=number,
@@ -173,7 +184,7 @@ def accept(state: Running | Paused, command: commands.AcceptMilestone, context: 
     if len(signed) < terms.reviewers:
         return (events.MilestoneSigned(milestone=milestone.id, evidence=command.evidence, by=context.actor),)
     accepted = events.MilestoneAccepted(milestone=milestone.id, evidence=command.evidence, by=signed)
-    told = notify(
+    notice = notify(
         "milestone-accepted",
         (book.contract.lead, "office:treasurer"),
         key=f"notice:accepted:{milestone.id}",
@@ -181,19 +192,20 @@ def accept(state: Running | Paused, command: commands.AcceptMilestone, context: 
         milestone=milestone.id,
     )
     last = all(book.mark(other.id).stage == "accepted" for other in book.contract.milestones if other.id != milestone.id)
-    once_more = look(book, context) if last and isinstance(state, Running) and not book.looking else ()
-    return (accepted, *_released(book, milestone, command.evidence, context), owe(told), *once_more)
+    once_more = looks.begin_look(book, context) if last and isinstance(state, Running) and not book.looking else ()
+    return (accepted, *_release_tranche(book, milestone, command.evidence, context), owe(notice), *once_more)
 
 
-def reject(book: Book, command: commands.RejectMilestone, context: Context) -> Events:
+def reject(state: Running | Paused, command: commands.RejectMilestone, context: Context) -> Events:
     """A reviewer turns evidence down, for good."""
+    book = state.book
     milestone = _milestone(book, command.milestone)
     if command.evidence in book.mark(milestone.id).rejected:
         return ()
     mark = _require_reviewer(book, milestone.id, command.evidence, context)
     if mark.stage == "accepted":
         raise not_now("milestone_accepted", f"{milestone.id} is accepted", "none: an acceptance is final")
-    told = notify(
+    notice = notify(
         "milestone-rejected",
         (book.contract.lead,),
         key=f"notice:rejected:{milestone.id}:{mark.claim}",
@@ -202,7 +214,7 @@ def reject(book: Book, command: commands.RejectMilestone, context: Context) -> E
         reason=command.reason[:500],
     )
     rejected = events.MilestoneRejected(milestone=milestone.id, evidence=command.evidence, by=context.actor, reason=command.reason)
-    return (rejected, owe(told))
+    return (rejected, owe(notice))
 
 
 def _require_reviewer(book: Book, milestone: str, evidence: str, context: Context) -> Mark:
@@ -242,15 +254,15 @@ def _require_apart(reviewer: PersonId, others: tuple[PersonId, ...], context: Co
 
 
 def _organisations(context: Context, person: PersonId) -> frozenset[str]:
-    known = context.register.people.get(person)
-    return frozenset(context.register.seat_of(member) for member in known.speaks_for) if known is not None else frozenset()
+    registered = context.register.people.get(person)
+    return frozenset(context.register.seat_of(member) for member in registered.speaks_for) if registered is not None else frozenset()
 
 
-def _released(book: Book, milestone: Milestone, evidence: str, context: Context) -> Events:
+def _release_tranche(book: Book, milestone: Milestone, evidence: str, context: Context) -> Events:
     if milestone.tranche is None or book.contract.round is None:
         return ()
-    released = letters.ReleaseTranche(tranche=milestone.tranche, run=slug_of(context.stream), milestone=milestone.id, evidence=evidence)
-    return (owe(tell(book.contract.round, released, key=f"tell:release:{milestone.id}")),)
+    letter = letters.ReleaseTranche(tranche=milestone.tranche, run=slug_of(context.stream), milestone=milestone.id, evidence=evidence)
+    return (owe(tell(book.contract.round, letter, key=f"tell:release:{milestone.id}")),)
 
 
 # ---------------------------------------------------------------- missed
@@ -264,10 +276,7 @@ def missed_at(book: Book, milestone: Milestone) -> datetime | None:
     return milestone.due_at + READING if mark.stage == "claimed" else milestone.due_at
 
 
-def missed(book: Book, name: str, context: Context) -> Events:
+def miss(state: Running | Paused, command: commands.MarkMissed, context: Context) -> Events:
     """A milestone's day is over without its evidence: a vote decides how the run goes on."""
-    at = missed_at(book, _milestone(book, name))
-    if at is None:
-        return ()
-    require_due(at, context)
-    return (events.MilestoneMissed(milestone=name), *ask(book, missed_why(name), context))
+    name = command.milestone
+    return (events.MilestoneMissed(milestone=name), *put_to_vote(state.book, missed_why(name), context))

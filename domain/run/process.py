@@ -2,10 +2,11 @@
 
 planned → approved → running ⇄ paused → completed | stopped → closed
 
-The contract is planned, approved and changed in `contract`. The trainer's readings are looked at every few hours by a step; what they
-tell (`telemetry`) comes back as one outcome (`looks`). A milestone: waiting → reached → claimed (→ failed: reached) → presented (→
-rejected: reached) → accepted (`milestones`). Whatever puts the run in question (a missed milestone, a forecast above the P80) opens one
-vote: it goes on, goes on under another contract, or stops (`ending`). What comes up during a vote is put to the next.
+The contract is planned, approved and changed in `contract`; the training begins, rests and goes on in `training`. A step looks at the
+trainer's readings every few hours, and comes back with one outcome (`looks`), which `readings` makes of them. A milestone: waiting →
+reached → claimed (→ failed: reached) → presented (→ rejected: reached) → accepted (`milestones`). Whatever puts the run in question (a
+missed milestone, a forecast above the P80) opens one vote: it goes on, goes on under another contract, or stops (`ending`). What comes up
+during a vote is put to the next.
 """
 
 from __future__ import annotations
@@ -14,15 +15,11 @@ from typing import Annotated, Final
 
 from pydantic import Field, TypeAdapter
 
-from domain.charter import Office
 from domain.evaluation import EvaluationRead, EvaluationRefused
 from domain.kernel import Agenda, Deadline, Headline, escaped
 from domain.money import display
-from domain.process import Common, Context, Process
-from domain.run import commands, events, looks, milestones, steps, telemetry
-from domain.run.contract import approve, change, plan
-from domain.run.ending import complete, go_on, stop
-from domain.run.rules import elsewhere, not_running, reported, require_due, require_lead
+from domain.process import Common, Context, Process, standing
+from domain.run import commands, contract, ending, events, looks, milestones, rules, steps, telemetry, training
 from domain.run.state import Approved, Book, Closed, Ended, Events, Mark, Paused, Planned, Running, RunState, Unplanned, evolve
 from domain.run.tables import tables
 from domain.run.terms import Milestone
@@ -31,133 +28,44 @@ from domain.run.terms import Milestone
 def decide(state: RunState, command: commands.RunCommand, context: Context) -> Events:
     """The facts that follow, or `Refused`."""
     match command:
-        case commands.PlanRun(contract=contract):
-            match state:
-                case Unplanned() | Planned():
-                    return plan(state, contract, context)
-                case Approved() | Running() | Paused() | Ended() | Closed():
-                    raise elsewhere("contract_approved", "a contract is planned while none is approved", state)
-        case commands.ApproveContract(contract=digest):
-            match state:
-                case Planned():
-                    return approve(state, digest, context)
-                case Unplanned() | Approved() | Running() | Paused() | Ended() | Closed():
-                    raise elsewhere("no_contract_waits", "no contract waits for its vote", state)
+        case commands.PlanRun():
+            return contract.plan(rules.plannable(state), command, context)
+        case commands.ApproveContract():
+            return contract.approve(rules.planned(state), command, context)
+        case commands.ChangeContract():
+            return contract.change(state, command, context)
         case commands.StartRun():
-            match state:
-                case Approved(book=book):
-                    return looks.start(book, context)
-                case Running() | Paused():
-                    return ()
-                case Unplanned() | Planned() | Ended() | Closed():
-                    raise elsewhere("not_approved", "a run starts under an approved contract", state)
-        case commands.PauseRun(reason=reason):
-            match state:
-                case Running(book=book):
-                    require_lead(book, context)
-                    return (events.RunPaused(reason=reason), reported(book, "paused", context))
-                case Paused():
-                    return ()
-                case Unplanned() | Planned() | Approved() | Ended() | Closed():
-                    raise not_running(state)
+            return training.start(rules.startable(state), context)
+        case commands.PauseRun():
+            return training.pause(rules.begun(state), command, context)
         case commands.ResumeRun():
-            match state:
-                case Paused(book=book):
-                    require_lead(book, context)
-                    return (events.RunResumed(at=context.at), reported(book, "running", context), *looks.look(book, context))
-                case Running():
-                    return ()
-                case Unplanned() | Planned() | Approved() | Ended() | Closed():
-                    raise not_running(state)
+            return training.resume(rules.begun(state), context)
         case commands.LookAtTelemetry():
-            context.require_service()
-            match state:
-                case Running(book=book) if not book.looking or context.at >= looks.look_at(state):
-                    require_due(looks.look_at(state), context)
-                    return looks.look(book, context)
-                case Unplanned() | Planned() | Approved() | Running() | Paused() | Ended() | Closed():
-                    return ()
-        case steps.TelemetryReported(number=number):
-            match state:
-                case Running(book=book) | Paused(book=book) if book.looking and number == book.look:
-                    return looks.followed(state, command, context)
-                case Unplanned() | Planned() | Approved() | Running() | Paused() | Ended() | Closed():
-                    return ()
+            return looks.begin_look(standing(state, Running).book, context)
+        case steps.TelemetryReported():
+            return looks.record_telemetry(rules.begun_if_any(state), command, context)
         case commands.SoundAlarm():
-            context.require_service()
-            match state:
-                case Running(alarm="" | "stalled"):
-                    return looks.alarm(state, context)
-                case Unplanned() | Planned() | Approved() | Running() | Paused() | Ended() | Closed():
-                    return ()
+            return looks.sound_alarm(standing(state, Running), context)
         case commands.ClaimMilestone():
-            match state:
-                case Running(book=book) | Paused(book=book):
-                    return milestones.claim(book, command, context)
-                case Unplanned() | Planned() | Approved() | Ended() | Closed():
-                    raise not_running(state)
-        case EvaluationRead(subject=name, number=claim) | EvaluationRefused(subject=name, number=claim):
-            match state:
-                case Running(book=book) | Paused(book=book) if book.mark(name).stage == "claimed" and book.mark(name).claim == claim:
-                    return milestones.evaluated(book, command, context)
-                case Unplanned() | Planned() | Approved() | Running() | Paused() | Ended() | Closed():
-                    return ()
+            return milestones.claim(rules.begun(state), command, context)
+        case EvaluationRead():
+            return milestones.record_evaluation(rules.begun_if_any(state), command, context)
+        case EvaluationRefused():
+            return milestones.refuse_evaluation(rules.begun_if_any(state), command, context)
         case commands.AcceptMilestone():
-            match state:
-                case Running() | Paused():
-                    return milestones.accept(state, command, context)
-                case Unplanned() | Planned() | Approved() | Ended() | Closed():
-                    raise not_running(state)
+            return milestones.accept(rules.begun(state), command, context)
         case commands.RejectMilestone():
-            match state:
-                case Running(book=book) | Paused(book=book):
-                    return milestones.reject(book, command, context)
-                case Unplanned() | Planned() | Approved() | Ended() | Closed():
-                    raise not_running(state)
-        case commands.MarkMissed(milestone=name):
-            context.require_service()
-            match state:
-                case Running(book=book) | Paused(book=book):
-                    return milestones.missed(book, name, context)
-                case Unplanned() | Planned() | Approved() | Ended() | Closed():
-                    return ()
-        case commands.ContinueRun(question=question):
-            context.require_mandate()
-            match state:
-                case Running(book=book) | Paused(book=book) if book.asked and question == book.question:
-                    return go_on(book, context)
-                case Unplanned() | Planned() | Approved() | Running() | Paused() | Ended() | Closed():
-                    return ()
-        case commands.ChangeContract(contract=contract):
-            context.require_mandate()
-            match state:
-                case Approved(book=book) | Running(book=book) | Paused(book=book):
-                    return change(state, book, contract, context)
-                case Unplanned() | Planned() | Ended() | Closed():
-                    raise not_running(state)
-        case commands.StopRun(question=question, reason=reason):
-            match state:
-                case Approved(book=book) | Running(book=book) | Paused(book=book):
-                    return stop(book, question, reason, context)
-                case Unplanned() | Planned() | Ended() | Closed():
-                    return ()
+            return milestones.reject(rules.begun(state), command, context)
+        case commands.MarkMissed():
+            return milestones.miss(rules.with_milestone_days(state), command, context)
+        case commands.ContinueRun():
+            return ending.go_on(rules.begun_if_any(state), command, context)
+        case commands.StopRun():
+            return ending.stop(rules.approved_if_any(state), command, context)
         case commands.CompleteRun():
-            match state:
-                case Running(book=book):
-                    return complete(book, context)
-                case Ended(how="completed"):
-                    return ()
-                case Unplanned() | Planned() | Approved() | Paused() | Ended() | Closed():
-                    raise not_running(state)
+            return ending.complete(rules.completable(state), context)
         case commands.CloseRun():
-            match state:
-                case Ended(book=book, how=how):
-                    context.require_office(Office.SECRETARIAT)
-                    return (events.RunClosed(), reported(book, f"closed-{how}", context))
-                case Closed():
-                    return ()
-                case Unplanned() | Planned() | Approved() | Running() | Paused():
-                    raise elsewhere("run_not_over", "a run is closed when it is over", state)
+            return ending.close(rules.over(state), context)
 
 
 def agenda(state: RunState) -> Agenda:
@@ -187,10 +95,8 @@ def describe(state: RunState) -> Headline:
     match state:
         case Unplanned():
             return Headline("unplanned", "no contract was put forward yet")
-        case Planned(contract=contract, digest=digest):
-            return Headline(
-                "planned", f"{escaped(contract.title)}: its contract waits for a vote", f"contract `{digest}`", (contract.lead,)
-            )
+        case Planned(contract=terms, digest=digest):
+            return Headline("planned", f"{escaped(terms.title)}: its contract waits for a vote", f"contract `{digest}`", (terms.lead,))
         case Approved(book=book):
             return _of_book("approved", book, "approved; waits for its money", (book.contract.lead,))
         case Running(book=book, alarm=alarm):
@@ -216,14 +122,14 @@ def _waits_for(book: Book) -> tuple[str, ...]:
 
 
 def _of_book(phase: str, book: Book, note: str, waits_for: tuple[str, ...]) -> Headline:
-    contract, watch = book.contract, book.watch
-    money = {"spent": book.spent, "forecast": book.forecast, "P50": contract.p50, "P80": contract.p80}
-    rows = [f"| {name} | {display(amount, contract.currency)} |" for name, amount in money.items()]
-    rows += [f"| {milestone.id} | {_told(book.mark(milestone.id), milestone)} |" for milestone in contract.milestones]
+    terms, watch = book.contract, book.watch
+    money = {"spent": book.spent, "forecast": book.forecast, "P50": terms.p50, "P80": terms.p80}
+    rows = [f"| {name} | {display(amount, terms.currency)} |" for name, amount in money.items()]
+    rows += [f"| {milestone.id} | {_milestone_stands(book.mark(milestone.id), milestone)} |" for milestone in terms.milestones]
     rows.append(f"| checkpoints missing, restarts, spikes | {book.missing}, {book.lineage - 1}, {book.spikes} |")
     values: dict[str, str | int] = {
-        "title": contract.title,
-        "lead": contract.lead,
+        "title": terms.title,
+        "lead": terms.lead,
         "contract": book.digest,
         "version": book.version,
         "stage": watch.stage,
@@ -237,10 +143,10 @@ def _of_book(phase: str, book: Book, note: str, waits_for: tuple[str, ...]) -> H
         "spikes": book.spikes,
     }
     table = "| run | |\n| --- | --- |\n" + "\n".join(rows)
-    return Headline(phase, f"{escaped(contract.title)}: {note}", table, waits_for, values)
+    return Headline(phase, f"{escaped(terms.title)}: {note}", table, waits_for, values)
 
 
-def _told(mark: Mark, milestone: Milestone) -> str:
+def _milestone_stands(mark: Mark, milestone: Milestone) -> str:
     model = f", measured on {escaped(mark.model or 'a model without a name')} (results `{mark.results}`)" if mark.results else ""
     waits = f", evidence `{mark.evidence}`{model}" if mark.stage == "presented" else ""
     return f"{mark.stage}{', missed' if mark.missed else ''}{waits}; due {milestone.due_at.date().isoformat()}"

@@ -57,7 +57,7 @@ class Book:
     """Whether a look is under way."""
     loss_micro: int | None = None
     cost: int | None = None
-    """What the trainer told last of its cost."""
+    """The last cost that the trainer reported."""
     spent: int = 0
     forecast: int = 0
     lineage: int = 1
@@ -149,6 +149,24 @@ RunState = Unplanned | Planned | Approved | Running | Paused | Ended | Closed
 
 def evolve(state: RunState, event: events.RunEvent) -> RunState:
     """What is true after an event."""
+    if isinstance(event, events.TelemetryEvent):
+        return _after_telemetry(state, event)
+    if isinstance(event, events.MilestoneEvent):
+        return _after_milestone(state, event)
+    if isinstance(event, events.ContractEvent):
+        return _after_contract(state, event)
+    if isinstance(event, events.TrainingEvent):
+        return _after_training(state, event)
+    if isinstance(event, events.QuestionEvent):
+        return _after_question(state, event)
+    if isinstance(event, events.EndingEvent):
+        return _after_ending(state, event)
+    match event:
+        case RunReported() | LeadNamed():
+            return state
+
+
+def _after_contract(state: RunState, event: events.ContractEvent) -> RunState:
     match event:
         case events.RunPlanned(contract=contract, digest=digest):
             return Planned(contract, digest)
@@ -156,18 +174,24 @@ def evolve(state: RunState, event: events.RunEvent) -> RunState:
             if isinstance(state, Unplanned | Planned):
                 return Approved(Book(event.contract, event.digest, event.version, event.charter_version))
             return _with(state, _under(state.book, event))
-        case events.RunStarted(at=at):
-            return Running(_book(state), at, at, at)
-        case events.RunResumed(at=at):
+
+
+def _after_training(state: RunState, event: events.TrainingEvent) -> RunState:
+    match event:
+        case events.RunStarted(at=at) | events.RunResumed(at=at):
             return Running(_book(state), at, at, at)
         case events.RunPaused(reason=reason):
             return Paused(_book(state), reason)
+
+
+def _after_telemetry(state: RunState, event: events.TelemetryEvent) -> RunState:
+    match event:
         case events.LookBegan(number=number, look_at=look_at):
             book = replace(_book(state), look=number, looking=True)
             return replace(state, book=book, look_at=look_at) if isinstance(state, Running) else _with(state, book)
         case events.TelemetryFollowed():
             return _after_look(state, event)
-        case events.CheckpointsWritten() | RunReported() | LeadNamed() | events.LossDiverged():
+        case events.CheckpointsWritten() | events.LossDiverged():
             return state
         case events.CheckpointMissing(count=count):
             return _with(state, replace(_book(state), missing=_book(state).missing + count))
@@ -183,15 +207,19 @@ def evolve(state: RunState, event: events.RunEvent) -> RunState:
             return replace(state, alarm="stalled") if isinstance(state, Running) else state
         case events.AlarmEnded():
             return replace(state, alarm="") if isinstance(state, Running) else state
+
+
+def _after_milestone(state: RunState, event: events.MilestoneEvent) -> RunState:
+    match event:
         case events.MilestoneReached(milestone=name):
             return _marked(state, name, stage="reached")
         case events.MilestoneClaimed(milestone=name, claim=claim):
             return _marked(state, name, stage="claimed", claim=claim, failed="")
         case events.ClaimFailed(milestone=name, reason=reason):
             return _marked(state, name, stage="reached", failed=reason)
-        case events.EvidencePresented(milestone=name):
-            shown = {"evidence": event.evidence, "results": event.results or "", "model": event.model}
-            return _marked(state, name, stage="presented", signed=(), measured=event.measured, **shown)
+        case events.EvidencePresented(milestone=name, evidence=evidence):
+            results, model, measured = event.results or "", event.model, event.measured
+            return _marked(state, name, stage="presented", signed=(), evidence=evidence, results=results, model=model, measured=measured)
         case events.MilestoneSigned(milestone=name, by=by):
             return _marked(state, name, signed=(*_book(state).mark(name).signed, by))
         case events.MilestoneAccepted(milestone=name, by=persons):
@@ -201,6 +229,10 @@ def evolve(state: RunState, event: events.RunEvent) -> RunState:
             return _marked(state, name, stage="reached", signed=(), rejected=_book(state).mark(name).rejected | {evidence})
         case events.MilestoneMissed(milestone=name):
             return _came_up(_marked(state, name, missed=True), missed_why(name))
+
+
+def _after_question(state: RunState, event: events.QuestionEvent) -> RunState:
+    match event:
         case events.OverrunForecast(forecast=forecast):
             state = _with(state, replace(_book(state), overrun=forecast))
             return _came_up(state, overrun_why(forecast, _book(state).contract))
@@ -208,6 +240,10 @@ def evolve(state: RunState, event: events.RunEvent) -> RunState:
             return _with(state, replace(_book(state), question=question, asked=True, waiting=()))
         case events.QuestionSettled():
             return _with(state, replace(_book(state), asked=False, waiting=()))
+
+
+def _after_ending(state: RunState, event: events.EndingEvent) -> RunState:
+    match event:
         case events.RunStopped(reason=reason):
             return Ended(_book(state), "stopped", reason)
         case events.RunCompleted():
@@ -240,7 +276,7 @@ def _book(state: RunState) -> Book:
 def _under(book: Book, approved: events.ContractApproved) -> Book:
     """The book under another contract: evidence for the terms of the last one is worth nothing, and another day can be missed anew.
 
-    Another source is read from its beginning; what the last one would still have told is waited for no longer.
+    Another source is read from its beginning; the look at the last one is waited for no longer.
     """
     contract = approved.contract
     before = {milestone.id: milestone for milestone in book.contract.milestones}
