@@ -26,10 +26,9 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final, NamedTuple
 
-from domain import process as kernel
 from domain.catalog import CATALOG
 from domain.kernel import SERVICE, Command, Event, Outcome, canonical_json
-from domain.process import AT_ONCE, Stream
+from domain.process import AT_ONCE, Stream, agenda, describe
 from domain.register.state import Register
 from eventstore.entries import encode_events
 from eventstore.wire import Malformed, parse
@@ -261,14 +260,14 @@ class History:
     def _followed(self, command: Command, by: str, after: Story) -> None:
         process, events = after.process, after.answer
         assert process.events.validate_json(encode_events(events)) == events, "read back otherwise than it was stored"
-        headline, agenda = kernel.describe(process, after.state), kernel.agenda(process, after.state)
+        headline, owed = describe(process, after.state), agenda(process, after.state)
         assert headline.phase
         assert headline.line
-        assert len(agenda.steps) <= AT_ONCE
+        assert len(owed.steps) <= AT_ONCE
         process.tables(after.state.state, after.register, after.at)
         if process.name == "round":
             assert set(unbalanced(after.state)) <= {TAKEN_BACK}
-        due_again = agenda.deadline is not None and agenda.deadline.command == command and agenda.deadline.at <= after.at
+        due_again = owed.deadline is not None and owed.deadline.command == command and owed.deadline.at <= after.at
         if command.kind not in ANEW and not due_again:
             repeated = after.when(command, by=by)
             assert repeated.refusal is not None or repeated.state.state == after.state.state, f"{command.kind}: asked again, more followed"
@@ -280,7 +279,7 @@ class History:
 
     def _late(self, at: datetime) -> bool:
         """Whether a deadline was missed: the watches count on those that come in time."""
-        deadline = kernel.agenda(self.story.process, self.story.state).deadline
+        deadline = agenda(self.story.process, self.story.state).deadline
         return deadline is not None and deadline.at < at
 
     @property
@@ -297,13 +296,13 @@ class History:
 
     def due(self) -> bool:
         """The next deadline comes, if there is one."""
-        deadline = kernel.agenda(self.story.process, self.story.state).deadline
+        deadline = agenda(self.story.process, self.story.state).deadline
         if deadline is None:
             return False
         self.give(Given(deadline.command, SERVICE, deadline.at))
         try:
             assert self.story.refusal is None, f"refused when it was due: {self.story.refusal}"
-            assert kernel.agenda(self.story.process, self.story.state).deadline != deadline, "it came, and still stands"
+            assert agenda(self.story.process, self.story.state).deadline != deadline, "it came, and still stands"
         except AssertionError as law:
             raise Broken(self.begin, self.given, law) from law
         return True

@@ -31,11 +31,10 @@ from activities.messages import StepRef
 from audit.ledger.export import beancount, hledger
 from audit.ledger.fold import ledger
 from cli import main
-from domain import process as kernel
 from domain.catalog import CATALOG
 from domain.charter import Office
 from domain.kernel import Event, Message, Refused, Step, escaped, notify, one_line, steerless, unescaped
-from domain.process import Process, StepDelayed, StepFailed, Stream
+from domain.process import Process, StepDelayed, StepFailed, Stream, agenda, describe, evolve, owe
 from eventstore.entries import ACCEPTED, EMPTY, REFUSED, Entry, Head, Refusal, encode_events, encode_json, hash_of
 from eventstore.log import Appended, Log
 from eventstore.readmodels import Projector, seen
@@ -137,7 +136,7 @@ async def hostile_log(folder: Path) -> Log:
         head = Head.of(changed[-1])
     failed = [notify("x", ("office:secretariat",), key=f"notice:{number}") for number in (1, 2)]
     troubles = encode_events([
-        *map(kernel.owe, failed), StepFailed(step=failed[0].key, reason=TEXTS[0]), StepDelayed(step=failed[1].key, reason=TEXTS[0]),
+        *map(owe, failed), StepFailed(step=failed[0].key, reason=TEXTS[0]), StepDelayed(step=failed[1].key, reason=TEXTS[0]),
     ])  # fmt: skip
     refused = encode_json(Refusal.of(Refused("no_such_thing", f"there is no {TEXTS[0]}", remedy=TEXTS[0])))
     for stream_name in (next(name for name in streams if name.startswith(f"{process}/")) for process in CATALOG):
@@ -155,11 +154,11 @@ def followed(process: Process[Any, Any, Any], stream: Stream[Any], event: Event)
     """The stream after the event with hostile texts, or after the event as it was where the process finds nothing again with them."""
     changed = hostile(event)
     try:
-        after = kernel.evolve(process, stream, changed)
-        kernel.describe(process, after)
-        kernel.agenda(process, after)
+        after = evolve(process, stream, changed)
+        describe(process, after)
+        agenda(process, after)
     except (KeyError, ValueError, AssertionError, IndexError, AttributeError, TypeError, StopIteration):
-        return kernel.evolve(process, stream, event), event
+        return evolve(process, stream, event), event
     return after, changed
 
 

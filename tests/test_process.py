@@ -17,9 +17,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from domain import process as kernel
 from domain.kernel import digest_of, notify
-from domain.process import AT_ONCE, DelayStep, FailStep, NoticeSent, RetryStep, StepDone, StepOwed, WaiveStep, describe
+from domain.process import AT_ONCE, DelayStep, FailStep, NoticeSent, RetryStep, StepDone, StepOwed, WaiveStep, describe, evolve
 from domain.register.facts import MandateExercised, MandateGranted, RecipientsUnreached
 from domain.register.state import Unreached
 from tests.probe import PROBE, Begin, Finish, Muffled, Poke, Poked, Worked, poked_by
@@ -242,7 +241,7 @@ def test_a_step_that_failed_stands_in_the_headline_and_the_secretariat_is_waited
 
 def owing_a_notice(story: Story, number: int, *to: str) -> Story:
     """The same with a notice that is owed to these."""
-    state = kernel.evolve(PROBE, story.state, StepOwed(step=notify("rung", to, key=f"notice:{number}")))
+    state = evolve(PROBE, story.state, StepOwed(step=notify("rung", to, key=f"notice:{number}")))
     return replace(story, state=state)
 
 

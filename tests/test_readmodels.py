@@ -12,10 +12,9 @@ import asyncpg
 import pytest
 
 from cli import site
-from domain import process as kernel
 from domain.catalog import CATALOG
 from domain.kernel import derived_id
-from domain.process import Process, Stream
+from domain.process import Process, Stream, agenda, describe, evolve
 from eventstore import readmodels
 from eventstore.entries import Entry, instant
 from eventstore.keeper import Keeper, role
@@ -77,7 +76,7 @@ async def folded(log: Log) -> dict[str, Any]:
             process = replica.process_of(entry.stream)
             state = states.get(entry.stream) or Stream(process.initial)
             for event in replica.events_of(process, entry):
-                state = kernel.evolve(process, state, event)
+                state = evolve(process, state, event)
             states[entry.stream], last[entry.stream] = state, entry.position
         position = entries[-1].position
     return {stream: row(stream, state, last[stream]) for stream, state in states.items()}
@@ -85,12 +84,12 @@ async def folded(log: Log) -> dict[str, Any]:
 
 def row(stream: str, state: Stream[Any], position: int) -> dict[str, Any]:
     process = CATALOG[stream.partition("/")[0]]
-    agenda, head = kernel.agenda(process, state), kernel.describe(process, state)
+    owed, head = agenda(process, state), describe(process, state)
     return {
         "stream": stream, "process": process.name, "phase": head.phase, "line": head.line, "details": head.text,
         "waits_for": list(head.waits_for), "values": dict(head.values),
-        "due": agenda.deadline and agenda.deadline.at.isoformat(), "deadline": agenda.deadline and agenda.deadline.command.kind,
-        "closed": agenda.closed, "attention": state.attention, "failed": dict(state.failed), "delayed": dict(state.delayed), "version": state.version, "position": position,
+        "due": owed.deadline and owed.deadline.at.isoformat(), "deadline": owed.deadline and owed.deadline.command.kind,
+        "closed": owed.closed, "attention": state.attention, "failed": dict(state.failed), "delayed": dict(state.delayed), "version": state.version, "position": position,
     }  # fmt: skip
 
 
