@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Final, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -35,7 +35,7 @@ from audit.ledger.treasury import bank
 from cli.demo import judged, require_accepted
 from cli.failures import Broken
 from domain.catalog import CATALOG
-from domain.kernel import Command, Event, Message, process_of
+from domain.kernel import Command, Event, Letter, Message, process_of
 from domain.letters import Purpose
 from domain.member import events as member_events
 from domain.money import Amount, Minor
@@ -46,6 +46,7 @@ from domain.round import events as round_events
 from domain.round.state import books_of
 from domain.round.terms import BudgetLine, Settlement, Terms, Tranche
 from domain.treasury import events as treasury_events
+from domain.treasury.lines import Receiver
 from domain.treasury.state import Open
 from domain.treasury.terms import Line, LineId, Unmatched, line_id
 from eventstore.entries import Entry
@@ -280,9 +281,10 @@ class RequestGrant(Command):
     amount: Amount
 
 
-class RecordGrantPaid(Command):
+class RecordGrantPaid(Letter):
     """The money left the account. By the treasury process."""
 
+    to: ClassVar[str] = "grant"
     kind: Literal["record_grant_paid"] = "record_grant_paid"
     reference: BankReference
 
@@ -346,6 +348,7 @@ def without_place(catalog: Mapping[str, Process[Any, Any, Any]]) -> Mapping[str,
 def test_every_process_keeps_books_or_has_a_reason_to_keep_none() -> None:
     assert without_place(CATALOG) == {}
     assert set(BOOKKEEPERS) | set(OWN_NO_MONEY) == set(CATALOG)
+    assert set(Receiver) <= set(BOOKKEEPERS), "who gets money has some"
 
 
 def test_a_new_process_that_pays_through_the_treasury_is_named_until_it_keeps_books(monkeypatch: pytest.MonkeyPatch) -> None:
