@@ -17,7 +17,6 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import replace
 from datetime import date, datetime, timedelta
 from functools import cache
 from hashlib import sha256
@@ -305,9 +304,9 @@ def both(one: Register, other: Register) -> Register:
     people = dict(one.people)
     for person, known in other.people.items():
         here = people.get(person, Person())
-        people[person] = replace(here, offices=here.offices | known.offices, speaks_for=mapping({**here.speaks_for, **known.speaks_for}))
-    return replace(
-        one, people=mapping(people), members=mapping({**other.members, **one.members}), raised=mapping({**other.raised, **one.raised}),
+        people[person] = here._replace(offices=here.offices | known.offices, speaks_for=mapping({**here.speaks_for, **known.speaks_for}))
+    return one._replace(
+        people=mapping(people), members=mapping({**other.members, **one.members}), raised=mapping({**other.raised, **one.raised}),
         cleared=mapping({**other.cleared, **one.cleared}),
     )  # fmt: skip
 
@@ -444,7 +443,7 @@ def reconciled_later(player: Player, register: Register) -> None:
         person: known.offices for person, known in player.register.people.items()
     }:
         known = {person: each for person, each in register.people.items() if person in player.register.people}
-        reconciled(player, replace(register, people=mapping(known)))
+        reconciled(player, register._replace(people=mapping(known)))
 
 
 def given(player: Player, stream: str, command: Mapping[str, Any], told: Told, at: datetime) -> Decision:

@@ -174,7 +174,7 @@ class World:
     def _former_rights(self, member: str) -> None:
         former, now = self.rights.pop(member), self.register.members[member]
         if now.standing is Standing.ACTIVE:
-            assert now == replace(former, tier=now.tier), (former, now)
+            assert now == former._replace(tier=now.tier), (former, now)
 
     def _as_the_process_says(self, member: str) -> None:
         state, known = self.stories[member].state.state, self.register.members.get(member)

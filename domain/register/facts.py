@@ -431,42 +431,34 @@ class RecipientsReached(Event):
     recipients: Annotated[tuple[str, ...], Field(min_length=1, max_length=100)]
 
 
-Fact = (
-    ClockSet
-    | TimeAccepted
-    | CharterAdopted
-    | OfficeGranted
-    | OfficeRevoked
-    | KeyEnrolled
-    | KeyRevoked
-    | RepresentativeSeated
-    | RepresentativeUnseated
-    | MemberActivated
+PersonFact = OfficeGranted | OfficeRevoked | KeyEnrolled | KeyRevoked | RepresentativeSeated | RepresentativeUnseated
+"""Offices, keys, and who speaks for whom."""
+
+MemberFact = (
+    MemberActivated
     | MemberSuspended
     | MemberReinstated
     | MemberDeparting
     | MemberDeparted
     | OwnershipDeclared
-    | LegalEntityReleased
     | LegalEntityNamed
+    | LegalEntityReleased
     | TierReserved
     | TierChanged
-    | BankReferenceUsed
-    | ContributionCleared
-    | ContributionReturned
-    | CommitmentBound
-    | DebtStated
-    | MandateGranted
-    | MandateExercised
-    | MandateWithdrawn
-    | VoteDecided
-    | RunReported
-    | PaymentExpected
-    | ReleaseStaged
-    | LeasesHeld
-    | LeadNamed
-    | EvidenceUsed
-    | RecipientsUnreached
-    | RecipientsReached
 )
-"""Everything the register keeps."""
+"""Who belongs to the consortium, in which standing and tier, and who is related to whom."""
+
+MoneyFact = CommitmentBound | DebtStated | ContributionCleared | ContributionReturned | PaymentExpected | BankReferenceUsed | EvidenceUsed
+"""What members bound themselves to, owe and contributed, and by which references their money is recognised."""
+
+DecisionFact = CharterAdopted | MandateGranted | MandateExercised | MandateWithdrawn | VoteDecided
+"""The charter, and what votes decided and authorise."""
+
+ModelFact = RunReported | LeadNamed | ReleaseStaged | LeasesHeld
+"""Training runs, and the releases made of them."""
+
+LogFact = ClockSet | TimeAccepted | RecipientsUnreached | RecipientsReached
+"""The log's clock, and whom notices reach."""
+
+Fact = PersonFact | MemberFact | MoneyFact | DecisionFact | ModelFact | LogFact
+"""Everything the register holds."""

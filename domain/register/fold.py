@@ -1,238 +1,175 @@
 """How each fact changes the register.
 
-A decision gets the register as of its own position, so a re-execution at that position decides the same.
+A decision gets the register as of its own position, so a re-execution at that position decides the same. Facts are sorted by topic
+first, by a look into a set, and matched within their topic: to match all of them one after another takes longer than to copy the register.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import datetime
-from typing import Final, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Final, TypeVar, cast, get_args
 
 from domain.kernel import Digest, Event, Map, MemberId, PersonId, mapping
-from domain.register.facts import (
-    BankReferenceUsed,
-    CharterAdopted,
-    ClockSet,
-    CommitmentBound,
-    ContributionCleared,
-    ContributionReturned,
-    DebtStated,
-    EvidenceUsed,
-    Fact,
-    KeyEnrolled,
-    KeyRevoked,
-    LeadNamed,
-    LeasesHeld,
-    LegalEntityNamed,
-    LegalEntityReleased,
-    MandateExercised,
-    MandateGranted,
-    MandateWithdrawn,
-    MemberActivated,
-    MemberDeparted,
-    MemberDeparting,
-    MemberReinstated,
-    MemberSuspended,
-    OfficeGranted,
-    OfficeRevoked,
-    OwnershipDeclared,
-    PaymentExpected,
-    RecipientsReached,
-    RecipientsUnreached,
-    ReleaseStaged,
-    RepresentativeSeated,
-    RepresentativeUnseated,
-    RunReported,
-    Standing,
-    TierChanged,
-    TierReserved,
-    TimeAccepted,
-    VoteDecided,
-)
+from domain.register import facts
+from domain.register.facts import Fact, Standing
 from domain.register.state import Expected, Member, Person, Register, Release, Run, Term, Unreached, Vote, shares
 
-REGISTER_VERSION: Final = 3
-"""Raised whenever the register is made of other fields, or the same facts make another one: stored ones of another version are not read."""
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
+
+REGISTER_VERSION: Final = 4
+"""Raised whenever the register is made of other fields or classes, or the same facts make another one: stored ones of another version are not read."""
+
+_FACTS: Final = frozenset(get_args(Fact))
+_OF_PERSONS: Final = frozenset(get_args(facts.PersonFact))
+_OF_MEMBERS: Final = frozenset(get_args(facts.MemberFact))
+_OF_MONEY: Final = frozenset(get_args(facts.MoneyFact))
+_OF_DECISIONS: Final = frozenset(get_args(facts.DecisionFact))
+_OF_MODELS: Final = frozenset(get_args(facts.ModelFact))
+
+FACT_KINDS: Final = frozenset(str(fact.model_fields["kind"].default) for fact in _FACTS)
+"""What the register holds, by the kind of the event."""
+
+
+def is_fact(event: Event) -> bool:
+    """Whether an event is a fact of the register; every other one leaves it as it is."""
+    return type(event) in _FACTS
+
+
+def note(register: Register, event: Event) -> Register:
+    """The register after any event."""
+    return evolve(register, cast(Fact, event)) if type(event) in _FACTS else register
 
 
 def evolve(register: Register, fact: Fact) -> Register:
     """The register after a fact."""
+    if _is_of_money(fact):
+        return _of_money(register, fact)
+    if _is_of_members(fact):
+        return _of_members(register, fact)
+    if _is_of_persons(fact):
+        return _of_persons(register, fact)
+    if _is_of_decisions(fact):
+        return _of_decisions(register, fact)
+    if _is_of_models(fact):
+        return _of_models(register, fact)
+    return _of_log(register, fact)
+
+
+def _is_of_persons(fact: Fact) -> TypeIs[facts.PersonFact]:
+    return type(fact) in _OF_PERSONS
+
+
+def _is_of_members(fact: Fact) -> TypeIs[facts.MemberFact]:
+    return type(fact) in _OF_MEMBERS
+
+
+def _is_of_money(fact: Fact) -> TypeIs[facts.MoneyFact]:
+    return type(fact) in _OF_MONEY
+
+
+def _is_of_decisions(fact: Fact) -> TypeIs[facts.DecisionFact]:
+    return type(fact) in _OF_DECISIONS
+
+
+def _is_of_models(fact: Fact) -> TypeIs[facts.ModelFact]:
+    return type(fact) in _OF_MODELS
+
+
+# ---------------------------------------------------------------- persons
+
+
+def _of_persons(register: Register, fact: facts.PersonFact) -> Register:
     match fact:
-        case RecipientsUnreached():
-            return replace(register, unreached=_further_unreached(register.unreached, fact))
-        case RecipientsReached(recipients=recipients):
-            left = register.unreached
-            for recipient in recipients:
-                left = _without(left, recipient)
-            return replace(register, unreached=left)
-        case CommitmentBound(member=member, source=source, amount=amount):
-            return replace(register, commitments=_amount(register.commitments, member, source, amount))
-        case DebtStated(member=member, source=source, amount=amount):
-            return replace(register, debts=_amount(register.debts, member, source, amount))
-        case LeasesHeld(member=member, source=source, leases=leases):
-            return replace(register, leases=_amount(register.leases, member, source, leases))
-        case ContributionCleared(member=member, source=source, amount=amount):
-            return _contributed(register, member, source, amount)
-        case ContributionReturned(member=member, source=source, amount=amount):
-            return _contributed(register, member, source, -amount)
-        case LegalEntityNamed(member=member, lei=lei):
-            return replace(register, entities=register.entities.set(lei, member))
-        case LegalEntityReleased(lei=lei):
-            return _released(register, lei)
-        case TierReserved(member=member, tier=tier):
-            return replace(register, reserved=register.reserved.set(member, tier))
-        case TierChanged(member=member, tier=tier):
-            register = replace(register, reserved=_without(register.reserved, member))
-            return _member(register, replace(register.members[member], tier=tier))
-        case BankReferenceUsed(reference=reference, source=source):
-            return replace(register, references=register.references.set(reference, source))
-        case EvidenceUsed(evidence=evidence, source=source):
-            return replace(register, evidence=register.evidence.set(evidence, source))
-        case CharterAdopted(version=version, charter=charter):
-            return _regrouped(replace(register, version=version, charters=register.charters.set(version, charter)))
-        case OfficeGranted(person=person, office=office):
-            known = register.people.get(person, Person())
-            return _person(register, person, replace(known, offices=known.offices | {office}))
-        case OfficeRevoked(person=person, office=office):
-            known = register.people.get(person, Person())
-            return _person(register, person, replace(known, offices=known.offices - {office}))
-        case KeyEnrolled(person=person, public_key=key):
-            known = register.people.get(person, Person())
-            register = replace(register, keyholders=register.keyholders.set(key, person))
-            return _person(register, person, replace(known, keys=known.keys | {key}))
-        case KeyRevoked(person=person, public_key=key):
-            known = register.people.get(person, Person())
+        case facts.OfficeGranted(person=person, office=office):
+            before = register.people.get(person, Person())
+            return _with_person(register, person, before._replace(offices=before.offices | {office}))
+        case facts.OfficeRevoked(person=person, office=office):
+            before = register.people.get(person, Person())
+            return _with_person(register, person, before._replace(offices=before.offices - {office}))
+        case facts.KeyEnrolled(person=person, public_key=key):
+            before = register.people.get(person, Person())
+            register = register._replace(keyholders=register.keyholders.set(key, person))
+            return _with_person(register, person, before._replace(keys=before.keys | {key}))
+        case facts.KeyRevoked(person=person, public_key=key):
+            before = register.people.get(person, Person())
             if register.keyholders.get(key) == person:
-                register = replace(register, keyholders=register.keyholders.delete(key))
-            return _person(register, person, replace(known, keys=known.keys - {key}))
-        case RepresentativeSeated():
-            return _seated(register, fact)
-        case RepresentativeUnseated():
-            return _unseated(register, fact)
-        case MemberActivated(member=member, name=name, tier=tier, country=country, at=at):
-            register = replace(register, reserved=_without(register.reserved, member))
-            return _related(_member(register, Member(member, name, tier, country, at, Standing.ACTIVE)), member)
-        case MemberSuspended(member=member, cause=cause):
-            known_member = register.members[member]
-            standing = Standing.LEAVING if known_member.standing is Standing.LEAVING else Standing.SUSPENDED
-            return _member(register, replace(known_member, standing=standing, causes=known_member.causes | {cause}))
-        case MemberReinstated(member=member):
-            known_member = register.members[member]
-            standing = Standing.LEAVING if known_member.standing is Standing.LEAVING else Standing.ACTIVE
-            return _member(register, replace(known_member, standing=standing, causes=frozenset()))
-        case MemberDeparting(member=member, leaves_at=leaves_at, keeps_access=keeps_access):
-            known_member = register.members[member]
-            return _member(register, replace(known_member, standing=Standing.LEAVING, leaves_at=leaves_at, keeps_access=keeps_access))
-        case MemberDeparted(member=member):
-            return _related(_member(register, replace(register.members[member], standing=Standing.GONE)), member)
-        case OwnershipDeclared(member=member, holdings=holdings):
+                register = register._replace(keyholders=register.keyholders.delete(key))
+            return _with_person(register, person, before._replace(keys=before.keys - {key}))
+        case facts.RepresentativeSeated(person=person, member=member, capacity=capacity, at=at):
+            before = register.people.get(person, Person())
+            terms = (*_end_term(register.terms.get(member, ()), person, at), Term(person, capacity, at, None))
+            register = register._replace(terms=register.terms.set(member, terms))
+            return _with_person(register, person, before._replace(speaks_for=before.speaks_for.set(member, capacity)))
+        case facts.RepresentativeUnseated(person=person, member=member, at=at):
+            before = register.people[person]
+            register = register._replace(terms=register.terms.set(member, _end_term(register.terms.get(member, ()), person, at)))
+            return _with_person(register, person, before._replace(speaks_for=before.speaks_for.delete(member)))
+
+
+def _with_person(register: Register, id_: PersonId, person: Person) -> Register:
+    return register._replace(people=register.people.set(id_, person))
+
+
+def _end_term(terms: Iterable[Term], person: PersonId, at: datetime) -> tuple[Term, ...]:
+    return tuple(term._replace(until=at) if term.person == person and term.until is None else term for term in terms)
+
+
+# ---------------------------------------------------------------- members
+
+
+def _of_members(register: Register, fact: facts.MemberFact) -> Register:
+    match fact:
+        case facts.MemberActivated(member=member, name=name, tier=tier, country=country, at=at):
+            register = register._replace(reserved=_without(register.reserved, member))
+            return _regroup_around(_with_member(register, Member(member, name, tier, country, at, Standing.ACTIVE)), member)
+        case facts.MemberSuspended(member=member, cause=cause):
+            before = register.members[member]
+            standing = Standing.LEAVING if before.standing is Standing.LEAVING else Standing.SUSPENDED
+            return _with_member(register, before._replace(standing=standing, causes=before.causes | {cause}))
+        case facts.MemberReinstated(member=member):
+            before = register.members[member]
+            standing = Standing.LEAVING if before.standing is Standing.LEAVING else Standing.ACTIVE
+            return _with_member(register, before._replace(standing=standing, causes=frozenset()))
+        case facts.MemberDeparting(member=member, leaves_at=leaves_at, keeps_access=keeps_access):
+            leaving = register.members[member]._replace(standing=Standing.LEAVING, leaves_at=leaves_at, keeps_access=keeps_access)
+            return _with_member(register, leaving)
+        case facts.MemberDeparted(member=member):
+            return _regroup_around(_with_member(register, register.members[member]._replace(standing=Standing.GONE)), member)
+        case facts.OwnershipDeclared(member=member, holdings=holdings):
             if not holdings and member not in register.holdings:
                 return register
-            return _related(replace(register, holdings=register.holdings.set(member, holdings)), member)
-        case MandateGranted(digest=digest):
-            return replace(register, mandates=register.mandates.set(digest, (*register.mandates.get(digest, ()), fact)))
-        case MandateExercised(proposal=proposal, digest=digest) | MandateWithdrawn(proposal=proposal, digest=digest):
-            return _spent(register, proposal, digest)
-        case VoteDecided(proposal=proposal, concerns=concerns, passed=passed, yes=yes, no=no, effective_at=effective_at):
-            return replace(register, votes=register.votes.set(proposal, Vote(concerns, passed, yes, no, effective_at)))
-        case RunReported():
-            return replace(register, runs=register.runs.set(fact.run, _reported(fact)))
-        case LeadNamed(run=run, lead=lead):
-            return replace(register, leads=register.leads.set(run, lead))
-        case PaymentExpected(reference=reference, stream=stream, member=member):
-            return replace(register, expected=register.expected.set(reference, Expected(stream, member)))
-        case ReleaseStaged():
-            return replace(register, releases=register.releases.set(fact.release, _listed(fact)))
-        case ClockSet(clock=clock):
-            return replace(register, clock=clock)
-        case TimeAccepted(until=until):
-            return replace(register, time_accepted_until=until)
+            return _regroup_around(register._replace(holdings=register.holdings.set(member, holdings)), member)
+        case facts.LegalEntityNamed(member=member, lei=lei):
+            return register._replace(entities=register.entities.set(lei, member))
+        case facts.LegalEntityReleased(lei=lei):
+            return _release_entity(register, lei)
+        case facts.TierReserved(member=member, tier=tier):
+            return register._replace(reserved=register.reserved.set(member, tier))
+        case facts.TierChanged(member=member, tier=tier):
+            register = register._replace(reserved=_without(register.reserved, member))
+            return _with_member(register, register.members[member]._replace(tier=tier))
 
 
-def _reported(fact: RunReported) -> Run:
-    return Run(
-        fact.phase, fact.contract, fact.checkpoints_retained, fact.training_lead, fact.tokens, fact.checkpoints, fact.missing, fact.accepted
-    )
+def _with_member(register: Register, member: Member) -> Register:
+    return register._replace(members=register.members.set(member.id, member))
 
 
-def _listed(fact: ReleaseStaged) -> Release:
-    return Release(fact.standing, fact.title, fact.run, fact.manifest, fact.openness_class, fact.at, fact.supersedes, fact.superseded_by)
-
-
-def _person(register: Register, person: PersonId, known: Person) -> Register:
-    return replace(register, people=register.people.set(person, known))
-
-
-def _member(register: Register, member: Member) -> Register:
-    return replace(register, members=register.members.set(member.id, member))
-
-
-def _contributed(register: Register, member: MemberId, source: str, amount: int) -> Register:
-    cleared = register.cleared.set(member, register.cleared.get(member, 0) + amount)
-    return replace(register, cleared=cleared, raised=register.raised.set(source, register.raised.get(source, 0) + amount))
-
-
-def _amount(amounts: Map[MemberId, Map[str, int]], member: MemberId, source: str, amount: int) -> Map[MemberId, Map[str, int]]:
-    mine = amounts.get(member, mapping())
-    if amount:
-        mine = mine.set(source, amount)
-    elif source in mine:
-        mine = mine.delete(source)
-    if mine:
-        return amounts.set(member, mine)
-    return amounts.delete(member) if member in amounts else amounts
-
-
-def _seated(register: Register, fact: RepresentativeSeated) -> Register:
-    known = register.people.get(fact.person, Person())
-    term = Term(fact.person, fact.capacity, fact.at, None)
-    terms = _ended(register.terms.get(fact.member, ()), fact.person, fact.at)
-    register = replace(register, terms=register.terms.set(fact.member, (*terms, term)))
-    return _person(register, fact.person, replace(known, speaks_for=known.speaks_for.set(fact.member, fact.capacity)))
-
-
-def _unseated(register: Register, fact: RepresentativeUnseated) -> Register:
-    known = register.people[fact.person]
-    terms = _ended(register.terms.get(fact.member, ()), fact.person, fact.at)
-    register = replace(register, terms=register.terms.set(fact.member, terms))
-    return _person(register, fact.person, replace(known, speaks_for=known.speaks_for.delete(fact.member)))
-
-
-def _spent(register: Register, proposal: str, digest: Digest) -> Register:
-    granted = register.mandates.get(digest, ())
-    left = tuple(mandate for mandate in granted if mandate.proposal != proposal)
-    if left:
-        return replace(register, mandates=register.mandates.set(digest, left))
-    return replace(register, mandates=register.mandates.delete(digest)) if granted else register
-
-
-def _ended(terms: Iterable[Term], person: PersonId, at: datetime) -> tuple[Term, ...]:
-    return tuple(replace(term, until=at) if term.person == person and term.until is None else term for term in terms)
-
-
-V = TypeVar("V")
-
-
-def _without(items: Map[str, V], key: str) -> Map[str, V]:
-    return items.delete(key) if key in items else items
-
-
-def _released(register: Register, lei: str) -> Register:
+def _release_entity(register: Register, lei: str) -> Register:
     member = register.entities[lei]
-    register = replace(register, entities=register.entities.delete(lei), reserved=_without(register.reserved, member))
+    register = register._replace(entities=register.entities.delete(lei), reserved=_without(register.reserved, member))
     if member not in register.holdings:
         return register
-    return _regrouped(replace(register, holdings=register.holdings.delete(member)))
+    return _regroup(register._replace(holdings=register.holdings.delete(member)))
 
 
-def _related(register: Register, member: MemberId) -> Register:
+def _regroup_around(register: Register, member: MemberId) -> Register:
     """The register after a change of who a member is related to; one that declared nothing is related by others' word only."""
-    return _regrouped(register) if member in register.holdings else register
+    return _regroup(register) if member in register.holdings else register
 
 
-def _regrouped(register: Register) -> Register:
+def _regroup(register: Register) -> Register:
     """Companies are related when more than the charter's fraction of one is held by the other's group, in sum.
 
     By the word of members only: nobody outside can bind two members to each other.
@@ -258,30 +195,116 @@ def _regrouped(register: Register) -> Register:
     for company, above in parent.items():
         related.setdefault(root(company), {root(company)}).update((company, above))
     groups = {company: min(companies) for companies in related.values() for company in companies}
-    return replace(register, groups=mapping(groups))
+    return register._replace(groups=mapping(groups))
 
 
-_FACTS: Final = frozenset(get_args(Fact))
+# ---------------------------------------------------------------- money
 
 
-FACT_KINDS: Final = frozenset(str(fact.model_fields["kind"].default) for fact in _FACTS)
-"""What the register keeps, by the kind of the event."""
+def _of_money(register: Register, fact: facts.MoneyFact) -> Register:
+    match fact:
+        case facts.CommitmentBound(member=member, source=source, amount=amount):
+            return register._replace(commitments=_set_amount(register.commitments, member, source, amount))
+        case facts.DebtStated(member=member, source=source, amount=amount):
+            return register._replace(debts=_set_amount(register.debts, member, source, amount))
+        case facts.ContributionCleared(member=member, source=source, amount=amount):
+            return _contribute(register, member, source, amount)
+        case facts.BankReferenceUsed(reference=reference, source=source):
+            return register._replace(references=register.references.set(reference, source))
+        case facts.PaymentExpected(reference=reference, stream=stream, member=member):
+            return register._replace(expected=register.expected.set(reference, Expected(stream, member)))
+        case facts.ContributionReturned(member=member, source=source, amount=amount):
+            return _contribute(register, member, source, -amount)
+        case facts.EvidenceUsed(evidence=evidence, source=source):
+            return register._replace(evidence=register.evidence.set(evidence, source))
 
 
-def is_fact(event: Event) -> bool:
-    """Whether the register keeps an event; every other passes it by."""
-    return type(event) in _FACTS
+def _contribute(register: Register, member: MemberId, source: str, amount: int) -> Register:
+    return register._replace(
+        cleared=register.cleared.set(member, register.cleared.get(member, 0) + amount),
+        raised=register.raised.set(source, register.raised.get(source, 0) + amount),
+    )
 
 
-def _further_unreached(known: Map[str, Unreached], fact: RecipientsUnreached) -> Map[str, Unreached]:
+def _set_amount(amounts: Map[MemberId, Map[str, int]], member: MemberId, source: str, amount: int) -> Map[MemberId, Map[str, int]]:
+    """The amounts with this one of a member on a stream; what is nothing is left out."""
+    mine = amounts.get(member, mapping())
+    mine = mine.set(source, amount) if amount else _without(mine, source)
+    return amounts.set(member, mine) if mine else _without(amounts, member)
+
+
+# ---------------------------------------------------------------- charter and votes
+
+
+def _of_decisions(register: Register, fact: facts.DecisionFact) -> Register:
+    match fact:
+        case facts.CharterAdopted(version=version, charter=charter):
+            return _regroup(register._replace(version=version, charters=register.charters.set(version, charter)))
+        case facts.MandateGranted(digest=digest):
+            return register._replace(mandates=register.mandates.set(digest, (*register.mandates.get(digest, ()), fact)))
+        case facts.MandateExercised(proposal=proposal, digest=digest) | facts.MandateWithdrawn(proposal=proposal, digest=digest):
+            return _spend_mandate(register, proposal, digest)
+        case facts.VoteDecided(proposal=proposal, concerns=concerns, passed=passed, yes=yes, no=no, effective_at=effective_at):
+            return register._replace(votes=register.votes.set(proposal, Vote(concerns, passed, yes, no, effective_at)))
+
+
+def _spend_mandate(register: Register, proposal: str, digest: Digest) -> Register:
+    left = tuple(mandate for mandate in register.mandates.get(digest, ()) if mandate.proposal != proposal)
+    return register._replace(mandates=register.mandates.set(digest, left) if left else _without(register.mandates, digest))
+
+
+# ---------------------------------------------------------------- runs and releases
+
+
+def _of_models(register: Register, fact: facts.ModelFact) -> Register:
+    match fact:
+        case facts.RunReported():
+            return register._replace(runs=register.runs.set(fact.run, _run(fact)))
+        case facts.LeadNamed(run=run, lead=lead):
+            return register._replace(leads=register.leads.set(run, lead))
+        case facts.ReleaseStaged():
+            return register._replace(releases=register.releases.set(fact.release, _release(fact)))
+        case facts.LeasesHeld(member=member, source=source, leases=leases):
+            return register._replace(leases=_set_amount(register.leases, member, source, leases))
+
+
+def _run(fact: facts.RunReported) -> Run:
+    return Run(
+        fact.phase, fact.contract, fact.checkpoints_retained, fact.training_lead, fact.tokens, fact.checkpoints, fact.missing, fact.accepted
+    )
+
+
+def _release(fact: facts.ReleaseStaged) -> Release:
+    return Release(fact.standing, fact.title, fact.run, fact.manifest, fact.openness_class, fact.at, fact.supersedes, fact.superseded_by)
+
+
+# ---------------------------------------------------------------- the log itself
+
+
+def _of_log(register: Register, fact: facts.LogFact) -> Register:
+    match fact:
+        case facts.ClockSet(clock=clock):
+            return register._replace(clock=clock)
+        case facts.TimeAccepted(until=until):
+            return register._replace(time_accepted_until=until)
+        case facts.RecipientsUnreached():
+            return register._replace(unreached=_count_unreached(register.unreached, fact))
+        case facts.RecipientsReached(recipients=recipients):
+            left = register.unreached
+            for recipient in recipients:
+                left = _without(left, recipient)
+            return register._replace(unreached=left)
+
+
+def _count_unreached(unreached: Map[str, Unreached], fact: facts.RecipientsUnreached) -> Map[str, Unreached]:
     for recipient, reason in fact.recipients.items():
-        former = known.get(recipient)
-        known = known.set(
-            recipient, Unreached(reason, 1, fact.at) if former is None else Unreached(reason, former.notices + 1, former.since)
-        )
-    return known
+        before = unreached.get(recipient, Unreached(reason, 0, fact.at))
+        unreached = unreached.set(recipient, Unreached(reason, before.notices + 1, before.since))
+    return unreached
 
 
-def note(register: Register, event: Event) -> Register:
-    """The register after any event: facts are kept, everything else passes by."""
-    return evolve(register, cast(Fact, event)) if type(event) in _FACTS else register
+V = TypeVar("V")
+
+
+def _without(items: Map[str, V], key: str) -> Map[str, V]:
+    return items.delete(key) if key in items else items
