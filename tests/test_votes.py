@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from domain import letters
 from domain.kernel import SERVICE, Command, Event, PersonId
 from domain.process import Context
-from domain.proposal import balloting, closing, process, state, voting
+from domain.proposal import balloting, closing, state, voting
 from domain.proposal import commands as proposal_commands
 from domain.proposal import events as proposal_events
 from domain.register.facts import ContributionCleared, Holding, OwnershipDeclared, VoteDecided
@@ -170,7 +170,7 @@ def always(*_: Any) -> bool:
         (voting, "is_settled", always, "a vote closes at its close, or when nobody can change its result"),
         (voting, "schulze", first_come, "the ranking does not follow from the ballots"),
         (voting, "equal_shares", everything_funded, "the budget is not shared as the ballots say"),
-        (process, "require_due", nothing, "only what passed is executed, once, after its timelock"),
+        (Context, "require_due", nothing, "only what passed is executed, once, after its timelock"),
         (closing, "_members", lambda state, *choices: frozenset(), "the register is told other votes"),
         (closing, "digest_of", lambda stream, command: "0" * 64, "a mandate is granted once, at the end, for exactly what was voted on"),
     ],

@@ -15,21 +15,39 @@ from domain.kernel import ASKED, SERVICE, Refused, canonical_json, process_of, s
 from domain.letters import Motion, Terms
 from domain.process import Context
 from domain.proposal import commands, events
-from domain.proposal.closing import otherwise
+from domain.proposal.closing import order_otherwise
 from domain.proposal.opening import open_vote
 from domain.proposal.rules import Events
-from domain.proposal.state import Announced, announced
+from domain.proposal.state import Announced, Unproposed, announced_by
 
 NAMED_PROBLEMS: Final = 5
 """How many problems of an unreadable motion are named."""
-SHOWN: Final = 100
-"""How much of a problem's place is shown: people make up names of any length."""
+PLACE_LENGTH: Final = 100
+"""The most characters of a problem's place in a refusal: it holds names of the sender's making, of any length."""
 OPENS_WITHIN: Final = timedelta(days=366)
 """How far ahead an opening may be set."""
 
 
-def announce(terms: letters.Propose | commands.AmendProposal, context: Context) -> Events:
-    """A proposal is made, or its terms are replaced; without a notice period its vote opens at once."""
+def propose(_: Unproposed, command: letters.Propose, context: Context) -> Events:
+    """A proposal is made."""
+    _require_free_name(context)
+    return _announce(command, context)
+
+
+def amend(proposal: Announced, command: commands.AmendProposal, context: Context) -> Events:
+    """The sponsor replaces the terms, and the notice begins again."""
+    _require_sponsor_of(proposal, context)
+    return _announce(command, context)
+
+
+def withdraw(proposal: Announced, context: Context) -> Events:
+    """The sponsor takes it back; what its motion orders for that case is ordered."""
+    _require_sponsor_of(proposal, context)
+    return (events.ProposalWithdrawn(), *order_otherwise(proposal, context))
+
+
+def _announce(terms: letters.Propose | commands.AmendProposal, context: Context) -> Events:
+    """Announces these terms under the charter in force; without a notice period the vote opens at once."""
     decision = _class_of(terms, context)
     rule = context.charter.decisions[decision]
     clause = f"decisions.{decision}"
@@ -46,11 +64,11 @@ def announce(terms: letters.Propose | commands.AmendProposal, context: Context) 
         charter_version=context.register.version,
         opens_at=opens_at,
     )
-    return (made,) if opens_at > context.at else (made, *open_vote(announced(made), context))
+    return (made,) if opens_at > context.at else (made, *open_vote(announced_by(made), context))
 
 
-def require_own_name(context: Context) -> None:
-    """The names under which processes ask are theirs: whoever took one would keep the question from ever being put."""
+def _require_free_name(context: Context) -> None:
+    """Names like `admit-<member>` are for the processes that ask the members: a person who took one would block that vote for good."""
     word, _, about = slug_of(context.stream).partition("-")
     if context.actor != SERVICE and about and word in ASKED:
         raise Refused(
@@ -62,7 +80,7 @@ def require_own_name(context: Context) -> None:
 
 
 def _class_of(terms: Terms, context: Context) -> str:
-    """The class follows from what the motion would do; only where there is none the sponsor names it."""
+    """The class that decides this motion; without a motion it is the one that the sponsor names."""
     charter = context.charter
     if terms.motion is None:
         rule = charter.decisions.get(terms.decision or "")
@@ -119,7 +137,7 @@ def _require_fitting(terms: Terms, rule: DecisionRule, clause: str) -> None:
 
 
 def _require_own_motion(terms: Terms, clause: str, context: Context) -> None:
-    """What is ordered when a motion fails is ordered without a majority: only the process that needs the answer may say it."""
+    """Refuses an `otherwise` of a person: it is ordered without a majority, so only the process that needs an answer may give one."""
     if terms.motion is not None and terms.motion.otherwise is not None and context.actor != SERVICE:
         raise Refused(
             "otherwise_reserved",
@@ -130,7 +148,7 @@ def _require_own_motion(terms: Terms, clause: str, context: Context) -> None:
 
 
 def require_readable(motion: Motion, orders: Mapping[str, TypeAdapter[Any]]) -> None:
-    """What is voted on must be a command of its stream's process, so that what passed is not turned away as no command at all."""
+    """Refuses a motion that is no command of its stream's process: it would pass, and then could not be carried out."""
     process = process_of(motion.stream)
     if process not in orders:
         raise Refused(
@@ -144,7 +162,7 @@ def require_readable(motion: Motion, orders: Mapping[str, TypeAdapter[Any]]) -> 
             if command is not None:
                 orders[process].validate_json(canonical_json(command))
         except ValidationError as error:
-            wrong = "; ".join(_told(problem) for problem in error.errors(include_url=False, include_input=False)[:NAMED_PROBLEMS])
+            wrong = "; ".join(_problem_text(problem) for problem in error.errors(include_url=False, include_input=False)[:NAMED_PROBLEMS])
             raise Refused(
                 "motion_unreadable",
                 f"{motion.stream} takes no such command: {wrong}",
@@ -153,11 +171,11 @@ def require_readable(motion: Motion, orders: Mapping[str, TypeAdapter[Any]]) -> 
             ) from error
 
 
-def _told(problem: ErrorDetails) -> str:
-    """A problem with its place, in words that no release of a library changes; a name that somebody made up steers no terminal."""
+def _problem_text(problem: ErrorDetails) -> str:
+    """A problem with its place, in words that do not change with a release of pydantic; names are escaped, so that none controls a terminal."""
     place = ".".join(str(part) for part in problem["loc"][1:]) or "command"
     what = problem["msg"].removeprefix("Value error, ") if problem["type"] == "value_error" else problem["type"].replace("_", " ")
-    return f"{ascii(place[:SHOWN])[1:-1]}: {what}"
+    return f"{ascii(place[:PLACE_LENGTH])[1:-1]}: {what}"
 
 
 def _require_opening_near(opens_at: datetime | None, clause: str, context: Context) -> None:
@@ -170,13 +188,7 @@ def _require_opening_near(opens_at: datetime | None, clause: str, context: Conte
         )
 
 
-def require_sponsor_of(proposal: Announced, context: Context) -> None:
+def _require_sponsor_of(proposal: Announced, context: Context) -> None:
     """Refuses everybody but who made the proposal."""
     if context.actor != proposal.sponsor:
         raise Refused("not_the_sponsor", f"{proposal.sponsor} made this proposal", remedy=f"ask {proposal.sponsor}", clause="decisions")
-
-
-def withdraw(proposal: Announced, context: Context) -> Events:
-    """The sponsor takes it back; what its motion names for that case is ordered."""
-    require_sponsor_of(proposal, context)
-    return (events.ProposalWithdrawn(), *otherwise(proposal, context))

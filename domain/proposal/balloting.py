@@ -8,12 +8,12 @@ from domain.charter import Office
 from domain.kernel import MemberId, Refused, shown_at
 from domain.process import Context
 from domain.proposal import commands, events, voting
-from domain.proposal.closing import close
+from domain.proposal.closing import close_vote
 from domain.proposal.rules import Events
 from domain.proposal.state import Announced, Open, ballot_of, evolve
 
 
-def cast(state: Open, command: commands.CastBallot, context: Context) -> Events:
+def cast_ballot(state: Open, command: commands.CastBallot, context: Context) -> Events:
     """A seat votes, or changes its vote until the close; the same ballot again changes nothing."""
     seat = _seat(state, command.member, context)
     _require_in_time(state, context)
@@ -86,7 +86,7 @@ def _fitting(proposal: Announced, command: commands.CastBallot) -> tuple[bool, s
             return fits, f"which of {', '.join(sorted(options))} to approve, or abstain"
 
 
-def declare(state: Open, command: commands.DeclareConflict, context: Context) -> Events:
+def declare_conflict(state: Open, command: commands.DeclareConflict, context: Context) -> Events:
     """A seat steps back from a decision that concerns it; it cannot come back."""
     seat = _seat(state, command.member, context)
     if seat in state.recused:
@@ -101,7 +101,7 @@ def _consequences(before: Open, event: events.BallotCast | events.ConflictDeclar
     after, rule = evolve(before, event), before.proposal.rule
     assert isinstance(after, Open)
     if rule.early_close and voting.is_settled(rule, after.tally):
-        return close(after, context)
+        return close_vote(after, context)
     late = timedelta(hours=rule.late_quorum_hours)
     reached = voting.has_quorum(rule, after.tally) and not voting.has_quorum(rule, before.tally)
     if reached and late and not before.extended and before.closes_at - context.at <= late:

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from domain.kernel import SERVICE, MemberId, digest_of, notify
+from domain.kernel import SERVICE, MemberId, Step, digest_of, notify
 from domain.process import Context, owe, tell_motion
 from domain.proposal import events, voting
 from domain.proposal.rules import Events
-from domain.proposal.state import Announced, Open
+from domain.proposal.state import Announced, Open, Timelocked
 from domain.register.facts import MandateGranted, VoteDecided
 
 
-def close(state: Open, context: Context) -> Events:
+def close_vote(state: Open, context: Context) -> Events:
     """The result: by quorum and threshold, and by the method of the vote; without a timelock it is carried out at once."""
     proposal, tally, motion = state.proposal, state.tally, state.proposal.terms.motion
     quorum = voting.has_quorum(proposal.rule, tally)
@@ -40,20 +40,25 @@ def close(state: Open, context: Context) -> Events:
         no=_members(state, "no", "object"),
         effective_at=executes_at or context.at,
     )
-    told = () if proposal.sponsor == SERVICE else (owe(_result_notice(proposal, closed)),)
+    notices = () if proposal.sponsor == SERVICE else (owe(_result_notice(proposal, closed)),)
     if not passed:
-        return (closed, decided, *otherwise(proposal, context), *told)
-    if motion is None or executes_at is None:
-        return (closed, decided, *told)
-    return (closed, decided, *told, *(executed(proposal, context) if executes_at <= context.at else ()))
+        return (closed, decided, *order_otherwise(proposal, context), *notices)
+    if executes_at is None:
+        return (closed, decided, *notices)
+    return (closed, decided, *notices, *(_order_motion(proposal, context) if executes_at <= context.at else ()))
 
 
-def _result_notice(proposal: Announced, closed: events.VoteClosed) -> Any:
+def execute(state: Timelocked, context: Context) -> Events:
+    """The timelock is over: the motion is ordered."""
+    return _order_motion(state.proposal, context)
+
+
+def _result_notice(proposal: Announced, closed: events.VoteClosed) -> Step:
     return notify("vote-closed", (proposal.sponsor,), key="notice:closed", title=proposal.terms.title, outcome=closed.outcome)
 
 
 def _chose(state: Open) -> bool:
-    """Whether anybody whose vote weighs something named an option: where all abstain nothing is chosen."""
+    """Whether a ballot that weighs something names an option. If none does, nothing is chosen."""
     return any((ballot.ranking or ballot.approves) and state.roll[seat].weight for seat, ballot in state.ballots.items())
 
 
@@ -73,8 +78,8 @@ def _members(state: Open, *choices: str) -> frozenset[MemberId]:
     return frozenset(member for seat in seats for member in state.roll[seat].members)
 
 
-def otherwise(proposal: Announced, context: Context) -> Events:
-    """What is ordered when the motion does not pass."""
+def order_otherwise(proposal: Announced, context: Context) -> Events:
+    """Orders what the motion names for the case that it does not pass, if anything."""
     motion = proposal.terms.motion
     if motion is None or motion.otherwise is None:
         return ()
@@ -82,7 +87,7 @@ def otherwise(proposal: Announced, context: Context) -> Events:
     return (granted, owe(tell_motion(motion.stream, motion.otherwise, granted, key="tell:otherwise")))
 
 
-def executed(proposal: Announced, context: Context) -> Events:
+def _order_motion(proposal: Announced, context: Context) -> Events:
     """Orders the motion. Its mandate is granted only now, so that nobody can use it before the timelock is over."""
     motion = proposal.terms.motion
     assert motion is not None

@@ -16,8 +16,8 @@ from domain.proposal.state import Announced
 from domain.proposal.terms import RollEntry
 from domain.register.state import Register, Seat
 
-TOLD_AT_ONCE: Final = 100
-"""Recipients of one notice."""
+RECIPIENTS: Final = 100
+"""The most recipients of one notice."""
 
 
 def open_vote(proposal: Announced, context: Context) -> Events:
@@ -26,24 +26,24 @@ def open_vote(proposal: Announced, context: Context) -> Events:
     opened = events.VoteOpened(
         roll=roll, barred=_barred(proposal, roll, context), closes_at=context.at + timedelta(hours=proposal.rule.duration_hours)
     )
-    asked = [name for entry in roll for name in names_of(entry)]
+    recipients = [name for entry in roll for name in recipients_of(entry)]
     notices = [
         owe(
             notify(
                 "vote-opened",
-                tuple(asked[first : first + TOLD_AT_ONCE]),
-                key=f"notice:opened:{first // TOLD_AT_ONCE + 1}",
+                tuple(recipients[first : first + RECIPIENTS]),
+                key=f"notice:opened:{first // RECIPIENTS + 1}",
                 title=proposal.terms.title,
                 closes_at=opened.closes_at.isoformat(),
             )
         )
-        for first in range(0, len(asked), TOLD_AT_ONCE)
+        for first in range(0, len(recipients), RECIPIENTS)
     ]
     return (opened, *notices)
 
 
-def names_of(entry: RollEntry) -> tuple[str, ...]:
-    """Whom notices reach: every member of the seat, or the person on the board."""
+def recipients_of(entry: RollEntry) -> tuple[str, ...]:
+    """The recipients of a notice to a seat: each of its members, or the person on the board."""
     return tuple(f"member:{member}" for member in entry.members) or (entry.seat,)
 
 
@@ -63,7 +63,7 @@ def _weight(proposal: Announced, seat: Seat, context: Context) -> int:
 
 
 def _barred(proposal: Announced, roll: Sequence[RollEntry], context: Context) -> frozenset[str]:
-    """The seats of whom the motion is about: of the members with all that are related to them, or the board members themselves."""
+    """The seats that the motion is about: those of the members it concerns, with all who are related to them, or the board members themselves."""
     motion = proposal.terms.motion
     if motion is None or not proposal.rule.subject_barred:
         return frozenset()
@@ -73,7 +73,7 @@ def _barred(proposal: Announced, roll: Sequence[RollEntry], context: Context) ->
 
 
 def _concerned(motion: Motion, register: Register) -> tuple[frozenset[MemberId], frozenset[PersonId]]:
-    """Whom a motion is about: the member on whose stream it is, and the persons whom it names, with all that they speak for.
+    """The members and persons that a motion is about: the member on whose stream it is, the persons it names, and all members these speak for.
 
     A run is its training lead's, whether the contract is in force, waits for its vote, or is the motion's own.
     """

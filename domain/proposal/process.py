@@ -15,14 +15,10 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter
 
 from domain import letters
-from domain.kernel import AWAITED, Agenda, Deadline, Headline, Refused, escaped, process_of, shown_at
-from domain.process import Common, Context, Process
-from domain.proposal import commands, events, voting
-from domain.proposal.announcing import announce, require_own_name, require_readable, require_sponsor_of, withdraw
-from domain.proposal.balloting import cast, declare
-from domain.proposal.closing import close, executed
-from domain.proposal.opening import names_of, open_vote
-from domain.proposal.rules import Events, not_now, outcome_of, require_due, values_of
+from domain.kernel import AWAITED, Agenda, Deadline, Headline, escaped, process_of, shown_at
+from domain.process import Common, Context, Process, standing
+from domain.proposal import announcing, balloting, closing, commands, events, opening, rules, voting
+from domain.proposal.rules import Events
 from domain.proposal.state import Announced, Open, Over, ProposalState, Timelocked, Unproposed, Withdrawn, evolve
 
 
@@ -30,65 +26,21 @@ def decide(state: ProposalState, command: commands.ProposalCommand, context: Con
     """The facts that follow, or `Refused`."""
     match command:
         case letters.Propose():
-            match state:
-                case Unproposed():
-                    require_own_name(context)
-                    return announce(command, context)
-                case Announced() | Open() | Timelocked() | Over() | Withdrawn():
-                    raise Refused(
-                        "already_proposed", "this proposal has been made", remedy="give the new one a name of its own", clause="decisions"
-                    )
+            return announcing.propose(rules.unproposed(state), command, context)
         case commands.AmendProposal():
-            match state:
-                case Announced():
-                    require_sponsor_of(state, context)
-                    return announce(command, context)
-                case Unproposed() | Open() | Timelocked() | Over() | Withdrawn():
-                    raise not_now("not_amendable", "amended before its vote opens", state, context)
+            return announcing.amend(rules.amendable(state, context), command, context)
         case commands.WithdrawProposal():
-            match state:
-                case Announced():
-                    return withdraw(state, context)
-                case Open(proposal=proposal, ballots=ballots, closes_at=closes_at) if not ballots and context.at < closes_at:
-                    return withdraw(proposal, context)
-                case Unproposed() | Open() | Timelocked() | Over() | Withdrawn():
-                    raise not_now("not_withdrawable", "withdrawn before anybody voted and its vote is over", state, context)
+            return announcing.withdraw(rules.withdrawable(state, context), context)
         case commands.OpenVote():
-            context.require_service()
-            match state:
-                case Announced(opens_at=opens_at):
-                    require_due(opens_at, context)
-                    return open_vote(state, context)
-                case Unproposed() | Open() | Timelocked() | Over() | Withdrawn():
-                    return ()
+            return opening.open_vote(standing(state, Announced), context)
         case commands.CastBallot():
-            match state:
-                case Open():
-                    return cast(state, command, context)
-                case Unproposed() | Announced() | Timelocked() | Over() | Withdrawn():
-                    raise not_now("vote_not_open", "voted on while its vote is open", state, context)
+            return balloting.cast_ballot(rules.voting_open(state, context), command, context)
         case commands.DeclareConflict():
-            match state:
-                case Open():
-                    return declare(state, command, context)
-                case Unproposed() | Announced() | Timelocked() | Over() | Withdrawn():
-                    raise not_now("vote_not_open", "stepped back from while its vote is open", state, context)
+            return balloting.declare_conflict(rules.voting_open(state, context), command, context)
         case commands.CloseVote():
-            context.require_service()
-            match state:
-                case Open(closes_at=closes_at):
-                    require_due(closes_at, context)
-                    return close(state, context)
-                case Unproposed() | Announced() | Timelocked() | Over() | Withdrawn():
-                    return ()
+            return closing.close_vote(standing(state, Open), context)
         case commands.Execute():
-            context.require_service()
-            match state:
-                case Timelocked(executes_at=executes_at, proposal=proposal):
-                    require_due(executes_at, context)
-                    return executed(proposal, context)
-                case Unproposed() | Announced() | Open() | Over() | Withdrawn():
-                    return ()
+            return closing.execute(standing(state, Timelocked), context)
 
 
 def agenda(state: ProposalState) -> Agenda:
@@ -121,13 +73,13 @@ def describe(state: ProposalState) -> Headline:
                 "yes": str(tally.yes),
                 "no": str(tally.no),
             }
-            return _headline("open", proposal, line, numbers, _waited_for(state))
+            return _headline("open", proposal, line, numbers, _waits_for(state))
         case Timelocked(proposal=proposal, result=result, executes_at=executes_at):
             note = f"passed; nobody is waited for: it is carried out by itself at {shown_at(executes_at)}, when its timelock is over"
             return _headline("timelocked", proposal, note, _numbers(result) | {"timelock": _timelock(proposal)})
         case Over(proposal=proposal, result=result, executed=executed):
             phase = "executed" if executed else result.outcome
-            return _headline(phase, proposal, outcome_of(result, phase), _numbers(result), values=values_of(result))
+            return _headline(phase, proposal, rules.outcome_of(result, phase), _numbers(result), values=rules.values_of(result))
         case Withdrawn(proposal=proposal):
             return _headline("withdrawn", proposal, "withdrawn by its sponsor")
 
@@ -148,9 +100,9 @@ def _headline(
     if motion is not None:
         rows["orders"] = f"{escaped(str(motion.command.get('kind')))} on {motion.stream}"
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
-    shown: dict[str, str | int] = {"title": proposal.terms.title, "class": proposal.decision, "method": rule.method}
+    described: dict[str, str | int] = {"title": proposal.terms.title, "class": proposal.decision, "method": rule.method}
     return Headline(
-        phase, f"{escaped(proposal.terms.title)}: {note}", f"| vote | |\n| --- | --- |\n{table}", waits_for, shown | (values or {})
+        phase, f"{escaped(proposal.terms.title)}: {note}", f"| vote | |\n| --- | --- |\n{table}", waits_for, described | (values or {})
     )
 
 
@@ -163,12 +115,12 @@ def _timelock(proposal: Announced) -> str:
     )
 
 
-def _waited_for(state: Open) -> tuple[str, ...]:
+def _waits_for(state: Open) -> tuple[str, ...]:
     """All the members of the seats that have not voted; when these are too many to name, the secretariat reminds them."""
     if state.tally.roll_heads - state.tally.heads > AWAITED:
         return ("office:secretariat",)
     silent = sorted(seat for seat in state.roll if seat not in state.ballots and seat not in state.recused)
-    return tuple(name for seat in silent for name in names_of(state.roll[seat]))
+    return tuple(name for seat in silent for name in opening.recipients_of(state.roll[seat]))
 
 
 def _numbers(result: events.VoteClosed) -> dict[str, str]:
@@ -183,7 +135,7 @@ def proposals(processes: Iterable[Process[Any, Any, Any]]) -> Process[commands.P
     def decide_readable(state: ProposalState, command: commands.ProposalCommand, context: Context) -> Events:
         decided = decide(state, command, context)
         if isinstance(command, letters.Propose | commands.AmendProposal) and command.motion is not None:
-            require_readable(command.motion, orders)
+            announcing.require_readable(command.motion, orders)
         return decided
 
     return Process(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 
 from domain.kernel import ASKED, Refused, shown_at, slug_of
 from domain.process import Context, StepOwed
@@ -13,16 +12,50 @@ from domain.proposal.state import Announced, Open, Over, ProposalState, Timelock
 Events = Sequence[events.ProposalEvent | StepOwed]
 
 
-def not_now(rule: str, when: str, state: ProposalState, context: Context) -> Refused:
+def unproposed(state: ProposalState) -> Unproposed:
+    """Refuses a second proposal under the name."""
+    match state:
+        case Unproposed():
+            return state
+        case Announced() | Open() | Timelocked() | Over() | Withdrawn():
+            raise Refused(
+                "already_proposed", "this proposal has been made", remedy="give the new one a name of its own", clause="decisions"
+            )
+
+
+def amendable(state: ProposalState, context: Context) -> Announced:
+    """Refuses other terms once the vote has opened."""
+    match state:
+        case Announced():
+            return state
+        case Unproposed() | Open() | Timelocked() | Over() | Withdrawn():
+            raise _not_now("not_amendable", "amended before its vote opens", state, context)
+
+
+def withdrawable(state: ProposalState, context: Context) -> Announced:
+    """Refuses to take a proposal back once somebody voted, or the time to vote is over."""
+    match state:
+        case Announced():
+            return state
+        case Open(proposal=proposal, ballots=ballots, closes_at=closes_at) if not ballots and context.at < closes_at:
+            return proposal
+        case Unproposed() | Open() | Timelocked() | Over() | Withdrawn():
+            raise _not_now("not_withdrawable", "withdrawn before anybody voted and its vote is over", state, context)
+
+
+def voting_open(state: ProposalState, context: Context) -> Open:
+    """Refuses ballots and recusals before the opening and after the result."""
+    match state:
+        case Open():
+            return state
+        case Unproposed() | Announced() | Timelocked() | Over() | Withdrawn():
+            raise _not_now("vote_not_open", "voted on, or stepped back from, while its vote is open", state, context)
+
+
+def _not_now(rule: str, when: str, state: ProposalState, context: Context) -> Refused:
     """A refusal that says first where the proposal stands, and what can be done there."""
-    where, remedy = _stands(state, context)
-    return Refused(rule, f"{where}; a proposal is {when}", remedy=remedy, clause="decisions")
-
-
-def require_due(at: datetime, context: Context) -> None:
-    """Refuses what is due later."""
-    if context.at < at:
-        raise Refused("not_due", f"this comes at {shown_at(at)}", remedy="wait: the system gives it when it is due", clause="decisions")
+    phase, remedy = _stands(state, context)
+    return Refused(rule, f"{phase}; a proposal is {when}", remedy=remedy, clause="decisions")
 
 
 def _stands(state: ProposalState, context: Context) -> tuple[str, str]:

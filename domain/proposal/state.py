@@ -21,7 +21,7 @@ class Unproposed:
 
 @dataclass(frozen=True, slots=True)
 class Ballot:
-    """What a seat said."""
+    """The choice, ranking or approvals of a seat."""
 
     choice: Choice | None
     ranking: tuple[str, ...]
@@ -89,13 +89,13 @@ def evolve(state: ProposalState, event: events.ProposalEvent) -> ProposalState:
     """The state after a fact."""
     match event:
         case events.ProposalMade():
-            return announced(event)
+            return announced_by(event)
         case events.VoteOpened():
             assert isinstance(state, Announced)
             return _opened(state, event)
         case events.BallotCast(seat=seat):
             assert isinstance(state, Open)
-            tally = _uncounted(state, seat).counted(_said(event), state.roll[seat].weight)
+            tally = _uncounted(state, seat).counted(_choice_of(event), state.roll[seat].weight)
             return replace(state, ballots=state.ballots.set(seat, ballot_of(event)), tally=tally)
         case events.ConflictDeclared(seat=seat):
             assert isinstance(state, Open)
@@ -118,7 +118,7 @@ def evolve(state: ProposalState, event: events.ProposalEvent) -> ProposalState:
             return state
 
 
-def announced(event: events.ProposalMade) -> Announced:
+def announced_by(event: events.ProposalMade) -> Announced:
     """The phase that a proposal begins with."""
     return Announced(event.terms, event.sponsor, event.decision, event.rule, event.charter_version, event.opens_at)
 
@@ -133,13 +133,13 @@ def _opened(state: Announced, event: events.VoteOpened) -> Open:
 
 def _uncounted(state: Open, seat: str) -> Tally:
     before = state.ballots.get(seat)
-    return state.tally if before is None else state.tally.counted(_said(before), state.roll[seat].weight, -1)
+    return state.tally if before is None else state.tally.counted(_choice_of(before), state.roll[seat].weight, -1)
 
 
-def _said(ballot: Ballot | events.BallotCast) -> str:
+def _choice_of(ballot: Ballot | events.BallotCast) -> str:
     return ballot.choice or "chose"
 
 
 def ballot_of(event: events.BallotCast) -> Ballot:
-    """What the seat said, as the state keeps it."""
+    """The ballot in the state: without the seat and the person."""
     return Ballot(event.choice, event.ranking, event.approves)
