@@ -151,6 +151,12 @@ def everything_funded(costs: Mapping[str, int], budget: int, ballots: object) ->
     return tuple(costs)
 
 
+def orders_another(proposal: state.Announced, context: Context) -> Sequence[Event]:
+    another = letters.Motion(stream="round/x", command={}, otherwise={"kind": "cancel_round"})
+    terms = proposal.terms.model_copy(update={"motion": another})
+    return (proposal_events.ProposalExecuted(), *closing.order_otherwise(replace(proposal, terms=terms), context))
+
+
 def always(*_: Any) -> bool:
     return True
 
@@ -172,7 +178,7 @@ def always(*_: Any) -> bool:
         (voting, "equal_shares", everything_funded, "the budget is not shared as the ballots say"),
         (Context, "require_due", nothing, "only what passed is executed, once, after its timelock"),
         (closing, "_members", lambda state, *choices: frozenset(), "the register is told other votes"),
-        (closing, "digest_of", lambda stream, command: "0" * 64, "a mandate is granted once, at the end, for exactly what was voted on"),
+        (closing, "_order_motion", orders_another, "a mandate is granted once, at the end, for exactly what was voted on"),
     ],
     ids=lambda part: part if isinstance(part, str) else "",
 )  # fmt: skip
