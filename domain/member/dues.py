@@ -10,7 +10,7 @@ from domain import letters
 from domain.charter import MembershipTerms, Office, days
 from domain.kernel import Refused, shown_at, tell
 from domain.member import commands, events
-from domain.member.rules import Events, activated, charter_of, departing, farewell, lifted, note, suspended
+from domain.member.rules import Events, activate, begin_departure, charter_of, lift_suspension, owe_notice, parting_recipients, suspend
 from domain.member.state import Active, Belonging, Dues, Identity, Paying, settled
 from domain.member.terms import Rung
 from domain.money import CEILING, display
@@ -23,25 +23,25 @@ YEAR: Final = days(365)
 # ---------------------------------------------------------------- invoices
 
 
-def first_invoice(identity: Identity, context: Context) -> Events:
-    """The dues of the first year; where there are none, and nothing is left to look at, the member has its rights at once."""
+def issue_first_invoice(identity: Identity, context: Context) -> Events:
+    """The dues of the first year. Where the tier has none, and the screening is done, the member has its rights at once."""
     invoice = _invoice(identity, identity.tier, Dues(), context.at, context)
     at_once = invoice.amount == 0 and identity.vetting.done
     return (
         invoice,
-        *_expected(identity, invoice, context),
-        *(activated(identity, context) if at_once else ()),
-        *_told(identity, invoice, context),
+        *_expect_payment(identity, invoice, context),
+        *(activate(identity, context) if at_once else ()),
+        *_invoice_notice(identity, invoice, context),
     )
 
 
-def next_invoice(state: Active, context: Context) -> Events:
+def issue_invoice(state: Active, context: Context) -> Events:
     """The dues of the year that begins when this invoice was due, in the tier asked for."""
     identity = state.identity
     tier = state.next_tier or identity.tier
     invoice = _invoice(identity, tier, state.dues, state.next_at, context)
     changed = (TierChanged(member=identity.member, tier=tier),) if tier != identity.tier else ()
-    return (*changed, invoice, *_expected(identity, invoice, context), *_told(identity, invoice, context))
+    return (*changed, invoice, *_expect_payment(identity, invoice, context), *_invoice_notice(identity, invoice, context))
 
 
 def _invoice(identity: Identity, tier: str, dues: Dues, year_begins: datetime, context: Context) -> events.DuesInvoiced:
@@ -53,36 +53,40 @@ def _invoice(identity: Identity, tier: str, dues: Dues, year_begins: datetime, c
     )
 
 
-def _told(identity: Identity, invoice: events.DuesInvoiced, context: Context) -> Events:
+def _invoice_notice(identity: Identity, invoice: events.DuesInvoiced, context: Context) -> Events:
     if invoice.amount == invoice.credit_used:
         return ()
     facts: dict[str, str | int] = {
-        "amount": _shown(invoice.amount - invoice.credit_used, context),
+        "amount": _display(invoice.amount - invoice.credit_used, context),
         "due_at": invoice.due_at.isoformat(),
         "number": invoice.number,
         "reference": shown_reference(creditor_reference(context.stream, identity.member)),
     }
-    return (note("dues-invoiced", identity, key=f"dues-invoiced:{invoice.number}", **facts),)
+    return (owe_notice("dues-invoiced", identity, key=f"dues-invoiced:{invoice.number}", **facts),)
 
 
-def _expected(identity: Identity, invoice: events.DuesInvoiced, context: Context) -> tuple[PaymentExpected, ...]:
-    """The creditor reference by which the member's dues are known on every statement; stated once."""
+def _expect_payment(identity: Identity, invoice: events.DuesInvoiced, context: Context) -> tuple[PaymentExpected, ...]:
+    """The creditor reference that the member's dues have on every statement; stated once."""
     reference = creditor_reference(context.stream, identity.member)
     if invoice.amount == invoice.credit_used or reference in context.register.expected:
         return ()
     return (PaymentExpected(reference=reference, stream=context.stream, member=identity.member),)
 
 
-def _shown(amount: int, context: Context) -> str:
+def _display(amount: int, context: Context) -> str:
     return display(amount, context.charter.currency)
 
 
 # ---------------------------------------------------------------- payments
 
 
-def paid(state: Paying | Belonging, command: letters.RecordDuesPayment, context: Context) -> Events:
-    """Money settles the oldest invoice first; rights come, or come back, when nothing is open that would take them."""
-    context.require_service()
+def record_payment(state: Paying | Belonging | None, command: letters.RecordDuesPayment, context: Context) -> Events:
+    """Money settles the oldest invoice first; rights come, or come back, when no open invoice stands against it.
+
+    Money that nobody owes is handed back to the treasury.
+    """
+    if state is None:
+        return (_turn_away(command.reference, "no dues are invoiced", context),)
     _require_money(command, context)
     left, parts = command.amount + state.dues.credit, dict[str, int]()
     for invoice in state.dues.open:
@@ -94,25 +98,29 @@ def paid(state: Paying | Belonging, command: letters.RecordDuesPayment, context:
     used = BankReferenceUsed(reference=command.reference, source=context.stream)
     after = settled(state.dues, payment)
     if isinstance(state, Paying):
-        return (payment, used, *(activated(state.identity, context) if not after.open and state.identity.vetting.done else ()))
-    return (payment, used, *(lifted(state, "dues") if _in_good_standing(after, state.identity.terms, context) else ()))
+        return (payment, used, *(activate(state.identity, context) if not after.open and state.identity.vetting.done else ()))
+    return (payment, used, *(lift_suspension(state, "dues") if _in_good_standing(after, state.identity.terms, context) else ()))
 
 
 def _in_good_standing(dues: Dues, terms: MembershipTerms, context: Context) -> bool:
-    """Whether no dues are overdue for so long that they suspend: neither on the ladder, nor on their way up it."""
+    """Whether no invoice suspends the member: neither a rung that was reached, nor the time that has passed."""
     if not dues.open:
         return True
     below = all(rung is not Rung.SUSPENDED for rung, _ in _rungs(terms)[: dues.rung])
     return below and context.at < dues.open[0].overdue_from + days(terms.suspended_overdue_days)
 
 
-def reversed_(state: Paying | Belonging, command: letters.ReverseDuesPayment, context: Context) -> Events:
-    """What was credit shrinks; what had settled an invoice is owed again, by a date as far away as an invoice's."""
-    context.require_service()
+def reverse_payment(state: Paying | Belonging | None, command: letters.ReverseDuesPayment, context: Context) -> Events:
+    """The bank took a payment back: the credit shrinks first; the rest is owed again, with a full invoice's time to pay.
+
+    A reversal that is booked already changes nothing; one of a payment that is not booked here is handed back to the treasury.
+    """
+    if state is None:
+        return (_turn_away(command.reference, "its dues are settled no more", context),)
     if command.reference in context.register.references:
         return ()
     if context.register.references.get(command.original) != context.stream:
-        return (turned_away(command.reference, "the payment that it undoes is not booked here", context),)
+        return (_turn_away(command.reference, "the payment that it undoes is not booked here", context),)
     credit = max(state.dues.credit - command.amount, 0)
     reopened = command.amount - (state.dues.credit - credit)
     number = state.dues.open[0].number if isinstance(state, Paying) and state.dues.open else state.dues.last + 1
@@ -127,20 +135,20 @@ def reversed_(state: Paying | Belonging, command: letters.ReverseDuesPayment, co
         due_at=due_at,
     )
     used = BankReferenceUsed(reference=command.reference, source=context.stream)
-    told = note(
+    notice = owe_notice(
         "dues-reversed",
         state.identity,
         key=f"dues-reversed:{command.reference}",
-        amount=_shown(command.amount, context),
-        owed=_shown(reopened, context),
+        amount=_display(command.amount, context),
+        owed=_display(reopened, context),
     )
-    return (undone, used, told)
+    return (undone, used, notice)
 
 
-def turned_away(line: str, reason: str, context: Context) -> StepOwed:
-    """The step by which the treasury keeps money that is not taken here: a person decides."""
-    back = letters.TurnAwayPayment(line=line, stream=context.stream, reason=reason)
-    return owe(tell(f"treasury/{context.charter.treasury.account}", back, key=f"tell:turned-away:{line}:{context.at.isoformat()}"))
+def _turn_away(line: str, reason: str, context: Context) -> StepOwed:
+    """The letter by which the treasury takes back a bank line that is not booked here: a person decides what becomes of it."""
+    letter = letters.TurnAwayPayment(line=line, stream=context.stream, reason=reason)
+    return owe(tell(f"treasury/{context.charter.treasury.account}", letter, key=f"tell:turned-away:{line}:{context.at.isoformat()}"))
 
 
 def _require_money(command: letters.RecordDuesPayment, context: Context) -> None:
@@ -169,27 +177,30 @@ def _require_money(command: letters.RecordDuesPayment, context: Context) -> None
 # ---------------------------------------------------------------- the end
 
 
-def closed(identity: Identity, dues: Dues, *, joined: bool, context: Context) -> Events:
-    """What stays unpaid is stated, and the treasurer is told what to pay back: the credit, and all of it to one who never joined."""
+def close_dues(identity: Identity, dues: Dues, *, joined: bool, context: Context) -> Events:
+    """States what stays unpaid and what is to be paid back: the credit, or everything to an applicant who never joined.
+
+    The treasurer gets a notice of what to pay back.
+    """
     unpaid, refund = (dues.owed, dues.credit) if joined else (0, dues.received)
     if not unpaid and not refund:
         return ()
-    told = note(
+    notice = owe_notice(
         "dues-to-refund",
         identity,
         "office:treasurer",
-        *farewell(identity),
-        amount=_shown(refund, context),
+        *parting_recipients(identity),
+        amount=_display(refund, context),
         payee=f"member:{identity.member}",
     )
-    return (events.DuesClosed(unpaid=unpaid, refund=refund), *((told,) if refund else ()))
+    return (events.DuesClosed(unpaid=unpaid, refund=refund), *((notice,) if refund else ()))
 
 
 # ---------------------------------------------------------------- the good-standing ladder
 
 
-def planned(state: Belonging, command: commands.AgreePaymentPlan, context: Context) -> Events:
-    """The clock stands still from now on, or from the end of the plan that this one replaces; nothing is overdue before it is due."""
+def agree_payment_plan(state: Belonging, command: commands.AgreePaymentPlan, context: Context) -> Events:
+    """The clock of overdue dues stops now, or at the end of the plan that this one replaces. No invoice is overdue before it is due."""
     context.require_office(Office.TREASURER, clause="membership")
     longest = context.at + days(state.identity.terms.payment_plan_days)
     if not context.at < command.until <= longest:
@@ -217,7 +228,7 @@ def _rungs(terms: MembershipTerms) -> Sequence[tuple[Rung, int]]:
 
 def next_rung(state: Belonging) -> datetime | None:
     """When the oldest open invoice reaches its next rung."""
-    if not waited_for(state.dues):
+    if not is_pursued(state.dues):
         return None
     return state.dues.open[0].overdue_from + days(_rungs(state.identity.terms)[state.dues.rung][1])
 
@@ -227,20 +238,22 @@ def rung_after(dues: Dues) -> str:
     return tuple(Rung)[min(dues.rung, len(Rung) - 1)].value
 
 
-def waited_for(dues: Dues) -> bool:
+def is_pursued(dues: Dues) -> bool:
     """Whether dues are open and the ladder has not ended."""
     return bool(dues.open) and dues.rung < len(Rung)
 
 
-def climbed(state: Belonging, context: Context) -> Events:
-    """The next rung: rights rest at the second, and the last ends the membership of one who has not begun to leave."""
+def climb_ladder(state: Belonging, context: Context) -> Events:
+    """The next rung: the second suspends the member, and the last ends the membership unless the member is leaving already."""
     oldest, rung = state.dues.open[0], _rungs(state.identity.terms)[state.dues.rung][0]
     reached = events.RungReached(invoice=oldest.number, rung=rung)
-    told = note(f"dues-{rung}", state.identity, key=f"dues-{rung}:{oldest.number}", amount=_shown(oldest.amount - oldest.paid, context))
+    notice = owe_notice(
+        f"dues-{rung}", state.identity, key=f"dues-{rung}:{oldest.number}", amount=_display(oldest.amount - oldest.paid, context)
+    )
     match rung:
         case Rung.NOTICE | Rung.TERMINATION_NOTICE:
-            return (reached, told)
+            return (reached, notice)
         case Rung.SUSPENDED:
-            return (reached, *suspended(state, "dues", context), told)
+            return (reached, *suspend(state, "dues", context), notice)
         case Rung.TERMINATED:
-            return (reached, *(departing(state, "terminated", context.at, context) if isinstance(state, Active) else ()), told)
+            return (reached, *(begin_departure(state, "terminated", context.at, context) if isinstance(state, Active) else ()), notice)

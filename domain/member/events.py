@@ -233,42 +233,23 @@ class RunOffContinued(Event):
     again_at: Instant
 
 
-MemberEvent = (
-    ApplicationReceived
-    | ScreeningStarted
-    | ScreeningPassed
-    | ScreeningHit
-    | ScreeningJudged
-    | ApplicantAdmitted
-    | ApplicationEnded
-    | AgreementSigned
-    | AgreementCountersigned
-    | DuesInvoiced
-    | DuesPaid
-    | DuesReversed
-    | PaymentPlanAgreed
-    | RungReached
-    | SuspensionLifted
-    | SeatVacated
-    | TierChangeAsked
-    | OwnershipChangeAsked
-    | DepartureBegun
-    | RunOffContinued
-    | DuesClosed
+JoiningEvent = ApplicationReceived | LegalEntityNamed | ApplicantAdmitted | AgreementSigned | MemberActivated | ApplicationEnded
+ScreeningEvent = ScreeningStarted | ScreeningPassed | ScreeningHit | ScreeningJudged
+SpeakerEvent = RepresentativeSeated | RepresentativeUnseated | SeatVacated
+OwnershipEvent = OwnershipDeclared | OwnershipChangeAsked | TierChangeAsked | TierChanged
+DuesEvent = DuesInvoiced | DuesPaid | DuesReversed | PaymentPlanAgreed | RungReached | DuesClosed
+StandingEvent = MemberSuspended | SuspensionLifted
+LeavingEvent = DepartureBegun | MemberDeparting | RunOffContinued | MemberDeparted
+RegisterEvent = (
+    AgreementCountersigned
+    | MemberReinstated
     | BankReferenceUsed
     | KeyEnrolled
     | KeyRevoked
-    | LegalEntityNamed
     | LegalEntityReleased
-    | MemberActivated
-    | MemberDeparted
-    | MemberDeparting
-    | MemberReinstated
-    | MemberSuspended
-    | OwnershipDeclared
     | PaymentExpected
-    | RepresentativeSeated
-    | RepresentativeUnseated
-    | TierChanged
     | TierReserved
 )
+"""What changes nothing in the membership's own state."""
+
+MemberEvent = JoiningEvent | ScreeningEvent | SpeakerEvent | OwnershipEvent | DuesEvent | StandingEvent | LeavingEvent | RegisterEvent

@@ -1,33 +1,36 @@
-"""Joining: the application, its screening and judgement, the vote, and the agreement signed from both sides."""
+"""Joining: the application, the members' decision on it, and the agreement signed from both sides."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from datetime import date
-from typing import Any, Final, Literal
+from collections.abc import Sequence
+from typing import Final, Literal
 
-from domain import letters
-from domain.charter import MembershipTerms, Office, days
-from domain.kernel import MemberId, Refused, Step, asked_in, given, shortened, slug_of, tell
+from domain.charter import Office, days
+from domain.kernel import MemberId, Refused, slug_of
 from domain.member import commands, events, steps
-from domain.member.dues import closed, first_invoice
+from domain.member.dues import close_dues, issue_first_invoice
 from domain.member.rules import (
     Events,
-    activated,
-    farewell,
-    lifted,
-    note,
+    owe_notice,
     own_case,
-    released,
+    parting_recipients,
+    release_identity,
     require_in_time,
     require_new,
     require_seat_in,
-    seated,
-    suspended,
+    seat_person,
 )
-from domain.member.state import Active, Applying, Dues, Identity, Leaving, Paying, Reviewing, Screening, Signing, Vetting, Voting, lapses_at
-from domain.process import NAMED, Context, StepOwed, owe
+from domain.member.state import (
+    Applying,
+    Dues,
+    Identity,
+    Paying,
+    Signing,
+    Unapplied,
+    Voting,
+    lapses_at,
+)
+from domain.process import NAMED, Context, owe
 from domain.register.facts import Capacity, Holding, LegalEntityNamed, OwnershipDeclared, TierReserved
 
 HANDLE: Final = 57
@@ -36,8 +39,8 @@ HANDLE: Final = 57
 # ---------------------------------------------------------------- applying
 
 
-def applied(command: commands.Apply, context: Context) -> Events:
-    """The application, its owners and who speaks for it; the list is asked about all of them."""
+def apply(_: Unapplied, command: commands.Apply, context: Context) -> Events:
+    """The application, its owners and who speaks for it; the name and the owners are screened."""
     member = slug_of(context.stream)
     _require_applicant(member, command, context)
     require_seat_in(command.tier, member, context)
@@ -65,24 +68,35 @@ def applied(command: commands.Apply, context: Context) -> Events:
         ),
         LegalEntityNamed(member=member, lei=command.lei),
         OwnershipDeclared(member=member, holdings=command.holdings),
-        *(event for delegate in command.representatives for event in seated(member, delegate, context)),
-        owe(_screening_step(identity)),
+        *(event for delegate in command.representatives for event in seat_person(member, delegate, context)),
+        owe(steps.screen(identity)),
     )
+
+
+def withdraw_application(state: Applying, context: Context) -> Events:
+    """A representative takes the application back."""
+    context.require_representative(state.identity.member)
+    return end_application(state, "withdrawn", context)
+
+
+def lapse_application(state: Applying, context: Context) -> Events:
+    """The application took too long."""
+    return end_application(state, "lapsed", context)
 
 
 Outcome = Literal["rejected", "lapsed", "withdrawn"]
 
 
-def over(state: Applying, outcome: Outcome, context: Context) -> Events:
-    """The application came to nothing: who applied is told, unless they took it back themselves, and what was paid is paid back."""
+def end_application(state: Applying, outcome: Outcome, context: Context) -> Events:
+    """The application came to nothing. The applicant gets a notice, unless they withdrew it, and is paid back what they paid."""
     identity = state.identity
     dues = state.dues if isinstance(state, Paying) else Dues()
-    told = () if outcome == "withdrawn" else (note(f"application-{outcome}", identity, *farewell(identity)),)
+    notices = () if outcome == "withdrawn" else (owe_notice(f"application-{outcome}", identity, *parting_recipients(identity)),)
     return (
-        *released(identity, context),
+        *release_identity(identity, context),
         events.ApplicationEnded(outcome=outcome),
-        *closed(identity, dues, joined=False, context=context),
-        *told,
+        *close_dues(identity, dues, joined=False, context=context),
+        *notices,
     )
 
 
@@ -126,7 +140,7 @@ def _require_applicant(member: MemberId, command: commands.Apply, context: Conte
 
 
 def _require_unclaimed(member: MemberId, lei: str, context: Context) -> None:
-    """The handle of somebody's declared holder is the holder's own: whoever took it would share that member's seat."""
+    """Refuses a handle by which a member names its holder, to any other entity: it would share that member's seat."""
     for company, holdings in context.register.holdings.items():
         if any(holding.holder == member and holding.lei != lei for holding in holdings):
             raise Refused(
@@ -137,7 +151,7 @@ def _require_unclaimed(member: MemberId, lei: str, context: Context) -> None:
             )
 
 
-def shown_holdings(holdings: Sequence[Holding]) -> str:
+def holdings_in_words(holdings: Sequence[Holding]) -> str:
     """Holdings in words, the largest first."""
     ordered = sorted(holdings, key=lambda holding: (-holding.fraction, holding.holder))
     return ", ".join(f"{holding.holder} {holding.fraction // 100}.{holding.fraction % 100:02} %" for holding in ordered) or "none declared"
@@ -165,137 +179,36 @@ def require_holdings(holdings: Sequence[Holding], context: Context) -> None:
             )
 
 
-# ---------------------------------------------------------------- screening
-
-
-def _screening_step(identity: Identity) -> Step:
-    data = {
-        "names": [identity.name, *(holding.holder for holding in identity.holdings)],
-        "country": identity.country,
-        "lei": identity.lei,
-        "owner_leis": [holding.lei for holding in identity.holdings if holding.lei],
-    }
-    return Step(kind="screen", key=_screening_key(identity.vetting), data=data)
-
-
-def _screening_key(vetting: Vetting) -> str:
-    return f"screen:{vetting.asked}"
-
-
-def screened_again(identity: Identity, holdings: Iterable[Holding]) -> Events:
-    """The list is asked anew, about the present name and these owners."""
-    again = replace(identity, holdings=tuple(holdings), vetting=Vetting(identity.vetting.asked + 1))
-    return (events.ScreeningStarted(), owe(_screening_step(again)))
-
-
-Vetted = Screening | Reviewing | Voting | Signing | Paying | Active | Leaving
-
-
-def screened(state: Vetted, found: steps.ScreeningCompleted, context: Context) -> Events:
-    """A list that can be relied on answered: a person looks at a hit; where nothing is left to look at, it goes on."""
-    identity = state.identity
-    if found.step != _screening_key(identity.vetting):
-        return ()
-    _require_reliable(found, identity.terms, context.at.date())
-    listed: dict[str, Any] = {
-        "list": found.list,
-        "list_digest": found.list_digest,
-        "list_date": found.list_date,
-        "entries": found.entries,
-        "score": found.score,
-    }
-    if found.score >= identity.terms.review_score:
-        told = note("screening-hit", identity, "office:compliance-reviewer", key=f"screening-hit:{found.step}", score=found.score)
-        return (events.ScreeningHit(match=found.match, **listed), told)
-    vetted = not identity.vetting.hits
-    return (events.ScreeningPassed(vetted=vetted, **listed), *(_vetted(state, context) if vetted else ()))
-
-
-def _require_reliable(found: steps.ScreeningCompleted, terms: MembershipTerms, today: date) -> None:
-    """A list that is stale, cut off or from the future screens nobody: its step fails, and waits for a person."""
-    remedy = "put a fresh list in its place, then retry the step"
-    age_days = (today - found.list_date).days if found.list_age_days is None else found.list_age_days
-    if age_days > terms.list_age_days:
-        raise Refused(
-            "list_stale",
-            f"{found.list} is of {found.list_date}, the charter allows {terms.list_age_days} days",
-            remedy=remedy,
-            clause="membership.list_age_days",
-        )
-    if age_days < -1:
-        raise Refused("list_ahead", f"{found.list} is of {found.list_date}, which is still to come", remedy=remedy, clause="membership")
-    if found.entries < terms.list_entries:
-        raise Refused(
-            "list_too_short",
-            f"{found.list} has {found.entries} names, the charter asks for {terms.list_entries}",
-            remedy=remedy,
-            clause="membership.list_entries",
-        )
-
-
-def judged(state: Vetted, hit: events.ScreeningHit, command: commands.JudgeScreening, context: Context) -> Events:
-    """A person's word on the oldest hit. Confirmed, an applicant is rejected, and a member's rights rest."""
-    context.require_office(Office.COMPLIANCE_REVIEWER, clause="membership")
-    if context.register.speaks_for(context.actor, state.identity.member):
-        raise own_case(context, state.identity.member)
-    if not command.reason.strip():
-        raise Refused("reason_missing", "a judgement is recorded with its reason", remedy="say what you compared", clause="membership")
-    vetting = state.identity.vetting
-    vetted = command.verdict == "clear" and vetting.hits == (hit,) and vetting.answered == vetting.asked
-    judgement = events.ScreeningJudged(
-        verdict=command.verdict, list_digest=hit.list_digest, score=hit.score, reviewer=context.actor, reason=command.reason, vetted=vetted
-    )
-    if command.verdict == "clear":
-        return (judgement, *(_vetted(state, context) if vetted else ()))
-    match state:
-        case Screening() | Reviewing() | Voting() | Signing() | Paying():
-            return (judgement, *over(state, "rejected", context))
-        case Active() | Leaving():
-            return (judgement, *suspended(state, "sanctions", context))
-
-
-def _vetted(state: Vetted, context: Context) -> Events:
-    """Nothing is left to look at."""
-    match state:
-        case Screening() | Reviewing():
-            return (_vote_asked_for(state.identity, context),)
-        case Voting() | Signing():
-            return ()
-        case Paying():
-            return () if state.dues.open else activated(state.identity, context)
-        case Active() | Leaving():
-            return lifted(state, "sanctions")
-
-
-def _vote_asked_for(identity: Identity, context: Context) -> StepOwed:
-    proposal = letters.Propose(
-        title=f"Admit {identity.name}"[:200].rstrip(" \u200c\u200d"),
-        text=f"{identity.name} ({identity.country}, LEI {identity.lei}) asks to join as {identity.tier}.\n"
-        f"Its owners, as it declares them: {shortened(shown_holdings(identity.holdings), 3_000)}.",
-        motion=letters.Motion(stream=context.stream, command=given(commands.Admit()), otherwise=given(commands.Decline())),
-    )
-    return owe(tell(asked_in("admit", identity.member), proposal, key="tell:admission"))
-
-
 # ---------------------------------------------------------------- the vote and the agreement
 
 
-def admitted(state: Voting, context: Context) -> Events:
-    """The vote took it in, and a seat of its tier is kept for it; the agreement is to be signed. Too late, the application lapses."""
+def admit(state: Voting | None, context: Context) -> Events:
+    """The members took the applicant in: a seat of its tier is reserved, and the agreement is to be signed. After its time the application lapses."""
+    context.require_mandate()
+    if state is None:
+        return ()
     identity = state.identity
     if context.at >= state.lapses_at:
-        return over(state, "lapsed", context)
+        return end_application(state, "lapsed", context)
     require_seat_in(identity.tier, identity.member, context)
     admission = events.ApplicantAdmitted(agreement=identity.terms.agreement, sign_by=context.at + days(identity.terms.signing_days))
     return (
         admission,
         TierReserved(member=identity.member, tier=identity.tier),
-        note("agreement-to-sign", identity, sign_by=min(admission.sign_by, state.lapses_at).isoformat()),
+        owe_notice("agreement-to-sign", identity, sign_by=min(admission.sign_by, state.lapses_at).isoformat()),
     )
 
 
-def signed(state: Signing, command: commands.SignAgreement, context: Context) -> Events:
-    """A representative signs the text that the vote admitted it under."""
+def decline(state: Voting | None, context: Context) -> Events:
+    """The members turned the applicant down."""
+    context.require_mandate()
+    return () if state is None else end_application(state, "rejected", context)
+
+
+def sign_agreement(state: Signing, command: commands.SignAgreement, context: Context) -> Events:
+    """A representative signs the text that the members voted on; the same person's second signature changes nothing."""
+    if state.signer == context.actor:
+        return ()
     context.require_representative(state.identity.member)
     require_in_time(lapses_at(state), context)
     if command.agreement != state.agreement:
@@ -305,14 +218,14 @@ def signed(state: Signing, command: commands.SignAgreement, context: Context) ->
             clause="membership.agreement",
             remedy=f"sign the text with SHA-256 {state.agreement}",
         )
-    told = note("agreement-to-countersign", state.identity, "office:secretariat", "office:board")
-    return (events.AgreementSigned(agreement=command.agreement, person=context.actor), told)
+    notice = owe_notice("agreement-to-countersign", state.identity, "office:secretariat", "office:board")
+    return (events.AgreementSigned(agreement=command.agreement, person=context.actor), notice)
 
 
-def countersigned(state: Signing, context: Context) -> Events:
+def countersign_agreement(state: Signing, context: Context) -> Events:
     """An officer signs for the consortium, and the first dues are invoiced."""
     context.require_office(Office.SECRETARIAT, Office.BOARD, clause="membership.agreement")
     if context.actor == state.signer or context.register.speaks_for(context.actor, state.identity.member):
         raise own_case(context, state.identity.member, "membership.agreement")
     require_in_time(lapses_at(state), context)
-    return (events.AgreementCountersigned(agreement=state.agreement, person=context.actor), *first_invoice(state.identity, context))
+    return (events.AgreementCountersigned(agreement=state.agreement, person=context.actor), *issue_first_invoice(state.identity, context))

@@ -5,27 +5,29 @@ from __future__ import annotations
 from domain.charter import Office
 from domain.kernel import Refused
 from domain.member import commands, events
-from domain.member.joining import require_holdings, screened_again
-from domain.member.rules import Events, note, own_case, require_seat_in
+from domain.member.joining import require_holdings
+from domain.member.rules import Events, owe_notice, own_case, require_seat_in
+from domain.member.screening import start_screening
 from domain.member.seats import require_concerned
-from domain.member.state import Active, Identity, Leaving, MemberState
+from domain.member.state import Active, Belonging, Identity, Present
 from domain.process import Context
 from domain.register.facts import Holding, OwnershipDeclared, TierReserved
 from domain.register.fold import note as note_fact
 
 
-def declare(state: MemberState, identity: Identity, command: commands.DeclareOwnership, context: Context) -> Events:
-    """Owners are declared. What a second person must see first waits: an officer's word, and what makes more votes, or fewer."""
+def declare_ownership(state: Present, command: commands.DeclareOwnership, context: Context) -> Events:
+    """Owners are declared. A declaration by an officer waits for a second person, and so does one that changes who shares a seat."""
+    identity, unconfirmed = state.identity, state.identity.unconfirmed
     require_concerned(identity, context, Office.SECRETARIAT)
     by_officer = not context.register.speaks_for(context.actor, identity.member)
     if not by_officer:
         context.require_representative(identity.member)
     require_holdings(command.holdings, context)
-    if command.holdings == (identity.holdings if identity.asked is None else identity.asked.holdings):
+    if command.holdings == (identity.holdings if unconfirmed is None else unconfirmed.holdings):
         return ()
     if not by_officer and not _suspect(state) and not _regroups(identity, command.holdings, context):
-        return _declared(identity, command.holdings, context)
-    told = note(
+        return _put_in_force(identity, command.holdings, context)
+    notice = owe_notice(
         "ownership-to-confirm",
         identity,
         f"member:{identity.member}",
@@ -34,7 +36,7 @@ def declare(state: MemberState, identity: Identity, command: commands.DeclareOwn
         key=f"ownership-to-confirm:{context.actor}:{context.at.isoformat()}",
         declared_by=context.actor,
     )
-    return (events.OwnershipChangeAsked(holdings=command.holdings, person=context.actor), told)
+    return (events.OwnershipChangeAsked(holdings=command.holdings, person=context.actor), notice)
 
 
 def _regroups(identity: Identity, holdings: tuple[Holding, ...], context: Context) -> bool:
@@ -45,45 +47,46 @@ def _regroups(identity: Identity, holdings: tuple[Holding, ...], context: Contex
     return not before <= after or any(context.register.belongs(company) for company in after - before)
 
 
-def _suspect(state: MemberState) -> bool:
-    """Whether a hit on it, or on an owner, waits or was confirmed: then no owner comes or goes unseen."""
-    return isinstance(state, Active | Leaving) and (bool(state.identity.vetting.hits) or "sanctions" in state.causes)
+def _suspect(state: Present) -> bool:
+    """Whether a hit on the member, or on an owner, waits or was confirmed: then a second person sees every change of owners."""
+    return isinstance(state, Belonging) and (bool(state.identity.vetting.hits) or "sanctions" in state.causes)
 
 
-def confirm(identity: Identity, command: commands.ConfirmOwnership, context: Context) -> Events:
-    """Another person than who declared it, and of another side: two votes are not made of one by a member's own word."""
+def confirm_ownership(state: Present, command: commands.ConfirmOwnership, context: Context) -> Events:
+    """A second person confirms what another declared; where a member declared it, somebody of another side, since it may change votes."""
+    identity = state.identity
     require_concerned(identity, context, Office.SECRETARIAT, Office.COMPLIANCE_REVIEWER)
-    asked, member = identity.asked, identity.member
-    if asked is None and command.holdings == identity.holdings:
+    unconfirmed, member = identity.unconfirmed, identity.member
+    if unconfirmed is None and command.holdings == identity.holdings:
         return ()
-    if asked is None or asked.holdings != command.holdings:
+    if unconfirmed is None or unconfirmed.holdings != command.holdings:
         raise Refused(
             "no_such_declaration",
             "no such declaration waits",
             clause="membership",
             remedy="`consortium show` lists the one that waits, if any",
         )
-    if context.actor == asked.person:
+    if context.actor == unconfirmed.person:
         raise Refused(
-            "second_person_required", f"{asked.person} declared it", remedy="ask somebody else to confirm it", clause="membership"
+            "second_person_required", f"{unconfirmed.person} declared it", remedy="ask somebody else to confirm it", clause="membership"
         )
     if context.register.speaks_for(context.actor, member):
-        if context.register.speaks_for(asked.person, member):
+        if context.register.speaks_for(unconfirmed.person, member):
             raise own_case(context, member)
         context.require_representative(member)
-    return _declared(identity, asked.holdings, context)
+    return _put_in_force(identity, unconfirmed.holdings, context)
 
 
-def _declared(identity: Identity, holdings: tuple[Holding, ...], context: Context) -> Events:
-    """The owners count from now on; the list is asked about those who are new."""
+def _put_in_force(identity: Identity, holdings: tuple[Holding, ...], context: Context) -> Events:
+    """The owners count from now on; a new one brings another screening."""
     new = {(holding.holder, holding.lei) for holding in holdings} - {(holding.holder, holding.lei) for holding in identity.holdings}
     declared = OwnershipDeclared(member=identity.member, holdings=holdings)
-    return (declared, *(screened_again(identity, holdings) if new else ()))
+    return (declared, *(start_screening(identity, holdings) if new else ()))
 
 
-def change_tier(state: Active, tier: str, context: Context) -> Events:
-    """A change with the next invoice; a seat is kept for it until then."""
-    identity = state.identity
+def change_tier(state: Active, command: commands.ChangeTier, context: Context) -> Events:
+    """The tier changes with the next invoice; a seat is reserved until then."""
+    identity, tier = state.identity, command.tier
     context.require_representative(identity.member)
     if tier == (state.next_tier or identity.tier):
         return ()

@@ -1,31 +1,28 @@
-"""Memberships, `member/<slug>`: from the application to the last duty of one who left.
+"""What the topics of a membership share: the guards of its phases, notices, and the facts that several commands lead to.
 
-screening → (review) → voting → signing → paying → active ⇄ suspended → leaving → left | terminated | expelled
-and before that: rejected | lapsed | withdrawn
-
-What is stored for ever is in `membership_messages`, and how it is kept in `membership_state`; what follows from a command is
-in `membership_joining` and `membership_dues`, and here. A hit of the screening never rejects by itself: it opens a review. A
-member's rights rest for as long as any cause stands, and come back exactly as they were when the last one is gone.
+A guard returns the phase in which a command has an effect. In any other phase it refuses the command; or it returns None, where the
+command comes from a vote or another process and then changes nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from hashlib import sha256
 
 from domain import letters
 from domain.charter import Charter, days
-from domain.kernel import MemberId, PersonId, Refused, asked_in, mapping, notify, shown_at, slug_of, tell
+from domain.kernel import MemberId, PersonId, Refused, asked_in, mapping, notify, shown_at, tell
 from domain.member import commands, events
 from domain.member.state import (
     Active,
+    Applying,
     Belonging,
     Ended,
     Identity,
     Leaving,
     MemberState,
     Paying,
+    Present,
     Reviewing,
     Screening,
     Signing,
@@ -46,28 +43,168 @@ from domain.register.facts import (
     RepresentativeUnseated,
 )
 
+Events = Sequence[events.MemberEvent | StepOwed]
 
-def identified(state: MemberState) -> Identity:
-    """Who it is, for what may be done at any time of a membership."""
+# ---------------------------------------------------------------- phases
+
+
+def unapplied(state: MemberState) -> Unapplied:
+    """Refuses a second application under the handle."""
+    match state:
+        case Unapplied():
+            return state
+        case Screening() | Reviewing() | Voting() | Signing() | Paying() | Active() | Leaving() | Ended():
+            raise Refused(
+                "handle_taken", "there is an application under this handle", remedy="apply under another handle", clause="membership"
+            )
+
+
+def applying(state: MemberState) -> Applying:
+    """Refuses what only an applicant may do."""
+    match state:
+        case Screening() | Reviewing() | Voting() | Signing() | Paying():
+            return state
+        case Unapplied() | Active() | Leaving() | Ended():
+            raise _not_now("while the application is under way", "give notice instead, if you are a member", state)
+
+
+def lapsing(state: MemberState) -> Applying:
+    """The application whose deadline has come: no other phase has that deadline."""
+    assert isinstance(state, Applying)
+    return state
+
+
+def screened(state: MemberState) -> Present | None:
+    """Who the screening is about. None when the application or the membership ended before the list answered."""
+    match state:
+        case Screening() | Reviewing() | Voting() | Signing() | Paying() | Active() | Leaving():
+            return state
+        case Unapplied() | Ended():
+            return None
+
+
+def under_review(state: MemberState) -> Present:
+    """Refuses a judgement when no hit waits for one."""
+    match state:
+        case Reviewing() | Voting() | Signing() | Paying() | Active() | Leaving() if state.identity.vetting.hits:
+            return state
+        case Unapplied() | Screening() | Reviewing() | Voting() | Signing() | Paying() | Active() | Leaving() | Ended():
+            raise _not_now("while a hit waits for a review", "`consortium show` tells whether one does", state)
+
+
+def rescreenable(state: MemberState) -> Voting | Signing | Paying | Belonging:
+    """Refuses a new screening before the first one is over, after the end, and while a hit waits for its review."""
+    match state:
+        case Voting() | Signing() | Paying() | Active() | Leaving() if not state.identity.vetting.hits:
+            return state
+        case Voting() | Signing() | Paying() | Active() | Leaving():
+            raise _not_now("when no hit waits for a review", "judge that one first", state)
+        case Unapplied() | Screening() | Reviewing() | Ended():
+            raise _not_now("from the vote on", "an application is screened by itself", state)
+
+
+def voting(state: MemberState) -> Voting | None:
+    """The application that is voted on. None when there is none: the result of such a vote changes nothing."""
+    match state:
+        case Voting():
+            return state
+        case Unapplied() | Screening() | Reviewing() | Signing() | Paying() | Active() | Leaving() | Ended():
+            return None
+
+
+def unsigned(state: MemberState, actor: PersonId) -> Signing:
+    """Refuses a signature before the admission, after the countersignature, and beside another person's."""
+    match state:
+        case Signing(signer=signer) if signer is None or signer == actor:
+            return state
+        case Unapplied() | Screening() | Reviewing() | Voting() | Signing() | Paying() | Active() | Leaving() | Ended():
+            raise _not_now("once, after the admission", "`consortium show` tells where the application stands", state)
+
+
+def signed(state: MemberState) -> Signing:
+    """Refuses a countersignature without a signature."""
+    match state:
+        case Signing(signer=str()):
+            return state
+        case Unapplied() | Screening() | Reviewing() | Voting() | Signing() | Paying() | Active() | Leaving() | Ended():
+            raise _not_now("when a representative has signed", "ask a representative to sign first", state)
+
+
+def payable(state: MemberState) -> Paying | Belonging | None:
+    """Who may pay dues. None before the first invoice, and from a member on notice who owes nothing."""
+    match state:
+        case Paying() | Active():
+            return state
+        case Leaving(dues=dues) if dues.open:
+            return state
+        case Unapplied() | Screening() | Reviewing() | Voting() | Signing() | Leaving() | Ended():
+            return None
+
+
+def reversible(state: MemberState) -> Paying | Belonging | None:
+    """Whose payments the bank may still take back. None before the first invoice, and after the end."""
+    match state:
+        case Paying() | Active() | Leaving():
+            return state
+        case Unapplied() | Screening() | Reviewing() | Voting() | Signing() | Ended():
+            return None
+
+
+def owing(state: MemberState) -> Belonging:
+    """Refuses what only a member with open dues needs."""
+    match state:
+        case Active(dues=dues) | Leaving(dues=dues) if dues.open:
+            return state
+        case Unapplied() | Screening() | Reviewing() | Voting() | Signing() | Paying() | Active() | Leaving() | Ended():
+            raise _not_now("while a member owes dues", "nothing is needed", state)
+
+
+def on_ladder(state: MemberState) -> Belonging:
+    """The member whose dues reach the next rung: no other phase has that deadline."""
+    assert isinstance(state, Belonging)
+    return state
+
+
+def present(state: MemberState) -> Present:
+    """Refuses what may be done at any time between the application and the end."""
     match state:
         case Unapplied() | Ended():
-            raise not_now("between the application and the end", "`consortium show` tells where it stands", state)
+            raise _not_now("between the application and the end", "`consortium show` tells where it stands", state)
         case Screening() | Reviewing() | Voting() | Signing() | Paying() | Active() | Leaving():
-            return state.identity
+            return state
 
 
-def default_of(source: str) -> str:
-    """The cause of a suspension that belongs to this round alone; a long name is told apart by its digest."""
-    cause = f"default-{slug_of(source)}"
-    return cause if len(cause) <= 64 else f"{cause[:47].rstrip('-')}-{sha256(source.encode()).hexdigest()[:16]}"
+def active(state: MemberState) -> Active:
+    """Refuses another tier to who is no member, or on notice."""
+    match state:
+        case Active():
+            return state
+        case Unapplied() | Screening() | Reviewing() | Voting() | Signing() | Paying() | Leaving() | Ended():
+            raise _not_now("while it is a member", "withdraw the application and apply for another tier", state)
 
 
-Events = Sequence[events.MemberEvent | StepOwed]
+def able_to_leave(state: MemberState) -> Belonging:
+    """Refuses notice by who is no member."""
+    match state:
+        case Active() | Leaving():
+            return state
+        case Unapplied() | Screening() | Reviewing() | Voting() | Signing() | Paying() | Ended():
+            raise _not_now("while it is a member", "withdraw the application instead", state)
+
+
+def belonging(state: MemberState) -> Belonging | None:
+    """The member, also on notice. None when there is none: what another process or a vote says of it changes nothing."""
+    match state:
+        case Active() | Leaving():
+            return state
+        case Unapplied() | Screening() | Reviewing() | Voting() | Signing() | Paying() | Ended():
+            return None
+
 
 # ---------------------------------------------------------------- refusals
 
 
-def not_now(when: str, remedy: str, state: MemberState) -> Refused:
+def _not_now(when: str, remedy: str, state: MemberState) -> Refused:
     """The refusal of what is done in another phase: it says first where the membership is."""
     if isinstance(state, Unapplied):
         remedy = "check it against `consortium members`, or apply (`consortium member apply`)"
@@ -100,14 +237,8 @@ def _stands(state: MemberState) -> str:
 
 
 def own_case(context: Context, member: MemberId, clause: str = "membership") -> Refused:
-    """The refusal of one who would decide for both sides."""
+    """The refusal of a person who would decide for both sides."""
     return Refused("own_case", f"{context.actor} stands on the side of {member}", remedy="ask somebody else who may do this", clause=clause)
-
-
-def require_due(at: datetime, context: Context) -> None:
-    """Refuses a deadline's command before its time."""
-    if context.at < at:
-        raise Refused("not_due", f"this comes at {shown_at(at)}", remedy="wait: the system gives it when it is due")
 
 
 def require_in_time(until: datetime, context: Context) -> None:
@@ -149,7 +280,7 @@ def require_seat_in(tier: str, member: MemberId, context: Context) -> None:
         )
 
 
-# ---------------------------------------------------------------- telling
+# ---------------------------------------------------------------- notices and letters
 
 
 def charter_of(identity: Identity, context: Context) -> Charter:
@@ -157,18 +288,18 @@ def charter_of(identity: Identity, context: Context) -> Charter:
     return context.register.charters[identity.charter]
 
 
-def note(template: str, identity: Identity, *to: str, key: str = "", **facts: str | int) -> StepOwed:
-    """The step that tells the member, unless `to` names others."""
+def owe_notice(template: str, identity: Identity, *to: str, key: str = "", **facts: str | int) -> StepOwed:
+    """The step that sends a notice to the member, or to those that `to` names."""
     return owe(notify(template, to or (f"member:{identity.member}",), key=f"notice:{key or template}", name=identity.name, **facts))
 
 
-def farewell(identity: Identity) -> tuple[str, ...]:
-    """Whom to tell of the end: the persons by name, since nobody speaks for the member any more when the notice goes out."""
+def parting_recipients(identity: Identity) -> tuple[str, ...]:
+    """The recipients of a notice of the end: also each person by name, since nobody speaks for the member any more when it is sent."""
     return (f"member:{identity.member}", *sorted(identity.delegates))
 
 
-def leases_looked_at(member: MemberId, why: str, context: Context) -> Sequence[StepOwed]:
-    """Early access ends with the rights it came from: each release that gave the member some is told to look."""
+def end_leases(member: MemberId, why: str, context: Context) -> Sequence[StepOwed]:
+    """A letter to each release that leases something to the member: early access ends with the rights that it came from."""
     return tuple(
         owe(tell(release, letters.EndLeases(member=member), key=f"tell:{release}:{why[:32]}:{context.at.isoformat()}"))
         for release in sorted(context.register.leases.get(member, mapping()))
@@ -178,7 +309,7 @@ def leases_looked_at(member: MemberId, why: str, context: Context) -> Sequence[S
 # ---------------------------------------------------------------- who speaks for it
 
 
-def seated(member: MemberId, delegate: Delegate | commands.SeatRepresentative, context: Context) -> Events:
+def seat_person(member: MemberId, delegate: Delegate | commands.SeatRepresentative, context: Context) -> Events:
     """A person speaks for the member from now on, with the key given."""
     seat = RepresentativeSeated(member=member, person=delegate.person, capacity=delegate.capacity, at=context.at)
     if delegate.public_key is None:
@@ -187,8 +318,8 @@ def seated(member: MemberId, delegate: Delegate | commands.SeatRepresentative, c
     return (seat, KeyEnrolled(person=delegate.person, public_key=delegate.public_key))
 
 
-def unseated(member: MemberId, person: PersonId, context: Context, *, vacated_by: PersonId | None = None) -> Events:
-    """A person speaks for the member no longer; without any role left, their keys speak for nobody."""
+def unseat_person(member: MemberId, person: PersonId, context: Context, *, vacated_by: PersonId | None = None) -> Events:
+    """A person no longer speaks for the member; if they have no other role, their keys are revoked."""
     keys = context.register.keys_left(person, member)
     return (
         RepresentativeUnseated(member=member, person=person, at=context.at, vacated_by=vacated_by),
@@ -196,53 +327,53 @@ def unseated(member: MemberId, person: PersonId, context: Context, *, vacated_by
     )
 
 
-def released(identity: Identity, context: Context) -> Events:
-    """Nobody speaks for it any more; entity and persons are free to apply under another handle."""
+def release_identity(identity: Identity, context: Context) -> Events:
+    """Nobody speaks for it any more; the legal entity and its persons are free to apply under another handle."""
     return (
-        *(event for person in sorted(identity.delegates) for event in unseated(identity.member, person, context)),
+        *(event for person in sorted(identity.delegates) for event in unseat_person(identity.member, person, context)),
         LegalEntityReleased(lei=identity.lei),
     )
 
 
-def vacated(identity: Identity, context: Context) -> Events:
-    """A member without a representative has to name one."""
+def begin_vacancy(identity: Identity, context: Context) -> Events:
+    """The last representative is gone: the member has to name another in time."""
     name_by = context.at + days(identity.terms.vacancy_days)
     key = f"seat-vacated:{context.at.isoformat()}"
-    told = note("seat-vacated", identity, f"member:{identity.member}", "office:secretariat", key=key, name_by=name_by.isoformat())
-    return (events.SeatVacated(name_by=name_by), told)
+    notice = owe_notice("seat-vacated", identity, f"member:{identity.member}", "office:secretariat", key=key, name_by=name_by.isoformat())
+    return (events.SeatVacated(name_by=name_by), notice)
 
 
 # ---------------------------------------------------------------- standing
 
 
-def activated(identity: Identity, context: Context) -> Events:
+def activate(identity: Identity, context: Context) -> Events:
     """All rights of its tier, for the first time."""
     return (
         MemberActivated(member=identity.member, name=identity.name, tier=identity.tier, country=identity.country, at=context.at),
-        note("member-active", identity),
-        *(() if identity.represented else vacated(identity, context)),
+        owe_notice("member-active", identity),
+        *(() if identity.represented else begin_vacancy(identity, context)),
     )
 
 
-def suspended(state: Belonging, cause: str, context: Context) -> Events:
-    """One cause more; a repeat changes nothing."""
+def suspend(state: Belonging, cause: str, context: Context) -> Events:
+    """The member's rights rest for this cause; a repeat changes nothing."""
     if cause in state.causes:
         return ()
-    return (MemberSuspended(member=state.identity.member, cause=cause), *leases_looked_at(state.identity.member, cause, context))
+    return (MemberSuspended(member=state.identity.member, cause=cause), *end_leases(state.identity.member, cause, context))
 
 
-def lifted(state: Belonging, cause: str) -> Events:
-    """One cause less; without any the member has exactly its former rights."""
+def lift_suspension(state: Belonging, cause: str) -> Events:
+    """The cause is gone; with the last one the member has exactly its former rights again."""
     if cause not in state.causes:
         return ()
     lift = events.SuspensionLifted(cause=cause)
     return (lift,) if state.causes - {cause} else (lift, MemberReinstated(member=state.identity.member))
 
 
-def departing(state: Belonging, cause: Cause, leaves_at: datetime, context: Context) -> Events:
-    """Notice is given: rounds let go what was not called; dues, and what was called, stay owed until they are paid.
+def begin_departure(state: Belonging, cause: Cause, leaves_at: datetime, context: Context) -> Events:
+    """The notice begins: rounds release what they have not called; dues, and what was called, stay owed until they are paid.
 
-    Given again for the same cause, as a vote to expel can be, it changes nothing.
+    A second departure for the same cause, as from a second vote to expel, changes nothing.
     """
     if isinstance(state, Leaving) and state.cause == cause:
         return ()
@@ -252,6 +383,8 @@ def departing(state: Belonging, cause: Cause, leaves_at: datetime, context: Cont
         events.DepartureBegun(cause=cause),
         MemberDeparting(member=member, leaves_at=leaves_at, keeps_access=cause == "left"),
         *(owe(tell(source, letters.ReleaseLeaver(member=member), key=f"tell:{source}:{cause}")) for source in sorted(rounds)),
-        *leases_looked_at(member, cause, context),
-        note("departure", identity, f"member:{member}", "office:secretariat", key=f"departure:{cause}", leaves_at=leaves_at.isoformat()),
+        *end_leases(member, cause, context),
+        owe_notice(
+            "departure", identity, f"member:{member}", "office:secretariat", key=f"departure:{cause}", leaves_at=leaves_at.isoformat()
+        ),
     )

@@ -8,8 +8,18 @@ from typing import Final
 from domain.charter import Office
 from domain.kernel import PersonId, Refused
 from domain.member import commands
-from domain.member.rules import Events, leases_looked_at, lifted, note, require_new, seated, unseated, vacated
-from domain.member.state import Active, Identity, Leaving, MemberState
+from domain.member.rules import (
+    Events,
+    begin_vacancy,
+    end_leases,
+    lift_suspension,
+    owe_notice,
+    require_new,
+    seat_person,
+    suspend,
+    unseat_person,
+)
+from domain.member.state import Active, Belonging, Identity, Present
 from domain.process import Context, StepOwed
 from domain.register.facts import KeyEnrolled
 
@@ -17,8 +27,9 @@ SPEAKERS: Final = 30
 """How many persons may speak for a member at a time."""
 
 
-def seat(state: MemberState, identity: Identity, command: commands.SeatRepresentative, context: Context) -> Events:
+def seat_representative(state: Present, command: commands.SeatRepresentative, context: Context) -> Events:
     """A person is seated, or changes their capacity, or enrols a further key of their own."""
+    identity = state.identity
     require_concerned(identity, context, Office.SECRETARIAT, Office.BOARD)
     present = identity.delegates.get(command.person)
     if present is None:
@@ -32,11 +43,12 @@ def seat(state: MemberState, identity: Identity, command: commands.SeatRepresent
         return ()
     _require_seater(identity, context)
     seats = replace(identity, delegates=identity.delegates.set(command.person, command.capacity))
-    return (*seated(identity.member, command, context), *_after(state, identity, seats, context))
+    return (*seat_person(identity.member, command, context), *_vacancy(state, seats, context))
 
 
-def unseat(state: MemberState, identity: Identity, command: commands.UnseatRepresentative, context: Context) -> Events:
-    """A person speaks for the member no longer; who loses the last seat is told, and a vacancy begins."""
+def unseat_representative(state: Present, command: commands.UnseatRepresentative, context: Context) -> Events:
+    """A person no longer speaks for the member. They get a notice, unless they left by themselves; without a representative a vacancy begins."""
+    identity = state.identity
     if context.actor != command.person:
         require_concerned(identity, context, Office.SECRETARIAT)
         if not context.register.holds(context.actor, Office.SECRETARIAT):
@@ -47,23 +59,32 @@ def unseat(state: MemberState, identity: Identity, command: commands.UnseatRepre
     seats = replace(identity, delegates=identity.delegates.delete(command.person))
     vacates = identity.represented and not seats.represented
     return (
-        *unseated(identity.member, command.person, context, vacated_by=context.actor if vacates else None),
-        *_after(state, identity, seats, context),
-        *leases_looked_at(identity.member, command.person, context),
-        *(() if context.actor == command.person else (_unseated_told(identity, command.person, context),)),
+        *unseat_person(identity.member, command.person, context, vacated_by=context.actor if vacates else None),
+        *_vacancy(state, seats, context),
+        *end_leases(identity.member, command.person, context),
+        *(() if context.actor == command.person else (_unseated_notice(identity, command.person, context),)),
     )
 
 
-def _unseated_told(identity: Identity, person: PersonId, context: Context) -> StepOwed:
-    """They hear of it themselves: who was unseated without a reason can say so."""
-    return note("unseated", identity, person, f"member:{identity.member}", key=f"unseated:{person}:{context.at.isoformat()}", person=person)
+def _unseated_notice(identity: Identity, person: PersonId, context: Context) -> StepOwed:
+    """Also to the person, who can object to it."""
+    return owe_notice(
+        "unseated", identity, person, f"member:{identity.member}", key=f"unseated:{person}:{context.at.isoformat()}", person=person
+    )
 
 
-def _after(state: MemberState, before: Identity, after: Identity, context: Context) -> Events:
-    """What follows from who speaks for it now: a vacancy ends, or begins; alternates fill no seat."""
+def _vacancy(before: Present, after: Identity, context: Context) -> Events:
+    """The vacancy that ends or begins with who speaks for the member now; alternates do not end one."""
     if after.represented:
-        return lifted(state, "vacancy") if isinstance(state, Active | Leaving) else ()
-    return vacated(after, context) if before.represented and isinstance(state, Active) else ()
+        return lift_suspension(before, "vacancy") if isinstance(before, Belonging) else ()
+    return begin_vacancy(after, context) if before.identity.represented and isinstance(before, Active) else ()
+
+
+def suspend_vacancy(state: Active, context: Context) -> Events:
+    """Nobody was named in time: the member's rights rest."""
+    assert state.name_by is not None
+    notice = owe_notice("seat-vacant", state.identity, "office:secretariat", key=f"seat-vacant:{state.name_by.isoformat()}")
+    return (*suspend(state, "vacancy", context), notice)
 
 
 def _further_key(command: commands.SeatRepresentative, context: Context) -> str | None:
@@ -71,7 +92,7 @@ def _further_key(command: commands.SeatRepresentative, context: Context) -> str 
 
 
 def require_concerned(identity: Identity, context: Context, *offices: Office) -> None:
-    """Refuses everybody but who speaks for the member and holders of these offices."""
+    """Refuses everybody who neither speaks for the member nor holds one of these offices."""
     if not context.register.holds(context.actor, *offices):
         context.require_speaker(identity.member)
 
@@ -94,7 +115,7 @@ def _require_room(identity: Identity) -> None:
 
 
 def _require_seater(identity: Identity, context: Context) -> None:
-    """A representative seats others. Officers do while there is none, and never the one who made it so."""
+    """Refuses all but a representative; while there is none, all but officers, and the officer who unseated the last one."""
     if context.register.speaks_for(context.actor, identity.member) and (
         identity.represented or not context.register.holds(context.actor, Office.SECRETARIAT, Office.BOARD)
     ):

@@ -4,31 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, assert_type
 
 from domain.charter import MembershipTerms
 from domain.kernel import Map, MemberId, PersonId, mapping
 from domain.member import events
 from domain.member.terms import Cause
 from domain.register.facts import (
-    BankReferenceUsed,
     Capacity,
     Holding,
-    KeyEnrolled,
-    KeyRevoked,
     LegalEntityNamed,
-    LegalEntityReleased,
     MemberActivated,
     MemberDeparted,
     MemberDeparting,
-    MemberReinstated,
     MemberSuspended,
     OwnershipDeclared,
-    PaymentExpected,
     RepresentativeSeated,
     RepresentativeUnseated,
     TierChanged,
-    TierReserved,
 )
 
 # ---------------------------------------------------------------- states
@@ -48,13 +41,14 @@ class Invoice:
 
 @dataclass(frozen=True, slots=True)
 class Dues:
-    """What is invoiced and not paid, oldest first; and what was paid too much."""
+    """The open invoices, oldest first, and what was paid too much."""
 
     open: tuple[Invoice, ...] = ()
     credit: int = 0
     received: int = 0
     """What was paid in all, without what the bank took back."""
     last: int = 0
+    """The number of the latest invoice."""
     rung: int = 0
     """How many rungs of the ladder the oldest invoice has reached."""
     plan_until: datetime | None = None
@@ -68,17 +62,19 @@ class Dues:
 
 @dataclass(frozen=True, slots=True)
 class Vetting:
-    """What the sanctions list was asked and said. Only the answer to the latest screening counts: it names all that earlier ones did."""
+    """The screenings of this member. Only the answer to the latest one counts: it covers all names of the earlier ones."""
 
-    asked: int = 1
+    requested: int = 1
+    """How many screenings were requested, and so the number of the latest."""
     answered: int = 0
+    """The number of the latest screening that was answered."""
     hits: tuple[events.ScreeningHit, ...] = ()
     """Those that wait for a person, oldest first."""
 
     @property
     def done(self) -> bool:
-        """Whether nothing is asked and nothing waits for a person."""
-        return self.answered == self.asked and not self.hits
+        """Whether no answer is outstanding and no hit waits for a person."""
+        return self.answered == self.requested and not self.hits
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +90,11 @@ class Identity:
     terms: MembershipTerms
     """Of the charter version that it applied under."""
     holdings: tuple[Holding, ...] = ()
-    asked: events.OwnershipChangeAsked | None = None
-    """The change of its owners that waits for a second person."""
+    unconfirmed: events.OwnershipChangeAsked | None = None
+    """The declaration of its owners that waits for a second person."""
     delegates: Map[PersonId, Capacity] = field(default_factory=mapping)
     vacated_by: PersonId | None = None
-    """Who last left it without a representative."""
+    """Who last unseated its only representative."""
     vetting: Vetting = Vetting()
 
     @property
@@ -114,7 +110,7 @@ class Unapplied:
 
 @dataclass(frozen=True, slots=True)
 class Screening:
-    """The list is asked."""
+    """The answer of the sanctions list is outstanding."""
 
     identity: Identity
     lapses_at: datetime
@@ -122,7 +118,7 @@ class Screening:
 
 @dataclass(frozen=True, slots=True)
 class Reviewing:
-    """A person looks at a hit."""
+    """A hit waits for a person's review."""
 
     identity: Identity
     lapses_at: datetime
@@ -149,7 +145,7 @@ class Signing:
 
 @dataclass(frozen=True, slots=True)
 class Paying:
-    """The first dues are waited for, and the screening of owners named since the first."""
+    """The first dues are to be paid, and owners declared since the first screening are screened."""
 
     identity: Identity
     lapses_at: datetime
@@ -183,7 +179,7 @@ class Leaving:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """Over: rejected, lapsed, withdrawn, left, terminated or expelled. The record stays public."""
+    """Over: rejected, lapsed, withdrawn, left, terminated or expelled."""
 
     identity: Identity
     outcome: str
@@ -195,7 +191,9 @@ class Ended:
 MemberState = Unapplied | Screening | Reviewing | Voting | Signing | Paying | Active | Leaving | Ended
 Applying = Screening | Reviewing | Voting | Signing | Paying
 Belonging = Active | Leaving
-"""Whoever is a member, be it on notice."""
+"""A member, also on notice."""
+Present = Applying | Belonging
+"""From the application to the end."""
 
 
 def lapses_at(state: Applying) -> datetime:
@@ -207,98 +205,126 @@ def lapses_at(state: Applying) -> datetime:
 
 
 def evolve(state: MemberState, event: events.MemberEvent) -> MemberState:
-    """The state after a fact."""
+    """The state after a fact: a function per topic; facts that only the register keeps change nothing here."""
+    if isinstance(event, events.JoiningEvent):
+        return _joining(state, event)
+    if isinstance(event, events.ScreeningEvent):
+        return _screening(state, event)
+    if isinstance(event, events.SpeakerEvent):
+        return _speakers(state, event)
+    if isinstance(event, events.OwnershipEvent):
+        return _ownership(state, event)
+    if isinstance(event, events.DuesEvent):
+        return _dues(state, event)
+    if isinstance(event, events.StandingEvent):
+        return _standing(state, event)
+    if isinstance(event, events.LeavingEvent):
+        return _leaving(state, event)
+    assert_type(event, events.RegisterEvent)
+    return state
+
+
+def _joining(state: MemberState, event: events.JoiningEvent) -> MemberState:
     match event:
         case events.ApplicationReceived():
             return Screening(_applicant(event), event.lapses_at)
         case LegalEntityNamed(member=member):
             return _with(state, member=member)
-        case OwnershipDeclared(holdings=holdings):
-            return _with(state, holdings=holdings, asked=None)
-        case events.OwnershipChangeAsked():
-            return _with(state, asked=event)
-        case RepresentativeSeated(person=person, capacity=capacity):
-            seated = _with(state, delegates=_identity(state).delegates.set(person, capacity))
-            return replace(seated, name_by=None) if isinstance(seated, Active) and capacity is Capacity.REPRESENTATIVE else seated
-        case RepresentativeUnseated(person=person, vacated_by=vacated_by):
-            identity = _identity(state)
-            return _with(state, delegates=identity.delegates.delete(person), vacated_by=vacated_by or identity.vacated_by)
-        case events.ScreeningStarted():
-            vetting = _identity(state).vetting
-            return _vetted(state, replace(vetting, asked=vetting.asked + 1))
-        case events.ScreeningHit():
-            vetting = _identity(state).vetting
-            hit = _vetted(state, replace(vetting, answered=vetting.asked, hits=(*vetting.hits, event)))
-            return Reviewing(hit.identity, hit.lapses_at) if isinstance(hit, Screening) else hit
-        case events.ScreeningPassed(vetted=vetted):
-            vetting = _identity(state).vetting
-            return _to_the_vote(_vetted(state, replace(vetting, answered=vetting.asked)), vetted=vetted)
-        case events.ScreeningJudged(vetted=vetted):
-            vetting = _identity(state).vetting
-            return _to_the_vote(_vetted(state, replace(vetting, hits=vetting.hits[1:])), vetted=vetted)
         case events.ApplicantAdmitted(agreement=agreement, sign_by=sign_by):
             assert isinstance(state, Voting)
             return Signing(state.identity, state.lapses_at, sign_by, agreement, None)
         case events.AgreementSigned(person=person):
             assert isinstance(state, Signing)
             return replace(state, signer=person)
-        case events.DuesInvoiced():
-            return _invoiced(state, event)
-        case events.DuesPaid():
-            assert isinstance(state, Paying | Active | Leaving)
-            return replace(state, dues=settled(state.dues, event))
-        case events.DuesReversed():
-            assert isinstance(state, Paying | Active | Leaving)
-            return replace(state, dues=_reopened(state.dues, event))
-        case events.DuesClosed(unpaid=unpaid, refund=refund):
-            assert isinstance(state, Ended)
-            return replace(state, unpaid=unpaid, refund=refund)
         case MemberActivated():
             assert isinstance(state, Paying)
             return Active(state.identity, state.dues, state.next_at)
-        case events.PaymentPlanAgreed():
-            assert isinstance(state, Active | Leaving)
-            return replace(state, dues=_planned(state.dues, event))
-        case events.RungReached():
-            assert isinstance(state, Active | Leaving)
-            return replace(state, dues=replace(state.dues, rung=state.dues.rung + 1))
-        case MemberSuspended(cause=cause):
-            assert isinstance(state, Active | Leaving)
-            suspended = replace(state, causes=state.causes | {cause})
-            return replace(suspended, name_by=None) if isinstance(suspended, Active) and cause == "vacancy" else suspended
-        case events.SuspensionLifted(cause=cause):
-            assert isinstance(state, Active | Leaving)
-            return replace(state, causes=state.causes - {cause})
+        case events.ApplicationEnded(outcome=outcome):
+            return Ended(_identity(state), outcome)
+
+
+def _screening(state: MemberState, event: events.ScreeningEvent) -> MemberState:
+    vetting = _identity(state).vetting
+    match event:
+        case events.ScreeningStarted():
+            return _with(state, vetting=replace(vetting, requested=vetting.requested + 1))
+        case events.ScreeningHit():
+            hit = _with(state, vetting=replace(vetting, answered=vetting.requested, hits=(*vetting.hits, event)))
+            return Reviewing(hit.identity, hit.lapses_at) if isinstance(hit, Screening) else hit
+        case events.ScreeningPassed(vetted=vetted):
+            return _to_the_vote(_with(state, vetting=replace(vetting, answered=vetting.requested)), vetted=vetted)
+        case events.ScreeningJudged(vetted=vetted):
+            return _to_the_vote(_with(state, vetting=replace(vetting, hits=vetting.hits[1:])), vetted=vetted)
+
+
+def _speakers(state: MemberState, event: events.SpeakerEvent) -> MemberState:
+    match event:
+        case RepresentativeSeated(person=person, capacity=capacity):
+            seated = _with(state, delegates=_identity(state).delegates.set(person, capacity))
+            return replace(seated, name_by=None) if isinstance(seated, Active) and capacity is Capacity.REPRESENTATIVE else seated
+        case RepresentativeUnseated(person=person, vacated_by=vacated_by):
+            identity = _identity(state)
+            return _with(state, delegates=identity.delegates.delete(person), vacated_by=vacated_by or identity.vacated_by)
         case events.SeatVacated(name_by=name_by):
             assert isinstance(state, Active)
             return replace(state, name_by=name_by)
+
+
+def _ownership(state: MemberState, event: events.OwnershipEvent) -> MemberState:
+    match event:
+        case OwnershipDeclared(holdings=holdings):
+            return _with(state, holdings=holdings, unconfirmed=None)
+        case events.OwnershipChangeAsked():
+            return _with(state, unconfirmed=event)
         case events.TierChangeAsked(tier=tier):
             assert isinstance(state, Active)
             return replace(state, next_tier=tier)
         case TierChanged(tier=tier):
             changed = _with(state, tier=tier)
             return replace(changed, next_tier="") if isinstance(changed, Active) else changed
+
+
+def _dues(state: MemberState, event: events.DuesEvent) -> MemberState:
+    match event:
+        case events.DuesInvoiced():
+            return _invoiced(state, event)
+        case events.DuesPaid():
+            assert isinstance(state, Paying | Belonging)
+            return replace(state, dues=settled(state.dues, event))
+        case events.DuesReversed():
+            assert isinstance(state, Paying | Belonging)
+            return replace(state, dues=_reopened(state.dues, event))
+        case events.PaymentPlanAgreed():
+            assert isinstance(state, Belonging)
+            return replace(state, dues=_planned(state.dues, event))
+        case events.RungReached():
+            assert isinstance(state, Belonging)
+            return replace(state, dues=replace(state.dues, rung=state.dues.rung + 1))
+        case events.DuesClosed(unpaid=unpaid, refund=refund):
+            assert isinstance(state, Ended)
+            return replace(state, unpaid=unpaid, refund=refund)
+
+
+def _standing(state: MemberState, event: events.StandingEvent) -> MemberState:
+    assert isinstance(state, Belonging)
+    match event:
+        case MemberSuspended(cause=cause):
+            suspended = replace(state, causes=state.causes | {cause})
+            return replace(suspended, name_by=None) if isinstance(suspended, Active) and cause == "vacancy" else suspended
+        case events.SuspensionLifted(cause=cause):
+            return replace(state, causes=state.causes - {cause})
+
+
+def _leaving(state: MemberState, event: events.LeavingEvent) -> MemberState:
+    match event:
         case events.DepartureBegun(cause=cause):
-            assert isinstance(state, Active | Leaving)
+            assert isinstance(state, Belonging)
             return Leaving(state.identity, cause, _NEVER, state.dues, state.causes)
         case MemberDeparting(leaves_at=ends_at) | events.RunOffContinued(again_at=ends_at):
             assert isinstance(state, Leaving)
             return replace(state, ends_at=ends_at)
         case MemberDeparted(cause=cause):
             return Ended(_identity(state), cause)
-        case events.ApplicationEnded(outcome=outcome):
-            return Ended(_identity(state), outcome)
-        case (
-            events.AgreementCountersigned()
-            | MemberReinstated()
-            | BankReferenceUsed()
-            | KeyEnrolled()
-            | KeyRevoked()
-            | LegalEntityReleased()
-            | PaymentExpected()
-            | TierReserved()
-        ):
-            return state
 
 
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
@@ -322,10 +348,6 @@ def _with(state: MemberState, **changes: Any) -> Identified:
     return replace(state, identity=replace(state.identity, **changes))
 
 
-def _vetted(state: MemberState, vetting: Vetting) -> Identified:
-    return _with(state, vetting=vetting)
-
-
 def _to_the_vote(state: Identified, *, vetted: bool) -> MemberState:
     return Voting(state.identity, state.lapses_at) if vetted and isinstance(state, Screening | Reviewing) else state
 
@@ -344,7 +366,7 @@ def _invoiced(state: MemberState, event: events.DuesInvoiced) -> MemberState:
 
 
 def settled(dues: Dues, paid: events.DuesPaid) -> Dues:
-    """The dues after a payment; whose oldest invoice is paid starts at the foot of the ladder with the next."""
+    """The dues after a payment. Once the oldest invoice is paid, the next one starts at the foot of the ladder."""
     parts = [replace(invoice, paid=invoice.paid + paid.settled.get(str(invoice.number), 0)) for invoice in dues.open]
     left = tuple(invoice for invoice in parts if invoice.paid < invoice.amount)
     rung = dues.rung if left[:1] == tuple(parts[:1]) else 0
