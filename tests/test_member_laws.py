@@ -127,7 +127,7 @@ class World:
     def confirm(self, member: str, by: str) -> None:
         """Somebody confirms whatever was declared and waits."""
         state = self.stories[member].state.state if member in self.stories else Unapplied()
-        if not isinstance(state, Unapplied) and state.identity.asked is not None:
+        if not isinstance(state, Unapplied) and state.identity.unconfirmed is not None:
             self.give(member, member_commands.ConfirmOwnership(holdings=state.identity.asked.holdings), by)
 
     def pass_days(self, days: int) -> None:
