@@ -128,7 +128,7 @@ class World:
         """Somebody confirms whatever was declared and waits."""
         state = self.stories[member].state.state if member in self.stories else Unapplied()
         if not isinstance(state, Unapplied) and state.identity.unconfirmed is not None:
-            self.give(member, member_commands.ConfirmOwnership(holdings=state.identity.asked.holdings), by)
+            self.give(member, member_commands.ConfirmOwnership(holdings=state.identity.unconfirmed.holdings), by)
 
     def pass_days(self, days: int) -> None:
         """Deadlines come in their order."""

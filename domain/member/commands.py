@@ -1,4 +1,4 @@
-"""What a membership can be asked for."""
+"""The commands of a membership."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Suspensions that a round asks for, while the member is in default there."""
+"""Suspensions for a default in a round, which the round reports."""
 
 from __future__ import annotations
 

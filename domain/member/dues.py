@@ -11,7 +11,7 @@ from domain.charter import MembershipTerms, Office, days
 from domain.kernel import Refused, shown_at, tell
 from domain.member import commands, events
 from domain.member.rules import Events, activate, begin_departure, charter_of, lift_suspension, owe_notice, parting_recipients, suspend
-from domain.member.state import Active, Belonging, Dues, Identity, Paying, settled
+from domain.member.state import Active, Belonging, Dues, Identity, Paying, after_payment
 from domain.member.terms import Rung
 from domain.money import CEILING, display
 from domain.process import Context, StepOwed, owe
@@ -36,7 +36,7 @@ def issue_first_invoice(identity: Identity, context: Context) -> Events:
 
 
 def issue_invoice(state: Active, context: Context) -> Events:
-    """The dues of the year that begins when this invoice was due, in the tier asked for."""
+    """The dues of the next year, in the tier that the member has asked for, if any. The year begins when the deadline fell, however late this is."""
     identity = state.identity
     tier = state.next_tier or identity.tier
     invoice = _invoice(identity, tier, state.dues, state.next_at, context)
@@ -96,7 +96,7 @@ def record_payment(state: Paying | Belonging | None, command: letters.RecordDues
         left -= part
     payment = events.DuesPaid(amount=command.amount, reference=command.reference, value_date=command.value_date, settled=parts, credit=left)
     used = BankReferenceUsed(reference=command.reference, source=context.stream)
-    after = settled(state.dues, payment)
+    after = after_payment(state.dues, payment)
     if isinstance(state, Paying):
         return (payment, used, *(activate(state.identity, context) if not after.open and state.identity.vetting.done else ()))
     return (payment, used, *(lift_suspension(state, "dues") if _in_good_standing(after, state.identity.terms, context) else ()))

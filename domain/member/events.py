@@ -54,34 +54,34 @@ class ScreeningStarted(Event):
 
 
 class ScreeningPassed(Event):
-    """Nothing on the list is near enough to look at."""
+    """No name on the list is so similar that a person must review it."""
 
     kind: Literal["screening_passed"] = "screening_passed"
     list: Name
     list_digest: Digest
     list_date: date
     entries: Annotated[int, Field(ge=0)] = 0
-    """How many names the list has; 0 where it was not kept."""
+    """How many names the list has; 0 in old entries, which did not record it."""
     score: int
     vetted: bool = True
-    """Whether nothing else is asked or waits for a person."""
+    """Whether no other answer is outstanding and no other hit waits for a person."""
 
 
 class ScreeningHit(Event):
-    """Something on the list is near enough that a person must look. It rejects nobody."""
+    """A name on the list is so similar that a person must review it. It rejects nobody."""
 
     kind: Literal["screening_hit"] = "screening_hit"
     list: Name
     list_digest: Digest
     list_date: date
     entries: Annotated[int, Field(ge=0)] = 0
-    """How many names the list has; 0 where it was not kept."""
+    """How many names the list has; 0 in old entries, which did not record it."""
     score: int
     match: Annotated[str, Field(max_length=200)]
 
 
 class ScreeningJudged(Event):
-    """A person looked, and said why."""
+    """A person judged a hit, with the reason."""
 
     kind: Literal["screening_judged"] = "screening_judged"
     verdict: Literal["clear", "confirm"]
@@ -90,7 +90,7 @@ class ScreeningJudged(Event):
     reviewer: PersonId
     reason: Prose
     vetted: bool = True
-    """Whether nothing else is asked or waits for a person."""
+    """Whether no other answer is outstanding and no other hit waits for a person."""
 
 
 class ApplicantAdmitted(Event):
@@ -160,7 +160,7 @@ class DuesReversed(Event):
     credit: Minor
     reopened: Minor
     number: InvoiceNumber
-    """Under which invoice it is owed: the open one of who is not active yet, else a new one."""
+    """The invoice that it is owed under: before the first activation the open one, else a new one."""
     due_at: Instant
 
 
@@ -227,7 +227,7 @@ class DepartureBegun(Event):
 
 
 class RunOffContinued(Event):
-    """The notice is over and something is still owed; it is looked at again then."""
+    """The notice is over and something is still owed; that is checked again then."""
 
     kind: Literal["run_off_continued"] = "run_off_continued"
     again_at: Instant
@@ -240,8 +240,15 @@ OwnershipEvent = OwnershipDeclared | OwnershipChangeAsked | TierChangeAsked | Ti
 DuesEvent = DuesInvoiced | DuesPaid | DuesReversed | PaymentPlanAgreed | RungReached | DuesClosed
 StandingEvent = MemberSuspended | SuspensionLifted
 LeavingEvent = DepartureBegun | MemberDeparting | RunOffContinued | MemberDeparted
-RegisterEvent = (
-    AgreementCountersigned
+MemberEvent = (
+    JoiningEvent
+    | ScreeningEvent
+    | SpeakerEvent
+    | OwnershipEvent
+    | DuesEvent
+    | StandingEvent
+    | LeavingEvent
+    | AgreementCountersigned
     | MemberReinstated
     | BankReferenceUsed
     | KeyEnrolled
@@ -250,6 +257,3 @@ RegisterEvent = (
     | PaymentExpected
     | TierReserved
 )
-"""What changes nothing in the membership's own state."""
-
-MemberEvent = JoiningEvent | ScreeningEvent | SpeakerEvent | OwnershipEvent | DuesEvent | StandingEvent | LeavingEvent | RegisterEvent

@@ -169,13 +169,13 @@ def require_holdings(holdings: Sequence[Holding], context: Context) -> None:
     if len({holding.holder for holding in holdings}) != len(holdings):
         raise Refused("holder_named_twice", "a holder is named twice", remedy="add its holdings up", clause="membership")
     for holding in holdings:
-        known = holding.lei and context.register.entities.get(holding.lei)
-        if known and known != holding.holder:
+        handle = holding.lei and context.register.entities.get(holding.lei)
+        if handle and handle != holding.holder:
             raise Refused(
                 "holder_known_otherwise",
-                f"{holding.lei} is {known} here, not {holding.holder}",
+                f"{holding.lei} is {handle} here, not {holding.holder}",
                 clause="membership",
-                remedy=f"name that holder {known}",
+                remedy=f"name that holder {handle}",
             )
 
 

@@ -118,7 +118,7 @@ def _deadlines(state: Active | Leaving) -> tuple[Deadline, ...]:
 
 
 def describe(state: MemberState) -> Headline:
-    """Who it is, where it stands, and who is waited for."""
+    """The member, the phase, and who has to act next."""
     match state:
         case Unapplied():
             return Headline("unapplied", "no application yet")

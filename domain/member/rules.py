@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from domain import letters
+from domain import letters, process
 from domain.charter import Charter, days
 from domain.kernel import MemberId, PersonId, Refused, asked_in, mapping, notify, shown_at, tell
 from domain.member import commands, events
@@ -43,7 +43,7 @@ from domain.register.facts import (
     RepresentativeUnseated,
 )
 
-Events = Sequence[events.MemberEvent | StepOwed]
+Events = process.Events[events.MemberEvent]
 
 # ---------------------------------------------------------------- phases
 
@@ -175,7 +175,7 @@ def present(state: MemberState) -> Present:
 
 
 def active(state: MemberState) -> Active:
-    """Refuses another tier to who is no member, or on notice."""
+    """Refuses what only a member may do that is not on notice."""
     match state:
         case Active():
             return state
@@ -184,7 +184,7 @@ def active(state: MemberState) -> Active:
 
 
 def able_to_leave(state: MemberState) -> Belonging:
-    """Refuses notice by who is no member."""
+    """Refuses notice by an applicant, or after the end."""
     match state:
         case Active() | Leaving():
             return state
@@ -193,7 +193,7 @@ def able_to_leave(state: MemberState) -> Belonging:
 
 
 def belonging(state: MemberState) -> Belonging | None:
-    """The member, also on notice. None when there is none: what another process or a vote says of it changes nothing."""
+    """The member, also on notice. None before the activation and after the end: a default or a vote then changes nothing."""
     match state:
         case Active() | Leaving():
             return state
@@ -205,14 +205,14 @@ def belonging(state: MemberState) -> Belonging | None:
 
 
 def _not_now(when: str, remedy: str, state: MemberState) -> Refused:
-    """The refusal of what is done in another phase: it says first where the membership is."""
+    """The refusal of a command in another phase; the message begins with the present one."""
     if isinstance(state, Unapplied):
         remedy = "check it against `consortium members`, or apply (`consortium member apply`)"
-    return Refused("not_in_this_phase", f"{_stands(state)}; this is done {when}", remedy=remedy, clause="membership")
+    return Refused("not_in_this_phase", f"{_phase_in_words(state)}; this is done {when}", remedy=remedy, clause="membership")
 
 
-def _stands(state: MemberState) -> str:
-    """Where the membership is, in words."""
+def _phase_in_words(state: MemberState) -> str:
+    """The present phase in words."""
     match state:
         case Unapplied():
             return "nobody has applied under this handle"
@@ -242,7 +242,7 @@ def own_case(context: Context, member: MemberId, clause: str = "membership") -> 
 
 
 def require_in_time(until: datetime, context: Context) -> None:
-    """Refuses what comes after the end of its time, even while the deadline's own command is late."""
+    """Refuses what comes after the application's time, also before the deadline's command is recorded."""
     if context.at >= until:
         raise Refused(
             "too_late",
@@ -253,16 +253,16 @@ def require_in_time(until: datetime, context: Context) -> None:
 
 
 def require_new(person: PersonId, member: MemberId, context: Context) -> None:
-    """A handle that already speaks for somebody else, or holds an office, cannot be claimed by another person."""
-    known = context.register.people.get(person)
-    if context.register.knows(person) and (known is None or known.offices or any(other != member for other in known.speaks_for)):
+    """Refuses a handle that speaks for another member or holds an office: whoever names it here may mean another person."""
+    other = context.register.people.get(person)
+    if context.register.knows(person) and (other is None or other.offices or any(each != member for each in other.speaks_for)):
         raise Refused(
             "person_taken", f"{person} is another person on this log", remedy="choose a handle that nobody has", clause="membership"
         )
 
 
 def require_seat_in(tier: str, member: MemberId, context: Context) -> None:
-    """Refuses a tier that the charter does not have, or whose seats others have or have been promised."""
+    """Refuses a tier that the charter does not have, or of which all seats are taken or reserved."""
     terms = context.charter.tiers.get(tier)
     if terms is None:
         raise Refused(

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Final, assert_type
+from typing import Any, Final
 
 from domain.charter import MembershipTerms
 from domain.kernel import Map, MemberId, PersonId, mapping
 from domain.member import events
 from domain.member.terms import Cause
 from domain.register.facts import (
+    BankReferenceUsed,
     Capacity,
     Holding,
+    KeyEnrolled,
+    KeyRevoked,
     LegalEntityNamed,
+    LegalEntityReleased,
     MemberActivated,
     MemberDeparted,
     MemberDeparting,
+    MemberReinstated,
     MemberSuspended,
     OwnershipDeclared,
+    PaymentExpected,
     RepresentativeSeated,
     RepresentativeUnseated,
     TierChanged,
+    TierReserved,
 )
 
 # ---------------------------------------------------------------- states
@@ -207,24 +214,34 @@ def lapses_at(state: Applying) -> datetime:
 def evolve(state: MemberState, event: events.MemberEvent) -> MemberState:
     """The state after a fact: a function per topic; facts that only the register keeps change nothing here."""
     if isinstance(event, events.JoiningEvent):
-        return _joining(state, event)
+        return _after_joining(state, event)
     if isinstance(event, events.ScreeningEvent):
-        return _screening(state, event)
+        return _after_screening(state, event)
     if isinstance(event, events.SpeakerEvent):
-        return _speakers(state, event)
+        return _after_speakers(state, event)
     if isinstance(event, events.OwnershipEvent):
-        return _ownership(state, event)
+        return _after_ownership(state, event)
     if isinstance(event, events.DuesEvent):
-        return _dues(state, event)
+        return _after_dues(state, event)
     if isinstance(event, events.StandingEvent):
-        return _standing(state, event)
+        return _after_standing(state, event)
     if isinstance(event, events.LeavingEvent):
-        return _leaving(state, event)
-    assert_type(event, events.RegisterEvent)
-    return state
+        return _after_leaving(state, event)
+    match event:
+        case (
+            events.AgreementCountersigned()
+            | MemberReinstated()
+            | BankReferenceUsed()
+            | KeyEnrolled()
+            | KeyRevoked()
+            | LegalEntityReleased()
+            | PaymentExpected()
+            | TierReserved()
+        ):
+            return state
 
 
-def _joining(state: MemberState, event: events.JoiningEvent) -> MemberState:
+def _after_joining(state: MemberState, event: events.JoiningEvent) -> MemberState:
     match event:
         case events.ApplicationReceived():
             return Screening(_applicant(event), event.lapses_at)
@@ -243,7 +260,7 @@ def _joining(state: MemberState, event: events.JoiningEvent) -> MemberState:
             return Ended(_identity(state), outcome)
 
 
-def _screening(state: MemberState, event: events.ScreeningEvent) -> MemberState:
+def _after_screening(state: MemberState, event: events.ScreeningEvent) -> MemberState:
     vetting = _identity(state).vetting
     match event:
         case events.ScreeningStarted():
@@ -257,7 +274,7 @@ def _screening(state: MemberState, event: events.ScreeningEvent) -> MemberState:
             return _to_the_vote(_with(state, vetting=replace(vetting, hits=vetting.hits[1:])), vetted=vetted)
 
 
-def _speakers(state: MemberState, event: events.SpeakerEvent) -> MemberState:
+def _after_speakers(state: MemberState, event: events.SpeakerEvent) -> MemberState:
     match event:
         case RepresentativeSeated(person=person, capacity=capacity):
             seated = _with(state, delegates=_identity(state).delegates.set(person, capacity))
@@ -270,7 +287,7 @@ def _speakers(state: MemberState, event: events.SpeakerEvent) -> MemberState:
             return replace(state, name_by=name_by)
 
 
-def _ownership(state: MemberState, event: events.OwnershipEvent) -> MemberState:
+def _after_ownership(state: MemberState, event: events.OwnershipEvent) -> MemberState:
     match event:
         case OwnershipDeclared(holdings=holdings):
             return _with(state, holdings=holdings, unconfirmed=None)
@@ -284,13 +301,13 @@ def _ownership(state: MemberState, event: events.OwnershipEvent) -> MemberState:
             return replace(changed, next_tier="") if isinstance(changed, Active) else changed
 
 
-def _dues(state: MemberState, event: events.DuesEvent) -> MemberState:
+def _after_dues(state: MemberState, event: events.DuesEvent) -> MemberState:
     match event:
         case events.DuesInvoiced():
             return _invoiced(state, event)
         case events.DuesPaid():
             assert isinstance(state, Paying | Belonging)
-            return replace(state, dues=settled(state.dues, event))
+            return replace(state, dues=after_payment(state.dues, event))
         case events.DuesReversed():
             assert isinstance(state, Paying | Belonging)
             return replace(state, dues=_reopened(state.dues, event))
@@ -305,7 +322,7 @@ def _dues(state: MemberState, event: events.DuesEvent) -> MemberState:
             return replace(state, unpaid=unpaid, refund=refund)
 
 
-def _standing(state: MemberState, event: events.StandingEvent) -> MemberState:
+def _after_standing(state: MemberState, event: events.StandingEvent) -> MemberState:
     assert isinstance(state, Belonging)
     match event:
         case MemberSuspended(cause=cause):
@@ -315,7 +332,7 @@ def _standing(state: MemberState, event: events.StandingEvent) -> MemberState:
             return replace(state, causes=state.causes - {cause})
 
 
-def _leaving(state: MemberState, event: events.LeavingEvent) -> MemberState:
+def _after_leaving(state: MemberState, event: events.LeavingEvent) -> MemberState:
     match event:
         case events.DepartureBegun(cause=cause):
             assert isinstance(state, Belonging)
@@ -365,7 +382,7 @@ def _invoiced(state: MemberState, event: events.DuesInvoiced) -> MemberState:
             return replace(state, dues=dues, next_at=event.next_at)
 
 
-def settled(dues: Dues, paid: events.DuesPaid) -> Dues:
+def after_payment(dues: Dues, paid: events.DuesPaid) -> Dues:
     """The dues after a payment. Once the oldest invoice is paid, the next one starts at the foot of the ladder."""
     parts = [replace(invoice, paid=invoice.paid + paid.settled.get(str(invoice.number), 0)) for invoice in dues.open]
     left = tuple(invoice for invoice in parts if invoice.paid < invoice.amount)

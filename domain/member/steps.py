@@ -1,4 +1,4 @@
-"""What a membership asks of the outside world, and the outcomes that come back.
+"""The steps of a membership, and the outcomes that come back.
 
 | step | data | outcomes |
 | --- | --- | --- |
@@ -17,14 +17,14 @@ from domain.member.state import Identity, Vetting
 
 
 class ScreeningCompleted(Outcome):
-    """What the sanctions list says of the applicant and its owners."""
+    """The answer of the sanctions list about the applicant and its owners."""
 
     kind: Literal["screening_completed"] = "screening_completed"
     list: Name
     list_digest: Digest
     list_date: date
     list_age_days: int | None = None
-    """The list's age when it was asked, by the clock that dated it: a rehearsal's log runs faster. None: what the date says."""
+    """The list's age when it answered, by the clock that dated it: a rehearsal's log runs faster. None: reckon it from the date."""
     entries: Annotated[int, Field(ge=1)]
     score: Annotated[int, Field(ge=0, le=100)]
     match: Annotated[str, Field(max_length=200)] = ""

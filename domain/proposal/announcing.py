@@ -189,6 +189,6 @@ def _require_opening_near(opens_at: datetime | None, clause: str, context: Conte
 
 
 def _require_sponsor_of(proposal: Announced, context: Context) -> None:
-    """Refuses everybody but who made the proposal."""
+    """Refuses everybody but the sponsor."""
     if context.actor != proposal.sponsor:
         raise Refused("not_the_sponsor", f"{proposal.sponsor} made this proposal", remedy=f"ask {proposal.sponsor}", clause="decisions")

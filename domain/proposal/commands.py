@@ -1,4 +1,4 @@
-"""What a proposal can be asked for."""
+"""The commands of a proposal."""
 
 from __future__ import annotations
 

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Final
 
 from domain.charter import Office
-from domain.kernel import MemberId, PersonId, notify, process_of, slug_of
+from domain.kernel import MemberId, PersonId, process_of, slug_of
 from domain.letters import Motion
-from domain.process import Context, owe
+from domain.process import Context, owe_notices
 from domain.proposal import events, voting
 from domain.proposal.rules import Events
 from domain.proposal.state import Announced
 from domain.proposal.terms import RollEntry
 from domain.register.state import Register, Seat
-
-RECIPIENTS: Final = 100
-"""The most recipients of one notice."""
 
 
 def open_vote(proposal: Announced, context: Context) -> Events:
@@ -27,19 +23,8 @@ def open_vote(proposal: Announced, context: Context) -> Events:
         roll=roll, barred=_barred(proposal, roll, context), closes_at=context.at + timedelta(hours=proposal.rule.duration_hours)
     )
     recipients = [name for entry in roll for name in recipients_of(entry)]
-    notices = [
-        owe(
-            notify(
-                "vote-opened",
-                tuple(recipients[first : first + RECIPIENTS]),
-                key=f"notice:opened:{first // RECIPIENTS + 1}",
-                title=proposal.terms.title,
-                closes_at=opened.closes_at.isoformat(),
-            )
-        )
-        for first in range(0, len(recipients), RECIPIENTS)
-    ]
-    return (opened, *notices)
+    facts = {"title": proposal.terms.title, "closes_at": opened.closes_at.isoformat()}
+    return (opened, *owe_notices("vote-opened", recipients, "notice:opened", facts))
 
 
 def recipients_of(entry: RollEntry) -> tuple[str, ...]:

@@ -57,7 +57,7 @@ def agenda(state: ProposalState) -> Agenda:
 
 
 def describe(state: ProposalState) -> Headline:
-    """What is voted on, where it stands, and who has not voted."""
+    """The title, the phase, the count, and who has not voted."""
     match state:
         case Unproposed():
             return Headline("unproposed", "not proposed yet")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+from domain import process
 from domain.kernel import ASKED, Refused, shown_at, slug_of
-from domain.process import Context, StepOwed
+from domain.process import Context
 from domain.proposal import events
 from domain.proposal.state import Announced, Open, Over, ProposalState, Timelocked, Unproposed, Withdrawn
 
-Events = Sequence[events.ProposalEvent | StepOwed]
+Events = process.Events[events.ProposalEvent]
 
 
 def unproposed(state: ProposalState) -> Unproposed:
@@ -53,13 +52,13 @@ def voting_open(state: ProposalState, context: Context) -> Open:
 
 
 def _not_now(rule: str, when: str, state: ProposalState, context: Context) -> Refused:
-    """A refusal that says first where the proposal stands, and what can be done there."""
-    phase, remedy = _stands(state, context)
+    """The refusal of a command in another phase; the message begins with the present one."""
+    phase, remedy = _phase_in_words(state, context)
     return Refused(rule, f"{phase}; a proposal is {when}", remedy=remedy, clause="decisions")
 
 
-def _stands(state: ProposalState, context: Context) -> tuple[str, str]:
-    """Where the proposal is, in words, and what can be done there."""
+def _phase_in_words(state: ProposalState, context: Context) -> tuple[str, str]:
+    """The present phase in words, and what can be done in it."""
     anew = "what shall be otherwise is put to a vote of its own (`consortium proposal propose`)"
     match state:
         case Unproposed() if slug_of(context.stream).partition("-")[0] in ASKED:

@@ -191,7 +191,7 @@ B = TypeVar("B", bound=Hashable)
 
 
 def _merged(ballots: Iterable[tuple[B, int]]) -> dict[B, int]:
-    """Ballots that say the same, as one of their weight."""
+    """Equal ballots, merged into one with the sum of their weights."""
     weights: dict[B, int] = {}
     for ballot, weight in ballots:
         if weight:
