@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, NoReturn
 
 import pytest
 
 from domain import letters
 from domain.catalog import CATALOG
-from domain.kernel import Command, Due, Letter, tell
-from domain.process import EITHER, Process, Speaker, speaker_of
-from tests.golden import command_kinds
+from domain.kernel import SERVICE, Command, Due, Letter, Outcome, Refused, StreamId, tell
+from domain.process import EITHER, Context, Process, RetryStep, Speaker, Stream, WaiveStep, decide, speaker_of
+from domain.register.state import Register
+from eventstore.wire import parse
+from tests.golden import command_kinds, kind_of, path_of
+from tests.stories import START
 
 LETTERS = tuple(each for each in vars(letters).values() if isinstance(each, type) and issubclass(each, Letter) and each is not Letter)
 MESSAGES = [(name, kind) for name, process in CATALOG.items() for kind in command_kinds(process)]
@@ -54,3 +58,28 @@ def test_the_clock_gives_what_agendas_name_and_nothing_else() -> None:
         "round close_pledging", "round declare_default", "round mark_overdue", "round remind_before_due", "round remind_overdue",
         "round start_pledging", "run look_at_telemetry", "run mark_missed", "run sound_alarm",
     }  # fmt: skip
+
+
+BY_THE_SYSTEM = [(name, kind) for name, kind in MESSAGES if issubclass(kind, Due | Letter | Outcome) and kind_of(kind) not in EITHER]
+
+
+def unasked(*_: object) -> NoReturn:
+    raise AssertionError("the process was asked")
+
+
+@pytest.mark.parametrize(("name", "kind"), BY_THE_SYSTEM, ids=lambda value: value if isinstance(value, str) else value.__name__)
+def test_what_the_system_says_is_refused_of_a_person_before_its_process_is_asked(name: str, kind: type[Command]) -> None:
+    process = replace(CATALOG[name], decide=unasked, agenda=unasked)
+    command = parse(process, path_of(name, kind).read_bytes().strip())
+    with pytest.raises(Refused, match="service_only"):
+        decide(process, Stream(process.initial), command, Context(START, "sam", StreamId(f"{name}/any"), Register()))
+
+
+def test_what_a_person_says_is_for_its_process_to_judge() -> None:
+    for name, kind in MESSAGES:
+        if speaker_of(kind) in {Speaker.PERSON, Speaker.EITHER} and kind not in {RetryStep, WaiveStep}:
+            process = replace(CATALOG[name], decide=unasked)
+            command = parse(process, path_of(name, kind).read_bytes().strip())
+            for actor in ("sam", SERVICE):
+                with pytest.raises(AssertionError, match="the process was asked"):
+                    decide(process, Stream(process.initial), command, Context(START, actor, StreamId(f"{name}/any"), Register()))
