@@ -151,7 +151,7 @@ class Standing(_Wire):
 
 
 class Refusal(_Wire):
-    """Which rule said no, and the way out."""
+    """Which rule said no, and the remedy."""
 
     rule: str
     message: str

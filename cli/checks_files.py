@@ -73,7 +73,7 @@ async def settings(patient: Patient) -> Finding:
     try:
         profile()
     except BadInput as error:
-        problems.append(Problem(Verdict.ACT, error.message, error.way_out))
+        problems.append(Problem(Verdict.ACT, error.message, error.remedy))
     if patient.wrong:
         problems.append(Problem(Verdict.NOTE, "all else was looked at as if these were not set"))
     found = sorted(name for name in os.environ if name.startswith((PREFIX, "TEMPORAL_")))

@@ -37,7 +37,7 @@ async def log(patient: Patient) -> Finding:
     """Whether the log can be read, and its last entry is as it was recorded."""
     shown, opened = patient.chosen.log_shown, patient.log
     if isinstance(opened, Failure):
-        return Finding("log", Verdict.ACT, opened.message, (opened.way_out,), {"log": shown, "error": opened.name} | opened.details)
+        return Finding("log", Verdict.ACT, opened.message, (opened.remedy,), {"log": shown, "error": opened.name} | opened.details)
     entry = opened.head
     if entry is None:
         return Finding("log", Verdict.WELL, f"{shown}: empty, nothing is founded yet", facts={"log": shown, "position": 0})

@@ -39,7 +39,7 @@ async def temporal(patient: Patient) -> Finding:
     except Unprepared as error:
         return Finding("temporal", Verdict.ACT, str(error), error.remedies, facts)
     except OtherLog as error:
-        return Finding("temporal", Verdict.ACT, str(error), (translated(error).way_out,), facts)
+        return Finding("temporal", Verdict.ACT, str(error), (translated(error).remedy,), facts)
     detail = f"{found.version} at {found.address}, namespace {found.namespace}, which keeps what has ended for {_days(found.retention)}"
     if _older(found.version):
         tried = ".".join(map(str, TRIED))
@@ -51,7 +51,7 @@ async def temporal(patient: Patient) -> Finding:
 def _unreached(patient: Patient, failure: Failure) -> Finding:
     why = failure.details.get("why", "")
     facts = {"reached": False, "address": patient.place, "error": failure.name}
-    return Finding("temporal", Verdict.ACT, f"{failure.message}{f': {why}' if why else ''}", (failure.way_out,), facts)
+    return Finding("temporal", Verdict.ACT, f"{failure.message}{f': {why}' if why else ''}", (failure.remedy,), facts)
 
 
 async def _at_rest(patient: Patient) -> Finding:

@@ -1,4 +1,4 @@
-"""`consortium doctor`: what is not as it should be, and the way out.
+"""`consortium doctor`: what is not as it should be, with a remedy for each.
 
 Each check looks at one thing and gives a finding. A further check is a function in `CHECKS`: the table, the JSON and the exit code
 follow from what it finds. None writes, sends or starts anything, none takes longer than `CHECK_SECONDS`, and none is left out because
@@ -96,7 +96,7 @@ async def _made(check: Check, patient: Patient) -> Finding:
         )
     except Exception as error:  # noqa: BLE001  whatever it is, the other checks are made
         failure = translated(error)
-        return Finding(check.__name__, Verdict.ACT, f"could not be looked at: {failure.message}", (failure.way_out,))
+        return Finding(check.__name__, Verdict.ACT, f"could not be looked at: {failure.message}", (failure.remedy,))
 
 
 def _show(found: Sequence[Finding], where: Where) -> None:

@@ -38,15 +38,15 @@ LONGEST: Final = 1_000
 
 
 class Failure(Exception):
-    """A command that did not do what was asked: what to tell, and the way out."""
+    """A command that did not do what was asked: what to tell, and the remedy."""
 
     code: Code
 
-    def __init__(self, message: str, way_out: str = "", **details: Any) -> None:
+    def __init__(self, message: str, remedy: str = "", **details: Any) -> None:
         super().__init__(message)
         self.name = NAMES[self.code]
         self.message = message
-        self.way_out = way_out
+        self.remedy = remedy
         self.details = {name: value for name, value in details.items() if value}
         """What programs want to know besides: rule, clause, command_id, problems …"""
 
@@ -62,8 +62,8 @@ class Unwell(Failure):
 
     code = Code.BROKEN
 
-    def __init__(self, message: str, way_out: str = "", **details: Any) -> None:
-        super().__init__(message, way_out, **details)
+    def __init__(self, message: str, remedy: str = "", **details: Any) -> None:
+        super().__init__(message, remedy, **details)
         self.name = "unwell"
 
 

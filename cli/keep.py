@@ -182,8 +182,8 @@ async def _batch(log: Log, after: int) -> Sequence[Entry]:
 
 
 def _broken(found: chain.Broken) -> Broken:
-    way_out = "compare with a backup, or with the copy of a member"
-    return Broken(f"position {found.position}: {found.reason}", way_out, position=found.position)
+    remedy = "compare with a backup, or with the copy of a member"
+    return Broken(f"position {found.position}: {found.reason}", remedy, position=found.position)
 
 
 def _checked(batch: Sequence[Entry], head: chain.Head) -> chain.Head | chain.Broken:

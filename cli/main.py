@@ -24,7 +24,7 @@ COMMANDS: Final = {
     "migrate": ("cli.keep:migrate", RUN, "Bring the log's schema to this release, as its owner."),
     "rebuild": ("cli.keep:rebuild", RUN, "Make the lists anew from the log."),
     "status": ("cli.look:status", LOOK, "Show what is under way, what needs attention, and what is due."),
-    "doctor": ("cli.doctor:doctor", LOOK, "Look whether all is well: settings, disk, log, clock, Temporal, workers; and the way out."),
+    "doctor": ("cli.doctor:doctor", LOOK, "Look whether all is well: settings, disk, log, clock, Temporal, workers; with remedies."),
     "members": ("cli.look:members", LOOK, "List the members and applicants."),
     "proposals": ("cli.look:proposals", LOOK, "List the proposals."),
     "rounds": ("cli.look:rounds", LOOK, "List the funding rounds."),
@@ -96,7 +96,7 @@ def _told(error: Exception, *, as_json: bool) -> int:
     if _debugging():
         traceback.print_exception(error)
     failure = BadInput(usage(error), "see --help") if isinstance(error, CycloptsError) else translated(error)
-    told: dict[str, Any] = {"error": failure.name, "message": failure.message, "way_out": failure.way_out, **failure.details}
+    told: dict[str, Any] = {"error": failure.name, "message": failure.message, "remedy": failure.remedy, **failure.details}
     if as_json:
         print(json.dumps(told), file=sys.stderr)
     else:
@@ -120,7 +120,7 @@ def _sentence(told: dict[str, Any]) -> str:
     lines = [f"{told['error']}:{rule} {told['message']}"]
     lines += [
         f"  {name}: {told[key]}"
-        for key, name in (("clause", "charter clause"), ("way_out", "way out"), ("command_id", "command id"))
+        for key, name in (("clause", "charter clause"), ("remedy", "remedy"), ("command_id", "command id"))
         if told.get(key)
     ]
     return "\n".join(lines)

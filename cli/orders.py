@@ -34,7 +34,7 @@ async def motion(order: str, by: By) -> dict[str, Any]:
     except CycloptsError as error:
         raise BadInput(f"--order: {usage(error)}", LIKE) from error
     except BadInput as error:
-        raise BadInput(f"--order: {error.message}", error.way_out or LIKE, **error.details) from error
+        raise BadInput(f"--order: {error.message}", error.remedy or LIKE, **error.details) from error
     return {"stream": stream, "command": command}
 
 

@@ -145,7 +145,7 @@ async def _from(source: Path, command: type[Command], by: By) -> dict[str, Any]:
     try:
         return in_minor_units(command, fields, await _currency_if_known(by))
     except BadInput as error:
-        raise BadInput(f"{source}: {error.message}", error.way_out) from error
+        raise BadInput(f"{source}: {error.message}", error.remedy) from error
 
 
 async def _currency_if_known(by: By) -> str:

@@ -192,6 +192,6 @@ def told(seen: Services, keeping: Keeping) -> dict[str, Any]:
 def _temporal_told(seen: Services) -> dict[str, Any]:
     if seen.cluster is None:
         failure = seen.failure
-        return {"reached": False, "address": seen.place, "message": failure and failure.message, "way_out": failure and failure.way_out}
+        return {"reached": False, "address": seen.place, "message": failure and failure.message, "remedy": failure and failure.remedy}
     where = seen.cluster
     return {"reached": True, "address": where.address, "namespace": where.namespace, "version": where.version}

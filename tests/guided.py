@@ -6,7 +6,7 @@ story did, and between the story's commands people do at random what is done in 
 and later. With `--resume FOLDER` what was played is kept there, and the next run goes on from it.
 
 Whatever is asked, by whomever and when: it is answered or refused and nothing else happens; the same is decided again; a refusal changes
-nothing and tells the way out; what follows is read back as it was stored; who asks again changes nothing; a deadline that came does not
+nothing and tells the remedy; what follows is read back as it was stored; who asks again changes nothing; a deadline that came does not
 stand any more; people can be told what is. Where a story brings about all that it takes for granted, the watch of its process follows too.
 """
 

@@ -223,7 +223,7 @@ class Story:
         return self
 
     def refused(self, rule: str) -> Self:
-        """The rule said no, and told the way out."""
+        """The rule said no, and told the remedy."""
         assert self.refusal is not None, f"not refused: {[event.kind for event in self.answer]}"
         assert self.refusal.rule == rule, f"refused by {self.refusal.rule}: {self.refusal}"
         assert self.refusal.remedy

@@ -4,7 +4,7 @@
 | --- | --- |
 | 0 | done: the entry was seen on the log |
 | 1 | the log does not hold what it must: its position is named; or something has to be done (`doctor`) |
-| 2 | a rule said no: its id, the clause, the way out |
+| 2 | a rule said no: its id, the clause, the remedy |
 | 3 | Temporal, a worker or the log does not answer: what to start |
 | 4 | bad input: what to change |
 | 70 | our own mistake |
@@ -207,7 +207,7 @@ def test_every_command_explains_itself(bare: Terminal, process: str, command: An
 
 def test_an_unknown_word_is_told_with_what_there_is(bare: Terminal) -> None:
     told = bare("statsu")
-    assert (told.code, told.err) == (4, "bad input: there is no command 'statsu'; did you mean 'status'?\n  way out: see --help\n")
+    assert (told.code, told.err) == (4, "bad input: there is no command 'statsu'; did you mean 'status'?\n  remedy: see --help\n")
     assert bare("status", "--jsn").code == 4
 
 
@@ -276,12 +276,12 @@ def test_an_id_belongs_to_one_command(type_: Terminal) -> None:
     assert "another command has this id" in told.err or "was used at position" in told.err
 
 
-def test_a_rule_that_says_no_is_named_with_its_clause_and_the_way_out(type_: Terminal) -> None:
+def test_a_rule_that_says_no_is_named_with_its_clause_and_the_remedy(type_: Terminal) -> None:
     told = type_(*grant("--as", "tess"))
     assert told.code == 2
     assert told.err.startswith("refused: office_required: tess does not hold the office secretariat\n")
     assert "charter clause: roles" in told.err
-    assert "way out: ask a holder of secretariat" in told.err
+    assert "remedy: ask a holder of secretariat" in told.err
     asked = type_(*grant("--as", "tess", "--json"))
     assert (asked.code, asked.out) == (2, "")
     assert (asked.error["rule"], asked.error["clause"]) == ("office_required", "roles")
@@ -421,10 +421,10 @@ def test_fields_are_read_from_stdin(type_: Terminal, site: Site) -> None:
     ],
     ids=lambda given: type(given).__name__,
 )
-def test_what_goes_wrong_below_has_a_code_and_a_way_out(error: Exception, code: int, said: str) -> None:
+def test_what_goes_wrong_below_has_a_code_and_a_remedy(error: Exception, code: int, said: str) -> None:
     failure = translated(error)
     assert failure.code == code
-    assert said in failure.message + failure.way_out
+    assert said in failure.message + failure.remedy
 
 
 def test_a_namespace_that_is_not_there_is_told_at_once(bare: Terminal, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -239,7 +239,7 @@ async def test_appends_wait_for_a_head_that_is_ahead_by_minutes_and_are_taken_wh
         assert (await recorder.ahead()) is None
 
 
-async def test_a_head_that_is_far_ahead_is_named_with_the_way_out_and_nothing_follows_it() -> None:
+async def test_a_head_that_is_far_ahead_is_named_with_the_remedy_and_nothing_follows_it() -> None:
     log, hands = MemoryLog(), Hands(START - DAY)
     await founded(log)
     async with recording(log, SystemClock(hands)) as recorder:

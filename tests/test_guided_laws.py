@@ -28,10 +28,10 @@ def test_histories_are_led_to_whatever_the_stories_of_a_process_show() -> None:
 def test_a_history_that_breaks_a_law_is_told_from_its_beginning() -> None:
     told = next(each for each in heard(("consortium",)) if shows(each) == "consortium found")
 
-    def no_way_out(*_: object) -> NoReturn:
+    def no_remedy(*_: object) -> NoReturn:
         raise Refused("rule", "no", remedy="")
 
-    history = History(told, replace(told.story, process=replace(told.story.process, decide=no_way_out)))
+    history = History(told, replace(told.story, process=replace(told.story.process, decide=no_remedy)))
     with pytest.raises(Broken, match=f'{told.by}: {{"charter"'):
         history.give(Given(told.asked, told.by, told.at))
 

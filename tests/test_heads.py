@@ -109,7 +109,7 @@ async def test_another_log_is_refused_and_both_heads_are_named(client: Client, t
         await Heads(client, empty, QUEUE).compare()
     failure = translated(raised.value)
     assert failure.code == Code.BROKEN
-    assert "Restore" in failure.way_out
+    assert "Restore" in failure.remedy
     chosen = rehearsed(tmp_path, log=str(tmp_path / "other.db"), address=client.service_client.config.target_host, task_queue=QUEUE)
     before = os.umask(0o022)
     try:

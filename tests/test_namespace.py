@@ -158,7 +158,7 @@ async def test_on_temporal_cloud_its_own_program_is_named() -> None:
 def test_what_a_namespace_lacks_is_told_to_a_person_as_something_to_do() -> None:
     failure = translated(Unprepared("Temporal has no namespace atlas", ("temporal operator namespace create", "then this")))
     assert (failure.code, failure.name) == (Code.BROKEN, "unwell")
-    assert "`temporal operator namespace create`; then `then this`" in failure.way_out
+    assert "`temporal operator namespace create`; then `then this`" in failure.remedy
 
 
 def test_what_is_looked_for_is_what_workflows_set() -> None:

@@ -218,7 +218,7 @@ async def test_nothing_is_written_beside_the_list_which_may_lie_where_nobody_may
     assert (state / "names.txt.highwater").read_text(encoding="ascii") == "1"
 
 
-async def test_a_mark_that_cannot_be_written_is_told_with_the_way_out(tmp_path: Path) -> None:
+async def test_a_mark_that_cannot_be_written_is_told_with_the_remedy(tmp_path: Path) -> None:
     names = put(tmp_path / "names.txt", "Listed Company")
     activity = Screening(ListFiles("Example List", names), tmp_path / "names.txt", now=lambda: NOW)
     await refusal(activity, says="let the worker write there")

@@ -148,7 +148,7 @@ async def test_a_command_starts_its_workflow_and_a_repeat_gets_the_same_receipt(
         assert (await site.log.head()).position == 1
 
 
-async def test_a_refusal_reaches_its_sender_with_the_way_out(site: Site) -> None:
+async def test_a_refusal_reaches_its_sender_with_the_remedy(site: Site) -> None:
     async with site.worker():
         stream = site.name()
         await site.give(stream, "begin")
