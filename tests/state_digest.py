@@ -20,7 +20,12 @@ from pydantic_core import PydanticUndefined
 
 from domain.kernel import canonical_json
 
-RENAMED: Final[Mapping[str, str]] = {"member.requested": "asked", "member.unconfirmed": "asked"}
+RENAMED: Final[Mapping[str, str]] = {
+    "member.requested": "asked",
+    "member.unconfirmed": "asked",
+    "release.latest_verdicts": "known",
+    "release.publications": "shown",
+}
 """Phases as `process phase`, fields as `process.field` (of the register: `register.field`): what is called so now, and how it was called before."""
 ADDED: Final[Mapping[str, int]] = {
     "treasury.account_digest": 4,

@@ -393,7 +393,7 @@ def test_a_release_is_walked_to_the_public() -> None:
     assert story.agenda.closed or story.steps
     state = story.state.state
     assert isinstance(state, Public)
-    assert state.release.shown["directory"].where == "/srv/public/atlas-8b"
+    assert state.release.publications["directory"].where == "/srv/public/atlas-8b"
     assert state.missing == ()
 
 
@@ -1356,7 +1356,7 @@ def test_what_is_missing_for_once_is_no_changed_licence() -> None:
     story = checked(reviewed_for_gated(), verdicts=(verdicts()[0], absent), report=sha("other"))
     assert story.phase == "gated"
     assert where(story).edition.approvals
-    back = where(story).edition.known["Technical report"]
+    back = where(story).edition.latest_verdicts["Technical report"]
     assert back == verdicts()[1]
 
 
@@ -1422,7 +1422,7 @@ def test_files_of_an_amendment_that_are_not_signed_at_the_embargos_end_give_way_
     state = story.state.state
     assert isinstance(state, Public)
     assert (state.edition.manifest, state.release.terms.location) == (MANIFEST, "atlas-8b")
-    assert published(story).state.state.release.shown["directory"].stage is Stage.PUBLIC
+    assert published(story).state.state.release.publications["directory"].stage is Stage.PUBLIC
 
 
 def test_the_files_that_a_vote_replaced_are_not_restored() -> None:

@@ -48,7 +48,7 @@ class AdvanceRelease(Command):
 
 
 class LowerClaim(Command):
-    """Claim no more than was computed; approvals are asked for again. By a release manager."""
+    """Claim no more than was computed; approvals must be given anew. By a release manager."""
 
     kind: Literal["lower_claim"] = "lower_claim"
     claim: OpennessClass
@@ -198,22 +198,7 @@ class MindLeases(Due):
     kind: Literal["mind_leases"] = "mind_leases"
 
 
-ReleaseOutcome = (
-    steps.ManifestBuilt
-    | steps.ManifestSigned
-    | steps.OpennessClassified
-    | steps.ClassificationFailed
-    | steps.ArtifactsVerified
-    | steps.ArtifactsRefused
-    | steps.DocumentsWritten
-    | steps.Published
-    | steps.Withdrawn
-    | steps.AccessOpened
-    | steps.AccessClosed
-    | EvaluationRead
-    | EvaluationRefused
-)
-ReleaseCommand = (
+ReleaseRequest = (
     ProposeRelease
     | AmendRelease
     | MoveEmbargo
@@ -238,7 +223,10 @@ ReleaseCommand = (
     | RevokeLease
     | letters.EndLeases
     | MindLeases
-    | steps.ManifestBuilt
+)
+"""What people, the clock and other releases ask for."""
+ReleaseOutcome = (
+    steps.ManifestBuilt
     | steps.ManifestSigned
     | steps.OpennessClassified
     | steps.ClassificationFailed
@@ -252,3 +240,5 @@ ReleaseCommand = (
     | EvaluationRead
     | EvaluationRefused
 )
+"""What the steps of a release bring back."""
+ReleaseCommand = ReleaseRequest | ReleaseOutcome

@@ -431,13 +431,9 @@ class EditionWithdrawn(Event):
     publisher: Slug
 
 
-ReleaseEvent = (
-    ReleaseProposed
-    | ReleaseAmended
-    | EditionRestored
-    | ManifestListed
-    | ManifestSealed
-    | CheckBegan
+EditionEvent = ReleaseProposed | ReleaseAmended | EditionRestored | ManifestListed | ManifestSealed
+StageEvent = (
+    CheckBegan
     | OpennessJudged
     | LicenceChanged
     | ComponentChanged
@@ -446,10 +442,10 @@ ReleaseEvent = (
     | EmbargoMoved
     | EmbargoEnded
     | ClaimLowered
-    | DocumentsKept
-    | PublishingRenewed
-    | EditionPublished
-    | EvaluationNamed
+)
+PublishingEvent = DocumentsKept | PublishingRenewed | EditionPublished | EditionWithdrawn
+ReviewEvent = (
+    EvaluationNamed
     | EvaluationUnread
     | EvaluationRecorded
     | FindingOpened
@@ -457,23 +453,8 @@ ReleaseEvent = (
     | LicenceReviewed
     | StageApproved
     | ApprovalWithdrawn
-    | ReleaseHeld
-    | HoldExtensionSigned
-    | HoldExtended
-    | HoldEnded
-    | LeaseGranted
-    | LeaseOpened
-    | LeaseSuspended
-    | LeaseNarrowed
-    | LeaseEnded
-    | LeasesMinded
-    | AccessGiven
-    | AccessTaken
-    | ReleaseAbandoned
-    | RecallSigned
-    | ReleaseRecalled
-    | ReleaseSuperseded
-    | EditionWithdrawn
-    | ReleaseStaged
-    | LeasesHeld
 )
+HoldEvent = ReleaseHeld | HoldExtensionSigned | HoldExtended | HoldEnded
+LeaseEvent = LeaseGranted | LeaseOpened | LeaseSuspended | LeaseNarrowed | LeaseEnded | LeasesMinded | AccessGiven | AccessTaken
+EndingEvent = ReleaseAbandoned | RecallSigned | ReleaseRecalled | ReleaseSuperseded
+ReleaseEvent = EditionEvent | StageEvent | PublishingEvent | ReviewEvent | HoldEvent | LeaseEvent | EndingEvent | ReleaseStaged | LeasesHeld

@@ -13,7 +13,8 @@ from domain.charter import Charter, ReleaseTerms, StageTerms
 from domain.process import Context
 from domain.register.state import Register
 from domain.release import events, steps
-from domain.release.state import Edition, Finding, Release, Signed, Staged, Verifying
+from domain.release.parts import Edition, Finding, Release
+from domain.release.state import Signed, Staged, Verifying
 from domain.release.terms import STAGES, OpennessClass, Stage, Terms
 
 ROMAN = {0: "none", 1: "I", 2: "II", 3: "III"}
@@ -102,14 +103,14 @@ def missing(release: Release, edition: Edition, to: Stage, register: Register) -
 def gates(release: Release, edition: Edition, to: Stage, register: Register) -> Sequence[Gate]:
     """All that a stage asks for, with what the stages before it do, in order."""
     rules = rules_of(release, register)
-    asked = frozenset().union(*(stage_terms(rules, stage).gates for stage in STAGES[: STAGES.index(to) + 1]))
+    kinds = frozenset().union(*(stage_terms(rules, stage).gates for stage in STAGES[: STAGES.index(to) + 1]))
     found: list[Gate] = []
-    if "evaluations" in asked:
+    if "evaluations" in kinds:
         found += [_evaluation(name, edition) for name in wanted_evaluations(release, rules)]
-    if "findings" in asked:
+    if "findings" in kinds:
         open_ = open_findings(release, edition.manifest)
         found += [Gate(f"finding {name} is open", met=False) for name in open_] or [Gate("no finding is open", met=True)]
-    if "licence" in asked:
+    if "licence" in kinds:
         found.append(_licence_review(edition))
     return (*found, *_approvals(edition, to, rules, register))
 
@@ -166,11 +167,11 @@ def changes(edition: Edition, after: Sequence[steps.Verdict]) -> tuple[events.Li
         return ()
     found: list[events.LicenceChanged | events.ComponentChanged] = []
     for now in after:
-        was = edition.known.get(now.component)
+        was = edition.latest_verdicts.get(now.component)
         if was is None or now.standing == "missing":
             continue
         if _licence(now) != _licence(was):
-            found.append(events.LicenceChanged(component=was.component, was=_told(was), became=_told(now)))
+            found.append(events.LicenceChanged(component=was.component, was=_licence_in_words(was), became=_licence_in_words(now)))
         elif was.sha256 is not None and now.sha256 is not None and was.sha256 != now.sha256:
             found.append(events.ComponentChanged(component=was.component, was=was.sha256, became=now.sha256))
     return tuple(found)
@@ -180,11 +181,11 @@ def _licence(verdict: steps.Verdict) -> tuple[str, str | None]:
     return verdict.licence, verdict.licence_sha256
 
 
-def _told(verdict: steps.Verdict) -> str:
+def _licence_in_words(verdict: steps.Verdict) -> str:
     text = f", text {verdict.licence_sha256[:16]}" if verdict.licence_sha256 else ""
     return f"{verdict.licence or verdict.standing}{text}"
 
 
-def answered(edition: Edition, check: int) -> bool:
+def classified_for(edition: Edition, check: int) -> bool:
     """Whether the components were classified for this check."""
     return edition.openness is not None and edition.openness.check == check

@@ -1,6 +1,6 @@
 """Early access: leases of a member's named persons, opened at publishers never early and closed never late.
 
-After every decision on a release its leases are looked at (`tended`): each opens when its time has come and the stage of
+After every decision on a release its leases are brought up to date (`tend`): each opens when its time has come and the stage of
 early access is published, and ends with its time, with the member's rights, or when the files are everybody's.
 """
 
@@ -14,19 +14,19 @@ from typing import Final, Literal
 
 from domain.charter import Office, ReleaseTerms
 from domain.kernel import SERVICE, MemberId, PersonId, Refused, Step, mapping, slug_of
-from domain.process import Context, StepOwed, owe
+from domain.process import Context, StepEvent, StepOwed, owe
 from domain.register.facts import LeasesHeld
 from domain.release import commands, events, steps
 from domain.release.gates import rules_of
+from domain.release.parts import Lease, Release
+from domain.release.rules import Events
 from domain.release.state import (
     Abandoned,
     Held,
-    Known,
-    Lease,
     Pending,
+    Proposed,
     Public,
     Recalled,
-    Release,
     ReleaseState,
     Staged,
     Superseded,
@@ -34,7 +34,6 @@ from domain.release.state import (
 )
 from domain.release.terms import Stage
 
-Events = Sequence[events.ReleaseEvent | StepOwed]
 Cause = Literal["over", "revoked", "member", "seat", "public", "withdrawn"]
 
 EARLY: Final = frozenset({Stage.MEMBERS, Stage.GATED})
@@ -119,7 +118,7 @@ def _require_room(release: Release, command: commands.GrantLease, persons: Seque
         )
 
 
-def revoke(state: Known, command: commands.RevokeLease, context: Context) -> Events:
+def revoke(state: Proposed, command: commands.RevokeLease, context: Context) -> Events:
     """The lease ends now, whether it was open or not."""
     lease = state.release.leases.get(command.lease)
     if lease is None:
@@ -128,21 +127,21 @@ def revoke(state: Known, command: commands.RevokeLease, context: Context) -> Eve
         raise Refused("no_such_lease", f"there is no lease {command.lease}", remedy="`consortium show release/…` lists them")
     if not context.register.speaks_for(context.actor, lease.member):
         context.require_office(Office.RELEASE_MANAGER, Office.SAFETY_REVIEWER, clause="release")
-    return _ended(command.lease, lease, "revoked", context)
+    return _end(command.lease, lease, "revoked", context)
 
 
 # ---------------------------------------------------------------- opening and closing
 
 
-def tended(state: ReleaseState, context: Context) -> Events:
+def tend(state: ReleaseState, context: Context) -> Events:
     """What follows for the leases now: which end, which are suspended, which open."""
     if isinstance(state, Unproposed):
         return ()
-    return tuple(event for name, lease in sorted(state.release.leases.items()) for event in _tended(state, name, lease, context))
+    return tuple(event for name, lease in sorted(state.release.leases.items()) for event in _tend(state, name, lease, context))
 
 
-def counted(before: ReleaseState, after: ReleaseState, stream: str) -> Sequence[LeasesHeld]:
-    """What the register is told: how many leases each member has whose number changed."""
+def count(before: ReleaseState, after: ReleaseState, stream: str) -> Sequence[LeasesHeld]:
+    """The facts for the register: how many leases each member has whose number changed."""
     old, new = _by_member(before), _by_member(after)
     return tuple(
         LeasesHeld(member=member, source=stream, leases=new[member])
@@ -155,28 +154,28 @@ def _by_member(state: ReleaseState) -> Counter[MemberId]:
     return Counter() if isinstance(state, Unproposed) else Counter(lease.member for lease in state.release.leases.values())
 
 
-def minded(state: Known, context: Context) -> Events:
-    """Members were looked at, when it was time to."""
+def mind(state: Proposed, context: Context) -> Events:
+    """Members are looked at when that is due; at another instant of a lease nothing follows but what `tend` finds."""
     release = state.release
-    if not release.leases or release.check_at is None or context.at < release.check_at:
+    if release.check_at is None or context.at < release.check_at:
         return ()
     return (events.LeasesMinded(check_at=context.at + timedelta(hours=rules_of(release, context.register).lease_check_hours)),)
 
 
-def _tended(state: Known, name: str, lease: Lease, context: Context) -> Iterator[events.ReleaseEvent | StepOwed]:
-    cause = _cause(state, lease, context)
+def _tend(state: Proposed, name: str, lease: Lease, context: Context) -> Iterator[events.ReleaseEvent | StepEvent]:
+    cause = _cause_of_end(state, lease, context)
     if cause is not None:
-        yield from _ended(name, lease, cause, context)
+        yield from _end(name, lease, cause, context)
     elif lease.open and _suspends(state):
         yield events.LeaseSuspended(lease=name, cause="held" if isinstance(state, Held) else "amended", at=context.at)
-        yield from _closed(lease, context)
+        yield from _close_access(lease, context)
     else:
         persons = _entitled(lease, context)
         if persons != lease.persons:
             yield events.LeaseNarrowed(lease=name, persons=persons, at=context.at)
-            yield from _closed(lease, context)
+            yield from _close_access(lease, context)
             lease = replace(lease, persons=persons, open=mapping())
-        yield from _opened(state, name, lease, context)
+        yield from _open_access(state, name, lease, context)
 
 
 def _entitled(lease: Lease, context: Context) -> tuple[PersonId, ...]:
@@ -186,22 +185,22 @@ def _entitled(lease: Lease, context: Context) -> tuple[PersonId, ...]:
     return tuple(person for person in lease.persons if context.register.speaks_for(person, lease.member))
 
 
-def _opened(state: Known, name: str, lease: Lease, context: Context) -> Iterator[events.ReleaseEvent | StepOwed]:
+def _open_access(state: Proposed, name: str, lease: Lease, context: Context) -> Iterator[events.ReleaseEvent | StepOwed]:
     if lease.starts_at <= context.at:
         for number, publisher in enumerate(opening_at(state, lease), lease.openings + 1):
             opening = f"{name}-{number}"
             yield events.LeaseOpened(lease=name, publisher=publisher, opening=opening, at=context.at)
-            yield owe(_opening(lease, publisher, opening, f"open:{opening}:{publisher}", context))
+            yield owe(_access_step(lease, publisher, opening, f"open:{opening}:{publisher}", context))
 
 
-def opened_again(release: Release, publisher: str, context: Context) -> Events:
-    """A publisher that was asked once more is told of everybody who is let in: it may have lost who they were."""
+def reopen(release: Release, publisher: str, context: Context) -> Events:
+    """A publisher that publishes once more lets everybody in again: it may have lost who they were."""
     key = f"{publisher}:{release.renewals}"
     openings = ((lease, lease.open[publisher]) for _, lease in sorted(release.leases.items()) if publisher in lease.open)
-    return tuple(owe(_opening(lease, publisher, opening, f"open:{opening}:{key}", context)) for lease, opening in openings)
+    return tuple(owe(_access_step(lease, publisher, opening, f"open:{opening}:{key}", context)) for lease, opening in openings)
 
 
-def _opening(lease: Lease, publisher: str, opening: str, key: str, context: Context) -> Step:
+def _access_step(lease: Lease, publisher: str, opening: str, key: str, context: Context) -> Step:
     data = steps.OpenAccess(
         release=slug_of(context.stream),
         publisher=publisher,
@@ -214,7 +213,7 @@ def _opening(lease: Lease, publisher: str, opening: str, key: str, context: Cont
     return Step(kind="open_access", key=key, data=data.model_dump(mode="json"))
 
 
-def _cause(state: Known, lease: Lease, context: Context) -> Cause | None:
+def _cause_of_end(state: Proposed, lease: Lease, context: Context) -> Cause | None:
     """Why the lease is over, if it is."""
     register = context.register
     if lease.ends_at <= context.at:
@@ -235,11 +234,11 @@ def _cause(state: Known, lease: Lease, context: Context) -> Cause | None:
 
 
 def _public_at(release: Release, publisher: str) -> bool:
-    shown = release.shown.get(publisher)
-    return shown is not None and shown.stage is Stage.PUBLIC
+    publication = release.publications.get(publisher)
+    return publication is not None and publication.stage is Stage.PUBLIC
 
 
-def _suspends(state: Known) -> bool:
+def _suspends(state: Proposed) -> bool:
     """Whether nobody has early access now: by a hold that says so, or because the files are made anew."""
     match state:
         case Held(place=place, hold=hold):
@@ -250,29 +249,41 @@ def _suspends(state: Known) -> bool:
             return False
 
 
-def opening_at(state: Known, lease: Lease) -> tuple[str, ...]:
+def opening_at(state: Proposed, lease: Lease) -> tuple[str, ...]:
     """The publishers that show the files for early access and have not let this lease's persons in; none while it is held."""
     match state:
         case Pending(release=release, place=Staged(stage=stage)) if stage in EARLY:
             return tuple(
-                publisher for publisher, shown in sorted(release.shown.items()) if shown.stage in EARLY and publisher not in lease.open
+                publisher
+                for publisher, publication in sorted(release.publications.items())
+                if publication.stage in EARLY and publisher not in lease.open
             )
         case Pending() | Held() | Public() | Superseded() | Recalled() | Abandoned():
             return ()
 
 
-def _ended(name: str, lease: Lease, cause: Cause, context: Context) -> Events:
+def record_opened(outcome: steps.AccessOpened) -> Events:
+    """A publisher let the persons in."""
+    return (events.AccessGiven(publisher=outcome.publisher, opening=outcome.opening),)
+
+
+def record_closed(outcome: steps.AccessClosed) -> Events:
+    """A publisher lets the persons in no longer."""
+    return (events.AccessTaken(publisher=outcome.publisher, opening=outcome.opening),)
+
+
+def _end(name: str, lease: Lease, cause: Cause, context: Context) -> Events:
     by = context.actor if cause == "revoked" else SERVICE
-    return (events.LeaseEnded(lease=name, cause=cause, by=by, at=context.at), *_closed(lease, context))
+    return (events.LeaseEnded(lease=name, cause=cause, by=by, at=context.at), *_close_access(lease, context))
 
 
-def _closed(lease: Lease, context: Context) -> Iterator[StepOwed]:
+def _close_access(lease: Lease, context: Context) -> Iterator[StepOwed]:
     for publisher, opening in sorted(lease.open.items()):
         data = steps.CloseAccess(release=slug_of(context.stream), publisher=publisher, opening=opening)
         yield owe(Step(kind="close_access", key=f"close:{opening}:{publisher}", data=data.model_dump(mode="json")))
 
 
-def next_instant(state: Known) -> datetime | None:
+def next_instant(state: Proposed) -> datetime | None:
     """When leases must be looked at next."""
     release = state.release
     if not release.leases:

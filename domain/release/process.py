@@ -7,8 +7,8 @@ The embargo's end publishes by itself, whoever is silent: evaluations, reviews a
 the event and hold up nothing, a claim that is not reached is lowered. What still must hold is that the files are exactly those
 that were signed: while they are not, it is tried again every few hours. A safety hold stops it too, for the charter's time in all.
 
-`decide` is the table of commands; each row's rule stands in its topic: `moving` from stage to stage, `reviews` for what people say,
-`leases` for early access, `publishing` for what the world is shown; gates are reckoned in `gates`.
+`decide` is the table of commands; each row's rule stands in its topic: `proposing` for what is to be released, `moving` from stage to
+stage, `reviews` for what people say, `leases` for early access, `publishing` for what the world sees; gates are computed in `gates`.
 """
 
 from __future__ import annotations
@@ -18,25 +18,22 @@ from typing import Annotated, Final
 from pydantic import Field, TypeAdapter
 
 from domain import letters
-from domain.charter import Office
 from domain.evaluation import EvaluationRead, EvaluationRefused
 from domain.kernel import Agenda, Deadline, Headline, escaped, shown_at
-from domain.process import Common, Context, Process
-from domain.release import commands, events, leases, moving, publishing, reviews, steps
+from domain.process import Common, Context, Process, standing
+from domain.release import commands, events, leases, moving, proposing, publishing, reviews, rules, steps
 from domain.release.gates import ROMAN, open_findings
-from domain.release.rules import MANAGER, SAFETY, Events, folded, held, known_of, pending, unheld
+from domain.release.parts import Edition, Lease, Release
+from domain.release.rules import MANAGER, SAFETY, Events
 from domain.release.state import (
     Abandoned,
-    Edition,
     Held,
-    Known,
-    Lease,
     Listing,
     Pending,
     Place,
+    Proposed,
     Public,
     Recalled,
-    Release,
     ReleaseState,
     Signing,
     Staged,
@@ -55,91 +52,93 @@ SHOWN: Final = 20
 
 
 def decide(state: ReleaseState, command: commands.ReleaseCommand, context: Context) -> Events:
-    """The facts that follow, or `Refused`. Whatever it was, leases are looked at afterwards."""
-    decided = _decided(state, command, context)
-    decided = (*decided, *leases.tended(folded(state, decided), context))
-    return (*decided, *leases.counted(state, folded(state, decided), context.stream))
+    """The facts that follow, or `Refused`. Whatever the command was, leases are brought up to date afterwards."""
+    decided = _outcome(state, command, context) if isinstance(command, commands.ReleaseOutcome) else _request(state, command, context)
+    folded = rules.after(state, decided)
+    tended = leases.tend(folded, context)
+    return (*decided, *tended, *leases.count(state, rules.after(folded, tended), context.stream))
 
 
-def _decided(state: ReleaseState, command: commands.ReleaseCommand, context: Context) -> Events:
+def _request(state: ReleaseState, command: commands.ReleaseRequest, context: Context) -> Events:
     match command:
         case commands.ProposeRelease():
-            return moving.propose(state, command, context)
+            return proposing.propose(state, command, context)
         case commands.AmendRelease():
-            return moving.amend(pending(state), command, context)
-        case commands.MoveEmbargo(ends_at=ends_at):
-            return moving.move_embargo(pending(state), ends_at, context)
-        case commands.AdvanceRelease(to=to):
-            return moving.advance(unheld(state), to, context)
+            return proposing.amend(rules.pending(state), command, context)
+        case commands.MoveEmbargo():
+            return proposing.move_embargo(rules.pending(state), command, context)
         case commands.LowerClaim():
-            return moving.lower_claim(pending(state), command, context)
+            return proposing.lower_claim(rules.pending(state), command, context)
+        case commands.AdvanceRelease():
+            return moving.advance(rules.unheld(state), command, context)
         case commands.PublishByItself():
-            return moving.publish_by_itself(state, context)
+            return moving.publish_by_itself(standing(state, Pending), context)
         case commands.PublishAgain():
-            return publishing.publish_again(known_of(state), context)
-        case commands.AbandonRelease(reason=reason):
-            return publishing.abandon(state, reason, context)
-        case commands.RecallRelease(reason=reason):
-            return publishing.recall(state, reason, context)
-        case letters.SupersedeRelease(by=by):
-            return publishing.supersede(known_of(state), by, context)
+            return publishing.publish_again(rules.proposed(state), context)
+        case commands.AbandonRelease():
+            return publishing.abandon(state, command, context)
+        case commands.RecallRelease():
+            return publishing.recall(rules.recallable(state), command, context)
+        case letters.SupersedeRelease():
+            return publishing.supersede(rules.proposed(state), command, context)
         case commands.RecordEvaluation():
-            return reviews.record_evaluation(pending(state), command, context)
-        case EvaluationRead():
-            return reviews.evaluation_read(known_of(state), command, context)
-        case EvaluationRefused():
-            return reviews.evaluation_refused(known_of(state), command, context)
+            return reviews.record_evaluation(rules.pending(state), command, context)
         case commands.OpenFinding():
-            return reviews.open_finding(pending(state), command, context)
+            return reviews.open_finding(rules.pending(state), command, context)
         case commands.CloseFinding():
-            return reviews.close_finding(pending(state), command, context)
+            return reviews.close_finding(rules.pending(state), command, context)
         case commands.ReviewLicence():
-            return reviews.review_licence(pending(state), command, context)
+            return reviews.review_licence(rules.pending(state), command, context)
         case commands.ApproveStage():
-            return reviews.approve(pending(state), command, context)
-        case commands.WithdrawApproval(stage=stage):
-            return reviews.withdraw_approval(pending(state), stage, context)
+            return reviews.approve(rules.pending(state), command, context)
+        case commands.WithdrawApproval():
+            return reviews.withdraw_approval(rules.pending(state), command, context)
         case commands.HoldRelease():
             return reviews.hold(state, command, context)
-        case commands.ExtendHold(reason=reason):
-            return reviews.extend_hold(held(state), reason, context)
-        case commands.LiftHold(reason=reason):
-            context.require_office(Office.SAFETY_REVIEWER, clause="release")
-            return reviews.end_hold(held(state), "lifted", reason, context)
+        case commands.ExtendHold():
+            return reviews.extend_hold(rules.held(state), command, context)
+        case commands.LiftHold():
+            return reviews.lift_hold(state, command, context)
         case commands.EndHold():
-            return reviews.hold_over(state, context)
+            return reviews.end_hold(standing(state, Held), context)
         case commands.GrantLease():
-            return leases.grant(pending(state), command, context)
+            return leases.grant(rules.pending(state), command, context)
         case commands.RevokeLease():
-            return leases.revoke(known_of(state), command, context)
-        case letters.EndLeases():
-            context.require_service()
-            return ()
+            return leases.revoke(rules.proposed(state), command, context)
         case commands.MindLeases():
-            context.require_service()
-            return leases.minded(known_of(state), context)
+            return leases.mind(rules.with_leases(state), context)
+        case letters.EndLeases():
+            return ()
+
+
+def _outcome(state: ReleaseState, command: commands.ReleaseOutcome, context: Context) -> Events:
+    match command:
         case steps.ManifestBuilt():
-            return moving.listed(known_of(state), command, context)
+            return moving.record_manifest(rules.proposed(state), command, context)
         case steps.ManifestSigned():
-            return moving.sealed(known_of(state), command, context)
+            return moving.record_signature(rules.proposed(state), command, context)
         case steps.OpennessClassified():
-            return moving.classified(known_of(state), command, context)
+            return moving.record_openness(rules.proposed(state), command, context)
         case steps.ClassificationFailed():
-            return moving.unclassified(known_of(state), command, context)
-        case steps.ArtifactsVerified(check=number):
-            return moving.verified(known_of(state), number, context)
+            return moving.record_unclassified(rules.proposed(state), command, context)
+        case steps.ArtifactsVerified():
+            return moving.record_verification(rules.proposed(state), command, context)
         case steps.ArtifactsRefused():
-            return moving.refused(known_of(state), command, context)
+            return moving.refuse_artifacts(rules.proposed(state), command, context)
         case steps.DocumentsWritten():
-            return publishing.documented(known_of(state), command, context)
+            return publishing.record_documents(rules.proposed(state), command, context)
         case steps.Published():
-            return publishing.published(known_of(state), command, context)
-        case steps.Withdrawn(publisher=publisher):
-            return (events.EditionWithdrawn(publisher=publisher),)
-        case steps.AccessOpened(publisher=publisher, opening=opening):
-            return (events.AccessGiven(publisher=publisher, opening=opening),)
-        case steps.AccessClosed(publisher=publisher, opening=opening):
-            return (events.AccessTaken(publisher=publisher, opening=opening),)
+            return publishing.record_publication(rules.proposed(state), command, context)
+        case steps.Withdrawn():
+            return publishing.record_withdrawal(command)
+        case steps.AccessOpened():
+            return leases.record_opened(command)
+        case steps.AccessClosed():
+            return leases.record_closed(command)
+        case EvaluationRead():
+            return reviews.judge_evaluation(rules.proposed(state), command, context)
+        case EvaluationRefused():
+            return reviews.refuse_evaluation(rules.proposed(state), command, context)
 
 
 # ---------------------------------------------------------------- agenda and describe
@@ -159,7 +158,7 @@ def agenda(state: ReleaseState) -> Agenda:
             return Agenda(deadlines, closed=not deadlines)
 
 
-def _leases(state: Known) -> tuple[Deadline, ...]:
+def _leases(state: Proposed) -> tuple[Deadline, ...]:
     """When leases are looked at next. It comes before what else is due at the same instant."""
     at = leases.next_instant(state)
     return () if at is None else (Deadline(at, commands.MindLeases()),)
@@ -218,7 +217,7 @@ def _edition(place: Place) -> Edition | None:
             return edition
 
 
-def _headline(phase: str, line: str, state: Known, edition: Edition | None, waits_for: tuple[str, ...]) -> Headline:
+def _headline(phase: str, line: str, state: Proposed, edition: Edition | None, waits_for: tuple[str, ...]) -> Headline:
     release = state.release
     if release.refused:
         line += f"; stopped: {escaped(release.refused, 160)}"
@@ -236,7 +235,7 @@ def _headline(phase: str, line: str, state: Known, edition: Edition | None, wait
     return Headline(phase, line, _text(state, edition), waits_for, values)
 
 
-def _text(state: Known, edition: Edition | None) -> str:
+def _text(state: Proposed, edition: Edition | None) -> str:
     release = state.release
     parts: list[str] = []
     if edition is not None:
@@ -246,9 +245,9 @@ def _text(state: Known, edition: Edition | None) -> str:
             parts += ["", "| component | stands | licence |", "| --- | --- | --- |"]
             parts += [f"| {escaped(each.component)} | {each.standing} | {escaped(each.licence)} |" for each in edition.openness.verdicts]
         parts += ["", "| gate | stands |", "| --- | --- |", *_gate_rows(release, edition)]
-    if release.shown:
+    if release.publications:
         parts += ["", "| publisher | audience of | where |", "| --- | --- | --- |"]
-        parts += [f"| {name} | {shown.stage} | {escaped(shown.where, 200)} |" for name, shown in sorted(release.shown.items())]
+        parts += [f"| {name} | {each.stage} | {escaped(each.where, 200)} |" for name, each in sorted(release.publications.items())]
     if release.leases:
         parts += ["", "| lease | member | persons | from | until | |", "| --- | --- | --- | --- | --- | --- |"]
         parts += [_lease_row(name, lease) for name, lease in sorted(release.leases.items())[:SHOWN]]
@@ -286,6 +285,6 @@ RELEASE: Final[Process[commands.ReleaseCommand, events.ReleaseEvent, ReleaseStat
     commands=TypeAdapter(Annotated[commands.ReleaseCommand, Field(discriminator="kind")]),
     events=TypeAdapter(tuple[Annotated[events.ReleaseEvent | Common, Field(discriminator="kind")], ...]),
     tables=tables,
-    state_version=2,
+    state_version=3,
     list_version=2,
 )

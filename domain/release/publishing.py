@@ -1,26 +1,26 @@
-"""What the world is told and shown of a release: documents, publishers, the public registry; and how it ends."""
+"""What the world sees of a release: notices, documents, publishers, the public registry; and how it ends."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from domain import letters
 from domain.charter import Office
-from domain.kernel import Refused, Step, notify, slug_of
-from domain.process import Context, owe
+from domain.kernel import Refused, Step, slug_of
+from domain.process import RECIPIENTS, Context, owe, owe_notices
 from domain.register.facts import ReleaseStaged
-from domain.release import events, steps
-from domain.release.gates import answered, charter_of, left_by_the_run, open_findings, openness_of, rules_of
-from domain.release.leases import EARLY, opened_again
-from domain.release.rules import BOARD, MANAGER, SAFETY, Events, folded, known_of, pending
+from domain.release import commands, events, steps
+from domain.release.gates import charter_of, classified_for, left_by_the_run, open_findings, openness_of, rules_of
+from domain.release.leases import EARLY, reopen
+from domain.release.parts import Edition, Release
+from domain.release.rules import BOARD, MANAGER, SAFETY, Events, after, pending
 from domain.release.state import (
     Abandoned,
-    Edition,
     Held,
-    Known,
     Pending,
+    Proposed,
     Public,
     Recalled,
-    Release,
     ReleaseState,
     Staged,
     Superseded,
@@ -28,18 +28,15 @@ from domain.release.state import (
 )
 from domain.release.terms import AUDIENCE, Stage
 
-# ---------------------------------------------------------------- who is told what
+# ---------------------------------------------------------------- notices and the registry
 
 
-def told(template: str, stage: Stage, key: str, context: Context, /, **facts: str) -> Events:
+def notify_audience(template: str, stage: Stage, key: str, context: Context, /, **facts: str) -> Events:
     """Notices to all who see a stage, a hundred at a time."""
     offices = (MANAGER, SAFETY, BOARD)
     members = sorted(member for member in context.register.members if context.register.active(member))
     everybody = offices if stage is Stage.INTERNAL else (*offices, *(f"member:{member}" for member in members))
-    return tuple(
-        owe(notify(template, everybody[start : start + 100], key=f"{key}:{start}", release=context.stream, **facts))
-        for start in range(0, len(everybody), 100)
-    )
+    return tuple(owe_notices(template, everybody, key, {"release": context.stream, **facts}, first=0, by=RECIPIENTS))
 
 
 def staged_fact(
@@ -95,24 +92,24 @@ def judgement(release: Release, outcome: steps.OpennessClassified, context: Cont
     )
 
 
-def rejudged(state: Public | Superseded, outcome: steps.OpennessClassified, context: Context) -> Events:
+def reclassify(state: Public | Superseded, outcome: steps.OpennessClassified, context: Context) -> Events:
     """What is public is of the class that it has now: where the judgement is another, registry, documents and publishers follow."""
-    if outcome.check != state.release.checks or answered(state.edition, outcome.check):
+    if outcome.check != state.release.checks or classified_for(state.edition, outcome.check):
         return ()
     judged = judgement(state.release, outcome, context)
     before = state.edition.openness
     if before is not None and state.openness_class == judged.openness_class and before.verdicts == judged.verdicts:
         return (judged,)
     renewed = events.PublishingRenewed(number=state.release.renewals + 1)
-    after = folded(state, (judged, renewed))
-    assert isinstance(after, Public | Superseded)
-    newer, standing = (after.by, "superseded") if isinstance(after, Superseded) else (None, Stage.PUBLIC)
-    lacking = after.missing if isinstance(after, Public) else ()
+    folded = after(state, (judged, renewed))
+    assert isinstance(folded, Public | Superseded)
+    newer, standing = (folded.by, "superseded") if isinstance(folded, Superseded) else (None, Stage.PUBLIC)
+    lacking = folded.missing if isinstance(folded, Public) else ()
     return (
         judged,
         renewed,
-        staged_fact(after.release, standing, after.edition.manifest, after.openness_class, context, newer),
-        owe(documents_step(after.release, after.edition, Stage.PUBLIC, lacking, renewed.number, context)),
+        staged_fact(folded.release, standing, folded.edition.manifest, folded.openness_class, context, newer),
+        owe(documents_step(folded.release, folded.edition, Stage.PUBLIC, lacking, renewed.number, context)),
     )
 
 
@@ -175,7 +172,7 @@ def _run_facts(release: Release, context: Context) -> steps.RunFacts | None:
     )
 
 
-def _shown_stage(state: Known) -> tuple[Edition, Stage, tuple[str, ...]] | None:
+def _current_stage(state: Proposed) -> tuple[Edition, Stage, tuple[str, ...]] | None:
     """The files that are to be seen, by the audience of which stage, and what was missing then."""
     match state:
         case Pending(place=Staged(edition=edition, stage=stage)) | Held(place=Staged(edition=edition, stage=stage)):
@@ -188,59 +185,64 @@ def _shown_stage(state: Known) -> tuple[Edition, Stage, tuple[str, ...]] | None:
             return None
 
 
-def documented(state: Known, outcome: steps.DocumentsWritten, context: Context) -> Events:
-    """The documents are kept; publishers that do not show the stage yet are asked to."""
-    found = _shown_stage(state)
+def record_documents(state: Proposed, outcome: steps.DocumentsWritten, context: Context) -> Events:
+    """The documents are written; publishers that do not show the stage yet are to publish it."""
+    found = _current_stage(state)
     if found is None or (found[0].number, found[1]) != (outcome.edition, outcome.stage):
         return ()
     edition, stage, _ = found
-    kept = events.DocumentsKept(stage=stage, card=outcome.card, bill=outcome.bill)
+    documents = events.DocumentsKept(stage=stage, card=outcome.card, bill=outcome.bill)
     release = state.release
-    asked = (each for each in release.terms.publishers if each in release.renewing or not shows(release, each, stage))
-    return (kept, *(owe(_publishing(release, edition, kept, publisher, context)) for publisher in asked))
+    lacking = (each for each in release.terms.publishers if each in release.renewing or not shows(release, each, stage))
+    return (documents, *(owe(_publishing(release, edition, documents, publisher, context)) for publisher in lacking))
 
 
 def shows(release: Release, publisher: str, stage: Stage) -> bool:
     """Whether a publisher shows the present files to the audience of this stage."""
-    shown = release.shown.get(publisher)
-    return shown is not None and shown.stage is stage
+    publication = release.publications.get(publisher)
+    return publication is not None and publication.stage is stage
 
 
-def _publishing(release: Release, edition: Edition, kept: events.DocumentsKept, publisher: str, context: Context) -> Step:
+def _publishing(release: Release, edition: Edition, documents: events.DocumentsKept, publisher: str, context: Context) -> Step:
     data = steps.Publish(
         release=slug_of(context.stream),
         edition=edition.number,
-        stage=kept.stage,
-        audience=AUDIENCE[kept.stage],
+        stage=documents.stage,
+        audience=AUDIENCE[documents.stage],
         publisher=publisher,
         location=release.terms.location,
         manifest=edition.manifest,
         signature=edition.signature,
         key=edition.key,
-        card=kept.card,
-        bill=kept.bill,
+        card=documents.card,
+        bill=documents.bill,
     )
-    key = f"publish:{edition.number}:{kept.stage}:{publisher}:{release.renewals}"
+    key = f"publish:{edition.number}:{documents.stage}:{publisher}:{release.renewals}"
     return Step(kind="publish", key=key, data=data.model_dump(mode="json"))
 
 
-def published(state: Known, outcome: steps.Published, context: Context) -> Events:
-    """A publisher shows the stage; what a former stage or edition brings back late is old news."""
-    found = _shown_stage(state)
+def record_publication(state: Proposed, outcome: steps.Published, context: Context) -> Events:
+    """A publisher shows the stage. Nothing follows from what a former stage or edition brings back late."""
+    found = _current_stage(state)
     if found is None or (found[0].number, found[1]) != (outcome.edition, outcome.stage):
         return ()
-    shown = events.EditionPublished(stage=outcome.stage, publisher=outcome.publisher, manifest=outcome.manifest, where=outcome.where)
+    published = events.EditionPublished(stage=outcome.stage, publisher=outcome.publisher, manifest=outcome.manifest, where=outcome.where)
     lost = outcome.publisher in state.release.renewing and outcome.stage in EARLY
-    return (shown, *(opened_again(state.release, outcome.publisher, context) if lost else ()))
+    return (published, *(reopen(state.release, outcome.publisher, context) if lost else ()))
 
 
-def publish_again(state: Known, context: Context) -> Events:
-    """For what was given up, or was lost where it was published: documents are written anew, and every publisher is asked once more.
+def record_withdrawal(outcome: steps.Withdrawn) -> Events:
+    """A publisher shows it to nobody any more."""
+    return (events.EditionWithdrawn(publisher=outcome.publisher),)
+
+
+def publish_again(state: Proposed, context: Context) -> Events:
+    """For what was given up, or was lost where it was published: documents are written anew, and every publisher is to publish once more.
 
     What is public already is classified anew meanwhile: at the embargo's end that may have come back too late.
     """
     context.require_office(Office.RELEASE_MANAGER, clause="release")
-    found = _shown_stage(state)
+    found = _current_stage(state)
     if found is None:
         raise Refused("nothing_staged", "it is in no stage that is published", remedy="`consortium show release/…` tells where it is")
     release = state.release
@@ -255,17 +257,18 @@ def publish_again(state: Known, context: Context) -> Events:
 # ---------------------------------------------------------------- the ends
 
 
-def abandon(state: ReleaseState, reason: str, context: Context) -> Events:
+def abandon(state: ReleaseState, command: commands.AbandonRelease, context: Context) -> Events:
     """By vote, before it is public: it is taken from every publisher."""
     context.require_mandate()
     if isinstance(state, Abandoned):
         return ()
-    known = pending(state)
-    manifest = known.place.edition.manifest if isinstance(known.place, Verifying | Staged) else None
+    before, reason = pending(state), command.reason
+    release, place = before.release, before.place
+    manifest = place.edition.manifest if isinstance(place, Verifying | Staged) else None
     return (
         events.ReleaseAbandoned(reason=reason, at=context.at),
-        staged_fact(known.release, "abandoned", manifest, 0, context),
-        *_withdrawals(known.release, reason, context),
+        staged_fact(release, "abandoned", manifest, 0, context),
+        *_withdrawals(release, reason, context),
     )
 
 
@@ -282,46 +285,37 @@ def _withdrawals(release: Release, reason: str, context: Context) -> Events:
     )
 
 
-def recall(state: ReleaseState, reason: str, context: Context) -> Events:
-    """By a vote at once; else when enough different people signed. Who signed counts as long as they hold such an office."""
-    known = known_of(state)
-    match known:
-        case Recalled():
-            return ()
-        case Abandoned():
-            raise Refused("release_over", "it was never public, and will not be", remedy="nothing is left to recall")
-        case Pending() | Held():
-            raise Refused(
-                "not_public",
-                "it is not public",
-                remedy="hold it (`consortium release hold-release`), or abandon it by a vote (`consortium proposal propose`)",
-            )
-        case Public() | Superseded():
-            pass
-    if context.mandate is not None:
-        return _recalled(known, (), reason, context)
-    rules = rules_of(known.release, context.register)
-    context.require_office(*sorted(rules.recall_offices), clause="release.recall_offices")
-    if context.actor in known.recall:
+def recall(state: Public | Superseded | Recalled, command: commands.RecallRelease, context: Context) -> Events:
+    """By a vote at once; else when enough different people signed. Who signed counts as long as they hold such an office.
+
+    Nothing follows when it was recalled already.
+    """
+    if isinstance(state, Recalled):
         return ()
-    keys = sorted(person for person in known.recall | {context.actor} if context.register.holds(person, *rules.recall_offices))
-    signed = events.RecallSigned(by=context.actor, reason=reason)
-    return (signed,) if len(keys) < rules.recall_keys else (signed, *_recalled(known, tuple(keys), reason, context))
+    if context.mandate is not None:
+        return _take_back(state, (), command.reason, context)
+    rules = rules_of(state.release, context.register)
+    context.require_office(*sorted(rules.recall_offices), clause="release.recall_offices")
+    if context.actor in state.recall:
+        return ()
+    keys = sorted(person for person in state.recall | {context.actor} if context.register.holds(person, *rules.recall_offices))
+    signed = events.RecallSigned(by=context.actor, reason=command.reason)
+    return (signed,) if len(keys) < rules.recall_keys else (signed, *_take_back(state, tuple(keys), command.reason, context))
 
 
-def _recalled(state: Public | Superseded, keys: tuple[str, ...], reason: str, context: Context) -> Events:
+def _take_back(state: Public | Superseded, keys: tuple[str, ...], reason: str, context: Context) -> Events:
     release, manifest, newer = state.release, state.edition.manifest, state.by if isinstance(state, Superseded) else None
     return (
         events.ReleaseRecalled(by=keys, reason=reason, at=context.at),
         staged_fact(release, "recalled", manifest, state.openness_class, context, newer),
         *_withdrawals(release, reason, context),
-        *told("release_recalled", Stage.PUBLIC, "notice:recalled", context, reason=reason[:500]),
+        *notify_audience("release_recalled", Stage.PUBLIC, "notice:recalled", context, reason=reason[:500]),
     )
 
 
-def supersede(state: Known, by: str, context: Context) -> Events:
+def supersede(state: Proposed, letter: letters.SupersedeRelease, context: Context) -> Events:
     """A newer release that names this one is public. What is not public is not superseded."""
-    context.require_service()
+    by = letter.by
     newer = context.register.releases.get(by)
     match state:
         case Public(release=release, edition=edition, openness_class=openness_class):

@@ -12,24 +12,10 @@ from domain.kernel import Refused, Step, shown_at
 from domain.process import Context, owe
 from domain.release import commands, events, steps
 from domain.release.gates import rules_of, stage_terms, wanted_evaluations
-from domain.release.publishing import told
-from domain.release.rules import Events, pending, require_manifest, signed
-from domain.release.state import (
-    Abandoned,
-    Edition,
-    Held,
-    Known,
-    Named,
-    Pending,
-    Public,
-    Recalled,
-    Release,
-    ReleaseState,
-    Staged,
-    Superseded,
-    Unproposed,
-    Verifying,
-)
+from domain.release.parts import Edition, Named, Release
+from domain.release.publishing import notify_audience
+from domain.release.rules import Events, held, pending, require_manifest, signed
+from domain.release.state import Held, Pending, Proposed, ReleaseState, Staged, Verifying
 from domain.release.terms import Stage, Threshold
 
 # ---------------------------------------------------------------- gates
@@ -59,8 +45,8 @@ def record_evaluation(state: Pending | Held, command: commands.RecordEvaluation,
         raise Refused(
             "no_threshold", f"nothing says what {command.evaluation} must reach", remedy="amend the release, naming its `thresholds`"
         )
-    known = edition.named.get(command.evaluation)
-    if known is not None and (known.file, known.by, known.unread) == (command.file, context.actor, ""):
+    earlier = edition.named.get(command.evaluation)
+    if earlier is not None and (earlier.file, earlier.by, earlier.unread) == (command.file, context.actor, ""):
         return ()
     reading = release.readings + 1
     named = events.EvaluationNamed(
@@ -80,8 +66,8 @@ def _thresholds(release: Release, evaluation: str) -> Sequence[Threshold]:
     return [each for each in release.terms.thresholds if each.evaluation == evaluation]
 
 
-def evaluation_read(state: Known, outcome: EvaluationRead, context: Context) -> Events:
-    """The scores are judged by the thresholds, whoever hopes for what. Results of former files are old news."""
+def judge_evaluation(state: Proposed, outcome: EvaluationRead, context: Context) -> Events:
+    """The scores are judged by the thresholds, whoever hopes for what. Nothing follows from results of former files."""
     found = _named(state, outcome.subject, outcome.number)
     if found is None:
         return ()
@@ -103,11 +89,11 @@ def evaluation_read(state: Known, outcome: EvaluationRead, context: Context) -> 
     return (recorded,)
 
 
-def evaluation_refused(state: Known, outcome: EvaluationRefused, context: Context) -> Events:
+def refuse_evaluation(state: Proposed, outcome: EvaluationRefused, context: Context) -> Events:
     """The file proves nothing; other results can be named."""
     if _named(state, outcome.subject, outcome.number) is None:
         return ()
-    notices = told(
+    notices = notify_audience(
         "stage_refused",
         Stage.INTERNAL,
         f"notice:evaluation:{outcome.number}",
@@ -119,7 +105,7 @@ def evaluation_refused(state: Known, outcome: EvaluationRefused, context: Contex
     return (events.EvaluationUnread(evaluation=outcome.subject, reading=outcome.number, reason=outcome.reason), *notices)
 
 
-def _named(state: Known, evaluation: str, reading: int) -> tuple[Release, Edition, Named] | None:
+def _named(state: Proposed, evaluation: str, reading: int) -> tuple[Release, Edition, Named] | None:
     if not isinstance(state, Pending | Held) or not isinstance(state.place, Verifying | Staged):
         return None
     named = state.place.edition.named.get(evaluation)
@@ -129,9 +115,9 @@ def _named(state: Known, evaluation: str, reading: int) -> tuple[Release, Editio
 def open_finding(state: Pending | Held, command: commands.OpenFinding, context: Context) -> Events:
     """A danger that every stage with the gate `findings` waits for, in whatever files."""
     context.require_office(Office.SAFETY_REVIEWER, clause="release")
-    known = state.release.findings.get(command.finding)
-    if known is not None:
-        if (known.text, known.by) == (command.text, context.actor):
+    earlier = state.release.findings.get(command.finding)
+    if earlier is not None:
+        if (earlier.text, earlier.by) == (command.text, context.actor):
             return ()
         raise Refused("finding_exists", f"there is a finding {command.finding}", remedy="choose another id")
     if len(state.release.findings) >= 500:
@@ -143,10 +129,10 @@ def close_finding(state: Pending | Held, command: commands.CloseFinding, context
     """The danger was dealt with in exactly these files; in others it is open again."""
     context.require_office(Office.SAFETY_REVIEWER, clause="release")
     require_manifest(signed(state).edition, command.manifest)
-    known = state.release.findings.get(command.finding)
-    if known is None:
+    finding = state.release.findings.get(command.finding)
+    if finding is None:
         raise Refused("no_such_finding", f"there is no finding {command.finding}", remedy="`consortium show release/…` lists them")
-    if known.closed_on == command.manifest:
+    if finding.closed_on == command.manifest:
         return ()
     closed = events.FindingClosed(
         finding=command.finding, manifest=command.manifest, resolution=command.resolution, evidence=command.evidence, by=context.actor
@@ -161,8 +147,8 @@ def review_licence(state: Pending | Held, command: commands.ReviewLicence, conte
     require_manifest(edition, command.manifest)
     if edition.openness is None or edition.openness.report != command.report:
         raise Refused("other_report", "the latest classification has another report", remedy="look at the latest one, and name its report")
-    known = edition.licence
-    if known is not None and (known.accepted, known.by) == (command.accepted, context.actor):
+    earlier = edition.licence
+    if earlier is not None and (earlier.accepted, earlier.by) == (command.accepted, context.actor):
         return ()
     reviewed = events.LicenceReviewed(
         manifest=command.manifest, report=command.report, accepted=command.accepted, by=context.actor, note=command.note
@@ -203,8 +189,9 @@ def _ahead(now: Stage, stage: Stage) -> bool:
     return order.index(stage) > order.index(now)
 
 
-def withdraw_approval(state: Pending | Held, stage: Stage, context: Context) -> Events:
+def withdraw_approval(state: Pending | Held, command: commands.WithdrawApproval, context: Context) -> Events:
     """The approval counts no longer; a stage that was entered stays entered."""
+    stage = command.stage
     given = signed(state).edition.approvals.get(stage)
     if given is None or context.actor not in given:
         return ()
@@ -217,8 +204,8 @@ def withdraw_approval(state: Pending | Held, stage: Stage, context: Context) -> 
 def hold(state: ReleaseState, command: commands.HoldRelease, context: Context) -> Events:
     """One key holds for the charter's days in all, however often; beyond that it takes several."""
     context.require_office(Office.SAFETY_REVIEWER, clause="release.hold_days")
-    known = pending(state)
-    match known:
+    before = pending(state)
+    match before:
         case Held(hold=hold):
             if (hold.by, hold.reason) == (context.actor, command.reason):
                 return ()
@@ -239,7 +226,7 @@ def hold(state: ReleaseState, command: commands.HoldRelease, context: Context) -
             stopped = events.ReleaseHeld(
                 by=context.actor, reason=command.reason, since=context.at, until=until, suspend_access=command.suspend_access
             )
-            notices = told(
+            notices = notify_audience(
                 "release_held",
                 Stage.INTERNAL,
                 f"notice:held:{context.at.isoformat()}",
@@ -250,7 +237,7 @@ def hold(state: ReleaseState, command: commands.HoldRelease, context: Context) -
             return (stopped, *notices)
 
 
-def extend_hold(state: Held, reason: str, context: Context) -> Events:
+def extend_hold(state: Held, command: commands.ExtendHold, context: Context) -> Events:
     """Who signed counts as long as they hold one of the charter's offices."""
     release, hold = state.release, state.hold
     rules = rules_of(release, context.register)
@@ -271,25 +258,26 @@ def extend_hold(state: Held, reason: str, context: Context) -> Events:
             clause="release.hold_extensions",
             remedy="propose to a vote that it is abandoned (`consortium proposal propose`)",
         )
-    signed = events.HoldExtensionSigned(by=context.actor, reason=reason)
+    signed = events.HoldExtensionSigned(by=context.actor, reason=command.reason)
     keys = sorted(person for person in hold.keys | {context.actor} if context.register.holds(person, *rules.hold_offices))
     if len(keys) < rules.hold_keys:
         return (signed,)
     return (signed, events.HoldExtended(by=tuple(keys), until=until, extensions_left=release.hold_extensions - 1))
 
 
-def hold_over(state: ReleaseState, context: Context) -> Events:
-    """The hold's time is over. Told early, nothing is done."""
-    context.require_service()
-    match state:
-        case Held(hold=hold) if context.at >= hold.until:
-            return end_hold(state, "over", "", context)
-        case Unproposed() | Pending() | Held() | Public() | Superseded() | Recalled() | Abandoned():
-            return ()
+def lift_hold(state: ReleaseState, command: commands.LiftHold, context: Context) -> Events:
+    """A safety reviewer lets the release go on before the hold's time is over."""
+    context.require_office(Office.SAFETY_REVIEWER, clause="release")
+    return _go_on(held(state), "lifted", command.reason, context)
 
 
-def end_hold(state: Held, cause: Literal["lifted", "over"], reason: str, context: Context) -> Events:
-    """The release goes on. What the hold took is taken from what one key can hold it again."""
-    held = -((state.hold.since - context.at) // timedelta(seconds=1))
-    left = max(0, state.release.hold_seconds - held)
+def end_hold(state: Held, context: Context) -> Events:
+    """The hold's time is over."""
+    return _go_on(state, "over", "", context)
+
+
+def _go_on(state: Held, cause: Literal["lifted", "over"], reason: str, context: Context) -> Events:
+    """What the hold took is taken from what one key can hold the release again."""
+    seconds = -((state.hold.since - context.at) // timedelta(seconds=1))
+    left = max(0, state.release.hold_seconds - seconds)
     return (events.HoldEnded(cause=cause, by=context.actor, reason=reason, seconds_left=left, at=context.at),)

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
+from domain import process
 from domain.kernel import Refused, shown_at
-from domain.process import Context, StepOwed
+from domain.process import Context, fold
 from domain.release import events
+from domain.release.parts import Edition, Release
 from domain.release.state import (
     Abandoned,
-    Edition,
     Held,
-    Known,
     Listing,
     Pending,
+    Proposed,
     Public,
     Recalled,
-    Release,
     ReleaseState,
     Signed,
     Signing,
@@ -28,25 +27,22 @@ from domain.release.state import (
     evolve,
 )
 
-Events = Sequence[events.ReleaseEvent | StepOwed]
+Events = process.Events[events.ReleaseEvent]
 
 MANAGER: Final = "office:release-manager"
 SAFETY: Final = "office:safety-reviewer"
 BOARD: Final = "office:board"
 
 
-def folded(state: ReleaseState, decided: Events) -> ReleaseState:
-    """The release after these events."""
-    for event in decided:
-        if not isinstance(event, StepOwed):
-            state = evolve(state, event)
-    return state
+def after(state: ReleaseState, decided: Events) -> ReleaseState:
+    """The release once these events are recorded."""
+    return fold(evolve, state, decided)
 
 
-# ---------------------------------------------------------------- where it is
+# ---------------------------------------------------------------- guards by phase
 
 
-def known_of(state: ReleaseState) -> Known:
+def proposed(state: ReleaseState) -> Proposed:
     """A release that was proposed. Refuses the rest."""
     match state:
         case Unproposed():
@@ -61,10 +57,10 @@ def known_of(state: ReleaseState) -> Known:
 
 def pending(state: ReleaseState) -> Pending | Held:
     """Before the public. Refuses the rest."""
-    known = known_of(state)
-    match known:
+    release = proposed(state)
+    match release:
         case Pending() | Held():
-            return known
+            return release
         case Public():
             raise Refused("already_public", "it is public already", remedy="a vote can recall it, or a newer release take its place")
         case Superseded(by=by):
@@ -77,10 +73,10 @@ def pending(state: ReleaseState) -> Pending | Held:
 
 def unheld(state: ReleaseState) -> Pending:
     """Before the public and free to move on. Refuses the rest."""
-    known = pending(state)
-    match known:
+    release = pending(state)
+    match release:
         case Pending():
-            return known
+            return release
         case Held(hold=hold):
             raise Refused(
                 "release_held",
@@ -92,12 +88,34 @@ def unheld(state: ReleaseState) -> Pending:
 
 def held(state: ReleaseState) -> Held:
     """A release that is held. Refuses the rest."""
-    known = pending(state)
-    match known:
+    release = pending(state)
+    match release:
         case Pending():
             raise Refused("not_held", "nobody holds it", remedy="a safety reviewer can hold it (`consortium release hold-release`)")
         case Held():
-            return known
+            return release
+
+
+def recallable(state: ReleaseState) -> Public | Superseded | Recalled:
+    """A release that is public, or was recalled already. Refuses the rest."""
+    release = proposed(state)
+    match release:
+        case Public() | Superseded() | Recalled():
+            return release
+        case Abandoned():
+            raise Refused("release_over", "it was never public, and will not be", remedy="nothing is left to recall")
+        case Pending() | Held():
+            raise Refused(
+                "not_public",
+                "it is not public",
+                remedy="hold it (`consortium release hold-release`), or abandon it by a vote (`consortium proposal propose`)",
+            )
+
+
+def with_leases(state: ReleaseState) -> Proposed:
+    """The phases in which the agenda names the instants of leases."""
+    assert not isinstance(state, Unproposed), "a release that nobody proposed has no leases"
+    return state
 
 
 def signed(state: Pending | Held) -> Signed:

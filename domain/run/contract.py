@@ -9,8 +9,8 @@ from domain.kernel import Refused, notify, shown_at, slug_of
 from domain.process import Context, owe
 from domain.register.facts import LeadNamed
 from domain.run import commands, events, looks, telemetry
-from domain.run.rules import changeable, not_now, report
-from domain.run.state import Approved, Book, Events, Paused, Planned, Running, RunState, Unplanned, evolve
+from domain.run.rules import Events, changeable, not_now, report
+from domain.run.state import Approved, Book, Paused, Planned, Running, RunState, Unplanned, evolve
 from domain.run.terms import Contract
 
 MOST_CHECKPOINTS: Final = 1_000_000

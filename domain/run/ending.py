@@ -11,8 +11,8 @@ from domain.kernel import SERVICE, notify
 from domain.process import Context, owe
 from domain.register.facts import RunReported
 from domain.run import commands, events, readings
-from domain.run.rules import not_now, put_to_vote, report, require_lead
-from domain.run.state import Approved, Book, Closed, Ended, Events, Paused, Running
+from domain.run.rules import Events, not_now, put_to_vote, report, require_lead
+from domain.run.state import Approved, Book, Closed, Ended, Paused, Running
 from domain.run.telemetry import Missing
 
 MOST_WORDS: Final = 2_000

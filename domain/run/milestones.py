@@ -12,8 +12,8 @@ from domain.kernel import PersonId, Refused, Step, notify, slug_of, tell
 from domain.money import display
 from domain.process import Context, owe
 from domain.run import commands, events, looks, readings
-from domain.run.rules import not_now, put_to_vote, require_lead, terms_of
-from domain.run.state import Book, Events, Mark, Paused, Running, missed_why
+from domain.run.rules import Events, not_now, put_to_vote, require_lead, terms_of
+from domain.run.state import Book, Mark, Paused, Running, missed_why
 from domain.run.terms import Criteria, Milestone, Results, evidence_digest
 
 READING: Final = timedelta(days=1)

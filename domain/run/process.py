@@ -20,7 +20,8 @@ from domain.kernel import Agenda, Deadline, Headline, escaped
 from domain.money import display
 from domain.process import Common, Context, Process, standing
 from domain.run import commands, contract, ending, events, looks, milestones, rules, steps, telemetry, training
-from domain.run.state import Approved, Book, Closed, Ended, Events, Mark, Paused, Planned, Running, RunState, Unplanned, evolve
+from domain.run.rules import Events
+from domain.run.state import Approved, Book, Closed, Ended, Mark, Paused, Planned, Running, RunState, Unplanned, evolve
 from domain.run.tables import tables
 from domain.run.terms import Milestone
 

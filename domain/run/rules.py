@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from domain import letters
+from domain import letters, process
 from domain.charter import TrainingTerms
 from domain.evaluation import MilestonePassed
 from domain.kernel import Refused, asked_in, given, slug_of, tell
 from domain.process import Context, owe
 from domain.register.facts import RunReported
 from domain.run import commands, events
-from domain.run.state import Approved, Book, Closed, Ended, Events, Paused, Planned, Running, RunState, Unplanned
+from domain.run.state import Approved, Book, Closed, Ended, Paused, Planned, Running, RunState, Unplanned
+
+Events = process.Events[events.RunEvent]
 
 # ---------------------------------------------------------------- refusals
 

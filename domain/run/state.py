@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
@@ -10,13 +9,10 @@ from typing import Literal
 from domain.evaluation import Measured
 from domain.kernel import Map, PersonId, mapping
 from domain.money import display
-from domain.process import StepOwed
 from domain.register.facts import LeadNamed, RunReported
 from domain.run import events
 from domain.run.telemetry import Watch
 from domain.run.terms import Contract
-
-Events = Sequence[events.RunEvent | StepOwed]
 
 # ---------------------------------------------------------------- states
 

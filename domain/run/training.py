@@ -6,8 +6,8 @@ from domain.kernel import Refused
 from domain.money import display
 from domain.process import Context
 from domain.run import commands, events, looks
-from domain.run.rules import report, require_lead
-from domain.run.state import Approved, Events, Paused, Running
+from domain.run.rules import Events, report, require_lead
+from domain.run.state import Approved, Paused, Running
 
 
 def start(state: Approved | Running | Paused, context: Context) -> Events:
