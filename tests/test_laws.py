@@ -21,7 +21,7 @@ from domain.kernel import Event
 from domain.process import Stream, evolve
 from domain.proposal import state as proposal_state
 from domain.reference import creditor_reference
-from domain.treasury.state import Payee
+from domain.treasury.records import Payee
 from domain.treasury.terms import payment_digest
 from eventstore.entries import Entry
 from eventstore.memory import MemoryLog

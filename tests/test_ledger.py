@@ -46,7 +46,7 @@ from domain.round import events as round_events
 from domain.round.state import books_of
 from domain.round.terms import BudgetLine, Settlement, Terms, Tranche
 from domain.treasury import events as treasury_events
-from domain.treasury.lines import Receiver
+from domain.treasury.payers import Receiver
 from domain.treasury.state import Open
 from domain.treasury.terms import Line, LineId, Unmatched, line_id
 from eventstore.entries import Entry

@@ -29,7 +29,8 @@ from domain.treasury import events as treasury_events
 from domain.treasury import state as treasury_state
 from domain.treasury import steps as treasury_steps
 from domain.treasury.process import TREASURY
-from domain.treasury.state import Open, Place, Unopened, closing_balance
+from domain.treasury.records import Place
+from domain.treasury.state import Open, Unopened, closing_balance
 from domain.treasury.terms import Balance, Creditor, Line, Page, payment_digest
 from tests.luck import try_laws
 from tests.stories import Story, charter, day, founded, noted, stated, with_members

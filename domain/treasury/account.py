@@ -7,19 +7,27 @@ from domain.kernel import Refused, slug_of
 from domain.process import Context
 from domain.reference import masked
 from domain.treasury import commands, events
-from domain.treasury.lines import Events
-from domain.treasury.payments import require_currency, terms_of
-from domain.treasury.state import Open
+from domain.treasury.rules import Events, require_currency, terms_of
+from domain.treasury.state import Open, TreasuryState, Unopened
 from domain.treasury.statements import next_look
 from domain.treasury.terms import Creditor
 
 
-def open_account(command: commands.OpenAccount, context: Context) -> Events:
-    """The charter's account is opened, by the treasurer."""
+def open_account(state: TreasuryState, command: commands.OpenAccount, context: Context) -> Events:
+    """The charter's account is opened, by the treasurer; the same account again changes nothing, and another one is refused."""
     context.require_office(Office.TREASURER)
-    _require_own_stream(context)
-    require_currency(context.charter.currency, command.currency)
-    opened = events.AccountOpened(
+    match state:
+        case Open():
+            _require_same_account(state, command)
+            return ()
+        case Unopened():
+            _require_own_stream(context)
+            require_currency(context.charter.currency, command.currency)
+            return (_opened(command, context),)
+
+
+def _opened(command: commands.OpenAccount, context: Context) -> events.AccountOpened:
+    return events.AccountOpened(
         iban=command.iban,
         bic=command.bic,
         owner=command.owner,
@@ -29,20 +37,17 @@ def open_account(command: commands.OpenAccount, context: Context) -> Events:
         number=command.number,
         clearing=command.clearing,
     )
-    return (opened,)
 
 
-def open_again(state: Open, command: commands.OpenAccount, context: Context) -> Events:
-    """The same account again changes nothing; another one is refused."""
-    context.require_office(Office.TREASURER)
-    if state.account == Creditor(name=command.owner, iban=command.iban, bic=command.bic, number=command.number, clearing=command.clearing):
-        return ()
-    raise Refused(
-        "account_opened",
-        f"this treasury keeps the account {masked(state.account.account_id)}",
-        remedy="name another account in the charter's clause `treasury`, and open that treasury",
-        clause="treasury.account",
-    )
+def _require_same_account(state: Open, command: commands.OpenAccount) -> None:
+    named = Creditor(name=command.owner, iban=command.iban, bic=command.bic, number=command.number, clearing=command.clearing)
+    if state.account != named:
+        raise Refused(
+            "account_opened",
+            f"this treasury keeps the account {masked(state.account.account_id)}",
+            remedy="name another account in the charter's clause `treasury`, and open that treasury",
+            clause="treasury.account",
+        )
 
 
 def _require_own_stream(context: Context) -> None:

@@ -421,27 +421,19 @@ class PaymentCancelled(Event):
     reason: Prose
 
 
-TreasuryEvent = (
-    AccountOpened
-    | StatementsSought
-    | StatementsFound
-    | ImportStarted
-    | ChunkImported
-    | ImportRefused
-    | LineBooked
-    | LineDoubted
-    | LineDismissed
-    | LineMissed
-    | MissedLineJudged
-    | LineUnmatched
-    | LineMatched
-    | LineExplained
-    | ReceiptReversed
-    | PayeeNamed
-    | PayeeSigned
-    | PayeeApproved
-    | PayeeBlocked
-    | PaymentOrdered
+StatementEvent = StatementsSought | StatementsFound | ImportStarted | ChunkImported | ImportRefused
+"""What was fetched from the bank, and how far it was read."""
+
+LineEvent = (
+    LineBooked | LineDoubted | LineDismissed | LineMissed | MissedLineJudged | LineUnmatched | LineMatched | LineExplained | ReceiptReversed
+)
+"""What became of a movement on the account."""
+
+PayeeEvent = PayeeNamed | PayeeSigned | PayeeApproved | PayeeBlocked
+"""Where payments may go to."""
+
+PaymentEvent = (
+    PaymentOrdered
     | PaymentSigned
     | PaymentApproved
     | PaymentTaken
@@ -450,8 +442,10 @@ TreasuryEvent = (
     | PaymentReturned
     | PaymentRenewed
     | PaymentCancelled
-    | PaymentListOrdered
-    | PaymentListSigned
-    | PaymentListApproved
-    | PaymentListCancelled
 )
+"""How far a payment came."""
+
+PaymentListEvent = PaymentListOrdered | PaymentListSigned | PaymentListApproved | PaymentListCancelled
+"""What was decided of payments together."""
+
+TreasuryEvent = AccountOpened | StatementEvent | LineEvent | PayeeEvent | PaymentEvent | PaymentListEvent

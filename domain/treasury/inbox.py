@@ -13,9 +13,12 @@ from domain.money import display
 from domain.process import Context, owe
 from domain.reference import creditor_reference
 from domain.treasury import commands, events
-from domain.treasury.lines import Events, classified, folded, gone, passed_on, returned, undone, withdrawn
-from domain.treasury.payments import TREASURERS, asked_to_sign, payment_of, terms_of
-from domain.treasury.state import Movement, Open
+from domain.treasury.lines import classify, confirm_payment, return_payment, reverse_receipt, withdraw_line
+from domain.treasury.payers import Receiver, pass_on
+from domain.treasury.payments import ask_to_sign
+from domain.treasury.records import Movement
+from domain.treasury.rules import TREASURERS, Events, fold, payment_of, terms_of
+from domain.treasury.state import Open
 from domain.treasury.terms import Unmatched
 
 
@@ -31,8 +34,8 @@ def _waiting(state: Open, line: str, stage: Literal["unmatched", "doubted"] = "u
 def assign_line(state: Open, command: commands.AssignLine, context: Context) -> Events:
     """Unmatched money goes to a member's account on a round, or pays its dues; that stream may still turn it away."""
     context.require_office(Office.TREASURER)
-    known = state.movements.get(command.line)
-    if known is not None and known.stage == "matched" and (known.stream, known.member) == (command.stream, command.member):
+    before = state.movements.get(command.line)
+    if before is not None and before.stage == "matched" and (before.stream, before.member) == (command.stream, command.member):
         return ()
     movement = _waiting(state, command.line)
     _require_assignable(state, movement, command, context)
@@ -48,7 +51,7 @@ def assign_line(state: Open, command: commands.AssignLine, context: Context) -> 
         by=context.actor,
         reason=command.reason,
     )
-    return (matched, passed_on(matched, context))
+    return (matched, pass_on(matched, context))
 
 
 def _require_assignable(state: Open, movement: Movement, command: commands.AssignLine, context: Context) -> None:
@@ -65,8 +68,9 @@ def _require_assignable(state: Open, movement: Movement, command: commands.Assig
             remedy="send it back (`consortium treasury return-line`)",
             clause="currency",
         )
-    if process_of(command.stream) not in {"round", "member"}:
-        raise Refused("no_such_receiver", f"{command.stream} takes no members' money", remedy="name round/<id> or member/<id>")
+    if process_of(command.stream) not in set(Receiver):
+        receivers = " or ".join(f"{each}/<id>" for each in Receiver)
+        raise Refused("no_such_receiver", f"{command.stream} takes no members' money", remedy=f"name {receivers}")
     known = command.member in context.register.members or creditor_reference(command.stream, command.member) in context.register.expected
     if not known or (process_of(command.stream) == "member" and slug_of(command.stream) != command.member):
         raise Refused("unknown_member", f"{command.member} is not a member that pays there", remedy="check `consortium members`")
@@ -76,8 +80,8 @@ def return_line(state: Open, command: commands.ReturnLine, context: Context) -> 
     """Unmatched money goes back as a payment of the treasury's own, approved like every other; until then it is kept."""
     context.require_office(Office.TREASURER)
     name = f"return-{command.line[5:].lower()}"
-    known = state.movements.get(command.line)
-    if known is not None and known.stage == "returning":
+    before = state.movements.get(command.line)
+    if before is not None and before.stage == "returning":
         return ()
     movement = _waiting(state, command.line)
     if movement.details.side == "debit":
@@ -96,14 +100,14 @@ def return_line(state: Open, command: commands.ReturnLine, context: Context) -> 
         approvals=terms_of(context).approvals,
         line=command.line,
     )
-    return (ordered, asked_to_sign(ordered, context))
+    return (ordered, ask_to_sign(free, 1, ordered.amount, ordered.currency, context))
 
 
 def match_payment(state: Open, command: commands.MatchPayment, context: Context) -> Events:
     """A person says what the ids do not: the payment went, or came back. The bank's charges are the difference, and never negative."""
     context.require_office(Office.TREASURER)
-    known = state.movements.get(command.line)
-    if known is not None and (known.stage, known.partner) == ("paid", command.payment):
+    before = state.movements.get(command.line)
+    if before is not None and (before.stage, before.partner) == ("paid", command.payment):
         return ()
     movement, payment = _waiting(state, command.line), payment_of(state, command.payment)
     details = movement.details
@@ -117,11 +121,11 @@ def match_payment(state: Open, command: commands.MatchPayment, context: Context)
         )
     match payment.stage:
         case "sending" | "taken" | "failed" if out:
-            return gone(command.payment, payment, payment.attempt, command.line, details, context.actor, command.reason)
+            return confirm_payment(command.payment, payment, payment.attempt, command.line, details, context.actor, command.reason)
         case "ordered" if out and payment.attempt - 1 > payment.shown:
-            return gone(command.payment, payment, payment.attempt - 1, command.line, details, context.actor, command.reason)
+            return confirm_payment(command.payment, payment, payment.attempt - 1, command.line, details, context.actor, command.reason)
         case "confirmed" if not out:
-            return returned(command.payment, payment, command.line, details, context.actor, command.reason)
+            return return_payment(command.payment, payment, command.line, details, context.actor, command.reason)
         case "ordered" | "sending" | "taken" | "failed" | "confirmed" | "returned" | "cancelled":
             raise Refused(
                 "payment_elsewhere",
@@ -133,8 +137,8 @@ def match_payment(state: Open, command: commands.MatchPayment, context: Context)
 def undo_receipt(state: Open, command: commands.UndoReceipt, context: Context) -> Events:
     """A person says what the ids do not: a debit took a whole credit back."""
     context.require_office(Office.TREASURER)
-    known = state.movements.get(command.line)
-    if known is not None and (known.stage, known.partner) == ("reversed", command.original):
+    before = state.movements.get(command.line)
+    if before is not None and (before.stage, before.partner) == ("reversed", command.original):
         return ()
     details, original = _waiting(state, command.line).details, state.movements.get(command.original)
     if details.side == "credit":
@@ -153,14 +157,14 @@ def undo_receipt(state: Open, command: commands.UndoReceipt, context: Context) -
             f"{command.original} is of {display(original.details.amount, original.details.currency)}",
             remedy="only a whole credit is taken back: say what the debit was (`consortium treasury book-line`), and settle the rest with the payer",
         )
-    return undone(state, command.line, command.original, context.actor, command.reason)
+    return reverse_receipt(state, command.line, command.original, context.actor, command.reason)
 
 
 def book_line(state: Open, command: commands.BookLine, context: Context) -> Events:
     """A movement that concerns no member and no payment leaves the inbox to an account of the books."""
     context.require_office(Office.TREASURER)
-    known = state.movements.get(command.line)
-    if known is not None and known.stage == "explained":
+    before = state.movements.get(command.line)
+    if before is not None and before.stage == "explained":
         return ()
     movement = _waiting(state, command.line)
     details = movement.details
@@ -196,7 +200,7 @@ def judge_line(state: Open, command: commands.JudgeLine, context: Context) -> Ev
                 statement=place.statement,
                 page=place.page,
             )
-            return (booked, *classified(folded(state, (booked,)), command.line, context))
+            return (booked, *classify(fold(state, (booked,)), command.line, context))
         case "stands" | "withdrawn":
             return _judge_missed(state, command, command.verdict, context)
 
@@ -210,28 +214,27 @@ def _judge_missed(state: Open, command: commands.JudgeLine, verdict: Literal["st
             "line_not_missed", f"no corrected page leaves {command.line} out", remedy="`consortium show treasury/…` lists what waits"
         )
     judged = events.MissedLineJudged(line=command.line, verdict=verdict, by=context.actor, reason=command.reason)
-    return (judged, *(withdrawn(state, command.line, context) if verdict == "withdrawn" else ()))
+    return (judged, *(withdraw_line(state, command.line, context) if verdict == "withdrawn" else ()))
 
 
-def turned_away(state: Open, command: letters.TurnAwayPayment, context: Context) -> Events:
+def reopen_turned_away(state: Open, command: letters.TurnAwayPayment, context: Context) -> Events:
     """Money that a stream cannot take waits for the treasurer; so does a reversal that it cannot undo.
 
     Of money that was taken back before the stream turned it away nothing waits: the stream has neither the one nor the other.
     """
-    context.require_service()
     movement = state.movements.get(command.line)
     if movement is None or movement.stream != command.stream:
         return ()
     match movement.stage:
         case "matched":
-            return _back(state, command, context, command.line, Unmatched.TURNED_AWAY)
+            return _wait_again(state, command, context, command.line, Unmatched.TURNED_AWAY)
         case "reversed":
-            return _back(state, command, context, command.line, Unmatched.REVERSED_ABROAD)
+            return _wait_again(state, command, context, command.line, Unmatched.REVERSED_ABROAD)
         case "undone":
             assert movement.partner is not None
             undoing = state.movements[movement.partner]
             if undoing.stage not in {"reversed", "unmatched"}:
-                return _back(state, command, context, command.line, Unmatched.TURNED_AWAY)
+                return _wait_again(state, command, context, command.line, Unmatched.TURNED_AWAY)
             lines = (command.line, movement.partner) if undoing.stage == "reversed" else (command.line,)
             home = tuple(_unmatched_by(state, command, line, Unmatched.TURNED_AWAY) for line in lines)
             cancelled = events.ReceiptReversed(
@@ -242,11 +245,11 @@ def turned_away(state: Open, command: letters.TurnAwayPayment, context: Context)
             return ()
 
 
-def _back(state: Open, command: letters.TurnAwayPayment, context: Context, line: str, reason: Unmatched) -> Events:
-    told = notify(
+def _wait_again(state: Open, command: letters.TurnAwayPayment, context: Context, line: str, reason: Unmatched) -> Events:
+    notice = notify(
         "money_unmatched", TREASURERS, key=f"notice:turned-away:{line}:{state.movements[line].tries}", treasury=context.stream, lines=1
     )
-    return (_unmatched_by(state, command, line, reason), owe(told))
+    return (_unmatched_by(state, command, line, reason), owe(notice))
 
 
 def _unmatched_by(state: Open, command: letters.TurnAwayPayment, line: str, reason: Unmatched) -> events.LineUnmatched:

@@ -9,54 +9,40 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Sequence
-from enum import StrEnum
 
-from domain import letters
-from domain.kernel import process_of, shortened, tell
-from domain.letters import Purpose
-from domain.process import Context, StepEvent, StepOwed, owe
+from domain.process import Context
 from domain.treasury import events
-from domain.treasury.state import Movement, Open, Payment, Place, Sightings, evolve, former_editions, handles
+from domain.treasury.payers import pass_on, report_paid, report_returned, report_reversal
+from domain.treasury.records import Movement, Payment, Place, Sightings
+from domain.treasury.rules import Events, fold
+from domain.treasury.state import Open, former_editions, handles
 from domain.treasury.terms import Line, Page, Unmatched, key_of, likeness_of, line_id
-
-Events = Sequence[events.TreasuryEvent | StepEvent]
-
-
-def folded(state: Open, decided: Events) -> Open:
-    """The account after these events."""
-    for event in decided:
-        if not isinstance(event, StepEvent):
-            after = evolve(state, event)
-            assert isinstance(after, Open)
-            state = after
-    return state
-
 
 # ---------------------------------------------------------------- seen before?
 
 
-def received(state: Open, file: str, page: Page, line: Line, context: Context, *, again: bool) -> Events:
+def receive_line(state: Open, file: str, page: Page, line: Line, context: Context, *, again: bool) -> Events:
     """What follows from a line of a statement: nothing, when it was seen before. `again` says that another file brought its page before."""
     here = Place(file, page.statement, page.page)
     likeness, key = likeness_of(page.account, line), key_of(page.account, line)
     known = state.sightings.get(likeness)
     there = known.keys.get(key) if known is not None else None
-    if known is not None and there is not None and (_named_alone(known, page, line) or _same(state, there, here, page)):
+    if known is not None and there is not None and (_is_unique_id(known, page, line) or _is_same_line(state, there, here, page)):
         return ()
     if there is not None or again or (known is not None and known.first != here):
-        doubtful = _elsewhere(key, here) if there is not None else key
-        return () if known is not None and doubtful in known.keys else (_as(events.LineDoubted, here, line, doubtful, likeness),)
-    booked = _as(events.LineBooked, here, line, key, likeness)
-    return (booked, *classified(folded(state, (booked,)), booked.line, context))
+        doubtful = _key_elsewhere(key, here) if there is not None else key
+        return () if known is not None and doubtful in known.keys else (_line_event(events.LineDoubted, here, line, doubtful, likeness),)
+    booked = _line_event(events.LineBooked, here, line, key, likeness)
+    return (booked, *classify(fold(state, (booked,)), booked.line, context))
 
 
-def _named_alone(known: Sightings, page: Page, line: Line) -> bool:
+def _is_unique_id(known: Sightings, page: Page, line: Line) -> bool:
     """Whether the bank's id names one movement only: some banks write one id for several that are alike."""
     second = line.model_copy(update={"occurrence": 2})
     return bool(line.bank_id) and line.occurrence == 1 and key_of(page.account, second) not in known.keys
 
 
-def _same(state: Open, there: Place, here: Place, page: Page) -> bool:
+def _is_same_line(state: Open, there: Place, here: Place, page: Page) -> bool:
     """Whether a line with a known key is that line: on the same page, or on the page that corrects it."""
     if (there.statement, there.page) == (here.statement, here.page):
         return True
@@ -64,7 +50,7 @@ def _same(state: Open, there: Place, here: Place, page: Page) -> bool:
     return known is not None and known.sequence is not None and (known.sequence, known.page) == (page.sequence, page.page)
 
 
-def shown_again(state: Open, account: str, lines: Sequence[Line]) -> tuple[str, ...]:
+def lines_shown_again(state: Open, account: str, lines: Sequence[Line]) -> tuple[str, ...]:
     """The known lines that these are; a line that was changed in what it leaves alike stands for all that it looks like."""
     found: dict[str, None] = {}
     for line in lines:
@@ -74,28 +60,28 @@ def shown_again(state: Open, account: str, lines: Sequence[Line]) -> tuple[str, 
     return tuple(found)
 
 
-def missed(state: Open, file: str, page: Page, shown: Collection[str]) -> Events:
+def missing_lines(state: Open, file: str, page: Page, shown: Collection[str]) -> Events:
     """The lines that count by an earlier edition of a page, and are not on this one, which was read to its end."""
     return tuple(
         events.LineMissed(line=line, file=file)
         for place in former_editions(state, file, page)
-        if not _later(state, place, page)
+        if not _is_later(state, place, page)
         for line in sorted(state.lines_on.get(place, ()))
-        if line not in shown and _stands(state.movements[line])
+        if line not in shown and _counts(state.movements[line])
     )
 
 
-def _stands(movement: Movement) -> bool:
+def _counts(movement: Movement) -> bool:
     return movement.stage not in {"doubted", "dismissed", "undone", "reversed"} and not movement.missed
 
 
-def _later(state: Open, place: Place, page: Page) -> bool:
+def _is_later(state: Open, place: Place, page: Page) -> bool:
     """Whether the page at that place was made after this one: files come in any order."""
     known = next((each for file, each in state.editions[place.statement, place.page, page.currency] if file == place.file), page)
     return known.created_at is not None and page.created_at is not None and known.created_at > page.created_at
 
 
-def withdrawn(state: Open, line: str, context: Context) -> Events:
+def withdraw_line(state: Open, line: str, context: Context) -> Events:
     """The bank's correction of a line that it took back: a movement of the other side, and what that undoes."""
     original = state.movements[line]
     details = original.details
@@ -104,24 +90,24 @@ def withdrawn(state: Open, line: str, context: Context) -> Events:
         update={"side": "debit" if details.side == "credit" else "credit", "reversal": True, "text": f"withdrawn: {line}"}
     )
     place = Place(original.place.file, original.place.statement, 0)
-    booked = _as(events.LineBooked, place, undoing, key, key)
-    state = folded(state, (booked,))
+    booked = _line_event(events.LineBooked, place, undoing, key, key)
+    state = fold(state, (booked,))
     match original.stage, details.side:
         case "unmatched" | "matched", "credit":
-            return (booked, *undone(state, booked.line, line))
+            return (booked, *reverse_receipt(state, booked.line, line))
         case "unmatched", "debit":
-            return (booked, _reversed(state, line, booked.line))
+            return (booked, _receipt_reversed(state, line, booked.line))
         case "paid", "debit":
-            return (booked, *classified(state, booked.line, context))
+            return (booked, *classify(state, booked.line, context))
         case _:
             return (booked, _unmatched(booked.line, undoing, Unmatched.UNKNOWN_REVERSAL))
 
 
-def _elsewhere(key: str, here: Place) -> str:
+def _key_elsewhere(key: str, here: Place) -> str:
     return hashlib.sha256("\x1f".join((key, here.statement, str(here.page))).encode()).hexdigest()
 
 
-def _as(
+def _line_event(
     kind: type[events.LineBooked] | type[events.LineDoubted], here: Place, line: Line, key: str, likeness: str
 ) -> events.LineBooked | events.LineDoubted:
     return kind(line=line_id(key), details=line, key=key, likeness=likeness, file=here.file, statement=here.statement, page=here.page)
@@ -130,21 +116,21 @@ def _as(
 # ---------------------------------------------------------------- whose is it?
 
 
-def classified(state: Open, line: str, context: Context) -> Events:
+def classify(state: Open, line: str, context: Context) -> Events:
     """What a booked movement is: a member's money, a payment of ours, the undoing of either, or unknown."""
     movement = state.movements[line]
     details = movement.details
     match details.side, details.reversal:
         case "debit", False:
-            return _debit(state, line, details)
+            return _match_debit(state, line, details)
         case "debit", True:
-            return _undoing(state, line, details)
+            return _match_reversal(state, line, details)
         case "credit", _ if details.end_to_end_id in state.sent and not _says_whose(details, context):
-            return _came_back(state, line, details)
+            return _match_return(state, line, details)
         case "credit", True:
             return (_unmatched(line, details, Unmatched.UNKNOWN_REVERSAL),)
         case _:
-            return _receipt(state, line, details, context)
+            return _match_receipt(state, line, details, context)
 
 
 def _says_whose(details: Line, context: Context) -> bool:
@@ -152,11 +138,11 @@ def _says_whose(details: Line, context: Context) -> bool:
     return not details.reversal and not details.return_reason and details.reference in context.register.expected
 
 
-def _receipt(state: Open, line: str, details: Line, context: Context) -> Events:
+def _match_receipt(state: Open, line: str, details: Line, context: Context) -> Events:
     """A member's money by the reference that a call or an invoice gave it; also too little, too much or twice: the stream knows."""
     undoing = [other for other in _awaiting(state, "debit", details) if state.movements[other].details.reversal]
-    if best := _likest(state, details, undoing):
-        return (_reversed(state, best[-1], line),)
+    if best := _most_alike(state, details, undoing):
+        return (_receipt_reversed(state, best[-1], line),)
     if details.currency != state.currency:
         return (_unmatched(line, details, Unmatched.WRONG_CURRENCY),)
     if details.reference is None:
@@ -173,10 +159,10 @@ def _receipt(state: Open, line: str, details: Line, context: Context) -> Events:
         value_date=details.value_date,
         attempt=1,
     )
-    return (matched, passed_on(matched, context))
+    return (matched, pass_on(matched, context))
 
 
-def _debit(state: Open, line: str, details: Line) -> Events:
+def _match_debit(state: Open, line: str, details: Line) -> Events:
     """A payment of ours, by its end-to-end id and exactly its amount; when its return was seen before, that follows."""
     name, attempt = state.sent.get(details.end_to_end_id, ("", 0))
     payment = state.payments.get(name)
@@ -184,11 +170,11 @@ def _debit(state: Open, line: str, details: Line) -> Events:
         return (_unmatched(line, details, Unmatched.UNKNOWN_DEBIT),)
     if not _of_amount(payment, details):
         return (_unmatched(line, details, Unmatched.OTHER_AMOUNT),)
-    decided: Events = gone(name, payment, attempt, line, details)
-    after = folded(state, decided)
+    decided: Events = confirm_payment(name, payment, attempt, line, details)
+    after = fold(state, decided)
     for other in _awaiting(after, "credit", details):
         if after.movements[other].details.end_to_end_id == details.end_to_end_id:
-            return (*decided, *_came_back(after, other, after.movements[other].details))
+            return (*decided, *_match_return(after, other, after.movements[other].details))
     return decided
 
 
@@ -201,7 +187,7 @@ def _may_have_gone(payment: Payment, attempt: int) -> bool:
     return payment.stage in {"ordered", "failed"}
 
 
-def gone(name: str, payment: Payment, attempt: int, line: str, details: Line, by: str | None = None, note: str = "") -> Events:
+def confirm_payment(name: str, payment: Payment, attempt: int, line: str, details: Line, by: str | None = None, note: str = "") -> Events:
     """A debit shows that an attempt of a payment went; who ordered it is told."""
     confirmed = events.PaymentConfirmed(
         payment=name,
@@ -218,10 +204,10 @@ def gone(name: str, payment: Payment, attempt: int, line: str, details: Line, by
         by=by,
         note=note,
     )
-    return (confirmed, *paid_for_source(name, payment, line))
+    return (confirmed, *report_paid(name, payment, line))
 
 
-def _came_back(state: Open, line: str, details: Line) -> Events:
+def _match_return(state: Open, line: str, details: Line) -> Events:
     """A credit under the id of our own payment: it came back, when it had gone and all of it is there."""
     name, attempt = state.sent.get(details.end_to_end_id, ("", 0))
     payment = state.payments.get(name)
@@ -229,10 +215,10 @@ def _came_back(state: Open, line: str, details: Line) -> Events:
         return (_unmatched(line, details, Unmatched.UNKNOWN_REVERSAL),)
     if not _of_amount(payment, details):
         return (_unmatched(line, details, Unmatched.OTHER_AMOUNT),)
-    return returned(name, payment, line, details)
+    return return_payment(name, payment, line, details)
 
 
-def returned(name: str, payment: Payment, line: str, details: Line, by: str | None = None, note: str = "") -> Events:
+def return_payment(name: str, payment: Payment, line: str, details: Line, by: str | None = None, note: str = "") -> Events:
     """A credit shows that a payment came back; who ordered it is told."""
     back = events.PaymentReturned(
         payment=name,
@@ -250,21 +236,21 @@ def returned(name: str, payment: Payment, line: str, details: Line, by: str | No
         by=by,
         note=note,
     )
-    return (back, *came_back_to_source(name, payment, line))
+    return (back, *report_returned(name, payment, line))
 
 
 def _of_amount(payment: Payment, details: Line) -> bool:
     return (payment.amount, payment.currency) == (details.amount, details.currency)
 
 
-def _undoing(state: Open, line: str, details: Line) -> Events:
+def _match_reversal(state: Open, line: str, details: Line) -> Events:
     """A debit that undoes an earlier credit of that amount: the latest that still stands, when all that it may mean are one payer's."""
     named = dict.fromkeys(original for handle in handles(details) for original in state.receipts.get(handle, ()))
     standing = [original for original in named if state.movements[original].stage in {"unmatched", "matched"}]
-    best = _likest(state, details, standing)
+    best = _most_alike(state, details, standing)
     if len({_owner(state.movements[original]) for original in best}) != 1:
         return (_unmatched(line, details, Unmatched.UNKNOWN_REVERSAL),)
-    return undone(state, line, max(best, key=lambda original: state.movements[original].details.booked_on))
+    return reverse_receipt(state, line, max(best, key=lambda original: state.movements[original].details.booked_on))
 
 
 def _owner(movement: Movement) -> tuple[str | None, ...]:
@@ -275,7 +261,7 @@ def _owner(movement: Movement) -> tuple[str | None, ...]:
     return (details.reference, details.counterparty, details.counterparty_account)
 
 
-def _likest(state: Open, details: Line, others: Sequence[str]) -> Sequence[str]:
+def _most_alike(state: Open, details: Line, others: Sequence[str]) -> Sequence[str]:
     """Those of the same money that have the most ids in common with a movement; none of them contradicts its reference or its payer's id."""
     alike = {other: _in_common(details, state.movements[other].details) for other in others}
     most = max(alike.values(), default=0)
@@ -291,13 +277,13 @@ def _in_common(one: Line, other: Line) -> int:
     return sum(bool(mine) and mine == theirs for mine, theirs in (*pairs, (one.bank_id, other.bank_id)))
 
 
-def undone(state: Open, line: str, original: str, by: str | None = None, note: str = "") -> Events:
+def reverse_receipt(state: Open, line: str, original: str, by: str | None = None, note: str = "") -> Events:
     """A debit takes back a credit, and the stream that has the money is told."""
-    taken_back = _reversed(state, line, original).model_copy(update={"by": by, "note": note})
-    return (taken_back, *_told_of_reversal(line, original, state.movements[original]))
+    taken_back = _receipt_reversed(state, line, original).model_copy(update={"by": by, "note": note})
+    return (taken_back, *report_reversal(line, original, state.movements[original]))
 
 
-def _reversed(state: Open, line: str, original: str) -> events.ReceiptReversed:
+def _receipt_reversed(state: Open, line: str, original: str) -> events.ReceiptReversed:
     movement = state.movements[original]
     passed = movement.stage == "matched"
     return events.ReceiptReversed(
@@ -317,96 +303,3 @@ def _awaiting(state: Open, side: str, details: Line) -> Sequence[str]:
 
 def _unmatched(line: str, details: Line, reason: Unmatched) -> events.LineUnmatched:
     return events.LineUnmatched(line=line, amount=details.amount, currency=details.currency, side=details.side, reason=reason)
-
-
-# ---------------------------------------------------------------- what others are told
-
-
-class Receiver(StrEnum):
-    """The processes that money comes in for, by the names of their streams. Each takes a letter of its own."""
-
-    ROUND = "round"
-    MEMBER = "member"
-
-
-def receiver_of(stream: str) -> Receiver:
-    """Which process takes the money that this stream expects."""
-    return Receiver(process_of(stream))
-
-
-def passed_on(matched: events.LineMatched, context: Context) -> StepOwed:
-    """The step that tells a stream of money that came in for it; a value date that has not come is today's."""
-    amount, currency, line, on = matched.amount, matched.currency, matched.line, min(matched.value_date, context.at.date())
-    paid: letters.RecordPayment | letters.RecordDuesPayment
-    match receiver_of(matched.stream):
-        case Receiver.ROUND:
-            assert matched.member is not None, "a round's money is a member's"
-            paid = letters.RecordPayment(member=matched.member, amount=amount, currency=currency, reference=line, value_date=on)
-        case Receiver.MEMBER:
-            paid = letters.RecordDuesPayment(amount=amount, currency=currency, reference=line, value_date=on)
-    return owe(tell(matched.stream, paid, key=f"tell:{line}:{matched.attempt}"))
-
-
-def _told_of_reversal(line: str, original: str, movement: Movement) -> Events:
-    """The step that tells the stream that had the money that it is gone."""
-    if movement.stage != "matched":
-        return ()
-    assert movement.stream is not None
-    amount = movement.details.amount
-    undone: letters.ReversePayment | letters.ReverseDuesPayment
-    match receiver_of(movement.stream):
-        case Receiver.ROUND:
-            assert movement.member is not None, "a round's money is a member's"
-            undone = letters.ReversePayment(member=movement.member, amount=amount, reference=line, original=original)
-        case Receiver.MEMBER:
-            undone = letters.ReverseDuesPayment(amount=amount, reference=line, original=original)
-    return (owe(tell(movement.stream, undone, key=f"tell:{line}:reversal")),)
-
-
-def paid_for_source(name: str, payment: Payment, line: str) -> Events:
-    """The step that tells who ordered a payment that it left."""
-    if payment.source is None:
-        return ()
-    assert payment.subject is not None
-    letter: letters.RecordSpending | letters.RecordRefund
-    match payment.purpose:
-        case Purpose.SPENDING:
-            letter = letters.RecordSpending(spending=payment.subject, reference=line)
-        case Purpose.REFUND:
-            letter = letters.RecordRefund(payment=name, member=payment.subject, amount=payment.amount, reference=line)
-        case Purpose.RETURN | Purpose.OTHER:
-            raise AssertionError(f"{name} is the treasury's own")
-    return (owe(tell(payment.source, letter, key=f"tell:record:{name}:{payment.attempt}")),)
-
-
-def came_back_to_source(name: str, payment: Payment, line: str) -> Events:
-    """The step that tells who ordered a payment that it came back."""
-    if payment.source is None:
-        return ()
-    assert payment.subject is not None
-    letter: letters.ReturnSpending | letters.ReturnRefund
-    match payment.purpose:
-        case Purpose.SPENDING:
-            letter = letters.ReturnSpending(spending=payment.subject, reference=line)
-        case Purpose.REFUND:
-            letter = letters.ReturnRefund(payment=name, member=payment.subject, amount=payment.amount, reference=line)
-        case Purpose.RETURN | Purpose.OTHER:
-            raise AssertionError(f"{name} is the treasury's own")
-    return (owe(tell(payment.source, letter, key=f"tell:return:{name}:{payment.attempt}")),)
-
-
-def given_up_for_source(name: str, payment: Payment, reason: str) -> Events:
-    """The step that tells who ordered a payment that it is given up: what was reserved for it is free."""
-    if payment.source is None:
-        return ()
-    assert payment.subject is not None
-    letter: letters.ReleaseSpending | letters.ReleaseRefund
-    why = shortened(reason, 500)
-    match payment.purpose:
-        case Purpose.SPENDING:
-            letter = letters.ReleaseSpending(spending=payment.subject, reason=why)
-        case Purpose.REFUND:
-            letter = letters.ReleaseRefund(payment=name, member=payment.subject, amount=payment.amount, reason=why)
-        case Purpose.RETURN | Purpose.OTHER:
-            raise AssertionError(f"{name} is the treasury's own")
-    return (owe(tell(payment.source, letter, key=f"tell:release:{name}")),)

@@ -16,18 +16,11 @@ from domain.letters import Purpose
 from domain.money import display
 from domain.process import Context, StepOwed, owe
 from domain.treasury import commands, events
-from domain.treasury.lines import Events, folded, given_up_for_source
-from domain.treasury.payments import (
-    TREASURERS,
-    require_currency,
-    require_digest,
-    require_free,
-    require_other_than,
-    sent,
-    still_in_office,
-    terms_of,
-)
-from domain.treasury.state import Open, Payee, PaymentList
+from domain.treasury.payers import report_released
+from domain.treasury.payments import require_digest, require_free, require_other_than, send_payment, still_in_office
+from domain.treasury.records import Payee, PaymentList
+from domain.treasury.rules import TREASURERS, Events, fold, require_currency, terms_of
+from domain.treasury.state import Open
 from domain.treasury.terms import ListedPayment, list_digest
 
 NO_ACCOUNT = "no bank details of the payee were approved when the list was ordered"
@@ -38,10 +31,9 @@ OTHER_ACCOUNT = "the payee's bank details are not those that were approved with 
 
 def order_payment_list(state: Open, command: letters.OrderPaymentList, context: Context) -> Events:
     """An order of another stream; ordered again it is old news."""
-    context.require_service()
     require_currency(state.currency, command.currency)
-    known = state.lists.get(command.payment_list)
-    if known is not None and known.source == command.source:
+    before = state.lists.get(command.payment_list)
+    if before is not None and before.source == command.source:
         return ()
     _require_new_names(state, command)
     ordered = _ordered(state, command, context)
@@ -61,9 +53,9 @@ def order_payment_list(state: Open, command: letters.OrderPaymentList, context: 
         by=command.ordered_by,
         approvals=terms_of(context).approvals,
     )
-    after = folded(state, (*ordered, listed))
-    asked = (_asked_to_sign(listed, context),) if lines else ()
-    return (*ordered, listed, *_left_out(after, command.payment_list, without, NO_ACCOUNT, "ordered"), *asked)
+    after = fold(state, (*ordered, listed))
+    notices = (_ask_to_sign(listed, context),) if lines else ()
+    return (*ordered, listed, *_leave_out(after, command.payment_list, without, NO_ACCOUNT, "ordered"), *notices)
 
 
 def _require_new_names(state: Open, command: letters.OrderPaymentList) -> None:
@@ -93,7 +85,7 @@ def _ordered(state: Open, command: letters.OrderPaymentList, context: Context) -
     ]
 
 
-def _asked_to_sign(listed: events.PaymentListOrdered, context: Context) -> StepOwed:
+def _ask_to_sign(listed: events.PaymentListOrdered, context: Context) -> StepOwed:
     offices = tuple(f"office:{office}" for office in sorted(terms_of(context).approval_offices))
     total = display(sum(line.amount for line in listed.lines), listed.currency)
     return owe(
@@ -122,10 +114,10 @@ def approve_payment_list(state: Open, command: commands.ApprovePaymentList, cont
         case "cancelled":
             raise _not_ordered(command.payment_list, listed)
         case "ordered":
-            return _signed(state, command, listed, context)
+            return _add_signature(state, command, listed, context)
 
 
-def _signed(state: Open, command: commands.ApprovePaymentList, listed: PaymentList, context: Context) -> Events:
+def _add_signature(state: Open, command: commands.ApprovePaymentList, listed: PaymentList, context: Context) -> Events:
     require_other_than(listed.ordered_by, context)
     require_digest("list", listed.digest, command.digest)
     signed = still_in_office(listed.signed, context)
@@ -137,8 +129,8 @@ def _signed(state: Open, command: commands.ApprovePaymentList, listed: PaymentLi
     require_free(sum(line.amount for line in going), state.free_in(listed.currency), listed.currency)
     gone = tuple(line.payment for line in listed.lines if line not in going)
     approved = events.PaymentListApproved(payment_list=command.payment_list, digest=listed.digest, by=context.actor, left_out=gone)
-    payments = (event for line in going for event in _sent(state, line, listed, context))
-    return (approved, *payments, *_left_out(state, command.payment_list, gone, OTHER_ACCOUNT, "approved"))
+    payments = (event for line in going for event in _send(state, line, listed, context))
+    return (approved, *payments, *_leave_out(state, command.payment_list, gone, OTHER_ACCOUNT, "approved"))
 
 
 def _account_stands(state: Open, line: ListedPayment) -> bool:
@@ -146,10 +138,10 @@ def _account_stands(state: Open, line: ListedPayment) -> bool:
     return payee.account is not None and payee.account_digest == line.details
 
 
-def _sent(state: Open, line: ListedPayment, listed: PaymentList, context: Context) -> Events:
+def _send(state: Open, line: ListedPayment, listed: PaymentList, context: Context) -> Events:
     account = state.payees[line.payee].account
     assert account is not None
-    return sent(state, line.payment, account, listed.digest, context)
+    return send_payment(state, line.payment, account, listed.digest, context)
 
 
 def cancel_payment_list(state: Open, command: commands.CancelPaymentList, context: Context) -> Events:
@@ -163,7 +155,7 @@ def cancel_payment_list(state: Open, command: commands.CancelPaymentList, contex
             raise _not_ordered(command.payment_list, listed)
         case "ordered":
             cancelled = events.PaymentListCancelled(payment_list=command.payment_list, by=context.actor, reason=command.reason)
-            return (cancelled, *_cancelled(state, (line.payment for line in listed.lines), command.reason, context.actor))
+            return (cancelled, *_cancel(state, (line.payment for line in listed.lines), command.reason, context.actor))
 
 
 def _list_of(state: Open, name: str) -> PaymentList:
@@ -184,13 +176,13 @@ def _not_ordered(name: str, listed: PaymentList) -> Refused:
 # ---------------------------------------------------------------- what is not paid
 
 
-def _left_out(state: Open, payment_list: str, names: Sequence[str], reason: str, when: str) -> Events:
+def _leave_out(state: Open, payment_list: str, names: Sequence[str], reason: str, when: str) -> Events:
     """These payments are cancelled; who ordered them, the treasurer and the payees are told why."""
     if not names:
         return ()
     payments = [state.payments[name] for name in names]
     source = payments[0].source or ""
-    said = notify(
+    to_treasurers = notify(
         "payments_left_out",
         TREASURERS,
         key=f"notice:left-out:{payment_list}:{when}",
@@ -200,14 +192,14 @@ def _left_out(state: Open, payment_list: str, names: Sequence[str], reason: str,
         source=source,
     )
     payees = tuple(payment.payee for payment in payments)
-    asked = notify("refund_without_account", payees, key=f"notice:without-account:{payment_list}:{when}", source=source)
+    to_payees = notify("refund_without_account", payees, key=f"notice:without-account:{payment_list}:{when}", source=source)
     each = {payment.payee: {"amount": display(payment.amount, payment.currency)} for payment in payments}
-    return (*_cancelled(state, names, reason, SERVICE), owe(said), owe(with_own_facts(asked, each)))
+    return (*_cancel(state, names, reason, SERVICE), owe(to_treasurers), owe(with_own_facts(to_payees, each)))
 
 
-def _cancelled(state: Open, names: Iterable[str], reason: str, by: PersonId) -> Events:
+def _cancel(state: Open, names: Iterable[str], reason: str, by: PersonId) -> Events:
     return tuple(
         event
         for name in names
-        for event in (events.PaymentCancelled(payment=name, by=by, reason=reason), *given_up_for_source(name, state.payments[name], reason))
+        for event in (events.PaymentCancelled(payment=name, by=by, reason=reason), *report_released(name, state.payments[name], reason))
     )

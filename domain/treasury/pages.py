@@ -1,6 +1,6 @@
 """The pages of statements that were read: what is missing of them, and what the latest of them says is on the account.
 
-Both are kept as the pages come, in any order and also anew: taking one in costs as much as its own statement is long, and nothing
+Both follow the pages as they come, in any order and also anew: taking one in costs as much as its own statement is long, and nothing
 for all that came before. Of a year only tuples of numbers are copied.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from itertools import pairwise
 from typing import Final, NamedTuple, TypeVar
@@ -48,8 +47,7 @@ class Gap(NamedTuple):
     number: int
 
 
-@dataclass(frozen=True, slots=True)
-class Year:
+class Year(NamedTuple):
     """The statements of a currency and a year."""
 
     numbers: tuple[int, ...] = ()
@@ -60,8 +58,7 @@ class Year:
     """What the last pages say, also of statements that are not counted; in order."""
 
 
-@dataclass(frozen=True, slots=True)
-class Statements:
+class Statements(NamedTuple):
     """The pages that were read last of each place, by the statements that they belong to."""
 
     pages: Map[tuple[str, str], tuple[Page, ...]] = mapping()
@@ -86,32 +83,34 @@ class Statements:
         return end.on, end.amount
 
 
-def turned(known: Statements, page: Page) -> Statements:
+def with_page(statements: Statements, page: Page) -> Statements:
     """The statements with a page that takes the place of the one that was read there before, if any was."""
     key = (page.currency, page.statement)
-    before = known.pages.get(key, ())
+    before = statements.pages.get(key, ())
     after = tuple(sorted((*(each for each in before if each.page != page.page), page), key=lambda each: each.page))
     gap = Gap(page.currency, counted=False, statement=page.statement, year=0, number=0)
-    known = replace(known, pages=known.pages.set(key, after), missing=_told(known.missing, gap, _missing_page(page.statement, after)))
+    statements = statements._replace(
+        pages=statements.pages.set(key, after), missing=_set_gap(statements.missing, gap, _missing_page(page.statement, after))
+    )
     former = next((each for each in before if each.page == page.page), None)
-    return _recounted(_ended(known, former, page), page, before, after)
+    return _recount(_replace_end(statements, former, page), page, before, after)
 
 
 # ---------------------------------------------------------------- what the latest says
 
 
-def _ended(known: Statements, former: Page | None, page: Page) -> Statements:
+def _replace_end(statements: Statements, former: Page | None, page: Page) -> Statements:
     """The statements after what a page says of their end, and no more what it said before."""
     gone, come = _end(former) if former else None, _end(page)
     if gone == come:
-        return known
+        return statements
     if gone is not None:
-        year = _year(known, page.currency, gone.on.year)
-        known = _set(known, page.currency, gone.on.year, replace(year, ends=_without(year.ends, gone)))
+        year = _year(statements, page.currency, gone.on.year)
+        statements = _set(statements, page.currency, gone.on.year, year._replace(ends=_without(year.ends, gone)))
     if come is not None:
-        year = _year(known, page.currency, come.on.year)
-        known = _set(known, page.currency, come.on.year, replace(year, ends=_with(year.ends, come)))
-    return known
+        year = _year(statements, page.currency, come.on.year)
+        statements = _set(statements, page.currency, come.on.year, year._replace(ends=_with(year.ends, come)))
+    return statements
 
 
 def _end(page: Page) -> End | None:
@@ -131,20 +130,20 @@ def _missing_page(statement: str, found: Sequence[Page]) -> str:
     return "" if found[-1].last else f"statement {statement}: the pages after {found[-1].page} are missing"
 
 
-def _recounted(known: Statements, page: Page, before: Sequence[Page], after: Sequence[Page]) -> Statements:
+def _recount(statements: Statements, page: Page, before: Sequence[Page], after: Sequence[Page]) -> Statements:
     """The statements after a statement has other pages, which may give it another number, another year, or another balance."""
-    former, present = _counted(before), _counted(after)
+    former, present = _number_of(before), _number_of(after)
     if former != present:
         if former is not None:
-            known = _uncounted(known, page, *former)
+            statements = _remove_number(statements, page, *former)
         if present is not None:
-            known = _newly_counted(known, page, *present)
+            statements = _add_number(statements, page, *present)
     for year, number in {place[:2] for place in (former, present) if place is not None}:
-        known = _compared(known, page.currency, year, number)
-    return known
+        statements = _compare_neighbours(statements, page.currency, year, number)
+    return statements
 
 
-def _counted(found: Sequence[Page]) -> tuple[int, int, datetime] | None:
+def _number_of(found: Sequence[Page]) -> tuple[int, int, datetime] | None:
     """The year and the number of a statement, and when it was made; nothing where the bank does not count, or names no day."""
     if not found or (sequence := found[0].sequence) is None:
         return None
@@ -153,65 +152,66 @@ def _counted(found: Sequence[Page]) -> tuple[int, int, datetime] | None:
     return None if day is None else (day.year, sequence, created or _UNDATED)
 
 
-def _newly_counted(known: Statements, page: Page, year: int, number: int, made: datetime) -> Statements:
-    kept = _year(known, page.currency, year)
-    versions = kept.versions.get(number, ())
+def _add_number(statements: Statements, page: Page, year: int, number: int, made: datetime) -> Statements:
+    counted = _year(statements, page.currency, year)
+    versions = counted.versions.get(number, ())
     return _set(
-        known,
+        statements,
         page.currency,
         year,
-        replace(
-            kept,
-            numbers=kept.numbers if versions else _with(kept.numbers, number),
-            versions=kept.versions.set(number, _with(versions, Version(made, page.statement))),
+        counted._replace(
+            numbers=counted.numbers if versions else _with(counted.numbers, number),
+            versions=counted.versions.set(number, _with(versions, Version(made, page.statement))),
         ),
     )
 
 
-def _uncounted(known: Statements, page: Page, year: int, number: int, made: datetime) -> Statements:
-    kept = _year(known, page.currency, year)
-    versions = _without(kept.versions[number], Version(made, page.statement))
+def _remove_number(statements: Statements, page: Page, year: int, number: int, made: datetime) -> Statements:
+    counted = _year(statements, page.currency, year)
+    versions = _without(counted.versions[number], Version(made, page.statement))
     return _set(
-        known,
+        statements,
         page.currency,
         year,
-        replace(
-            kept,
-            numbers=kept.numbers if versions else _without(kept.numbers, number),
-            versions=kept.versions.set(number, versions) if versions else kept.versions.delete(number),
+        counted._replace(
+            numbers=counted.numbers if versions else _without(counted.numbers, number),
+            versions=counted.versions.set(number, versions) if versions else counted.versions.delete(number),
         ),
     )
 
 
-def _compared(known: Statements, currency: str, year: int, number: int) -> Statements:
+def _compare_neighbours(statements: Statements, currency: str, year: int, number: int) -> Statements:
     """The statements after what a number has, or has no more, was compared with its neighbours. Before the first of a year nothing is missing."""
-    kept, missing = _year(known, currency, year), known.missing
-    here = bisect_left(kept.numbers, number)
-    around = kept.numbers[max(here - 1, 0) : here + 2]
-    found = dict.fromkeys((number, *kept.numbers[:1]), "")
-    found |= {later: _between(known, currency, year, earlier, later) for earlier, later in pairwise(around)}
+    counted, missing = _year(statements, currency, year), statements.missing
+    here = bisect_left(counted.numbers, number)
+    around = counted.numbers[max(here - 1, 0) : here + 2]
+    found = dict.fromkeys((number, *counted.numbers[:1]), "")
+    found |= {later: _between(statements, currency, year, earlier, later) for earlier, later in pairwise(around)}
     for later, words in found.items():
-        missing = _told(missing, Gap(currency, counted=True, statement="", year=year, number=later), words)
-    return replace(known, missing=missing)
+        missing = _set_gap(missing, Gap(currency, counted=True, statement="", year=year, number=later), words)
+    return statements._replace(missing=missing)
 
 
-def _between(known: Statements, currency: str, year: int, earlier: int, later: int) -> str:
+def _between(statements: Statements, currency: str, year: int, earlier: int, later: int) -> str:
     """What is missing between two numbers of which none between is there; nothing when they follow each other."""
     if later == earlier + 2:
         return f"{year}: statement {earlier + 1} is missing"
     if later > earlier + 2:
         return f"{year}: statements {earlier + 1} to {later - 1} are missing"
-    end, start = _looked_at(known, currency, year, earlier)[-1].closing, _looked_at(known, currency, year, later)[0].opening
+    end, start = (
+        _latest_version(statements, currency, year, earlier)[-1].closing,
+        _latest_version(statements, currency, year, later)[0].opening,
+    )
     if end is None or start is None or end.amount == start.amount:
         return ""
     return f"{year}: statement {later} does not begin with the balance that statement {earlier} ends with"
 
 
-def _looked_at(known: Statements, currency: str, year: int, number: int) -> Sequence[Page]:
-    return known.pages[currency, known.years[currency, year].versions[number][-1].statement]
+def _latest_version(statements: Statements, currency: str, year: int, number: int) -> Sequence[Page]:
+    return statements.pages[currency, statements.years[currency, year].versions[number][-1].statement]
 
 
-def _told(missing: Map[Gap, str], gap: Gap, words: str) -> Map[Gap, str]:
+def _set_gap(missing: Map[Gap, str], gap: Gap, words: str) -> Map[Gap, str]:
     if missing.get(gap, "") == words:
         return missing
     return missing.set(gap, words) if words else missing.delete(gap)
@@ -222,12 +222,12 @@ def _told(missing: Map[Gap, str], gap: Gap, words: str) -> Map[Gap, str]:
 Item = TypeVar("Item", int, Version, End)
 
 
-def _year(known: Statements, currency: str, year: int) -> Year:
-    return known.years.get((currency, year), Year())
+def _year(statements: Statements, currency: str, year: int) -> Year:
+    return statements.years.get((currency, year), Year())
 
 
-def _set(known: Statements, currency: str, year: int, kept: Year) -> Statements:
-    return replace(known, years=known.years.set((currency, year), kept))
+def _set(statements: Statements, currency: str, year: int, counted: Year) -> Statements:
+    return statements._replace(years=statements.years.set((currency, year), counted))
 
 
 def _with(items: tuple[Item, ...], item: Item) -> tuple[Item, ...]:

@@ -1,4 +1,4 @@
-"""Payees and payments: who is paid on which account, who must sign, and what becomes of an order until a statement shows it."""
+"""Payments: who must sign, and what becomes of an order until a statement shows it."""
 
 from __future__ import annotations
 
@@ -7,99 +7,26 @@ from datetime import timedelta
 from typing import Final
 
 from domain import letters
-from domain.charter import Office, TreasuryTerms
+from domain.charter import Office
 from domain.kernel import SERVICE, PersonId, Refused, Step, notify
 from domain.letters import Purpose
 from domain.money import display
 from domain.process import Context, StepOwed, StepWaived, owe
 from domain.treasury import commands, events, steps
-from domain.treasury.lines import Events, given_up_for_source
-from domain.treasury.state import Open, Payee, Payment
+from domain.treasury.payers import OWN_PURPOSES, report_released
+from domain.treasury.records import Payee, Payment
+from domain.treasury.rules import TREASURERS, Events, at_stage, payment_of, require_currency, terms_of
+from domain.treasury.state import Open
 from domain.treasury.terms import Creditor, Unmatched, payment_digest, sending_ids
 
-RESERVED: Final = tuple(f"{purpose}-" for purpose in (Purpose.SPENDING, Purpose.REFUND, Purpose.RETURN))
+RESERVED: Final = tuple(f"{purpose}-" for purpose in Purpose if purpose is not Purpose.OTHER)
 """How the names begin that rounds and the treasury itself give to payments; nobody may take one before them."""
-
-TREASURERS: Final = ("office:treasurer",)
-
-
-def terms_of(context: Context) -> TreasuryTerms:
-    """What the charter in force says of the treasury."""
-    return context.charter.treasury
-
-
-def require_currency(kept: str, currency: str | None) -> None:
-    """Refuses amounts in another currency than the account's."""
-    if currency not in {None, kept}:
-        raise Refused("wrong_currency", f"the account is kept in {kept}, not in {currency}", remedy=f"name {kept}", clause="currency")
-
-
-# ---------------------------------------------------------------- payees
-
-
-def name_payee(state: Open, command: commands.NamePayee, context: Context) -> Events:
-    """Bank details wait for another person's approval; named again they are old news."""
-    if not context.register.holds(context.actor, Office.TREASURER):
-        if not command.payee.startswith("member:"):
-            context.require_office(Office.TREASURER)
-        context.require_representative(command.payee.removeprefix("member:"))
-    account = Creditor(name=command.name, iban=command.iban, bic=command.bic, number=command.number, clearing=command.clearing)
-    known = state.payees.get(command.payee, Payee())
-    if account in {known.account, known.proposed.account if known.proposed else None}:
-        return ()
-    details = context.digest_without("kind", "payee")
-    named = events.PayeeNamed(payee=command.payee, account=account, details=details, by=context.actor)
-    offices = tuple(f"office:{office}" for office in sorted(terms_of(context).payee_offices))
-    asked = notify(
-        "payee_to_approve", offices, key=f"notice:payee:{command.payee}:{details[:40]}:{context.at.isoformat()}", payee=command.payee
-    )
-    return (named, owe(asked))
-
-
-def approve_payee(state: Open, command: commands.ApprovePayee, context: Context) -> Events:
-    """Bank details are used only after the charter's number of other people compared them."""
-    terms = terms_of(context)
-    context.require_office(*terms.payee_offices, clause="treasury.payee_offices")
-    known = state.payees.get(command.payee, Payee())
-    if known.account is not None and known.account_digest == command.details:
-        return ()
-    proposed = known.proposed
-    if proposed is None or proposed.details != command.details:
-        raise Refused(
-            "no_such_details", f"no such bank details of {command.payee} wait", remedy="name them first, and compare their digest"
-        )
-    if context.actor == proposed.named_by:
-        raise Refused("same_person", f"{context.actor} named these details", remedy="ask another person to approve them", clause="treasury")
-    if context.actor in proposed.signed:
-        return ()
-    if len(proposed.signed) + 1 < terms.payee_approvals:
-        return (events.PayeeSigned(payee=command.payee, details=command.details, by=context.actor),)
-    return (events.PayeeApproved(payee=command.payee, details=command.details, by=context.actor),)
-
-
-def block_payee(state: Open, command: commands.BlockPayee, context: Context) -> Events:
-    """Nothing more goes there, nor does an order whose sending failed or is delayed: no later try sends it. What is on its way cannot be held."""
-    context.require_office(*terms_of(context).payee_offices, clause="treasury.payee_offices")
-    known = state.payees.get(command.payee, Payee())
-    blocked = () if known == Payee() else (events.PayeeBlocked(payee=command.payee, by=context.actor, reason=command.reason),)
-    held: Events = tuple(
-        event
-        for name in sorted(state.open_payments)
-        for payment in (state.payments[name],)
-        if (payment.payee, payment.stage) == (command.payee, "sending")
-        and (sending_key(name, payment) in context.failed or sending_key(name, payment) in context.delayed)
-        for event in _given_up(name, payment, command.reason, context)
-    )
-    return (*blocked, *held)
-
-
-# ---------------------------------------------------------------- payments
 
 
 def order_payment(state: Open, command: letters.OrderPayment, context: Context) -> Events:
     """An order of another stream, or of the treasurer; ordered again it is old news."""
     if context.actor == SERVICE:
-        if command.source is None or command.purpose in {Purpose.RETURN, Purpose.OTHER} or command.subject is None:
+        if command.source is None or command.purpose in OWN_PURPOSES or command.subject is None:
             raise Refused("no_source", "an order of the system names its stream and its subject", remedy="none is needed")
     else:
         context.require_office(Office.TREASURER)
@@ -108,9 +35,9 @@ def order_payment(state: Open, command: letters.OrderPayment, context: Context) 
         if command.payment.startswith(RESERVED) and command.payment not in state.payments:
             raise Refused("name_reserved", f"{command.payment} is a name that the system gives", remedy="choose another name")
     require_currency(state.currency, command.currency)
-    known = state.payments.get(command.payment)
-    if known is not None:
-        if (known.payee, known.amount, known.source, known.subject) == (command.payee, command.amount, command.source, command.subject):
+    before = state.payments.get(command.payment)
+    if before is not None:
+        if (before.payee, before.amount, before.source, before.subject) == (command.payee, command.amount, command.source, command.subject):
             return ()
         raise Refused("payment_exists", f"{command.payment} names another payment", remedy="choose another name")
     by = context.actor if command.ordered_by is None or context.actor != SERVICE else command.ordered_by
@@ -126,30 +53,15 @@ def order_payment(state: Open, command: letters.OrderPayment, context: Context) 
         by=by,
         approvals=terms_of(context).approvals,
     )
-    return (ordered, asked_to_sign(ordered, context))
+    return (ordered, ask_to_sign(command.payment, 1, command.amount, state.currency, context))
 
 
-def asked_to_sign(ordered: events.PaymentOrdered, context: Context, attempt: int = 1) -> StepOwed:
-    """The step that asks the charter's offices to sign a payment."""
+def ask_to_sign(name: str, attempt: int, amount: int, currency: str, context: Context) -> StepOwed:
+    """The step that asks the charter's offices to sign an attempt of a payment."""
     offices = tuple(f"office:{office}" for office in sorted(terms_of(context).approval_offices))
-    shown = display(ordered.amount, ordered.currency)
     return owe(
-        notify("payment_to_approve", offices, key=f"notice:payment:{ordered.payment}:{attempt}", payment=ordered.payment, amount=shown)
+        notify("payment_to_approve", offices, key=f"notice:payment:{name}:{attempt}", payment=name, amount=display(amount, currency))
     )
-
-
-def payment_of(state: Open, name: str) -> Payment:
-    """The payment of this name. Refuses names that nobody ordered."""
-    payment = state.payments.get(name)
-    if payment is None:
-        raise Refused("no_such_payment", f"nobody ordered {name}", remedy="`consortium show treasury/…` lists the payments")
-    return payment
-
-
-def at_stage(state: Open, name: str, attempt: int, stage: str) -> Payment | None:
-    """The payment, if this attempt of it is at this stage; an answer to any other is old news."""
-    payment = state.payments.get(name)
-    return payment if payment is not None and (payment.attempt, payment.stage) == (attempt, stage) else None
 
 
 def _require_unlisted(name: str, payment: Payment) -> None:
@@ -181,7 +93,7 @@ def approve_payment(state: Open, command: commands.ApprovePayment, context: Cont
                 remedy="the treasurer retries it (`consortium treasury retry-payment`)",
             )
         case "ordered":
-            return _signed(state, command, payment, context)
+            return _add_signature(state, command, payment, context)
 
 
 def require_other_than(ordered_by: PersonId, context: Context) -> None:
@@ -213,7 +125,7 @@ def require_free(amount: int, free: int, currency: str) -> None:
         )
 
 
-def _signed(state: Open, command: commands.ApprovePayment, payment: Payment, context: Context) -> Events:
+def _add_signature(state: Open, command: commands.ApprovePayment, payment: Payment, context: Context) -> Events:
     require_other_than(payment.ordered_by, context)
     payee = state.payees.get(payment.payee, Payee())
     account = payee.account
@@ -232,9 +144,9 @@ def _signed(state: Open, command: commands.ApprovePayment, payment: Payment, con
     if len(signed) + 1 < payment.approvals:
         return (events.PaymentSigned(payment=command.payment, attempt=payment.attempt, digest=digest, by=context.actor),)
     _require_no_debit(state, command.payment)
-    kept = state.movements[payment.line].earmarked if payment.line else 0
-    require_free(payment.amount, state.free_in(payment.currency) + kept, payment.currency)
-    return sent(state, command.payment, account, digest, context)
+    earmarked = state.movements[payment.line].earmarked if payment.line else 0
+    require_free(payment.amount, state.free_in(payment.currency) + earmarked, payment.currency)
+    return send_payment(state, command.payment, account, digest, context)
 
 
 def _require_no_debit(state: Open, name: str) -> None:
@@ -250,7 +162,7 @@ def _require_no_debit(state: Open, name: str) -> None:
             )
 
 
-def sent(state: Open, name: str, account: Creditor, digest: str, context: Context) -> Events:
+def send_payment(state: Open, name: str, account: Creditor, digest: str, context: Context) -> Events:
     """The payment is approved with this digest, and its order goes to the bank, to this account."""
     payment = state.payments[name]
     message_id, end_to_end_id = sending_ids(context.stream, name, payment.attempt)
@@ -288,17 +200,31 @@ def sending_key(name: str, payment: Payment) -> str:
     return f"pay:{name}:{payment.attempt}"
 
 
-def payment_failed(payment: str, attempt: int, code: str, reason: str, by: str | None = None) -> Events:
+def record_acceptance(state: Open, command: steps.PaymentAccepted) -> Events:
+    """The bank took the order; an answer to an attempt that is not being sent any more is old news."""
+    if at_stage(state, command.payment, command.attempt, "sending") is None:
+        return ()
+    return (events.PaymentTaken(payment=command.payment, attempt=command.attempt, bank_id=command.bank_id),)
+
+
+def record_refusal(state: Open, command: steps.PaymentRejected) -> Events:
+    """The bank did not take the order; an answer to an attempt that is not being sent any more is old news."""
+    if at_stage(state, command.payment, command.attempt, "sending") is None:
+        return ()
+    return fail_payment(command.payment, command.attempt, command.code, command.reason or command.code or "no reason given")
+
+
+def fail_payment(payment: str, attempt: int, code: str, reason: str, by: str | None = None) -> Events:
     """An attempt will not be paid, and the treasurer is told."""
-    told = notify("payment_failed", TREASURERS, key=f"notice:payment-failed:{payment}:{attempt}", payment=payment, reason=reason[:500])
-    return (events.PaymentFailed(payment=payment, attempt=attempt, code=code, reason=reason, by=by), owe(told))
+    notice = notify("payment_failed", TREASURERS, key=f"notice:payment-failed:{payment}:{attempt}", payment=payment, reason=reason[:500])
+    return (events.PaymentFailed(payment=payment, attempt=attempt, code=code, reason=reason, by=by), owe(notice))
 
 
-def _given_up(name: str, payment: Payment, reason: str, context: Context) -> Events:
+def give_up_sending(name: str, payment: Payment, reason: str, context: Context) -> Events:
     """A person says that the bank will not pay the present attempt: a step that failed to send it, or is delayed, is tried no more."""
     step = sending_key(name, payment)
     closed = (StepWaived(step=step, reason=reason),) if step in context.failed or step in context.delayed else ()
-    return (*closed, *payment_failed(name, payment.attempt, "", reason, context.actor))
+    return (*closed, *fail_payment(name, payment.attempt, "", reason, context.actor))
 
 
 def record_rejection(state: Open, command: commands.RecordRejection, context: Context) -> Events:
@@ -315,7 +241,7 @@ def record_rejection(state: Open, command: commands.RecordRejection, context: Co
                 clause="treasury",
             )
         case "sending" | "taken":
-            return _given_up(command.payment, payment, command.reason, context)
+            return give_up_sending(command.payment, payment, command.reason, context)
         case "failed":
             return ()
         case "ordered" | "confirmed" | "returned" | "cancelled":
@@ -330,16 +256,8 @@ def retry_payment(state: Open, command: commands.RetryPayment, context: Context)
         case "ordered" if payment.attempt > 1:
             return ()
         case "failed" | "returned":
-            attempt = payment.attempt + 1
-            offices = tuple(f"office:{office}" for office in sorted(terms_of(context).approval_offices))
-            asked = notify(
-                "payment_to_approve",
-                offices,
-                key=f"notice:payment:{command.payment}:{attempt}",
-                payment=command.payment,
-                amount=display(payment.amount, payment.currency),
-            )
-            return (events.PaymentRenewed(payment=command.payment, attempt=attempt, by=context.actor), owe(asked))
+            renewed = events.PaymentRenewed(payment=command.payment, attempt=payment.attempt + 1, by=context.actor)
+            return (renewed, ask_to_sign(command.payment, renewed.attempt, payment.amount, payment.currency, context))
         case "ordered" | "sending" | "taken" | "confirmed" | "cancelled":
             raise Refused(
                 "payment_not_failed", f"{command.payment} is {payment.stage}", remedy="only a failed or returned payment is retried"
@@ -359,11 +277,11 @@ def cancel_payment(state: Open, command: commands.CancelPayment, context: Contex
         case "ordered" | "failed" | "returned":
             _require_no_debit(state, command.payment)
             cancelled = events.PaymentCancelled(payment=command.payment, by=context.actor, reason=command.reason)
-            waits = () if payment.line is None else (_waits_again(state, payment.line, command.reason),)
-            return (cancelled, *waits, *given_up_for_source(command.payment, payment, command.reason))
+            waits = () if payment.line is None else (_wait_again(state, payment.line, command.reason),)
+            return (cancelled, *waits, *report_released(command.payment, payment, command.reason))
 
 
-def _waits_again(state: Open, line: str, note: str) -> events.LineUnmatched:
+def _wait_again(state: Open, line: str, note: str) -> events.LineUnmatched:
     movement = state.movements[line]
     details = movement.details
     reason = movement.reason or Unmatched.NO_REFERENCE

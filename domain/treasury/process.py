@@ -6,8 +6,9 @@ judges. A payment: ordered → sending → taken → confirmed (→ returned) | 
 the next attempt. A payment list: ordered → approved (each of its payments is sent) | cancelled.
 
 Money counts when a statement shows it, once, whatever the files repeat; money goes out when different people signed for exactly
-this amount, payee and account, and is gone when a statement shows it. The account is opened in `account`, statements are read in `statements`, a line
-is recognised in `lines`, what a person says of one is in `inbox`, who is paid in `payments`, and what is approved together in `lists`.
+this amount, payee and account, and is gone when a statement shows it. The account is opened in `account`, statements are read in `statements`,
+a line is recognised in `lines`, what a person says of one is in `inbox`, who may be paid in `payees`, each payment in `payments`, what is
+approved together in `lists`, and what the other processes get to know of their money in `payers`.
 """
 
 from __future__ import annotations
@@ -19,33 +20,16 @@ from typing import Annotated, Final
 from pydantic import Field, TypeAdapter
 
 from domain import letters
-from domain.charter import Office
-from domain.kernel import Agenda, Deadline, Headline, Refused, escaped, notify
+from domain.kernel import Agenda, Deadline, Headline, escaped
 from domain.money import display
-from domain.process import Common, Context, Process, owe
+from domain.process import Common, Context, Process
 from domain.reference import masked
-from domain.treasury import commands, events, steps
-from domain.treasury.account import open_account, open_again
-from domain.treasury.inbox import assign_line, book_line, judge_line, match_payment, return_line, turned_away, undo_receipt
-from domain.treasury.lines import Events
-from domain.treasury.lists import approve_payment_list, cancel_payment_list, order_payment_list
-from domain.treasury.payments import (
-    TREASURERS,
-    approve_payee,
-    approve_payment,
-    at_stage,
-    block_payee,
-    cancel_payment,
-    name_payee,
-    order_payment,
-    payment_failed,
-    record_rejection,
-    retry_payment,
-)
-from domain.treasury.state import Open, Payee, Payment, PaymentList, TreasuryState, Unopened, closing_balance, evolve
-from domain.treasury.statements import fetched, import_file, look, read, reported
+from domain.treasury import account, commands, events, inbox, lists, payees, payments, rules, statements, steps
+from domain.treasury.records import Payee, Payment, PaymentList
+from domain.treasury.rules import TREASURERS, Events
+from domain.treasury.state import Open, TreasuryState, Unopened, closing_balance, evolve
 from domain.treasury.tables import tables
-from domain.treasury.terms import StatementFile, payment_digest
+from domain.treasury.terms import payment_digest
 
 SHOWN: Final = 20
 """How many movements, payments and payees are listed for people."""
@@ -53,108 +37,61 @@ SHOWN: Final = 20
 
 def decide(state: TreasuryState, command: commands.TreasuryCommand, context: Context) -> Events:
     """The facts that follow, or `Refused`."""
-    match state:
-        case Unopened():
-            match command:
-                case commands.OpenAccount():
-                    return open_account(command, context)
-                case (
-                    commands.LookForStatements()
-                    | steps.StatementsFetched()
-                    | commands.ImportStatement()
-                    | steps.StatementRead()
-                    | steps.ReportRead()
-                    | steps.StatementRefused()
-                    | commands.AssignLine()
-                    | commands.ReturnLine()
-                    | commands.MatchPayment()
-                    | commands.UndoReceipt()
-                    | commands.BookLine()
-                    | commands.JudgeLine()
-                    | letters.TurnAwayPayment()
-                    | commands.NamePayee()
-                    | commands.ApprovePayee()
-                    | commands.BlockPayee()
-                    | letters.OrderPayment()
-                    | commands.ApprovePayment()
-                    | letters.OrderPaymentList()
-                    | commands.ApprovePaymentList()
-                    | commands.CancelPaymentList()
-                    | steps.PaymentAccepted()
-                    | steps.PaymentRejected()
-                    | commands.RecordRejection()
-                    | commands.RetryPayment()
-                    | commands.CancelPayment()
-                ):
-                    raise Refused(
-                        "account_not_opened",
-                        "no bank account was named yet",
-                        remedy="the treasurer opens it (`consortium treasury open-account`)",
-                    )
-        case Open():
-            match command:
-                case commands.OpenAccount():
-                    return open_again(state, command, context)
-                case commands.LookForStatements():
-                    return look(state, context)
-                case steps.StatementsFetched():
-                    return fetched(state, command, context)
-                case commands.ImportStatement(file=file, name=name):
-                    context.require_office(Office.TREASURER)
-                    return import_file(state, StatementFile(file=file, name=name))
-                case steps.StatementRead():
-                    return read(state, command, context)
-                case steps.ReportRead():
-                    return reported(state, command, context)
-                case steps.StatementRefused(file=file, reason=reason):
-                    told = notify(
-                        "statement_refused", TREASURERS, key=f"notice:refused:{file[:40]}:{state.files[file].tries}", reason=reason
-                    )
-                    return (events.ImportRefused(file=file, reason=reason), owe(told))
-                case commands.AssignLine():
-                    return assign_line(state, command, context)
-                case commands.ReturnLine():
-                    return return_line(state, command, context)
-                case commands.MatchPayment():
-                    return match_payment(state, command, context)
-                case commands.UndoReceipt():
-                    return undo_receipt(state, command, context)
-                case commands.BookLine():
-                    return book_line(state, command, context)
-                case commands.JudgeLine():
-                    return judge_line(state, command, context)
-                case letters.TurnAwayPayment():
-                    return turned_away(state, command, context)
-                case commands.NamePayee():
-                    return name_payee(state, command, context)
-                case commands.ApprovePayee():
-                    return approve_payee(state, command, context)
-                case commands.BlockPayee():
-                    return block_payee(state, command, context)
-                case letters.OrderPayment():
-                    return order_payment(state, command, context)
-                case commands.ApprovePayment():
-                    return approve_payment(state, command, context)
-                case letters.OrderPaymentList():
-                    return order_payment_list(state, command, context)
-                case commands.ApprovePaymentList():
-                    return approve_payment_list(state, command, context)
-                case commands.CancelPaymentList():
-                    return cancel_payment_list(state, command, context)
-                case steps.PaymentAccepted(payment=payment, attempt=attempt, bank_id=bank_id):
-                    if at_stage(state, payment, attempt, "sending") is None:
-                        return ()
-                    return (events.PaymentTaken(payment=payment, attempt=attempt, bank_id=bank_id),)
-                case steps.PaymentRejected(payment=payment, attempt=attempt, code=code, reason=reason):
-                    if at_stage(state, payment, attempt, "sending") is None:
-                        return ()
-                    return payment_failed(payment, attempt, code, reason or code or "no reason given")
-                case commands.RecordRejection():
-                    return record_rejection(state, command, context)
-                case commands.RetryPayment():
-                    return retry_payment(state, command, context)
-                case commands.CancelPayment():
-                    return cancel_payment(state, command, context)
+    match command:
+        case commands.OpenAccount():
+            return account.open_account(state, command, context)
+        case commands.LookForStatements():
+            return statements.fetch_statements(rules.opened(state), context)
+        case commands.ImportStatement():
+            return statements.import_statement(rules.opened(state), command, context)
+        case steps.StatementsFetched():
+            return statements.import_fetched(rules.opened(state), command, context)
+        case steps.StatementRead():
+            return statements.import_chunk(rules.opened(state), command, context)
+        case steps.ReportRead():
+            return statements.record_report(rules.opened(state), command, context)
+        case steps.StatementRefused():
+            return statements.refuse_file(rules.opened(state), command)
+        case commands.AssignLine():
+            return inbox.assign_line(rules.opened(state), command, context)
+        case commands.ReturnLine():
+            return inbox.return_line(rules.opened(state), command, context)
+        case commands.MatchPayment():
+            return inbox.match_payment(rules.opened(state), command, context)
+        case commands.UndoReceipt():
+            return inbox.undo_receipt(rules.opened(state), command, context)
+        case commands.BookLine():
+            return inbox.book_line(rules.opened(state), command, context)
+        case commands.JudgeLine():
+            return inbox.judge_line(rules.opened(state), command, context)
+        case letters.TurnAwayPayment():
+            return inbox.reopen_turned_away(rules.opened(state), command, context)
+        case commands.NamePayee():
+            return payees.name_payee(rules.opened(state), command, context)
+        case commands.ApprovePayee():
+            return payees.approve_payee(rules.opened(state), command, context)
+        case commands.BlockPayee():
+            return payees.block_payee(rules.opened(state), command, context)
+        case letters.OrderPayment():
+            return payments.order_payment(rules.opened(state), command, context)
+        case commands.ApprovePayment():
+            return payments.approve_payment(rules.opened(state), command, context)
+        case steps.PaymentAccepted():
+            return payments.record_acceptance(rules.opened(state), command)
+        case steps.PaymentRejected():
+            return payments.record_refusal(rules.opened(state), command)
+        case commands.RecordRejection():
+            return payments.record_rejection(rules.opened(state), command, context)
+        case commands.RetryPayment():
+            return payments.retry_payment(rules.opened(state), command, context)
+        case commands.CancelPayment():
+            return payments.cancel_payment(rules.opened(state), command, context)
+        case letters.OrderPaymentList():
+            return lists.order_payment_list(rules.opened(state), command, context)
+        case commands.ApprovePaymentList():
+            return lists.approve_payment_list(rules.opened(state), command, context)
+        case commands.CancelPaymentList():
+            return lists.cancel_payment_list(rules.opened(state), command, context)
 
 
 def agenda(state: TreasuryState) -> Agenda:
@@ -260,14 +197,14 @@ def _list_row(name: str, listed: PaymentList) -> str:
 
 def _payment_row(state: Open, name: str, payment: Payment) -> str:
     payee = state.payees.get(payment.payee, Payee())
-    account = payment.account or payee.account
+    paid_to = payment.account or payee.account
     digest = (
         payment_digest(name, payment.attempt, payment.amount, payment.currency, payment.payee, payee.account_digest)
-        if account
+        if paid_to
         else "no approved account"
     )
     sign = digest if payment.stage == "ordered" else ""
-    where = masked(account.account_id) if account else ""
+    where = masked(paid_to.account_id) if paid_to else ""
     return f"| {name} | {escaped(payment.payee)} | {where} | {display(payment.amount, payment.currency)} | {payment.stage} | {sign} |"
 
 
@@ -283,6 +220,6 @@ TREASURY: Final[Process[commands.TreasuryCommand, events.TreasuryEvent, Treasury
     commands=TypeAdapter(Annotated[commands.TreasuryCommand, Field(discriminator="kind")]),
     events=TypeAdapter(tuple[Annotated[events.TreasuryEvent | Common, Field(discriminator="kind")], ...]),
     tables=tables,
-    state_version=5,
+    state_version=6,
     list_version=3,
 )

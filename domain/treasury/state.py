@@ -1,22 +1,25 @@
 """What a treasury knows: its account, what was imported, every movement, its payees and its payments; and how each fact changes it.
 
-Money by currency stands in three maps that only `_moved` and `_paid` change: what is on the account, what of it waits for a
-person in suspense, and what approved payments will take of it. What is open is kept beside all there ever was, so that whoever asks
-for it need not go through all of it.
+Money by currency stands in three maps: what is on the account, what of it waits for a person in suspense, and what approved payments
+will take of it. Only `_with_movement` and `_with_payment` change the last two. What is open stands beside all there ever was, so that
+whoever asks for it need not go through all of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar, get_args
 
-from domain.kernel import Map, PersonId, mapping
-from domain.letters import Purpose
+from domain.kernel import Map, mapping
 from domain.treasury import events
-from domain.treasury.pages import Statements, turned
-from domain.treasury.terms import Creditor, Line, ListedPayment, Page, Unmatched
+from domain.treasury.pages import Statements, with_page
+from domain.treasury.records import Import, Movement, Payee, Payment, PaymentList, Place, Proposed, Sightings, Stage
+from domain.treasury.terms import Creditor, Line, Page
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
 
 Key = TypeVar("Key")
 
@@ -24,171 +27,6 @@ Slot = tuple[str | int, int, str]
 """A page's place: its statement's id or number, its own number, and its currency."""
 
 _NO_LINES: Final[Map[str, None]] = mapping()
-
-# ---------------------------------------------------------------- parts
-
-
-@dataclass(frozen=True, slots=True)
-class Import:
-    """A file that was, or is being, imported."""
-
-    name: str
-    stage: Literal["reading", "read", "refused"] = "reading"
-    chunks: int = 0
-    counted: int = 0
-    repeated: int = 0
-    tries: int = 1
-    reason: str = ""
-    page: Page | None = None
-    """The page at hand."""
-    ours: bool = False
-    """Whether it held a page of this account."""
-    others: int = 0
-    """Statements of other accounts in it."""
-    shown: frozenset[str] = frozenset()
-    """The lines of the page's former editions that it shows again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a line was seen: a page of a statement in a file."""
-
-    file: str
-    statement: str
-    page: int
-
-
-@dataclass(frozen=True, slots=True)
-class Sightings:
-    """The lines that look alike: where the first of them stood, and where each key was seen first."""
-
-    first: Place
-    keys: Map[str, Place]
-
-
-Stage = Literal[
-    "booked", "doubted", "dismissed", "unmatched", "matched", "explained", "returning", "sent-back", "paid", "undone", "reversed"
-]
-"""What became of a movement. `unmatched` and `returning` credits are earmarked: no other payment may use them. Of a receipt and what
-took it back, the receipt is `undone`, and the other `reversed`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Movement:
-    """A line and what became of it."""
-
-    details: Line
-    place: Place
-    key: str
-    likeness: str
-    stage: Stage
-    stream: str | None = None
-    member: str | None = None
-    tries: int = 0
-    """How often it was passed on to a stream."""
-    reason: Unmatched | None = None
-    note: str = ""
-    partner: str | None = None
-    """Of a receipt that was undone, what undid it, and the other way round; of a paid movement, the payment."""
-    missed: Literal["", "open", "stands", "withdrawn"] = ""
-    """Whether a corrected page does not show it any more, and what the treasurer said of that."""
-
-    @property
-    def signed(self) -> int:
-        """By how much it changes what is on the account."""
-        return self.details.amount if self.details.side == "credit" else -self.details.amount
-
-    @property
-    def waits(self) -> bool:
-        """Whether the treasurer must say what it was."""
-        return self.stage in {"unmatched", "doubted"} or self.missed == "open"
-
-    @property
-    def awaits(self) -> bool:
-        """Whether it undoes a movement that no statement has shown yet."""
-        return self.stage == "unmatched" and self.reason is Unmatched.UNKNOWN_REVERSAL
-
-    @property
-    def earmarked(self) -> int:
-        """What of the account is kept for it."""
-        return self.details.amount if self.stage in {"unmatched", "returning"} and self.details.side == "credit" else 0
-
-
-@dataclass(frozen=True, slots=True)
-class Proposed:
-    """Bank details that wait for approval."""
-
-    account: Creditor
-    details: str
-    named_by: PersonId
-    signed: frozenset[PersonId] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Payee:
-    """Who can be paid: on the approved account, until another one is approved."""
-
-    account: Creditor | None = None
-    account_digest: str = ""
-    """Of the approved account, as it was named."""
-    proposed: Proposed | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Payment:
-    """A payment and how far it came."""
-
-    payee: str
-    amount: int
-    currency: str
-    purpose: Purpose
-    subject: str | None
-    source: str | None
-    text: str
-    ordered_by: PersonId
-    approvals: int
-    line: str | None
-    stage: Literal["ordered", "sending", "taken", "failed", "confirmed", "returned", "cancelled"] = "ordered"
-    attempt: int = 1
-    digest: str = ""
-    signed: frozenset[PersonId] = frozenset()
-    account: Creditor | None = None
-    """Where the present attempt was sent."""
-    shown: int = 0
-    """The latest attempt that a statement showed as gone."""
-    reason: str = ""
-    listed: str = ""
-    """The list that it was ordered with."""
-
-    @property
-    def outgoing(self) -> int:
-        """What of the account it will take."""
-        return self.amount if self.stage in {"sending", "taken"} else 0
-
-    @property
-    def waits_in_list(self) -> bool:
-        """Whether it is approved, or given up, with its list only."""
-        return bool(self.listed) and (self.stage, self.attempt) == ("ordered", 1)
-
-
-@dataclass(frozen=True, slots=True)
-class PaymentList:
-    """Payments that are approved together."""
-
-    source: str
-    currency: str
-    lines: tuple[ListedPayment, ...]
-    digest: str
-    ordered_by: PersonId
-    approvals: int
-    stage: Literal["ordered", "approved", "cancelled"] = "ordered"
-    signed: frozenset[PersonId] = frozenset()
-
-    @property
-    def total(self) -> int:
-        """What all of them amount to."""
-        return sum(line.amount for line in self.lines)
-
 
 # ---------------------------------------------------------------- the phases
 
@@ -198,8 +36,7 @@ class Unopened:
     """No account was named yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class Open:
+class Open(NamedTuple):
     """The account is kept."""
 
     account: Creditor
@@ -265,128 +102,107 @@ TreasuryState = Unopened | Open
 
 # ---------------------------------------------------------------- evolve
 
+_OF_STATEMENTS: Final = frozenset(get_args(events.StatementEvent))
+_OF_LINES: Final = frozenset(get_args(events.LineEvent))
+_OF_PAYEES: Final = frozenset(get_args(events.PayeeEvent))
+_OF_PAYMENTS: Final = frozenset(get_args(events.PaymentEvent))
+_OF_LISTS: Final = frozenset(get_args(events.PaymentListEvent))
+
 
 def evolve(state: TreasuryState, event: events.TreasuryEvent) -> TreasuryState:
-    """The state after a fact."""
-    match event:
-        case events.AccountOpened(owner=owner, currency=currency, opening_balance=balance, look_at=look_at):
-            account = Creditor(name=owner, iban=event.iban, bic=event.bic, number=event.number, clearing=event.clearing)
-            return Open(account, currency, look_at, balances=mapping({currency: balance}))
-        case _:
-            assert isinstance(state, Open)
-            return _opened(state, event)
+    """The state after a fact. Its topic is found by a look into a set: matching all kinds one after another costs more than the copies."""
+    if isinstance(state, Unopened):
+        assert isinstance(event, events.AccountOpened), "the first fact of a treasury names its account"
+        return _opened(event)
+    if _is_of_lines(event):
+        return _of_lines(state, event)
+    if _is_of_payments(event):
+        return _of_payments(state, event)
+    if _is_of_lists(event):
+        return _of_lists(state, event)
+    if _is_of_statements(event):
+        return _of_statements(state, event)
+    if _is_of_payees(event):
+        return _of_payees(state, event)
+    return _opened(event)
 
 
-def _opened(state: Open, event: events.TreasuryEvent) -> Open:
+def _opened(event: events.AccountOpened) -> Open:
+    account = Creditor(name=event.owner, iban=event.iban, bic=event.bic, number=event.number, clearing=event.clearing)
+    return Open(account, event.currency, event.look_at, balances=mapping({event.currency: event.opening_balance}))
+
+
+def _is_of_statements(event: events.TreasuryEvent) -> TypeIs[events.StatementEvent]:
+    return type(event) in _OF_STATEMENTS
+
+
+def _is_of_lines(event: events.TreasuryEvent) -> TypeIs[events.LineEvent]:
+    return type(event) in _OF_LINES
+
+
+def _is_of_payees(event: events.TreasuryEvent) -> TypeIs[events.PayeeEvent]:
+    return type(event) in _OF_PAYEES
+
+
+def _is_of_payments(event: events.TreasuryEvent) -> TypeIs[events.PaymentEvent]:
+    return type(event) in _OF_PAYMENTS
+
+
+def _is_of_lists(event: events.TreasuryEvent) -> TypeIs[events.PaymentListEvent]:
+    return type(event) in _OF_LISTS
+
+
+def _mark(marks: Map[str, None], name: str, marked: bool) -> Map[str, None]:  # noqa: FBT001
+    if marked == (name in marks):
+        return marks
+    return marks.set(name, None) if marked else marks.delete(name)
+
+
+def _add_amount(amounts: Map[str, int], currency: str, change: int) -> Map[str, int]:
+    return amounts.set(currency, amounts.get(currency, 0) + change)
+
+
+def _add_to_each(lists: Map[Key, Map[str, None]], keys: Iterable[Key], line: str) -> Map[Key, Map[str, None]]:
+    for key in keys:
+        lists = lists.set(key, lists.get(key, _NO_LINES).set(line, None))
+    return lists
+
+
+# ---------------------------------------------------------------- movements
+
+
+def _of_lines(state: Open, event: events.LineEvent) -> Open:
     match event:
-        case events.AccountOpened():
-            return state
-        case events.StatementsSought(number=number, look_at=look_at):
-            return replace(state, looks=number, look_at=look_at)
-        case events.StatementsFound(cursor=cursor):
-            return replace(state, cursor=cursor)
-        case events.ImportStarted(file=file, name=name):
-            known = state.files.get(file)
-            return _filed(state, file, Import(name, tries=known.tries + 1 if known else 1))
-        case events.ChunkImported():
-            return _imported(state, event)
-        case events.ImportRefused(file=file, reason=reason):
-            return _filed(state, file, replace(state.files[file], stage="refused", reason=reason))
         case events.LineBooked(line=line):
-            state = _seen(state, event)
-            movement = _movement(state, event, "booked")
-            state = _moved(state, line, movement)
-            currency = movement.details.currency
-            state = replace(state, balances=_added(state.balances, currency, movement.signed))
-            return _receivable(state, line, movement.details)
+            return _book(_with_sighting(state, event), line, _new_movement(state, event, "booked"))
         case events.LineDoubted(line=line):
-            return _moved(_seen(state, event), line, _movement(state, event, "doubted"))
-        case events.LineDismissed(line=line):
-            return _moved(state, line, replace(state.movements[line], stage="dismissed"))
-        case events.LineUnmatched(line=line, reason=reason, stream=stream, note=note):
-            return _moved(state, line, replace(state.movements[line], stage="unmatched", reason=reason, stream=stream, note=note))
+            return _with_movement(_with_sighting(state, event), line, _new_movement(state, event, "doubted"))
         case events.LineMatched(line=line, stream=stream, member=member, attempt=attempt):
-            matched = replace(state.movements[line], stage="matched", stream=stream, member=member, tries=attempt, reason=None, note="")
-            return _moved(state, line, matched)
+            before = state.movements[line]
+            return _with_movement(
+                state, line, before._replace(stage="matched", stream=stream, member=member, tries=attempt, reason=None, note="")
+            )
+        case events.LineUnmatched(line=line, reason=reason, stream=stream, note=note):
+            before = state.movements[line]
+            return _with_movement(state, line, before._replace(stage="unmatched", reason=reason, stream=stream, note=note))
+        case events.LineDismissed(line=line):
+            return _with_movement(state, line, state.movements[line]._replace(stage="dismissed"))
         case events.LineExplained(line=line):
-            return _moved(state, line, replace(state.movements[line], stage="explained"))
+            return _with_movement(state, line, state.movements[line]._replace(stage="explained"))
         case events.ReceiptReversed(line=line, original=original, stream=stream, member=member):
-            state = _moved(state, original, replace(state.movements[original], stage="undone", stream=stream, member=member, partner=line))
-            return _moved(state, line, replace(state.movements[line], stage="reversed", stream=stream, member=member, partner=original))
+            undone = state.movements[original]._replace(stage="undone", stream=stream, member=member, partner=line)
+            state = _with_movement(state, original, undone)
+            reversing = state.movements[line]._replace(stage="reversed", stream=stream, member=member, partner=original)
+            return _with_movement(state, line, reversing)
         case events.LineMissed(line=line):
-            return _moved(state, line, replace(state.movements[line], missed="open"))
+            return _with_movement(state, line, state.movements[line]._replace(missed="open"))
         case events.MissedLineJudged(line=line, verdict=verdict):
-            return _moved(state, line, replace(state.movements[line], missed=verdict))
-        case events.PayeeNamed(payee=payee, account=account, details=details, by=by):
-            return _payee(state, payee, replace(state.payees.get(payee, Payee()), proposed=Proposed(account, details, by)))
-        case events.PayeeSigned(payee=payee, by=by):
-            payee_now = state.payees[payee]
-            proposed = payee_now.proposed
-            assert proposed is not None
-            return _payee(state, payee, replace(payee_now, proposed=replace(proposed, signed=proposed.signed | {by})))
-        case events.PayeeApproved(payee=payee):
-            proposed = state.payees[payee].proposed
-            assert proposed is not None
-            return _payee(state, payee, Payee(proposed.account, proposed.details))
-        case events.PayeeBlocked(payee=payee):
-            return _payee(state, payee, Payee())
-        case events.PaymentOrdered(payment=payment, line=line_back):
-            ordered = Payment(
-                event.payee,
-                event.amount,
-                event.currency,
-                event.purpose,
-                event.subject,
-                event.source,
-                event.text,
-                event.by,
-                event.approvals,
-                line_back,
-            )
-            return _paid(state, payment, ordered, "returning")
-        case events.PaymentSigned(payment=payment, digest=digest, by=by):
-            current = state.payments[payment]
-            signed = (current.signed if current.digest == digest else frozenset()) | {by}
-            return _paid(state, payment, replace(current, digest=digest, signed=signed))
-        case events.PaymentApproved(payment=payment, digest=digest, account=account, attempt=attempt):
-            sent = state.sent.set(event.end_to_end_id, (payment, attempt))
-            state = replace(state, sent=sent, orders=state.orders.set(event.message_id, (payment, attempt)))
-            approved = replace(state.payments[payment], stage="sending", digest=digest, account=account)
-            return _paid(state, payment, approved, "sent-back")
-        case events.PaymentTaken(payment=payment):
-            return _paid(state, payment, replace(state.payments[payment], stage="taken"))
-        case events.PaymentFailed(payment=payment, reason=reason):
-            return _paid(state, payment, replace(state.payments[payment], stage="failed", reason=reason), "returning")
-        case events.PaymentConfirmed(payment=payment, attempt=attempt, line=line):
-            state = _moved(state, line, replace(state.movements[line], stage="paid", partner=payment))
-            return _paid(state, payment, replace(state.payments[payment], stage="confirmed", reason="", shown=attempt), "sent-back")
-        case events.PaymentReturned(payment=payment, line=line, reason=reason):
-            state = _moved(state, line, replace(state.movements[line], stage="paid", partner=payment))
-            return _paid(state, payment, replace(state.payments[payment], stage="returned", reason=reason), "returning")
-        case events.PaymentRenewed(payment=payment, attempt=attempt):
-            renewed = replace(
-                state.payments[payment], stage="ordered", attempt=attempt, digest="", signed=frozenset(), account=None, reason=""
-            )
-            return _paid(state, payment, renewed)
-        case events.PaymentCancelled(payment=payment, reason=reason):
-            return _paid(state, payment, replace(state.payments[payment], stage="cancelled", reason=reason))
-        case events.PaymentListOrdered(
-            payment_list=name, source=source, currency=currency, lines=lines, digest=digest, by=by, approvals=approvals
-        ):
-            for each in lines:
-                state = _paid(state, each.payment, replace(state.payments[each.payment], listed=name))
-            return _list(state, name, PaymentList(source, currency, lines, digest, by, approvals, "ordered" if lines else "cancelled"))
-        case events.PaymentListSigned(payment_list=name, by=by):
-            return _list(state, name, replace(state.lists[name], signed=state.lists[name].signed | {by}))
-        case events.PaymentListApproved(payment_list=name):
-            return _list(state, name, replace(state.lists[name], stage="approved"))
-        case events.PaymentListCancelled(payment_list=name):
-            return _list(state, name, replace(state.lists[name], stage="cancelled"))
+            return _with_movement(state, line, state.movements[line]._replace(missed=verdict))
 
 
-def _movement(state: Open, event: events.LineBooked | events.LineDoubted, stage: Stage) -> Movement:
-    known = state.movements.get(event.line)
-    place = known.place if known else _place(event)
+def _new_movement(state: Open, event: events.LineBooked | events.LineDoubted, stage: Stage) -> Movement:
+    before = state.movements.get(event.line)
+    place = before.place if before else _place(event)
     return Movement(event.details, place, event.key, event.likeness, stage)
 
 
@@ -394,93 +210,49 @@ def _place(event: events.LineBooked | events.LineDoubted) -> Place:
     return Place(event.file, event.statement, event.page)
 
 
-def _seen(state: Open, event: events.LineBooked | events.LineDoubted) -> Open:
+def _with_sighting(state: Open, event: events.LineBooked | events.LineDoubted) -> Open:
     place = _place(event)
-    known = state.sightings.get(event.likeness, Sightings(place, mapping()))
-    if event.key in known.keys:
+    sightings = state.sightings.get(event.likeness, Sightings(place, mapping()))
+    if event.key in sightings.keys:
         return state
-    return replace(
-        state,
-        sightings=state.sightings.set(event.likeness, replace(known, keys=known.keys.set(event.key, place))),
-        lines_on=_listed(state.lines_on, (place,), event.line),
+    return state._replace(
+        sightings=state.sightings.set(event.likeness, sightings._replace(keys=sightings.keys.set(event.key, place))),
+        lines_on=_add_to_each(state.lines_on, (place,), event.line),
     )
 
 
-def _moved(state: Open, line: str, movement: Movement) -> Open:
+def _book(state: Open, line: str, movement: Movement) -> Open:
+    """The state with a new movement, by which the account's balance changes."""
+    state = _with_movement(state, line, movement)
+    balances = _add_amount(state.balances, movement.details.currency, movement.signed)
+    return state._replace(balances=balances, receipts=_add_receipt(state.receipts, line, movement.details))
+
+
+def _with_movement(state: Open, line: str, movement: Movement) -> Open:
     """The state with this movement; what waits and what is earmarked change by what it changes."""
-    former = state.movements.get(line)
-    change = movement.earmarked - (former.earmarked if former else 0)
-    waiting = state.waiting
+    before = state.movements.get(line)
+    change = movement.earmarked - (before.earmarked if before else 0)
+    waiting, awaiting = state.waiting, state.awaiting
     if movement.waits:
         waiting = waiting.set(line, movement.signed)
     elif line in waiting:
         waiting = waiting.delete(line)
-    earmarked = _added(state.earmarked, movement.details.currency, change) if change else state.earmarked
-    awaiting = state.awaiting
     if movement.awaits:
-        awaiting = _listed(awaiting, sided(movement.details), line)
-    elif former is not None and former.awaits:
-        for handle in sided(former.details):
+        awaiting = _add_to_each(awaiting, sided(movement.details), line)
+    elif before is not None and before.awaits:
+        for handle in sided(before.details):
             awaiting = awaiting.set(handle, awaiting[handle].delete(line))
-    return replace(state, movements=state.movements.set(line, movement), waiting=waiting, earmarked=earmarked, awaiting=awaiting)
+    earmarked = _add_amount(state.earmarked, movement.details.currency, change) if change else state.earmarked
+    return state._replace(movements=state.movements.set(line, movement), waiting=waiting, earmarked=earmarked, awaiting=awaiting)
 
 
-def _listed(lists: Map[Key, Map[str, None]], keys: Iterable[Key], line: str) -> Map[Key, Map[str, None]]:
-    for key in keys:
-        lists = lists.set(key, lists.get(key, _NO_LINES).set(line, None))
-    return lists
-
-
-def _paid(state: Open, name: str, payment: Payment, line: Stage | None = None) -> Open:
-    """The state with this payment, and the credit that it sends back at this stage."""
-    former = state.payments.get(name)
-    change = payment.outgoing - (former.outgoing if former else 0)
-    if payment.line is not None and line is not None:
-        state = _moved(state, payment.line, replace(state.movements[payment.line], stage=line))
-    outgoing = _added(state.outgoing, payment.currency, change) if change else state.outgoing
-    return replace(
-        state,
-        payments=state.payments.set(name, payment),
-        outgoing=outgoing,
-        open_payments=_marked(state.open_payments, name, payment.stage not in {"confirmed", "cancelled"}),
-    )
-
-
-def _payee(state: Open, name: str, payee: Payee) -> Open:
-    return replace(state, payees=state.payees.set(name, payee), proposed=_marked(state.proposed, name, payee.proposed is not None))
-
-
-def _list(state: Open, name: str, listed: PaymentList) -> Open:
-    return replace(state, lists=state.lists.set(name, listed), open_lists=_marked(state.open_lists, name, listed.stage == "ordered"))
-
-
-def _filed(state: Open, file: str, known: Import) -> Open:
-    return replace(
-        state,
-        files=state.files.set(file, known),
-        reading=_marked(state.reading, file, known.stage == "reading"),
-        refused=_marked(state.refused, file, known.stage == "refused"),
-        elsewhere=_marked(state.elsewhere, file, known.others > 0 and not known.ours),
-    )
-
-
-def _marked(marks: Map[str, None], name: str, marked: bool) -> Map[str, None]:  # noqa: FBT001
-    if marked == (name in marks):
-        return marks
-    return marks.set(name, None) if marked else marks.delete(name)
-
-
-def _added(amounts: Map[str, int], currency: str, change: int) -> Map[str, int]:
-    return amounts.set(currency, amounts.get(currency, 0) + change)
-
-
-def _receivable(state: Open, line: str, details: Line) -> Open:
+def _add_receipt(receipts: Map[str, tuple[str, ...]], line: str, details: Line) -> Map[str, tuple[str, ...]]:
+    """The credits that a reversal may name, with this one if it is one."""
     if details.side == "debit" or details.reversal:
-        return state
-    receipts = state.receipts
+        return receipts
     for handle in handles(details):
         receipts = receipts.set(handle, (*receipts.get(handle, ()), line))
-    return replace(state, receipts=receipts)
+    return receipts
 
 
 def handles(line: Line) -> tuple[str, ...]:
@@ -494,35 +266,169 @@ def sided(line: Line) -> tuple[str, ...]:
     return tuple(f"{line.side} {handle}" for handle in handles(line))
 
 
-# ---------------------------------------------------------------- pages and their editions
+# ---------------------------------------------------------------- payees
 
 
-def _imported(state: Open, event: events.ChunkImported) -> Open:
-    known = state.files[event.file]
-    grown = replace(
-        known,
-        chunks=known.chunks + 1,
-        counted=known.counted + event.counted,
-        repeated=known.repeated + event.repeated,
-        stage="read" if event.finished else "reading",
-        page=event.page,
-        ours=known.ours or event.page is not None,
-        others=known.others + event.other_accounts,
-        shown=frozenset(event.shown) | (known.shown if known.page == event.page else frozenset()),
+def _of_payees(state: Open, event: events.PayeeEvent) -> Open:
+    match event:
+        case events.PayeeNamed(payee=name, account=account, details=details, by=by):
+            before = state.payees.get(name, Payee())
+            return _with_payee(state, name, before._replace(proposed=Proposed(account, details, by)))
+        case events.PayeeSigned(payee=name, by=by):
+            proposed = _proposed(state, name)
+            return _with_payee(state, name, state.payees[name]._replace(proposed=proposed._replace(signed=proposed.signed | {by})))
+        case events.PayeeApproved(payee=name):
+            proposed = _proposed(state, name)
+            return _with_payee(state, name, Payee(proposed.account, proposed.details))
+        case events.PayeeBlocked(payee=name):
+            return _with_payee(state, name, Payee())
+
+
+def _proposed(state: Open, name: str) -> Proposed:
+    proposed = state.payees[name].proposed
+    assert proposed is not None, f"no bank details of {name} wait"
+    return proposed
+
+
+def _with_payee(state: Open, name: str, payee: Payee) -> Open:
+    return state._replace(payees=state.payees.set(name, payee), proposed=_mark(state.proposed, name, payee.proposed is not None))
+
+
+# ---------------------------------------------------------------- payments
+
+
+def _of_payments(state: Open, event: events.PaymentEvent) -> Open:
+    name = event.payment
+    match event:
+        case events.PaymentOrdered():
+            return _with_payment(state, name, _ordered(event), "returning")
+        case events.PaymentSigned(digest=digest, by=by):
+            before = state.payments[name]
+            signed = (before.signed if before.digest == digest else frozenset()) | {by}
+            return _with_payment(state, name, before._replace(digest=digest, signed=signed))
+        case events.PaymentApproved(digest=digest, account=account, attempt=attempt):
+            sent = state.sent.set(event.end_to_end_id, (name, attempt))
+            state = state._replace(sent=sent, orders=state.orders.set(event.message_id, (name, attempt)))
+            approved = state.payments[name]._replace(stage="sending", digest=digest, account=account)
+            return _with_payment(state, name, approved, "sent-back")
+        case events.PaymentTaken():
+            return _with_payment(state, name, state.payments[name]._replace(stage="taken"))
+        case events.PaymentFailed(reason=reason):
+            return _with_payment(state, name, state.payments[name]._replace(stage="failed", reason=reason), "returning")
+        case events.PaymentConfirmed(attempt=attempt, line=line):
+            state = _with_movement(state, line, state.movements[line]._replace(stage="paid", partner=name))
+            confirmed = state.payments[name]._replace(stage="confirmed", reason="", shown=attempt)
+            return _with_payment(state, name, confirmed, "sent-back")
+        case events.PaymentReturned(line=line, reason=reason):
+            state = _with_movement(state, line, state.movements[line]._replace(stage="paid", partner=name))
+            return _with_payment(state, name, state.payments[name]._replace(stage="returned", reason=reason), "returning")
+        case events.PaymentRenewed(attempt=attempt):
+            before = state.payments[name]
+            renewed = before._replace(stage="ordered", attempt=attempt, digest="", signed=frozenset(), account=None, reason="")
+            return _with_payment(state, name, renewed)
+        case events.PaymentCancelled(reason=reason):
+            return _with_payment(state, name, state.payments[name]._replace(stage="cancelled", reason=reason))
+
+
+def _ordered(event: events.PaymentOrdered) -> Payment:
+    return Payment(
+        event.payee,
+        event.amount,
+        event.currency,
+        event.purpose,
+        event.subject,
+        event.source,
+        event.text,
+        event.by,
+        event.approvals,
+        event.line,
     )
-    state = _filed(state, event.file, grown)
-    page = event.page
+
+
+def _with_payment(state: Open, name: str, payment: Payment, line: Stage | None = None) -> Open:
+    """The state with this payment, and the credit that it sends back at this stage."""
+    before = state.payments.get(name)
+    change = payment.outgoing - (before.outgoing if before else 0)
+    if payment.line is not None and line is not None:
+        state = _with_movement(state, payment.line, state.movements[payment.line]._replace(stage=line))
+    return state._replace(
+        payments=state.payments.set(name, payment),
+        outgoing=_add_amount(state.outgoing, payment.currency, change) if change else state.outgoing,
+        open_payments=_mark(state.open_payments, name, payment.stage not in {"confirmed", "cancelled"}),
+    )
+
+
+def _of_lists(state: Open, event: events.PaymentListEvent) -> Open:
+    name = event.payment_list
+    match event:
+        case events.PaymentListOrdered(source=source, currency=currency, lines=lines, digest=digest, by=by, approvals=approvals):
+            for each in lines:
+                state = _with_payment(state, each.payment, state.payments[each.payment]._replace(listed=name))
+            return _with_list(state, name, PaymentList(source, currency, lines, digest, by, approvals, "ordered" if lines else "cancelled"))
+        case events.PaymentListSigned(by=by):
+            before = state.lists[name]
+            return _with_list(state, name, before._replace(signed=before.signed | {by}))
+        case events.PaymentListApproved():
+            return _with_list(state, name, state.lists[name]._replace(stage="approved"))
+        case events.PaymentListCancelled():
+            return _with_list(state, name, state.lists[name]._replace(stage="cancelled"))
+
+
+def _with_list(state: Open, name: str, listed: PaymentList) -> Open:
+    return state._replace(lists=state.lists.set(name, listed), open_lists=_mark(state.open_lists, name, listed.stage == "ordered"))
+
+
+# ---------------------------------------------------------------- files, pages and their editions
+
+
+def _of_statements(state: Open, event: events.StatementEvent) -> Open:
+    match event:
+        case events.StatementsSought(number=number, look_at=look_at):
+            return state._replace(looks=number, look_at=look_at)
+        case events.StatementsFound(cursor=cursor):
+            return state._replace(cursor=cursor)
+        case events.ImportStarted(file=file, name=name):
+            before = state.files.get(file)
+            return _with_file(state, file, Import(name, tries=before.tries + 1 if before else 1))
+        case events.ChunkImported():
+            return _with_chunk(state, event)
+        case events.ImportRefused(file=file, reason=reason):
+            return _with_file(state, file, state.files[file]._replace(stage="refused", reason=reason))
+
+
+def _with_file(state: Open, file: str, imported: Import) -> Open:
+    return state._replace(
+        files=state.files.set(file, imported),
+        reading=_mark(state.reading, file, imported.stage == "reading"),
+        refused=_mark(state.refused, file, imported.stage == "refused"),
+        elsewhere=_mark(state.elsewhere, file, imported.others > 0 and not imported.ours),
+    )
+
+
+def _with_chunk(state: Open, event: events.ChunkImported) -> Open:
+    before, page = state.files[event.file], event.page
+    grown = before._replace(
+        chunks=before.chunks + 1,
+        counted=before.counted + event.counted,
+        repeated=before.repeated + event.repeated,
+        stage="read" if event.finished else "reading",
+        page=page,
+        ours=before.ours or page is not None,
+        others=before.others + event.other_accounts,
+        shown=frozenset(event.shown) | (before.shown if before.page == page else frozenset()),
+    )
+    state = _with_file(state, event.file, grown)
     if page is None:
         return state
-    state = _brought(state, event.file, page)
+    state = _with_edition(state, event.file, page)
     if state.pages.get((page.statement, page.page, page.currency)) == page:
         return state
-    statements = turned(state.statements, page)
+    statements = with_page(state.statements, page)
     gaps = state.gaps if statements.missing is state.statements.missing else statements.gaps
-    return replace(state, pages=state.pages.set((page.statement, page.page, page.currency), page), statements=statements, gaps=gaps)
+    return state._replace(pages=state.pages.set((page.statement, page.page, page.currency), page), statements=statements, gaps=gaps)
 
 
-def _brought(state: Open, file: str, page: Page) -> Open:
+def _with_edition(state: Open, file: str, page: Page) -> Open:
     """The state after a file brought a page; brought again by the same file it changes nothing."""
     editions, editions_on = state.editions, state.editions_on
     for slot in _slots(page):
@@ -530,7 +436,7 @@ def _brought(state: Open, file: str, page: Page) -> Open:
         if all(brought[place] != (file, page) for place in places):
             editions = editions.set(slot, (*brought, (file, page)))
             editions_on = editions_on.set((*slot, _day(page)), (*places, len(brought)))
-    return replace(state, editions=editions, editions_on=editions_on)
+    return state._replace(editions=editions, editions_on=editions_on)
 
 
 def former_editions(state: Open, file: str, page: Page) -> tuple[Place, ...]:

@@ -9,7 +9,8 @@ from domain.money import Money
 from domain.reference import masked
 from domain.register.state import Register
 from domain.tables import Cell, Table
-from domain.treasury.state import Open, Payee, PaymentList, TreasuryState, Unopened
+from domain.treasury.records import Payee, PaymentList
+from domain.treasury.state import Open, TreasuryState, Unopened
 
 LISTS = ("payment_list", "source", "stage", "payments", "amount", "signed_by", "approvals", "digest")
 LISTED = ("payment_list", "payee", "account", "amount", "stage", "reason", "payment")
