@@ -485,12 +485,14 @@ class RoundReopened(Event):
     kind: Literal["round_reopened"] = "round_reopened"
 
 
+# ---------------------------------------------------------------- by topic
+
 RegisterFact = (
     CommitmentBound | DebtStated | ContributionCleared | ContributionReturned | BankReferenceUsed | PaymentExpected | EvidenceUsed
 )
-"""What a round tells everybody."""
+"""What a round states for all processes."""
 
-RoundEvent = (
+PledgingEvent = (
     RoundOpened
     | RoundWithdrawn
     | PledgingStarted
@@ -500,46 +502,34 @@ RoundEvent = (
     | RoundExtended
     | RoundFailed
     | PledgesAllocated
-    | TrancheReleased
-    | TrancheCalled
-    | MakeUpCalled
-    | CatchUpCalled
-    | CreditApplied
-    | PaymentRecorded
-    | PaymentReversed
-    | ReversalTurnedAway
-    | CallReopened
-    | CallReminded
-    | CallOverdue
-    | CallWarned
-    | CallDefaulted
-    | CallCleared
-    | MemberDefaulted
-    | DefaultCured
-    | InterestShared
-    | InKindDelivered
-    | InKindAccepted
-    | InKindRejected
-    | LateJoinerCommitted
-    | CommitmentTakenOver
-    | CommitmentReleased
-    | MinimumLost
-    | MinimumRestored
-    | GoalReduced
-    | SpendingProposed
-    | SpendingApproved
-    | SpendingWithdrawn
-    | SpendingPaid
-    | SpendingReturned
-    | RoundSettled
-    | RoundCancelled
-    | SurplusReturned
-    | RefundOrdered
-    | RefundsOrdered
-    | RefundMade
-    | RefundReturned
-    | RefundReleased
-    | RoundClosed
-    | RoundReopened
-    | RegisterFact
 )
+"""From the announcement to the close."""
+
+CallEvent = TrancheCalled | MakeUpCalled | CatchUpCalled
+"""Members owe more."""
+
+PhaseEvent = MinimumLost | MinimumRestored | RoundSettled | RoundCancelled | RoundClosed | RoundReopened
+"""A round that has books goes on to another phase."""
+
+PaymentEvent = PaymentRecorded | CreditApplied | PaymentReversed | ReversalTurnedAway | InterestShared
+"""Money of the members came, went or was shared."""
+
+LadderEvent = CallReminded | CallOverdue | CallWarned | CallDefaulted | CallCleared | CallReopened | MemberDefaulted | DefaultCured
+"""A call went on, and who does not pay it."""
+
+CommitmentEvent = TrancheReleased | LateJoinerCommitted | CommitmentTakenOver | CommitmentReleased | GoalReduced
+"""What may be called, and of whom."""
+
+InKindEvent = InKindDelivered | InKindAccepted | InKindRejected
+"""Deliveries in place of money."""
+
+SpendingEvent = SpendingProposed | SpendingApproved | SpendingWithdrawn | SpendingPaid | SpendingReturned
+"""Money goes to payees."""
+
+RefundEvent = SurplusReturned | RefundOrdered | RefundsOrdered | RefundMade | RefundReturned | RefundReleased
+"""Credit goes back to the members."""
+
+BooksEvent = PaymentEvent | LadderEvent | CommitmentEvent | InKindEvent | SpendingEvent | RefundEvent
+"""What changes the books and not the phase."""
+
+RoundEvent = RegisterFact | PledgingEvent | CallEvent | PhaseEvent | BooksEvent

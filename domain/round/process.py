@@ -318,6 +318,6 @@ ROUND: Final[Process[commands.RoundCommand, events.RoundEvent, RoundState]] = Pr
     commands=TypeAdapter(Annotated[commands.RoundCommand, Field(discriminator="kind")]),
     events=TypeAdapter(tuple[Annotated[events.RoundEvent | Common, Field(discriminator="kind")], ...]),
     tables=tables,
-    state_version=4,
+    state_version=5,
     list_version=3,
 )

@@ -8,18 +8,11 @@ from datetime import datetime
 from typing import Literal
 
 from domain.kernel import Map, MemberId, mapping
-from domain.register.facts import (
-    BankReferenceUsed,
-    CommitmentBound,
-    ContributionCleared,
-    ContributionReturned,
-    DebtStated,
-    EvidenceUsed,
-    PaymentExpected,
-)
+from domain.register.facts import PaymentExpected
 from domain.round import events
 from domain.round.allocation import Promise
-from domain.round.books import Books, Figures, add, booked, by_state, called, ended, put
+from domain.round.booking import book, charge, end
+from domain.round.books import Books, Figures, add, by_state, put
 from domain.round.terms import Terms
 
 # ---------------------------------------------------------------- the phases
@@ -126,8 +119,27 @@ RoundState = Unopened | Draft | Withdrawn | Pledging | Short | Failed | Committe
 
 
 def evolve(state: RoundState, event: events.RoundEvent) -> RoundState:
-    """The state after a fact."""
+    """The state after a fact. Facts for the register are the most frequent, so they are compared first."""
+    if isinstance(event, events.RegisterFact):
+        return _expect_payment(state, event) if isinstance(event, PaymentExpected) else state
+    if isinstance(event, events.PledgingEvent):
+        return _evolve_pledging(state, event)
+    if isinstance(event, events.PhaseEvent):
+        return _evolve_phase(state, event)
+    assert isinstance(state, Committed | Calling | Endangered | Refunding)
+    if isinstance(event, events.CallEvent):
+        return _in_phase(state, charge(state.books, event), called=True)
+    return _in_phase(state, book(state.books, event))
+
+
+def _evolve_pledging(state: RoundState, event: events.PledgingEvent) -> RoundState:
     match event:
+        case events.PledgeMade(member=member, amount=amount, if_total_at_least=threshold, condition=condition):
+            assert isinstance(state, Pledging)
+            return _with_pledge(state, member, Promise(amount, threshold, condition))
+        case events.PledgeWithdrawn(member=member):
+            assert isinstance(state, Pledging)
+            return _with_pledge(state, member, None)
         case events.RoundOpened(terms=terms, charter_version=version):
             return Draft(terms, version)
         case events.RoundWithdrawn():
@@ -136,16 +148,6 @@ def evolve(state: RoundState, event: events.RoundEvent) -> RoundState:
         case events.PledgingStarted():
             assert isinstance(state, Draft)
             return Pledging(state.terms, state.charter_version, state.terms.closes_at)
-        case events.PledgeMade(member=member, amount=amount, if_total_at_least=threshold, condition=condition):
-            assert isinstance(state, Pledging)
-            former = state.pledges.get(member, Promise(0))
-            pledges = state.pledges.set(member, Promise(amount, threshold, condition))
-            squares = state.squares + amount**2 - former.amount**2
-            return replace(state, pledges=pledges, total=state.total + amount - former.amount, squares=squares)
-        case events.PledgeWithdrawn(member=member):
-            assert isinstance(state, Pledging)
-            gone = state.pledges[member].amount
-            return replace(state, pledges=state.pledges.delete(member), total=state.total - gone, squares=state.squares - gone**2)
         case events.MinimumMissed(counted=counted, vote_ends_at=vote_ends_at):
             assert isinstance(state, Pledging)
             return Short(state, counted, vote_ends_at)
@@ -158,73 +160,65 @@ def evolve(state: RoundState, event: events.RoundEvent) -> RoundState:
         case events.PledgesAllocated():
             assert isinstance(state, Pledging)
             return Committed(_allocated(state, event))
+
+
+def _with_pledge(state: Pledging, member: MemberId, promise: Promise | None) -> Pledging:
+    """The member pledges this from now on. By its constructor: that is a third of what `replace` takes, and nothing happens as often."""
+    former, amount = state.pledges.get(member, Promise(0)).amount, 0 if promise is None else promise.amount
+    return Pledging(
+        state.terms,
+        state.charter_version,
+        state.closes_at,
+        state.extensions,
+        state.pledges.delete(member) if promise is None else state.pledges.set(member, promise),
+        state.total + amount - former,
+        state.squares + amount**2 - former**2,
+    )
+
+
+def _evolve_phase(state: RoundState, event: events.PhaseEvent) -> RoundState:
+    match event:
         case events.MinimumLost(decide_by=decide_by):
-            books = _books(state)
-            return Endangered(replace(books, shortfalls=books.shortfalls + 1), decide_by)
+            books = _books_of_live(state)
+            return Endangered(books._replace(shortfalls=books.shortfalls + 1), decide_by)
         case events.MinimumRestored():
-            books = _books(state)
+            books = _books_of_live(state)
             return Calling(books) if books.calls else Committed(books)
         case events.RoundSettled(returns=returns):
-            return Refunding(ended(_books(state), returns), "settled")
+            return Refunding(end(_books_of_live(state), returns), "settled")
         case events.RoundCancelled(returns=returns):
             if isinstance(state, Pledging | Short):
                 pledging = _pledging(state)
                 return Refunding(Books.of(pledging.terms, pledging.charter_version), "cancelled")
-            return Refunding(ended(_books(state), returns), "cancelled")
+            return Refunding(end(_books_of_live(state), returns), "cancelled")
         case events.RoundClosed():
             assert isinstance(state, Refunding)
             return Settled(state.books) if state.end == "settled" else Cancelled(state.books)
         case events.RoundReopened():
             assert isinstance(state, Settled | Cancelled)
             return Refunding(state.books, "settled" if isinstance(state, Settled) else "cancelled")
-        case events.TrancheCalled() | events.MakeUpCalled() | events.CatchUpCalled():
-            books = called(_books(state), event)
-            return replace(state, books=books) if isinstance(state, Endangered) else Calling(books)
-        case (
-            events.TrancheReleased()
-            | events.CreditApplied()
-            | events.PaymentRecorded()
-            | events.PaymentReversed()
-            | events.ReversalTurnedAway()
-            | events.CallReopened()
-            | events.CallReminded()
-            | events.CallOverdue()
-            | events.CallWarned()
-            | events.CallDefaulted()
-            | events.CallCleared()
-            | events.MemberDefaulted()
-            | events.DefaultCured()
-            | events.InterestShared()
-            | events.InKindDelivered()
-            | events.InKindAccepted()
-            | events.InKindRejected()
-            | events.LateJoinerCommitted()
-            | events.CommitmentTakenOver()
-            | events.CommitmentReleased()
-            | events.GoalReduced()
-            | events.SpendingProposed()
-            | events.SpendingApproved()
-            | events.SpendingWithdrawn()
-            | events.SpendingPaid()
-            | events.SpendingReturned()
-            | events.SurplusReturned()
-            | events.RefundOrdered()
-            | events.RefundsOrdered()
-            | events.RefundMade()
-            | events.RefundReturned()
-            | events.RefundReleased()
-        ):
-            assert isinstance(state, Committed | Calling | Endangered | Refunding)
-            return replace(state, books=booked(state.books, event))
-        case PaymentExpected(member=member, reference=reference):
-            assert isinstance(state, Committed | Calling | Endangered)
-            books = state.books
-            return replace(state, books=put(books, member, replace(books.accounts[member], reference=reference)))
-        case CommitmentBound() | DebtStated() | ContributionCleared() | ContributionReturned() | BankReferenceUsed() | EvidenceUsed():
-            return state
 
 
-def _books(state: RoundState) -> Books:
+def _in_phase(state: Live | Refunding, books: Books, *, called: bool = False) -> RoundState:
+    """The same phase with these books; a committed round of which something is `called` is being called from then on."""
+    match state:
+        case Committed():
+            return Calling(books) if called else Committed(books)
+        case Calling():
+            return Calling(books)
+        case Endangered(decide_by=decide_by):
+            return Endangered(books, decide_by)
+        case Refunding(end=way):
+            return Refunding(books, way)
+
+
+def _expect_payment(state: RoundState, event: PaymentExpected) -> RoundState:
+    assert isinstance(state, Committed | Calling | Endangered)
+    account = state.books.accounts[event.member]
+    return _in_phase(state, put(state.books, event.member, account._replace(reference=event.reference)))
+
+
+def _books_of_live(state: RoundState) -> Books:
     assert isinstance(state, Committed | Calling | Endangered)
     return state.books
 
@@ -234,7 +228,7 @@ def _pledging(state: Pledging | Short) -> Pledging:
 
 
 def _allocated(state: Pledging, event: events.PledgesAllocated) -> Books:
-    books = replace(Books.of(state.terms, state.charter_version), concentration=event.concentration, gauge=event.gauge)
+    books = Books.of(state.terms, state.charter_version)._replace(concentration=event.concentration, gauge=event.gauge)
     for member, amount in event.allocation.items():
         pledged = state.pledges[member].amount
         books = add(books, member, Figures(pledged=pledged, cancelled=pledged - amount))
@@ -270,8 +264,8 @@ def money_by_state(state: RoundState) -> Mapping[str, int]:
 
 def books(state: RoundState) -> Mapping[MemberId, Mapping[str, int]]:
     """Each member's money, each state of it by name, in order of the members."""
-    kept = books_of(state)
-    if kept is None:
+    found = books_of(state)
+    if found is None:
         pledges = state.pledges if isinstance(state, Pledging) else state.pledging.pledges if isinstance(state, Short) else mapping()
         return {member: {"pledged": pledge.amount} for member, pledge in sorted(pledges.items())}
-    return {member: {**by_state(account.figures), "debt": account.debt} for member, account in sorted(kept.accounts.items())}
+    return {member: {**by_state(account.figures), "debt": account.debt} for member, account in sorted(found.accounts.items())}
