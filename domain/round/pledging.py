@@ -2,44 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Final
 
 from domain.charter import Office, days
 from domain.kernel import MemberId, Refused, asked_in, notify, shown_at, slug_of
 from domain.money import display, percent
-from domain.process import Context, fold, owe
+from domain.process import Context, StepOwed, owe
 from domain.register.facts import CommitmentBound, Standing
-from domain.round import commands, events
+from domain.round import commands, events, rules
 from domain.round.allocation import WHOLE, Promise, allocate, concentration, counted, part, summed
-from domain.round.rules import (
-    STAFF,
-    Events,
-    charter_of,
-    closed_round,
-    expected,
-    notices,
-    proposed,
-    require_currency,
-    require_due,
-    stands,
-)
-from domain.round.state import (
-    Calling,
-    Cancelled,
-    Committed,
-    Draft,
-    Endangered,
-    Failed,
-    Pledging,
-    Refunding,
-    RoundState,
-    Settled,
-    Short,
-    Unopened,
-    Withdrawn,
-    evolve,
-)
+from domain.round.consequences import expect_payments, following
+from domain.round.notices import notify_members
+from domain.round.rules import STAFF, Events, charter_of, propose, require_currency
+from domain.round.state import Draft, Pledging, RoundState, Short, Withdrawn
 from domain.round.terms import Terms
 
 SLUG_LENGTH: Final = 48
@@ -52,81 +29,36 @@ LATEST_CLOSE: Final = timedelta(days=5 * 366)
 
 
 def open_round(state: RoundState, command: commands.OpenRound, context: Context) -> Events:
-    """Announce a round, once; the same terms again are old news."""
-    match state:
-        case Unopened():
-            return (_announced(command, context),)
-        case Draft(terms=terms) if terms == _terms(command):
-            return ()
-        case (
-            Draft()
-            | Pledging()
-            | Short()
-            | Committed()
-            | Calling()
-            | Endangered()
-            | Refunding()
-            | Withdrawn()
-            | Failed()
-            | Settled()
-            | Cancelled()
-        ):
-            raise Refused(
-                "round_exists", f"{context.stream} was opened before", remedy="choose another name, or amend it while it is a draft"
-            )
+    """Announce a round, once; the same terms again change nothing."""
+    if isinstance(state, Draft) and state.terms == _terms(command):
+        return ()
+    rules.unopened(state, context)
+    return (_announced(command, context),)
 
 
-def amend_round(state: RoundState, command: commands.AmendRound, context: Context) -> Events:
+def amend_round(state: Draft, command: commands.AmendRound, context: Context) -> Events:
     """Announce other terms under the charter in force now."""
-    draft = _draft(state, context)
-    return () if draft.terms == _terms(command) else (_announced(command, context),)
+    return () if state.terms == _terms(command) else (_announced(command, context),)
 
 
-def withdraw_round(state: RoundState, command: commands.WithdrawRound, context: Context) -> Events:
-    """Take the announcement back."""
+def withdraw_round(state: RoundState, _: commands.WithdrawRound, context: Context) -> Events:
+    """Take the announcement back, once."""
     if isinstance(state, Withdrawn):
         return ()
-    _draft(state, context)
+    rules.draft(state, context)
     context.require_office(Office.SECRETARIAT, Office.TREASURER)
     return (events.RoundWithdrawn(),)
 
 
-def start_pledging(state: RoundState, command: commands.StartPledging, context: Context) -> Events:
+def start_pledging(state: Draft, _: commands.StartPledging, context: Context) -> Events:
     """Pledging starts at the announced instant."""
-    context.require_service()
-    if not isinstance(state, Draft):
-        return ()
-    require_due(context, state.terms.opens_at)
-    return _started(state.terms, context)
+    return tuple(_start(state.terms, context))
 
 
-def _started(terms: Terms, context: Context) -> Events:
+def _start(terms: Terms, context: Context) -> Iterator[events.PledgingStarted | StepOwed]:
+    yield events.PledgingStarted()
     active = (member.id for member in context.register.members.values() if member.standing is Standing.ACTIVE)
-    return (
-        events.PledgingStarted(),
-        *notices("pledging_started", active, "pledging", round=context.stream, closes_at=terms.closes_at.isoformat()),
-    )
-
-
-def _draft(state: RoundState, context: Context) -> Draft:
-    match state:
-        case Draft() if context.at < state.terms.opens_at:
-            return state
-        case Unopened():
-            raise _not_opened(state)
-        case Draft() | Pledging() | Short() | Committed() | Calling() | Endangered():
-            raise Refused(
-                "pledging_started",
-                f"the terms stand since pledging began; {stands(state)[0]}",
-                remedy="a vote can reduce or cancel the round (`consortium proposal propose`)",
-            )
-        case Withdrawn() | Failed() | Refunding() | Settled() | Cancelled():
-            raise closed_round(state)
-
-
-def _not_opened(state: Unopened) -> Refused:
-    words, remedy = stands(state)
-    return Refused("round_not_opened", words, remedy=remedy)
+    yield from notify_members("pledging_started", active, "pledging", round=context.stream, closes_at=terms.closes_at.isoformat())
 
 
 def _terms(command: commands.OpenRound | commands.AmendRound) -> Terms:
@@ -188,48 +120,38 @@ def _require_sound_tranches(terms: Terms) -> None:
 # ---------------------------------------------------------------- pledges
 
 
-def pledge(state: RoundState, command: commands.Pledge, context: Context) -> Events:
-    """A pledge replaces the member's former one; the same again is old news. The first one may be what finds the opening instant over."""
-    started = _started(state.terms, context) if isinstance(state, Draft) and context.at >= state.terms.opens_at else ()
-    pledging = _pledging(fold(evolve, state, started), context)
+def pledge(state: Draft | Pledging, command: commands.Pledge, context: Context) -> Events:
+    """A pledge replaces the member's former one; the same again changes nothing. The first one may find that the opening instant is over."""
+    if isinstance(state, Pledging):
+        return _pledge(state, command, context)
+    started = tuple(_start(state.terms, context))
+    opened = following(state, started)
+    assert isinstance(opened, Pledging)
+    return (*started, *_pledge(opened, command, context))
+
+
+def _pledge(state: Pledging, command: commands.Pledge, context: Context) -> Events:
     context.require_speaker(command.member)
     context.require_active(command.member)
     require_currency(context, command.currency)
     threshold = command.if_total_at_least or 0
-    former, promised = pledging.pledges.get(command.member), Promise(command.amount, threshold, command.condition)
+    former, promised = state.pledges.get(command.member), Promise(command.amount, threshold, command.condition)
     if former == promised:
         return ()
-    _require_floor(pledging, command, former.amount if former else 0, context)
-    _require_cap(pledging, command, context)
-    made = events.PledgeMade(member=command.member, amount=command.amount, if_total_at_least=threshold, condition=command.condition)
-    return (*started, made)
+    _require_floor(state, command, former.amount if former else 0, context)
+    _require_cap(state, command, context)
+    return (events.PledgeMade(member=command.member, amount=command.amount, if_total_at_least=threshold, condition=command.condition),)
 
 
-def withdraw_pledge(state: RoundState, command: commands.WithdrawPledge, context: Context) -> Events:
+def withdraw_pledge(state: Pledging, command: commands.WithdrawPledge, context: Context) -> Events:
     """Pledges are conditional until the close."""
-    pledging = _pledging(state, context)
     context.require_speaker(command.member)
-    return withdrawn(pledging, command.member)
+    return drop_pledge(state, command.member)
 
 
-def withdrawn(pledging: Pledging, member: MemberId) -> Events:
+def drop_pledge(state: Pledging, member: MemberId) -> Events:
     """The member pledges nothing any more, if it ever did."""
-    return (events.PledgeWithdrawn(member=member),) if member in pledging.pledges else ()
-
-
-def _pledging(state: RoundState, context: Context) -> Pledging:
-    match state:
-        case Pledging() if context.at < state.closes_at:
-            return state
-        case Pledging() | Short() | Committed() | Calling() | Endangered():
-            words, remedy = stands(state)
-            raise Refused("pledging_closed", f"pledging is closed: {words}", remedy=remedy)
-        case Draft(terms=terms):
-            raise Refused("pledging_not_started", f"pledging starts at {shown_at(terms.opens_at)}", remedy="pledge from then on")
-        case Unopened():
-            raise _not_opened(state)
-        case Withdrawn() | Failed() | Refunding() | Settled() | Cancelled():
-            raise closed_round(state)
+    return (events.PledgeWithdrawn(member=member),) if member in state.pledges else ()
 
 
 def _require_floor(pledging: Pledging, command: commands.Pledge, former: int, context: Context) -> None:
@@ -267,19 +189,15 @@ def _cap(pledging: Pledging, context: Context) -> int:
 # ---------------------------------------------------------------- the close
 
 
-def close_pledging(state: RoundState, command: commands.ClosePledging, context: Context) -> Events:
+def close_pledging(state: Pledging, _: commands.ClosePledging, context: Context) -> Events:
     """Count what the active members pledged, test the minimum, and share the goal out."""
-    context.require_service()
-    if not isinstance(state, Pledging):
-        return ()
-    require_due(context, state.closes_at)
     standing = {member: promise for member, promise in sorted(state.pledges.items()) if context.register.active(member)}
     seats = {member: context.register.seat_of(member) for member in standing}
     cap = _cap(state, context)
     pledges = counted(standing, seats, cap)
     total = sum(min(cap, amount) for amount in summed(pledges, seats).values())
     if total < state.terms.minimum:
-        return _missed(state, total, context)
+        return _miss_minimum(state, total, context)
     allocation = allocate(state.terms.goal, pledges, seats, cap)
     return (
         events.PledgesAllocated(
@@ -290,17 +208,17 @@ def close_pledging(state: RoundState, command: commands.ClosePledging, context: 
             charter_version=state.charter_version,
         ),
         *(CommitmentBound(member=member, source=context.stream, amount=amount) for member, amount in sorted(allocation.items())),
-        *expected(context, sorted(allocation)),
-        *notices("pledges_allocated", state.pledges, "allocated", round=context.stream),
+        *expect_payments(context, sorted(allocation)),
+        *notify_members("pledges_allocated", state.pledges, "allocated", round=context.stream),
     )
 
 
-def _missed(state: Pledging, total: int, context: Context) -> Events:
+def _miss_minimum(state: Pledging, total: int, context: Context) -> Events:
     if state.extensions:
-        return _failed(state, context)
+        return _fail(state, context)
     terms, currency = state.terms, state.terms.currency
     vote_ends_at = context.at + days(charter_of(context, state.charter_version).funding.extension_vote_days)
-    motion = proposed(
+    motion = propose(
         context,
         asked_in("extend", slug_of(context.stream)),
         f"Extend the round at {display(total, currency)}",
@@ -324,8 +242,8 @@ def _missed(state: Pledging, total: int, context: Context) -> Events:
     )
 
 
-def extend_round(state: RoundState, command: commands.ExtendRound, context: Context) -> Events:
-    """A vote takes pledges again, once; later it is old news."""
+def extend_round(state: RoundState, _: commands.ExtendRound, context: Context) -> Events:
+    """A vote takes pledges again, once; later nothing follows."""
     context.require_mandate()
     if not isinstance(state, Short):
         return ()
@@ -333,20 +251,20 @@ def extend_round(state: RoundState, command: commands.ExtendRound, context: Cont
     closes_at = context.at + days(terms.extension_days)
     return (
         events.RoundExtended(closes_at=closes_at),
-        *notices("round_extended", state.pledging.pledges, "extended", round=context.stream, closes_at=closes_at.isoformat()),
+        *notify_members("round_extended", state.pledging.pledges, "extended", round=context.stream, closes_at=closes_at.isoformat()),
     )
 
 
-def fail_round(state: RoundState, command: commands.FailRound, context: Context) -> Events:
-    """No vote extended the round: by its rejection, or because the time to vote is over."""
+def fail_round(state: RoundState, _: commands.FailRound, context: Context) -> Events:
+    """No vote extended the round: by its rejection, or by the clock when the time to vote is over."""
     if not context.mandate:
         context.require_service()
     if not isinstance(state, Short):
         return ()
     if not context.mandate:
-        require_due(context, state.vote_ends_at)
-    return _failed(state.pledging, context)
+        context.require_due(state.vote_ends_at)
+    return _fail(state.pledging, context)
 
 
-def _failed(pledging: Pledging, context: Context) -> Events:
-    return (events.RoundFailed(), *notices("round_failed", pledging.pledges, "failed", round=context.stream))
+def _fail(state: Pledging, context: Context) -> Events:
+    return (events.RoundFailed(), *notify_members("round_failed", state.pledges, "failed", round=context.stream))

@@ -3,9 +3,10 @@
 draft → pledging (→ short → pledging, once) → committed → calling, tranche by tranche (⇄ endangered) → refunding → settled
 | withdrawn | failed (pledges released) | cancelled (refunds)
 
-`decide` is the table of commands; each row's rule stands in its topic: `pledging` up to the close, `calls` for calls and the
-default ladder, `changes` for who carries the round, `ending` for spending and the end, `refunds` for giving back; `rules` has what
-they share, `state` and `books` what is true.
+`decide` is the table of commands: each has the guard of its phase (`rules`) and its rule in a topic. The topics are `pledging` up to the
+close, `calls` for tranches, `payments`, the `ladder` of who does not pay, deliveries `in_kind`, `commitments` for who carries the round,
+`spending`, `refunds` and the `ending`. What they share is in `dues` (what is owed), `notices` and `consequences` (what follows from any
+change of the books). `state`, `books` and `booking` say what is true.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from pydantic import Field, TypeAdapter
 from domain import letters
 from domain.kernel import AWAITED, Agenda, Command, Deadline, Headline, MemberId, escaped, shown_at
 from domain.money import display
-from domain.process import Common, Context, Process
+from domain.process import Common, Context, Process, standing
 from domain.reference import shown_reference
-from domain.round import calls, changes, commands, ending, events, pledging, refunds
+from domain.round import calls, commands, commitments, ending, events, in_kind, ladder, payments, pledging, refunds, rules, spending
 from domain.round.allocation import index
 from domain.round.books import Books, Call
 from domain.round.rules import Events, shown
@@ -57,22 +58,22 @@ MEASURE: Final = "n equal shares make 10,000 / n, a single member 10,000"
 
 
 def decide(state: RoundState, command: commands.RoundCommand, context: Context) -> Events:
-    """The facts that follow, or `Refused`."""
+    """The facts that follow, or `Refused`. A rule that is given the whole state looks at its phase after something else, or in every phase."""
     match command:
         case commands.OpenRound():
             return pledging.open_round(state, command, context)
         case commands.AmendRound():
-            return pledging.amend_round(state, command, context)
+            return pledging.amend_round(rules.draft(state, context), command, context)
         case commands.WithdrawRound():
             return pledging.withdraw_round(state, command, context)
         case commands.StartPledging():
-            return pledging.start_pledging(state, command, context)
+            return pledging.start_pledging(standing(state, Draft), command, context)
         case commands.Pledge():
-            return pledging.pledge(state, command, context)
+            return pledging.pledge(rules.open_for_pledges(state, context), command, context)
         case commands.WithdrawPledge():
-            return pledging.withdraw_pledge(state, command, context)
+            return pledging.withdraw_pledge(rules.pledging(state, context), command, context)
         case commands.ClosePledging():
-            return pledging.close_pledging(state, command, context)
+            return pledging.close_pledging(standing(state, Pledging), command, context)
         case commands.ExtendRound():
             return pledging.extend_round(state, command, context)
         case commands.FailRound():
@@ -80,47 +81,47 @@ def decide(state: RoundState, command: commands.RoundCommand, context: Context) 
         case letters.ReleaseTranche():
             return calls.release_tranche(state, command, context)
         case commands.CallTranche():
-            return calls.call_tranche(state, command, context)
+            return calls.call_tranche(rules.live(state), command, context)
         case letters.RecordPayment():
-            return calls.record_payment(state, command, context)
+            return payments.record_payment(state, command, context)
         case letters.ReversePayment():
-            return calls.reverse_payment(state, command, context)
+            return payments.reverse_payment(state, command, context)
         case commands.RemindBeforeDue():
-            return calls.remind_before_due(state, command, context)
+            return ladder.remind_before_due(rules.on_ladder(state), command, context)
         case commands.MarkOverdue():
-            return calls.mark_overdue(state, command, context)
+            return ladder.mark_overdue(rules.on_ladder(state), command, context)
         case commands.RemindOverdue():
-            return calls.remind_overdue(state, command, context)
+            return ladder.remind_overdue(rules.on_ladder(state), command, context)
         case commands.DeclareDefault():
-            return calls.declare_default(state, command, context)
+            return ladder.declare_default(rules.on_ladder(state), command, context)
         case commands.DeliverInKind():
-            return changes.deliver_in_kind(state, command, context)
+            return in_kind.deliver_in_kind(rules.live(state), command, context)
         case commands.AcceptInKind():
-            return changes.accept_in_kind(state, command, context)
+            return in_kind.accept_in_kind(rules.live(state), command, context)
         case commands.RejectInKind():
-            return changes.reject_in_kind(state, command, context)
+            return in_kind.reject_in_kind(rules.live(state), command, context)
         case commands.JoinLate():
-            return changes.join_late(state, command, context)
+            return commitments.join_late(rules.live(state), command, context)
         case commands.TakeOver():
-            return changes.take_over(state, command, context)
+            return commitments.take_over(rules.live(state), command, context)
         case commands.ExitRound():
-            return changes.exit_round(state, command, context)
+            return commitments.exit_round(rules.live(state), command, context)
         case letters.ReleaseLeaver():
-            return changes.release_leaver(state, command, context)
+            return commitments.release_leaver(state, command, context)
         case commands.ReduceGoal():
-            return changes.reduce_goal(state, command, context)
+            return commitments.reduce_goal(state, command, context)
         case commands.ProposeSpending():
-            return ending.propose_spending(state, command, context)
+            return spending.propose_spending(rules.live(state), command, context)
         case commands.ApproveSpending():
-            return ending.approve_spending(state, command, context)
+            return spending.approve_spending(rules.live(state), command, context)
         case commands.WithdrawSpending():
-            return ending.withdraw_spending(state, command, context)
+            return spending.withdraw_spending(rules.live(state), command, context)
         case letters.RecordSpending():
-            return ending.record_spending(state, command, context)
+            return spending.record_spending(rules.holding(state), command, context)
         case letters.ReturnSpending():
-            return ending.return_spending(state, command, context)
+            return spending.return_spending(state, command, context)
         case letters.ReleaseSpending():
-            return ending.release_spending(state, command, context)
+            return spending.release_spending(state, command, context)
         case commands.SettleRound():
             return ending.settle_round(state, command, context)
         case commands.CancelRound():
@@ -159,9 +160,9 @@ def agenda(state: RoundState) -> Agenda:
             return Agenda(closed=True)
 
 
-def _rungs(kept: Books) -> tuple[Deadline, ...]:
+def _rungs(books: Books) -> tuple[Deadline, ...]:
     """The next rung of each call that runs."""
-    return tuple(Deadline(call.ends(call.stage), _rung(call)) for call in (kept.calls[number] for number in sorted(kept.running)))
+    return tuple(Deadline(call.ends(call.stage), _rung(call)) for call in (books.calls[number] for number in sorted(books.running)))
 
 
 def _rung(call: Call) -> Command:
@@ -203,25 +204,25 @@ def _headline(state: RoundState) -> Headline:
             return Headline("short", line, ON_THE_VOTE)
         case Failed(terms=terms):
             return Headline("failed", f"{escaped(terms.title)}: the minimum was missed, the pledges are released")
-        case Committed(books=kept):
-            return _of_books("committed", kept, "to be called" + _locked(kept), _owing(kept))
-        case Calling(books=kept):
-            called = f"{len(kept.tranches)} of {len(kept.terms.tranches)} tranches called"
-            return _of_books("calling", kept, called + _locked(kept), _owing(kept))
-        case Endangered(books=kept, decide_by=decide_by):
+        case Committed(books=books):
+            return _of_books("committed", books, "to be called" + _locked(books), _owing(books))
+        case Calling(books=books):
+            called = f"{len(books.tranches)} of {len(books.terms.tranches)} tranches called"
+            return _of_books("calling", books, called + _locked(books), _owing(books))
+        case Endangered(books=books, decide_by=decide_by):
             return _of_books(
                 "endangered",
-                kept,
+                books,
                 f"below the minimum; cancelled at {shown_at(decide_by)} unless a vote makes it smaller",
                 (),
                 ON_THE_VOTE,
             )
-        case Refunding(books=kept):
-            return _of_books("refunding", kept, f"{shown(kept, kept.totals.credit)} to give back", ("office:treasurer",))
-        case Settled(books=kept):
-            return _of_books("settled", kept, "settled", ())
-        case Cancelled(books=kept):
-            return _of_books("cancelled", kept, "cancelled", ())
+        case Refunding(books=books):
+            return _of_books("refunding", books, f"{shown(books, books.totals.credit)} to give back", ("office:treasurer",))
+        case Settled(books=books):
+            return _of_books("settled", books, "settled", ())
+        case Cancelled(books=books):
+            return _of_books("cancelled", books, "cancelled", ())
 
 
 def _promises(terms: Terms, pledged: int) -> str:
@@ -229,78 +230,80 @@ def _promises(terms: Terms, pledged: int) -> str:
     return f"| goal | minimum | pledged |\n| --- | --- | --- |\n| {amounts} |"
 
 
-def _owing(kept: Books) -> tuple[str, ...]:
+def _owing(books: Books) -> tuple[str, ...]:
     """Everybody who owes on the calls that run, and the treasurer when they are too many to name; when nobody owes, who has the next word."""
-    if any(kept.calls[number].owing for number in kept.running):
-        return tuple(f"member:{member}" for member in _named(kept, kept.running, AWAITED)) or ("office:treasurer",)
-    return (f"run/{kept.terms.run}", "office:board") if _unreleased(kept) else ("office:treasurer",)
+    if any(books.calls[number].owing for number in books.running):
+        return tuple(f"member:{member}" for member in _named(books, books.running, AWAITED)) or ("office:treasurer",)
+    return (f"run/{books.terms.run}", "office:board") if _unreleased(books) else ("office:treasurer",)
 
 
-def _unreleased(kept: Books) -> Tranche | None:
+def _unreleased(books: Books) -> Tranche | None:
     """The tranche to be called next, while the milestone that releases it is not accepted."""
-    following = kept.terms.tranches[len(kept.tranches) : len(kept.tranches) + 1]
-    return next((tranche for tranche in following if tranche.milestone and len(kept.tranches) + 1 not in kept.released), None)
+    following = books.terms.tranches[len(books.tranches) : len(books.tranches) + 1]
+    return next((tranche for tranche in following if tranche.milestone and len(books.tranches) + 1 not in books.released), None)
 
 
-def _locked(kept: Books) -> str:
+def _locked(books: Books) -> str:
     """What the next tranche waits for, in words. Whether its run has begun is not the round's to know: the register has it."""
-    tranche = _unreleased(kept)
+    tranche = _unreleased(books)
     if tranche is None:
         return ""
     return (
-        f"; the next waits for the milestone {tranche.milestone} of run/{kept.terms.run}, or for the board as long as there is no such run"
+        f"; the next waits for the milestone {tranche.milestone} of run/{books.terms.run}, or for the board as long as there is no such run"
     )
 
 
-def _named(kept: Books, calls: Iterable[int], limit: int) -> Sequence[MemberId]:
+def _named(books: Books, calls: Iterable[int], limit: int) -> Sequence[MemberId]:
     """Who owes on these calls, when they are at most so many; else nobody is named."""
     owing: set[MemberId] = set()
     for number in calls:
-        owing.update(islice(kept.calls[number].owing, limit + 1))
+        owing.update(islice(books.calls[number].owing, limit + 1))
     return sorted(owing) if len(owing) <= limit else ()
 
 
-def _of_books(phase: str, kept: Books, note: str, waits_for: tuple[str, ...], more: str = "") -> Headline:
-    money = kept.totals
-    values = {"goal_minor": kept.goal, "committed_minor": money.committed, "cleared_minor": money.cleared, "held_minor": kept.held}
+def _of_books(phase: str, books: Books, note: str, waits_for: tuple[str, ...], more: str = "") -> Headline:
+    money = books.totals
+    values = {"goal_minor": books.goal, "committed_minor": money.committed, "cleared_minor": money.cleared, "held_minor": books.held}
     rows = {
-        "goal": kept.goal,
-        "minimum": kept.minimum,
+        "goal": books.goal,
+        "minimum": books.minimum,
         "committed": money.committed,
         "called": money.called,
         "cleared": money.cleared,
-        "overdue": kept.overdue,
+        "overdue": books.overdue,
         "in default": money.defaulted_owed + money.defaulted_uncalled,
-        "reserved": kept.reserved,
-        "spent": kept.spent,
+        "reserved": books.reserved,
+        "spent": books.spent,
         "refunded": money.refunded,
-        "held": kept.held,
+        "held": books.held,
     }
-    table = "\n".join(f"| {name} | {shown(kept, amount)} |" for name, amount in rows.items())
-    line = f"{escaped(kept.terms.title)}: {shown(kept, money.cleared)} of {shown(kept, money.committed)} cleared; {note}"
-    text = f"| money | {kept.terms.currency} |\n| --- | --- |\n{table}\n\n{_concentration(kept)}{_bills(kept)}" + (more and f"\n\n{more}")
+    table = "\n".join(f"| {name} | {shown(books, amount)} |" for name, amount in rows.items())
+    line = f"{escaped(books.terms.title)}: {shown(books, money.cleared)} of {shown(books, money.committed)} cleared; {note}"
+    text = f"| money | {books.terms.currency} |\n| --- | --- |\n{table}\n\n{_concentration(books)}{_bills(books)}" + (
+        more and f"\n\n{more}"
+    )
     return Headline(phase, line, text, waits_for, values)
 
 
-def _concentration(kept: Books) -> str:
+def _concentration(books: Books) -> str:
     """How much hangs on few members. The charter's gauge is there to be compared with: no rule follows from being above it."""
-    now = index(kept.squares, kept.totals.committed)
+    now = index(books.squares, books.totals.committed)
     compared = (
-        f"within the charter's gauge of {kept.gauge:,}"
-        if kept.concentration <= kept.gauge
-        else f"above the charter's gauge of {kept.gauge:,}: much hangs on few, and no rule follows from it"
+        f"within the charter's gauge of {books.gauge:,}"
+        if books.concentration <= books.gauge
+        else f"above the charter's gauge of {books.gauge:,}: much hangs on few, and no rule follows from it"
     )
     return (
-        f"Concentration (HHI) at the close, related companies as one: {kept.concentration:,} of 10,000 basis points ({MEASURE}), {compared}. "
+        f"Concentration (HHI) at the close, related companies as one: {books.concentration:,} of 10,000 basis points ({MEASURE}), {compared}. "
         f"Now, by member: {now:,}."
     )
 
 
-def _bills(kept: Books) -> str:
+def _bills(books: Books) -> str:
     """What is still to be paid, by whom, until when and with which reference, when they are few."""
-    accounts = [(member, kept.accounts[member]) for member in _named(kept, (*kept.running, *kept.defaulted), NAMED)]
+    accounts = [(member, books.accounts[member]) for member in _named(books, (*books.running, *books.defaulted), NAMED)]
     rows = [
-        f"| {member} | {shown(kept, account.debt)} | {kept.calls[account.dues[0].call].schedule.due_on} | {shown_reference(account.reference)} |"
+        f"| {member} | {shown(books, account.debt)} | {books.calls[account.dues[0].call].schedule.due_on} | {shown_reference(account.reference)} |"
         for member, account in accounts
     ]
     return "\n".join(("\n\n| to pay | amount | due | reference |", "| --- | --- | --- | --- |", *rows)) if rows else ""

@@ -13,20 +13,8 @@ from domain.process import Context
 from domain.register.facts import BankReferenceUsed
 from domain.round import commands, events
 from domain.round.books import Books, Movement, Refund
-from domain.round.rules import (
-    Events,
-    account_of,
-    closing,
-    concluded,
-    order_name,
-    refundable,
-    reopened,
-    repeated,
-    running,
-    shown,
-    to_treasury,
-    with_credits,
-)
+from domain.round.consequences import Decision, apply_credits, close, conclude, reopen
+from domain.round.rules import Events, account_of, holding, is_repeated, live_or_none, order_name, shown, tell_treasury
 from domain.round.state import RoundState, books_of
 
 LISTED: Final = 100
@@ -38,12 +26,12 @@ LISTED: Final = 100
 def order_refund(state: RoundState, command: commands.OrderRefund, context: Context) -> Events:
     """Give a member's credit back: it is reserved for that, and ordered from the treasury."""
     context.require_office(Office.TREASURER)
-    books = refundable(state)
+    books = holding(state).books
     account = account_of(books, command.member)
     payment = order_name(context, "refund", command.refund)
-    known = books.refunds.get(payment)
-    if known is not None:
-        if known.member == command.member and command.amount in {None, known.amount}:
+    former = books.refunds.get(payment)
+    if former is not None:
+        if former.member == command.member and command.amount in {None, former.amount}:
             return ()
         raise Refused("refund_exists", f"{command.refund} names another refund", remedy="choose another name")
     amount = account.figures.credit if command.amount is None else command.amount
@@ -63,17 +51,16 @@ def order_refund(state: RoundState, command: commands.OrderRefund, context: Cont
         text=f"{slug_of(context.stream)} refund",
         ordered_by=context.actor,
     )
-    return (events.RefundOrdered(payment=payment, member=command.member, amount=amount), to_treasury(context, order, f"order:{payment}"))
+    return (events.RefundOrdered(payment=payment, member=command.member, amount=amount), tell_treasury(context, order, f"order:{payment}"))
 
 
-def order_refunds(state: RoundState, command: commands.OrderRefunds, context: Context) -> Events:
-    """Give everybody's credit back by one order, which the treasury has approved as one list. With all of it on its way there is nothing to order."""
+def order_refunds(state: RoundState, _: commands.OrderRefunds, context: Context) -> Events:
+    """Give everybody's credit back by one order, which is one list to approve at the treasury. While all of it is on its way nothing follows.
+
+    Where less is left on the account than the members' credit, all get the same part of theirs.
+    """
     context.require_office(Office.TREASURER)
-    return ordered_together(refundable(state), context.actor, context)
-
-
-def ordered_together(books: Books, by: PersonId, context: Context) -> Events:
-    """The order of all credit by this person: where less is left on the account than that, all get the same part of theirs."""
+    books = holding(state).books
     free = _free(books)
     if not books.totals.credit:
         if books.totals.refunding:
@@ -84,12 +71,12 @@ def ordered_together(books: Books, by: PersonId, context: Context) -> Events:
     if free <= 0:
         raise _above_held(books, free)
     order = max(books.refund_orders, default=0) + 1
-    refunds = {_payment_of(context, order, member): (member, amount) for member, amount in _amounts(books, free).items()}
+    refunds = {_payment_name(context, order, member): (member, amount) for member, amount in _amounts(books, free).items()}
     name = order_name(context, "refunds", str(order))
     return (
         *(events.RefundOrdered(payment=payment, member=member, amount=amount) for payment, (member, amount) in refunds.items()),
-        events.RefundsOrdered(order=order, payment_list=name, payments=tuple(refunds), by=by),
-        to_treasury(context, _list_of(context, books, name, refunds, by), f"order:{name}"),
+        events.RefundsOrdered(order=order, payment_list=name, payments=tuple(refunds), by=context.actor),
+        tell_treasury(context, _payment_list(context, books, name, refunds, context.actor), f"order:{name}"),
     )
 
 
@@ -101,11 +88,11 @@ def _amounts(books: Books, free: int) -> Mapping[MemberId, int]:
     return dict(named[:LISTED])
 
 
-def _payment_of(context: Context, order: int, member: MemberId) -> Slug:
+def _payment_name(context: Context, order: int, member: MemberId) -> Slug:
     return order_name(context, "refund", member, str(order))
 
 
-def _list_of(
+def _payment_list(
     context: Context, books: Books, name: Slug, refunds: Mapping[Slug, tuple[MemberId, int]], by: PersonId
 ) -> letters.OrderPaymentList:
     return letters.OrderPaymentList(
@@ -137,49 +124,46 @@ def _above_held(books: Books, free: int) -> Refused:
 
 def record_refund(state: RoundState, command: letters.RecordRefund, context: Context) -> Events:
     """An ordered refund left the account, once; the round closes with the last one."""
-    context.require_service()
     books = books_of(state)
-    refund = _refund(books, command.payment, command.member, command.amount)
+    refund = _refund_of(books, command.payment, command.member, command.amount)
     if books is None or refund.stage == "made":
         return ()
-    if repeated(context, books, command.reference, Movement("refund", command.payment, command.amount)):
+    if is_repeated(context, books, command.reference, Movement("refund", command.payment, command.amount)):
         return ()
     if refund.stage == "released":
         raise Refused("refund_released", "it was given up, and is credit again", remedy="order it anew (`consortium round order-refunds`)")
     made = events.RefundMade(payment=command.payment, member=command.member, amount=command.amount, reference=command.reference)
     used = BankReferenceUsed(reference=command.reference, source=context.stream)
-    return (made, used, *closing(state, books, gone=command.amount))
+    return (made, used, *close(state, books, gone=command.amount))
 
 
 def return_refund(state: RoundState, command: letters.ReturnRefund, context: Context) -> Events:
     """A refund came back: it is on its way again, until it is paid anew or given up. A round that had closed is open again for it."""
-    context.require_service()
     books = books_of(state)
-    refund = _refund(books, command.payment, command.member, command.amount)
+    refund = _refund_of(books, command.payment, command.member, command.amount)
     if books is None:
         return ()
-    if repeated(context, books, command.reference, Movement("refund-return", command.payment, command.amount)):
+    if is_repeated(context, books, command.reference, Movement("refund-return", command.payment, command.amount)):
         return ()
     if refund.stage != "made":
         raise Refused("refund_not_made", "it was not made", remedy="try again once its payment is recorded here")
     back = events.RefundReturned(payment=command.payment, member=command.member, amount=command.amount, reference=command.reference)
-    return (*reopened(state), back, BankReferenceUsed(reference=command.reference, source=context.stream))
+    return (*reopen(state), back, BankReferenceUsed(reference=command.reference, source=context.stream))
 
 
 def release_refund(state: RoundState, command: letters.ReleaseRefund, context: Context) -> Events:
     """The treasury gave the refund up: it is credit again, and pays what the member owes meanwhile."""
-    context.require_service()
-    refund = _refund(books_of(state), command.payment, command.member, command.amount)
+    refund = _refund_of(books_of(state), command.payment, command.member, command.amount)
     if refund.stage != "ordered":
         return ()
     released = events.RefundReleased(payment=command.payment, member=command.member, amount=command.amount, reason=command.reason)
-    current = running(state)
+    current = live_or_none(state)
     if current is None:
         return (released,)
-    return concluded(current, with_credits(current, (released,), (command.member,), context), (command.member,), context)
+    return conclude(apply_credits(Decision.of(current, released), (command.member,), context), (command.member,), context)
 
 
-def _refund(books: Books | None, payment: Slug, member: MemberId, amount: int) -> Refund:
+def _refund_of(books: Books | None, payment: Slug, member: MemberId, amount: int) -> Refund:
     """The refund that was ordered under this name, of this member and amount."""
     refund = books.refunds.get(payment) if books else None
     if refund is None or (refund.member, refund.amount) != (member, amount):

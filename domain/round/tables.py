@@ -34,20 +34,20 @@ MEMBERS = (
 
 def tables(state: RoundState, register: Register, at: datetime) -> Sequence[Table]:
     """Pledges until the close; from then on each member, each call, each refund and each delivery. Interest is reckoned to the day of `at`."""
-    kept = books_of(state)
-    if kept is None:
+    books = books_of(state)
+    if books is None:
         return _pledges(state)
-    rate = register.charters[kept.charter_version].funding.default_interest
-    members = [_member(kept, member, account, rate, at.astimezone(UTC).date()) for member, account in sorted(kept.accounts.items())]
+    rate = register.charters[books.charter_version].funding.default_interest
+    members = [_member(books, member, account, rate, at.astimezone(UTC).date()) for member, account in sorted(books.accounts.items())]
     return [
         Table("members", MEMBERS, members),
         Table(
             "calls",
             ("call", "purpose", "stage", "due_on", "cure_ends_at", "called", "unpaid", "owing"),
-            [_call(kept, call) for _, call in sorted(kept.calls.items())],
+            [_call(books, call) for _, call in sorted(books.calls.items())],
         ),
-        Table("refunds", ("member", "amount", "stage", "order", "reason", "payment"), _refunds(kept)),
-        Table("deliveries", ("evidence", "stands", "member", "value"), [_delivery(kept, name) for name in sorted(kept.deliveries)]),
+        Table("refunds", ("member", "amount", "stage", "order", "reason", "payment"), _refunds(books)),
+        Table("deliveries", ("evidence", "stands", "member", "value"), [_delivery(books, name) for name in sorted(books.deliveries)]),
     ]
 
 
@@ -63,7 +63,7 @@ def _pledges(state: RoundState) -> Sequence[Table]:
     return [Table("pledges", ("member", "pledged", "if_total_at_least"), rows)]
 
 
-def _member(kept: Books, member: str, account: Account, rate: int, on: date) -> tuple[str | Money | datetime | bool | None, ...]:
+def _member(books: Books, member: str, account: Account, rate: int, on: date) -> tuple[str | Money | datetime | bool | None, ...]:
     figures = account.figures
     amounts = (
         figures.committed,
@@ -75,10 +75,10 @@ def _member(kept: Books, member: str, account: Account, rate: int, on: date) -> 
         figures.refunding,
         figures.in_kind,
     )
-    ends = min((kept.calls[due.call].schedule.cure_ends_at for due in account.dues), default=None)
+    ends = min((books.calls[due.call].schedule.cure_ends_at for due in account.dues), default=None)
     return (
         member,
-        *(Money(amount, kept.terms.currency) for amount in amounts),
+        *(Money(amount, books.terms.currency) for amount in amounts),
         ends,
         account.in_default,
         account.late,
@@ -100,8 +100,8 @@ def _run_up(due: Due, rate: int, on: date) -> int:
     return due.interest + interest(due.principal, rate, (on - due.accrued_to).days)
 
 
-def _call(kept: Books, call: Call) -> tuple[int | str | date | Money, ...]:
-    plan, currency = call.schedule, kept.terms.currency
+def _call(books: Books, call: Call) -> tuple[int | str | date | Money, ...]:
+    plan, currency = call.schedule, books.terms.currency
     return (
         call.number,
         call.purpose.value,
@@ -114,21 +114,21 @@ def _call(kept: Books, call: Call) -> tuple[int | str | date | Money, ...]:
     )
 
 
-def _refunds(kept: Books) -> list[tuple[str | int | Money | None, ...]]:
+def _refunds(books: Books) -> list[tuple[str | int | Money | None, ...]]:
     """Each refund that was ordered, by itself or with others, and how far it came; those of one order together."""
-    orders = {payment: number for number, order in kept.refund_orders.items() for payment in order.payments}
-    named = sorted(kept.refunds.items(), key=lambda item: (orders.get(item[0], 0), item[1].member, item[0]))
+    orders = {payment: number for number, order in books.refund_orders.items() for payment in order.payments}
+    named = sorted(books.refunds.items(), key=lambda item: (orders.get(item[0], 0), item[1].member, item[0]))
     return [
-        (refund.member, Money(refund.amount, kept.terms.currency), refund.stage, orders.get(payment), refund.reason, payment)
+        (refund.member, Money(refund.amount, books.terms.currency), refund.stage, orders.get(payment), refund.reason, payment)
         for payment, refund in named
     ]
 
 
-def _delivery(kept: Books, evidence: str) -> tuple[str, str, str, Money]:
-    match kept.deliveries[evidence]:
+def _delivery(books: Books, evidence: str) -> tuple[str, str, str, Money]:
+    match books.deliveries[evidence]:
         case events.InKindDelivered(member=member, value=value):
-            return evidence, "waits", member, Money(value, kept.terms.currency)
+            return evidence, "waits", member, Money(value, books.terms.currency)
         case events.InKindAccepted(member=member, value=value):
-            return evidence, "accepted", member, Money(value, kept.terms.currency)
+            return evidence, "accepted", member, Money(value, books.terms.currency)
         case events.InKindRejected(member=member):
-            return evidence, "rejected", member, Money(0, kept.terms.currency)
+            return evidence, "rejected", member, Money(0, books.terms.currency)

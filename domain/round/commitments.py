@@ -1,4 +1,4 @@
-"""The rules of who carries the round after the close: deliveries in kind, late joiners, replacements, leavers, a smaller run."""
+"""The rules of who carries the round after the close: late joiners, replacements, leavers, a smaller run."""
 
 from __future__ import annotations
 
@@ -6,156 +6,34 @@ from collections.abc import Iterator
 from datetime import date
 
 from domain import letters
-from domain.charter import Office
-from domain.kernel import MemberId, Refused, Slug, notify, shown_at
+from domain.kernel import MemberId, Refused, notify, shown_at
 from domain.money import share
 from domain.process import Context, owe
-from domain.register.facts import EvidenceUsed
-from domain.round import commands, events
+from domain.round import commands, events, rules
 from domain.round.allocation import interest, part
 from domain.round.books import Account, Books, TakenOver
-from domain.round.pledging import withdrawn
-from domain.round.rules import (
-    STAFF,
-    Events,
-    account_of,
-    bills,
-    charter_of,
-    concluded,
-    live,
-    notices,
-    require_cap,
-    require_few_running,
-    running,
-    schedule,
-    settle,
-    shown,
-    terms_of,
-    to_pay,
-    with_credits,
-)
+from domain.round.consequences import Decision, apply_credits, conclude
+from domain.round.dues import schedule, settle
+from domain.round.notices import bills, left_to_pay, notify_members
+from domain.round.pledging import drop_pledge
+from domain.round.rules import STAFF, Events, account_of, require_cap, require_few_running, shown, terms_of
 from domain.round.state import Endangered, Live, Pledging, RoundState
 from domain.round.terms import Due, Schedule, Settlement
-
-# ---------------------------------------------------------------- in kind
-
-
-def deliver_in_kind(state: RoundState, command: commands.DeliverInKind, context: Context) -> Events:
-    """Say what was delivered; it counts once accepted. The same evidence again is old news."""
-    current = live(state)
-    context.require_speaker(command.member)
-    books = current.books
-    account = account_of(books, command.member)
-    known = books.deliveries.get(command.evidence)
-    if known is not None:
-        if known.member == command.member:
-            return ()
-        raise Refused("evidence_used", f"{known.member} delivered on this evidence", remedy="name the evidence of your own delivery")
-    _require_new(command.evidence, context)
-    card = charter_of(context, books.charter_version).rate_card
-    value = command.quantity * _rate(card.rates.get(command.item), command.item)
-    if value + account.offered > account.figures.outstanding:
-        raise Refused(
-            "delivery_above_commitment",
-            f"it is worth {shown(books, value)} and {shown(books, account.figures.outstanding - account.offered)} is open",
-            remedy="deliver less, or take over more of the round first",
-            clause="rate_card",
-        )
-    said = events.InKindDelivered(
-        member=command.member,
-        item=command.item,
-        quantity=command.quantity,
-        evidence=command.evidence,
-        rate=card.rates[command.item],
-        rate_card=card.version,
-        value=value,
-        delivered_on=context.at.date(),
-    )
-    key = f"notice:delivery:{command.evidence}"
-    return (said, owe(notify("delivery_to_judge", STAFF, key=key, round=context.stream, member=command.member, value=shown(books, value))))
-
-
-def accept_in_kind(state: RoundState, command: commands.AcceptInKind, context: Context) -> Events:
-    """The delivery counts from here on: for what is owed first, then for what is not called yet; never above the commitment."""
-    current = live(state)
-    delivery = _delivery(current.books, command.evidence, context)
-    match delivery:
-        case events.InKindAccepted():
-            return ()
-        case events.InKindRejected():
-            raise Refused("delivery_rejected", "a rejection is final for its evidence", remedy="deliver again, with other evidence")
-        case events.InKindDelivered(member=member):
-            _require_new(command.evidence, context)
-            books, account = current.books, current.books.accounts[member]
-            value = min(delivery.value, account.figures.outstanding)
-            settled, dues = settle(books, account.dues, value, delivery.delivered_on, terms_of(context, books).default_interest, by="goods")
-            accepted = events.InKindAccepted(
-                member=member, evidence=command.evidence, by=context.actor, value=value, settled=settled, dues=dues
-            )
-            used = EvidenceUsed(evidence=command.evidence, source=context.stream)
-            return concluded(current, (accepted, used), (member,), context)
-
-
-def reject_in_kind(state: RoundState, command: commands.RejectInKind, context: Context) -> Events:
-    """The delivery does not count, for good."""
-    current = live(state)
-    delivery = _delivery(current.books, command.evidence, context)
-    match delivery:
-        case events.InKindRejected():
-            return ()
-        case events.InKindAccepted():
-            raise Refused("delivery_accepted", "this delivery has been accepted", remedy="none: what was accepted counts")
-        case events.InKindDelivered(member=member):
-            return (
-                events.InKindRejected(member=member, evidence=command.evidence, by=context.actor, reason=command.reason),
-                *notices("delivery_rejected", (member,), f"rejected:{command.evidence}", round=context.stream),
-            )
-
-
-def _require_new(evidence: str, context: Context) -> None:
-    source = context.register.evidence.get(evidence)
-    if source is not None:
-        raise Refused("evidence_used", f"what it shows counts in {source}", remedy="deliver what counts nowhere yet, with its own evidence")
-
-
-def _rate(rate: int | None, item: Slug) -> int:
-    if rate is None:
-        raise Refused(
-            "not_on_rate_card",
-            f"the rate card knows no {item}",
-            remedy="deliver a kind that it lists (`consortium charter show`)",
-            clause="rate_card",
-        )
-    return rate
-
-
-def _delivery(books: Books, evidence: str, context: Context) -> events.InKindDelivered | events.InKindAccepted | events.InKindRejected:
-    context.require_office(Office.SECRETARIAT, Office.TREASURER)
-    delivery = books.deliveries.get(evidence)
-    if delivery is None:
-        raise Refused("no_such_delivery", "nobody delivered on this evidence", remedy="check the digest")
-    if context.register.speaks_for(context.actor, delivery.member):
-        raise Refused(
-            "own_delivery", f"{context.actor} speaks for {delivery.member}", remedy="ask another officer to judge it", clause="roles"
-        )
-    return delivery
-
 
 # ---------------------------------------------------------------- late joiners and replacements
 
 
-def join_late(state: RoundState, command: commands.JoinLate, context: Context) -> Events:
+def join_late(state: Live, command: commands.JoinLate, context: Context) -> Events:
     """Commit after the close, pay at once what the others were called for, and interest to those who paid it in time.
 
     It fills what of the goal nobody stands for. Beyond that it lowers everybody's later calls, and the surplus at the end, in proportion:
     all end up as if the joiner had been there from the start.
     """
-    current, member = live(state), command.member
+    member = command.member
     context.require_speaker(member)
     context.require_active(member)
-    books = current.books
-    former = books.accounts.get(member)
-    if former is not None:
+    books = state.books
+    if member in books.accounts:
         raise Refused(
             "already_committed", f"{member} is in this round", remedy="take over a defaulted commitment, or wait for another round"
         )
@@ -164,15 +42,15 @@ def join_late(state: RoundState, command: commands.JoinLate, context: Context) -
     require_few_running(books)
     joined = events.LateJoinerCommitted(member=member, amount=command.amount)
     plan = _catch_up_schedule(books, context)
-    return _caught_up(current, (joined,), member, tuple(_missed(books, command.amount, plan.due_on, context)), plan, context)
+    return _catch_up(state, joined, member, tuple(_missed(books, command.amount, plan.due_on, context)), plan, context)
 
 
-def take_over(state: RoundState, command: commands.TakeOver, context: Context) -> Events:
+def take_over(state: Live, command: commands.TakeOver, context: Context) -> Events:
     """Stand in for a defaulted commitment: what was called of it first, then what was not. Once for each default of a member."""
-    current, member = live(state), command.member
+    member = command.member
     context.require_speaker(member)
     context.require_active(member)
-    books = current.books
+    books = state.books
     defaulter = account_of(books, command.defaulter)
     own = books.accounts.get(member, Account())
     before = own.taken_over.get(command.defaulter)
@@ -198,7 +76,7 @@ def take_over(state: RoundState, command: commands.TakeOver, context: Context) -
     settled, dues = settle(books, defaulter.dues, command.amount, today, rate, by="replacement")
     taken = events.CommitmentTakenOver(member=member, defaulter=command.defaulter, amount=command.amount, settled=settled, dues=dues)
     owed = tuple((piece.pool, piece.principal, 0) for piece in settled)
-    return _caught_up(current, (taken,), member, owed, _catch_up_schedule(books, context), context, also=command.defaulter)
+    return _catch_up(state, taken, member, owed, _catch_up_schedule(books, context), context, also=command.defaulter)
 
 
 def _catch_up_schedule(books: Books, context: Context) -> Schedule:
@@ -234,9 +112,9 @@ def _carries(account: Account) -> bool:
     return not account.in_default and not account.releases
 
 
-def _caught_up(
-    current: Live,
-    decided: Events,
+def _catch_up(
+    state: Live,
+    decided: events.LateJoinerCommitted | events.CommitmentTakenOver,
     member: MemberId,
     owed: tuple[tuple[int, int, int], ...],
     plan: Schedule,
@@ -244,37 +122,39 @@ def _caught_up(
     *,
     also: MemberId | None = None,
 ) -> Events:
+    """What a member owes at once for what the others were called for before: by tranche, its principal and its interest."""
     touched = {member} if also is None else {member, also}
+    decision = Decision.of(state, decided)
     if not owed:
-        return concluded(current, decided, touched, context)
-    books = current.books
+        return conclude(decision, touched, context)
+    books = state.books
     number = len(books.calls) + 1
     dues = tuple(
         Due(call=number, pool=pool, principal=principal, interest=extra, accrued_to=plan.due_on) for pool, principal, extra in owed
     )
     called = events.CatchUpCalled(call=number, member=member, dues=dues, schedule=plan)
-    paying = with_credits(current, (*decided, called), (member,), context)
+    decision = apply_credits(decision.then(called), (member,), context)
     charged = {member: sum(due.principal + due.interest for due in dues)}
-    each = bills(context, books, to_pay(charged, number, paying))
-    asked = notices(
+    each = bills(context, books, left_to_pay(charged, number, decision.decided))
+    notices = notify_members(
         "catch_up_called", (member,), f"call:{number}", each=each, round=context.stream, call=number, due_on=plan.due_on.isoformat()
     )
-    return (*concluded(current, paying, touched, context), *asked)
+    return (*conclude(decision, touched, context), *notices)
 
 
 # ---------------------------------------------------------------- leaving
 
 
-def exit_round(state: RoundState, command: commands.ExitRound, context: Context) -> Events:
+def exit_round(state: Live, command: commands.ExitRound, context: Context) -> Events:
     """A member may leave before a decision on the round or its run that it opposed takes effect, not after it voted for it.
 
     What was called stays owed. The time to leave is the timelock of the decision's class; without one there is none.
     """
-    current, member = live(state), command.member
+    member = command.member
     context.require_speaker(member)
-    account = account_of(current.books, member)
+    account = account_of(state.books, member)
     vote = context.register.votes.get(command.proposal)
-    concerned = {context.stream, f"run/{current.books.terms.run}"}
+    concerned = {context.stream, f"run/{state.books.terms.run}"}
     if vote is None or not vote.passed or vote.concerns not in concerned:
         raise Refused(
             "no_such_decision",
@@ -299,17 +179,16 @@ def exit_round(state: RoundState, command: commands.ExitRound, context: Context)
         )
     if account.in_default:
         raise Refused("in_default", f"{member} is in default", remedy="settle what is owed first")
-    return _released(
-        current, events.CommitmentReleased(member=member, cause="exit", uncalled=account.figures.uncalled, dues=account.dues), context
+    return _release(
+        state, events.CommitmentReleased(member=member, cause="exit", uncalled=account.figures.uncalled, dues=account.dues), context
     )
 
 
 def release_leaver(state: RoundState, command: letters.ReleaseLeaver, context: Context) -> Events:
     """A member left the consortium: its uncalled commitment ends; what was called stays owed unless the charter forgives it."""
-    context.require_service()
     if isinstance(state, Pledging):
-        return withdrawn(state, command.member)
-    current = running(state)
+        return drop_pledge(state, command.member)
+    current = rules.live_or_none(state)
     account = current.books.accounts.get(command.member) if current else None
     if current is None or account is None:
         return ()
@@ -318,17 +197,18 @@ def release_leaver(state: RoundState, command: letters.ReleaseLeaver, context: C
     if not terms_of(context, current.books).leaver_funds_called:
         forgiven, dues = tuple(Settlement(call=due.call, pool=due.pool, principal=due.principal) for due in dues), ()
     left = events.CommitmentReleased(member=command.member, cause="leaving", uncalled=account.figures.uncalled, settled=forgiven, dues=dues)
-    return _released(current, left, context)
+    return _release(current, left, context)
 
 
-def _released(current: Live, released: events.CommitmentReleased, context: Context) -> Events:
+def _release(state: Live, released: events.CommitmentReleased, context: Context) -> Events:
+    """A commitment that ends for its member, if there was any left to end."""
     if not released.uncalled and not released.settled:
         return ()
-    books = current.books
+    books = state.books
     key = f"notice:{released.cause}:{released.member}:{books.accounts[released.member].releases + 1}"
     lost = sum((piece.principal for piece in released.settled), released.uncalled)
     staff = notify("commitment_released", STAFF, key=key, round=context.stream, member=released.member, amount=shown(books, lost))
-    return (*concluded(current, (released,), (released.member,), context), owe(staff))
+    return (*conclude(Decision.of(state, released), (released.member,), context), owe(staff))
 
 
 # ---------------------------------------------------------------- a smaller run
@@ -337,10 +217,10 @@ def _released(current: Live, released: events.CommitmentReleased, context: Conte
 def reduce_goal(state: RoundState, command: commands.ReduceGoal, context: Context) -> Events:
     """A vote makes the run smaller: what is free of the budget and not called of the commitments shrinks in proportion.
 
-    What a shortfall asked for is old news once the shortfall is over. The minimum is tested again.
+    A motion about a shortfall has no effect once the shortfall is over. The minimum is tested again.
     """
     context.require_mandate()
-    current = live(state)
+    current = rules.live(state)
     if command.cause == "shortfall" and not isinstance(current, Endangered):
         return ()
     books = current.books
@@ -351,12 +231,12 @@ def reduce_goal(state: RoundState, command: commands.ReduceGoal, context: Contex
             f"the goal can fall from {shown(books, books.goal)}, to its minimum and to what is spent at the least",
             remedy=f"propose a goal of at least {shown(books, max(bound, command.minimum))}",
         )
-    cancelled = _beyond(books, command.goal)
+    cancelled = _not_needed(books, command.goal)
     reduced = events.GoalReduced(
         goal=command.goal, minimum=command.minimum, budget=_smaller_budget(books, command.goal), cancelled=cancelled
     )
-    told = notices("goal_reduced", books.accounts, f"goal:{command.goal}", round=context.stream, goal=shown(books, command.goal))
-    return (*concluded(current, (reduced,), cancelled, context), *told)
+    notices = notify_members("goal_reduced", books.accounts, f"goal:{command.goal}", round=context.stream, goal=shown(books, command.goal))
+    return (*conclude(Decision.of(current, reduced), cancelled, context), *notices)
 
 
 def _smaller_budget(books: Books, goal: int) -> tuple[int, ...]:
@@ -366,7 +246,7 @@ def _smaller_budget(books: Books, goal: int) -> tuple[int, ...]:
     return tuple(taken[line.name] + free[line.name] for line in books.terms.budget)
 
 
-def _beyond(books: Books, goal: int) -> dict[MemberId, int]:
+def _not_needed(books: Books, goal: int) -> dict[MemberId, int]:
     """What a smaller goal will not call any more of those that are not in default, in proportion to what is uncalled."""
     uncalled = {member: account.figures.uncalled for member, account in books.accounts.items() if not account.in_default}
     excess = sum(uncalled.values()) - max(goal - books.soundly_called, 0)

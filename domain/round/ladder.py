@@ -1,0 +1,117 @@
+"""The ladder of a call that is not paid: reminder, interest, warning, default, and the make-up call on the others."""
+
+from __future__ import annotations
+
+from domain import letters
+from domain.kernel import MemberId, notify, tell
+from domain.process import Context, StepOwed, owe
+from domain.round import commands, events
+from domain.round.allocation import make_up
+from domain.round.books import Account, Books, Call
+from domain.round.consequences import Decision, apply_credits, conclude
+from domain.round.dues import schedule
+from domain.round.notices import bills, left_to_pay, notify_members
+from domain.round.rules import STAFF, Events, shown, terms_of
+from domain.round.state import Live
+from domain.round.terms import Purpose
+
+
+def remind_before_due(state: Live, command: commands.RemindBeforeDue, context: Context) -> Events:
+    """Remind everybody who has not paid."""
+    call = state.books.calls[command.call]
+    return (events.CallReminded(call=call.number), *_notify_owing(call, "capital_call_due", state.books, context))
+
+
+def mark_overdue(state: Live, command: commands.MarkOverdue, context: Context) -> Events:
+    """The due day is over: from here on interest runs."""
+    call = state.books.calls[command.call]
+    overdue = events.CallOverdue(call=call.number, unpaid=call.unpaid)
+    return (overdue, *_notify_owing(call, "capital_call_overdue", state.books, context))
+
+
+def remind_overdue(state: Live, command: commands.RemindOverdue, context: Context) -> Events:
+    """Warn everybody who is overdue that the cure period is running out."""
+    call = state.books.calls[command.call]
+    return (events.CallWarned(call=call.number), *_notify_owing(call, "capital_call_cure_ends", state.books, context))
+
+
+def declare_default(state: Live, command: commands.DeclareDefault, context: Context) -> Events:
+    """Who still owes after the cure period loses its votes; the others are called for the gap, each up to the charter's cap.
+
+    What a defaulter owes stays owed, and its whole commitment can be taken over. Paying it, with the interest, cures the default.
+    """
+    books = state.books
+    call = books.calls[command.call]
+    late = sorted(call.owing)
+    fallen = [member for member in late if not books.accounts[member].in_default]
+    decision = Decision.of(
+        state,
+        events.CallDefaulted(call=call.number, unpaid=call.unpaid),
+        *(events.MemberDefaulted(member=member, call=call.number) for member in fallen),
+    )
+    extra = _make_up_call(books, call, context)
+    if extra is not None:
+        decision = apply_credits(decision.then(extra), extra.amounts, context)
+    return (
+        *conclude(decision, {*late, *(extra.amounts if extra else ())}, context),
+        *(_suspend(books, member, context) for member in fallen),
+        *_notify_default(books, call, extra, decision.decided, context),
+    )
+
+
+def _make_up_call(books: Books, call: Call, context: Context) -> events.MakeUpCalled | None:
+    """A make-up call on the active members that paid: for a tranche only, so that no gap is called for twice.
+
+    Not on who left the round, nor on companies of a defaulter's seat. Its cap is the charter's `makeup_cap`, and the only one:
+    it may lift a seat above the share that it could pledge.
+    """
+    terms = terms_of(context, books)
+    failing = {context.register.seat_of(member) for member in call.owing}
+    paid = {
+        member: amount
+        for member, amount in sorted(call.amounts.items())
+        if _makes_up(books.accounts[member], member, context) and context.register.seat_of(member) not in failing
+    }
+    amounts = make_up(call.gap, paid, terms.makeup_cap, call.made_up) if call.purpose is Purpose.TRANCHE else {}
+    if not amounts:
+        return None
+    plan = schedule(context, books, terms.makeup_notice_business_days)
+    return events.MakeUpCalled(call=len(books.calls) + 1, pool=call.number, amounts=amounts, schedule=plan)
+
+
+def _makes_up(account: Account, member: MemberId, context: Context) -> bool:
+    return not account.in_default and not account.releases and context.register.active(member)
+
+
+def _suspend(books: Books, member: MemberId, context: Context) -> StepOwed:
+    key = f"tell:default:{member}:{books.accounts[member].defaults + 1}"
+    return owe(tell(f"member/{member}", letters.SuspendForDefault(source=context.stream), key=key))
+
+
+def _notify_default(books: Books, call: Call, extra: events.MakeUpCalled | None, decided: Events, context: Context) -> Events:
+    missing = shown(books, call.unpaid)
+    staff = notify("call_defaulted", (*STAFF, "office:board"), key=f"notice:default:{call.label}", round=context.stream, unpaid=missing)
+    if extra is None:
+        return (owe(staff),)
+    due_on = extra.schedule.due_on.isoformat()
+    each = bills(context, books, left_to_pay(extra.amounts, extra.call, decided))
+    notices = notify_members(
+        "make_up_called", extra.amounts, f"call:{extra.call}", each=each, round=context.stream, call=extra.call, due_on=due_on
+    )
+    return (owe(staff), *notices)
+
+
+def _notify_owing(call: Call, template: str, books: Books, context: Context) -> Events:
+    plan = call.schedule
+    dates = {"due_on": plan.due_on.isoformat(), "cure_ends_at": plan.cure_ends_at.isoformat()}
+    return tuple(
+        notify_members(
+            template,
+            call.owing,
+            f"{template.replace('_', '-')}:{call.label}",
+            each=bills(context, books, call.owing),
+            round=context.stream,
+            call=call.number,
+            **dates,
+        )
+    )

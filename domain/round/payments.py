@@ -1,0 +1,142 @@
+"""The rules of members' payments: what arrives settles the oldest call, and what the bank takes back is owed again."""
+
+from __future__ import annotations
+
+from domain import letters
+from domain.kernel import Refused
+from domain.money import share_under_caps
+from domain.process import Context
+from domain.register.facts import BankReferenceUsed
+from domain.round import events
+from domain.round.books import Books, Movement, Receipt
+from domain.round.consequences import Decision, apply_credits, close, conclude, contributions, fold_phase
+from domain.round.dues import owed_again, settle, undo
+from domain.round.notices import notify_members
+from domain.round.rules import Events, is_repeated, live_or_none, require_currency, shown, terms_of, turn_away
+from domain.round.state import Calling, Committed, Endangered, Live, Refunding, RoundState, books_of
+from domain.round.terms import Stage
+
+
+def record_payment(state: RoundState, command: letters.RecordPayment, context: Context) -> Events:
+    """Cleared money settles the oldest call first, of each the principal and then its interest; the rest is credit.
+
+    Money for a round that takes none, of nobody in it, or that the bank has taken back, goes back to the treasury's inbox.
+    """
+    member, reference = command.member, command.reference
+    movement, former = Movement("payment", member, command.amount), books_of(state)
+    if former is not None and is_repeated(context, former, reference, movement):
+        return ()
+    current = live_or_none(state)
+    if current is None:
+        return (turn_away(context, reference, "the round takes no payments now"),)
+    require_currency(context, command.currency)
+    books = current.books
+    account = books.accounts.get(member)
+    if account is None:
+        return (turn_away(context, reference, f"{member} has no commitment in this round"),)
+    if reference in books.gone:
+        return (turn_away(context, reference, "the bank took it back before it came"),)
+    if command.value_date > context.at.date():
+        raise Refused("value_date_in_the_future", f"{command.value_date} has not come", remedy="record it once the money is there")
+    settled, dues = settle(books, account.dues, command.amount, command.value_date, terms_of(context, books).default_interest)
+    recorded = events.PaymentRecorded(
+        member=member,
+        amount=command.amount,
+        reference=reference,
+        value_date=command.value_date,
+        settled=settled,
+        dues=dues,
+        credited=command.amount - sum(part.total for part in settled),
+    )
+    used = BankReferenceUsed(reference=reference, source=context.stream)
+    return conclude(Decision.of(current, recorded, used), (member,), context)
+
+
+def reverse_payment(state: RoundState, command: letters.ReversePayment, context: Context) -> Events:
+    """The bank took a payment back: exactly what it had settled is owed again, as if it had never come; its credit is gone.
+
+    What went back to the member meanwhile cannot be undone here: then the movement goes to the treasury's inbox.
+    """
+    books, member, amount = books_of(state), command.member, command.amount
+    if books is None or not isinstance(state, Committed | Calling | Endangered | Refunding):
+        return (turn_away(context, command.reference, "the payment that it undoes is not booked here"),)
+    if is_repeated(context, books, command.reference, Movement("reversal", member, amount)):
+        return ()
+    receipt = books.receipts.get(command.original)
+    if receipt is None or (receipt.member, receipt.amount) != (member, amount):
+        return _reverse_unknown(books, command, context)
+    undone = _undo_payment(state, command, receipt, context)
+    if undone is None:
+        return (turn_away(context, command.reference, "what it takes back went back to the member meanwhile"),)
+    used = BankReferenceUsed(reference=command.reference, source=context.stream)
+    if isinstance(state, Refunding):
+        return _reverse_after_end(state, (undone, used), undone, context)
+    notices = notify_members(
+        "payment_reversed",
+        (member,),
+        f"reversed:{command.reference}",
+        round=context.stream,
+        amount=shown(books, amount),
+        owed=shown(books, sum(part.total for part in undone.undone)),
+    )
+    reversal = Decision.of(state, undone, used, *_reopened_calls(books, undone, context))
+    return (*conclude(apply_credits(reversal, (member,), context), (member,), context), *notices)
+
+
+def _reverse_unknown(books: Books, command: letters.ReversePayment, context: Context) -> Events:
+    """The payment was never booked here, or was taken back before: a person decides, and it is not taken should it still come."""
+    if books.gone.get(command.original) == command.reference:
+        return ()
+    turned_away = turn_away(context, command.reference, "the payment that it undoes is not booked here")
+    if command.original in books.movements or command.original in books.gone:
+        return (turned_away,)
+    return (events.ReversalTurnedAway(reference=command.reference, original=command.original), turned_away)
+
+
+def _undo_payment(
+    state: Live | Refunding, command: letters.ReversePayment, receipt: Receipt, context: Context
+) -> events.PaymentReversed | None:
+    """What the payment had settled, and of its credit what is left or has settled something since; none when some of it went back."""
+    books, member = state.books, receipt.member
+    account = books.accounts[member]
+    whole = events.PaymentReversed(
+        member=member, amount=receipt.amount, reference=command.reference, original=command.original, credit=receipt.amount, uncleared=0
+    )
+    if isinstance(state, Refunding):
+        credit = min(account.figures.credit, receipt.amount)
+        lost = receipt.amount - credit
+        if lost > account.figures.cash - account.figures.returned:
+            return None
+        return whole.model_copy(update={"credit": credit, "uncleared": lost})
+    credit = min(account.figures.credit, receipt.credited)
+    applied, since = undo(account.applied, receipt.credited - credit)
+    undone = (*receipt.settled, *since)
+    principal, interest = sum(part.principal for part in undone), sum(part.interest for part in undone)
+    if credit + principal + interest < receipt.amount:
+        return None
+    dues = owed_again(books, account.dues, undone, terms_of(context, books).default_interest)
+    parts = {"credit": credit, "uncleared": principal, "interest": interest, "undone": undone, "applied": applied, "dues": dues}
+    return whole.model_copy(update=parts)
+
+
+def _reopened_calls(books: Books, undone: events.PaymentReversed, context: Context) -> tuple[events.CallReopened, ...]:
+    """The calls that the member owes on again and whose ladder has ended without it: it goes on from where their days are now."""
+    in_default = books.accounts[undone.member].in_default
+    calls = (books.calls[number] for number in sorted({part.call for part in undone.undone}))
+    ended = (call for call in calls if call.stage is Stage.CLEARED or (call.stage is Stage.DEFAULTED and not in_default))
+    return tuple(events.CallReopened(call=call.number, stage=call.stage_at(context.at)) for call in ended)
+
+
+def _reverse_after_end(state: Refunding, decided: Events, undone: events.PaymentReversed, context: Context) -> Events:
+    """Nothing can be called again: what the member's credit does not cover, less of the surplus is there for the others."""
+    books = state.books
+    others = {member: min(account.figures.credit, account.figures.returned) for member, account in books.accounts.items()}
+    others = {member: amount for member, amount in sorted(others.items()) if amount > 0 and member != undone.member}
+    if undone.uncleared > sum(others.values()):
+        return (turn_away(context, undone.reference, "what it takes back went back to the members meanwhile"),)
+    taken = share_under_caps(undone.uncleared, others, others)
+    less = events.SurplusReturned(returns={member: -amount for member, amount in taken.items() if amount})
+    decided = (*decided, less) if less.returns else decided
+    after = fold_phase(state, decided)
+    touched = sorted({undone.member, *less.returns})
+    return (*decided, *close(after, after.books, gone=0), *contributions(books, after.books, touched, context))
