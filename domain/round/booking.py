@@ -203,7 +203,10 @@ def _settle_calls(calls: Map[int, Call], member: MemberId, settled: Sequence[Set
     left = {due.call for due in dues}
     for part in settled:
         call = calls[part.call]
-        owing = call.owing.set(member, call.owing[member] - part.principal)
+        if part.call in left:
+            owing = call.owing.set(member, call.owing[member] - part.principal)
+        else:
+            owing = call.owing.delete(member) if member in call.owing else call.owing
         in_time = call.in_time
         if part.in_time and part.pool == part.call and part.principal:
             in_time = in_time.set(member, in_time.get(member, 0) + part.principal)
@@ -211,9 +214,6 @@ def _settle_calls(calls: Map[int, Call], member: MemberId, settled: Sequence[Set
         if part.interest:
             pool = calls[part.pool]
             calls = calls.set(part.pool, pool._replace(interest=pool.interest + part.interest))
-    for number in {part.call for part in settled} - left:
-        call = calls[number]
-        calls = calls.set(number, call._replace(owing=call.owing.delete(member)))
     return calls
 
 
@@ -232,6 +232,7 @@ def _reverse_payment(books: Books, event: events.PaymentReversed) -> Books:
 
 
 def _unsettle_calls(calls: Map[int, Call], event: events.PaymentReversed) -> Map[int, Call]:
+    """The calls on which these settlements do not hold."""
     member = event.member
     for part in event.undone:
         call = calls[part.call]

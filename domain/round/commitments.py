@@ -114,7 +114,7 @@ def _carries(account: Account) -> bool:
 
 def _catch_up(
     state: Live,
-    decided: events.LateJoinerCommitted | events.CommitmentTakenOver,
+    committed: events.LateJoinerCommitted | events.CommitmentTakenOver,
     member: MemberId,
     owed: tuple[tuple[int, int, int], ...],
     plan: Schedule,
@@ -122,9 +122,9 @@ def _catch_up(
     *,
     also: MemberId | None = None,
 ) -> Events:
-    """What a member owes at once for what the others were called for before: by tranche, its principal and its interest."""
+    """A member commits, and is called at once for what it `owed` already: by the tranche's call, the principal and the interest."""
     touched = {member} if also is None else {member, also}
-    decision = Decision.of(state, decided)
+    decision = Decision.of(state, committed)
     if not owed:
         return conclude(decision, touched, context)
     books = state.books

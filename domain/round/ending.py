@@ -33,7 +33,7 @@ from domain.round.state import (
 )
 
 
-def settle_round(state: RoundState, command: commands.SettleRound, context: Context) -> Events:
+def settle_round(state: RoundState, _: commands.SettleRound, context: Context) -> Events:
     """End a round in which all is called and paid: the surplus goes back in proportion to the cash that each paid in.
 
     Settling forgives what is owed, so nobody may owe who can still pay: only what members owe that are gone is given up.

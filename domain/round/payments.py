@@ -70,7 +70,7 @@ def reverse_payment(state: RoundState, command: letters.ReversePayment, context:
         return (turn_away(context, command.reference, "what it takes back went back to the member meanwhile"),)
     used = BankReferenceUsed(reference=command.reference, source=context.stream)
     if isinstance(state, Refunding):
-        return _reverse_after_end(state, (undone, used), undone, context)
+        return _reverse_after_end(state, undone, used, context)
     notices = notify_members(
         "payment_reversed",
         (member,),
@@ -127,7 +127,7 @@ def _reopened_calls(books: Books, undone: events.PaymentReversed, context: Conte
     return tuple(events.CallReopened(call=call.number, stage=call.stage_at(context.at)) for call in ended)
 
 
-def _reverse_after_end(state: Refunding, decided: Events, undone: events.PaymentReversed, context: Context) -> Events:
+def _reverse_after_end(state: Refunding, undone: events.PaymentReversed, used: BankReferenceUsed, context: Context) -> Events:
     """Nothing can be called again: what the member's credit does not cover, less of the surplus is there for the others."""
     books = state.books
     others = {member: min(account.figures.credit, account.figures.returned) for member, account in books.accounts.items()}
@@ -136,7 +136,7 @@ def _reverse_after_end(state: Refunding, decided: Events, undone: events.Payment
         return (turn_away(context, undone.reference, "what it takes back went back to the members meanwhile"),)
     taken = share_under_caps(undone.uncleared, others, others)
     less = events.SurplusReturned(returns={member: -amount for member, amount in taken.items() if amount})
-    decided = (*decided, less) if less.returns else decided
+    decided: Events = (undone, used, less) if less.returns else (undone, used)
     after = fold_phase(state, decided)
     touched = sorted({undone.member, *less.returns})
     return (*decided, *close(after, after.books, gone=0), *contributions(books, after.books, touched, context))

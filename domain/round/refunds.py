@@ -7,7 +7,7 @@ from typing import Final
 
 from domain import letters
 from domain.charter import Office
-from domain.kernel import MemberId, PersonId, Refused, Slug, slug_of
+from domain.kernel import MemberId, Refused, Slug, slug_of
 from domain.money import share
 from domain.process import Context
 from domain.register.facts import BankReferenceUsed
@@ -76,7 +76,7 @@ def order_refunds(state: RoundState, _: commands.OrderRefunds, context: Context)
     return (
         *(events.RefundOrdered(payment=payment, member=member, amount=amount) for payment, (member, amount) in refunds.items()),
         events.RefundsOrdered(order=order, payment_list=name, payments=tuple(refunds), by=context.actor),
-        tell_treasury(context, _payment_list(context, books, name, refunds, context.actor), f"order:{name}"),
+        tell_treasury(context, _payment_list(context, books, name, refunds), f"order:{name}"),
     )
 
 
@@ -92,15 +92,13 @@ def _payment_name(context: Context, order: int, member: MemberId) -> Slug:
     return order_name(context, "refund", member, str(order))
 
 
-def _payment_list(
-    context: Context, books: Books, name: Slug, refunds: Mapping[Slug, tuple[MemberId, int]], by: PersonId
-) -> letters.OrderPaymentList:
+def _payment_list(context: Context, books: Books, name: Slug, refunds: Mapping[Slug, tuple[MemberId, int]]) -> letters.OrderPaymentList:
     return letters.OrderPaymentList(
         payment_list=name,
         source=context.stream,
         currency=books.terms.currency,
         text=f"{slug_of(context.stream)} refund",
-        ordered_by=by,
+        ordered_by=context.actor,
         refunds=tuple(letters.ListedRefund(payment=payment, member=member, amount=amount) for payment, (member, amount) in refunds.items()),
     )
 
