@@ -387,7 +387,16 @@ def test_a_weak_secret_signs_nothing(secret: str) -> None:
         Webhook(url="https://helio.example/", secret=secret)
 
 
-TELLING = {"notify": 0, "notices": 0, "notify_audience": 0, "owe_notice": 0, "owe_notices": 0, "_notices": 1}
+TELLING = {
+    "notify": 0,
+    "notices": 0,
+    "notify_audience": 0,
+    "notify_members": 0,
+    "owe_notice": 0,
+    "owe_notices": 0,
+    "_notices": 1,
+    "_notify_owing": 1,
+}
 """What the processes tell by, and which argument names the template."""
 COMPUTED = {
     *(f"dues-{rung}" for rung in Rung),
