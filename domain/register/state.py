@@ -173,12 +173,12 @@ class Register(NamedTuple):
 
     def holds(self, person: PersonId, *offices: Office) -> bool:
         """Whether the person holds one of these offices now."""
-        known = self.people.get(person)
-        return known is not None and not known.offices.isdisjoint(offices)
+        found = self.people.get(person)
+        return found is not None and not found.offices.isdisjoint(offices)
 
     def holders(self, office: Office) -> tuple[PersonId, ...]:
         """Who holds an office now, in order."""
-        return tuple(sorted(person for person, known in self.people.items() if office in known.offices))
+        return tuple(sorted(person for person, found in self.people.items() if office in found.offices))
 
     def require_free(self, public_key: str, person: PersonId) -> None:
         """Refuses a key that speaks for somebody else: a signature must tell who gave it."""
@@ -192,18 +192,18 @@ class Register(NamedTuple):
 
     def speaks_for(self, person: PersonId, member: MemberId) -> bool:
         """Whether the person is a representative of the member, or an alternate."""
-        known = self.people.get(person)
-        return known is not None and member in known.speaks_for
+        found = self.people.get(person)
+        return found is not None and member in found.speaks_for
 
     def represents(self, person: PersonId, member: MemberId) -> bool:
         """Whether the person is a representative of the member, and no mere alternate."""
-        known = self.people.get(person)
-        return known is not None and known.speaks_for.get(member) is Capacity.REPRESENTATIVE
+        found = self.people.get(person)
+        return found is not None and found.speaks_for.get(member) is Capacity.REPRESENTATIVE
 
     def keys_left(self, person: PersonId, member: MemberId) -> tuple[str, ...]:
         """The keys, in order, of a person who has no role left once they do not speak for this member; none while they have one."""
-        known = self.people.get(person, Person())
-        return () if known.offices or any(other != member for other in known.speaks_for) else tuple(sorted(known.keys))
+        found = self.people.get(person, Person())
+        return () if found.offices or any(other != member for other in found.speaks_for) else tuple(sorted(found.keys))
 
     def representatives(self, member: MemberId, as_of: datetime) -> tuple[Term, ...]:
         """Who spoke for a member at an instant, representatives first."""
@@ -233,19 +233,19 @@ class Register(NamedTuple):
 
     def active(self, member: MemberId) -> bool:
         """Whether the member has all its rights now."""
-        known = self.members.get(member)
-        return known is not None and known.standing is Standing.ACTIVE
+        found = self.members.get(member)
+        return found is not None and found.standing is Standing.ACTIVE
 
     def belongs(self, member: MemberId) -> bool:
         """Whether the membership has begun and not ended, suspended or not: only then is what it declares binding on others."""
-        known = self.members.get(member)
-        return known is not None and known.standing is not Standing.GONE
+        found = self.members.get(member)
+        return found is not None and found.standing is not Standing.GONE
 
     def reads_early(self, member: MemberId) -> bool:
         """Whether the member has a right to early access: an active one, and one who leaves of its own will in good standing, to the end."""
-        known = self.members.get(member)
-        return known is not None and (
-            known.standing is Standing.ACTIVE or (known.standing is Standing.LEAVING and known.keeps_access and not known.causes)
+        found = self.members.get(member)
+        return found is not None and (
+            found.standing is Standing.ACTIVE or (found.standing is Standing.LEAVING and found.keeps_access and not found.causes)
         )
 
     def tiers(self) -> Mapping[Slug, frozenset[MemberId]]:

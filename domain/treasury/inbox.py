@@ -71,13 +71,15 @@ def _require_assignable(state: Open, movement: Movement, command: commands.Assig
     if process_of(command.stream) not in set(Receiver):
         receivers = " or ".join(f"{each}/<id>" for each in Receiver)
         raise Refused("no_such_receiver", f"{command.stream} takes no members' money", remedy=f"name {receivers}")
-    known = command.member in context.register.members or creditor_reference(command.stream, command.member) in context.register.expected
-    if not known or (process_of(command.stream) == "member" and slug_of(command.stream) != command.member):
+    pays_there = (
+        command.member in context.register.members or creditor_reference(command.stream, command.member) in context.register.expected
+    )
+    if not pays_there or (process_of(command.stream) == "member" and slug_of(command.stream) != command.member):
         raise Refused("unknown_member", f"{command.member} is not a member that pays there", remedy="check `consortium members`")
 
 
 def return_line(state: Open, command: commands.ReturnLine, context: Context) -> Events:
-    """Unmatched money goes back as a payment of the treasury's own, approved like every other; until then it is kept."""
+    """Unmatched money goes back as a payment of the treasury's own, approved like every other; until then it is earmarked."""
     context.require_office(Office.TREASURER)
     name = f"return-{command.line[5:].lower()}"
     before = state.movements.get(command.line)

@@ -21,42 +21,50 @@ from domain.treasury.terms import Line, Page, Unmatched, key_of, likeness_of, li
 # ---------------------------------------------------------------- seen before?
 
 
-def receive_line(state: Open, file: str, page: Page, line: Line, context: Context, *, again: bool) -> Events:
-    """What follows from a line of a statement: nothing, when it was seen before. `again` says that another file brought its page before."""
+def receive_line(state: Open, file: str, page: Page, line: Line, context: Context, *, again: bool) -> tuple[Events, Open]:
+    """What follows from a line of a statement, and the account after it; nothing follows when the line was seen before.
+
+    `again` says that another file brought the line's page before.
+    """
     here = Place(file, page.statement, page.page)
     likeness, key = likeness_of(page.account, line), key_of(page.account, line)
-    known = state.sightings.get(likeness)
-    there = known.keys.get(key) if known is not None else None
-    if known is not None and there is not None and (_is_unique_id(known, page, line) or _is_same_line(state, there, here, page)):
-        return ()
-    if there is not None or again or (known is not None and known.first != here):
+    alike = state.sightings.get(likeness)
+    there = alike.keys.get(key) if alike is not None else None
+    if alike is not None and there is not None and (_is_unique_id(alike, page, line) or _is_same_line(state, there, here, page)):
+        return (), state
+    if there is not None or again or (alike is not None and alike.first != here):
         doubtful = _key_elsewhere(key, here) if there is not None else key
-        return () if known is not None and doubtful in known.keys else (_line_event(events.LineDoubted, here, line, doubtful, likeness),)
+        if alike is not None and doubtful in alike.keys:
+            return (), state
+        doubted = (_line_event(events.LineDoubted, here, line, doubtful, likeness),)
+        return doubted, fold(state, doubted)
     booked = _line_event(events.LineBooked, here, line, key, likeness)
-    return (booked, *classify(fold(state, (booked,)), booked.line, context))
+    after = fold(state, (booked,))
+    follows = classify(after, booked.line, context)
+    return (booked, *follows), fold(after, follows)
 
 
-def _is_unique_id(known: Sightings, page: Page, line: Line) -> bool:
+def _is_unique_id(alike: Sightings, page: Page, line: Line) -> bool:
     """Whether the bank's id names one movement only: some banks write one id for several that are alike."""
     second = line.model_copy(update={"occurrence": 2})
-    return bool(line.bank_id) and line.occurrence == 1 and key_of(page.account, second) not in known.keys
+    return bool(line.bank_id) and line.occurrence == 1 and key_of(page.account, second) not in alike.keys
 
 
 def _is_same_line(state: Open, there: Place, here: Place, page: Page) -> bool:
-    """Whether a line with a known key is that line: on the same page, or on the page that corrects it."""
+    """Whether a line whose key was seen before is that line: on the same page, or on the page that corrects it."""
     if (there.statement, there.page) == (here.statement, here.page):
         return True
-    known = state.pages.get((there.statement, there.page, page.currency))
-    return known is not None and known.sequence is not None and (known.sequence, known.page) == (page.sequence, page.page)
+    other = state.pages.get((there.statement, there.page, page.currency))
+    return other is not None and other.sequence is not None and (other.sequence, other.page) == (page.sequence, page.page)
 
 
 def lines_shown_again(state: Open, account: str, lines: Sequence[Line]) -> tuple[str, ...]:
-    """The known lines that these are; a line that was changed in what it leaves alike stands for all that it looks like."""
+    """The lines seen before that these are; one that was changed beyond its likeness stands for all that look like it."""
     found: dict[str, None] = {}
     for line in lines:
-        known, key = state.sightings.get(likeness_of(account, line)), key_of(account, line)
-        if known is not None:
-            found.update(dict.fromkeys(line_id(each) for each in sorted((key,) if key in known.keys else known.keys)))
+        alike, key = state.sightings.get(likeness_of(account, line)), key_of(account, line)
+        if alike is not None:
+            found.update(dict.fromkeys(line_id(each) for each in sorted((key,) if key in alike.keys else alike.keys)))
     return tuple(found)
 
 
@@ -77,8 +85,8 @@ def _counts(movement: Movement) -> bool:
 
 def _is_later(state: Open, place: Place, page: Page) -> bool:
     """Whether the page at that place was made after this one: files come in any order."""
-    known = next((each for file, each in state.editions[place.statement, place.page, page.currency] if file == place.file), page)
-    return known.created_at is not None and page.created_at is not None and known.created_at > page.created_at
+    other = next((each for file, each in state.editions[place.statement, place.page, page.currency] if file == place.file), page)
+    return other.created_at is not None and page.created_at is not None and other.created_at > page.created_at
 
 
 def withdraw_line(state: Open, line: str, context: Context) -> Events:
@@ -188,7 +196,7 @@ def _may_have_gone(payment: Payment, attempt: int) -> bool:
 
 
 def confirm_payment(name: str, payment: Payment, attempt: int, line: str, details: Line, by: str | None = None, note: str = "") -> Events:
-    """A debit shows that an attempt of a payment went; who ordered it is told."""
+    """A debit shows that an attempt of a payment went; whoever ordered it gets a letter."""
     confirmed = events.PaymentConfirmed(
         payment=name,
         attempt=attempt,
@@ -219,7 +227,7 @@ def _match_return(state: Open, line: str, details: Line) -> Events:
 
 
 def return_payment(name: str, payment: Payment, line: str, details: Line, by: str | None = None, note: str = "") -> Events:
-    """A credit shows that a payment came back; who ordered it is told."""
+    """A credit shows that a payment came back; whoever ordered it gets a letter."""
     back = events.PaymentReturned(
         payment=name,
         attempt=payment.shown,
@@ -278,7 +286,7 @@ def _in_common(one: Line, other: Line) -> int:
 
 
 def reverse_receipt(state: Open, line: str, original: str, by: str | None = None, note: str = "") -> Events:
-    """A debit takes back a credit, and the stream that has the money is told."""
+    """A debit takes back a credit; the stream that has the money gets a letter."""
     taken_back = _receipt_reversed(state, line, original).model_copy(update={"by": by, "note": note})
     return (taken_back, *report_reversal(line, original, state.movements[original]))
 

@@ -1,8 +1,8 @@
 """Payment lists: the refunds that a stream orders together, approved once for all of them, and then sent each by itself.
 
 A list is what people approve, and never changes: whose bank details are not approved when it is ordered is left out of it, and whose are
-others by its last approval is not paid by it. What is left out is cancelled, told to who ordered it, and can be ordered again; it holds up
-nobody else. Once approved, a payment of a list is like every other: sent once, confirmed by a statement, retried or cancelled by itself.
+others by its last approval is not paid by it. What is left out is cancelled, which whoever ordered it gets to know, and can be ordered again; it
+holds up nobody else. Once approved, a payment of a list is like every other: sent once, confirmed by a statement, retried or cancelled by itself.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def _send(state: Open, line: ListedPayment, listed: PaymentList, context: Contex
 
 
 def cancel_payment_list(state: Open, command: commands.CancelPaymentList, context: Context) -> Events:
-    """Nothing of the list will be paid, and who ordered it is told of each payment."""
+    """Nothing of the list will be paid, and whoever ordered it gets a letter of each payment."""
     context.require_office(Office.TREASURER)
     listed = _list_of(state, command.payment_list)
     match listed.stage:
@@ -177,7 +177,7 @@ def _not_ordered(name: str, listed: PaymentList) -> Refused:
 
 
 def _leave_out(state: Open, payment_list: str, names: Sequence[str], reason: str, when: str) -> Events:
-    """These payments are cancelled; who ordered them, the treasurer and the payees are told why."""
+    """These payments are cancelled; whoever ordered them, the treasurer and the payees get to know why."""
     if not names:
         return ()
     payments = [state.payments[name] for name in names]

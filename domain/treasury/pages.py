@@ -38,7 +38,7 @@ class Version(NamedTuple):
 
 
 class Gap(NamedTuple):
-    """Where something is missing, in the order in which it is told: within a statement, or before a number of a year."""
+    """Where something is missing, in the order in which people read it: within a statement, or before a number of a year."""
 
     currency: str
     counted: bool

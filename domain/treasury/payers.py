@@ -33,7 +33,7 @@ def receiver_of(stream: str) -> Receiver:
 
 
 def pass_on(matched: events.LineMatched, context: Context) -> StepOwed:
-    """The step that tells a stream of money that came in for it; a value date that has not come is today's."""
+    """The step that sends a stream the letter of money that came in for it; a value date that has not come is today's."""
     amount, currency, line, on = matched.amount, matched.currency, matched.line, min(matched.value_date, context.at.date())
     letter: letters.RecordPayment | letters.RecordDuesPayment
     match receiver_of(matched.stream):
@@ -46,7 +46,7 @@ def pass_on(matched: events.LineMatched, context: Context) -> StepOwed:
 
 
 def report_reversal(line: str, original: str, movement: Movement) -> Events:
-    """The step that tells the stream that had the money that it is gone."""
+    """The step that sends the stream that had the money the letter that it is gone."""
     if movement.stage != "matched":
         return ()
     assert movement.stream is not None
@@ -68,7 +68,7 @@ OWN_PURPOSES: Final = frozenset({Purpose.RETURN, Purpose.OTHER})
 
 
 def report_paid(name: str, payment: Payment, line: str) -> Events:
-    """The step that tells who ordered a payment that it left."""
+    """The step that sends whoever ordered a payment the letter that it left."""
     if payment.source is None:
         return ()
     assert payment.subject is not None
@@ -84,7 +84,7 @@ def report_paid(name: str, payment: Payment, line: str) -> Events:
 
 
 def report_returned(name: str, payment: Payment, line: str) -> Events:
-    """The step that tells who ordered a payment that it came back."""
+    """The step that sends whoever ordered a payment the letter that it came back."""
     if payment.source is None:
         return ()
     assert payment.subject is not None
@@ -100,7 +100,7 @@ def report_returned(name: str, payment: Payment, line: str) -> Events:
 
 
 def report_released(name: str, payment: Payment, reason: str) -> Events:
-    """The step that tells who ordered a payment that it is given up: what was reserved for it is free."""
+    """The step that sends whoever ordered a payment the letter that it is given up: what was reserved for it is free."""
     if payment.source is None:
         return ()
     assert payment.subject is not None

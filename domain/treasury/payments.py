@@ -215,7 +215,7 @@ def record_refusal(state: Open, command: steps.PaymentRejected) -> Events:
 
 
 def fail_payment(payment: str, attempt: int, code: str, reason: str, by: str | None = None) -> Events:
-    """An attempt will not be paid, and the treasurer is told."""
+    """An attempt will not be paid; a notice tells the treasurer."""
     notice = notify("payment_failed", TREASURERS, key=f"notice:payment-failed:{payment}:{attempt}", payment=payment, reason=reason[:500])
     return (events.PaymentFailed(payment=payment, attempt=attempt, code=code, reason=reason, by=by), owe(notice))
 

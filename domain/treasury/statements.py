@@ -74,7 +74,7 @@ def _reading_step(state: Open, file: str, number: str, cursor: str) -> Step:
 
 
 def refuse_file(state: Open, command: steps.StatementRefused) -> Events:
-    """A file cannot be read: the treasurer is told why."""
+    """A file cannot be read: a notice tells the treasurer why."""
     key = f"notice:refused:{command.file[:40]}:{state.files[command.file].tries}"
     notice = notify("statement_refused", TREASURERS, key=key, reason=command.reason)
     return (events.ImportRefused(file=command.file, reason=command.reason), owe(notice))
@@ -119,10 +119,9 @@ def _receive_lines(
     received: list[events.TreasuryEvent | StepEvent] = []
     counted = 0
     for line in lines:
-        follows = receive_line(state, file, page, line, context, again=again)
+        follows, state = receive_line(state, file, page, line, context, again=again)
         received += follows
         counted += bool(follows)
-        state = fold(state, follows)
     return received, state, counted
 
 

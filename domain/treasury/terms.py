@@ -275,11 +275,11 @@ def list_digest(payment_list: str, currency: str, lines: Iterable[ListedPayment]
 
     A line is an array of payment, payee, amount and the digest of the payee's bank details. What later releases add to a line changes no digest.
     """
-    told = [[line.payment, line.payee, line.amount, line.details] for line in lines]
-    return hashlib.sha256(canonical_json([payment_list, currency, told])).hexdigest()
+    rows = [[line.payment, line.payee, line.amount, line.details] for line in lines]
+    return hashlib.sha256(canonical_json([payment_list, currency, rows])).hexdigest()
 
 
 def sending_ids(stream: str, payment: str, attempt: int) -> tuple[str, str]:
-    """The message id and the end-to-end id of an attempt (at most 35 characters of the ISO 20022 set): told again, they are the same."""
+    """The message id and the end-to-end id of an attempt (at most 35 characters of the ISO 20022 set): made again, they are the same."""
     digest = hashlib.sha256("\x1f".join((stream, payment, str(attempt))).encode()).hexdigest().upper()
     return f"M{digest[:31]}", f"E{digest[31:62]}"
