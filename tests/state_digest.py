@@ -25,6 +25,7 @@ RENAMED: Final[Mapping[str, str]] = {
     "member.unconfirmed": "asked",
     "release.latest_verdicts": "known",
     "release.publications": "shown",
+    "run.question_open": "asked",
 }
 """Phases as `process phase`, fields as `process.field` (of the register: `register.field`): what is called so now, and how it was called before."""
 ADDED: Final[Mapping[str, int]] = {

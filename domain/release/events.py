@@ -94,7 +94,7 @@ class OpennessJudged(Event):
 
 
 class LicenceChanged(Event):
-    """A component's licence is another than the one that was reviewed: review and approvals are asked for again."""
+    """A component's licence is another than the one that was reviewed: review and approvals must be given anew."""
 
     kind: Literal["licence_changed"] = "licence_changed"
     component: Name
@@ -103,7 +103,7 @@ class LicenceChanged(Event):
 
 
 class ComponentChanged(Event):
-    """A component that lies elsewhere is not the one that was reviewed: review and approvals are asked for again."""
+    """A component that lies elsewhere is not the one that was reviewed: review and approvals must be given anew."""
 
     kind: Literal["component_changed"] = "component_changed"
     component: Name

@@ -176,8 +176,8 @@ def describe(state: ReleaseState) -> Headline:
             line = f"{escaped(release.terms.title)}, held by {hold.by} until {shown_at(hold.until)}: {escaped(hold.reason, 120)}"
             return _headline("held", line, state, _edition(place), (SAFETY,))
         case Public(release=release, edition=edition, openness_class=openness_class):
-            shown = sum(publishing.shows(release, publisher, Stage.PUBLIC) for publisher in release.terms.publishers)
-            line = f"{escaped(release.terms.title)}, class {ROMAN[openness_class]}, shown by {shown} of {len(release.terms.publishers)}"
+            shown_by = sum(publishing.shows(release, publisher, Stage.PUBLIC) for publisher in release.terms.publishers)
+            line = f"{escaped(release.terms.title)}, class {ROMAN[openness_class]}, shown by {shown_by} of {len(release.terms.publishers)}"
             return _headline("public", line, state, edition, ())
         case Superseded(release=release, edition=edition, by=by):
             return _headline("superseded", f"{escaped(release.terms.title)}, superseded by release/{by}", state, edition, ())

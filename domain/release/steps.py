@@ -74,7 +74,7 @@ class ClassifyOpenness(Message):
     """The data of a step `classify_openness`: fetch and hash each component, judge its licence by the framework's data.
 
     It brings back `openness_classified`; `artifacts_refused` for a file that is not as it was signed; `classification_failed` for
-    what else is in the way. What is not there, as its server says, is judged missing; a server that cannot be asked is a fault.
+    what else is in the way. What is not there, as its server says, is judged missing; a server that does not answer is a fault.
     """
 
     release: Slug
@@ -191,7 +191,7 @@ class RunFacts(Message):
     checkpoints_retained: bool
     tokens: Count | None = None
     checkpoints: Count | None = None
-    """How many the trainer told of."""
+    """How many the trainer reported."""
     missing: Count | None = None
     """How many that the contract retains are not there."""
     accepted: tuple[MilestonePassed, ...] = ()

@@ -103,7 +103,7 @@ def change(state: RunState, command: commands.ChangeContract, context: Context) 
     _require_sound_change(book, contract, context)
     digest = context.digest_of("contract")
     approved = events.ContractApproved(contract=contract, digest=digest, version=book.version + 1, charter_version=book.charter_version)
-    settled = (events.QuestionSettled(question=book.question, by="change-order"),) if book.asked else ()
+    settled = (events.QuestionSettled(question=book.question, by="change-order"),) if book.question_open else ()
     after = evolve(current, approved)
     assert isinstance(after, Approved | Running | Paused), "a change order changes no phase"
     phase = {Approved: "approved", Running: "running", Paused: "paused"}[type(current)]

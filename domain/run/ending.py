@@ -22,13 +22,13 @@ MOST_WORDS: Final = 2_000
 def go_on(state: Running | Paused | None, command: commands.ContinueRun, context: Context) -> Events:
     """The vote lets the run go on; what came up meanwhile is put to the next. Nothing follows from a vote on another question."""
     context.require_mandate()
-    if state is None or not state.book.asked or command.question != state.book.question:
+    if state is None or not state.book.question_open or command.question != state.book.question:
         return ()
     book = state.book
     settled = events.QuestionSettled(question=book.question, by="vote")
     if not book.waiting:
         return (settled,)
-    return (settled, *put_to_vote(replace(book, asked=False), "; ".join(book.waiting)[:MOST_WORDS], context))
+    return (settled, *put_to_vote(replace(book, question_open=False), "; ".join(book.waiting)[:MOST_WORDS], context))
 
 
 def stop(state: Approved | Running | Paused | None, command: commands.StopRun, context: Context) -> Events:
@@ -40,7 +40,7 @@ def stop(state: Approved | Running | Paused | None, command: commands.StopRun, c
         return ()
     book, reason = state.book, command.reason
     if context.actor == SERVICE and context.mandate is None:
-        if not book.asked or command.question != book.question:
+        if not book.question_open or command.question != book.question:
             return ()
     else:
         context.require_mandate()

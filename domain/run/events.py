@@ -77,7 +77,7 @@ class TelemetryFollowed(Event):
     advanced_at: Instant
     """When the run got further than ever before last."""
     cost: Minor | None = None
-    """What the trainer told last of what the run has cost; none while it told nothing."""
+    """The last cost that the trainer reported; none while it reported nothing."""
     more: int = 0
     unreadable: int = 0
 

@@ -230,8 +230,8 @@ def _require_reviewer(book: Book, milestone: str, evidence: str, context: Contex
             remedy="let somebody judge who speaks for a member and holds the office (`consortium consortium grant-office`)",
         )
     if mark.stage not in {"presented", "accepted"} or mark.evidence != evidence:
-        shown = f"the evidence that waits is {mark.evidence}" if mark.stage == "presented" else "no evidence waits"
-        raise not_now("other_evidence", f"{milestone}: {shown}", "look at the evidence that waits (`consortium show`)")
+        evidence_now = f"the evidence that waits is {mark.evidence}" if mark.stage == "presented" else "no evidence waits"
+        raise not_now("other_evidence", f"{milestone}: {evidence_now}", "look at the evidence that waits (`consortium show`)")
     return mark
 
 

@@ -185,7 +185,7 @@ def phase_of(state: Running | Paused) -> str:
 
 def put_to_vote(book: Book, why: str, context: Context) -> Events:
     """Asks whether the run goes on. One vote at a time: what else comes up meanwhile is put to the next one."""
-    if book.asked:
+    if book.question_open:
         return ()
     number, run = book.question + 1, slug_of(context.stream)
     stream = asked_in("question", run, number)

@@ -65,7 +65,7 @@ class Book:
     accepted_look: int = 0
     """The look that was under way, or the last one, when a milestone was accepted last."""
     question: int = 0
-    asked: bool = False
+    question_open: bool = False
     """Whether the vote on the last question is under way."""
     overrun: int = 0
     """The forecast that was put to a vote under this contract."""
@@ -233,9 +233,9 @@ def _after_question(state: RunState, event: events.QuestionEvent) -> RunState:
             state = _with(state, replace(_book(state), overrun=forecast))
             return _came_up(state, overrun_why(forecast, _book(state).contract))
         case events.QuestionAsked(question=question):
-            return _with(state, replace(_book(state), question=question, asked=True, waiting=()))
+            return _with(state, replace(_book(state), question=question, question_open=True, waiting=()))
         case events.QuestionSettled():
-            return _with(state, replace(_book(state), asked=False, waiting=()))
+            return _with(state, replace(_book(state), question_open=False, waiting=()))
 
 
 def _after_ending(state: RunState, event: events.EndingEvent) -> RunState:
@@ -261,7 +261,7 @@ def overrun_why(forecast: int, contract: Contract) -> str:
 def _came_up(state: RunState, why: str) -> RunState:
     """What comes up during a vote waits for the next."""
     book = _book(state)
-    return _with(state, replace(book, waiting=(*book.waiting, why))) if book.asked else state
+    return _with(state, replace(book, waiting=(*book.waiting, why))) if book.question_open else state
 
 
 def _book(state: RunState) -> Book:

@@ -33,7 +33,7 @@ from domain.run.terms import RANGES, Cursor, Source
 
 
 class FollowTelemetry(Message):
-    """The data of a step `follow_telemetry`: read what the trainer wrote since the cursor, and tell what it means."""
+    """The data of a step `follow_telemetry`: read what the trainer wrote since the cursor, and report what it means."""
 
     run: Slug
     number: Annotated[int, Field(ge=1)]
@@ -45,7 +45,7 @@ class FollowTelemetry(Message):
 
 
 class TelemetryReported(Outcome):
-    """What the readings since the last look tell; a bounded number of facts, whatever the trainer wrote."""
+    """What the readings since the last look brought to light: a bounded number of facts, whatever the trainer wrote."""
 
     kind: Literal["telemetry_reported"] = "telemetry_reported"
     number: Annotated[int, Field(ge=1)]
@@ -53,7 +53,7 @@ class TelemetryReported(Outcome):
     watch: Watch
     loss_micro: MicroNats | None = None
     cost: Minor | None = None
-    """What the run has cost so far, where the trainer tells it."""
+    """What the run has cost so far, where the trainer reports it."""
     checkpoints: Annotated[tuple[CheckpointRange, ...], Field(max_length=RANGES)] = ()
     missing: Annotated[tuple[Missing, ...], Field(max_length=MISSING + STAGES)] = ()
     found: Annotated[tuple[Found, ...], Field(max_length=STAGES)] = ()
@@ -61,8 +61,8 @@ class TelemetryReported(Outcome):
     spikes: Annotated[tuple[Spike, ...], Field(max_length=MOST)] = ()
     diverged: Divergence | None = None
     quiet_seconds: Annotated[int, Field(ge=0, le=10**10)] = 0
-    """How long before the look the trainer wrote last, where the source tells."""
+    """How long before the look the trainer wrote last, where the source says so."""
     more: Annotated[int, Field(ge=0)] = 0
-    """How many findings are not told one by one."""
+    """How many findings are not listed one by one."""
     unreadable: Annotated[int, Field(ge=0)] = 0
     """Rows that could not be understood and were passed over."""

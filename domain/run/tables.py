@@ -17,8 +17,8 @@ def tables(state: RunState, register: Register, at: datetime) -> Sequence[Table]
     book = state.book
     counted = [
         ("rows of telemetry that could not be read", book.unreadable),
-        ("checkpoints told without a hash", book.watch.unhashed),
-        ("checkpoints that the contract retains and nobody told", book.missing),
+        ("checkpoints reported without a hash", book.watch.unhashed),
+        ("checkpoints that the contract retains and nobody reported", book.missing),
     ]
     failed = [
         (milestone.id, mark.claim, mark.failed)

@@ -28,7 +28,7 @@ GAPS: Final = 100
 MOST_STEPS: Final = 10**12
 MOST_TOKENS: Final = SAFE
 MOST_COST: Final = 1_000 * CEILING
-"""The most that a run is said to cost: what is reckoned beyond it is stated as this."""
+"""The most that a run is said to cost: an estimate beyond it is stated as this."""
 
 StepNumber = Annotated[int, Field(ge=0, le=MOST_STEPS)]
 Tokens = Annotated[int, Field(ge=0, le=MOST_TOKENS)]

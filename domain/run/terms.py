@@ -52,7 +52,7 @@ class Criteria(Message):
     checkpoints_retained: bool = True
     """Whether every checkpoint of the plan up to here must be there."""
     checkpoints_hashed: bool = False
-    """Whether each of them must be told with its SHA-256."""
+    """Whether each of them must be reported with its SHA-256."""
     spent_at_most: Amount | None = None
 
 
@@ -84,7 +84,7 @@ class Contract(Message):
     p80: Amount
     """What it costs at most in four of five cases: a forecast above it opens a vote."""
     cost_per_billion_tokens: Amount | None = None
-    """What is reckoned while the trainer does not tell its cost; the P50 over the token budget when left out."""
+    """What is estimated with while the trainer does not report its cost; the P50 over the token budget when left out."""
     round: RoundStream | None = None
     """The round that pays for it."""
     start_funds: Minor = Field(default=0, ge=0)
@@ -98,7 +98,7 @@ class Contract(Message):
     silent_hours: Annotated[int, Field(ge=1, le=24 * 30)] = 24
     """After so long without a reading somebody is paged."""
     stalled_hours: Annotated[int, Field(ge=1, le=24 * 30)] = 48
-    """After so long without a later step, though readings come, somebody is told."""
+    """After so long without a later step, though readings come, somebody is notified."""
 
     @model_validator(mode="after")
     def _adds_up(self) -> Contract:
