@@ -499,6 +499,11 @@ def test_nobody_signs_before_the_admission() -> None:
     voting().when(agreement(voting()), by="ada").refused("not_in_this_phase")
 
 
+def test_the_headline_names_who_signs_countersigns_and_pays_next() -> None:
+    named = [MEMBER.describe(story.state.state).waits_for for story in (admitted(), signed(), invoiced())]
+    assert named == [("member:helio",), ("office:secretariat",), ("member:helio",)]
+
+
 def test_the_countersignature_waits_for_the_signature() -> None:
     admitted().when(member_commands.CountersignAgreement(), by="sam").refused("not_in_this_phase")
 
