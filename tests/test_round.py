@@ -302,6 +302,7 @@ def test_pledges_are_taken_from_the_opening_to_the_close_only() -> None:
     ask = round_commands.Pledge(member="ada", amount=100_000)
     unopened().when(ask, by="rep-ada").refused("round_not_opened")
     opened().when(ask, by="rep-ada").refused("pledging_not_started")
+    opened().when(ask, by="rep-ada", at=day(10)).refused("pledging_closed")  # nobody pledged, and no worker gave the deadlines meanwhile
     pledging().when(ask, by="rep-ada", at=day(10)).refused("pledging_closed")
     committed().when(ask, by="rep-ada").refused("pledging_closed")
 

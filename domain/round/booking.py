@@ -26,7 +26,7 @@ from domain.round.terms import CallNumber, Due, Purpose, Schedule, Settlement, S
 
 
 def book(books: Books, event: events.BooksEvent) -> Books:
-    """The books after a fact that changes them and not the phase. Payments are the most frequent, so they are compared first."""
+    """The books after a fact that changes them and not the phase. Payments are the most frequent, so they come first."""
     if isinstance(event, events.PaymentEvent):
         return _book_payment(books, event)
     if isinstance(event, events.LadderEvent):

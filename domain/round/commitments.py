@@ -16,7 +16,7 @@ from domain.round.consequences import Decision, apply_credits, conclude
 from domain.round.dues import schedule, settle
 from domain.round.notices import bills, left_to_pay, notify_members
 from domain.round.pledging import drop_pledge
-from domain.round.rules import STAFF, Events, account_of, require_cap, require_few_running, shown, terms_of
+from domain.round.rules import STAFF, Events, account_of, amount_text, require_cap, require_few_running, terms_of
 from domain.round.state import Endangered, Live, Pledging, RoundState
 from domain.round.terms import Due, Schedule, Settlement
 
@@ -68,7 +68,7 @@ def take_over(state: Live, command: commands.TakeOver, context: Context) -> Even
         )
     open_ = defaulter.figures.outstanding
     if command.amount > open_:
-        raise Refused("more_than_defaulted", f"{shown(books, open_)} of it is open", remedy="take over at most that")
+        raise Refused("more_than_defaulted", f"{amount_text(books, open_)} of it is open", remedy="take over at most that")
     if context.register.seat_of(member) != context.register.seat_of(command.defaulter):
         require_cap(context, books, member, command.amount)
     require_few_running(books)
@@ -88,7 +88,10 @@ def _require_share(context: Context, books: Books, command: commands.JoinLate) -
     least = min(floor, books.room) if books.room else floor
     if command.amount < least:
         raise Refused(
-            "commitment_below_floor", f"it is less than {shown(books, least)}", remedy="commit at least that", clause="funding.share_floor"
+            "commitment_below_floor",
+            f"it is less than {amount_text(books, least)}",
+            remedy="commit at least that",
+            clause="funding.share_floor",
         )
 
 
@@ -207,7 +210,7 @@ def _release(state: Live, released: events.CommitmentReleased, context: Context)
     books = state.books
     key = f"notice:{released.cause}:{released.member}:{books.accounts[released.member].releases + 1}"
     lost = sum((piece.principal for piece in released.settled), released.uncalled)
-    staff = notify("commitment_released", STAFF, key=key, round=context.stream, member=released.member, amount=shown(books, lost))
+    staff = notify("commitment_released", STAFF, key=key, round=context.stream, member=released.member, amount=amount_text(books, lost))
     return (*conclude(Decision.of(state, released), (released.member,), context), owe(staff))
 
 
@@ -228,14 +231,16 @@ def reduce_goal(state: RoundState, command: commands.ReduceGoal, context: Contex
     if not max(bound, command.minimum) <= command.goal < books.goal:
         raise Refused(
             "goal_out_of_range",
-            f"the goal can fall from {shown(books, books.goal)}, to its minimum and to what is spent at the least",
-            remedy=f"propose a goal of at least {shown(books, max(bound, command.minimum))}",
+            f"the goal can fall from {amount_text(books, books.goal)}, to its minimum and to what is spent at the least",
+            remedy=f"propose a goal of at least {amount_text(books, max(bound, command.minimum))}",
         )
     cancelled = _not_needed(books, command.goal)
     reduced = events.GoalReduced(
         goal=command.goal, minimum=command.minimum, budget=_smaller_budget(books, command.goal), cancelled=cancelled
     )
-    notices = notify_members("goal_reduced", books.accounts, f"goal:{command.goal}", round=context.stream, goal=shown(books, command.goal))
+    notices = notify_members(
+        "goal_reduced", books.accounts, f"goal:{command.goal}", round=context.stream, goal=amount_text(books, command.goal)
+    )
     return (*conclude(Decision.of(current, reduced), cancelled, context), *notices)
 
 

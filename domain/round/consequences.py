@@ -18,7 +18,7 @@ from domain.register.facts import CommitmentBound, ContributionCleared, Contribu
 from domain.round import commands, events
 from domain.round.books import Account, Books
 from domain.round.dues import settle
-from domain.round.rules import STAFF, Events, propose, shown, terms_of
+from domain.round.rules import STAFF, Events, amount_text, propose, terms_of
 from domain.round.state import Calling, Cancelled, Committed, Endangered, Live, Refunding, RoundState, Settled, evolve
 from domain.round.terms import Stage
 
@@ -130,8 +130,8 @@ def _test_minimum(state: Live, context: Context, *, renewed: bool) -> Events:
                         (*STAFF, "office:board"),
                         key=f"notice:minimum-lost:{books.shortfalls + 1}",
                         round=context.stream,
-                        sound=shown(books, sound),
-                        minimum=shown(books, books.minimum),
+                        sound=amount_text(books, sound),
+                        minimum=amount_text(books, books.minimum),
                         decide_by=decide_by.isoformat(),
                     )
                 ),
@@ -146,8 +146,8 @@ def _vote_on_shortfall(context: Context, books: Books, sound: int) -> Step:
     return propose(
         context,
         asked_in("shortfall", slug_of(context.stream), number),
-        f"Go on with {shown(books, sound)}",
-        f"The round lost money and its minimum of {shown(books, books.minimum)}. Yes: a smaller run. No: everything held is refunded.",
+        f"Go on with {amount_text(books, sound)}",
+        f"The round lost money and its minimum of {amount_text(books, books.minimum)}. Yes: a smaller run. No: everything held is refunded.",
         smaller,
         end if sound else None,
     )

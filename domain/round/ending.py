@@ -13,7 +13,7 @@ from domain.round.books import Books
 from domain.round.calls import shared_interest
 from domain.round.consequences import close, fold_phase, lift_default, register_facts
 from domain.round.notices import notify_members
-from domain.round.rules import STAFF, Events, shown
+from domain.round.rules import STAFF, Events, amount_text
 from domain.round.state import (
     Calling,
     Cancelled,
@@ -54,14 +54,14 @@ def settle_round(state: RoundState, _: commands.SettleRound, context: Context) -
     if owing:
         raise Refused(
             "default_open",
-            f"{owing[0]} owes {shown(books, books.accounts[owing[0]].figures.owed)} and can still pay",
+            f"{owing[0]} owes {amount_text(books, books.accounts[owing[0]].figures.owed)} and can still pay",
             remedy="wait until it is paid or taken over; a vote can expel the member, or cancel the round",
             clause="funding",
         )
     if any(account.offered for account in books.accounts.values()):
         raise Refused("delivery_open", "a delivery is not judged yet", remedy="accept or reject it (`consortium show`)")
     if books.reserved:
-        raise Refused("spending_open", f"{shown(books, books.reserved)} is reserved", remedy="pay or withdraw what was proposed")
+        raise Refused("spending_open", f"{amount_text(books, books.reserved)} is reserved", remedy="pay or withdraw what was proposed")
     return _end(current, "settled", "decision", context)
 
 
@@ -107,7 +107,11 @@ def _end(state: Live, end: Literal["settled", "cancelled"], cause: Literal["deci
         *register_facts(books, after.books, members, context, over=True),
         *(lift_default(context, member, books) for member in defaulters),
         *notify_members(f"round_{end}", members, end, round=context.stream),
-        owe(notify("refunds_due", STAFF, key="notice:refunds-due", round=context.stream, credit=shown(books, after.books.totals.credit))),
+        owe(
+            notify(
+                "refunds_due", STAFF, key="notice:refunds-due", round=context.stream, credit=amount_text(books, after.books.totals.credit)
+            )
+        ),
     )
 
 

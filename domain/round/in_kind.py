@@ -11,7 +11,7 @@ from domain.round.books import Books, Delivery
 from domain.round.consequences import Decision, conclude
 from domain.round.dues import settle
 from domain.round.notices import notify_members
-from domain.round.rules import STAFF, Events, account_of, charter_of, shown, terms_of
+from domain.round.rules import STAFF, Events, account_of, amount_text, charter_of, terms_of
 from domain.round.state import Live
 
 
@@ -31,7 +31,7 @@ def deliver_in_kind(state: Live, command: commands.DeliverInKind, context: Conte
     if value + account.offered > account.figures.outstanding:
         raise Refused(
             "delivery_above_commitment",
-            f"it is worth {shown(books, value)} and {shown(books, account.figures.outstanding - account.offered)} is open",
+            f"it is worth {amount_text(books, value)} and {amount_text(books, account.figures.outstanding - account.offered)} is open",
             remedy="deliver less, or take over more of the round first",
             clause="rate_card",
         )
@@ -51,7 +51,7 @@ def deliver_in_kind(state: Live, command: commands.DeliverInKind, context: Conte
         key=f"notice:delivery:{command.evidence}",
         round=context.stream,
         member=command.member,
-        value=shown(books, value),
+        value=amount_text(books, value),
     )
     return (delivered, owe(notice))
 

@@ -11,7 +11,7 @@ from domain.round.books import Account, Books, Call
 from domain.round.consequences import Decision, apply_credits, conclude
 from domain.round.dues import schedule
 from domain.round.notices import bills, left_to_pay, notify_members
-from domain.round.rules import STAFF, Events, shown, terms_of
+from domain.round.rules import STAFF, Events, amount_text, terms_of
 from domain.round.state import Live
 from domain.round.terms import Purpose
 
@@ -89,7 +89,7 @@ def _suspend(books: Books, member: MemberId, context: Context) -> StepOwed:
 
 
 def _notify_default(books: Books, call: Call, extra: events.MakeUpCalled | None, decided: Events, context: Context) -> Events:
-    missing = shown(books, call.unpaid)
+    missing = amount_text(books, call.unpaid)
     staff = notify("call_defaulted", (*STAFF, "office:board"), key=f"notice:default:{call.label}", round=context.stream, unpaid=missing)
     if extra is None:
         return (owe(staff),)

@@ -9,7 +9,7 @@ from domain.process import Context, StepOwed, owe_notices
 from domain.reference import creditor_reference, shown_reference
 from domain.round import events
 from domain.round.books import Books
-from domain.round.rules import Events, shown
+from domain.round.rules import Events, amount_text
 
 
 def notify_members(
@@ -29,7 +29,7 @@ def notify_members(
 def bills(context: Context, books: Books, owed: Mapping[MemberId, int]) -> dict[MemberId, dict[str, str]]:
     """How much each member is to pay, and the reference by which its money is known."""
     return {
-        member: {"amount": shown(books, amount), "reference": shown_reference(creditor_reference(context.stream, member))}
+        member: {"amount": amount_text(books, amount), "reference": shown_reference(creditor_reference(context.stream, member))}
         for member, amount in owed.items()
     }
 

@@ -12,7 +12,7 @@ from domain.round.books import Books, Movement, Receipt
 from domain.round.consequences import Decision, apply_credits, close, conclude, contributions, fold_phase
 from domain.round.dues import owed_again, settle, undo
 from domain.round.notices import notify_members
-from domain.round.rules import Events, is_repeated, live_or_none, require_currency, shown, terms_of, turn_away
+from domain.round.rules import Events, amount_text, is_repeated, live_or_none, require_currency, terms_of, turn_away
 from domain.round.state import Calling, Committed, Endangered, Live, Refunding, RoundState, books_of
 from domain.round.terms import Stage
 
@@ -76,8 +76,8 @@ def reverse_payment(state: RoundState, command: letters.ReversePayment, context:
         (member,),
         f"reversed:{command.reference}",
         round=context.stream,
-        amount=shown(books, amount),
-        owed=shown(books, sum(part.total for part in undone.undone)),
+        amount=amount_text(books, amount),
+        owed=amount_text(books, sum(part.total for part in undone.undone)),
     )
     reversal = Decision.of(state, undone, used, *_reopened_calls(books, undone, context))
     return (*conclude(apply_credits(reversal, (member,), context), (member,), context), *notices)

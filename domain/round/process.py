@@ -26,7 +26,7 @@ from domain.reference import shown_reference
 from domain.round import calls, commands, commitments, ending, events, in_kind, ladder, payments, pledging, refunds, rules, spending
 from domain.round.allocation import index
 from domain.round.books import Books, Call
-from domain.round.rules import Events, shown
+from domain.round.rules import Events, amount_text
 from domain.round.state import (
     Calling,
     Cancelled,
@@ -218,7 +218,7 @@ def _headline(state: RoundState) -> Headline:
                 ON_THE_VOTE,
             )
         case Refunding(books=books):
-            return _of_books("refunding", books, f"{shown(books, books.totals.credit)} to give back", ("office:treasurer",))
+            return _of_books("refunding", books, f"{amount_text(books, books.totals.credit)} to give back", ("office:treasurer",))
         case Settled(books=books):
             return _of_books("settled", books, "settled", ())
         case Cancelled(books=books):
@@ -277,8 +277,8 @@ def _of_books(phase: str, books: Books, note: str, waits_for: tuple[str, ...], m
         "refunded": money.refunded,
         "held": books.held,
     }
-    table = "\n".join(f"| {name} | {shown(books, amount)} |" for name, amount in rows.items())
-    line = f"{escaped(books.terms.title)}: {shown(books, money.cleared)} of {shown(books, money.committed)} cleared; {note}"
+    table = "\n".join(f"| {name} | {amount_text(books, amount)} |" for name, amount in rows.items())
+    line = f"{escaped(books.terms.title)}: {amount_text(books, money.cleared)} of {amount_text(books, money.committed)} cleared; {note}"
     text = f"| money | {books.terms.currency} |\n| --- | --- |\n{table}\n\n{_concentration(books)}{_bills(books)}" + (
         more and f"\n\n{more}"
     )
@@ -303,7 +303,7 @@ def _bills(books: Books) -> str:
     """What is still to be paid, by whom, until when and with which reference, when they are few."""
     accounts = [(member, books.accounts[member]) for member in _named(books, (*books.running, *books.defaulted), NAMED)]
     rows = [
-        f"| {member} | {shown(books, account.debt)} | {books.calls[account.dues[0].call].schedule.due_on} | {shown_reference(account.reference)} |"
+        f"| {member} | {amount_text(books, account.debt)} | {books.calls[account.dues[0].call].schedule.due_on} | {shown_reference(account.reference)} |"
         for member, account in accounts
     ]
     return "\n".join(("\n\n| to pay | amount | due | reference |", "| --- | --- | --- | --- |", *rows)) if rows else ""

@@ -14,7 +14,7 @@ from domain.register.facts import BankReferenceUsed
 from domain.round import commands, events
 from domain.round.books import Books, Movement, Refund
 from domain.round.consequences import Decision, apply_credits, close, conclude, reopen
-from domain.round.rules import Events, account_of, holding, is_repeated, live_or_none, order_name, shown, tell_treasury
+from domain.round.rules import Events, account_of, amount_text, holding, is_repeated, live_or_none, order_name, tell_treasury
 from domain.round.state import RoundState, books_of
 
 LISTED: Final = 100
@@ -36,7 +36,7 @@ def order_refund(state: RoundState, command: commands.OrderRefund, context: Cont
         raise Refused("refund_exists", f"{command.refund} names another refund", remedy="choose another name")
     amount = account.figures.credit if command.amount is None else command.amount
     if not amount or amount > account.figures.credit:
-        raise Refused("refund_above_credit", f"the credit is {shown(books, account.figures.credit)}", remedy="refund at most that")
+        raise Refused("refund_above_credit", f"the credit is {amount_text(books, account.figures.credit)}", remedy="refund at most that")
     free = _free(books)
     if amount > free:
         raise _above_held(books, free)
@@ -111,7 +111,7 @@ def _free(books: Books) -> int:
 def _above_held(books: Books, free: int) -> Refused:
     return Refused(
         "refund_above_held",
-        f"{shown(books, max(free, 0))} is left on the account for this round",
+        f"{amount_text(books, max(free, 0))} is left on the account for this round",
         clause="funding",
         remedy="refund at most that, and the rest when what the bank took back is paid again",
     )

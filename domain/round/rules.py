@@ -230,10 +230,10 @@ def calendar_of(context: Context, books: Books) -> Calendar:
 
 def require_currency(context: Context, currency: str | None) -> None:
     """Refuses amounts in any money but the charter's."""
-    kept = context.charter.currency
-    if currency not in {None, kept}:
+    own = context.charter.currency
+    if currency not in {None, own}:
         raise Refused(
-            "wrong_currency", f"the books are kept in {kept}, not in {currency}", remedy=f"name the amount in {kept}", clause="currency"
+            "wrong_currency", f"the books are kept in {own}, not in {currency}", remedy=f"name the amount in {own}", clause="currency"
         )
 
 
@@ -257,8 +257,8 @@ def require_cap(context: Context, books: Books, member: MemberId, amount: int) -
     if standing + amount > cap:
         raise Refused(
             "commitment_above_cap",
-            f"{member} and related companies would carry {shown(books, standing + amount)} of at most {shown(books, cap)}",
-            remedy=f"name at most {shown(books, max(cap - standing, 0))}",
+            f"{member} and related companies would carry {amount_text(books, standing + amount)} of at most {amount_text(books, cap)}",
+            remedy=f"name at most {amount_text(books, max(cap - standing, 0))}",
             clause="funding.share_cap",
         )
 
@@ -314,6 +314,6 @@ def propose(context: Context, proposal: StreamId, title: str, text: str, command
     return tell(proposal, letters.Propose(title=title, text=text, motion=motion), key=f"tell:proposal:{slug_of(proposal)}")
 
 
-def shown(books: Books, amount: int) -> str:
+def amount_text(books: Books, amount: int) -> str:
     """An amount for people."""
     return display(amount, books.terms.currency)

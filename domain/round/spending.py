@@ -11,7 +11,7 @@ from domain.round import commands, events
 from domain.round.books import Books, Movement, Spending
 from domain.round.consequences import close, contributions, fold_phase, reopen
 from domain.round.ending import in_proportion
-from domain.round.rules import Events, is_repeated, order_name, require_above_minimum, shown, tell_treasury
+from domain.round.rules import Events, amount_text, is_repeated, order_name, require_above_minimum, tell_treasury
 from domain.round.state import Calling, Committed, Endangered, Live, Refunding, RoundState, books_of
 
 
@@ -30,11 +30,11 @@ def propose_spending(state: Live, command: commands.ProposeSpending, context: Co
         raise Refused("no_such_line", "the budget has no such line", remedy=f"name one of: {', '.join(sorted(books.budget))}")
     free = books.budget[command.line] - books.lines.get(command.line, 0)
     if command.amount > free:
-        raise Refused("line_exceeded", f"{shown(books, free)} of the line is free", remedy="spend less, or under another line")
+        raise Refused("line_exceeded", f"{amount_text(books, free)} of the line is free", remedy="spend less, or under another line")
     if command.amount > books.spendable:
         raise Refused(
             "more_than_cleared",
-            f"{shown(books, books.spendable)} has cleared and is free",
+            f"{amount_text(books, books.spendable)} has cleared and is free",
             remedy="wait until more has cleared",
             clause="funding",
         )
@@ -68,7 +68,7 @@ def _require_not_taken_back(books: Books) -> None:
     if books.spendable < 0:
         raise Refused(
             "more_than_cleared",
-            f"{shown(books, -books.spendable)} of it was taken back since it was proposed",
+            f"{amount_text(books, -books.spendable)} of it was taken back since it was proposed",
             remedy="wait until it is paid again, or withdraw the spending",
             clause="funding",
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from domain.kernel import Map, MemberId, mapping
 from domain.register.facts import PaymentExpected
@@ -14,6 +14,9 @@ from domain.round.allocation import Promise
 from domain.round.booking import book, charge, end
 from domain.round.books import Books, Figures, add, by_state, put
 from domain.round.terms import Terms
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
 
 # ---------------------------------------------------------------- the phases
 
@@ -118,18 +121,35 @@ RoundState = Unopened | Draft | Withdrawn | Pledging | Short | Failed | Committe
 # ---------------------------------------------------------------- the fold
 
 
+_OF_REGISTER: Final = frozenset(get_args(events.RegisterFact))
+_OF_PLEDGING: Final = frozenset(get_args(events.PledgingEvent))
+_OF_PHASES: Final = frozenset(get_args(events.PhaseEvent))
+
+
 def evolve(state: RoundState, event: events.RoundEvent) -> RoundState:
-    """The state after a fact. Facts for the register are the most frequent, so they are compared first."""
-    if isinstance(event, events.RegisterFact):
+    """The state after a fact. Facts are sorted by topic first, by a look into a set, and matched within their topic."""
+    if _is_of_register(event):
         return _expect_payment(state, event) if isinstance(event, PaymentExpected) else state
-    if isinstance(event, events.PledgingEvent):
+    if _is_of_pledging(event):
         return _evolve_pledging(state, event)
-    if isinstance(event, events.PhaseEvent):
+    if _is_of_phases(event):
         return _evolve_phase(state, event)
     assert isinstance(state, Committed | Calling | Endangered | Refunding)
     if isinstance(event, events.CallEvent):
         return _in_phase(state, charge(state.books, event), called=True)
     return _in_phase(state, book(state.books, event))
+
+
+def _is_of_register(event: events.RoundEvent) -> TypeIs[events.RegisterFact]:
+    return type(event) in _OF_REGISTER
+
+
+def _is_of_pledging(event: events.RoundEvent) -> TypeIs[events.PledgingEvent]:
+    return type(event) in _OF_PLEDGING
+
+
+def _is_of_phases(event: events.RoundEvent) -> TypeIs[events.PhaseEvent]:
+    return type(event) in _OF_PHASES
 
 
 def _evolve_pledging(state: RoundState, event: events.PledgingEvent) -> RoundState:
