@@ -17,7 +17,7 @@ withdrawn, left, terminated or expelled.
 | reverse_dues_payment | the treasury | dues_reversed, bank_reference_used | |
 | agree_payment_plan | the treasurer | payment_plan_agreed | plan_too_long (`membership.payment_plan_days`) |
 | suspend_for_default, lift_default | the service | member_suspended; suspension_lifted, member_reinstated | |
-| seat_representative | a representative; on a vacant seat the secretariat or the board; for his own key who is seated | representative_seated, key_enrolled, seat_vacated, suspension_lifted, member_reinstated | person_taken, key_of_another, seat_not_vacant, second_person_required, too_many_speakers (`membership`), key_taken (`roles`) |
+| seat_representative | a representative; on a vacant seat the secretariat or the board; for a further key of their own the person seated | representative_seated, key_enrolled, seat_vacated, suspension_lifted, member_reinstated | person_taken, key_of_another, seat_not_vacant, second_person_required, too_many_speakers (`membership`), key_taken (`roles`) |
 | unseat_representative | himself, a representative, the secretariat | representative_unseated, key_revoked…, seat_vacated | |
 | declare_ownership | a representative, the secretariat | ownership_declared, screening_started; or ownership_change_asked | more_than_the_whole, holder_named_twice, holder_known_otherwise (`membership`) |
 | confirm_ownership | the secretariat, a compliance reviewer; of an officer's declaration a representative | ownership_declared, screening_started | no_such_declaration, second_person_required, own_case (`membership`) |
@@ -427,7 +427,7 @@ def test_only_a_compliance_reviewer_judges(person: str) -> None:
     hit().when(member_commands.JudgeScreening(verdict="clear", reason="ours"), by=person).refused("office_required")
 
 
-def test_no_reviewer_judges_his_own_case() -> None:
+def test_no_reviewer_judges_their_own_case() -> None:
     story = also(hit(), OfficeGranted(person="ada", office=Office.COMPLIANCE_REVIEWER))
     story.when(member_commands.JudgeScreening(verdict="clear", reason="it is us"), by="ada").refused("own_case")
 
@@ -491,7 +491,7 @@ def test_nobody_signs_another_text() -> None:
     admitted().when(member_commands.SignAgreement(agreement="0" * 64), by="ada").refused("other_agreement")
 
 
-def test_nobody_signs_for_a_member_that_he_does_not_speak_for() -> None:
+def test_nobody_signs_for_a_member_that_they_do_not_speak_for() -> None:
     admitted().when(agreement(admitted()), by="sam").refused("not_a_representative")
 
 
@@ -522,7 +522,7 @@ def test_a_treasurer_countersigns_nothing() -> None:
     signed().when(member_commands.CountersignAgreement(), by="tess").refused("office_required")
 
 
-def test_nobody_countersigns_what_he_signed_nor_for_whom_he_speaks() -> None:
+def test_nobody_countersigns_what_they_signed_nor_for_a_member_that_they_speak_for() -> None:
     story = also(signed(), *(OfficeGranted(person=person, office=Office.BOARD) for person in ("ada", "alan")))
     story.when(member_commands.CountersignAgreement(), by="ada").refused("own_case")
     story.when(member_commands.CountersignAgreement(), by="alan").refused("own_case")
@@ -804,7 +804,7 @@ def test_a_plan_of_the_time_before_its_dates_were_kept_moves_all_invoices_alike(
     assert story.state.state.dues.open[0].overdue_from == day(395 + 10)
 
 
-def test_whoever_paid_what_suspended_him_has_his_rights_though_a_later_invoice_is_open() -> None:
+def test_a_member_that_paid_what_suspended_it_has_its_rights_though_a_later_invoice_is_open() -> None:
     story = suspended_for_dues().when(member_commands.AgreePaymentPlan(until=day(649)), by="tess")
     story = story.when(member_commands.AgreePaymentPlan(until=day(645 + 180)), by="tess", at=day(648)).due().followed_by("dues_invoiced")
     story = story.when(payment(FEE - 1, "BANK-2"), at=day(731)).followed_by("dues_paid", "bank_reference_used")
@@ -1020,12 +1020,12 @@ def test_an_alternate_fills_no_vacant_seat_and_a_representative_made_one_leaves_
     stepped_back.followed_by("representative_seated", "seat_vacated")
 
 
-def test_a_representative_who_holds_an_office_changes_his_capacity_too() -> None:
+def test_a_representative_who_holds_an_office_changes_their_capacity_too() -> None:
     story = also(member(), OfficeGranted(person="alan", office=Office.BOARD))
     story.when(member_commands.SeatRepresentative(person="alan"), by="ada").followed_by("representative_seated")
 
 
-def test_the_key_of_a_person_without_any_role_left_speaks_for_him_no_more() -> None:
+def test_the_key_of_a_person_without_any_role_left_is_revoked() -> None:
     story = silent()
     assert story.register.people["ada"].keys == frozenset()
     officer = also(member(), OfficeGranted(person="ada", office=Office.BOARD)).when(
@@ -1168,7 +1168,7 @@ def test_the_voters_read_who_owns_the_applicant() -> None:
     assert "sol 60.00 %, luna 10.05 %" in story.state.owed["tell:admission"].data["command"]["text"]
 
 
-def test_an_officer_binds_no_member_to_another_by_his_word_alone() -> None:
+def test_an_officer_alone_binds_no_member_to_another() -> None:
     control = (Holding(holder="nova", fraction=6_000),)
     story = (
         member(with_members(founded(), "nova"))
@@ -1293,7 +1293,7 @@ def test_every_hit_is_told_and_judged_by_itself_the_oldest_first() -> None:
     )
 
 
-def test_a_new_owner_is_screened_whenever_he_is_declared_and_an_old_one_is_not() -> None:
+def test_a_new_owner_is_screened_whenever_it_is_declared_and_an_old_one_is_not() -> None:
     evil, more = (
         member_commands.DeclareOwnership(holdings=(Holding(holder="evil-corp", fraction=2_000),)),
         Holding(holder="evil-corp", fraction=9_000),
@@ -1334,7 +1334,7 @@ def test_nobody_becomes_a_member_while_an_owner_waits_to_be_looked_at() -> None:
     assert (story.phase, story.state.state.refund) == ("rejected", FEE)
 
 
-def test_whoever_owes_no_dues_waits_for_his_owners_screening_too() -> None:
+def test_an_applicant_without_dues_waits_for_the_screening_of_its_owners_too() -> None:
     story = signed(founded(charter(tiers__associate__annual_fee=0)), tier="associate")
     story = story.when(member_commands.DeclareOwnership(holdings=(Holding(holder="sol", fraction=1),)), by="ada").when(
         member_commands.CountersignAgreement(), by="sam"
