@@ -42,7 +42,7 @@ SUITES: Final[Mapping[str, Sequence[str]]] = {
     "readings": ("telemetry", "run", "run_laws"),
     "telemetry": ("telemetry", "run", "run_laws"),
     "run": ("run", "run_laws"),
-    "treasury": ("treasury", "treasury_laws"),
+    "treasury": ("treasury", "treasury_laws", "treasury_payers"),
     "voting": ("voting", "proposal", "votes"),
 }
 """The tests that try a module's rules, by its name or its package, the quickest first; for all others it is `STORIES`."""
