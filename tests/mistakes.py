@@ -80,7 +80,7 @@ def _letter(name: str, receiver: str, kind: str) -> Iterator[Mistake]:
         (
             Change(
                 f"domain/{receiver}/commands.py",
-                rf"(\w+Command = \()([^)]*?)letters\.{name}\b",
+                rf"(\w+(?:Command|Request) = \()([^)]*?)letters\.{name}\b",
                 rf'class Other{name}(letters.{name}):\n    """Its own."""\n\n\n\1\2Other{name}',
             ),
         ),
