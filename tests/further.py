@@ -1,0 +1,135 @@
+"""A copy of this tree with one process more: `grant/<id>`, which a member asks for, the board approves and the treasury pays.
+
+Its files lie in tests/grant/, each where it belongs from the root. The lines that other files need are listed here, in the order of
+docs/add-a-process.md, and are all: a test holds the two lists to each other.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parent.parent
+SOURCES: Final = Path(__file__).parent / "grant"
+LEFT_OUT: Final = shutil.ignore_patterns(".git", ".venv", ".*_cache", ".hypothesis", "__pycache__", "state", "histories", "*.egg-info")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Text for a file that there is already."""
+
+    file: str
+    place: str
+    """What stands before it, or is replaced by it: a regular expression, found once."""
+    text: str
+    """What stands there then; `\\g<0>` is what was found."""
+    noticed: str
+    """What says so when it is left out: `mypy`, `lint-imports`, or a test."""
+
+
+LETTERS: Final = '''class RecordGrant(Letter):
+    """The approved amount left the account. By the treasury process."""
+
+    to: ClassVar[str] = "grant"
+    kind: Literal["record_grant"] = "record_grant"
+    reference: BankReference
+
+
+class ReturnGrant(Letter):
+    """What was paid came back to the account: it is paid anew, or given up. By the treasury process."""
+
+    to: ClassVar[str] = "grant"
+    kind: Literal["return_grant"] = "return_grant"
+    reference: BankReference
+
+
+class ReleaseGrant(Letter):
+    """The payment is given up. By the treasury process."""
+
+    to: ClassVar[str] = "grant"
+    kind: Literal["release_grant"] = "release_grant"
+    reason: Prose = ""
+
+
+'''
+LINES_PY: Final = "domain/treasury/lines.py"
+
+
+def _told(one: str, letter: str) -> Sequence[Line]:
+    """What the treasury tells a grant in one of its three tables, whose letter for a spending is `one`."""
+    return (
+        Line(LINES_PY, rf"    letter: letters\.{one}\b", rf"\g<0> | letters.{letter.partition('(')[0]}", "mypy"),
+        Line(
+            LINES_PY,
+            rf"            letter = letters\.{one}\(.*\n",
+            rf"\g<0>        case Purpose.GRANT:\n            letter = letters.{letter}\n",
+            "mypy",
+        ),
+    )
+
+
+LINES: Final[Sequence[Line]] = (
+    Line("domain/catalog.py", r"from domain\.kernel import", r"from domain.grant.process import GRANT\n\g<0>", "mypy"),
+    Line("domain/catalog.py", r"TREASURY\)", "TREASURY, GRANT)", "tests/test_letters.py"),
+    Line("domain/letters.py", r"# -+ to the treasury\n", "# " + "-" * 64 + r" to a grant\n\n\n" + LETTERS + r"\g<0>", "mypy"),
+    Line("domain/letters.py", r'    REFUND = "refund"\n', r'\g<0>    GRANT = "grant"\n', "mypy"),
+    *_told("RecordSpending", "RecordGrant(reference=line)"),
+    *_told("ReturnSpending", "ReturnGrant(reference=line)"),
+    *_told("ReleaseSpending", "ReleaseGrant(reason=why)"),
+    Line("domain/treasury/payments.py", r"Purpose\.REFUND, Purpose\.RETURN\)\)", "Purpose.REFUND, Purpose.GRANT, Purpose.RETURN))", ""),
+    Line("domain/treasury/process.py", r"state_version=(\d+)", "STATE_VERSION", "tests/test_shapes.py"),
+    Line("workflows/catalog.py", r"from workflows\.log import Log\n", r"from workflows.grant import Grant\n\g<0>", "mypy"),
+    Line("workflows/catalog.py", r"Treasury\)", "Treasury, Grant)", "tests/test_cli.py"),
+    Line("cli/main.py", r'    "import-statement": ', r'    "grant": ("cli.processes:grant", ACT, "Ask for a grant, approve it."),\n\g<0>', "tests/test_cli.py"),
+    Line("audit/ledger/fold.py", r"from audit\.ledger\.member import", r"from audit.ledger.grant import Grants\n\g<0>", "mypy"),
+    Line("audit/ledger/fold.py", r'"round": Rounds, ', r'\g<0>"grant": Grants, ', "tests/test_ledger.py"),
+    Line(
+        "activities/notices/templates.py",
+        r'    "delivery_rejected": ',
+        r'    "grant_paid": Letter("The grant {grant} is paid", "{amount} left the account for {grant}."),\n'
+        r'    "grant_to_decide": Letter("The grant {grant} waits for the board", "A member asks for {amount}. Approve it, or let it lapse."),\n'
+        r"\g<0>",
+        "tests/test_notices.py",
+    ),
+    Line(
+        "tests/test_ledger.py",
+        r'STORIES: Final = \{"treasury": TREASURY, ',
+        'GRANT_PAID = grant_events.GrantPaid(amount=70, reference=A)\n'
+        'SPENT: Final = "Expenses:Grants:G"\n'
+        "GRANTS: Final[Sequence[tuple[str, Sequence[Event], Mapping[str, int]]]] = (\n"
+        '    ("a grant", (GRANT_PAID,), {in_transit("grant/g"): -70, SPENT: 70}),\n'
+        '    ("that came back", (GRANT_PAID, grant_events.GrantReturned(amount=70, reference=B)), {}),\n'
+        r')\n\n\g<0>"grant": GRANTS, ',
+        "tests/test_ledger.py",
+    ),
+    Line("tests/test_ledger.py", r'STREAMS: Final = \{"treasury": "treasury/main", ', r'\g<0>"grant": "grant/g", ', "tests/test_ledger.py"),
+    Line("tests/test_ledger.py", r"from domain\.kernel import", r"from domain.grant import events as grant_events\n\g<0>", "mypy"),
+    Line("pyproject.toml", r'"domain\.member", ', r'"domain.grant", \g<0>', "tests/test_purity.py"),
+    Line("tests/golden_log.py", r'STORIES: Final = \("consortium", ', r'\g<0>"grant", ', "tests/test_golden_log.py"),
+)  # fmt: skip
+
+
+def grown(folder: Path, without: Line | None = None) -> None:
+    """Makes the copy, with all the lines or without one of them."""
+    shutil.copytree(ROOT, folder, ignore=LEFT_OUT)
+    for source in SOURCES.rglob("*.py"):
+        target = folder / source.relative_to(SOURCES)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    for line in LINES:
+        if line is not without:
+            _write(folder / line.file, line)
+
+
+def _write(path: Path, line: Line) -> None:
+    text = path.read_text(encoding="utf-8")
+    found = re.findall(line.place, text)
+    assert len(found) == 1, f"{line.place!r} stands {len(found)} times in {line.file}: bring it up to date"
+    if line.text == "STATE_VERSION":
+        path.write_text(re.sub(line.place, f"state_version={int(found[0]) + 1}", text), encoding="utf-8")
+    else:
+        path.write_text(re.sub(line.place, line.text, text), encoding="utf-8")

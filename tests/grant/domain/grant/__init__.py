@@ -1,0 +1,1 @@
+"""Grants from what the consortium holds, `grant/<id>`."""
