@@ -403,6 +403,13 @@ def test_a_hit_waits_for_a_compliance_reviewer() -> None:
     assert MEMBER.describe(story.state.state).waits_for == ("office:compliance-reviewer",)
 
 
+def test_an_agreement_waits_for_the_member_and_then_for_the_secretariat() -> None:
+    story = admitted()
+    assert MEMBER.describe(story.state.state).waits_for == ("member:helio",)
+    story = story.when(agreement(story), by="ada")
+    assert MEMBER.describe(story.state.state).waits_for == ("office:secretariat",)
+
+
 def test_a_cleared_hit_goes_on_to_the_vote() -> None:
     story = (
         hit()
