@@ -2,7 +2,8 @@
 
 Each is made in a copy of this folder. A mistake of the list must be noticed by the tool that it names: a letter renamed on one side by
 the type checker, a renamed kind by the golden files, a process without its place in the ledger and a command of the system that
-anybody can give by a test. `--arms 30` also leaves out arms of `match` statements in the processes' packages, drawn at random: the type
+anybody can give by a test. `--further` leaves out, one at a time, the lines that a further process needs in other files (tests/further.py):
+each must be noticed as it says. `--arms 30` also leaves out arms of `match` statements in the processes' packages, drawn at random: the type
 checker must name each, or a test of its process.
 """
 
@@ -23,14 +24,18 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
+from tests.further import LEFT_OUT, LINES, grown, written
 from tests.mutants import tests_of
 
 ROOT: Final = Path(__file__).parent.parent
-LEFT_OUT: Final = shutil.ignore_patterns(".git", ".venv", ".*_cache", ".hypothesis", "__pycache__", "state", "histories", "*.egg-info")
 MYPY: Final = "mypy"
 CHECKED: Final = ("domain", "audit")
 """What the type checker looks at: where the processes are, and the one table of another package that names their messages."""
 GOLDEN: Final = "tests/test_golden_log.py::test_the_rules_in_force_decide_their_golden_logs_again_byte_for_byte"
+WITH_FURTHER: Final = (
+    "workflows", "cli/main.py", "tests/test_grant.py", "tests/test_ledger.py", "tests/test_treasury_payers.py",
+)  # fmt: skip
+"""What names the messages of a further process besides."""
 PLACES: Final = "tests/test_ledger.py::test_every_process_keeps_books_or_has_a_reason_to_keep_none"
 
 
@@ -239,9 +244,9 @@ class Copy:
         for path, text in before.items():
             self.write(path, text)
 
-    def checked(self) -> str:
-        """What the type checker has to say; empty when nothing."""
-        asked = (sys.executable, "-m", "mypy", "--no-error-summary", "--no-color-output", *CHECKED)
+    def checked(self, *also: str) -> str:
+        """What the type checker has to say of the domain and the ledger, and of these files; empty when nothing."""
+        asked = (sys.executable, "-m", "mypy", "--no-error-summary", "--no-color-output", *CHECKED, *also)
         done = subprocess.run(asked, cwd=self.folder, capture_output=True, text=True, check=False)
         assert done.returncode in {0, 1}, done.stdout + done.stderr
         return "" if done.returncode == 0 else done.stdout
@@ -285,12 +290,39 @@ def named_by(copy: Copy, arm: Arm) -> str:
     return ""
 
 
+def _further(folder: Path) -> int:
+    """Leaves out each line of a further process."""
+    grown(folder)
+    copy = Copy(folder)
+    stories = ("tests/test_grant.py", "tests/test_treasury.py", "tests/test_shapes.py")
+    copy.tried("--golden", *stories)
+    missed = 0
+    for line in LINES:
+        start, path = time.monotonic(), folder / line.file
+        copy.write(path, written(line.file, without=line))
+        said = _said(copy, line.noticed)
+        copy.write(path, written(line.file))
+        missed += not said
+        words = line.text.strip().splitlines()[0][:70]
+        print(
+            f"{'noticed by' if said else 'MISSED BY '} {line.noticed:32} {time.monotonic() - start:4.0f} s  {line.file}: {words}",
+            flush=True,
+        )
+    return bool(missed)
+
+
+def _said(copy: Copy, tool: str) -> str:
+    """What the type checker, or the tests of a file, have to say."""
+    return copy.checked(*WITH_FURTHER) if tool == MYPY else copy.tried("-x", tool)
+
+
 def main() -> int:
     """What the command line says; 1 if something is not noticed."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.mistakes", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", default="", help="mistakes of the list with these words in their title only")
+    parser.add_argument("--further", action="store_true", help="leave out lines of a further process, in place of the list")
     parser.add_argument("--arms", type=int, default=0, help="leave out so many cases, drawn at random, in place of the list")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--list", action="store_true", help="say what would be tried, and end")
@@ -299,6 +331,8 @@ def main() -> int:
         print(*(drawn(chosen.arms, chosen.seed) if chosen.arms else (each.title for each in MISTAKES)), sep="\n")
         return 0
     with tempfile.TemporaryDirectory() as folder:
+        if chosen.further:
+            return _further(Path(folder) / "further")
         copy = Copy.into(Path(folder) / "copy")
         if said := copy.checked():
             print(f"without any mistake the type checker says:\n{said}")

@@ -44,14 +44,16 @@ SOURCES: Final[Mapping[Purpose, str]] = {Purpose.SPENDING: "round/atlas-1", Purp
 # ---------------------------------------------------------------- money that comes in
 
 
-class GrantRequested(Event):
-    """A grant was asked for."""
+class StipendRequested(Event):
+    """A stipend was asked for."""
 
-    kind: Literal["grant_requested"] = "grant_requested"
+    kind: Literal["stipend_requested"] = "stipend_requested"
 
 
-GRANT: Final[Process[Any, Any, Any]] = replace(
-    PROBE, name="grant", events=TypeAdapter(tuple[Annotated[GrantRequested | PaymentExpected | Common, Field(discriminator="kind")], ...])
+STIPEND: Final[Process[Any, Any, Any]] = replace(
+    PROBE,
+    name="stipend",
+    events=TypeAdapter(tuple[Annotated[StipendRequested | PaymentExpected | Common, Field(discriminator="kind")], ...]),
 )
 """A process that waits for money, as far as its events say so."""
 
@@ -87,9 +89,9 @@ def test_the_treasury_passes_money_on_to_every_process_that_waits_for_some_and_t
 
 
 def test_a_new_process_that_waits_for_money_is_named_until_the_treasury_knows_it() -> None:
-    assert without_receiver({**CATALOG, "grant": GRANT}) == {"grant"}
-    with pytest.raises(ValueError, match="'grant' is not a valid Receiver"):
-        receiver_of("grant/g")
+    assert without_receiver({**CATALOG, "stipend": STIPEND}) == {"stipend"}
+    with pytest.raises(ValueError, match="'stipend' is not a valid Receiver"):
+        receiver_of("stipend/g")
 
 
 @pytest.mark.parametrize("receiver", Receiver)
