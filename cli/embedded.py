@@ -49,6 +49,8 @@ QUIET_SECONDS: Final = 2
 """How long nothing was recorded when all is done: deadlines that had come already are on their way for less."""
 PATIENCE_SECONDS: Final = 30
 """How long the server may take to answer."""
+ENDING_SECONDS: Final = 20
+"""How long a server that an `up` left behind may take to end, before it is killed."""
 
 
 _log = structlog.get_logger(__name__)
@@ -229,8 +231,18 @@ async def _end_orphan(folder: Path) -> None:
     ps = await asyncio.create_subprocess_exec("ps", "-p", pid, "-o", "command=", stdout=asyncio.subprocess.PIPE)
     command, _ = await ps.communicate()
     if str(folder / "temporal.db").encode() in command:
-        os.kill(int(pid), signal.SIGTERM)
-        await asyncio.sleep(1)
+        await _ended(int(pid))
+
+
+async def _ended(pid: int) -> None:
+    """Ends a process that is no child of this one, and comes back when it is gone: until then it holds its database and its ports."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+        end = asyncio.get_running_loop().time() + ENDING_SECONDS
+        while asyncio.get_running_loop().time() < end:
+            os.kill(pid, 0)
+            await asyncio.sleep(0.1)
+        os.kill(pid, signal.SIGKILL)
 
 
 async def _connected(address: str) -> Client:

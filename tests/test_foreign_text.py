@@ -139,7 +139,7 @@ async def hostile_log(folder: Path) -> Log:
         *map(owe, failed), StepFailed(step=failed[0].key, reason=TEXTS[0]), StepDelayed(step=failed[1].key, reason=TEXTS[0]),
     ])  # fmt: skip
     refused = encode_json(Refusal.of(Refused("no_such_thing", f"there is no {TEXTS[0]}", remedy=TEXTS[0])))
-    for stream_name in (next(name for name in streams if name.startswith(f"{process}/")) for process in CATALOG):
+    for stream_name in (next((name for name in streams if name.startswith(f"{process}/")), f"{process}/new") for process in CATALOG):
         for outcome, body in ((ACCEPTED, troubles), (REFUSED, refused)):
             entry = changed[0]._replace(position=head.position + 1, stream=stream_name, command_id=f"{outcome} {stream_name}", at=head.at)
             changed.append(linked(entry._replace(outcome=outcome), head, body))
