@@ -14,7 +14,8 @@ import msgspec
 from audit.values import same
 from domain.catalog import RULES
 from domain.kernel import Event
-from domain.process import Process, Stream
+from domain.process import Process
+from domain.stream import Stream
 from eventstore.entries import ACCEPTED, EMPTY, REFUSED, Broken, Entry, Head, Refusal, encode_json, falls, verify
 from eventstore.log import Damaged
 from eventstore.replica import Replica, UnreadableEntry

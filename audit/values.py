@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from domain.catalog import STEP_DATA, process_for
 from domain.kernel import TELL, Event, Step, canonical_json
-from domain.process import Process, StepOwed
+from domain.process import Process
+from domain.stream import StepOwed
 from eventstore.entries import encode_events
 
 

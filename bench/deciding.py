@@ -24,8 +24,8 @@ from domain.charter import Office
 from domain.consortium import commands
 from domain.consortium.terms import Officer
 from domain.kernel import SERVICE
-from domain.process import Stream
 from domain.round.state import books_of
+from domain.stream import Stream
 from eventstore.replica import Decision, Replica
 
 MEMBERS: Final = 100

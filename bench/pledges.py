@@ -27,8 +27,9 @@ from domain.charter import Charter, Office
 from domain.consortium import commands
 from domain.consortium.terms import Officer
 from domain.kernel import SERVICE, Agenda, Command, Headline, derived_id
-from domain.process import Common, Process
+from domain.process import Process
 from domain.register.facts import Capacity, MemberActivated, RepresentativeSeated
+from domain.stream import Common
 from eventstore.clock import MovedClock
 from eventstore.entries import Submission
 from eventstore.recorder import Recorder

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.subject import PROCESSES, STREAMS, entries
-from domain.process import Stream
+from domain.stream import Stream
 from eventstore.entries import EMPTY, Entry, Head, verify
 from eventstore.log import Appended, Log
 from eventstore.postgres import PostgresLog

@@ -15,7 +15,8 @@ from pydantic.fields import Field
 
 from domain.catalog import RULES
 from domain.kernel import Agenda, Command, Event, Headline
-from domain.process import Common, Context, Process
+from domain.process import Context, Process
+from domain.stream import Common
 from eventstore.entries import ACCEPTED, EMPTY, Entry, Head, Submission, encode_events, encode_json, hash_of, microseconds
 
 STREAMS: Final = 200

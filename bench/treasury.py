@@ -20,7 +20,8 @@ from rich.table import Table
 
 from bench.years import KEPT, TREASURY, made
 from domain.kernel import SERVICE, Event, StreamId
-from domain.process import Context, StepEvent, Stream
+from domain.process import Context
+from domain.stream import StepEvent, Stream
 from domain.treasury import events as treasury_events
 from domain.treasury import steps as treasury_steps
 from domain.treasury.process import TREASURY as PROCESS

@@ -46,9 +46,9 @@ from simulation.mock_bank import MockBank
 from simulation.model import RELEASE, ModelStory
 from simulation.scenario import FOURTEEN, ROUND, Look
 
-PACE: Final = 240_000
-"""One day in 0.36 seconds."""
-PACES: Final = (PACE, PACE // 3, PACE // 9)
+PACE: Final = 120_000
+"""One day in 0.72 seconds."""
+PACES: Final = (PACE, PACE // 2, PACE // 5)
 """A machine that is busy otherwise comes too late for deadlines at the first; then the story begins again at the next."""
 ACCEPTS: Final = "accepts the books"
 
@@ -131,7 +131,7 @@ async def _compressed(folder: Path, charter: Charter, told: Callable[[str], None
         except (TurnedDown, Late, ExceptionGroup) as error:
             if not came_late(error):
                 raise
-            told("this machine is too busy for the pace; the story begins again, three times slower")
+            told("this machine is too busy for the pace; the story begins again, slower")
     return await at_pace(PACES[-1], folder, charter, told, console)
 
 

@@ -19,10 +19,9 @@ from cli.options import Where
 from cli.output import Progress
 from domain.catalog import process_for
 from domain.kernel import one_line
-from domain.process import no_tables
+from domain.process import Table, no_tables
 from domain.register.facts import PacedTime
 from domain.register.state import Register
-from domain.tables import Table
 from eventstore.clock import Clock, PacedClock, StandingClock, SystemClock
 from eventstore.entries import ACCEPTED, instant
 from eventstore.log import Log, WrittenOn

@@ -11,8 +11,8 @@ from cli.failures import BadInput
 from cli.options import Where
 from cli.site import log_of, now_of, register, settings, tables_of
 from domain.money import Money, decimal
+from domain.process import Table
 from domain.register.state import Register
-from domain.tables import Table
 from domain.treasury.state import Open
 from domain.treasury.terms import Creditor
 from eventstore.log import Log

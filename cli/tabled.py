@@ -9,7 +9,7 @@ from typing import Any
 from cli import times
 from cli.output import table
 from domain.money import Money
-from domain.tables import Cell, Table
+from domain.process import Cell, Table
 
 
 def tables_shown(tables: Sequence[Table], now: datetime) -> None:

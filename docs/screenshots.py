@@ -123,7 +123,7 @@ async def main(chromium: str) -> None:
         except (TurnedDown, Late, ExceptionGroup) as error:
             if not came_late(error) or pace == PACES[-1]:
                 raise
-            print("this machine is too busy for the pace; the story begins again, three times slower")
+            print("this machine is too busy for the pace; the story begins again, slower")
 
 
 async def watched(chromium: str, pace: int) -> None:

@@ -1,24 +1,22 @@
-"""The process as four functions, and what all processes have in common: owed steps and mandates.
+"""The process as four functions, and what the kernel does for all of them.
 
-A process is `decide`, `evolve`, `agenda` and `describe` over its own state. Around that state this module keeps a
-`Stream`: which steps are owed to the outside world, which failed and wait for a person, and which mandate a command
-was given under. A process owes a step by stating `StepOwed` among its events, so an obligation is a stored fact: it
-survives every crash, and a later release owes nothing new for the past.
+A process is `decide`, `evolve`, `agenda` and `describe` over its own state. Around that state there is a `Stream` (`domain.stream`): what
+it owes to the outside world. Here a command's speaker is checked by the command's type, a deadline against the process's own agenda, and
+an outcome against the steps that are owed; and a command is decided under the vote that authorises it, if there is one.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from functools import cache
-from itertools import count
-from typing import Annotated, Any, Final, Generic, Literal, NamedTuple, TypeVar, cast, get_args
+from typing import Any, Final, Generic, NamedTuple, TypeVar, cast
 
-from pydantic import Field, TypeAdapter
+from pydantic import TypeAdapter
 
 from domain.charter import Charter, Office
 from domain.kernel import (
@@ -27,42 +25,51 @@ from domain.kernel import (
     TELL,
     Agenda,
     Command,
-    CommandId,
     Due,
     Event,
     Headline,
     Letter,
-    Map,
     MemberId,
     Outcome,
     PersonId,
-    Prose,
     Refused,
     Step,
     StreamId,
     canonical_json,
-    derived_id,
     digest_of,
     escaped,
     mapping,
-    notify,
     shown_at,
-    with_own_facts,
 )
+from domain.money import Money
 from domain.register.facts import MandateExercised, MandateGranted, MandateWithdrawn, RecipientsReached, RecipientsUnreached, Unreachable
 from domain.register.state import Register
-from domain.tables import Table
+from domain.stream import (
+    COMMON,
+    Common,
+    DelayStep,
+    FailStep,
+    NoticeSent,
+    RetryStep,
+    StepCarriedOut,
+    StepDelayed,
+    StepDone,
+    StepEvent,
+    StepFailed,
+    StepRetried,
+    StepWaived,
+    Stream,
+    WaiveStep,
+    obliged,
+    steps_of,
+)
 
-AT_ONCE: Final = 32
-"""How many owed steps are shown, and so carried out, at a time: a bound on every workflow's width."""
 ACCEPTING_TIME: Final = frozenset({"accept_time"})
 """The kinds of the commands that are recorded while the log's last entry is far ahead of the clock: by them its time is accepted."""
 
 NAMED: Final = 5
 """How many of those who may give a command a refusal names."""
 
-RECIPIENTS: Final = 100
-"""The most recipients of one notice."""
 
 # ---------------------------------------------------------------- context
 
@@ -200,102 +207,6 @@ class Context(NamedTuple):
             )
 
 
-# ---------------------------------------------------------------- what every stream can be told
-
-
-class StepDone(Outcome):
-    """The step was carried out, and there is nothing else to say about it."""
-
-    kind: Literal["step_done"] = "step_done"
-
-
-class FailStep(Outcome):
-    """The step failed for good."""
-
-    kind: Literal["fail_step"] = "fail_step"
-    reason: Annotated[str, Field(max_length=1_000)]
-
-
-class DelayStep(Outcome):
-    """The step did not succeed in so many tries that a person should look. It is still owed, and tried on."""
-
-    kind: Literal["delay_step"] = "delay_step"
-    reason: Annotated[str, Field(max_length=1_000)]
-
-
-class NoticeSent(Outcome):
-    """The notice went out, and did not come to these, each with the reason. Nobody is told again by itself: who has no address needs one first."""
-
-    kind: Literal["notice_sent"] = "notice_sent"
-    unreached: Annotated[dict[Annotated[str, Field(max_length=80)], Unreachable], Field(min_length=1, max_length=100)]
-
-
-class RetryStep(Command):
-    """Try a failed step again, or a delayed one now. By the secretariat."""
-
-    kind: Literal["retry_step"] = "retry_step"
-    step: str
-
-
-class WaiveStep(Command):
-    """Live without a step that failed or is delayed: it is owed no longer, nor authorised. By the secretariat, with the reason."""
-
-    kind: Literal["waive_step"] = "waive_step"
-    step: str
-    reason: Prose
-
-
-class StepOwed(Event):
-    """The outside world is to be acted on."""
-
-    kind: Literal["step_owed"] = "step_owed"
-    step: Step
-
-
-class StepCarriedOut(Event):
-    """It was acted on."""
-
-    kind: Literal["step_carried_out"] = "step_carried_out"
-    step: str
-
-
-class StepFailed(Event):
-    """It could not be acted on: a person must look."""
-
-    kind: Literal["step_failed"] = "step_failed"
-    step: str
-    reason: str
-
-
-class StepDelayed(Event):
-    """It could not be acted on for long, and is tried on: a person should look."""
-
-    kind: Literal["step_delayed"] = "step_delayed"
-    step: str
-    reason: str
-
-
-class StepRetried(Event):
-    """A person asked for another try."""
-
-    kind: Literal["step_retried"] = "step_retried"
-    step: str
-
-
-class StepWaived(Event):
-    """A person decided to live without it."""
-
-    kind: Literal["step_waived"] = "step_waived"
-    step: str
-    reason: Prose
-
-
-StepCommand = StepDone | NoticeSent | FailStep | DelayStep | RetryStep | WaiveStep
-StepEvent = StepOwed | StepCarriedOut | StepFailed | StepDelayed | StepRetried | StepWaived
-Common = StepEvent | MandateExercised | MandateWithdrawn | RecipientsUnreached | RecipientsReached
-"""Events that any stream may hold besides its process's own."""
-_COMMON: Final = frozenset(get_args(Common))
-
 # ---------------------------------------------------------------- the process
 
 S = TypeVar("S")
@@ -305,6 +216,21 @@ E = TypeVar("E", bound=Event)
 
 Events = Sequence[E | StepEvent]
 """What a decision answers with: facts of the process, and what becomes of its steps. Of a round it is `Events[RoundEvent]`."""
+
+
+Cell = str | int | bool | Money | datetime | date | None
+"""Nothing where there is nothing to say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of one kind of thing."""
+
+    name: str
+    """In snake_case, as programs read it."""
+    columns: tuple[str, ...]
+    """Their names, in snake_case."""
+    rows: Sequence[tuple[Cell, ...]]
 
 
 def no_tables(state: Any, register: Register, at: datetime) -> Sequence[Table]:
@@ -334,37 +260,6 @@ class Process(Generic[C, E, S]):
     """Raised whenever a state is made of other fields, or the same events make another state: stored states of another version are not read."""
     list_version: int = 1
     """Raised whenever `agenda` or `describe` say something else of the same state: the rows of lists are made anew."""
-
-
-STREAM_VERSION: Final = 2
-"""The version of `Stream`, raised as `Process.state_version` is: it belongs to the states of every process."""
-
-Ready = tuple[tuple[str, str], ...]
-"""For each step the stream that it tells something, or nothing, and its key."""
-
-
-class Stream(NamedTuple, Generic[S]):
-    """A process's state, and what it owes."""
-
-    state: S
-    version: int = 0
-    """How many events made it."""
-    owed: Map[str, Step] = mapping()
-    ready: Ready = ()
-    """Of the owed steps those that wait for no person, in the order in which they were owed or asked for again."""
-    failed: Map[str, str] = mapping()
-    """Of the owed steps those that wait for a person, with the reason."""
-    tries: Map[str, int] = mapping()
-    """The try of each owed step: the version at which it was owed, or a person asked for it again. No two tries of a stream are alike."""
-    retried: Map[str, int] = mapping()
-    """How often a person asked again for an owed step; those nobody asked for are not in it."""
-    delayed: Map[str, str] = mapping()
-    """Of the owed steps those that did not succeed for long, and are still tried; with the reason."""
-
-    @property
-    def attention(self) -> bool:
-        """Whether a person should look: a step failed, or is delayed."""
-        return bool(self.failed or self.delayed)
 
 
 EITHER: Final[Mapping[str, str]] = {
@@ -448,22 +343,22 @@ def _decide_about_step(
                 case DelayStep(reason=reason):
                     return () if key in stream.delayed else (StepDelayed(step=key, reason=reason),)
                 case StepDone():
-                    return (StepCarriedOut(step=key), *_told(stream.owed[key], {}, context))
+                    return (StepCarriedOut(step=key), *_reached(stream.owed[key], {}, context))
                 case NoticeSent(unreached=unreached):
-                    return (StepCarriedOut(step=key), *_told(stream.owed[key], unreached, context))
+                    return (StepCarriedOut(step=key), *_reached(stream.owed[key], unreached, context))
                 case _:
                     return (StepCarriedOut(step=key), *process.decide(stream.state, command, context))
         case RetryStep(step=key):
             context.require_office(Office.SECRETARIAT)
-            _require_troubled(stream, key)
+            _require_waiting(stream, key)
             return (StepRetried(step=key),)
         case WaiveStep(step=key, reason=reason):
             context.require_office(Office.SECRETARIAT)
-            _require_troubled(stream, key)
-            return (StepWaived(step=key, reason=reason), *_given_up(stream.owed[key], context))
+            _require_waiting(stream, key)
+            return (StepWaived(step=key, reason=reason), *_withdrawn(stream.owed[key], context))
 
 
-def _told(step: Step, unreached: Mapping[str, Unreachable], context: Context) -> Sequence[RecipientsUnreached | RecipientsReached]:
+def _reached(step: Step, unreached: Mapping[str, Unreachable], context: Context) -> Sequence[RecipientsUnreached | RecipientsReached]:
     """Whom a notice did not come to, and whom it came to at last; of everybody else nothing is said."""
     if step.kind != NOTIFY:
         return ()
@@ -476,7 +371,7 @@ def _told(step: Step, unreached: Mapping[str, Unreachable], context: Context) ->
     )
 
 
-def _given_up(step: Step, context: Context) -> Sequence[MandateWithdrawn]:
+def _withdrawn(step: Step, context: Context) -> Sequence[MandateWithdrawn]:
     """An order that is not told any more is authorised no longer."""
     if step.kind != TELL:
         return ()
@@ -485,7 +380,7 @@ def _given_up(step: Step, context: Context) -> Sequence[MandateWithdrawn]:
     return tuple(MandateWithdrawn(proposal=granted.proposal, digest=digest) for granted in mine)
 
 
-def _require_troubled(stream: Stream[Any], key: str) -> None:
+def _require_waiting(stream: Stream[Any], key: str) -> None:
     if key not in stream.failed and key not in stream.delayed:
         raise Refused(
             "step_not_failed",
@@ -496,91 +391,16 @@ def _require_troubled(stream: Stream[Any], key: str) -> None:
 
 def evolve(process: Process[Any, Any, S], stream: Stream[S], event: Event) -> Stream[S]:
     """The stream after an event. Copies, and never fails on a stored event."""
-    if type(event) not in _COMMON:
+    if type(event) not in COMMON:
         state = process.evolve(stream.state, event)
         return Stream(state, stream.version + 1, stream.owed, stream.ready, stream.failed, stream.tries, stream.retried, stream.delayed)
-    return _obliged(stream, cast(Common, event))
-
-
-def _obliged(stream: Stream[S], event: Common) -> Stream[S]:
-    """What the stream owes after an event that is none of its process's own."""
-    stream = stream._replace(version=stream.version + 1)
-    match event:
-        case StepOwed(step=step):
-            ready = stream.ready if step.key in stream.failed else _queued(_but(stream, step.key), step)
-            return stream._replace(
-                owed=stream.owed.set(step.key, step),
-                ready=ready,
-                tries=stream.tries.set(step.key, stream.version),
-                delayed=_without(stream.delayed, step.key),
-            )
-        case StepCarriedOut(step=key) | StepWaived(step=key):
-            return stream._replace(
-                owed=_without(stream.owed, key),
-                ready=_but(stream, key),
-                failed=_without(stream.failed, key),
-                tries=_without(stream.tries, key),
-                retried=_without(stream.retried, key),
-                delayed=_without(stream.delayed, key),
-            )
-        case StepFailed(step=key, reason=reason):
-            return stream._replace(ready=_but(stream, key), failed=stream.failed.set(key, reason), delayed=_without(stream.delayed, key))
-        case StepDelayed(step=key, reason=reason):
-            return stream._replace(delayed=stream.delayed.set(key, reason))
-        case StepRetried(step=key):
-            return stream._replace(
-                ready=_queued(_but(stream, key), stream.owed[key]),
-                failed=_without(stream.failed, key),
-                delayed=_without(stream.delayed, key),
-                tries=stream.tries.set(key, stream.version),
-                retried=stream.retried.set(key, stream.retried.get(key, 0) + 1),
-            )
-        case MandateExercised() | MandateWithdrawn() | RecipientsUnreached() | RecipientsReached():
-            return stream
-
-
-V = TypeVar("V")
-
-
-def _without(items: Map[str, V], key: str) -> Map[str, V]:
-    return items.delete(key) if key in items else items
-
-
-def _place(step: Step) -> tuple[str, str]:
-    return (step.data["stream"] if step.kind == TELL else "", step.key)
-
-
-def _queued(ready: Ready, step: Step) -> Ready:
-    last: Ready = (_place(step),)
-    return ready + last
-
-
-def _but(stream: Stream[Any], key: str) -> Ready:
-    """What is ready without the step of this key."""
-    if key not in stream.owed or key in stream.failed:
-        return stream.ready
-    index = stream.ready.index(_place(stream.owed[key]))
-    return stream.ready[:index] + stream.ready[index + 1 :]
+    return obliged(stream, cast(Common, event))
 
 
 def agenda(process: Process[Any, Any, S], stream: Stream[S]) -> Agenda:
     """What the process and its stream owe: at most `AT_ONCE` steps at a time; closed when all is done."""
     own = process.agenda(stream.state)
-    return Agenda(own.deadlines, _shown(stream), own.closed and not stream.owed)
-
-
-def _shown(stream: Stream[Any]) -> tuple[Step, ...]:
-    """The first owed steps in their order. What another stream is told waits until it took what it was told before: no word overtakes another."""
-    shown, told = list[Step](), set[str]()
-    for target, key in stream.ready:
-        if target in told:
-            continue
-        shown.append(stream.owed[key])
-        if len(shown) == AT_ONCE:
-            break
-        if target:
-            told.add(target)
-    return tuple(shown)
+    return Agenda(own.deadlines, steps_of(stream), own.closed and not stream.owed)
 
 
 def describe(process: Process[Any, Any, S], stream: Stream[S]) -> Headline:
@@ -603,70 +423,9 @@ def tell_motion(stream: str, command: Mapping[str, Any], mandate: MandateGranted
     return Step(kind=TELL, key=key, data={"stream": stream, "command": dict(command)})
 
 
-def owe(step: Step) -> StepOwed:
-    """The event by which a decision owes a step."""
-    return StepOwed(step=step)
-
-
-def owe_notices(
-    template: str,
-    to: Sequence[str],
-    key: str,
-    facts: Mapping[str, str | int],
-    *,
-    each: Mapping[str, Mapping[str, str | int]] = mapping(),
-    first: int = 1,
-    by: int = 1,
-) -> Iterator[StepOwed]:
-    """The steps that notify many, at most `RECIPIENTS` with one notice: its key ends in a number, which begins at `first` and grows by `by`.
-
-    `each` holds further facts for some of the recipients, which nobody else is sent.
-    """
-    for start, number in zip(range(0, len(to), RECIPIENTS), count(first, by), strict=False):
-        batch = tuple(to[start : start + RECIPIENTS])
-        notice = notify(template, batch, key=f"{key}:{number}", **facts)
-        own = {recipient: each[recipient] for recipient in batch if recipient in each}
-        yield owe(with_own_facts(notice, own) if own else notice)
-
-
 def fold(evolve: Callable[[S, E], S], state: S, decided: Sequence[Event]) -> S:
     """A process's state after the events of a decision of its own that is not recorded yet. Its steps are no part of that state."""
     for event in decided:
         if not isinstance(event, StepEvent):
             state = evolve(state, cast(E, event))
     return state
-
-
-# ---------------------------------------------------------------- what the system itself says
-
-
-def deadline_id(name: str, version: int, at: datetime, command: Mapping[str, Any]) -> CommandId:
-    """The id of a deadline's command on the stream of this name: asked again it is the same, until something happens there.
-
-    So an answer that was right while the stream stood otherwise, or one to another deadline at the same instant, is never taken for its own.
-    """
-    return derived_id(name, "deadline", canonical_json(command).decode(), at.isoformat(), str(version))
-
-
-def outcome_id(name: str, key: str, attempt: int) -> CommandId:
-    """The id of the outcome that one try of a step brought back."""
-    return derived_id(name, "outcome", key, str(attempt))
-
-
-def failure_id(name: str, key: str, attempt: int) -> CommandId:
-    """The id of the command that says that the outcome itself was not taken."""
-    return derived_id(name, "failure", key, str(attempt))
-
-
-def delay_id(name: str, key: str, attempt: int) -> CommandId:
-    """The id of the command that says that one try of a step takes long."""
-    return derived_id(name, "delay", key, str(attempt))
-
-
-def told_id(name: str, key: str, retries: int) -> CommandId:
-    """The id under which a `tell` of the stream of this name gives its command after so many retries by a person.
-
-    An answer under an id is for ever, a refusal too: whoever tells asks under the earlier ids first, so that what one of them
-    brought about is not told twice, and what all of them were refused is told anew.
-    """
-    return derived_id(name, "tell", key, *([str(retries)] if retries else ()))

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from domain.kernel import shown_at
-from domain.process import Stream
+from domain.stream import Stream
 from eventstore.entries import ACCEPTED, Entry, Refusal, Submission
 from eventstore.log import Log
 

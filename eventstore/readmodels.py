@@ -19,7 +19,8 @@ import structlog
 
 from domain.catalog import CATALOG
 from domain.kernel import process_of
-from domain.process import Process, Stream, agenda, describe
+from domain.process import Process, agenda, describe
+from domain.stream import Stream
 from eventstore.entries import EMPTY, Entry, encode_json, head_of
 from eventstore.log import Log, Row
 from eventstore.replica import Replica, UnreadableEntry

@@ -14,8 +14,9 @@ from typing import Any, Final, NamedTuple
 
 from domain.catalog import CATALOG
 from domain.kernel import Agenda, Headline
-from domain.process import Process, Stream, agenda, describe
+from domain.process import Process, agenda, describe
 from domain.register.state import Register
+from domain.stream import Stream
 from eventstore.answers import Answers, Pending, Recorded
 from eventstore.clock import Clock, SystemClock
 from eventstore.entries import Submission

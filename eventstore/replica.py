@@ -12,10 +12,11 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from domain.catalog import CATALOG, RULES
 from domain.kernel import SERVICE, Command, Event, Refused, StreamId, process_of
-from domain.process import Context, Process, Stream, deadline_id, decide, evolve, mandate_for
+from domain.process import Context, Process, decide, evolve, mandate_for
 from domain.register.facts import Fact
 from domain.register.fold import FACT_KINDS, is_fact, note
 from domain.register.state import Register
+from domain.stream import Stream, deadline_id
 from eventstore.entries import (
     ACCEPTED,
     EMPTY,

@@ -16,8 +16,9 @@ from typing import Any, Final
 
 import structlog
 
-from domain.process import STREAM_VERSION, Process, Stream
+from domain.process import Process
 from domain.register.fold import REGISTER_VERSION
+from domain.stream import STREAM_VERSION, Stream
 from eventstore.entries import EMPTY, Head, head_of
 from eventstore.log import Log
 from eventstore.replica import Replica

@@ -15,7 +15,8 @@ from pydantic_core import ErrorDetails
 from domain.forms import in_words, messages_in, typed
 from domain.kernel import SLUG, Command
 from domain.money import SAFE
-from domain.process import Process, StepCommand
+from domain.process import Process
+from domain.stream import StepCommand
 from eventstore.entries import encode_json
 
 LIMIT: Final = 64 * 1024

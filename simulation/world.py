@@ -17,7 +17,7 @@ from typing import Any, Final
 from domain import process
 from domain.catalog import process_for
 from domain.kernel import SERVICE, Agenda, Deadline, Step, derived_id
-from domain.process import Stream, deadline_id, failure_id, outcome_id, told_id
+from domain.stream import Stream, deadline_id, failure_id, letter_id, outcome_id
 from eventstore.answers import Recorded
 from eventstore.clock import MovedClock
 from eventstore.entries import Submission
@@ -157,7 +157,7 @@ class Simulation:
     async def _tell(self, stream: str, step: Step) -> dict[str, Any]:
         target, refused = step.data["stream"], ""
         for retries in range(self._streams[stream][1].retried.get(step.key, 0) + 1):
-            told = await self._record(target, step.data["command"], SERVICE, told_id(stream, step.key, retries))
+            told = await self._record(target, step.data["command"], SERVICE, letter_id(stream, step.key, retries))
             if told.refusal is None:
                 return {"kind": "step_done", "step": step.key}
             refused = f"{told.refusal.rule}: {told.refusal.message}"

@@ -16,7 +16,8 @@ from typing import Any, TypeVar, get_args
 
 from domain.catalog import CATALOG
 from domain.kernel import Command, Event, Message, canonical
-from domain.process import Common, Process, StepCommand
+from domain.process import Process
+from domain.stream import Common, StepCommand
 from eventstore.entries import encode_events
 
 FOLDER = Path(__file__).parent / "golden"

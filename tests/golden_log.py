@@ -28,8 +28,8 @@ import pytest
 from audit.export import entry_of, line_of
 from domain.catalog import CATALOG, RULES
 from domain.kernel import SERVICE, derived_id, mapping
-from domain.process import StepCommand, Stream, told_id
 from domain.register.state import Person, Register
+from domain.stream import StepCommand, Stream, letter_id
 from eventstore.entries import ACCEPTED, GENESIS, Entry, Submission
 from eventstore.replica import Decision, Replica
 from eventstore.wire import Malformed, canonical_command
@@ -205,7 +205,7 @@ class Player:
         answer: Decision | None = None
         for key, step in list(self.state(stream).owed.items()):
             if step.kind == "tell" and key not in self.state(stream).failed:
-                answer = self.give(step.data["stream"], step.data["command"], SERVICE, command_id=told_id(stream, key, 0))
+                answer = self.give(step.data["stream"], step.data["command"], SERVICE, command_id=letter_id(stream, key, 0))
                 outcome = {"kind": "step_done"} if answer.refusal is None else {"kind": "fail_step", "reason": answer.refusal.rule}
                 self.must(stream, {**outcome, "step": key}, SERVICE)
         return answer

@@ -28,8 +28,9 @@ from typing import Any, Final, NamedTuple
 
 from domain.catalog import CATALOG
 from domain.kernel import SERVICE, Command, Event, Outcome, canonical_json
-from domain.process import AT_ONCE, Stream, agenda, describe
+from domain.process import agenda, describe
 from domain.register.state import Register
+from domain.stream import AT_ONCE, Stream
 from eventstore.entries import encode_events
 from eventstore.wire import Malformed, parse
 from tests import stories, test_release_laws, test_round_laws, test_run_laws, test_treasury_laws, votes

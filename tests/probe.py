@@ -10,7 +10,8 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, TypeAdapter
 
 from domain.kernel import TELL, Agenda, Command, Deadline, Due, Event, Headline, Instant, Outcome, Refused, Step
-from domain.process import Common, Context, Process, StepOwed, owe
+from domain.process import Context, Process
+from domain.stream import Common, StepOwed, owe
 
 
 class Begin(Command):

@@ -17,11 +17,11 @@ from inspect import get_annotations
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple, NewType, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from domain import process as streams
+from domain import stream as streams
 from domain.catalog import CATALOG
-from domain.process import Stream
 from domain.register import fold as register_fold
 from domain.register.state import Register
+from domain.stream import Stream
 
 FILE: Final = Path(__file__).parent / "golden" / "states.json"
 
@@ -40,7 +40,7 @@ class Root(NamedTuple):
 
 ROOTS: Final[Mapping[str, Root]] = {
     "register": Root(Register, lambda: register_fold.REGISTER_VERSION, "REGISTER_VERSION in domain/register/fold.py"),
-    "stream": Root(Stream, lambda: streams.STREAM_VERSION, "STREAM_VERSION in domain/process.py"),
+    "stream": Root(Stream, lambda: streams.STREAM_VERSION, "STREAM_VERSION in domain/stream.py"),
     **{
         name: Root(
             get_type_hints(process.evolve)["return"],

@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 from cli.files import read_charter
 from domain.charter import Charter, Office
 from domain.kernel import SERVICE, Agenda, Command, Event, Message, PersonId, Refused, Step, StreamId, canonical, canonical_json
-from domain.process import Context, Process, StepOwed, Stream, agenda, decide, evolve, mandate_for
+from domain.process import Context, Process, agenda, decide, evolve, mandate_for
 from domain.register.facts import (
     Capacity,
     CharterAdopted,
@@ -27,6 +27,7 @@ from domain.register.facts import (
 )
 from domain.register.fold import note
 from domain.register.state import Register
+from domain.stream import StepOwed, Stream
 from tests import golden
 from tests.commands_named import in_text, wrong
 

@@ -27,7 +27,7 @@ from domain.charter import Office
 from domain.consortium import commands
 from domain.consortium.terms import Officer
 from domain.kernel import SERVICE, Command, derived_id
-from domain.process import deadline_id
+from domain.stream import deadline_id
 from eventstore.answers import NotYet, Recorded
 from eventstore.clock import Clock, MovedClock, PacedClock, StandingClock, SystemClock
 from eventstore.entries import EMPTY, Entry, Submission, encode_json, hash_of, instant, microseconds

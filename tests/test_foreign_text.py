@@ -34,7 +34,8 @@ from cli import main
 from domain.catalog import CATALOG
 from domain.charter import Office
 from domain.kernel import Event, Message, Refused, Step, escaped, notify, one_line, steerless, unescaped
-from domain.process import Process, StepDelayed, StepFailed, Stream, agenda, describe, evolve, owe
+from domain.process import Process, agenda, describe, evolve
+from domain.stream import StepDelayed, StepFailed, Stream, owe
 from eventstore.entries import ACCEPTED, EMPTY, REFUSED, Entry, Head, Refusal, encode_events, encode_json, hash_of
 from eventstore.log import Appended, Log
 from eventstore.readmodels import Projector, seen

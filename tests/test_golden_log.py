@@ -216,7 +216,7 @@ import sys
 from collections import Counter
 from audit.export import entry_of
 from domain.catalog import CATALOG
-from domain.process import Stream
+from domain.stream import Stream
 from eventstore.replica import Replica
 replica, approved = Replica(), Counter()
 with open(sys.argv[1], "rb") as lines:

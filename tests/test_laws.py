@@ -18,9 +18,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from domain.kernel import Event
-from domain.process import Stream, evolve
+from domain.process import evolve
 from domain.proposal import state as proposal_state
 from domain.reference import creditor_reference
+from domain.stream import Stream
 from domain.treasury.records import Payee
 from domain.treasury.terms import payment_digest
 from eventstore.entries import Entry

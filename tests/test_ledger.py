@@ -39,12 +39,13 @@ from domain.kernel import Command, Event, Letter, Message, process_of
 from domain.letters import Purpose
 from domain.member import events as member_events
 from domain.money import Amount, Minor
-from domain.process import Common, Process, StepOwed
+from domain.process import Process
 from domain.reference import BankReference
 from domain.register.facts import CharterAdopted
 from domain.round import events as round_events
 from domain.round.state import books_of
 from domain.round.terms import BudgetLine, Settlement, Terms, Tranche
+from domain.stream import Common, StepOwed
 from domain.treasury import events as treasury_events
 from domain.treasury.payers import Receiver
 from domain.treasury.state import Open

@@ -10,8 +10,9 @@ import pytest
 from domain import letters
 from domain.catalog import CATALOG
 from domain.kernel import SERVICE, Command, Due, Letter, Outcome, Refused, StreamId, tell
-from domain.process import EITHER, Context, Process, RetryStep, Speaker, Stream, WaiveStep, decide, speaker_of
+from domain.process import EITHER, Context, Process, Speaker, decide, speaker_of
 from domain.register.state import Register
+from domain.stream import RetryStep, Stream, WaiveStep
 from eventstore.wire import parse
 from tests.golden import command_kinds, kind_of, path_of
 from tests.stories import START

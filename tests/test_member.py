@@ -59,7 +59,6 @@ from domain.member import steps as member_steps
 from domain.member.process import MEMBER
 from domain.member.terms import Delegate
 from domain.money import display
-from domain.process import NoticeSent, StepDone
 from domain.reference import creditor_reference, shown_reference
 from domain.register.facts import (
     BankReferenceUsed,
@@ -79,6 +78,7 @@ from domain.register.facts import (
     TierChanged,
 )
 from domain.register.state import Register
+from domain.stream import NoticeSent, StepDone
 from eventstore.entries import Submission, encode_json
 from eventstore.memory import MemoryLog
 from eventstore.recorder import Recorder

@@ -32,8 +32,9 @@ from audit.reexecute import Reexecution
 from domain.catalog import CATALOG, RULES
 from domain.consortium.process import CONSORTIUM
 from domain.kernel import SERVICE, Event
-from domain.process import Common, Context, Process, StepOwed
+from domain.process import Context, Process
 from domain.register.facts import Fact
+from domain.stream import Common, StepOwed
 from eventstore.entries import ACCEPTED, Submission, encode_json, sealed
 from eventstore.log import Appended, Damaged, Log, LogUnavailable, NewerRules, Unfit, WrittenByNewer, WrittenOn
 from eventstore.memory import MemoryLog

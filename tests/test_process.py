@@ -18,9 +18,10 @@ from datetime import datetime
 from typing import Final
 
 from domain.kernel import digest_of, notify
-from domain.process import AT_ONCE, DelayStep, FailStep, NoticeSent, RetryStep, StepDone, StepOwed, WaiveStep, describe, evolve
+from domain.process import describe, evolve
 from domain.register.facts import MandateExercised, MandateGranted, RecipientsUnreached
 from domain.register.state import Unreached
+from domain.stream import AT_ONCE, DelayStep, FailStep, NoticeSent, RetryStep, StepDone, StepOwed, WaiveStep
 from tests.probe import PROBE, Begin, Finish, Muffled, Poke, Poked, Worked, poked_by
 from tests.stories import Story, day, noted
 

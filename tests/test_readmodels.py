@@ -14,7 +14,8 @@ import pytest
 from cli import site
 from domain.catalog import CATALOG
 from domain.kernel import derived_id
-from domain.process import Process, Stream, agenda, describe, evolve
+from domain.process import Process, agenda, describe, evolve
+from domain.stream import Stream
 from eventstore import readmodels
 from eventstore.entries import Entry, instant
 from eventstore.keeper import Keeper, role

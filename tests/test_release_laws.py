@@ -23,7 +23,6 @@ from domain import letters
 from domain.charter import Charter, Office, ReleaseTerms
 from domain.evaluation import EvaluationRead, EvaluationRefused, Measured
 from domain.kernel import SERVICE, Command, Event, PersonId, Step, digest_of
-from domain.process import FailStep, RetryStep
 from domain.register.facts import (
     Capacity,
     MandateGranted,
@@ -40,6 +39,7 @@ from domain.release import events as release_events
 from domain.release import steps as release_steps
 from domain.release.state import Held, Pending, Public, Signed, Staged, Verifying
 from domain.release.terms import STAGES, OpennessClass, Stage
+from domain.stream import FailStep, RetryStep
 from tests.luck import try_laws
 from tests.stories import START, Story, charter, day, noted
 from tests.test_release import REPORT, amendment, proposal, register, sha, unproposed, verdicts

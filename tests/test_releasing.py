@@ -40,10 +40,10 @@ from activities.web import Unreachable, Web
 from domain.charter import Office
 from domain.kernel import Message, Step, canonical
 from domain.kernel import Outcome as Answer
-from domain.process import FailStep
 from domain.release import commands
 from domain.release.process import RELEASE
 from domain.release.terms import Component, LicenceTerms, Stage, Threshold
+from domain.stream import FailStep
 from tests.dying import dies
 from tests.hub_server import OWNER, serving
 from tests.stories import Story, day

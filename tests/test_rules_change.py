@@ -21,7 +21,8 @@ from activities.log.record import Recording
 from activities.log.sending import TurnedDown
 from activities.log.tell import Tell
 from domain.kernel import Refused, derived_id
-from domain.process import Context, Process, StepOwed
+from domain.process import Context, Process
+from domain.stream import StepOwed
 from eventstore.recorder import Recorder
 from tests import probe
 from tests.probe import PROBE, Probe

@@ -35,7 +35,7 @@ from pydantic import ValidationError
 from domain.charter import Office
 from domain.evaluation import EvaluationRead, EvaluationRefused, Measured, Score
 from domain.kernel import Command, StreamId, digest_of, slug_of
-from domain.process import Context, FailStep, WaiveStep
+from domain.process import Context
 from domain.register.facts import (
     Capacity,
     CharterAdopted,
@@ -54,6 +54,7 @@ from domain.run.readings import Reading, observe
 from domain.run.rules import put_to_vote
 from domain.run.telemetry import CheckpointRange, Divergence, Restart, Spike, StagePlan, Watch
 from domain.run.terms import Contract, Criteria, Milestone, Share, Source
+from domain.stream import FailStep, WaiveStep
 from tests.stories import START, Story, charter, day, founded, noted, stated, with_members
 
 ROUND = "round/atlas-1"

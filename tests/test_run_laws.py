@@ -20,7 +20,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from domain.charter import Office
 from domain.evaluation import EvaluationRead, EvaluationRefused, Measured
 from domain.kernel import SERVICE, Command, Event, PersonId, digest_of
-from domain.process import FailStep, StepOwed, WaiveStep
 from domain.register.facts import MandateGranted, OfficeGranted, OfficeRevoked, RunReported
 from domain.register.state import Register
 from domain.run import commands as run_commands
@@ -32,6 +31,7 @@ from domain.run.readings import Reading, observe
 from domain.run.state import Ended, Paused, Planned, Running
 from domain.run.telemetry import MISSING, MOST, STAGES, Watch
 from domain.run.terms import MOST_MILESTONES, RANGES, Contract, Criteria, Milestone
+from domain.stream import FailStep, StepOwed, WaiveStep
 from tests.luck import try_laws
 from tests.stories import START, Story, day, noted, stated
 from tests.test_run import SCORE, STAGE, cast, contract

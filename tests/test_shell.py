@@ -31,7 +31,8 @@ from activities.log.tell import Tell
 from activities.messages import Receipt
 from domain.consortium.process import CONSORTIUM
 from domain.kernel import SERVICE, Step
-from domain.process import Context, told_id
+from domain.process import Context
+from domain.stream import letter_id
 from eventstore.entries import Submission
 from eventstore.recorder import Recorder
 from eventstore.sqlite import SqliteLog
@@ -365,7 +366,7 @@ async def test_what_was_taken_after_its_sender_gave_up_is_not_told_anew(site: Si
     await site.record(stream, {"kind": "begin", "tell": neighbour})
     await site.record(stream, {"kind": "fail_step", "step": told, "reason": "cancelled"}, by=SERVICE)
     await site.record(stream, {"kind": "retry_step", "step": told})
-    await site.record(neighbour, {"kind": "poke"}, told_id(stream, told, 0), by=SERVICE)
+    await site.record(neighbour, {"kind": "poke"}, letter_id(stream, told, 0), by=SERVICE)
     async with site.worker():
         await site.sender.start(stream)
         await site.until(stream, lambda stream: not stream.owed)

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from domain.catalog import CATALOG, process_for
-from domain.process import Stream
 from domain.register import fold as register_fold
 from domain.register.state import Register
+from domain.stream import Stream
 from eventstore import snapshots
 from eventstore.entries import EMPTY, Head
 from eventstore.keeper import Keeper

@@ -16,9 +16,9 @@ from typing import Any
 from domain import letters
 from domain.charter import Office
 from domain.money import Money
+from domain.process import Cell
 from domain.release.terms import Stage
 from domain.round import commands as round_commands
-from domain.tables import Cell
 from tests import test_member, test_release, test_round, test_run
 from tests.stories import START, Story, charter, day
 

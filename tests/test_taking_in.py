@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import pytest_asyncio
 
-from domain.process import Stream
 from domain.register.fold import note
 from domain.register.state import Register
+from domain.stream import Stream
 from eventstore.entries import Entry, head_of
 from eventstore.memory import MemoryLog
 from eventstore.replica import Replica

@@ -59,9 +59,9 @@ from domain import letters
 from domain.charter import Office
 from domain.kernel import unescaped
 from domain.letters import ListedRefund, Purpose
-from domain.process import DelayStep, FailStep, RetryStep, WaiveStep
 from domain.reference import creditor_reference
 from domain.register.facts import OfficeRevoked, PaymentExpected
+from domain.stream import DelayStep, FailStep, RetryStep, WaiveStep
 from domain.treasury import commands, events, steps
 from domain.treasury.process import TREASURY
 from domain.treasury.state import Open

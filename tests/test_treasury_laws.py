@@ -21,9 +21,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from domain import letters
 from domain.kernel import SERVICE, Command, Event
 from domain.letters import ListedRefund, Purpose
-from domain.process import FailStep
 from domain.reference import IBAN_LENGTHS, creditor_reference, parse_iban, parse_reference, shown_reference
 from domain.register.facts import PaymentExpected
+from domain.stream import FailStep
 from domain.treasury import commands as treasury_commands
 from domain.treasury import events as treasury_events
 from domain.treasury import state as treasury_state

@@ -14,9 +14,10 @@ from pydantic import Field, TypeAdapter
 from domain.catalog import CATALOG
 from domain.kernel import SERVICE, Event, Letter, StreamId, process_of
 from domain.letters import Purpose
-from domain.process import Common, Context, Process, StepOwed
+from domain.process import Context, Process
 from domain.register.facts import PaymentExpected
 from domain.register.state import Register
+from domain.stream import Common, StepOwed
 from domain.treasury import events
 from domain.treasury.payers import (
     OWN_PURPOSES,

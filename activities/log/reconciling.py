@@ -24,7 +24,8 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.log.sending import ANSWER, Sender, few_at_once
 from domain.catalog import CATALOG
-from domain.process import Process, deadline_id
+from domain.process import Process
+from domain.stream import deadline_id
 from eventstore.log import Leadership, LogUnavailable
 from eventstore.outstanding import LATE, Outstanding, Unfinished, late
 from eventstore.recorder import Recorder

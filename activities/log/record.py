@@ -41,8 +41,8 @@ from activities.messages import (
 from activities.outside import FAILED, plain
 from domain.forms import typed, words_for
 from domain.kernel import SERVICE, Headline, Step, escaped, shown_at
-from domain.process import deadline_id, delay_id, failure_id, outcome_id
 from domain.register.facts import LogTime, MovedTime, PacedTime, SystemTime
+from domain.stream import deadline_id, delay_id, failure_id, outcome_id
 from eventstore import recorder as store
 from eventstore.answers import NotYet, SameIdOtherCommand
 from eventstore.clock import Clock, fact_of

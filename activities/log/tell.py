@@ -10,7 +10,7 @@ from activities import outside
 from activities.log.display import line_of
 from activities.log.sending import NotTaken, Sender, TurnedDown
 from domain.kernel import SERVICE, Step
-from domain.process import told_id
+from domain.stream import letter_id
 from eventstore.entries import encode_json
 
 Retried = Callable[[str, str], Awaitable[int]]
@@ -35,7 +35,7 @@ class Tell:
         line = line_of(target, SERVICE, encode_json(command), self._currency())
         for retries in count():
             try:
-                await self._sender.send(target, told_id(source, step.key, retries), SERVICE, command, line=line)
+                await self._sender.send(target, letter_id(source, step.key, retries), SERVICE, command, line=line)
                 break
             except TurnedDown as error:
                 reason = f"{target} refused: {error}"

@@ -12,8 +12,8 @@ from audit.ledger.member import Members
 from audit.ledger.round import Rounds
 from audit.ledger.treasury import Treasuries
 from domain.kernel import Event, process_of
-from domain.process import Common
 from domain.register.facts import CharterAdopted
+from domain.stream import Common
 from domain.treasury.events import LineBooked
 from eventstore.entries import Entry, instant
 from eventstore.log import Log

@@ -15,7 +15,8 @@ from domain.consortium import clock, commands, events, founding, offices, rules
 from domain.consortium.rules import Events
 from domain.consortium.state import ConsortiumState, Founded, Unfounded, evolve
 from domain.kernel import Agenda, Headline, escaped
-from domain.process import Common, Context, Process
+from domain.process import Context, Process
+from domain.stream import Common
 
 
 def decide(state: ConsortiumState, command: commands.ConsortiumCommand, context: Context) -> Events:

@@ -8,7 +8,7 @@ from domain.charter import Charter, Office
 from domain.consortium import events
 from domain.consortium.state import ConsortiumState, Founded, Unfounded
 from domain.kernel import PersonId, Refused
-from domain.process import StepOwed
+from domain.stream import StepOwed
 
 Events = Sequence[events.ConsortiumEvent | StepOwed]
 

@@ -14,9 +14,10 @@ from domain.member.rules import Events, activate, begin_departure, charter_of, l
 from domain.member.state import Active, Belonging, Dues, Identity, Paying, after_payment
 from domain.member.terms import Rung
 from domain.money import CEILING, display
-from domain.process import Context, StepOwed, owe
+from domain.process import Context
 from domain.reference import creditor_reference, shown_reference
 from domain.register.facts import BankReferenceUsed, PaymentExpected, TierChanged
+from domain.stream import StepOwed, owe
 
 YEAR: Final = days(365)
 

@@ -30,8 +30,9 @@ from domain.member.state import (
     Voting,
     lapses_at,
 )
-from domain.process import NAMED, Context, owe
+from domain.process import NAMED, Context
 from domain.register.facts import Capacity, Holding, LegalEntityNamed, OwnershipDeclared, TierReserved
+from domain.stream import owe
 
 HANDLE: Final = 57
 """The longest handle, so that the vote on its admission has a name too."""

@@ -36,7 +36,8 @@ from domain.member.state import (
     lapses_at,
 )
 from domain.member.tables import tables
-from domain.process import Common, Context, Process, standing
+from domain.process import Context, Process, standing
+from domain.stream import Common
 
 
 def decide(state: MemberState, command: commands.MemberCommand, context: Context) -> Events:

@@ -30,7 +30,7 @@ from domain.member.state import (
     Voting,
 )
 from domain.member.terms import Cause, Delegate
-from domain.process import Context, StepOwed, owe
+from domain.process import Context
 from domain.register.facts import (
     KeyEnrolled,
     KeyRevoked,
@@ -42,6 +42,7 @@ from domain.register.facts import (
     RepresentativeSeated,
     RepresentativeUnseated,
 )
+from domain.stream import StepOwed, owe
 
 Events = process.Events[events.MemberEvent]
 

@@ -14,8 +14,9 @@ from domain.member import commands, events, steps
 from domain.member.joining import end_application, holdings_in_words
 from domain.member.rules import Events, activate, lift_suspension, owe_notice, own_case, rescreenable, suspend
 from domain.member.state import Active, Identity, Leaving, MemberState, Paying, Present, Reviewing, Screening, Signing, Vetting, Voting
-from domain.process import Context, StepOwed, owe
+from domain.process import Context
 from domain.register.facts import Holding
+from domain.stream import StepOwed, owe
 
 
 def rescreen(state: MemberState, context: Context) -> Events:

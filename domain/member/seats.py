@@ -20,8 +20,9 @@ from domain.member.rules import (
     unseat_person,
 )
 from domain.member.state import Active, Belonging, Identity, Present
-from domain.process import Context, StepOwed
+from domain.process import Context
 from domain.register.facts import KeyEnrolled
+from domain.stream import StepOwed
 
 SPEAKERS: Final = 30
 """How many persons may speak for a member at a time."""

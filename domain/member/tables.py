@@ -9,9 +9,9 @@ from domain.kernel import MemberId, StreamId
 from domain.member.dues import next_rung, rung_after
 from domain.member.state import Active, Belonging, Dues, Ended, MemberState, Paying
 from domain.money import Money
+from domain.process import Table
 from domain.reference import creditor_reference, shown_reference
 from domain.register.state import Register
-from domain.tables import Table
 
 
 def tables(state: MemberState, register: Register, at: datetime) -> Sequence[Table]:

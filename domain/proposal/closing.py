@@ -7,11 +7,12 @@ from datetime import timedelta
 from typing import Any
 
 from domain.kernel import SERVICE, MemberId, Step, digest_of, notify
-from domain.process import Context, owe, tell_motion
+from domain.process import Context, tell_motion
 from domain.proposal import events, voting
 from domain.proposal.rules import Events
 from domain.proposal.state import Announced, Open, Timelocked
 from domain.register.facts import MandateGranted, VoteDecided
+from domain.stream import owe
 
 
 def close_vote(state: Open, context: Context) -> Events:

@@ -8,12 +8,13 @@ from datetime import timedelta
 from domain.charter import Office
 from domain.kernel import MemberId, PersonId, process_of, slug_of
 from domain.letters import Motion
-from domain.process import Context, owe_notices
+from domain.process import Context
 from domain.proposal import events, voting
 from domain.proposal.rules import Events
 from domain.proposal.state import Announced
 from domain.proposal.terms import RollEntry
 from domain.register.state import Register, Seat
+from domain.stream import owe_notices
 
 
 def open_vote(proposal: Announced, context: Context) -> Events:

@@ -16,10 +16,11 @@ from pydantic import Field, TypeAdapter
 
 from domain import letters
 from domain.kernel import AWAITED, Agenda, Deadline, Headline, escaped, process_of, shown_at
-from domain.process import Common, Context, Process, standing
+from domain.process import Context, Process, standing
 from domain.proposal import announcing, balloting, closing, commands, events, opening, rules, voting
 from domain.proposal.rules import Events
 from domain.proposal.state import Announced, Open, Over, ProposalState, Timelocked, Unproposed, Withdrawn, evolve
+from domain.stream import Common
 
 
 def decide(state: ProposalState, command: commands.ProposalCommand, context: Context) -> Events:

@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 from domain.charter import Office, ReleaseTerms
 from domain.kernel import SERVICE, MemberId, PersonId, Refused, Step, mapping, slug_of
-from domain.process import Context, StepEvent, StepOwed, owe
+from domain.process import Context
 from domain.register.facts import LeasesHeld
 from domain.release import commands, events, steps
 from domain.release.gates import rules_of
@@ -33,6 +33,7 @@ from domain.release.state import (
     Unproposed,
 )
 from domain.release.terms import Stage
+from domain.stream import StepEvent, StepOwed, owe
 
 Cause = Literal["over", "revoked", "member", "seat", "public", "withdrawn"]
 

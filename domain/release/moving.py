@@ -7,7 +7,7 @@ from datetime import timedelta
 from domain import letters
 from domain.charter import Office, ReleaseTerms
 from domain.kernel import SERVICE, Refused, Step, shown_at, slug_of, tell
-from domain.process import Context, owe
+from domain.process import Context
 from domain.release import commands, events, steps
 from domain.release.gates import ROMAN, changes, classified_for, earliest, following, missing, openness_of, reaches, rules_of
 from domain.release.parts import Check, Edition, Former, Release
@@ -31,6 +31,7 @@ from domain.release.state import (
     Verifying,
 )
 from domain.release.terms import Stage
+from domain.stream import owe
 
 # ---------------------------------------------------------------- listing and signing
 

@@ -20,7 +20,7 @@ from pydantic import Field, TypeAdapter
 from domain import letters
 from domain.evaluation import EvaluationRead, EvaluationRefused
 from domain.kernel import Agenda, Deadline, Headline, escaped, shown_at
-from domain.process import Common, Context, Process, standing
+from domain.process import Context, Process, standing
 from domain.release import commands, events, leases, moving, proposing, publishing, reviews, rules, steps
 from domain.release.gates import ROMAN, open_findings
 from domain.release.parts import Edition, Lease, Release
@@ -44,6 +44,7 @@ from domain.release.state import (
 )
 from domain.release.tables import tables
 from domain.release.terms import Stage
+from domain.stream import Common
 
 SHOWN: Final = 20
 """How many leases are listed for people."""

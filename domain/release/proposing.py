@@ -9,12 +9,13 @@ from typing import Final
 
 from domain.charter import Office, ReleaseTerms, days
 from domain.kernel import Refused, Step, shown_at, slug_of
-from domain.process import Context, owe
+from domain.process import Context
 from domain.release import commands, events, steps
 from domain.release.gates import ROMAN, reaches, rules_of, stage_terms, wanted_by
 from domain.release.rules import Events
 from domain.release.state import Abandoned, Held, Listing, Pending, Public, Recalled, ReleaseState, Superseded, Unproposed
 from domain.release.terms import FRAMEWORK, PUBLISHERS, Stage, Terms
+from domain.stream import owe
 
 HIDDEN: Final = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 """The categories of characters that no file of a release has in its name."""

@@ -7,7 +7,7 @@ from typing import Final
 from domain import letters
 from domain.charter import Office
 from domain.kernel import Refused, Step, slug_of
-from domain.process import RECIPIENTS, Context, owe, owe_notices
+from domain.process import Context
 from domain.register.facts import ReleaseStaged
 from domain.release import commands, events, steps
 from domain.release.gates import charter_of, classified_for, left_by_the_run, open_findings, openness_of, rules_of
@@ -27,6 +27,7 @@ from domain.release.state import (
     Verifying,
 )
 from domain.release.terms import AUDIENCE, Stage
+from domain.stream import RECIPIENTS, owe, owe_notices
 
 # ---------------------------------------------------------------- notices and the registry
 

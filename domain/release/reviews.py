@@ -9,7 +9,7 @@ from typing import Literal
 from domain.charter import Office, days
 from domain.evaluation import EvaluationRead, EvaluationRefused, ReadEvaluation, Score, decimal_of
 from domain.kernel import Refused, Step, shown_at
-from domain.process import Context, owe
+from domain.process import Context
 from domain.release import commands, events, steps
 from domain.release.gates import rules_of, stage_terms, wanted_evaluations
 from domain.release.parts import Edition, Named, Release
@@ -17,6 +17,7 @@ from domain.release.publishing import notify_audience
 from domain.release.rules import Events, held, pending, require_manifest, signed
 from domain.release.state import Held, Pending, Proposed, ReleaseState, Staged, Verifying
 from domain.release.terms import Stage, Threshold
+from domain.stream import owe
 
 # ---------------------------------------------------------------- gates
 

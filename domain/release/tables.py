@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
+from domain.process import Cell, Table
 from domain.register.state import Register
 from domain.release.gates import earliest, gates, rules_of
 from domain.release.state import Held, Pending, ReleaseState, Signed, Staged, Verifying
 from domain.release.terms import STAGES, Stage
-from domain.tables import Cell, Table
 
 
 def tables(state: ReleaseState, register: Register, at: datetime) -> Sequence[Table]:

@@ -8,7 +8,7 @@ from domain import letters
 from domain.charter import Office
 from domain.kernel import SERVICE, MemberId, Refused, notify
 from domain.money import share
-from domain.process import Context, owe
+from domain.process import Context
 from domain.round import commands, events, rules
 from domain.round.allocation import part, tranche
 from domain.round.books import Books
@@ -18,6 +18,7 @@ from domain.round.notices import bills, left_to_pay, notify_members
 from domain.round.rules import STAFF, Events, require_few_running, terms_of
 from domain.round.state import Live, RoundState
 from domain.round.terms import Tranche
+from domain.stream import owe
 
 
 def release_tranche(state: RoundState, command: letters.ReleaseTranche, context: Context) -> Events:

@@ -8,7 +8,7 @@ from datetime import date
 from domain import letters
 from domain.kernel import MemberId, Refused, notify, shown_at
 from domain.money import share
-from domain.process import Context, owe
+from domain.process import Context
 from domain.round import commands, events, rules
 from domain.round.allocation import interest, part
 from domain.round.books import Account, Books, TakenOver
@@ -19,6 +19,7 @@ from domain.round.pledging import drop_pledge
 from domain.round.rules import STAFF, Events, account_of, amount_text, require_cap, require_few_running, terms_of
 from domain.round.state import Endangered, Live, Pledging, RoundState
 from domain.round.terms import Due, Schedule, Settlement
+from domain.stream import owe
 
 # ---------------------------------------------------------------- late joiners and replacements
 

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar, cast
 from domain import letters
 from domain.charter import days
 from domain.kernel import MemberId, Step, asked_in, notify, slug_of, tell
-from domain.process import Context, StepEvent, StepOwed, fold, owe
+from domain.process import Context, fold
 from domain.reference import creditor_reference
 from domain.register.facts import CommitmentBound, ContributionCleared, ContributionReturned, DebtStated, PaymentExpected
 from domain.round import commands, events
@@ -21,6 +21,7 @@ from domain.round.dues import settle
 from domain.round.rules import STAFF, Events, amount_text, propose, terms_of
 from domain.round.state import Calling, Cancelled, Committed, Endangered, Live, Refunding, RoundState, Settled, evolve
 from domain.round.terms import Stage
+from domain.stream import StepEvent, StepOwed, owe
 
 Phase = TypeVar("Phase", Live, Refunding)
 

@@ -7,7 +7,7 @@ from typing import Literal
 from domain.charter import Office
 from domain.kernel import MemberId, Refused, notify
 from domain.money import share
-from domain.process import Context, owe
+from domain.process import Context
 from domain.round import commands, events, rules
 from domain.round.books import Books
 from domain.round.calls import shared_interest
@@ -31,6 +31,7 @@ from domain.round.state import (
     Withdrawn,
     evolve,
 )
+from domain.stream import owe
 
 
 def settle_round(state: RoundState, _: commands.SettleRound, context: Context) -> Events:

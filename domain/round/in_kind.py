@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from domain.charter import Office
 from domain.kernel import Refused, Slug, notify
-from domain.process import Context, owe
+from domain.process import Context
 from domain.register.facts import EvidenceUsed
 from domain.round import commands, events
 from domain.round.books import Books, Delivery
@@ -13,6 +13,7 @@ from domain.round.dues import settle
 from domain.round.notices import notify_members
 from domain.round.rules import STAFF, Events, account_of, amount_text, charter_of, terms_of
 from domain.round.state import Live
+from domain.stream import owe
 
 
 def deliver_in_kind(state: Live, command: commands.DeliverInKind, context: Context) -> Events:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from domain import letters
 from domain.kernel import MemberId, notify, tell
-from domain.process import Context, StepOwed, owe
+from domain.process import Context
 from domain.round import commands, events
 from domain.round.allocation import make_up
 from domain.round.books import Account, Books, Call
@@ -14,6 +14,7 @@ from domain.round.notices import bills, left_to_pay, notify_members
 from domain.round.rules import STAFF, Events, amount_text, terms_of
 from domain.round.state import Live
 from domain.round.terms import Purpose
+from domain.stream import StepOwed, owe
 
 
 def remind_before_due(state: Live, command: commands.RemindBeforeDue, context: Context) -> Events:

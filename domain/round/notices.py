@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from domain.kernel import MemberId, mapping
-from domain.process import Context, StepOwed, owe_notices
+from domain.process import Context
 from domain.reference import creditor_reference, shown_reference
 from domain.round import events
 from domain.round.books import Books
 from domain.round.rules import Events, amount_text
+from domain.stream import StepOwed, owe_notices
 
 
 def notify_members(

@@ -9,7 +9,7 @@ from typing import Final
 from domain.charter import Office, days
 from domain.kernel import MemberId, Refused, asked_in, notify, shown_at, slug_of
 from domain.money import display, percent
-from domain.process import Context, StepOwed, owe
+from domain.process import Context
 from domain.register.facts import CommitmentBound, Standing
 from domain.round import commands, events, rules
 from domain.round.allocation import WHOLE, Promise, allocate, concentration, counted, part, summed
@@ -18,6 +18,7 @@ from domain.round.notices import notify_members
 from domain.round.rules import STAFF, Events, charter_of, propose, require_currency
 from domain.round.state import Draft, Pledging, RoundState, Short, Withdrawn
 from domain.round.terms import Terms
+from domain.stream import StepOwed, owe
 
 SLUG_LENGTH: Final = 48
 """Names of proposals and steps are made from the round's."""

@@ -21,7 +21,7 @@ from pydantic import Field, TypeAdapter
 from domain import letters
 from domain.kernel import AWAITED, Agenda, Command, Deadline, Headline, MemberId, escaped, shown_at
 from domain.money import display
-from domain.process import Common, Context, Process, standing
+from domain.process import Context, Process, standing
 from domain.reference import shown_reference
 from domain.round import calls, commands, commitments, ending, events, in_kind, ladder, payments, pledging, refunds, rules, spending
 from domain.round.allocation import index
@@ -46,6 +46,7 @@ from domain.round.state import (
 )
 from domain.round.tables import tables
 from domain.round.terms import Stage, Terms, Tranche
+from domain.stream import Common
 
 NAMED: Final = 20
 """How many members who owe are listed with their bills."""

@@ -13,7 +13,7 @@ from domain.calendar import Calendar
 from domain.charter import Charter, FundingTerms
 from domain.kernel import Command, Letter, MemberId, Refused, Step, StreamId, shown_at, slug_of, tell, whole
 from domain.money import display
-from domain.process import Context, StepOwed, owe
+from domain.process import Context
 from domain.round import events
 from domain.round.books import Account, Books, Movement
 from domain.round.state import (
@@ -32,6 +32,7 @@ from domain.round.state import (
     Unopened,
     Withdrawn,
 )
+from domain.stream import StepOwed, owe
 
 Events = process.Events[events.RoundEvent]
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime
 
 from domain.money import Money
+from domain.process import Table
 from domain.reference import shown_reference
 from domain.register.state import Register
 from domain.round import events
@@ -13,7 +14,6 @@ from domain.round.allocation import interest
 from domain.round.books import Account, Books, Call
 from domain.round.state import Pledging, RoundState, Short, books_of
 from domain.round.terms import Due
-from domain.tables import Table
 
 MEMBERS = (
     "member",

@@ -6,12 +6,13 @@ from typing import Final
 
 from domain.charter import Office
 from domain.kernel import Refused, notify, shown_at, slug_of
-from domain.process import Context, owe
+from domain.process import Context
 from domain.register.facts import LeadNamed
 from domain.run import commands, events, looks, telemetry
 from domain.run.rules import Events, changeable, not_now, report
 from domain.run.state import Approved, Book, Paused, Planned, Running, RunState, Unplanned, evolve
 from domain.run.terms import Contract
+from domain.stream import owe
 
 MOST_CHECKPOINTS: Final = 1_000_000
 VOTED: Final = ("run/approve_contract", "run/continue_run", "run/change_contract", "run/stop_run")

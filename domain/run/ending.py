@@ -8,12 +8,13 @@ from typing import Final
 
 from domain.charter import Office
 from domain.kernel import SERVICE, notify
-from domain.process import Context, owe
+from domain.process import Context
 from domain.register.facts import RunReported
 from domain.run import commands, events, readings
 from domain.run.rules import Events, not_now, put_to_vote, report, require_lead
 from domain.run.state import Approved, Book, Closed, Ended, Paused, Running
 from domain.run.telemetry import Missing
+from domain.stream import owe
 
 MOST_WORDS: Final = 2_000
 """Of the reasons of a vote."""

@@ -6,12 +6,13 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from domain.kernel import PersonId, Step, notify, slug_of
-from domain.process import Context, owe
+from domain.process import Context
 from domain.run import events, steps, telemetry
 from domain.run.rules import Events, phase_of, put_to_vote, report
 from domain.run.state import Book, Paused, Running, overrun_why
 from domain.run.telemetry import Watch
 from domain.run.terms import Contract
+from domain.stream import owe
 
 BILLION: Final = 10**9
 GROWTH_PERCENT: Final = 10

@@ -10,11 +10,12 @@ from domain.charter import TrainingTerms
 from domain.evaluation import EvaluationRead, EvaluationRefused, ReadEvaluation, Score, decimal_of
 from domain.kernel import PersonId, Refused, Step, notify, slug_of, tell
 from domain.money import display
-from domain.process import Context, owe
+from domain.process import Context
 from domain.run import commands, events, looks, readings
 from domain.run.rules import Events, not_now, put_to_vote, require_lead, terms_of
 from domain.run.state import Book, Mark, Paused, Running, missed_why
 from domain.run.terms import Criteria, Milestone, Results, evidence_digest
+from domain.stream import owe
 
 READING: Final = timedelta(days=1)
 """So long after its milestone's day a claim that was made in time may still be read."""

@@ -18,12 +18,13 @@ from pydantic import Field, TypeAdapter
 from domain.evaluation import EvaluationRead, EvaluationRefused
 from domain.kernel import Agenda, Deadline, Headline, escaped
 from domain.money import display
-from domain.process import Common, Context, Process, standing
+from domain.process import Context, Process, standing
 from domain.run import commands, contract, ending, events, looks, milestones, rules, steps, telemetry, training
 from domain.run.rules import Events
 from domain.run.state import Approved, Book, Closed, Ended, Mark, Paused, Planned, Running, RunState, Unplanned, evolve
 from domain.run.tables import tables
 from domain.run.terms import Milestone
+from domain.stream import Common
 
 
 def decide(state: RunState, command: commands.RunCommand, context: Context) -> Events:

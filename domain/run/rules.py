@@ -6,10 +6,11 @@ from domain import letters, process
 from domain.charter import TrainingTerms
 from domain.evaluation import MilestonePassed
 from domain.kernel import Refused, asked_in, given, slug_of, tell
-from domain.process import Context, owe
+from domain.process import Context
 from domain.register.facts import RunReported
 from domain.run import commands, events
 from domain.run.state import Approved, Book, Closed, Ended, Paused, Planned, Running, RunState, Unplanned
+from domain.stream import owe
 
 Events = process.Events[events.RunEvent]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from domain.process import Table
 from domain.register.state import Register
 from domain.run.state import Planned, RunState, Unplanned
-from domain.tables import Table
 
 
 def tables(state: RunState, register: Register, at: datetime) -> Sequence[Table]:

@@ -10,8 +10,9 @@ from domain.charter import Office
 from domain.kernel import Refused, notify, process_of, slug_of
 from domain.letters import Purpose
 from domain.money import display
-from domain.process import Context, owe
+from domain.process import Context
 from domain.reference import creditor_reference
+from domain.stream import owe
 from domain.treasury import commands, events
 from domain.treasury.lines import classify, confirm_payment, return_payment, reverse_receipt, withdraw_line
 from domain.treasury.payers import Receiver, pass_on

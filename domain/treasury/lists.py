@@ -14,7 +14,8 @@ from domain.charter import Office
 from domain.kernel import SERVICE, PersonId, Refused, notify, with_own_facts
 from domain.letters import Purpose
 from domain.money import display
-from domain.process import Context, StepOwed, owe
+from domain.process import Context
+from domain.stream import StepOwed, owe
 from domain.treasury import commands, events
 from domain.treasury.payers import report_released
 from domain.treasury.payments import require_digest, require_free, require_other_than, send_payment, still_in_office

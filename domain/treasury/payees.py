@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from domain.charter import Office
 from domain.kernel import Refused, notify
-from domain.process import Context, owe
+from domain.process import Context
+from domain.stream import owe
 from domain.treasury import commands, events
 from domain.treasury.payments import give_up_sending, sending_key
 from domain.treasury.records import Payee

@@ -12,7 +12,8 @@ from typing import Final
 from domain import letters
 from domain.kernel import process_of, shortened, tell
 from domain.letters import Purpose
-from domain.process import Context, StepOwed, owe
+from domain.process import Context
+from domain.stream import StepOwed, owe
 from domain.treasury import events
 from domain.treasury.records import Movement, Payment
 from domain.treasury.rules import Events

@@ -11,7 +11,8 @@ from domain.charter import Office
 from domain.kernel import SERVICE, PersonId, Refused, Step, notify
 from domain.letters import Purpose
 from domain.money import display
-from domain.process import Context, StepOwed, StepWaived, owe
+from domain.process import Context
+from domain.stream import StepOwed, StepWaived, owe
 from domain.treasury import commands, events, steps
 from domain.treasury.payers import OWN_PURPOSES, report_released
 from domain.treasury.records import Payee, Payment

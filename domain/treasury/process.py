@@ -22,8 +22,9 @@ from pydantic import Field, TypeAdapter
 from domain import letters
 from domain.kernel import Agenda, Deadline, Headline, escaped
 from domain.money import display
-from domain.process import Common, Context, Process
+from domain.process import Context, Process
 from domain.reference import masked
+from domain.stream import Common
 from domain.treasury import account, commands, events, inbox, lists, payees, payments, rules, statements, steps
 from domain.treasury.records import Payee, Payment, PaymentList
 from domain.treasury.rules import TREASURERS, Events

@@ -7,7 +7,8 @@ from typing import Final
 
 from domain.charter import TreasuryTerms
 from domain.kernel import Refused
-from domain.process import Context, StepEvent
+from domain.process import Context
+from domain.stream import StepEvent
 from domain.treasury import events
 from domain.treasury.records import Payment
 from domain.treasury.state import Open, TreasuryState, Unopened, evolve

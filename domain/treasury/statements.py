@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 
 from domain.charter import Office
 from domain.kernel import SERVICE, Step, notify, slug_of
-from domain.process import Context, StepCarriedOut, StepEvent, StepOwed, owe
+from domain.process import Context
+from domain.stream import StepCarriedOut, StepEvent, StepOwed, owe
 from domain.treasury import commands, events, steps
 from domain.treasury.lines import lines_shown_again, missing_lines, receive_line
 from domain.treasury.payments import fail_payment, sending_key

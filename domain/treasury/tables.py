@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from domain.money import Money
+from domain.process import Cell, Table
 from domain.reference import masked
 from domain.register.state import Register
-from domain.tables import Cell, Table
 from domain.treasury.records import Payee, PaymentList
 from domain.treasury.state import Open, TreasuryState, Unopened
 

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 from audit.reexecute import Reexecution
 from domain.catalog import CATALOG
-from domain.process import Process, Stream, evolve
+from domain.process import Process, evolve
 from domain.round.books import Figures
 from domain.round.state import books_of
+from domain.stream import Stream
 from eventstore.entries import Broken, Entry, verify
 from eventstore.log import Log
 from eventstore.replica import Replica
