@@ -90,7 +90,7 @@ LINES: Final[Sequence[Line]] = (
         "tests/test_treasury_payers.py",
     ),
     Line("workflows/catalog.py", r"from workflows\.log import Log\n", r"from workflows.grant import Grant\n\g<0>", "mypy"),
-    Line("workflows/catalog.py", r"Treasury\)", "Treasury, Grant)", "tests/test_cli.py"),
+    Line("workflows/catalog.py", r"Treasury\)", "Treasury, Grant)", "tests/test_catalog.py"),
     Line("cli/main.py", r'    "import-statement": ', r'    "grant": ("cli.processes:grant", ACT, "Ask for a grant, approve it."),\n\g<0>', "tests/test_cli.py"),
     Line("audit/ledger/fold.py", r"from audit\.ledger\.member import", r"from audit.ledger.grant import Grants\n\g<0>", "mypy"),
     Line("audit/ledger/fold.py", r'"round": Rounds, ', r'\g<0>"grant": Grants, ', "tests/test_ledger.py"),
@@ -115,7 +115,7 @@ LINES: Final[Sequence[Line]] = (
     ),
     Line("tests/test_ledger.py", r'STREAMS: Final = \{"treasury": "treasury/main", ', r'\g<0>"grant": "grant/g", ', "tests/test_ledger.py"),
     Line("tests/test_ledger.py", r"from domain\.kernel import", r"from domain.grant import events as grant_events\n\g<0>", "mypy"),
-    Line("pyproject.toml", r'"domain\.member", ', r'"domain.grant", \g<0>', "tests/test_purity.py"),
+    Line("pyproject.toml", r'"domain\.member", ', r'"domain.grant", \g<0>', "tests/test_catalog.py"),
     Line("tests/test_letters.py", r'by_the_clock == \{\n        ', r'\g<0>"grant lapse_grant", ', "tests/test_letters.py"),
     Line("tests/golden_log.py", r'STORIES: Final = \("consortium", ', r'\g<0>"grant", ', "tests/test_golden_log.py"),
 )  # fmt: skip

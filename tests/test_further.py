@@ -69,7 +69,7 @@ def test_the_copy_is_as_sound_as_the_tree_that_it_was_made_of(tree: Path) -> Non
         within(tree, "pytest", "-q", "-p", "no:cacheprovider", "--golden", "tests/test_grant.py", "tests/test_treasury.py").returncode == 0
     )
     within(tree, "pytest", "-q", "-p", "no:cacheprovider", "--golden", "tests/test_shapes.py")
-    tests = [f"tests/test_{name}.py" for name in ("grant", "letters", "golden", "shapes", "notices", "purity", "commands_named")]
+    tests = [f"tests/test_{name}.py" for name in ("grant", "letters", "golden", "shapes", "notices", "purity", "catalog", "commands_named")]
     places = "tests/test_ledger.py::test_every_process_keeps_books_or_has_a_reason_to_keep_none"
     tried = within(tree, "pytest", "-q", "-p", "no:cacheprovider", *tests, places)
     assert tried.returncode == 0, tried.stdout[-3_000:]

@@ -1,0 +1,24 @@
+"""Each process of the catalog is named where a process must be, that nothing else would miss."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from temporalio.workflow import _Definition
+
+from domain.catalog import CATALOG
+from workflows.catalog import PROCESSES
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_every_process_has_a_workflow_of_its_name() -> None:
+    assert sorted(_Definition.must_from_class(each).name or "" for each in PROCESSES) == sorted(CATALOG)
+
+
+def test_every_process_is_a_package_and_none_may_import_another() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+    (independent,) = (each["modules"] for each in contracts if each["type"] == "independence")
+    assert sorted(independent) == sorted(f"domain.{name}" for name in CATALOG)
+    assert all((ROOT / "domain" / name / "process.py").is_file() for name in CATALOG)
