@@ -503,7 +503,7 @@ async def serve(chosen: Settings, clock: Clock | None = None) -> None:
         async with (
             watching(client),
             keeping(chosen.log_url, sys.stderr),
-            working(client, recorder, chosen if recorder.clock.earnest or clock is not None else played(chosen)),
+            working(client, recorder, chosen if recorder.clock.is_real or clock is not None else played(chosen)),
             reconciling(client, recorder, chosen),
             comparing(heads),
         ):

@@ -16,7 +16,7 @@ _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(_Line).decode
 
 
-class Damaged(ValueError):
+class BadLine(ValueError):
     """A line that no export wrote."""
 
 
@@ -26,12 +26,12 @@ def line_of(entry: Entry) -> bytes:
 
 
 def entry_of(line: bytes) -> Entry:
-    """The entry of a line with its end. Raises `Damaged` for a line that differs in any byte from that of its entry."""
+    """The entry of a line with its end. Raises `BadLine` for a line that differs in any byte from that of its entry."""
     try:
         entry = Entry._make(msgspec.structs.astuple(_decode(line)))
         again = line_of(entry)
     except (msgspec.DecodeError, ValueError) as error:
-        raise Damaged(f"cannot be read: {error}") from error
+        raise BadLine(f"cannot be read: {error}") from error
     if again != line:
-        raise Damaged("is not written as exports are" if line.endswith(b"\n") else "is cut off")
+        raise BadLine("is not written as exports are" if line.endswith(b"\n") else "is cut off")
     return entry

@@ -260,7 +260,7 @@ async def _connected(address: str) -> Client:
 async def _clock(recorder: Recorder, pace: int | None, *, go_on: bool) -> Clock:
     """The clock of a log that was opened: its own, a new rehearsal's, or that of a rehearsal which runs on from its last entry."""
     first = await recorder.log.read(0, 1)
-    register, stands = (await recorder.replica()).register, not recorder.clock.earnest
+    register, stands = (await recorder.replica()).register, not recorder.clock.is_real
     require_clock(register.clock if stands else None, pace, begun=bool(first), go_on=go_on)
     now = datetime.now(UTC)
     if not first:

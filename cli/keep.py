@@ -14,7 +14,7 @@ from cyclopts import Parameter
 
 from activities.log.heads import Heads
 from activities.log.sending import Sender
-from audit.export import LONGEST, Damaged, entry_of, line_of
+from audit.export import LONGEST, BadLine, entry_of, line_of
 from audit.reexecute import Reexecution
 from cli.embedded import recover as taken_up
 from cli.failures import BadInput, Broken, OtherRules, of_file
@@ -152,7 +152,7 @@ async def _of_file(file: Path) -> AsyncIterator[Sequence[Entry]]:
                     break
                 try:
                     whole.append(entry_of(line))
-                except Damaged as error:
+                except BadLine as error:
                     yield whole
                     raise _broken(chain.Broken(position, str(error))) from error
                 if len(whole) == BATCH:

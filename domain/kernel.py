@@ -38,7 +38,7 @@ PersonId = Slug
 """Persons appear on the log under a handle only; names and addresses live in the erasable address book."""
 
 SERVICE: Final = "service"
-"""The actor of outcomes, deadlines and told commands: the system itself, which can give no person's command."""
+"""The actor of outcomes, deadlines and letters: the system itself. It gives a person's command only under the mandate of a vote."""
 
 _NAMESPACE: Final = UUID("6f1d7f3e-9c52-5b0e-8d43-27c3d6a1b0aa")
 

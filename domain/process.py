@@ -60,7 +60,7 @@ from domain.stream import (
     StepWaived,
     Stream,
     WaiveStep,
-    obliged,
+    after_step_event,
     steps_of,
 )
 
@@ -294,7 +294,7 @@ def speaker_of(kind: type[Command]) -> Speaker:
     return Speaker.SYSTEM if issubclass(kind, Letter | Outcome) else Speaker.PERSON
 
 
-def standing(state: object, phase: type[P]) -> P:
+def phase_of_deadline(state: object, phase: type[P]) -> P:
     """The phase in which a deadline's command is decided: the agenda names the deadline in no other."""
     assert isinstance(state, phase), f"no deadline stands in {type(state).__name__}"
     return state
@@ -394,7 +394,7 @@ def evolve(process: Process[Any, Any, S], stream: Stream[S], event: Event) -> St
     if type(event) not in COMMON:
         state = process.evolve(stream.state, event)
         return Stream(state, stream.version + 1, stream.owed, stream.ready, stream.failed, stream.tries, stream.retried, stream.delayed)
-    return obliged(stream, cast(Common, event))
+    return after_step_event(stream, cast(Common, event))
 
 
 def agenda(process: Process[Any, Any, S], stream: Stream[S]) -> Agenda:

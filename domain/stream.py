@@ -194,12 +194,12 @@ def owe_notices(
         yield owe(with_own_facts(notice, own) if own else notice)
 
 
-def obliged(stream: Stream[S], event: Common) -> Stream[S]:
+def after_step_event(stream: Stream[S], event: Common) -> Stream[S]:
     """What the stream owes after an event that is none of its process's own."""
     stream = stream._replace(version=stream.version + 1)
     match event:
         case StepOwed(step=step):
-            ready = stream.ready if step.key in stream.failed else _queued(_but(stream, step.key), step)
+            ready = stream.ready if step.key in stream.failed else _queued(_ready_without(stream, step.key), step)
             return stream._replace(
                 owed=stream.owed.set(step.key, step),
                 ready=ready,
@@ -209,19 +209,21 @@ def obliged(stream: Stream[S], event: Common) -> Stream[S]:
         case StepCarriedOut(step=key) | StepWaived(step=key):
             return stream._replace(
                 owed=_without(stream.owed, key),
-                ready=_but(stream, key),
+                ready=_ready_without(stream, key),
                 failed=_without(stream.failed, key),
                 tries=_without(stream.tries, key),
                 retried=_without(stream.retried, key),
                 delayed=_without(stream.delayed, key),
             )
         case StepFailed(step=key, reason=reason):
-            return stream._replace(ready=_but(stream, key), failed=stream.failed.set(key, reason), delayed=_without(stream.delayed, key))
+            return stream._replace(
+                ready=_ready_without(stream, key), failed=stream.failed.set(key, reason), delayed=_without(stream.delayed, key)
+            )
         case StepDelayed(step=key, reason=reason):
             return stream._replace(delayed=stream.delayed.set(key, reason))
         case StepRetried(step=key):
             return stream._replace(
-                ready=_queued(_but(stream, key), stream.owed[key]),
+                ready=_queued(_ready_without(stream, key), stream.owed[key]),
                 failed=_without(stream.failed, key),
                 delayed=_without(stream.delayed, key),
                 tries=stream.tries.set(key, stream.version),
@@ -244,7 +246,7 @@ def _queued(ready: Ready, step: Step) -> Ready:
     return ready + last
 
 
-def _but(stream: Stream[Any], key: str) -> Ready:
+def _ready_without(stream: Stream[Any], key: str) -> Ready:
     """What is ready without the step of this key."""
     if key not in stream.owed or key in stream.failed:
         return stream.ready

@@ -24,7 +24,7 @@ class Clock(Protocol):
     """The log's time as one host knows it."""
 
     @property
-    def earnest(self) -> bool:
+    def is_real(self) -> bool:
         """Whether it is the system's own clock: then how far it may be apart from others' is checked."""
 
     def now(self, head: datetime) -> datetime:
@@ -43,7 +43,7 @@ class SystemClock:
     """The log's time is the real one. `read` says what the host's clock shows."""
 
     read: Callable[[], datetime] = _system
-    earnest: bool = True
+    is_real: bool = True
 
     def now(self, head: datetime) -> datetime:
         """See `Clock.now`."""
@@ -64,7 +64,7 @@ class PacedClock:
     anchor_real: datetime
     anchor_log: datetime
     pace: int
-    earnest: bool = False
+    is_real: bool = False
 
     @classmethod
     def parse(cls, text: str) -> PacedClock:
@@ -91,7 +91,7 @@ class PacedClock:
 class StandingClock:
     """A rehearsal that is only looked at: the log's time is that of its last entry, so nothing comes due."""
 
-    earnest: bool = False
+    is_real: bool = False
 
     def now(self, head: datetime) -> datetime:
         """See `Clock.now`."""
@@ -108,7 +108,7 @@ class StandingClock:
 class MovedClock:
     """A clock that somebody moves: a test, a simulation, or whoever follows a time-skipping server, whose time it then is."""
 
-    earnest: Final = False
+    is_real: Final = False
 
     def __init__(self, at: datetime) -> None:
         self._at = at.astimezone(UTC)
@@ -145,7 +145,7 @@ def ahead(clock: Clock, position: int, head: datetime) -> HeadAhead | None:
 
     Who else's clock it was that dated the head cannot be told from here: a rehearsal's clock is never in doubt.
     """
-    if not clock.earnest:
+    if not clock.is_real:
         return None
     by = head - clock.now(head)
     if by <= TOLERANCE:

@@ -30,9 +30,9 @@ class Fitness:
         """The head that was last reported as ahead of the clock."""
 
     async def examine(self, replica: Replica) -> Unfit | None:
-        """Checks again whether this worker may record, and says why not. A worker whose clock was set right is fit again."""
+        """Says why this worker may not record. A wrong clock is looked at again, and forgiven once it is right; every other reason lasts until a restart."""
         if self.unfit is None or isinstance(self.unfit, ClockApart):
-            self.declare(await self.fallen_back(replica) or (await self._apart(replica) if self.clock.earnest else None))
+            self.declare(await self.fallen_back(replica) or (await self._apart(replica) if self.clock.is_real else None))
         return self.unfit
 
     def declare(self, unfit: Unfit | None) -> None:
@@ -52,7 +52,7 @@ class Fitness:
 
     def host_clock(self, replica: Replica) -> HostClock | None:
         """What an append compares the database's clock with: this host's; `None` when the log goes by a rehearsal's."""
-        return (lambda: self._host_time(replica)) if self.clock.earnest else None
+        return (lambda: self._host_time(replica)) if self.clock.is_real else None
 
     def _host_time(self, replica: Replica) -> int:
         return microseconds(self.clock.now(replica.head_time))

@@ -27,7 +27,7 @@ from eventstore.pipeline import Pipeline
 from eventstore.replica import Replica
 
 YIELD_EVERY: Final = 4
-"""Every so-manieth uncontended command yields to the event loop first, so that a batch can form. It costs a third of a decision."""
+"""One uncontended command in so many yields to the event loop first, so that a batch can form. It costs a third of a decision."""
 
 _SYSTEM: Final = SystemClock()
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit.export import Damaged, entry_of, line_of
+from audit.export import BadLine, entry_of, line_of
 from eventstore.entries import GENESIS, Entry, sealed
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -36,7 +36,7 @@ def test_a_line_is_an_object_with_the_columns_in_order_and_bytes_in_base64() -> 
 def test_no_byte_of_a_line_is_without_meaning(entry: Entry, data: st.DataObject) -> None:
     line = bytearray(line_of(entry))
     line[data.draw(st.integers(0, len(line) - 1))] ^= data.draw(st.integers(1, 255))
-    with suppress(Damaged):
+    with suppress(BadLine):
         assert entry_of(bytes(line)) != entry
 
 
@@ -51,5 +51,5 @@ def test_no_byte_of_a_line_is_without_meaning(entry: Entry, data: st.DataObject)
     ],
 )
 def test_what_no_export_wrote_is_damaged(line: bytes, said: str) -> None:
-    with pytest.raises(Damaged, match=said):
+    with pytest.raises(BadLine, match=said):
         entry_of(line)

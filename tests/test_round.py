@@ -578,6 +578,17 @@ def test_what_is_done_in_another_phase_is_told_where_the_round_is() -> None:
         assert turned.message.startswith(words)
 
 
+def test_between_an_instant_and_the_command_of_the_clock_nobody_is_told_to_wait_for_what_is_past() -> None:
+    ask = round_commands.Pledge(member="ada", amount=100_000)
+    late = pledging().when(ask, by="rep-ada", at=day(10)).refused("pledging_closed").refusal
+    assert late is not None
+    assert late.message.startswith("members could pledge until")
+    assert "until the pledges are counted" in late.remedy
+    amended = opened().when(round_commands.AmendRound(**terms()), by="sam", at=day(1)).refused("pledging_started").refusal
+    assert amended is not None
+    assert "has not begun" not in amended.message
+
+
 def test_notices_go_out_by_the_hundred() -> None:
     many = [f"m{number:03}" for number in range(250)]
     register = with_members(founded(rules(funding__share_floor=0, tiers__founding__seats=1_000)), *many)

@@ -111,7 +111,7 @@ class Ledger:
 
 
 def counted(lines: Iterable[Line]) -> tuple[Line, ...]:
-    """The lines of a page, each with the how-manieth of its like it is."""
+    """The lines of a page, each with its number among its like."""
     seen: Counter[str] = Counter()
     numbered = []
     for line in lines:

@@ -12,7 +12,7 @@ What becomes of an entry:
 | names several that do not add up, or a batch by its number only | one, without ids of transactions |
 
 The key by which a line counts once is `domain.treasury.terms.key_of`: the SHA-256 of the account, booking date, amount,
-currency, side, whether it is a reversal, the bank's id, the payer's id, the reference, and the how-manieth line of its page with
+currency, side, whether it is a reversal, the bank's id, the payer's id, the reference, and its number among the lines of its page with
 just these values. Nothing of the file, the statement's id, the page or the place on it is in the key, so a repeated file, pages in
 another order and a corrected statement give the same keys.
 """
@@ -498,7 +498,7 @@ class _Reader:
             self._put(_line(head, Node("TxDtls", ""), head.amount, head.side, info, searched=False))
 
     def _put(self, line: Line) -> bytes:
-        """Tells the sink of a line, with the how-manieth it is of its kind on the page."""
+        """Tells the sink of a line, with its number among those of its kind on the page."""
         assert self._account is not None
         key = bytes.fromhex(key_of(self._account, line))[:16]
         count = self._counts.get(key, 0) + 1

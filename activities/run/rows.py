@@ -78,7 +78,7 @@ def require_columns(header: Sequence[str], asked: steps.FollowTelemetry) -> None
 def reading_of(row: Mapping[str, Any] | None, stage: str) -> Reading | None:
     """What a row tells, of this stage if it names none; none when it has no step, nothing besides, or names what can be none.
 
-    A cost beyond every bound is not told; the rest of its row is.
+    Tokens and costs that are out of bounds (negative, fractional, too large) count as missing; the rest of the row is read.
     """
     if row is None:
         return None
@@ -115,7 +115,7 @@ def object_of(line: bytes) -> Mapping[str, Any] | None:
 
 
 def _integer(text: str) -> int | None:
-    """A whole number, also written as `1e6` or `12.0`; at most 2^53 - 1."""
+    """A whole number, also written as `1e6` or `12.0`; from 0 to 2^53 - 1."""
     number = _decimal(text.replace(",", ""))
     if number is None or not 0 <= number <= SAFE or number != number.to_integral_value():
         return None

@@ -36,7 +36,7 @@ from domain.member.state import (
     lapses_at,
 )
 from domain.member.tables import tables
-from domain.process import Context, Process, standing
+from domain.process import Context, Process, phase_of_deadline
 from domain.stream import Common
 
 
@@ -70,7 +70,7 @@ def decide(state: MemberState, command: commands.MemberCommand, context: Context
         case commands.AgreePaymentPlan():
             return dues.agree_payment_plan(rules.owing(state), command, context)
         case commands.IssueInvoice():
-            return dues.issue_invoice(standing(state, Active), context)
+            return dues.issue_invoice(phase_of_deadline(state, Active), context)
         case commands.ClimbLadder():
             return dues.climb_ladder(rules.on_ladder(state), context)
         case letters.SuspendForDefault():
@@ -82,7 +82,7 @@ def decide(state: MemberState, command: commands.MemberCommand, context: Context
         case commands.UnseatRepresentative():
             return seats.unseat_representative(rules.present(state), command, context)
         case commands.SuspendVacancy():
-            return seats.suspend_vacancy(standing(state, Active), context)
+            return seats.suspend_vacancy(phase_of_deadline(state, Active), context)
         case commands.DeclareOwnership():
             return ownership.declare_ownership(rules.present(state), command, context)
         case commands.ConfirmOwnership():
@@ -94,7 +94,7 @@ def decide(state: MemberState, command: commands.MemberCommand, context: Context
         case commands.Expel():
             return leaving.expel(rules.belonging(state), context)
         case commands.EndMembership():
-            return leaving.end_membership(standing(state, Leaving), context)
+            return leaving.end_membership(phase_of_deadline(state, Leaving), context)
 
 
 def agenda(state: MemberState) -> Agenda:

@@ -16,7 +16,7 @@ from pydantic import Field, TypeAdapter
 
 from domain import letters
 from domain.kernel import AWAITED, Agenda, Deadline, Headline, escaped, process_of, shown_at
-from domain.process import Context, Process, standing
+from domain.process import Context, Process, phase_of_deadline
 from domain.proposal import announcing, balloting, closing, commands, events, opening, rules, voting
 from domain.proposal.rules import Events
 from domain.proposal.state import Announced, Open, Over, ProposalState, Timelocked, Unproposed, Withdrawn, evolve
@@ -33,15 +33,15 @@ def decide(state: ProposalState, command: commands.ProposalCommand, context: Con
         case commands.WithdrawProposal():
             return announcing.withdraw(rules.withdrawable(state, context), context)
         case commands.OpenVote():
-            return opening.open_vote(standing(state, Announced), context)
+            return opening.open_vote(phase_of_deadline(state, Announced), context)
         case commands.CastBallot():
             return balloting.cast_ballot(rules.voting_open(state, context), command, context)
         case commands.DeclareConflict():
             return balloting.declare_conflict(rules.voting_open(state, context), command, context)
         case commands.CloseVote():
-            return closing.close_vote(standing(state, Open), context)
+            return closing.close_vote(phase_of_deadline(state, Open), context)
         case commands.Execute():
-            return closing.execute(standing(state, Timelocked), context)
+            return closing.execute(phase_of_deadline(state, Timelocked), context)
 
 
 def agenda(state: ProposalState) -> Agenda:

@@ -20,7 +20,7 @@ from pydantic import Field, TypeAdapter
 from domain import letters
 from domain.evaluation import EvaluationRead, EvaluationRefused
 from domain.kernel import Agenda, Deadline, Headline, escaped, shown_at
-from domain.process import Context, Process, standing
+from domain.process import Context, Process, phase_of_deadline
 from domain.release import commands, events, leases, moving, proposing, publishing, reviews, rules, steps
 from domain.release.gates import ROMAN, open_findings
 from domain.release.parts import Edition, Lease, Release
@@ -73,7 +73,7 @@ def _request(state: ReleaseState, command: commands.ReleaseRequest, context: Con
         case commands.AdvanceRelease():
             return moving.advance(rules.unheld(state), command, context)
         case commands.PublishByItself():
-            return moving.publish_by_itself(standing(state, Pending), context)
+            return moving.publish_by_itself(phase_of_deadline(state, Pending), context)
         case commands.PublishAgain():
             return publishing.publish_again(rules.proposed(state), context)
         case commands.AbandonRelease():
@@ -101,7 +101,7 @@ def _request(state: ReleaseState, command: commands.ReleaseRequest, context: Con
         case commands.LiftHold():
             return reviews.lift_hold(state, command, context)
         case commands.EndHold():
-            return reviews.end_hold(standing(state, Held), context)
+            return reviews.end_hold(phase_of_deadline(state, Held), context)
         case commands.GrantLease():
             return leases.grant(rules.pending(state), command, context)
         case commands.RevokeLease():
@@ -146,7 +146,7 @@ def _outcome(state: ReleaseState, command: commands.ReleaseOutcome, context: Con
 
 
 def agenda(state: ReleaseState) -> Agenda:
-    """The hold's end, the embargo's end, or the next instant of a lease, whichever comes first."""
+    """While held the hold's end, else the embargo's end; and the next instant at which leases are looked at."""
     match state:
         case Unproposed():
             return Agenda(closed=True)

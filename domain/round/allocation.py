@@ -97,7 +97,7 @@ def tranche(uncalled: Mapping[MemberId, int], need: int, fraction: int, remainin
 
 
 def make_up(gap: int, own_calls: Mapping[MemberId, int], cap: int, before: Mapping[MemberId, int]) -> dict[MemberId, int]:
-    """What the others are called for in the stead of those who did not pay, each at most a fraction of the own call, with what it made up before."""
+    """What the others are called for instead of those who did not pay, each at most a fraction of the own call, with what it made up before."""
     caps = {member: part(amount, cap) - before.get(member, 0) for member, amount in own_calls.items()}
     return {member: amount for member, amount in share_under_caps(gap, own_calls, caps).items() if amount}
 

@@ -92,7 +92,7 @@ class Figures(NamedTuple):
 
 
 class TakenOver(NamedTuple):
-    """So much of a commitment, in the so many-th default of its member."""
+    """So much of a commitment, and the number of the default of its member."""
 
     default: int
     amount: int
@@ -148,11 +148,11 @@ class Call(NamedTuple):
     carried: Map[MemberId, int] = mapping()
     """Of a tranche: what each was called for of it, by itself, to make up, to catch up, or had delivered before."""
     made_up: Map[MemberId, int] = mapping()
-    """What was called of others in the stead of who did not pay it."""
+    """What was called of others instead of those who did not pay it."""
 
     @property
     def gap(self) -> int:
-        """What nobody was called for yet in the stead of who does not pay it."""
+        """What nobody was called for yet instead of those who do not pay it."""
         return max(self.unpaid - sum(self.made_up.values()), 0)
 
     @property

@@ -7,9 +7,9 @@ from typing import Literal
 
 from domain import letters
 from domain.kernel import Command, Digest, Due, MemberId, Name, Prose, Slug
-from domain.letters import TrancheNumber
+from domain.letters import PayeeId, TrancheNumber
 from domain.money import Amount, Currency
-from domain.round.terms import CallNumber, PayeeId, ProposalStream, Quantity, Terms
+from domain.round.terms import CallNumber, ProposalStream, Quantity, Terms
 
 
 class OpenRound(Terms, Command):

@@ -120,7 +120,7 @@ class TrancheCalled(Event):
 
 
 class MakeUpCalled(Event):
-    """Members owe more than they committed, in the stead of those who did not pay the call `pool`."""
+    """Members owe more than they committed, instead of those who did not pay the call `pool`."""
 
     kind: Literal["make_up_called"] = "make_up_called"
     call: CallNumber

@@ -21,7 +21,7 @@ from pydantic import Field, TypeAdapter
 from domain import letters
 from domain.kernel import AWAITED, Agenda, Command, Deadline, Headline, MemberId, escaped, shown_at
 from domain.money import display
-from domain.process import Context, Process, standing
+from domain.process import Context, Process, phase_of_deadline
 from domain.reference import shown_reference
 from domain.round import calls, commands, commitments, ending, events, in_kind, ladder, payments, pledging, refunds, rules, spending
 from domain.round.allocation import index
@@ -68,13 +68,13 @@ def decide(state: RoundState, command: commands.RoundCommand, context: Context) 
         case commands.WithdrawRound():
             return pledging.withdraw_round(state, command, context)
         case commands.StartPledging():
-            return pledging.start_pledging(standing(state, Draft), command, context)
+            return pledging.start_pledging(phase_of_deadline(state, Draft), command, context)
         case commands.Pledge():
             return pledging.pledge(rules.open_for_pledges(state, context), command, context)
         case commands.WithdrawPledge():
             return pledging.withdraw_pledge(rules.pledging(state, context), command, context)
         case commands.ClosePledging():
-            return pledging.close_pledging(standing(state, Pledging), command, context)
+            return pledging.close_pledging(phase_of_deadline(state, Pledging), command, context)
         case commands.ExtendRound():
             return pledging.extend_round(state, command, context)
         case commands.FailRound():

@@ -75,9 +75,10 @@ def draft(state: RoundState, context: Context) -> Draft:
         case Unopened():
             raise _not_opened(state)
         case Draft() | Pledging() | Short() | Committed() | Calling() | Endangered():
+            since = f"pledging began at {shown_at(state.terms.opens_at)}" if isinstance(state, Draft) else stands(state)[0]
             raise Refused(
                 "pledging_started",
-                f"the terms stand since pledging began; {stands(state)[0]}",
+                f"the terms stand since pledging began; {since}",
                 remedy="a vote can reduce or cancel the round (`consortium proposal propose`)",
             )
         case Withdrawn() | Failed() | Refunding() | Settled() | Cancelled():
@@ -113,7 +114,10 @@ def pledging(state: RoundState, context: Context) -> Pledging:
     match state:
         case Pledging() if context.at < state.closes_at:
             return state
-        case Pledging() | Short() | Committed() | Calling() | Endangered():
+        case Pledging(closes_at=closes_at):
+            remedy = "wait until the pledges are counted; `consortium show` tells what came of them"
+            raise Refused("pledging_closed", f"members could pledge until {shown_at(closes_at)}", remedy=remedy)
+        case Short() | Committed() | Calling() | Endangered():
             words, remedy = stands(state)
             raise Refused("pledging_closed", f"pledging is closed: {words}", remedy=remedy)
         case Draft(terms=terms):

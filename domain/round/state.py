@@ -103,14 +103,14 @@ class Refunding:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """Everything was called, spent or given back. Terminal."""
+    """Everything was called, spent or given back. Open again only when money comes back."""
 
     books: Books
 
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """Given up, and everything that was held given back. Terminal."""
+    """Given up, and everything that was held given back. Open again only when money comes back."""
 
     books: Books
 

@@ -13,15 +13,13 @@ from typing import Annotated
 from pydantic import Field
 
 from domain.forms import Form
-from domain.kernel import SLUG, BasisPoints, Instant, MemberId, Message, Name, Prose, Slug
+from domain.kernel import BasisPoints, Instant, MemberId, Message, Name, Prose, Slug
 from domain.money import Amount, Currency, Minor
 
 CallNumber = Annotated[int, Field(ge=1)]
 """Calls of one round are numbered from 1: of tranches, make-up calls and catch-up calls alike."""
 
 Quantity = Annotated[int, Field(ge=1, le=10**9)]
-PayeeId = Annotated[str, Field(pattern=rf"^(member:)?{SLUG}$", max_length=72), Form("a supplier's handle, or member:<id>", "gpu-cloud")]
-"""Who is paid, as the treasury knows it: a supplier's handle, or `member:<id>`."""
 
 ProposalStream = Annotated[str, Field(pattern=r"^proposal/[a-z0-9-]{1,64}$"), Form("a proposal's stream", "proposal/smaller-run")]
 

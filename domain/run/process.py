@@ -18,7 +18,7 @@ from pydantic import Field, TypeAdapter
 from domain.evaluation import EvaluationRead, EvaluationRefused
 from domain.kernel import Agenda, Deadline, Headline, escaped
 from domain.money import display
-from domain.process import Context, Process, standing
+from domain.process import Context, Process, phase_of_deadline
 from domain.run import commands, contract, ending, events, looks, milestones, rules, steps, telemetry, training
 from domain.run.rules import Events
 from domain.run.state import Approved, Book, Closed, Ended, Mark, Paused, Planned, Running, RunState, Unplanned, evolve
@@ -43,11 +43,11 @@ def decide(state: RunState, command: commands.RunCommand, context: Context) -> E
         case commands.ResumeRun():
             return training.resume(rules.begun(state), context)
         case commands.LookAtTelemetry():
-            return looks.begin_look(standing(state, Running).book, context)
+            return looks.begin_look(phase_of_deadline(state, Running).book, context)
         case steps.TelemetryReported():
             return looks.record_telemetry(rules.begun_if_any(state), command, context)
         case commands.SoundAlarm():
-            return looks.sound_alarm(standing(state, Running), context)
+            return looks.sound_alarm(phase_of_deadline(state, Running), context)
         case commands.ClaimMilestone():
             return milestones.claim(rules.begun(state), command, context)
         case EvaluationRead():

@@ -232,7 +232,7 @@ def reopen_turned_away(state: Open, command: letters.TurnAwayPayment, context: C
         case "matched":
             return _wait_again(state, command, context, command.line, Unmatched.TURNED_AWAY)
         case "reversed":
-            return _wait_again(state, command, context, command.line, Unmatched.REVERSED_ABROAD)
+            return _wait_again(state, command, context, command.line, Unmatched.REVERSAL_TURNED_AWAY)
         case "undone":
             assert movement.partner is not None
             undoing = state.movements[movement.partner]

@@ -172,7 +172,7 @@ class Line(Message):
     reversal: bool = False
     """`RvslInd`: it undoes an earlier movement of the other side."""
     occurrence: Annotated[int, Field(ge=1)] = 1
-    """The how-manieth line of this page with just these values of `Line.likeness` and ids; 1 for nearly all."""
+    """The number, counted from 1, of this line among those of its page with the same `Line.likeness` and ids; 1 for nearly all."""
     bank_id: Identifier = ""
     """`AcctSvcrRef` of the transaction, else of the entry; empty when the bank gives none."""
     end_to_end_id: Identifier = ""
@@ -248,7 +248,7 @@ class Unmatched(StrEnum):
     OTHER_AMOUNT = "other-amount"
     UNKNOWN_REVERSAL = "unknown-reversal"
     TURNED_AWAY = "turned-away"
-    REVERSED_ABROAD = "reversal-turned-away"
+    REVERSAL_TURNED_AWAY = "reversal-turned-away"
 
 
 class ListedPayment(Message):

@@ -14,7 +14,7 @@ from domain.grant import asking, commands, events, paying, rules
 from domain.grant.rules import Events
 from domain.grant.state import Approved, Ended, GrantState, Paid, Requested, Terms, Unrequested, evolve
 from domain.kernel import Agenda, Deadline, Headline, escaped, shown_at
-from domain.process import Common, Context, Process, standing
+from domain.process import Common, Context, Process, phase_of_deadline
 
 
 def decide(state: GrantState, command: commands.GrantCommand, context: Context) -> Events:
@@ -25,7 +25,7 @@ def decide(state: GrantState, command: commands.GrantCommand, context: Context) 
         case commands.ApproveGrant():
             return asking.approve(rules.requested(state), context)
         case commands.LapseGrant():
-            return asking.lapse(standing(state, Requested))
+            return asking.lapse(phase_of_deadline(state, Requested))
         case letters.RecordGrant():
             return paying.record(rules.ordered(state), command, context)
         case letters.ReturnGrant():
