@@ -25,7 +25,7 @@ from random import Random
 from typing import Final
 
 ROOT: Final = Path(__file__).parent.parent
-LEFT_OUT: Final = shutil.ignore_patterns(".git", ".venv", ".*_cache", ".hypothesis", "__pycache__", "state", "histories", "log")
+LEFT_OUT: Final = shutil.ignore_patterns(".git", ".venv", ".*_cache", ".hypothesis", "__pycache__", "state", "histories")
 MEMORY: Final = 4 * 2**30
 """What a mutant may use at most: some of them never come to an end."""
 
