@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from itertools import count
 from typing import Any
@@ -12,9 +13,13 @@ from typing import Any
 EFFECTS = frozenset(("os.rename", "os.link", "os.symlink", "os.mkdir", "os.remove", "os.rmdir", "os.chmod", "http.client.send"))
 """What the interpreter's audit hooks call changes of the file system, and requests over HTTP."""
 
+PAUSE_SECONDS = 0.005
+PATIENCE = 10_000
+"""So many pauses are waited for a child to end."""
+
 
 def dies(work: Callable[[], object], at: int) -> bool:
-    """Whether the work, done in a process of its own, lives to its so-manieth effect outside: there it is killed, without a word."""
+    """Whether the work, done in a process of its own, lives to the effect outside that has this number: there it is killed, without a word."""
     child = os.fork()
     if child == 0:
         effects = count(1)
@@ -37,5 +42,16 @@ def dies(work: Callable[[], object], at: int) -> bool:
             work()
         finally:
             os._exit(0)
-    _, status = os.waitpid(child, 0)
-    return os.WIFSIGNALED(status)
+    return _ended_by_a_signal(child)
+
+
+def _ended_by_a_signal(child: int) -> bool:
+    """How a child ended. One that was forked while another thread held a lock may never get on: it is killed, as if at its effect."""
+    for _ in range(PATIENCE):
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return os.WIFSIGNALED(status)
+        time.sleep(PAUSE_SECONDS)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return True

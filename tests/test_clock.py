@@ -22,6 +22,7 @@ from typing import Any, Final
 import pytest
 from structlog.testing import capture_logs
 
+from domain import process
 from domain.catalog import CATALOG
 from domain.charter import Office
 from domain.consortium import commands
@@ -164,7 +165,11 @@ async def test_a_deadline_given_a_day_early_ten_times_and_then_on_time_is_record
         assert [instant(entry.at) for entry in entries] == [START, START + DAY]
 
 
-async def test_what_another_process_tells_before_the_deadline_that_would_say_the_same_is_decided_at_once() -> None:
+async def test_what_another_process_tells_before_the_deadline_that_would_say_the_same_is_decided_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(process, "EITHER", {**process.EITHER, "ring": "the clock, or another process"})
+    monkeypatch.setattr(process, "speaker_of", process.speaker_of.__wrapped__)
     log, clock = MemoryLog(), MovedClock(START)
     async with recording(log, clock) as recorder:
         await recorder.record(given("begin", ring_seconds=int(DAY.total_seconds())))

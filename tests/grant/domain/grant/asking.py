@@ -9,7 +9,8 @@ from domain.grant.rules import Events
 from domain.grant.state import Requested, Unrequested
 from domain.kernel import notify, slug_of, tell
 from domain.money import display
-from domain.process import Context, owe
+from domain.process import Context
+from domain.stream import owe
 
 
 def request(_: Unrequested, command: commands.RequestGrant, context: Context) -> Events:

@@ -8,8 +8,9 @@ from domain.grant.rules import Events
 from domain.grant.state import Approved, Ended, Paid
 from domain.kernel import notify, slug_of
 from domain.money import display
-from domain.process import Context, owe
+from domain.process import Context
 from domain.register.facts import BankReferenceUsed
+from domain.stream import owe
 
 
 def record(state: Approved | Paid | Ended, command: letters.RecordGrant, context: Context) -> Events:

@@ -14,7 +14,8 @@ from domain.grant import asking, commands, events, paying, rules
 from domain.grant.rules import Events
 from domain.grant.state import Approved, Ended, GrantState, Paid, Requested, Terms, Unrequested, evolve
 from domain.kernel import Agenda, Deadline, Headline, escaped, shown_at
-from domain.process import Common, Context, Process, phase_of_deadline
+from domain.process import Context, Process, phase_of_deadline
+from domain.stream import Common
 
 
 def decide(state: GrantState, command: commands.GrantCommand, context: Context) -> Events:

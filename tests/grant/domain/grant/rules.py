@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from domain.grant import events
 from domain.grant.state import Approved, Ended, GrantState, Paid, Requested, Unrequested
 from domain.kernel import Refused
-from domain.process import StepOwed
+from domain.stream import StepOwed
 
 Events = Sequence[events.GrantEvent | StepOwed]
 
