@@ -221,6 +221,6 @@ TREASURY: Final[Process[commands.TreasuryCommand, events.TreasuryEvent, Treasury
     commands=TypeAdapter(Annotated[commands.TreasuryCommand, Field(discriminator="kind")]),
     events=TypeAdapter(tuple[Annotated[events.TreasuryEvent | Common, Field(discriminator="kind")], ...]),
     tables=tables,
-    state_version=6,
+    state_version=7,
     list_version=3,
 )
