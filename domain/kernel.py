@@ -112,8 +112,11 @@ def visible(text: str) -> str:
 
 
 def shortened(text: str, limit: int) -> str:
-    """The beginning of a text, cut so that it is still a `Prose`: a joiner that has lost what it joins goes too."""
-    return text if len(text) <= limit else text[:limit].rstrip("\u200c\u200d")
+    """The beginning of a text, at most so long, that is still a `Prose`: a joiner that has lost what it joins goes too."""
+    text = text[:limit]
+    while text and _hides(text, len(text) - 1):
+        text = text[:-1]
+    return text
 
 
 def _plain(text: str, *, also: str = "") -> str:
@@ -325,7 +328,12 @@ TELL: Final = "tell"
 
 def tell(stream: str, letter: Letter, *, key: str) -> Step:
     """The step that records a letter on another stream, once. Fields that were not given are left out: they have their defaults there."""
-    assert process_of(stream) == letter.to, f"{letter.kind} is for a {letter.to}, and not for {stream}"
+    assert stream.partition("/")[0] == letter.to, f"{letter.kind} is for a {letter.to}, and not for {stream}"
+    return reply(stream, letter, key=key)
+
+
+def reply(stream: str, letter: Letter, *, key: str) -> Step:
+    """The same to a stream that somebody named, as who ordered a payment: whether it takes the letter is seen when it comes there."""
     return Step(kind=TELL, key=key, data={"stream": stream, "command": given(letter)})
 
 

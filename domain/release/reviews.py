@@ -85,7 +85,9 @@ def judge_evaluation(state: Proposed, outcome: EvaluationRead, context: Context)
         note=named.note,
         harness=outcome.harness,
         model=outcome.model,
-        results=tuple(steps.Result(metric=f"{each.task} {each.metric}"[:120], value=decimal_of(each.value)) for each in outcome.measured),
+        results=tuple(
+            steps.Result(metric=f"{each.task} {each.metric}"[:120].rstrip(), value=decimal_of(each.value)) for each in outcome.measured
+        ),
     )
     return (recorded,)
 

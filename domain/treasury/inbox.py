@@ -7,7 +7,7 @@ from typing import Literal
 
 from domain import letters
 from domain.charter import Office
-from domain.kernel import Refused, notify, process_of, slug_of
+from domain.kernel import Refused, notify, process_of, shortened, slug_of
 from domain.letters import Purpose
 from domain.money import display
 from domain.process import Context
@@ -98,7 +98,7 @@ def return_line(state: Open, command: commands.ReturnLine, context: Context) -> 
         currency=movement.details.currency,
         purpose=Purpose.RETURN,
         subject=None,
-        text=command.reason[:140],
+        text=shortened(command.reason, 140),
         by=context.actor,
         approvals=terms_of(context).approvals,
         line=command.line,
@@ -225,6 +225,7 @@ def reopen_turned_away(state: Open, command: letters.TurnAwayPayment, context: C
 
     Of money that was taken back before the stream turned it away nothing waits: the stream has neither the one nor the other.
     """
+    context.require_service()
     movement = state.movements.get(command.line)
     if movement is None or movement.stream != command.stream:
         return ()

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Final
 
 from domain import letters
-from domain.kernel import process_of, shortened, tell
+from domain.kernel import process_of, reply, shortened, tell
 from domain.letters import Purpose
 from domain.process import Context
 from domain.stream import StepOwed, owe
@@ -81,7 +81,7 @@ def report_paid(name: str, payment: Payment, line: str) -> Events:
             letter = letters.RecordRefund(payment=name, member=payment.subject, amount=payment.amount, reference=line)
         case Purpose.RETURN | Purpose.OTHER:
             raise AssertionError(f"{name} is the treasury's own")
-    return (owe(tell(payment.source, letter, key=f"tell:record:{name}:{payment.attempt}")),)
+    return (owe(reply(payment.source, letter, key=f"tell:record:{name}:{payment.attempt}")),)
 
 
 def report_returned(name: str, payment: Payment, line: str) -> Events:
@@ -97,7 +97,7 @@ def report_returned(name: str, payment: Payment, line: str) -> Events:
             letter = letters.ReturnRefund(payment=name, member=payment.subject, amount=payment.amount, reference=line)
         case Purpose.RETURN | Purpose.OTHER:
             raise AssertionError(f"{name} is the treasury's own")
-    return (owe(tell(payment.source, letter, key=f"tell:return:{name}:{payment.attempt}")),)
+    return (owe(reply(payment.source, letter, key=f"tell:return:{name}:{payment.attempt}")),)
 
 
 def report_released(name: str, payment: Payment, reason: str) -> Events:
@@ -114,4 +114,4 @@ def report_released(name: str, payment: Payment, reason: str) -> Events:
             letter = letters.ReleaseRefund(payment=name, member=payment.subject, amount=payment.amount, reason=why)
         case Purpose.RETURN | Purpose.OTHER:
             raise AssertionError(f"{name} is the treasury's own")
-    return (owe(tell(payment.source, letter, key=f"tell:release:{name}")),)
+    return (owe(reply(payment.source, letter, key=f"tell:release:{name}")),)

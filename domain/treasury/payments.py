@@ -8,7 +8,7 @@ from typing import Final
 
 from domain import letters
 from domain.charter import Office
-from domain.kernel import SERVICE, PersonId, Refused, Step, notify
+from domain.kernel import SERVICE, PersonId, Refused, Step, notify, shortened
 from domain.letters import Purpose
 from domain.money import display
 from domain.process import Context
@@ -287,5 +287,5 @@ def _wait_again(state: Open, line: str, note: str) -> events.LineUnmatched:
     details = movement.details
     reason = movement.reason or Unmatched.NO_REFERENCE
     return events.LineUnmatched(
-        line=line, amount=details.amount, currency=details.currency, side=details.side, reason=reason, note=note[:500]
+        line=line, amount=details.amount, currency=details.currency, side=details.side, reason=reason, note=shortened(note, 500)
     )
