@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import lru_cache
@@ -71,7 +71,7 @@ _LONGEST: Final = 64
 def asked_in(word: str, about: str, number: int | None = None) -> StreamId:
     """The proposal in which a process asks something about itself, `proposal/<word>-<about>[-<number>]`.
 
-    Told again, it is the same; where the name is too long its end is a digest, so that two questions never share one.
+    The same parts give the same one; where the name is too long its end is a digest, so that two questions never share one.
     """
     assert word in ASKED, f"{word} is not reserved for processes"
     slug = "-".join((word, about, *(() if number is None else (str(number),))))
@@ -83,7 +83,8 @@ def asked_in(word: str, about: str, number: int | None = None) -> StreamId:
 
 # ---------------------------------------------------------------- text
 
-_FORBIDDEN: Final = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
+STEERING: Final = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
+"""The categories of characters that are invisible or steer a display (Unicode Standard, table 4-4)."""
 _JOINERS: Final = frozenset("\u200c\u200d")
 _VIRAMA: Final = 9
 """The combining class of the signs that join consonants in the Indic scripts."""
@@ -99,7 +100,7 @@ def _joins(text: str, index: int) -> bool:
 
 
 def _hides(text: str, index: int) -> bool:
-    return unicodedata.category(text[index]) in _FORBIDDEN and not _joins(text, index)
+    return unicodedata.category(text[index]) in STEERING and not _joins(text, index)
 
 
 def visible(text: str) -> str:
@@ -154,6 +155,9 @@ Count = Annotated[int, Field(ge=0, lt=2**53)]
 CountryCode = Annotated[str, Field(pattern=r"^[A-Z]{2}$"), Form("a country by its two capital letters (ISO 3166-1)", "CH")]
 """ISO 3166-1 alpha-2."""
 
+WHOLE: Final = 10_000
+"""The whole in basis points."""
+
 BasisPoints = Annotated[int, Field(ge=0, le=10_000), Form("basis points (hundredths of a percent)", 5_000)]
 """Hundredths of a percent: 10,000 is the whole."""
 
@@ -199,6 +203,11 @@ Map = Annotated[immutables.Map[K, V], _MapSchema]
 def mapping(items: Mapping[K, V] | None = None) -> immutables.Map[K, V]:
     """A persistent map with these items."""
     return immutables.Map(items or {})
+
+
+def without(items: immutables.Map[K, V], key: K) -> immutables.Map[K, V]:
+    """The map without an item, if it has it."""
+    return items.delete(key) if key in items else items
 
 
 # ---------------------------------------------------------------- messages
@@ -311,8 +320,6 @@ class Refused(Exception):
 
 # ---------------------------------------------------------------- steps and agendas
 
-StepData = Mapping[str, Any]
-
 
 class Step(Message):
     """A side effect that is owed. `kind` names its activity; `key` is the same however often it is tried."""
@@ -354,6 +361,11 @@ NOTIFY: Final = "notify"
 def notify(template: str, to: tuple[str, ...], *, key: str, **facts: str | int) -> Step:
     """The step that tells people something. `to` names persons, members (`member:helio`) or offices (`office:treasurer`)."""
     return Step(kind=NOTIFY, key=key, data={"template": template, "to": list(to), "facts": facts})
+
+
+def holders(offices: Iterable[str]) -> tuple[str, ...]:
+    """The recipients of a notice that is for whoever holds these offices, in order."""
+    return tuple(f"office:{office}" for office in sorted(offices))
 
 
 def with_own_facts(notice: Step, each: Mapping[str, Mapping[str, str | int]]) -> Step:
@@ -436,4 +448,4 @@ def steerless(text: str) -> str:
 
 
 def _steers(letter: str) -> bool:
-    return unicodedata.category(letter) in _FORBIDDEN
+    return unicodedata.category(letter) in STEERING

@@ -40,7 +40,9 @@ from domain.kernel import (
     escaped,
     mapping,
     shown_at,
+    tell,
 )
+from domain.letters import TurnAwayPayment
 from domain.money import Money
 from domain.register.facts import MandateExercised, MandateGranted, MandateWithdrawn, RecipientsReached, RecipientsUnreached, Unreachable
 from domain.register.state import Register
@@ -56,11 +58,13 @@ from domain.stream import (
     StepDone,
     StepEvent,
     StepFailed,
+    StepOwed,
     StepRetried,
     StepWaived,
     Stream,
     WaiveStep,
     after_step_event,
+    owe,
     steps_of,
 )
 
@@ -244,7 +248,7 @@ class Process(Generic[C, E, S]):
 
     name: str
     initial: S
-    decide: Callable[[S, C, Context], Sequence[E | StepEvent]]
+    decide: Callable[[S, C, Context], Events[E]]
     evolve: Callable[[S, E], S]
     agenda: Callable[[S], Agenda]
     describe: Callable[[S], Headline]
@@ -310,7 +314,7 @@ def phase_of_deadline(state: object, phase: type[P]) -> P:
 def decide(process: Process[Any, Any, S], stream: Stream[S], command: Command, context: Context) -> Sequence[Event]:
     """The events that follow from a command, or `Refused`.
 
-    A deadline that does not stand any more, and an answer to a step no longer owed, are old news: nothing follows.
+    A deadline that does not stand any more, and an answer to a step no longer owed, change nothing.
     """
     match speaker_of(type(command)):
         case Speaker.CLOCK:
@@ -429,6 +433,17 @@ def tell_motion(stream: str, command: Mapping[str, Any], mandate: MandateGranted
     """The step that gives what was voted on, exactly as it was written: the only way to send what is no letter, and under a mandate only."""
     assert mandate.digest == digest_of(stream, command), "the mandate is for another command"
     return Step(kind=TELL, key=key, data={"stream": stream, "command": dict(command)})
+
+
+def tell_treasury(context: Context, letter: Letter, key: str) -> StepOwed:
+    """The step that sends a letter to the consortium's treasury."""
+    return owe(tell(f"treasury/{context.charter.treasury.account}", letter, key=f"tell:{key}"))
+
+
+def turn_away(context: Context, line: str, reason: str) -> StepOwed:
+    """The step by which the treasury keeps money that this stream cannot take, or cannot give back: a person decides."""
+    letter = TurnAwayPayment(line=line, stream=context.stream, reason=reason)
+    return tell_treasury(context, letter, f"turned-away:{line}:{context.at.isoformat()}")
 
 
 def fold(evolve: Callable[[S, E], S], state: S, decided: Sequence[Event]) -> S:

@@ -27,12 +27,11 @@ from domain.kernel import (
     mapping,
     notify,
     with_own_facts,
+    without,
 )
 from domain.register.facts import MandateExercised, MandateWithdrawn, RecipientsReached, RecipientsUnreached, Unreachable
 
 S = TypeVar("S")
-V = TypeVar("V")
-
 AT_ONCE: Final = 32
 """How many owed steps are shown, and so carried out, at a time: a bound on every workflow's width."""
 RECIPIENTS: Final = 100
@@ -204,37 +203,33 @@ def after_step_event(stream: Stream[S], event: Common) -> Stream[S]:
                 owed=stream.owed.set(step.key, step),
                 ready=ready,
                 tries=stream.tries.set(step.key, stream.version),
-                delayed=_without(stream.delayed, step.key),
+                delayed=without(stream.delayed, step.key),
             )
         case StepCarriedOut(step=key) | StepWaived(step=key):
             return stream._replace(
-                owed=_without(stream.owed, key),
+                owed=without(stream.owed, key),
                 ready=_ready_without(stream, key),
-                failed=_without(stream.failed, key),
-                tries=_without(stream.tries, key),
-                retried=_without(stream.retried, key),
-                delayed=_without(stream.delayed, key),
+                failed=without(stream.failed, key),
+                tries=without(stream.tries, key),
+                retried=without(stream.retried, key),
+                delayed=without(stream.delayed, key),
             )
         case StepFailed(step=key, reason=reason):
             return stream._replace(
-                ready=_ready_without(stream, key), failed=stream.failed.set(key, reason), delayed=_without(stream.delayed, key)
+                ready=_ready_without(stream, key), failed=stream.failed.set(key, reason), delayed=without(stream.delayed, key)
             )
         case StepDelayed(step=key, reason=reason):
             return stream._replace(delayed=stream.delayed.set(key, reason))
         case StepRetried(step=key):
             return stream._replace(
                 ready=_queued(_ready_without(stream, key), stream.owed[key]),
-                failed=_without(stream.failed, key),
-                delayed=_without(stream.delayed, key),
+                failed=without(stream.failed, key),
+                delayed=without(stream.delayed, key),
                 tries=stream.tries.set(key, stream.version),
                 retried=stream.retried.set(key, stream.retried.get(key, 0) + 1),
             )
         case MandateExercised() | MandateWithdrawn() | RecipientsUnreached() | RecipientsReached():
             return stream
-
-
-def _without(items: Map[str, V], key: str) -> Map[str, V]:
-    return items.delete(key) if key in items else items
 
 
 def _place(step: Step) -> tuple[str, str]:

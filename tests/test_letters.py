@@ -9,7 +9,7 @@ import pytest
 
 from domain import letters
 from domain.catalog import CATALOG
-from domain.kernel import SERVICE, Command, Due, Letter, Outcome, Refused, StreamId, tell
+from domain.kernel import SERVICE, Command, Due, Letter, Outcome, Refused, StreamId, reply, tell
 from domain.process import EITHER, PHASE_FIRST, Context, Process, Speaker, decide, speaker_of
 from domain.register.state import Register
 from domain.stream import RetryStep, Stream, WaiveStep
@@ -38,6 +38,12 @@ def test_what_one_process_tells_another_stands_among_the_letters_and_nowhere_els
 def test_a_letter_is_sent_to_no_other_process() -> None:
     with pytest.raises(AssertionError, match="end_leases is for a release, and not for round/atlas-1"):
         tell("round/atlas-1", letters.EndLeases(member="ada"), key="tell:1")
+
+
+def test_no_decision_fails_on_the_name_of_a_stream_that_somebody_wrote() -> None:
+    """A contract may name a round, and an order a source, that no stream can be called: the step is owed, and fails there."""
+    assert tell("round/-x", letters.ReleaseTranche(tranche=1), key="tell:1").data["stream"] == "round/-x"
+    assert reply("member/ada", letters.RecordSpending(spending="gpu", reference="IN-1"), key="tell:1").data["stream"] == "member/ada"
 
 
 def test_a_letter_goes_with_the_fields_that_were_given() -> None:

@@ -74,10 +74,10 @@ from domain.register.facts import (
 )
 from domain.round import commands as round_commands
 from domain.round import events as round_events
-from domain.round import refunds
 from domain.round.process import ROUND
-from domain.round.state import books, books_of, money_by_state
+from domain.round.state import books_of, money_by_state
 from domain.round.terms import BudgetLine, Tranche
+from tests.rounds import books
 from tests.stories import Story, charter, day, founded, noted, with_members
 
 GOAL = 1_000_000
@@ -1486,7 +1486,6 @@ def test_where_less_is_left_than_is_owed_back_everybody_gets_the_same_part_to_th
 
 
 def test_an_order_of_refunds_is_as_long_as_the_treasury_takes_and_the_rest_is_ordered_next() -> None:
-    assert refunds.LISTED == LISTED
     many = [f"m{number:03}" for number in range(LISTED + 5)]
     story = (
         Story.of(ROUND, "round/atlas-1", with_members(founded(rules(funding__share_floor=0)), *many))

@@ -23,12 +23,13 @@ from domain.kernel import SERVICE, Command, Event, digest_of
 from domain.register.facts import BankReferenceUsed, MandateGranted, MemberReinstated, MemberSuspended, VoteDecided
 from domain.round import commands as round_commands
 from domain.round import events as round_events
-from domain.round.allocation import Promise, allocate, by_tranche, counted, interest, make_up, summed, tranche
+from domain.round.allocation import Promise, allocate, counted, interest, make_up, summed, tranche
 from domain.round.books import Books, Refund
 from domain.round.process import ROUND
-from domain.round.state import books, books_of, money_by_state
+from domain.round.state import books_of, money_by_state
 from domain.round.terms import BudgetLine, Settlement, Tranche
 from tests.luck import try_laws
+from tests.rounds import books
 from tests.stories import Story, charter, day, founded, noted, with_members
 
 pytestmark = pytest.mark.heavy
@@ -689,11 +690,6 @@ def test_a_make_up_call_covers_the_gap_as_far_as_the_caps_allow(own: dict[str, i
     asked = make_up(gap, own, cap, {})
     assert all(amount <= own[member] * cap // 10_000 for member, amount in asked.items())
     assert sum(asked.values()) == min(gap, sum(amount * cap // 10_000 for amount in own.values()))
-
-
-@given(amount=st.integers(0, 10**15), fractions=st.lists(st.integers(1, 5_000), min_size=1, max_size=50))
-def test_a_commitment_splits_over_the_tranches_exactly(amount: int, fractions: list[int]) -> None:
-    assert sum(by_tranche(amount, fractions)) == amount
 
 
 @pytest.mark.parametrize(("days", "owed"), [(-5, 0), (0, 0), (1, 22), (360, 8_000)])

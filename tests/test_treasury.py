@@ -536,6 +536,15 @@ def test_money_in_another_currency_or_taken_from_the_account_is_assigned_to_nobo
     assert not state(booked).waiting
 
 
+def test_money_goes_back_whatever_script_its_reason_is_written_in_and_wherever_that_is_cut() -> None:
+    reason = f"{'x' * 136}نمی\u200cدانم"
+    story, name = waiting()
+    back = with_payee(story).when(commands.ReturnLine(line=name, payee="cloud", reason=reason), by="tess").followed_by("payment_ordered")
+    (payment,) = state(back).payments
+    given_up = f"{'x' * 496}نمی\u200cدانم"
+    back.when(commands.CancelPayment(payment=payment, reason=given_up), by="tess").followed_by("payment_cancelled", "line_unmatched")
+
+
 def test_unmatched_money_goes_back_as_a_payment_and_nothing_else_may_use_it() -> None:
     story, name = waiting()
     story = (

@@ -143,3 +143,11 @@ def test_whoever_ordered_a_payment_gets_a_letter_when_it_left_when_it_came_back_
 @pytest.mark.parametrize("report", REPORTS.values(), ids=REPORTS)
 def test_nobody_gets_a_letter_of_what_the_treasury_pays_by_itself(report: Report, purpose: Purpose) -> None:
     assert report(NAME, payment(purpose, None), LINE) == ()
+
+
+@pytest.mark.parametrize("report", REPORTS.values(), ids=REPORTS)
+def test_a_source_that_takes_no_such_letter_stops_no_statement(report: Report) -> None:
+    """A vote may order a payment in the name of any stream: the letter is turned away there, and its step waits for a person."""
+    (owed,) = report(NAME, payment(Purpose.SPENDING, "member/ada"), LINE)
+    assert isinstance(owed, StepOwed)
+    assert owed.step.data["stream"] == "member/ada"

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from activities.bank.camt import minor_units
 from activities.outside import plain
 from domain.catalog import CATALOG
-from domain.kernel import Instant, Name, Prose
+from domain.kernel import Instant, Name, Prose, shortened
 from domain.money import MINOR_UNITS, display, parse_amount
 from eventstore.wire import Malformed, canonical_command, parse
 from tests.stories import charter
@@ -45,6 +45,12 @@ def test_words_keep_the_joiners_that_are_their_spelling(word: str) -> None:
 def test_joiners_that_join_nothing_are_taken_away(text: str) -> None:
     assert "\u200d" not in plain(text, 100)
     assert "\u200c" not in plain(text, 100)
+
+
+@pytest.mark.parametrize(("text", "limit", "left"), [("نمی‌دانم", 4, "نمی"), ("नमस्‍कार", 5, "नमस्‍"), ("short", 10, "short"), ("a b", 2, "a ")])
+def test_a_text_that_is_cut_is_a_text_still(text: str, limit: int, left: str) -> None:
+    assert shortened(text, limit) == left
+    TypeAdapter(Prose).validate_python(left)
 
 
 # ---------------------------------------------------------------- money

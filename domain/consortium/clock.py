@@ -36,7 +36,7 @@ def accept(state: Founded, command: commands.AcceptTime, context: Context) -> Ev
             "same_person",
             f"{context.actor} accepted it already, and a second officer must",
             clause="roles",
-            remedy="ask another holder of one of the offices secretariat, treasurer, second-signatory or board",
+            remedy=f"ask another holder of one of the offices {', '.join(ACCEPTING[:-1])} or {ACCEPTING[-1]}",
         )
     if given.position != command.position:
         raise Refused(

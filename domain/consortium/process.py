@@ -7,7 +7,7 @@ topic of its own (`clock`).
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field, TypeAdapter
 
@@ -62,7 +62,7 @@ def describe(state: ConsortiumState) -> Headline:
             return Headline("founded", f"{escaped(charter.name)}, charter version {version}", text, values=values)
 
 
-CONSORTIUM: Process[commands.ConsortiumCommand, events.ConsortiumEvent, ConsortiumState] = Process(
+CONSORTIUM: Final[Process[commands.ConsortiumCommand, events.ConsortiumEvent, ConsortiumState]] = Process(
     name="consortium",
     title="the consortium itself",
     about="Holds the charter in force, the officers and their keys. It begins with the founding; a vote amends the charter.",

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+from domain import process
 from domain.charter import Charter, Office
 from domain.consortium import events
 from domain.consortium.state import ConsortiumState, Founded, Unfounded
 from domain.kernel import PersonId, Refused
-from domain.stream import StepOwed
 
-Events = Sequence[events.ConsortiumEvent | StepOwed]
+Events = process.Events[events.ConsortiumEvent]
 
 
 def unfounded(state: ConsortiumState) -> Unfounded:

@@ -162,7 +162,7 @@ class Expel(Command):
 
 
 class EndMembership(Due):
-    """The notice, or a week of run-off, is over."""
+    """The notice, or another stretch of the run-off, is over."""
 
     kind: Literal["end_membership"] = "end_membership"
 

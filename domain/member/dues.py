@@ -8,16 +8,15 @@ from typing import Final
 
 from domain import letters
 from domain.charter import MembershipTerms, Office, days
-from domain.kernel import Refused, shown_at, tell
+from domain.kernel import Refused, shown_at
 from domain.member import commands, events
 from domain.member.rules import Events, activate, begin_departure, charter_of, lift_suspension, owe_notice, parting_recipients, suspend
 from domain.member.state import Active, Belonging, Dues, Identity, Paying, after_payment
 from domain.member.terms import Rung
-from domain.money import CEILING, display
-from domain.process import Context
+from domain.money import display
+from domain.process import Context, turn_away
 from domain.reference import creditor_reference, shown_reference
 from domain.register.facts import BankReferenceUsed, PaymentExpected, TierChanged
-from domain.stream import StepOwed, owe
 
 YEAR: Final = days(365)
 
@@ -87,7 +86,7 @@ def record_payment(state: Paying | Belonging | None, command: letters.RecordDues
     Money that nobody owes is handed back to the treasury.
     """
     if state is None:
-        return (_turn_away(command.reference, "no dues are invoiced", context),)
+        return (turn_away(context, command.reference, "no dues are invoiced"),)
     _require_money(command, context)
     left, parts = command.amount + state.dues.credit, dict[str, int]()
     for invoice in state.dues.open:
@@ -117,11 +116,11 @@ def reverse_payment(state: Paying | Belonging | None, command: letters.ReverseDu
     A reversal that is booked already changes nothing; one of a payment that is not booked here is handed back to the treasury.
     """
     if state is None:
-        return (_turn_away(command.reference, "its dues are settled no more", context),)
+        return (turn_away(context, command.reference, "its dues are settled no more"),)
     if command.reference in context.register.references:
         return ()
     if context.register.references.get(command.original) != context.stream:
-        return (_turn_away(command.reference, "the payment that it undoes is not booked here", context),)
+        return (turn_away(context, command.reference, "the payment that it undoes is not booked here"),)
     credit = max(state.dues.credit - command.amount, 0)
     reopened = command.amount - (state.dues.credit - credit)
     number = state.dues.open[0].number if isinstance(state, Paying) and state.dues.open else state.dues.last + 1
@@ -146,12 +145,6 @@ def reverse_payment(state: Paying | Belonging | None, command: letters.ReverseDu
     return (undone, used, notice)
 
 
-def _turn_away(line: str, reason: str, context: Context) -> StepOwed:
-    """The letter by which the treasury takes back a bank line that is not booked here: a person decides what becomes of it."""
-    letter = letters.TurnAwayPayment(line=line, stream=context.stream, reason=reason)
-    return owe(tell(f"treasury/{context.charter.treasury.account}", letter, key=f"tell:turned-away:{line}:{context.at.isoformat()}"))
-
-
 def _require_money(command: letters.RecordDuesPayment, context: Context) -> None:
     if command.currency not in {None, context.charter.currency}:
         raise Refused(
@@ -172,7 +165,6 @@ def _require_money(command: letters.RecordDuesPayment, context: Context) -> None
         raise Refused(
             "value_date_ahead", f"{command.value_date} has not come", remedy="record money when it has arrived", clause="membership"
         )
-    assert command.amount <= CEILING
 
 
 # ---------------------------------------------------------------- the end

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from domain.charter import MembershipTerms
 from domain.kernel import CountryCode, Digest, Event, Instant, Name, PersonId, Prose, Slug
-from domain.member.terms import Cause, Delegate, InvoiceNumber, Lei, Rung
+from domain.member.terms import ApplicationOutcome, Cause, Delegate, InvoiceNumber, Lei, Rung
 from domain.money import Minor
 from domain.reference import BankReference
 from domain.register.facts import (
@@ -105,7 +105,7 @@ class ApplicationEnded(Event):
     """The application came to nothing."""
 
     kind: Literal["application_ended"] = "application_ended"
-    outcome: Literal["rejected", "lapsed", "withdrawn"]
+    outcome: ApplicationOutcome
 
 
 class AgreementSigned(Event):

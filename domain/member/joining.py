@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Final
 
 from domain.charter import Office, days
 from domain.kernel import MemberId, Refused, slug_of
@@ -30,6 +30,7 @@ from domain.member.state import (
     Voting,
     lapses_at,
 )
+from domain.member.terms import ApplicationOutcome
 from domain.process import NAMED, Context
 from domain.register.facts import Capacity, Holding, LegalEntityNamed, OwnershipDeclared, TierReserved
 from domain.stream import owe
@@ -85,10 +86,7 @@ def lapse_application(state: Applying, context: Context) -> Events:
     return end_application(state, "lapsed", context)
 
 
-Outcome = Literal["rejected", "lapsed", "withdrawn"]
-
-
-def end_application(state: Applying, outcome: Outcome, context: Context) -> Events:
+def end_application(state: Applying, outcome: ApplicationOutcome, context: Context) -> Events:
     """The application came to nothing. The applicant gets a notice, unless they withdrew it, and is paid back what they paid."""
     identity = state.identity
     dues = state.dues if isinstance(state, Paying) else Dues()

@@ -12,7 +12,7 @@ from domain.member.seats import require_concerned
 from domain.member.state import Active, Belonging, Identity, Present
 from domain.process import Context
 from domain.register.facts import Holding, OwnershipDeclared, TierReserved
-from domain.register.fold import note as note_fact
+from domain.register.fold import note
 
 
 def declare_ownership(state: Present, command: commands.DeclareOwnership, context: Context) -> Events:
@@ -42,7 +42,7 @@ def declare_ownership(state: Present, command: commands.DeclareOwnership, contex
 def _regroups(identity: Identity, holdings: tuple[Holding, ...], context: Context) -> bool:
     """Whether the declaration would part companies that share a seat, or bind another member to this one."""
     before = frozenset(context.register.related(identity.member))
-    declared = note_fact(context.register, OwnershipDeclared(member=identity.member, holdings=holdings))
+    declared = note(context.register, OwnershipDeclared(member=identity.member, holdings=holdings))
     after = frozenset(declared.related(identity.member))
     return not before <= after or any(context.register.belongs(company) for company in after - before)
 

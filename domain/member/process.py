@@ -22,6 +22,7 @@ from domain.member import commands, defaults, dues, events, joining, leaving, ow
 from domain.member.rules import Events
 from domain.member.state import (
     Active,
+    Belonging,
     Ended,
     Identity,
     Leaving,
@@ -108,7 +109,7 @@ def agenda(state: MemberState) -> Agenda:
             return Agenda(closed=True)
 
 
-def _deadlines(state: Active | Leaving) -> tuple[Deadline, ...]:
+def _deadlines(state: Belonging) -> tuple[Deadline, ...]:
     due: list[tuple[datetime | None, Command]] = [(dues.next_rung(state), commands.ClimbLadder())]
     match state:
         case Active(next_at=next_at, name_by=name_by):

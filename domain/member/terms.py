@@ -27,6 +27,9 @@ Lei = Annotated[
 ]
 """A Legal Entity Identifier with right check digits."""
 
+ApplicationOutcome = Literal["rejected", "lapsed", "withdrawn"]
+"""How an application ends that comes to nothing."""
+
 Cause = Literal["left", "terminated", "expelled"]
 """Why a membership ends."""
 

@@ -19,7 +19,7 @@ class AmendProposal(Terms, Command):
 
 
 class WithdrawProposal(Command):
-    """Take the proposal back before anybody voted and the vote is over. By the sponsor."""
+    """Take the proposal back while nobody has voted and the vote is not over. By the sponsor."""
 
     kind: Literal["withdraw_proposal"] = "withdraw_proposal"
 

@@ -78,9 +78,8 @@ def describe(state: ProposalState) -> Headline:
         case Timelocked(proposal=proposal, result=result, executes_at=executes_at):
             note = f"passed; nobody is waited for: it is carried out by itself at {shown_at(executes_at)}, when its timelock is over"
             return _headline("timelocked", proposal, note, _numbers(result) | {"timelock": _timelock(proposal)})
-        case Over(proposal=proposal, result=result, executed=executed):
-            phase = "executed" if executed else result.outcome
-            return _headline(phase, proposal, rules.outcome_of(result, phase), _numbers(result), values=rules.values_of(result))
+        case Over(proposal=proposal, result=result, phase=phase):
+            return _headline(phase, proposal, rules.outcome_of(state), _numbers(result), values=rules.values_of(result))
         case Withdrawn(proposal=proposal):
             return _headline("withdrawn", proposal, "withdrawn by its sponsor")
 

@@ -39,7 +39,7 @@ def withdrawable(state: ProposalState, context: Context) -> Announced:
         case Open(proposal=proposal, ballots=ballots, closes_at=closes_at) if not ballots and context.at < closes_at:
             return proposal
         case Unproposed() | Open() | Timelocked() | Over() | Withdrawn():
-            raise _not_now("not_withdrawable", "withdrawn before anybody voted and its vote is over", state, context)
+            raise _not_now("not_withdrawable", "withdrawn while nobody has voted and its vote is not over", state, context)
 
 
 def voting_open(state: ProposalState, context: Context) -> Open:
@@ -78,8 +78,8 @@ def _phase_in_words(state: ProposalState, context: Context) -> tuple[str, str]:
             return f"its vote has begun, and closes at {shown_at(closes_at)}", against
         case Timelocked(executes_at=executes_at):
             return f"its vote is over: it passed, and is carried out at {shown_at(executes_at)}", anew
-        case Over(result=result, executed=executed):
-            return f"its vote is over: {outcome_of(result, 'executed' if executed else result.outcome)}", anew
+        case Over():
+            return f"its vote is over: {outcome_of(state)}", anew
         case Withdrawn():
             return "its sponsor took it back", "what is wanted still is proposed under another name (`consortium proposal propose`)"
 
@@ -92,7 +92,7 @@ def values_of(result: events.VoteClosed) -> dict[str, str | int]:
     )
 
 
-def outcome_of(result: events.VoteClosed, phase: str) -> str:
+def outcome_of(state: Over) -> str:
     """How the proposal ended, with what was chosen."""
-    chosen = values_of(result).get("result")
-    return f"{phase}: {chosen}" if chosen else phase
+    chosen = values_of(state.result).get("result")
+    return f"{state.phase}: {chosen}" if chosen else state.phase

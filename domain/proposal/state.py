@@ -74,6 +74,11 @@ class Over:
     result: events.VoteClosed
     executed: bool
 
+    @property
+    def phase(self) -> str:
+        """How it ended, in a word."""
+        return "executed" if self.executed else self.result.outcome
+
 
 @dataclass(frozen=True, slots=True)
 class Withdrawn:

@@ -13,12 +13,10 @@ from fractions import Fraction
 from heapq import heappop, heappush
 from itertools import permutations
 from math import isqrt
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from domain.charter import DecisionRule, Scheme
-
-WHOLE: Final = 10_000
-"""Basis points of the whole."""
+from domain.kernel import WHOLE
 
 # ---------------------------------------------------------------- weights
 

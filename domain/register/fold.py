@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, Final, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Final, cast, get_args
 
-from domain.kernel import Digest, Event, Map, MemberId, PersonId, mapping
+from domain.kernel import Digest, Event, Map, MemberId, PersonId, mapping, without
 from domain.register import facts
 from domain.register.facts import Fact, Standing
 from domain.register.state import Expected, Member, Person, Register, Release, Run, Term, Unreached, Vote, shares
@@ -122,7 +122,7 @@ def _end_term(terms: Iterable[Term], person: PersonId, at: datetime) -> tuple[Te
 def _of_members(register: Register, fact: facts.MemberFact) -> Register:
     match fact:
         case facts.MemberActivated(member=member, name=name, tier=tier, country=country, at=at):
-            register = register._replace(reserved=_without(register.reserved, member))
+            register = register._replace(reserved=without(register.reserved, member))
             return _regroup_around(_with_member(register, Member(member, name, tier, country, at, Standing.ACTIVE)), member)
         case facts.MemberSuspended(member=member, cause=cause):
             before = register.members[member]
@@ -148,7 +148,7 @@ def _of_members(register: Register, fact: facts.MemberFact) -> Register:
         case facts.TierReserved(member=member, tier=tier):
             return register._replace(reserved=register.reserved.set(member, tier))
         case facts.TierChanged(member=member, tier=tier):
-            register = register._replace(reserved=_without(register.reserved, member))
+            register = register._replace(reserved=without(register.reserved, member))
             return _with_member(register, register.members[member]._replace(tier=tier))
 
 
@@ -158,7 +158,7 @@ def _with_member(register: Register, member: Member) -> Register:
 
 def _release_entity(register: Register, lei: str) -> Register:
     member = register.entities[lei]
-    register = register._replace(entities=register.entities.delete(lei), reserved=_without(register.reserved, member))
+    register = register._replace(entities=register.entities.delete(lei), reserved=without(register.reserved, member))
     if member not in register.holdings:
         return register
     return _regroup(register._replace(holdings=register.holdings.delete(member)))
@@ -229,8 +229,8 @@ def _contribute(register: Register, member: MemberId, source: str, amount: int) 
 def _set_amount(amounts: Map[MemberId, Map[str, int]], member: MemberId, source: str, amount: int) -> Map[MemberId, Map[str, int]]:
     """The amounts with this one of a member on a stream; what is nothing is left out."""
     mine = amounts.get(member, mapping())
-    mine = mine.set(source, amount) if amount else _without(mine, source)
-    return amounts.set(member, mine) if mine else _without(amounts, member)
+    mine = mine.set(source, amount) if amount else without(mine, source)
+    return amounts.set(member, mine) if mine else without(amounts, member)
 
 
 # ---------------------------------------------------------------- charter and votes
@@ -250,7 +250,7 @@ def _of_decisions(register: Register, fact: facts.DecisionFact) -> Register:
 
 def _spend_mandate(register: Register, proposal: str, digest: Digest) -> Register:
     left = tuple(mandate for mandate in register.mandates.get(digest, ()) if mandate.proposal != proposal)
-    return register._replace(mandates=register.mandates.set(digest, left) if left else _without(register.mandates, digest))
+    return register._replace(mandates=register.mandates.set(digest, left) if left else without(register.mandates, digest))
 
 
 # ---------------------------------------------------------------- runs and releases
@@ -292,7 +292,7 @@ def _of_log(register: Register, fact: facts.LogFact) -> Register:
         case facts.RecipientsReached(recipients=recipients):
             left = register.unreached
             for recipient in recipients:
-                left = _without(left, recipient)
+                left = without(left, recipient)
             return register._replace(unreached=left)
 
 
@@ -301,10 +301,3 @@ def _count_unreached(unreached: Map[str, Unreached], fact: facts.RecipientsUnrea
         before = unreached.get(recipient, Unreached(reason, 0, fact.at))
         unreached = unreached.set(recipient, Unreached(reason, before.notices + 1, before.since))
     return unreached
-
-
-V = TypeVar("V")
-
-
-def _without(items: Map[str, V], key: str) -> Map[str, V]:
-    return items.delete(key) if key in items else items

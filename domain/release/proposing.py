@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Final
 
 from domain.charter import Office, ReleaseTerms, days
-from domain.kernel import Refused, Step, shown_at, slug_of
+from domain.kernel import STEERING, Refused, Step, shown_at, slug_of
 from domain.process import Context
 from domain.release import commands, events, steps
 from domain.release.gates import ROMAN, reaches, rules_of, stage_terms, wanted_by
@@ -16,9 +16,6 @@ from domain.release.rules import Events
 from domain.release.state import Abandoned, Held, Listing, Pending, Public, Recalled, ReleaseState, Superseded, Unproposed
 from domain.release.terms import FRAMEWORK, PUBLISHERS, Stage, Terms
 from domain.stream import owe
-
-HIDDEN: Final = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
-"""The categories of characters that no file of a release has in its name."""
 
 FINISHED: Final = frozenset({"completed", "closed-completed"})
 """The phases of a run whose model can be released."""
@@ -115,7 +112,7 @@ def _require_readable(terms: Terms) -> None:
             f"{', '.join(strange)[:200]}: not among the components of the Model Openness Framework",
             remedy=f"name them as the framework does: {', '.join(sorted(FRAMEWORK))}",
         )
-    if hiding := [place for place in _places(terms) if any(unicodedata.category(character) in HIDDEN for character in place)]:
+    if hiding := [place for place in _places(terms) if any(unicodedata.category(character) in STEERING for character in place)]:
         raise Refused(
             "unsafe_place",
             f"{hiding[0][:200]!a} holds characters that are invisible or steer a display",

@@ -16,7 +16,7 @@ from domain.release.parts import Edition, Named, Release
 from domain.release.publishing import notify_audience
 from domain.release.rules import Events, held, pending, require_manifest, signed
 from domain.release.state import Held, Pending, Proposed, ReleaseState, Staged, Verifying
-from domain.release.terms import Stage, Threshold
+from domain.release.terms import STAGES, Stage, Threshold
 from domain.stream import owe
 
 # ---------------------------------------------------------------- gates
@@ -170,7 +170,7 @@ def approve(state: Pending | Held, command: commands.ApproveStage, context: Cont
             remedy="none is needed",
             clause=f"release.{command.stage}",
         )
-    if isinstance(place, Staged) and not _ahead(place.stage, command.stage):
+    if isinstance(place, Staged) and STAGES.index(command.stage) <= STAGES.index(place.stage):
         raise Refused("stage_entered_already", f"it is in {place.stage}", remedy="approve a later stage")
     require_manifest(place.edition, command.manifest)
     if place.edition.openness is None:
@@ -184,12 +184,6 @@ def approve(state: Pending | Held, command: commands.ApproveStage, context: Cont
     if given is not None and given.get(context.actor) is command.office:
         return ()
     return (events.StageApproved(stage=command.stage, manifest=command.manifest, by=context.actor, office=command.office),)
-
-
-def _ahead(now: Stage, stage: Stage) -> bool:
-    """Whether a stage lies ahead."""
-    order = tuple(Stage)
-    return order.index(stage) > order.index(now)
 
 
 def withdraw_approval(state: Pending | Held, command: commands.WithdrawApproval, context: Context) -> Events:

@@ -7,13 +7,13 @@ from datetime import datetime
 
 from domain.process import Cell, Table
 from domain.register.state import Register
-from domain.release.gates import earliest, gates, rules_of
+from domain.release.gates import earliest, following, gates, rules_of
 from domain.release.state import Held, Pending, ReleaseState, Signed, Staged, Verifying
-from domain.release.terms import STAGES, Stage
+from domain.release.terms import STAGES
 
 
 def tables(state: ReleaseState, register: Register, at: datetime) -> Sequence[Table]:
-    """What `enter_stage` would look at, before anybody asks for it."""
+    """What `advance_release` would look at, before anybody asks for it."""
     if not isinstance(state, Pending | Held) or not isinstance(state.place, Verifying | Staged):
         return ()
     return [Table("gates", ("stage", "gate", "stands"), list(_gates(state, state.place, register, at)))]
@@ -21,15 +21,11 @@ def tables(state: ReleaseState, register: Register, at: datetime) -> Sequence[Ta
 
 def _gates(state: Pending | Held, place: Signed, register: Register, at: datetime) -> Iterator[tuple[Cell, ...]]:
     release, rules = state.release, rules_of(state.release, register)
-    reached = place.stage if isinstance(place, Staged) else None
-    for stage in STAGES[STAGES.index(reached) + 1 if reached else 0 :]:
+    upcoming = following(place)
+    for stage in STAGES[STAGES.index(upcoming) :] if upcoming else ():
         if isinstance(state, Held):
             yield stage.value, f"held by {state.hold.by}", "missing"
-        begins = earliest(release, place, rules) if stage is _next(reached) else None
+        begins = earliest(release, place, rules) if stage is upcoming else None
         if begins is not None:
             yield stage.value, begins, "met" if at >= begins else "missing"
         yield from ((stage.value, gate.words, "met" if gate.met else "missing") for gate in gates(release, place.edition, stage, register))
-
-
-def _next(reached: Stage | None) -> Stage:
-    return STAGES[0] if reached is None else STAGES[STAGES.index(reached) + 1]

@@ -6,15 +6,12 @@ Integers in, integers out. Every split sums exactly and does not depend on the o
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from domain.kernel import MemberId, Slug
+from domain.kernel import WHOLE, MemberId, Slug
 from domain.money import share, share_under_caps
-
-WHOLE: Final = 10_000
-"""Basis points of the whole."""
 
 YEAR_DAYS: Final = 360
 """Actual/360: the days that passed over a year of 360, the money market's convention."""
@@ -100,9 +97,3 @@ def make_up(gap: int, own_calls: Mapping[MemberId, int], cap: int, before: Mappi
     """What the others are called for instead of those who did not pay, each at most a fraction of the own call, with what it made up before."""
     caps = {member: part(amount, cap) - before.get(member, 0) for member, amount in own_calls.items()}
     return {member: amount for member, amount in share_under_caps(gap, own_calls, caps).items() if amount}
-
-
-def by_tranche(amount: int, fractions: Sequence[int]) -> tuple[int, ...]:
-    """A commitment split over the tranches."""
-    shares = share(amount, {f"{number:03}": fraction for number, fraction in enumerate(fractions)})
-    return tuple(shares[number] for number in sorted(shares))

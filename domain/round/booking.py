@@ -370,8 +370,7 @@ def end(books: Books, returns: Mapping[MemberId, int]) -> Books:
         figures, back = account.figures, returns.get(member, 0)
         released = Figures(cancelled=figures.outstanding, called=-figures.owed, credit=back, returned=back)
         books = put(books, member, account._replace(figures=figures + released, dues=(), in_default=False))
-    ordered = sum(spending.amount for spending in books.spendings.values() if spending.stage == "approved")
-    return books._replace(running=(), defaulted=(), reserved=ordered)
+    return books._replace(running=(), defaulted=(), reserved=books.ordered)
 
 
 def _book_refund(books: Books, event: events.RefundEvent) -> Books:

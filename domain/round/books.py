@@ -170,7 +170,7 @@ class Call(NamedTuple):
         return _LADDER.index(self.stage) > _LADDER.index(stage)
 
     def ends(self, stage: Stage) -> datetime:
-        """When the ladder goes on from this stage by itself; the last two end with the cure period."""
+        """When the ladder goes on from this stage by itself; the last three end with the cure period."""
         match stage:
             case Stage.NOTIFIED:
                 return self.schedule.remind_at
@@ -280,6 +280,11 @@ class Books(NamedTuple):
         """The books of a round before anything was committed."""
         budget = mapping({line.name: line.amount for line in terms.budget})
         return cls(terms, charter_version, terms.goal, terms.minimum, budget)
+
+    @property
+    def ordered(self) -> int:
+        """What is ordered of the treasury and not paid yet."""
+        return sum(spending.amount for spending in self.spendings.values() if spending.stage == "approved")
 
     @property
     def held(self) -> int:

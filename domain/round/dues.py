@@ -45,6 +45,11 @@ def schedule(context: Context, books: Books, business_days: int, due: date | Non
     )
 
 
+def run_up(due: Due, rate: int, on: date) -> int:
+    """The interest that a due has run up to a day: what was reckoned before, and of its principal since."""
+    return due.interest + interest(due.principal, rate, (on - due.accrued_to).days)
+
+
 def settle(
     books: Books, dues: Sequence[Due], amount: int, on: date, rate: int, *, by: Literal["money", "goods", "replacement"] = "money"
 ) -> tuple[tuple[Settlement, ...], tuple[Due, ...]]:
@@ -55,9 +60,9 @@ def settle(
     settled: list[Settlement] = []
     left: list[Due] = []
     for due in dues:
-        run_up = due.interest + interest(due.principal, rate, (on - due.accrued_to).days)
+        late = run_up(due, rate, on)
         principal = min(amount, due.principal)
-        paid = min(amount - principal, run_up) if by == "money" else 0
+        paid = min(amount - principal, late) if by == "money" else 0
         amount -= principal + paid
         accrued_to = max(on, due.accrued_to)
         if principal or paid:
@@ -65,8 +70,8 @@ def settle(
             settled.append(
                 Settlement(call=due.call, pool=due.pool, principal=principal, interest=paid, in_time=in_time, accrued_to=accrued_to)
             )
-        if due.principal > principal or run_up > paid:
-            rest = {"principal": due.principal - principal, "interest": run_up - paid, "accrued_to": accrued_to}
+        if due.principal > principal or late > paid:
+            rest = {"principal": due.principal - principal, "interest": late - paid, "accrued_to": accrued_to}
             left.append(due.model_copy(update=rest))
     return tuple(settled), tuple(left)
 
@@ -87,8 +92,8 @@ def _due_again(books: Books, part: Settlement) -> Due:
 
 def _together(one: Due, other: Due, rate: int) -> Due:
     day = max(one.accrued_to, other.accrued_to)
-    run_up = sum(due.interest + interest(due.principal, rate, (day - due.accrued_to).days) for due in (one, other))
-    return one.model_copy(update={"principal": one.principal + other.principal, "interest": run_up, "accrued_to": day})
+    late = run_up(one, rate, day) + run_up(other, rate, day)
+    return one.model_copy(update={"principal": one.principal + other.principal, "interest": late, "accrued_to": day})
 
 
 def undo(settled: Sequence[Settlement], amount: int) -> tuple[tuple[Settlement, ...], tuple[Settlement, ...]]:

@@ -68,7 +68,7 @@ def settle_round(state: RoundState, _: commands.SettleRound, context: Context) -
 
 def cancel_round(state: RoundState, command: commands.CancelRound, context: Context) -> Events:
     """Give the round up: by a vote, or for a shortfall that no vote mended in time. A shortfall that is over cancels nothing."""
-    if not (context.mandate or command.cause == "shortfall"):
+    if command.cause == "decision":
         context.require_mandate()
     if not context.mandate:
         context.require_service()
@@ -94,8 +94,7 @@ def _end(state: Live, end: Literal["settled", "cancelled"], cause: Literal["deci
     """All unspent money becomes the members' credit: cash in proportion to the cash paid in, interest to those who earned it."""
     books = state.books
     shares = shared_interest(books)
-    ordered = sum(spending.amount for spending in books.spendings.values() if spending.stage == "approved")
-    returns = in_proportion(books, max(books.totals.cash - books.spent - ordered - books.advanced, 0))
+    returns = in_proportion(books, max(books.totals.cash - books.spent - books.ordered - books.advanced, 0))
     over = events.RoundSettled(returns=returns) if end == "settled" else events.RoundCancelled(cause=cause, returns=returns)
     after = evolve(fold_phase(state, shares), over)
     assert isinstance(after, Refunding)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from domain.charter import Office
+from domain.charter import Office, RateCard
 from domain.kernel import Refused, Slug, notify
 from domain.process import Context
 from domain.register.facts import EvidenceUsed
@@ -28,7 +28,8 @@ def deliver_in_kind(state: Live, command: commands.DeliverInKind, context: Conte
         raise Refused("evidence_used", f"{former.member} delivered on this evidence", remedy="name the evidence of your own delivery")
     _require_new(command.evidence, context)
     card = charter_of(context, books.charter_version).rate_card
-    value = command.quantity * _rate(card.rates.get(command.item), command.item)
+    rate = _rate(card, command.item)
+    value = command.quantity * rate
     if value + account.offered > account.figures.outstanding:
         raise Refused(
             "delivery_above_commitment",
@@ -41,7 +42,7 @@ def deliver_in_kind(state: Live, command: commands.DeliverInKind, context: Conte
         item=command.item,
         quantity=command.quantity,
         evidence=command.evidence,
-        rate=card.rates[command.item],
+        rate=rate,
         rate_card=card.version,
         value=value,
         delivered_on=context.at.date(),
@@ -98,7 +99,8 @@ def _require_new(evidence: str, context: Context) -> None:
         raise Refused("evidence_used", f"what it shows counts in {source}", remedy="deliver what counts nowhere yet, with its own evidence")
 
 
-def _rate(rate: int | None, item: Slug) -> int:
+def _rate(card: RateCard, item: Slug) -> int:
+    rate = card.rates.get(item)
     if rate is None:
         raise Refused(
             "not_on_rate_card",

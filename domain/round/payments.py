@@ -5,14 +5,14 @@ from __future__ import annotations
 from domain import letters
 from domain.kernel import Refused
 from domain.money import share_under_caps
-from domain.process import Context
+from domain.process import Context, turn_away
 from domain.register.facts import BankReferenceUsed
 from domain.round import events
 from domain.round.books import Books, Movement, Receipt
 from domain.round.consequences import Decision, apply_credits, close, conclude, contributions, fold_phase
 from domain.round.dues import owed_again, settle, undo
 from domain.round.notices import notify_members
-from domain.round.rules import Events, amount_text, is_repeated, live_or_none, require_currency, terms_of, turn_away
+from domain.round.rules import Events, amount_text, is_repeated, live_or_none, require_currency, terms_of
 from domain.round.state import Calling, Committed, Endangered, Live, Refunding, RoundState, books_of
 from domain.round.terms import Stage
 

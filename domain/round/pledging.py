@@ -7,12 +7,12 @@ from datetime import timedelta
 from typing import Final
 
 from domain.charter import Office, days
-from domain.kernel import MemberId, Refused, asked_in, notify, shown_at, slug_of
+from domain.kernel import WHOLE, MemberId, Refused, asked_in, notify, shown_at, slug_of
 from domain.money import display, percent
 from domain.process import Context
 from domain.register.facts import CommitmentBound, Standing
 from domain.round import commands, events, rules
-from domain.round.allocation import WHOLE, Promise, allocate, concentration, counted, part, summed
+from domain.round.allocation import Promise, allocate, concentration, counted, part, summed
 from domain.round.consequences import expect_payments, following
 from domain.round.notices import notify_members
 from domain.round.rules import STAFF, Events, charter_of, propose, require_currency

@@ -264,7 +264,6 @@ def _named(books: Books, calls: Iterable[int], limit: int) -> Sequence[MemberId]
 
 def _of_books(phase: str, books: Books, note: str, waits_for: tuple[str, ...], more: str = "") -> Headline:
     money = books.totals
-    values = {"goal_minor": books.goal, "committed_minor": money.committed, "cleared_minor": money.cleared, "held_minor": books.held}
     rows = {
         "goal": books.goal,
         "minimum": books.minimum,
@@ -283,7 +282,7 @@ def _of_books(phase: str, books: Books, note: str, waits_for: tuple[str, ...], m
     text = f"| money | {books.terms.currency} |\n| --- | --- |\n{table}\n\n{_concentration(books)}{_bills(books)}" + (
         more and f"\n\n{more}"
     )
-    return Headline(phase, line, text, waits_for, values)
+    return Headline(phase, line, text, waits_for)
 
 
 def _concentration(books: Books) -> str:

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
 
 from domain import letters
 from domain.charter import Office
 from domain.kernel import MemberId, Refused, Slug, slug_of
 from domain.money import share
-from domain.process import Context
+from domain.process import Context, tell_treasury
 from domain.register.facts import BankReferenceUsed
 from domain.round import commands, events
 from domain.round.books import Books, Movement, Refund
 from domain.round.consequences import Decision, apply_credits, close, conclude, reopen
-from domain.round.rules import Events, account_of, amount_text, holding, is_repeated, live_or_none, order_name, tell_treasury
+from domain.round.rules import Events, account_of, amount_text, holding, is_repeated, live_or_none, order_name
 from domain.round.state import RoundState, books_of
-
-LISTED: Final = 100
-"""The most refunds of one order, as the treasury takes them in one list; those beyond are in the next order."""
 
 # ---------------------------------------------------------------- ordering
 
@@ -85,7 +81,7 @@ def _amounts(books: Books, free: int) -> Mapping[MemberId, int]:
     whole = {member: account.figures.credit for member, account in books.accounts.items() if account.figures.credit}
     parts = whole if books.totals.credit <= free else share(free, whole)
     named = [(member, amount) for member, amount in sorted(parts.items()) if amount]
-    return dict(named[:LISTED])
+    return dict(named[: letters.LISTED])
 
 
 def _payment_name(context: Context, order: int, member: MemberId) -> Slug:

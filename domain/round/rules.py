@@ -11,10 +11,11 @@ from typing import Final
 from domain import letters, process
 from domain.calendar import Calendar
 from domain.charter import Charter, FundingTerms
-from domain.kernel import Command, Letter, MemberId, Refused, Step, StreamId, shown_at, slug_of, tell, whole
+from domain.kernel import Command, MemberId, Refused, Step, StreamId, shown_at, slug_of, tell, whole
 from domain.money import display
 from domain.process import Context
 from domain.round import events
+from domain.round.allocation import part
 from domain.round.books import Account, Books, Movement
 from domain.round.state import (
     Calling,
@@ -32,7 +33,6 @@ from domain.round.state import (
     Unopened,
     Withdrawn,
 )
-from domain.stream import StepOwed, owe
 
 Events = process.Events[events.RoundEvent]
 
@@ -256,7 +256,7 @@ def account_of(books: Books, member: MemberId) -> Account:
 
 def require_cap(context: Context, books: Books, member: MemberId, amount: int) -> None:
     """Refuses a commitment by which related companies together would stand for more than the charter's share of the goal."""
-    cap = books.goal * terms_of(context, books).share_cap // 10_000
+    cap = part(books.goal, terms_of(context, books).share_cap)
     others = (books.accounts.get(company) for company in context.register.related(member))
     standing = sum(account.figures.committed for account in others if account is not None)
     if standing + amount > cap:
@@ -294,17 +294,6 @@ def is_repeated(context: Context, books: Books, reference: str, movement: Moveme
 
 
 # ---------------------------------------------------------------- letters to the treasury, and motions
-
-
-def tell_treasury(context: Context, letter: Letter, key: str) -> StepOwed:
-    """The step that sends a letter to the consortium's treasury."""
-    return owe(tell(f"treasury/{context.charter.treasury.account}", letter, key=f"tell:{key}"))
-
-
-def turn_away(context: Context, line: str, reason: str) -> StepOwed:
-    """The step by which the treasury keeps money that this round cannot take, or cannot give back: a person decides."""
-    letter = letters.TurnAwayPayment(line=line, stream=context.stream, reason=reason)
-    return tell_treasury(context, letter, f"turned-away:{line}:{context.at.isoformat()}")
 
 
 def order_name(context: Context, purpose: str, subject: str, *more: str) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from domain import letters
 from domain.charter import Office
 from domain.kernel import Refused, Slug, notify, slug_of
-from domain.process import Context
+from domain.process import Context, tell_treasury
 from domain.register.facts import BankReferenceUsed
 from domain.round import commands, events
 from domain.round.books import Books, Movement, Spending
 from domain.round.consequences import close, contributions, fold_phase, reopen
 from domain.round.ending import in_proportion
-from domain.round.rules import Events, amount_text, is_repeated, order_name, require_above_minimum, tell_treasury
+from domain.round.rules import Events, amount_text, is_repeated, order_name, require_above_minimum
 from domain.round.state import Calling, Committed, Endangered, Live, Refunding, RoundState, books_of
 from domain.stream import StepOwed, owe
 

@@ -280,12 +280,3 @@ def money_by_state(state: RoundState) -> Mapping[str, int]:
         "spent": books.spent,
         "held": books.held,
     }
-
-
-def books(state: RoundState) -> Mapping[MemberId, Mapping[str, int]]:
-    """Each member's money, each state of it by name, in order of the members."""
-    found = books_of(state)
-    if found is None:
-        pledges = state.pledges if isinstance(state, Pledging) else state.pledging.pledges if isinstance(state, Short) else mapping()
-        return {member: {"pledged": pledge.amount} for member, pledge in sorted(pledges.items())}
-    return {member: {**by_state(account.figures), "debt": account.debt} for member, account in sorted(found.accounts.items())}

@@ -10,10 +10,9 @@ from domain.process import Table
 from domain.reference import shown_reference
 from domain.register.state import Register
 from domain.round import events
-from domain.round.allocation import interest
 from domain.round.books import Account, Books, Call
+from domain.round.dues import run_up
 from domain.round.state import Pledging, RoundState, Short, books_of
-from domain.round.terms import Due
 
 MEMBERS = (
     "member",
@@ -69,8 +68,8 @@ def _member(books: Books, member: str, account: Account, rate: int, on: date) ->
         figures.committed,
         figures.called,
         figures.cleared,
-        owed_on(account, rate, on),
-        interest_on(account, rate, on),
+        _owed_on(account, rate, on),
+        _interest_on(account, rate, on),
         figures.credit,
         figures.refunding,
         figures.in_kind,
@@ -86,18 +85,14 @@ def _member(books: Books, member: str, account: Account, rate: int, on: date) ->
     )
 
 
-def owed_on(account: Account, rate: int, on: date) -> int:
+def _owed_on(account: Account, rate: int, on: date) -> int:
     """What the member owes on a day, with its interest to that day."""
-    return sum(due.principal for due in account.dues) + interest_on(account, rate, on)
+    return sum(due.principal for due in account.dues) + _interest_on(account, rate, on)
 
 
-def interest_on(account: Account, rate: int, on: date) -> int:
+def _interest_on(account: Account, rate: int, on: date) -> int:
     """The interest that what the member owes has run up to a day."""
-    return sum(_run_up(due, rate, on) for due in account.dues)
-
-
-def _run_up(due: Due, rate: int, on: date) -> int:
-    return due.interest + interest(due.principal, rate, (on - due.accrued_to).days)
+    return sum(run_up(due, rate, on) for due in account.dues)
 
 
 def _call(books: Books, call: Call) -> tuple[int | str | date | Money, ...]:

@@ -9,7 +9,7 @@ from domain.kernel import Refused, notify, shown_at, slug_of
 from domain.process import Context
 from domain.register.facts import LeadNamed
 from domain.run import commands, events, looks, telemetry
-from domain.run.rules import Events, changeable, not_now, report
+from domain.run.rules import Events, changeable, not_now, phase_of, report
 from domain.run.state import Approved, Book, Paused, Planned, Running, RunState, Unplanned, evolve
 from domain.run.terms import Contract
 from domain.stream import owe
@@ -107,9 +107,8 @@ def change(state: RunState, command: commands.ChangeContract, context: Context) 
     settled = (events.QuestionSettled(question=book.question, by="change-order"),) if book.question_open else ()
     after = evolve(current, approved)
     assert isinstance(after, Approved | Running | Paused), "a change order changes no phase"
-    phase = {Approved: "approved", Running: "running", Paused: "paused"}[type(current)]
     moved = isinstance(after, Running) and contract.source != book.contract.source
-    return (approved, *settled, report(after.book, phase, context), *(looks.begin_look(after.book, context) if moved else ()))
+    return (approved, *settled, report(after.book, phase_of(current), context), *(looks.begin_look(after.book, context) if moved else ()))
 
 
 def _require_sound_change(book: Book, contract: Contract, context: Context) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 from domain import letters
 from domain.charter import TrainingTerms
 from domain.evaluation import EvaluationRead, EvaluationRefused, ReadEvaluation, Score, decimal_of
-from domain.kernel import PersonId, Refused, Step, notify, slug_of, tell
+from domain.kernel import PersonId, Refused, Step, holders, notify, slug_of, tell
 from domain.money import display
 from domain.process import Context
 from domain.run import commands, events, looks, readings
@@ -150,7 +150,7 @@ def _present(book: Book, milestone: Milestone, number: int, results: Results, co
 
 def _review(presented: events.EvidencePresented, terms: TrainingTerms, context: Context) -> Step:
     """The step that asks the reviewers to judge, and tells them what was measured on which model."""
-    reviewers = tuple(f"office:{office}" for office in sorted(terms.review_offices))
+    reviewers = holders(terms.review_offices)
     key = f"notice:review:{presented.milestone}:{presented.claim}"
     if presented.results is None:
         return notify(

@@ -176,9 +176,15 @@ def report(book: Book, phase: str, context: Context, *, missing: int = 0) -> Run
     )
 
 
-def phase_of(state: Running | Paused) -> str:
+def phase_of(state: Approved | Running | Paused) -> str:
     """The phase as the register has it."""
-    return "running" if isinstance(state, Running) else "paused"
+    match state:
+        case Approved():
+            return "approved"
+        case Running():
+            return "running"
+        case Paused():
+            return "paused"
 
 
 # ---------------------------------------------------------------- votes

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from domain import letters
 from domain.charter import Office
-from domain.kernel import SERVICE, PersonId, Refused, notify, with_own_facts
+from domain.kernel import SERVICE, PersonId, Refused, holders, notify, with_own_facts
 from domain.letters import Purpose
 from domain.money import display
 from domain.process import Context
@@ -88,7 +88,7 @@ def _ordered(state: Open, command: letters.OrderPaymentList, context: Context) -
 
 
 def _ask_to_sign(listed: events.PaymentListOrdered, context: Context) -> StepOwed:
-    offices = tuple(f"office:{office}" for office in sorted(terms_of(context).approval_offices))
+    offices = holders(terms_of(context).approval_offices)
     total = display(sum(line.amount for line in listed.lines), listed.currency)
     return owe(
         notify(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from domain.charter import Office
-from domain.kernel import Refused, notify
+from domain.kernel import Refused, holders, notify
 from domain.process import Context
 from domain.stream import owe
 from domain.treasury import commands, events
@@ -26,7 +26,7 @@ def name_payee(state: Open, command: commands.NamePayee, context: Context) -> Ev
         return ()
     details = context.digest_without("kind", "payee")
     named = events.PayeeNamed(payee=command.payee, account=account, details=details, by=context.actor)
-    offices = tuple(f"office:{office}" for office in sorted(terms_of(context).payee_offices))
+    offices = holders(terms_of(context).payee_offices)
     notice = notify(
         "payee_to_approve", offices, key=f"notice:payee:{command.payee}:{details[:40]}:{context.at.isoformat()}", payee=command.payee
     )

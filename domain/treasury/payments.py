@@ -8,7 +8,7 @@ from typing import Final
 
 from domain import letters
 from domain.charter import Office
-from domain.kernel import SERVICE, PersonId, Refused, Step, notify, shortened
+from domain.kernel import SERVICE, PersonId, Refused, Step, holders, notify, shortened
 from domain.letters import Purpose
 from domain.money import display
 from domain.process import Context
@@ -25,7 +25,7 @@ RESERVED: Final = tuple(f"{purpose}-" for purpose in Purpose if purpose is not P
 
 
 def order_payment(state: Open, command: letters.OrderPayment, context: Context) -> Events:
-    """An order of another stream, or of the treasurer; ordered again it is old news."""
+    """An order of another stream, or of the treasurer; ordered again it changes nothing."""
     if context.actor == SERVICE:
         if command.source is None or command.purpose in OWN_PURPOSES or command.subject is None:
             raise Refused("no_source", "an order of the system names its stream and its subject", remedy="none is needed")
@@ -59,7 +59,7 @@ def order_payment(state: Open, command: letters.OrderPayment, context: Context) 
 
 def ask_to_sign(name: str, attempt: int, amount: int, currency: str, context: Context) -> StepOwed:
     """The step that asks the charter's offices to sign an attempt of a payment."""
-    offices = tuple(f"office:{office}" for office in sorted(terms_of(context).approval_offices))
+    offices = holders(terms_of(context).approval_offices)
     return owe(
         notify("payment_to_approve", offices, key=f"notice:payment:{name}:{attempt}", payment=name, amount=display(amount, currency))
     )
@@ -202,14 +202,14 @@ def sending_key(name: str, payment: Payment) -> str:
 
 
 def record_acceptance(state: Open, command: steps.PaymentAccepted) -> Events:
-    """The bank took the order; an answer to an attempt that is not being sent any more is old news."""
+    """The bank took the order; an answer to an attempt that is not being sent any more changes nothing."""
     if at_stage(state, command.payment, command.attempt, "sending") is None:
         return ()
     return (events.PaymentTaken(payment=command.payment, attempt=command.attempt, bank_id=command.bank_id),)
 
 
 def record_refusal(state: Open, command: steps.PaymentRejected) -> Events:
-    """The bank did not take the order; an answer to an attempt that is not being sent any more is old news."""
+    """The bank did not take the order; an answer to an attempt that is not being sent any more changes nothing."""
     if at_stage(state, command.payment, command.attempt, "sending") is None:
         return ()
     return fail_payment(command.payment, command.attempt, command.code, command.reason or command.code or "no reason given")

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from typing import Final, cast
 
+from domain import process
 from domain.charter import TreasuryTerms
 from domain.kernel import Refused
 from domain.process import Context
-from domain.stream import StepEvent
 from domain.treasury import events
 from domain.treasury.records import Payment
 from domain.treasury.state import Open, TreasuryState, Unopened, evolve
 
-Events = Sequence[events.TreasuryEvent | StepEvent]
+Events = process.Events[events.TreasuryEvent]
 
 TREASURERS: Final = ("office:treasurer",)
 
 
 def opened(state: TreasuryState) -> Open:
-    """Refuses what takes an account."""
+    """The account that is kept. Refuses every command before one was opened."""
     match state:
         case Open():
             return state
@@ -33,12 +32,9 @@ def opened(state: TreasuryState) -> Open:
 
 def fold(state: Open, decided: Events) -> Open:
     """The account after these events."""
-    for event in decided:
-        if not isinstance(event, StepEvent):
-            after = evolve(state, event)
-            assert isinstance(after, Open)
-            state = after
-    return state
+    after = process.fold(evolve, cast(TreasuryState, state), decided)
+    assert isinstance(after, Open)
+    return after
 
 
 def terms_of(context: Context) -> TreasuryTerms:
@@ -61,6 +57,6 @@ def payment_of(state: Open, name: str) -> Payment:
 
 
 def at_stage(state: Open, name: str, attempt: int, stage: str) -> Payment | None:
-    """The payment, if this attempt of it is at this stage; an answer to any other is old news."""
+    """The payment, if this attempt of it is at this stage; an answer to any other changes nothing."""
     payment = state.payments.get(name)
     return payment if payment is not None and (payment.attempt, payment.stage) == (attempt, stage) else None

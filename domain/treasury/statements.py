@@ -132,7 +132,7 @@ def _ask_to_match(step: str, waiting: int, context: Context) -> StepOwed:
 
 
 def record_report(state: Open, command: steps.ReportRead, context: Context) -> Events:
-    """A bank may refuse an order after it took it. Nobody sends such an order again; an answer to any other is old news."""
+    """A bank may refuse an order after it took it. Nobody sends such an order again; an answer to any other changes nothing."""
     read = events.ChunkImported(
         file=command.file,
         page=None,
