@@ -22,7 +22,7 @@ def tables(state: ReleaseState, register: Register, at: datetime) -> Sequence[Ta
 def _gates(state: Pending | Held, place: Signed, register: Register, at: datetime) -> Iterator[tuple[Cell, ...]]:
     release, rules = state.release, rules_of(state.release, register)
     upcoming = following(place)
-    for stage in STAGES[STAGES.index(upcoming) :] if upcoming else ():
+    for stage in STAGES[STAGES.index(upcoming) :]:
         if isinstance(state, Held):
             yield stage.value, f"held by {state.hold.by}", "missing"
         begins = earliest(release, place, rules) if stage is upcoming else None
