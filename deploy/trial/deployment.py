@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -20,6 +19,7 @@ from trial.shell import ROOT, call, require, succeeds, until
 RELEASE: Final = f"localhost/{COMPOSE['services']['worker']['image']}"
 NEXT: Final = f"{RELEASE}.post1"
 SENDER: Final = "Consortium <notices@consortium.example>"
+READER: Final = "reader"
 ADA: Final = "ada@helio.example"
 APPLICATION: Final = """name = "{name}"
 lei = "{lei}"
@@ -42,7 +42,6 @@ class Deployment:
         self.backup = path / "consortium.dump"
         self.kept: Mapping[str, Any] = {}
         self._path = path
-        self._reader: subprocess.Popen[bytes] | None = None
         self._stack = ExitStack()
         self._write()
         self.postgres = Postgres(path / "postgres", path / "secrets")
@@ -126,23 +125,17 @@ class Deployment:
 
     def read(self) -> None:
         """Begins to follow the log, by a command in a container of its own."""
-        options = containers.words(COMPOSE["services"]["worker"], self.image, self._commands, self.folder, "--rm", "--name=reader")
-        with self._read.open("wb") as out:
-            self._reader = subprocess.Popen([*options, "log", "--follow", "--json"], stdout=out, stderr=subprocess.DEVNULL)
+        options = containers.words(COMPOSE["services"]["worker"], self.image, self._commands, self.folder, "--detach", f"--name={READER}")
+        call(*options, "log", "--follow", "--json")
 
     def read_no_more(self) -> None:
         """Follows the log no more."""
-        if self._reader is not None:
-            succeeds("podman", "rm", "--force", "--time=0", "reader")
-            self._reader.wait()
-
-    @property
-    def _read(self) -> Path:
-        return self._path / "entries.jsonl"
+        call("podman", "rm", "--force", "--ignore", "--time=0", READER)
 
     def entries(self) -> Sequence[Mapping[str, Any]]:
-        """The entries that were read from the log so far."""
-        whole = self._read.read_text(encoding="utf-8").rpartition("\n")[0]
+        """The entries that were read from the log so far. Raises `Failed` when the log is followed no more."""
+        containers.require_running(READER)
+        whole = call("podman", "logs", READER, errors=False).rpartition("\n")[0]
         return [json.loads(line) for line in whole.splitlines()]
 
     def hash_at(self, position: int) -> str:
