@@ -277,13 +277,6 @@ EITHER: Final[Mapping[str, str]] = {
 """The commands that two kinds of speakers give, by their kinds: their rules look at the speaker themselves."""
 
 
-PHASE_FIRST: Final = frozenset({"order_payment_list", "restart_clock", "supersede_release", "turn_away_payment"})
-"""The letters of which a person hears first that there is no account, release or consortium yet, and only then that the system gives them.
-
-Logs hold these refusals in this order, and deciding again compares them: so the rules of these letters look at the speaker.
-"""
-
-
 class Speaker(StrEnum):
     """Who gives a command, by its type."""
 
@@ -325,8 +318,7 @@ def decide(process: Process[Any, Any, S], stream: Stream[S], command: Command, c
                 return ()
             context.require_due(deadline.at)
         case Speaker.SYSTEM:
-            if command.kind not in PHASE_FIRST:
-                context.require_service()
+            context.require_service()
         case Speaker.PERSON | Speaker.EITHER:
             pass
     if _is_about_steps(type(command)):

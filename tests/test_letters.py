@@ -10,7 +10,7 @@ import pytest
 from domain import letters
 from domain.catalog import CATALOG
 from domain.kernel import SERVICE, Command, Due, Letter, Outcome, Refused, StreamId, reply, tell
-from domain.process import EITHER, PHASE_FIRST, Context, Process, Speaker, decide, speaker_of
+from domain.process import EITHER, Context, Process, Speaker, decide, speaker_of
 from domain.register.state import Register
 from domain.stream import RetryStep, Stream, WaiveStep
 from eventstore.wire import parse
@@ -67,9 +67,7 @@ def test_the_clock_gives_what_agendas_name_and_nothing_else() -> None:
     }  # fmt: skip
 
 
-BY_THE_SYSTEM = [
-    (name, kind) for name, kind in MESSAGES if issubclass(kind, Due | Letter | Outcome) and kind_of(kind) not in {*EITHER, *PHASE_FIRST}
-]
+BY_THE_SYSTEM = [(name, kind) for name, kind in MESSAGES if issubclass(kind, Due | Letter | Outcome) and kind_of(kind) not in EITHER]
 
 
 def unasked(*_: object) -> NoReturn:
@@ -81,23 +79,6 @@ def test_what_the_system_says_is_refused_of_a_person_before_its_process_is_asked
     process = replace(CATALOG[name], decide=unasked, agenda=unasked)
     command = parse(process, path_of(name, kind).read_bytes().strip())
     with pytest.raises(Refused, match="service_only"):
-        decide(process, Stream(process.initial), command, Context(START, "sam", StreamId(f"{name}/any"), Register()))
-
-
-@pytest.mark.parametrize(
-    ("kind", "rule"),
-    [
-        ("order_payment_list", "account_not_opened"),
-        ("restart_clock", "not_founded"),
-        ("supersede_release", "not_proposed"),
-        ("turn_away_payment", "account_not_opened"),
-    ],
-)
-def test_a_person_hears_of_these_letters_first_that_there_is_nothing_yet_as_logs_have_it(kind: str, rule: str) -> None:
-    (name, command_type) = next((name, each) for name, each in MESSAGES if kind_of(each) == kind)
-    process = CATALOG[name]
-    command = parse(process, path_of(name, command_type).read_bytes().strip())
-    with pytest.raises(Refused, match=rule):
         decide(process, Stream(process.initial), command, Context(START, "sam", StreamId(f"{name}/any"), Register()))
 
 

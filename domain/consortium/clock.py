@@ -50,7 +50,6 @@ def accept(state: Founded, command: commands.AcceptTime, context: Context) -> Ev
 
 def restart(_: Founded, command: commands.RestartClock, context: Context) -> Events:
     """The clock of a rehearsal, set anew."""
-    context.require_service()
     if isinstance(context.register.clock, SystemTime):
         raise Refused(
             "clock_is_real", "this log goes by the system's clock", remedy="rehearse in a folder of its own (`consortium up --pace`)"

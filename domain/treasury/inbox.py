@@ -225,7 +225,6 @@ def reopen_turned_away(state: Open, command: letters.TurnAwayPayment, context: C
 
     Of money that was taken back before the stream turned it away nothing waits: the stream has neither the one nor the other.
     """
-    context.require_service()
     movement = state.movements.get(command.line)
     if movement is None or movement.stream != command.stream:
         return ()

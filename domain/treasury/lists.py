@@ -32,7 +32,6 @@ OTHER_ACCOUNT = "the payee's bank details are not those that were approved with 
 
 def order_payment_list(state: Open, command: letters.OrderPaymentList, context: Context) -> Events:
     """An order of another stream; ordered again nothing follows."""
-    context.require_service()
     require_currency(state.currency, command.currency)
     before = state.lists.get(command.payment_list)
     if before is not None and before.source == command.source:
