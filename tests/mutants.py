@@ -43,7 +43,7 @@ SUITES: Final[Mapping[str, Sequence[str]]] = {
     "telemetry": ("telemetry", "run", "run_laws"),
     "run": ("run", "run_laws"),
     "treasury": ("treasury", "treasury_laws", "treasury_payers"),
-    "voting": ("voting", "proposal", "votes"),
+    "voting": ("voting", "schulze_laws", "proposal", "votes"),
 }
 """The tests that try a module's rules, by its name or its package, the quickest first; for all others it is `STORIES`."""
 SHOWN_ONLY: Final = ("str", "Headline", "Sequence[Table]", "Iterator[str]", "Sequence[str]", "Table")

@@ -1,7 +1,8 @@
 """Counting votes: integers only, and the same whatever order the ballots came in.
 
 Ranked choice is Schulze's method (M. Schulze, "A new monotonic, clone-independent … single-winner election method",
-Social Choice and Welfare 36, 2011), by winning votes; ties are part of the result. Budgets are shared by the Method of
+Social Choice and Welfare 36, 2011), by winning votes: a path is as strong as its weakest link, and a link is a pair of the votes for it
+and the votes against it; ties are part of the result. Budgets are shared by the Method of
 Equal Shares (D. Peters, P. Skowron, "Proportionality and the Limits of Welfarism", 2020), completed by approval.
 """
 
@@ -13,7 +14,7 @@ from fractions import Fraction
 from heapq import heappop, heappush
 from itertools import permutations
 from math import isqrt
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from domain.charter import DecisionRule, Scheme
 from domain.kernel import WHOLE
@@ -125,15 +126,40 @@ Ranking = Sequence[str]
 """Options from the best down; the ones left out are tied at the end."""
 
 
+Link = tuple[int, int]
+"""What prefers one option to another, and minus what prefers the other: of two links the greater pair is the stronger.
+
+By the votes for it first, then by the votes against it. A link that does not win, tied or lost, carries no path.
+"""
+NO_PATH: Final[Link] = (0, 0)
+"""Weaker than every link that wins: the votes for that one are more than none."""
+
+
 def schulze(options: Sequence[str], ballots: Sequence[tuple[Ranking, int]]) -> tuple[tuple[str, ...], ...]:
-    """The options from the winner down, tied ones together in their groups, each group sorted by name."""
-    strength = _strongest_paths(options, _pairwise(options, ballots))
+    """The options from the winner down, tied ones together in their groups, each group sorted by name.
+
+    An option stands in the first group in which no option that is left beats it: by a stronger path to it than the one back.
+    """
+    path = strongest_paths(options, ballots)
     left, order = sorted(options), list[tuple[str, ...]]()
     while left:
-        best = tuple(a for a in left if all(strength[a, b] >= strength[b, a] for b in left if b != a))
+        best = tuple(a for a in left if all(path[a, b] >= path[b, a] for b in left if b != a))
         order.append(best)
         left = [option for option in left if option not in best]
     return tuple(order)
+
+
+def strongest_paths(options: Sequence[str], ballots: Sequence[tuple[Ranking, int]]) -> Mapping[tuple[str, str], Link]:
+    """The weakest link of the strongest path from each option to each other one; `NO_PATH` where a link would be tied or lost.
+
+    Ties are above losses in Schulze's order, and are no links here: where neither of two options has a path to the other, the two are
+    tied by themselves, for a lost link between them would be a won one the other way.
+    """
+    for_ = _pairwise(options, ballots)
+    path = {(a, b): (held, -for_[b, a]) if held > for_[b, a] else NO_PATH for (a, b), held in for_.items()}
+    for middle, a, b in permutations(options, 3):
+        path[a, b] = max(path[a, b], min(path[a, middle], path[middle, b]))
+    return path
 
 
 def _pairwise(options: Sequence[str], ballots: Sequence[tuple[Ranking, int]]) -> dict[tuple[str, str], int]:
@@ -145,13 +171,6 @@ def _pairwise(options: Sequence[str], ballots: Sequence[tuple[Ranking, int]]) ->
             for worse in left:
                 preferring[better, worse] += weight
     return preferring
-
-
-def _strongest_paths(options: Sequence[str], preferring: Mapping[tuple[str, str], int]) -> dict[tuple[str, str], int]:
-    strength = {(a, b): held if held > preferring[b, a] else 0 for (a, b), held in preferring.items()}
-    for middle, a, b in permutations(options, 3):
-        strength[a, b] = max(strength[a, b], min(strength[a, middle], strength[middle, b]))
-    return strength
 
 
 # ---------------------------------------------------------------- sharing a budget
