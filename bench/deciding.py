@@ -12,24 +12,21 @@ import statistics
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from datetime import timedelta
+from typing import Final
 
 from rich.console import Console
 from rich.table import Table
 
-from bench.pledges import SEED, charter, given, opening
+from bench.pledges import SEED, START, founding, given, opening, pledging
 from domain.catalog import CATALOG
-from domain.charter import Office
-from domain.consortium import commands
-from domain.consortium.terms import Officer
 from domain.kernel import SERVICE
 from domain.round.state import books_of
 from domain.stream import Stream
+from eventstore.entries import Submission
 from eventstore.replica import Decision, Replica
 
 MEMBERS: Final = 100
-START: Final = datetime(2026, 11, 2, 9, tzinfo=UTC)
 PLEDGED: Final = 10**11
 TARGETS: Final[Mapping[str, float]] = {"pledge": 60, "payment": 150}
 """Microseconds."""
@@ -41,18 +38,13 @@ class Bench:
     def __init__(self) -> None:
         self.now = START
         self.replica = Replica({**CATALOG, "seed": SEED})
-        officers = tuple(
-            Officer(person=person, offices=frozenset({office}))
-            for person, office in (("sam", Office.SECRETARIAT), ("tess", Office.TREASURER), ("bo", Office.BOARD))
-        )
-        self.decide("consortium/bench", commands.Found(charter=charter(), officers=officers).model_dump(mode="json"), "sam")
-        self.decide("seed/members", {"kind": "seed", "members": MEMBERS}, "sam")
+        for submission in founding(MEMBERS):
+            self.decide(submission)
 
-    def decide(self, stream: str, command: dict[str, Any], by: str) -> int:
+    def decide(self, submission: Submission) -> int:
         """Nanoseconds that a command takes, whose stream is new or was decided on before."""
-        if self.replica.missing((stream,)):
-            self.replica.put(stream, Stream(self.replica.process_of(stream).initial))
-        submission = given(stream, command, by)
+        if self.replica.missing((submission.stream,)):
+            self.replica.put(submission.stream, Stream(self.replica.process_of(submission.stream).initial))
         began = time.thread_time_ns()
         decided: Decision = self.replica.decide(submission, self.now)
         took = time.thread_time_ns() - began
@@ -61,17 +53,16 @@ class Bench:
 
     def pledges(self, stream: str) -> Iterator[int]:
         """Opens a round, and lets every member pledge."""
-        self.decide(stream, opening(stream, self.now), "sam")
+        self.decide(given(stream, opening(stream, self.now), "sam"))
         self.now += timedelta(minutes=2)
-        self.decide(stream, {"kind": "start_pledging"}, SERVICE)
-        for number in range(MEMBERS):
-            yield self.decide(stream, {"kind": "pledge", "member": f"m{number:05}", "amount": PLEDGED + number}, f"rep-m{number:05}")
+        self.decide(given(stream, {"kind": "start_pledging"}, SERVICE))
+        yield from map(self.decide, pledging(stream, MEMBERS, PLEDGED))
 
     def payments(self, stream: str) -> Iterator[int]:
         """Closes the round, calls its tranche, and lets every member pay what it owes."""
         self.now += timedelta(days=21)
-        self.decide(stream, {"kind": "close_pledging"}, SERVICE)
-        self.decide(stream, {"kind": "call_tranche", "tranche": 1}, "tess")
+        self.decide(given(stream, {"kind": "close_pledging"}, SERVICE))
+        self.decide(given(stream, {"kind": "call_tranche", "tranche": 1}, "tess"))
         books = books_of(self.replica.get(stream).state)
         assert books is not None
         for number, (member, owed) in enumerate(sorted(books.calls[1].owing.items())):
@@ -82,7 +73,7 @@ class Bench:
                 "reference": f"{stream.upper()}-{number}",
                 "value_date": f"{self.now:%Y-%m-%d}",
             }
-            yield self.decide(stream, {"kind": "record_payment", **letter}, SERVICE)
+            yield self.decide(given(stream, {"kind": "record_payment", **letter}, SERVICE))
         after = books_of(self.replica.get(stream).state)
         assert after is not None
         assert not after.running

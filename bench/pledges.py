@@ -12,7 +12,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -43,6 +43,7 @@ CALLERS: Final = 64
 TARGET: Final = 1.2
 START: Final = datetime(2026, 11, 2, 9, tzinfo=UTC)
 GOAL: Final = 10**13
+LEAST: Final = 10**7
 
 
 class Seed(Command):
@@ -93,17 +94,29 @@ def opening(title: str, at: datetime) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def founding(members: int) -> Sequence[Submission]:
+    """What a log begins with: a consortium, and so many members at once."""
+    officers = tuple(
+        Officer(person=person, offices=frozenset({office}))
+        for person, office in (("sam", Office.SECRETARIAT), ("tess", Office.TREASURER), ("bo", Office.BOARD))
+    )
+    found = commands.Found(charter=charter(), officers=officers).model_dump(mode="json")
+    return given("consortium/bench", found, "sam"), given("seed/members", {"kind": "seed", "members": members}, "sam")
+
+
+def pledging(stream: str, members: int, least: int) -> Iterator[Submission]:
+    """A pledge of each member, of another amount each."""
+    for number in range(members):
+        name = f"m{number:05}"
+        yield given(stream, {"kind": "pledge", "member": name, "amount": least + number}, f"rep-{name}")
+
+
 async def pledged(recorder: Recorder, clock: MovedClock, stream: str, count: int) -> float:
     """Opens a round and lets so many members pledge; microseconds a pledge."""
     await recorder.record(given(stream, opening(stream, clock.now()), "sam"))
     clock.to(clock.now() + timedelta(minutes=2))
     await recorder.record(given(stream, {"kind": "start_pledging"}, SERVICE))
-    pledges = iter(
-        [
-            given(stream, {"kind": "pledge", "member": f"m{number:05}", "amount": 10**7 + number}, f"rep-m{number:05}")
-            for number in range(count)
-        ]
-    )
+    pledges = iter(list(pledging(stream, count, LEAST)))
 
     async def caller() -> None:
         for pledge in pledges:
@@ -120,13 +133,8 @@ async def measure(folder: Path) -> tuple[list[float], list[float], float]:
     log = await SqliteLog.open(folder / "log.db")
     clock = MovedClock(START)
     recorder = Recorder(log, {**CATALOG, "seed": SEED}, clock)
-    officers = (
-        Officer(person="sam", offices=frozenset({Office.SECRETARIAT})),
-        Officer(person="tess", offices=frozenset({Office.TREASURER})),
-        Officer(person="bo", offices=frozenset({Office.BOARD})),
-    )
-    await recorder.record(given("consortium/bench", commands.Found(charter=charter(), officers=officers).model_dump(mode="json"), "sam"))
-    await recorder.record(given("seed/members", {"kind": "seed", "members": MEMBERS}, "sam"))
+    for submission in founding(MEMBERS):
+        await recorder.record(submission)
     small, large = [], []
     for number in range(PASSES):
         small.append(statistics.median([await pledged(recorder, clock, f"round/small-{number}-{each}", SMALL) for each in range(20)]))

@@ -20,8 +20,6 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 from temporalio.client import Client, WorkflowHandle
-from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 import worker
@@ -30,6 +28,7 @@ from activities.log.sending import Sender
 from bench.bare import Bare, echo
 from eventstore.recorder import Recorder
 from eventstore.sqlite import SqliteLog
+from tests.dev_server import dev_server
 from tests.probe import PROBE
 from tests.probe_workflows import ProbeWorkflow
 
@@ -80,11 +79,7 @@ async def measure(client: Client, folder: Path) -> list[list[float]]:
 
 async def main() -> bool:
     """Prints the table; whether the target was met."""
-    async with await WorkflowEnvironment.start_local(
-        dev_server_existing_path=worker.binary("temporal"),
-        data_converter=pydantic_data_converter,
-        dev_server_extra_args=worker.server_options(),
-    ) as environment:
+    async with await dev_server() as environment:
         with tempfile.TemporaryDirectory() as folder:
             medians = [statistics.median(each) for each in await measure(environment.client, Path(folder))]
     command = medians[-1]

@@ -49,7 +49,7 @@ async def import_statement(file: File, *, account: Account = "main", by: By) -> 
         raise of_file(error, file, "used", "name the file that the bank gave") from error
     except Hindered as hindered:
         raise BadInput(str(hindered)) from hindered
-    came = partial(_came_of, file.name, digest)
+    came = partial(came_of, file.name, digest)
     await give(by, f"treasury/{account}", {"kind": "import_statement", "file": digest, "name": file.name[:200]}, came)
 
 
@@ -65,7 +65,7 @@ async def _examined(file: Path, size: int) -> None:
         ) from unreadable
 
 
-async def _came_of(name: str, digest: str, log: Log, receipt: Receipt) -> str:
+async def came_of(name: str, digest: str, log: Log, receipt: Receipt) -> str:
     """What came of the file: waits until the workers have read it, and not for long. Raises `BadInput` for one that they refused."""
     if "import_started" not in receipt.events:
         return f"{name} was imported before: nothing is read again"

@@ -20,7 +20,7 @@ from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 OWNER: Final = "hf_owner"
-"""The owner's token; a user's is his name after `hf_`."""
+"""The owner's token; a user's is their name after `hf_`."""
 REGULAR: Final = 64 * 1024
 """Files up to this size are no LFS objects."""
 

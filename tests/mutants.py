@@ -11,10 +11,7 @@ from __future__ import annotations
 
 import argparse
 import ast
-import os
 import resource
-import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,8 +21,8 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-ROOT: Final = Path(__file__).parent.parent
-LEFT_OUT: Final = shutil.ignore_patterns(".git", ".venv", ".*_cache", ".hypothesis", "__pycache__", "state", "histories")
+from tests.copied import ROOT, Copy
+
 MEMORY: Final = 4 * 2**30
 """What a mutant may use at most: some of them never come to an end."""
 
@@ -177,20 +174,18 @@ class Trial:
     """A copy of this folder in which one mutant after another is tried."""
 
     def __init__(self, folder: Path, seconds: int, *, laws: bool) -> None:
-        self._folder = folder
+        self._copy = Copy.into(folder)
         self._seconds = seconds
         self._laws = laws
-        self._count = 0
-        shutil.copytree(ROOT, folder, ignore=LEFT_OUT)
 
     def noticed(self, mutant: Mutant) -> bool:
         """Whether a test fails with the mutant, or never ends."""
         original = (ROOT / mutant.path).read_text(encoding="utf-8")
         try:
-            self._write(mutant.path, mutant.source)
+            self._copy.write(mutant.path, mutant.source)
             return not self.passes(self.tests(mutant))
         finally:
-            self._write(mutant.path, original)
+            self._copy.write(mutant.path, original)
 
     def tests(self, mutant: Mutant) -> tuple[str, ...]:
         """The files of the tests that a mutant is tried by."""
@@ -198,23 +193,11 @@ class Trial:
 
     def passes(self, files: Sequence[str]) -> bool:
         """Whether the tests in these files pass in time: in so much of the processor's, for others may use it too."""
-        asked = (sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "--timeout=0", "-p", "no:cacheprovider", *files)
-        done = subprocess.run(
-            asked, cwd=self._folder, capture_output=True, preexec_fn=self._bounded, check=False,
-            env=os.environ | {"PYTHONPATH": str(self._folder)},
-        )  # fmt: skip
-        return done.returncode == 0
+        return self._copy.pytest("-x", "--timeout=0", *files, limit=self._bounded).returncode == 0
 
     def _bounded(self) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         resource.setrlimit(resource.RLIMIT_CPU, (self._seconds, self._seconds))
-
-    def _write(self, path: Path, source: str) -> None:
-        """Compiled modules are told apart by the second of their source: each change is of another one."""
-        self._count += 1
-        place = self._folder / path
-        place.write_text(source, encoding="utf-8")
-        os.utime(place, (self._count, self._count))
 
 
 def main() -> int:

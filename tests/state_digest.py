@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import MISSING, fields, is_dataclass
 from datetime import date, datetime, timedelta
 from enum import Enum
+from functools import cache
 from hashlib import sha256
 from typing import Any, Final
 
@@ -63,9 +64,8 @@ class _Plain:
     def fields(self, value: Any) -> dict[str, Any]:
         """The fields of a record that have not their defaults, by their names."""
         found: dict[str, Any] = {}
-        if (kind := type(value)) not in _known:
-            _known[kind] = _defaults(kind)
-        for name, default in _known[kind].items():
+        kind: Any = type(value)
+        for name, default in _defaults(kind).items():
             known = f"{self._process}.{name}"
             if (held := getattr(value, name)) != default and ADDED.get(known, 0) <= self._rules:
                 found[RENAMED.get(known, name)] = self.plain(held)
@@ -102,10 +102,9 @@ class _Plain:
 
 
 _NONE: Final = object()
-_known: dict[type, Mapping[str, Any]] = {}
-"""The defaults of every kind of record met so far."""
 
 
+@cache
 def _defaults(kind: Any) -> Mapping[str, Any]:
     """The names of the fields of a kind of record, each with its default; something that equals nothing where it has none."""
     if issubclass(kind, BaseModel):

@@ -36,9 +36,8 @@ from activities.bank.pain import Verdict, order
 from activities.bank.statements import Hindered, Statements, examine
 from activities.bank.xml import Unreadable
 from activities.messages import Receipt
-from activities.web import Unreachable as Unanswered
-from activities.web import Web
-from cli.bank import _came_of
+from activities.web import Unreachable, Web
+from cli.bank import came_of
 from cli.failures import BadInput
 from domain.kernel import SERVICE, Step, derived_id
 from domain.treasury import commands, steps
@@ -180,7 +179,7 @@ async def test_asked_again_from_the_same_cursor_the_same_files_come_and_later_on
 async def test_a_bank_that_cannot_be_reached_is_a_fault_and_one_that_turns_us_away_is_for_a_person(tmp_path: Path) -> None:
     with mock_bank() as client:
         address = client.base_url
-    with pytest.raises(Unanswered):
+    with pytest.raises(Unreachable):
         await Banking(HttpBank(str(address)), Statements(tmp_path)).fetch_statements(fetch())
     turned_away = answering(lambda _: httpx.Response(401))
     outcome = await Banking(HttpBank("http://bank", web=turned_away), Statements(tmp_path)).fetch_statements(fetch())
@@ -283,7 +282,7 @@ async def test_whoever_imports_a_file_is_told_what_it_brought() -> None:
         receipt = Receipt(
             stream=main, position=entry.position, command_id=entry.command_id, at=instant(entry.at), hash=entry.hash.hex(), events=kinds
         )
-        return await _came_of(name, file, log, receipt)
+        return await came_of(name, file, log, receipt)
 
     officers = [{"person": "sam", "offices": ["secretariat"]}, {"person": "tess", "offices": ["treasurer", "board"]}]
     await give("consortium/atlas", "sam", kind="found", charter=charter().model_dump(mode="json"), officers=officers)

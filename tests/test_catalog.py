@@ -8,6 +8,7 @@ from pathlib import Path
 from temporalio.workflow import _Definition
 
 from domain.catalog import CATALOG
+from tests.golden_log import STORIES
 from workflows.catalog import PROCESSES
 
 ROOT = Path(__file__).parent.parent
@@ -22,3 +23,7 @@ def test_every_process_is_a_package_and_none_may_import_another() -> None:
     (independent,) = (each["modules"] for each in contracts if each["type"] == "independence")
     assert sorted(independent) == sorted(f"domain.{name}" for name in CATALOG)
     assert all((ROOT / "domain" / name / "process.py").is_file() for name in CATALOG)
+
+
+def test_the_stories_of_every_process_are_played_into_the_golden_logs() -> None:
+    assert sorted(STORIES) == sorted({*CATALOG, "process"})

@@ -51,6 +51,7 @@ from eventstore.log import LogUnavailable, NotWritable
 from eventstore.memory import MemoryLog
 from settings import MARKER, Settings, rehearsed
 from simulation.live import Late
+from tests.waiting import until
 
 pytestmark = pytest.mark.heavy
 
@@ -745,11 +746,3 @@ def test_a_folder_that_is_named_has_its_own_log_and_what_is_played_has_nothing_o
     assert type_("status", "--json").json["log"] == str(site.folder / "log.db")
     played = rehearsed(tmp_path)
     assert (played.log_url, played.smtp_host, played.smtp_port) == (str(tmp_path / "log.db"), "", 465)
-
-
-def until(holds: Any) -> None:
-    """Waits until something holds."""
-    end = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.1)

@@ -13,7 +13,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -24,29 +23,23 @@ import pytest
 from domain.treasury.terms import payment_digest
 from simulation.model import SUPPLIER, SUPPLIER_IBAN, SUPPLIER_NAME
 from simulation.scenario import FOURTEEN
-from tests.further import LINES, ROOT, SOURCES, grown
+from tests.copied import ROOT, Copy
+from tests.further import LINES, SOURCES, grown, write_golden_files
 from tests.further_stage import READY
+from tests.waiting import until
 
 pytestmark = pytest.mark.heavy
 
 GUIDE: Final = ROOT / "docs" / "add-a-process.md"
-PATIENCE: Final = 240
-"""In seconds: a bound that shows what never comes, for nothing here is expected at a time."""
+PATIENCE_SECONDS: Final = 240
+"""A bound that shows what never comes, for nothing here is expected at a time."""
 AMOUNT: Final = 70_000
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The copy, with its golden files."""
-    folder = tmp_path_factory.mktemp("further") / "tree"
-    grown(folder)
-    return folder
-
-
-def within(tree: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """What a module of the copy says."""
-    environment = os.environ | {"PYTHONPATH": str(tree)}
-    return subprocess.run([sys.executable, "-m", *words], cwd=tree, env=environment, capture_output=True, text=True, check=False)
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Copy:
+    """The copy."""
+    return grown(tmp_path_factory.mktemp("further") / "tree")
 
 
 def rows(text: str) -> set[str]:
@@ -64,27 +57,23 @@ def test_the_guide_names_every_file_that_the_process_needed_and_no_other() -> No
 
 
 @pytest.mark.timeout(600)
-def test_the_copy_is_as_sound_as_the_tree_that_it_was_made_of(tree: Path) -> None:
-    assert (
-        within(tree, "pytest", "-q", "-p", "no:cacheprovider", "--golden", "tests/test_grant.py", "tests/test_treasury.py").returncode == 0
-    )
-    within(tree, "pytest", "-q", "-p", "no:cacheprovider", "--golden", "tests/test_shapes.py")
-    tests = [f"tests/test_{name}.py" for name in ("grant", "letters", "golden", "shapes", "notices", "purity", "catalog", "commands_named")]
-    places = "tests/test_ledger.py::test_every_process_keeps_books_or_has_a_reason_to_keep_none"
-    tried = within(tree, "pytest", "-q", "-p", "no:cacheprovider", *tests, places)
+def test_the_copy_passes_the_tests_of_its_process_and_each_that_would_notice_a_line_left_out(tree: Copy) -> None:
+    write_golden_files(tree)
+    tests = [f"tests/test_{name}.py" for name in ("grant", "golden", "notices", "purity", "commands_named", "replay")]
+    tried = tree.pytest(*tests, *sorted({line.noticed for line in LINES} - {"mypy"}))
     assert tried.returncode == 0, tried.stdout[-3_000:]
 
 
 class Typed:
     """The command line of the copy, on a folder."""
 
-    def __init__(self, tree: Path, folder: Path) -> None:
+    def __init__(self, tree: Copy, folder: Path) -> None:
         self._tree = tree
         self._folder = folder
 
     def __call__(self, *words: str) -> Any:
         """What a command answers as JSON."""
-        done = within(self._tree, "open_model_consortium", *words, "--folder", str(self._folder), "--json")
+        done = self._tree.run("open_model_consortium", *words, "--folder", str(self._folder), "--json")
         assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
         return [json.loads(line) for line in done.stdout.splitlines()] if words[0] == "log" else json.loads(done.stdout or "null")
 
@@ -96,11 +85,11 @@ def recorded(folder: Path, kind: str) -> bool:
 
 
 @contextmanager
-def stage(tree: Path, folder: Path) -> Iterator[Callable[[], None]]:
+def stage(tree: Copy, folder: Path) -> Iterator[Callable[[], None]]:
     """Everything at work on the folder; what is given kills it, but for Temporal, which nobody ends then."""
-    environment = os.environ | {"PYTHONPATH": str(tree)}
+    environment = os.environ | {"PYTHONPATH": str(tree.folder)}
     running = subprocess.Popen(
-        [sys.executable, "-m", "tests.further_stage", str(folder)], cwd=tree, env=environment, stdout=subprocess.PIPE, text=True,
+        [sys.executable, "-m", "tests.further_stage", str(folder)], cwd=tree.folder, env=environment, stdout=subprocess.PIPE, text=True,
         start_new_session=True,
     )  # fmt: skip
 
@@ -122,15 +111,8 @@ def stage(tree: Path, folder: Path) -> Iterator[Callable[[], None]]:
                     kill()
 
 
-def until(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.5)
-
-
 @pytest.mark.timeout(900)
-def test_a_grant_is_asked_for_approved_and_paid_though_it_is_killed_on_the_way(tree: Path, tmp_path: Path) -> None:
+def test_a_grant_is_asked_for_approved_and_paid_though_it_is_killed_on_the_way(tree: Copy, tmp_path: Path) -> None:
     folder = tmp_path / "site"
     folder.mkdir()
     typed, asking = Typed(tree, folder), FOURTEEN[0]
@@ -146,11 +128,11 @@ def test_a_grant_is_asked_for_approved_and_paid_though_it_is_killed_on_the_way(t
         events = [event for entry in typed("log") for event in entry.get("events", ())]
         (details,) = (event["details"] for event in events if event["kind"] == "payee_named")
         typed("treasury", "approve-payee", "main", "--payee", SUPPLIER, "--details", details, "--as", "theo")
-        until(lambda: recorded(folder, "payment_ordered"))
+        until(lambda: recorded(folder, "payment_ordered"), PATIENCE_SECONDS)
         digest = payment_digest("grant-g1", 1, AMOUNT * 100, "USD", SUPPLIER, details)
         for person in ("theo", "ben"):
             typed("treasury", "approve-payment", "main", "--payment", "grant-g1", "--digest", digest, "--as", person)
-        until(lambda: recorded(folder, "grant_paid"))
+        until(lambda: recorded(folder, "grant_paid"), PATIENCE_SECONDS)
         assert typed("show", "grant/g1")["phase"] == "paid"
     assert typed("verify", "--decide")
     balances = {each["account"]: each["minor"] for each in typed("ledger")["balances"]}

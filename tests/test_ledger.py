@@ -21,12 +21,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydantic import Field, TypeAdapter
 
 from audit.ledger.books import Booking, in_transit, unmatched
 from audit.ledger.export import beancount, hledger
@@ -35,17 +34,17 @@ from audit.ledger.treasury import bank
 from cli.demo import judged, require_accepted
 from cli.failures import Broken
 from domain.catalog import CATALOG
-from domain.kernel import Command, Event, Letter, Message, process_of
+from domain.kernel import Command, Event, Message, process_of
 from domain.letters import Purpose
 from domain.member import events as member_events
-from domain.money import Amount, Minor
+from domain.money import Minor
 from domain.process import Process
 from domain.reference import BankReference
 from domain.register.facts import CharterAdopted
 from domain.round import events as round_events
 from domain.round.state import books_of
 from domain.round.terms import BudgetLine, Settlement, Terms, Tranche
-from domain.stream import Common, StepOwed
+from domain.stream import StepOwed
 from domain.treasury import events as treasury_events
 from domain.treasury.payers import Receiver
 from domain.treasury.state import Open
@@ -57,7 +56,7 @@ from simulation.scenario import FOURTEEN, GOAL
 from simulation.scenario import ROUND as ATLAS_ROUND
 from tests import golden
 from tests.luck import play
-from tests.probe import PROBE
+from tests.stipend import STIPEND, StipendPaid
 from tests.stories import START, charter
 from tests.test_laws import Action, commands, history, money
 from tests.test_scenario import played
@@ -273,43 +272,6 @@ def test_a_fact_that_loses_a_cent_is_not_booked(stream: str, events: Sequence[Ev
 
 
 # ---------------------------------------------------------------- places
-
-
-class RequestStipend(Command):
-    """Ask for money."""
-
-    kind: Literal["request_stipend"] = "request_stipend"
-    amount: Amount
-
-
-class RecordStipendPaid(Letter):
-    """The money left the account. By the treasury process."""
-
-    to: ClassVar[str] = "stipend"
-    kind: Literal["record_stipend_paid"] = "record_stipend_paid"
-    reference: BankReference
-
-
-class StipendRequested(Event):
-    """Money was asked for."""
-
-    kind: Literal["stipend_requested"] = "stipend_requested"
-    terms: tuple[BudgetLine, ...]
-
-
-class StipendPaid(Event):
-    """It left the account."""
-
-    kind: Literal["stipend_paid"] = "stipend_paid"
-    reference: BankReference
-
-
-STIPEND: Final[Process[Any, Any, Any]] = replace(
-    PROBE, name="stipend",
-    commands=TypeAdapter(Annotated[RequestStipend | RecordStipendPaid, Field(discriminator="kind")]),
-    events=TypeAdapter(tuple[Annotated[StipendRequested | StipendPaid | Common, Field(discriminator="kind")], ...]),
-)  # fmt: skip
-"""A process that pays through the treasury, as far as its messages go."""
 
 
 def holds(message: type[Message], *aliases: Any) -> bool:

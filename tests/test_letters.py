@@ -53,12 +53,12 @@ def test_a_letter_goes_with_the_fields_that_were_given() -> None:
 
 def test_two_kinds_of_speakers_give_these_commands_and_no_others() -> None:
     assert set(EITHER) == {"cancel_round", "fail_round", "look_for_statements", "order_payment", "propose", "release_tranche"}
-    kinds = {kind.model_fields["kind"].default: kind for _, kind in MESSAGES}
+    kinds = {kind_of(kind): kind for _, kind in MESSAGES}
     assert all(issubclass(kinds[each], Due | Letter) for each in EITHER), "the system is one of the two"
 
 
 def test_the_clock_gives_what_agendas_name_and_nothing_else() -> None:
-    by_the_clock = {f"{name} {kind.model_fields['kind'].default}" for name, kind in MESSAGES if speaker_of(kind) is Speaker.CLOCK}
+    by_the_clock = {f"{name} {kind_of(kind)}" for name, kind in MESSAGES if speaker_of(kind) is Speaker.CLOCK}
     assert by_the_clock == {
         "member climb_ladder", "member end_membership", "member issue_invoice", "member lapse_application", "member suspend_vacancy",
         "proposal close_vote", "proposal execute", "proposal open_vote", "release end_hold", "release mind_leases", "release publish_by_itself",

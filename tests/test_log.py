@@ -210,7 +210,7 @@ class TestAppend:
 
 
 class TestExclusive:
-    """One at a time, whatever becomes of him."""
+    """One at a time, whatever becomes of them."""
 
     async def test_nobody_appends_between_what_its_holder_reads_and_what_he_appends(self, place: Place, log: Log) -> None:
         other = await place.open()

@@ -8,9 +8,9 @@ withdrawn, left, terminated or expelled.
 | apply | a person named in it, the secretariat | application_received, legal_entity_named, ownership_declared, representative_seated…, key_enrolled… | handle_taken, handle_too_long, handle_of_a_holder, person_taken, representative_named_twice, representative_missing, key_taken, entity_known, more_than_the_whole, holder_named_twice, holder_known_otherwise (`membership`), unknown_tier (`tiers`), tier_full (`tiers.<tier>`) |
 | withdraw_application | a representative | representative_unseated…, key_revoked…, legal_entity_released, application_ended, dues_closed | |
 | screening_completed | the service | screening_passed, or screening_hit; member_activated, suspension_lifted, member_reinstated | list_stale (`membership.list_age_days`), list_too_short (`membership.list_entries`), list_ahead (`membership`) |
-| judge_screening | a compliance reviewer | screening_judged; application_ended, member_activated, member_suspended, suspension_lifted, member_reinstated | own_case, reason_missing (`membership`) |
+| judge_screening | a compliance reviewer | screening_judged; as withdraw_application, member_activated, member_suspended, suspension_lifted, member_reinstated | own_case, reason_missing (`membership`) |
 | rescreen | the secretariat, a compliance reviewer | screening_started | |
-| admit, decline | a passed proposal | applicant_admitted, tier_reserved; application_ended | no_mandate (`decisions`), unknown_tier (`tiers`), tier_full (`tiers.<tier>`) |
+| admit, decline | a passed proposal | applicant_admitted, tier_reserved; as withdraw_application | no_mandate (`decisions`), unknown_tier (`tiers`), tier_full (`tiers.<tier>`) |
 | sign_agreement | a representative | agreement_signed | other_agreement (`membership.agreement`), too_late (`membership`) |
 | countersign_agreement | the secretariat, the board | agreement_countersigned, dues_invoiced, payment_expected, member_activated where nothing is to be paid | own_case (`membership.agreement`), too_late (`membership`) |
 | record_dues_payment | the treasury | dues_paid, bank_reference_used, member_activated, suspension_lifted, member_reinstated | other_currency (`currency`), reference_used, value_date_ahead (`membership`) |
@@ -18,7 +18,7 @@ withdrawn, left, terminated or expelled.
 | agree_payment_plan | the treasurer | payment_plan_agreed | plan_too_long (`membership.payment_plan_days`) |
 | suspend_for_default, lift_default | the service | member_suspended; suspension_lifted, member_reinstated | |
 | seat_representative | a representative; on a vacant seat the secretariat or the board; for a further key of their own the person seated | representative_seated, key_enrolled, seat_vacated, suspension_lifted, member_reinstated | person_taken, key_of_another, seat_not_vacant, second_person_required, too_many_speakers (`membership`), key_taken (`roles`) |
-| unseat_representative | himself, a representative, the secretariat | representative_unseated, key_revoked…, seat_vacated | |
+| unseat_representative | the person, a representative, the secretariat | representative_unseated, key_revoked…, seat_vacated | |
 | declare_ownership | a representative, the secretariat | ownership_declared, screening_started; or ownership_change_asked | more_than_the_whole, holder_named_twice, holder_known_otherwise (`membership`) |
 | confirm_ownership | the secretariat, a compliance reviewer; of an officer's declaration a representative | ownership_declared, screening_started | no_such_declaration, second_person_required, own_case (`membership`) |
 | change_tier | a representative | tier_change_asked, tier_reserved | unknown_tier (`tiers`), tier_full (`tiers.<tier>`) |
@@ -27,9 +27,9 @@ withdrawn, left, terminated or expelled.
 
 | deadline | comes | events |
 | --- | --- | --- |
-| lapse_application | `application_days` after applying, and `signing_days` after the admission while it is not signed | application_ended, dues_closed |
+| lapse_application | `application_days` after applying; until the agreement is countersigned, `signing_days` after the admission if that is earlier | as withdraw_application |
 | issue_invoice | a year after the last one was due to be issued | tier_changed, dues_invoiced |
-| climb_ladder | 60, 75, 90 and 105 days after the due date | rung_reached, member_suspended, departure_begun, member_departing |
+| climb_ladder | by default 60, 75, 90 and 105 days after the due date | rung_reached, member_suspended, departure_begun, member_departing |
 | suspend_vacancy | `vacancy_days` after the last representative left | member_suspended |
 | end_membership | at the end of the notice, then every `run_off_days` while something is owed | member_departed, legal_entity_released, dues_closed; or run_off_continued |
 

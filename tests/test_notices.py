@@ -37,7 +37,7 @@ from temporalio import activity, workflow
 from temporalio.client import Client
 from temporalio.common import RetryPolicy
 from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
+from temporalio.testing import ActivityEnvironment
 from temporalio.worker import Worker
 
 from activities.notices.addresses import AddressBookUnreadable, Addresses, MemoryBook, TomlBook, Webhook
@@ -47,6 +47,7 @@ from activities.outside import Outcome
 from activities.web import Poster
 from domain.kernel import Step, notify, with_own_facts
 from domain.member.terms import Rung
+from tests.dev_server import dev_server
 from tests.stories import day, founded, with_members
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -389,12 +390,10 @@ def test_a_weak_secret_signs_nothing(secret: str) -> None:
 
 TELLING = {
     "notify": 0,
-    "notices": 0,
     "notify_audience": 0,
     "notify_members": 0,
     "owe_notice": 0,
     "owe_notices": 0,
-    "_notices": 1,
     "_notify_owing": 1,
 }
 """What the processes tell by, and which argument names the template."""
@@ -560,11 +559,8 @@ async def other_process(address: str, port: int) -> AsyncIterator[asyncio.subpro
 
 async def test_a_worker_killed_between_two_messages_is_followed_by_one_that_goes_on() -> None:
     step = call_for("ada", "ben", "tess")
-    temporal = Path(sys.executable).with_name("temporal")
     async with (
-        await WorkflowEnvironment.start_local(
-            dev_server_existing_path=str(temporal), data_converter=pydantic_data_converter
-        ) as environment,
+        await dev_server() as environment,
         mail_server(mailbox := Mailbox(stalls_after=1)) as mail,
         Worker(environment.client, task_queue="flows", workflows=[OneStep]),
     ):

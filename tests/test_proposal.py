@@ -3,7 +3,7 @@
 | command | by whom | events | refusals (clause `decisions.<class>`) |
 | --- | --- | --- | --- |
 | propose | a representative of an active member, an office that sponsors the class, the service | proposal_made, vote_opened | already_proposed, name_reserved, no_decision_class, class_follows_from_motion, not_a_sponsor, options_unfit, otherwise_reserved, opening_out_of_range, motion_unreadable |
-| amend_proposal | the sponsor, before the opening | proposal_made | not_the_sponsor, not_amendable, and those of propose |
+| amend_proposal | the sponsor, before the opening | proposal_made, vote_opened | not_the_sponsor, not_amendable, and those of propose but already_proposed and name_reserved |
 | withdraw_proposal | the sponsor, before anybody voted | proposal_withdrawn; mandate_granted of `otherwise` | not_the_sponsor, not_withdrawable |
 | open_vote, close_vote, execute | the service, when due | vote_opened; vote_closed, vote_decided; proposal_executed, mandate_granted | service_only, not_due |
 | cast_ballot | who speaks for a member on the roll; a board member where the board votes | ballot_cast, vote_extended, and the close when it is settled | vote_not_open, not_on_roll, recused, choice_unfit, not_a_representative, member_not_active, office_required |

@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
@@ -440,8 +439,7 @@ def test_killed_at_any_boundary_of_publishing_and_tried_again_it_is_published_on
     long: bool,  # noqa: FBT001
 ) -> None:
     for at in count(1, every(place, long)):
-        here = place.fresh()
-        died = dies(partial(here.publisher().publish, publication, View.PUBLIC, unheard), at)
+        here, died = dies(place.fresh, lambda here: here.publisher().publish(publication, View.PUBLIC, unheard), at)
         assert here.shown(View.PUBLIC) in ({}, whole(publication))
         here.publisher().publish(publication, View.PUBLIC, unheard)
         assert here.shown(View.PUBLIC) == whole(publication)
@@ -467,11 +465,15 @@ def test_killed_at_any_boundary_of_a_lease_or_a_withdrawal_and_tried_again_it_is
         "withdraw": lambda publisher: publisher.withdraw("atlas-1", "A licence was wrong."),
     }
     expected = {"open": {"ada", "abe", "vic"}, "close": set[str](), "withdraw": set[str]()}
-    for at in count(1, every(place, long)):
+
+    def leased() -> Place:
         here = place.fresh()
         here.publisher().publish(tiny, View.GATED, unheard)
         here.publisher().open_access("atlas-1", HELIO)
-        died = dies(partial(acts[act], here.publisher()), at)
+        return here
+
+    for at in count(1, every(place, long)):
+        here, died = dies(leased, lambda here: acts[act](here.publisher()), at)
         acts[act](here.publisher())
         assert here.persons() == expected[act]
         assert here.shown(View.GATED) == ({} if act == "withdraw" else whole(tiny))

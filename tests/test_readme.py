@@ -18,7 +18,8 @@ from typing import Any, Final
 import pytest
 
 from tests.preloaded import consortium_in
-from tests.test_cli import Terminal, bare, until
+from tests.test_cli import Terminal, bare
+from tests.waiting import until
 
 __all__ = ["bare"]
 

@@ -34,7 +34,7 @@ from tests.stories import START, charter
 pytestmark = pytest.mark.heavy
 
 PACE: Final = 120_000
-"""A day in 0.7 seconds: nobody misses a deadline because his workflow was away for a moment."""
+"""A day in 0.7 seconds: nobody misses a deadline because their workflow was away for a moment."""
 RULES: Final = charter(decisions__admission__duration_hours=24 * 28)
 
 End = Mapping[str, tuple[str, int, int]]

@@ -34,7 +34,8 @@ from eventstore.clock import Clock, MovedClock, PacedClock, StandingClock, Syste
 from eventstore.wire import Malformed
 from settings import MARKER, Settings, is_rehearsal
 from tests.stories import charter
-from tests.test_cli import CHARTER, OFFICERS, Terminal, bare, consortium, until
+from tests.test_cli import CHARTER, OFFICERS, Terminal, bare, consortium
+from tests.waiting import until
 
 __all__ = ["bare"]
 

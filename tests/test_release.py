@@ -5,7 +5,7 @@ States: unproposed, pending (proposed, verifying, internal, members, gated), hel
 | command | by whom | events | refusals (besides office_required, service_only, no_mandate, not_proposed, already_public, release_over, not_signed) |
 | --- | --- | --- | --- |
 | propose_release | release manager | release_proposed | already_proposed, unknown_run, run_not_completed, unknown_component, unknown_publisher, unsafe_place, no_threshold, claim_below_charter (`release.lowest_class`), embargo_out_of_bounds (`release.embargo_days`), no_evaluation_named, nothing_to_supersede |
-| amend_release | release manager; near the embargo's end a passed proposal | release_amended, lease_suspended… | files_are_frozen (`release.freeze_hours`), other_run, publisher_in_use |
+| amend_release | release manager; near the embargo's end a passed proposal | release_amended, lease_suspended… | files_are_frozen (`release.freeze_hours`), other_run, publisher_in_use, and those of its terms |
 | move_embargo | a passed proposal | embargo_moved | embargo_out_of_bounds |
 | advance_release | release manager | check_began; then openness_judged, stage_entered or stage_refused | release_held, not_the_next_stage, too_early, gates_missing |
 | lower_claim | release manager | claim_lowered | claim_not_lower, claim_below_charter |
@@ -25,7 +25,17 @@ States: unproposed, pending (proposed, verifying, internal, members, gated), hel
 | revoke_lease | a representative of the member, release manager, safety reviewer | lease_ended, leases_held | no_such_lease |
 | end_leases | the membership process (service) | lease_ended…, leases_held | |
 
-| classification_failed | the service | step_carried_out, stage_refused; after the embargo's end nothing but the verification | |
+| outcome of | command | events |
+| --- | --- | --- |
+| build_manifest | manifest_built | manifest_listed |
+| sign_manifest | manifest_signed | manifest_sealed, check_began |
+| classify_openness | openness_classified | openness_judged, licence_changed…, component_changed…, claim_lowered, stage_refused; of what is public openness_judged and, if it is another, publishing_renewed, release_staged |
+| classify_openness | classification_failed | stage_refused; after the embargo's end nothing but the verification |
+| verify_artifacts | artifacts_verified, artifacts_refused | stage_entered, release_staged; stage_refused |
+| write_documents | documents_written | documents_kept |
+| publish, withdraw | published, withdrawn | edition_published, edition_withdrawn |
+| open_access, close_access | access_opened, access_closed | access_given, access_taken |
+| read_evaluation | evaluation_read, evaluation_refused | evaluation_recorded, evaluation_unread |
 
 | deadline | comes | events |
 | --- | --- | --- |
@@ -34,7 +44,7 @@ States: unproposed, pending (proposed, verifying, internal, members, gated), hel
 | mind_leases | when a lease begins or ends; every `lease_check_hours` | lease_opened…, lease_ended…, leases_held, leases_minded |
 
 Steps: `build_manifest`, `sign_manifest`, `classify_openness`, `verify_artifacts`, `write_documents`, `publish`, `withdraw`,
-`open_access`, `close_access`; `tell` (to the release that is superseded), `notify`.
+`open_access`, `close_access`, `read_evaluation`; `tell` (to the release that is superseded), `notify`.
 """
 
 from __future__ import annotations

@@ -241,11 +241,19 @@ async def test_killed_at_any_boundary_and_tried_again_a_step_is_done_once(world:
         "build_manifest": World.built, "sign_manifest": World.signed, "verify_artifacts": _verified, "classify_openness": _classified,
         "write_documents": _documented, "publish": _published,
     }  # fmt: skip
-    for at in count(1, 1 if long else 6):
-        here = World(shutil.copytree(whole, world.folder / f"at-{at}"))
+    names = count(1)
+
+    def fresh() -> World:
+        here = World(shutil.copytree(whole, world.folder / f"fresh-{next(names)}"))
         if kind != "build_manifest":
-            await here.built()
-        died = await asyncio.to_thread(dies, lambda here=here: asyncio.run(steps[kind](here)), at)  # type: ignore[misc]
+            asyncio.run(here.built())
+        return here
+
+    def carry_out(here: World) -> object:
+        return asyncio.run(steps[kind](here))
+
+    for at in count(1, 1 if long else 6):
+        here, died = await asyncio.to_thread(dies, fresh, carry_out, at)
         first, again = await steps[kind](here), await steps[kind](here)
         assert first == again
         assert len(list((here.folder / "kept" / "signatures").glob("[0-9a-f]*"))) == (kind not in {"build_manifest", "classify_openness"})

@@ -25,6 +25,8 @@ from workflows.process import ProcessWorkflow
 
 HISTORIES: Final = sorted((Path(__file__).parent / "histories").glob("*.json"))
 LARGEST: Final = 300 * 1024
+UNRECORDED: Final[Sequence[str]] = ()
+"""Processes that are too new: no history of them was recorded yet."""
 
 
 def replayer(workflows: Sequence[type[ProcessWorkflow]]) -> Replayer:
@@ -40,9 +42,13 @@ async def test_what_ran_before_runs_on(path: Path) -> None:
     await replayer([*WORKFLOWS, ProbeWorkflow]).replay_workflow(recorded(path))
 
 
-def test_every_process_has_a_history_of_modest_size() -> None:
+def test_every_process_has_a_history_unless_none_was_recorded_of_it_yet() -> None:
     names = {path.stem.partition("-")[0] for path in HISTORIES}
-    assert names >= {*CATALOG, "probe"}
+    assert names >= {*CATALOG, "probe"} - set(UNRECORDED)
+    assert set(UNRECORDED) <= set(CATALOG) - names, "it has a history, or is no process: take its name out"
+
+
+def test_histories_are_of_modest_size() -> None:
     assert [path.name for path in HISTORIES if path.stat().st_size > LARGEST] == []
 
 

@@ -1,25 +1,26 @@
 """Funding rounds: pledges, calls, the default ladder, late joiners, leavers, spending and refunds.
 
-| command | by whom | events | refusals (clause) |
+| command | by whom | events | refusals (clause), besides office_required, not_a_representative, not_committed, not_in_round, round_not_opened, round_closed |
 | --- | --- | --- | --- |
-| open_round, amend_round | secretariat, treasurer | round_opened | office_required, round_exists, name_too_long, wrong_currency (currency), opens_in_the_past, closes_before_opening, closes_too_late, minimum_above_goal, budget_does_not_sum, tranches_do_not_sum, tranche_without_milestone, milestone_named_twice, pledging_started |
-| withdraw_round | secretariat, treasurer | round_withdrawn | pledging_started, round_closed |
-| pledge | representative of an active member | (pledging_started) pledge_made | pledging_not_started, pledging_closed, not_a_representative, member_not_active, unknown_member, wrong_currency, pledge_below_floor (funding.share_floor), pledge_above_cap (funding.share_cap) |
-| withdraw_pledge | representative | pledge_withdrawn | pledging_closed |
-| extend_round, reduce_goal, cancel_round | a passed proposal | round_extended; goal_reduced, commitment_bound…; round_cancelled | no_mandate, goal_out_of_range, not_pledging |
+| open_round, amend_round | secretariat, treasurer | round_opened | round_exists, name_too_long, wrong_currency (currency), opens_in_the_past, closes_before_opening, closes_too_late, minimum_above_goal, budget_does_not_sum, tranches_do_not_sum, tranche_without_milestone, milestone_named_twice, pledging_started |
+| withdraw_round | secretariat, treasurer | round_withdrawn | pledging_started |
+| pledge | representative of an active member | (pledging_started) pledge_made | pledging_not_started, pledging_closed, member_not_active, unknown_member, wrong_currency, pledge_below_floor (funding.share_floor), pledge_above_cap (funding.share_cap) |
+| withdraw_pledge | representative | pledge_withdrawn | pledging_not_started, pledging_closed |
+| extend_round, reduce_goal | a passed proposal | round_extended; goal_reduced, commitment_bound… | no_mandate, goal_out_of_range |
+| cancel_round | a passed proposal; for a shortfall also the clock | round_cancelled, round_closed where nothing is to be paid back | no_mandate, not_pledging, service_only, not_due |
 | fail_round | the proposal's rejection, the service when the vote's time is over | round_failed | service_only, not_due |
-| release_tranche | the run; the board while there is none | tranche_released | office_required, other_milestone, run_releases (training.reviewers), no_such_tranche |
-| call_tranche | treasurer | interest_shared…, tranche_called, credit_applied… | tranche_out_of_order, tranche_not_released, minimum_lost, not_a_business_day (calendar), notice_too_short (funding.call_notice_business_days), due_too_late, too_many_calls |
+| release_tranche | the run; the board while there is none | tranche_released | other_milestone, run_releases (training.reviewers), no_such_tranche |
+| call_tranche | treasurer | interest_shared…, tranche_called, credit_applied… | no_such_tranche, tranche_out_of_order, tranche_not_released, minimum_lost, not_a_business_day (calendar), notice_too_short (funding.call_notice_business_days), due_too_late, too_many_calls |
 | record_payment | treasury | payment_recorded, call_cleared, default_cured | reference_used, value_date_in_the_future, wrong_currency; what is not taken goes to the treasury's inbox |
-| reverse_payment | treasury | payment_reversed, call_reopened…, surplus_returned | reversal_turned_away; what went back meanwhile goes to the treasury's inbox |
+| reverse_payment | treasury | payment_reversed, call_reopened…, surplus_returned; reversal_turned_away of a payment that never came | reference_used; what went back meanwhile goes to the treasury's inbox |
 | deliver_in_kind | representative | in_kind_delivered | not_on_rate_card (rate_card), delivery_above_commitment (rate_card), evidence_used |
 | accept_in_kind, reject_in_kind | secretariat, treasurer, not of that member | in_kind_accepted, evidence_used; in_kind_rejected | evidence_used, own_delivery, no_such_delivery, delivery_rejected, delivery_accepted |
-| join_late | representative of an active member outside the round | late_joiner_committed, catch_up_called | already_committed, commitment_below_floor, commitment_above_cap (funding.share_cap) |
-| take_over | representative of an active member | commitment_taken_over, catch_up_called | not_in_default, more_than_defaulted, taken_over_before, commitment_above_cap |
+| join_late | representative of an active member outside the round | late_joiner_committed, catch_up_called | member_not_active, unknown_member, already_committed, commitment_below_floor (funding.share_floor), commitment_above_cap (funding.share_cap), too_many_calls |
+| take_over | representative of an active member | commitment_taken_over, catch_up_called | member_not_active, unknown_member, not_in_default, more_than_defaulted, taken_over_before, commitment_above_cap (funding.share_cap), too_many_calls |
 | exit_round | representative | commitment_released | no_such_decision, bound_by_yes, did_not_oppose, decision_in_effect, in_default |
 | release_leaver | the membership process | commitment_released, pledge_withdrawn | service_only |
-| propose_, approve_, withdraw_spending | treasurer; second signatory | spending_… | more_than_cleared, line_exceeded, no_such_line, minimum_lost, spending_exists, same_person (roles), own_payment (roles), not_approved, spending_paid, spending_withdrawn, payment_ordered |
-| record_, return_, release_spending | treasury | spending_paid, (round_reopened) spending_returned, spending_withdrawn | not_approved, spending_not_paid |
+| propose_, approve_, withdraw_spending | treasurer; second signatory | spending_… | more_than_cleared, line_exceeded, no_such_line, minimum_lost, spending_exists, no_such_spending, same_person (roles), own_payment (roles), spending_paid, spending_withdrawn, payment_ordered |
+| record_, return_, release_spending | treasury | spending_paid, (round_reopened) spending_returned, spending_withdrawn | no_such_spending, not_approved, spending_paid, spending_withdrawn, spending_not_paid, reference_used |
 | settle_round | treasurer | round_settled | not_all_called, calls_running, default_open (funding), delivery_open, spending_open |
 | order_refund | treasurer | refund_ordered | refund_above_credit, refund_above_held (funding), refund_exists |
 | order_refunds | treasurer | refund_ordered of each credit, refunds_ordered | nothing_to_refund, refund_above_held (funding) |
@@ -39,7 +40,8 @@ An order of all refunds takes what is credit now, from each in proportion where 
 the treasury has it approved as one list. What the treasury gives up of it (`release_refund`) is credit again, and in the next order.
 
 Steps: `notify` (treasurer, secretariat, board, members by the hundred) and `tell` to `proposal/extend-<round>`,
-`proposal/shortfall-<round>-<n>` and `member/<slug>` (suspend_for_default, lift_default).
+`proposal/shortfall-<round>-<n>`, `member/<slug>` (suspend_for_default, lift_default) and `treasury/<account>` (order_payment,
+order_payment_list, turn_away_payment).
 """
 
 from __future__ import annotations

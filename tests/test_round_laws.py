@@ -260,7 +260,7 @@ accepted: Counter[str] = Counter()
 
 
 class Rounds(RuleBasedStateMachine):
-    """Everybody does what he may, in any order; the clock goes on."""
+    """Everybody does what they may, in any order; the clock goes on."""
 
     @initialize(
         weights=st.lists(st.integers(8, 30), min_size=4, max_size=4),

@@ -1,6 +1,6 @@
 """The treasury: the consortium's bank account, from the statement to the payment order.
 
-States: unopened, open. A line of a statement is booked, then matched, unmatched, returning, sent-back, explained, paid or reversed;
+States: unopened, open. A line of a statement is booked, then matched, unmatched, returning, sent-back, explained, paid, undone or reversed;
 or doubted, then booked or dismissed. A payment is ordered, sending, taken, confirmed, returned, failed or cancelled. A payment list is
 ordered, then approved (and each of its payments sending) or cancelled.
 
@@ -20,7 +20,7 @@ ordered, then approved (and each of its payments sending) or cancelled.
 | book_line | treasurer | line_explained | no_such_line, line_not_waiting |
 | judge_line | treasurer | line_dismissed, or line_booked and what it is; missed_line_judged | no_such_line, line_not_waiting, line_not_missed |
 | turn_away_payment | service | line_unmatched, receipt_reversed | |
-| name_payee | treasurer; a member's own by its representative | payee_named | not_a_representative |
+| name_payee | treasurer; a member's own by its representative | payee_named | not_a_representative, representative_required |
 | approve_payee | the charter's `payee_offices`, not who named it | payee_signed, payee_approved | no_such_details, same_person |
 | block_payee | the charter's `payee_offices` | payee_blocked, payment_failed | |
 | order_payment | service for other streams; treasurer for the treasury | payment_ordered | no_source, payment_exists, name_reserved, wrong_currency |

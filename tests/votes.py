@@ -153,7 +153,7 @@ class Vote:
                 return root
 
     def _fair(self, raw: Mapping[str, int]) -> bool:
-        """Nobody weighs more than he has or than the rest, and the level to which the heaviest are cut is the highest that the cap allows."""
+        """Nobody weighs more than they have or than the rest, and the level to which the heaviest are cut is the highest that the cap allows."""
         if not any(raw.values()):
             raw = dict.fromkeys(raw, 1)
         given = {seat: entry.weight for seat, entry in self.roll.items()}

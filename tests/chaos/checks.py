@@ -20,7 +20,7 @@ from tests.votes import unfair
 
 
 class Receipt(NamedTuple):
-    """What a caller was told: his command stands there."""
+    """What a caller was told: their command stands there."""
 
     command_id: str
     position: int

@@ -17,10 +17,10 @@ def request(_: Unrequested, command: commands.RequestGrant, context: Context) ->
     """The request waits for the board, until it lapses."""
     context.require_active(command.member)
     context.require_representative(command.member)
-    asked = events.GrantRequested(**command.model_dump(exclude={"kind"}), by=context.actor)
+    requested = events.GrantRequested(**command.model_dump(exclude={"kind"}), by=context.actor)
     amount = display(command.amount, context.charter.currency)
-    told = notify("grant_to_decide", ("office:board",), key="notice:decide", grant=slug_of(context.stream), amount=amount)
-    return (asked, owe(told))
+    notice = notify("grant_to_decide", ("office:board",), key="notice:decide", grant=slug_of(context.stream), amount=amount)
+    return (requested, owe(notice))
 
 
 def approve(state: Requested, context: Context) -> Events:

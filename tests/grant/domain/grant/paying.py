@@ -18,14 +18,14 @@ def record(state: Approved | Paid | Ended, command: letters.RecordGrant, context
     if not isinstance(state, Approved):
         return ()
     terms, name = state.terms, slug_of(context.stream)
-    told = notify(
+    notice = notify(
         "grant_paid", (f"member:{terms.member}",), key=f"notice:paid:{command.reference}",
         grant=name, amount=display(terms.amount, context.charter.currency),
     )  # fmt: skip
     return (
         events.GrantPaid(amount=terms.amount, reference=command.reference),
         BankReferenceUsed(reference=command.reference, source=context.stream),
-        owe(told),
+        owe(notice),
     )
 
 
