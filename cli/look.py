@@ -25,6 +25,7 @@ from domain.catalog import process_for
 from domain.charter import Office
 from domain.kernel import SLUG, one_line, slug_of
 from domain.money import Money
+from domain.process import Table
 from domain.register.state import Register, Unreached
 from eventstore.entries import ACCEPTED, Entry
 from eventstore.entries import instant as instant_of
@@ -316,18 +317,39 @@ async def inbox(*, who: Annotated[str, Parameter(name="--as", help="Whose: a per
     chosen = settings(where)
     async with log_of(chosen) as log:
         agreed, found, now = await register(log), await rows(log), await now_of(log, chosen)
-    if not agreed.knows(who):
-        raise BadInput(f"the log knows nobody called {who!r}", "`consortium show` of the consortium or a member names its people")
-    mine = sorted(_waiting(agreed, who, found), key=lambda item: (item["due"] or "9999", item["stream"]))
+        if not agreed.knows(who):
+            raise BadInput(f"the log knows nobody called {who!r}", "`consortium show` of the consortium or a member names its people")
+        mine = sorted(_waiting(agreed, who, found), key=lambda item: (item["due"] or "9999", item["stream"]))
+        for item in mine:
+            item["to_pay"] = _bills_of(item["as"], await tables_of(log, item["stream"], now)) if _speaks(item["as"]) else []
     if where.json:
         say_json([item | {"line": unescaped(item["line"])} for item in mine])
     elif mine:
         table(
             ("stream", "phase", "", "as", "by"),
-            [(item["stream"], item["phase"], item["line"], ", ".join(item["as"]), times.shown(item["due"], now)) for item in mine],
+            [(item["stream"], item["phase"], _line_of(item), ", ".join(item["as"]), times.shown(item["due"], now)) for item in mine],
         )
     else:
         say(f"Nothing waits for {who}.")
+
+
+def _speaks(roles: Sequence[str]) -> bool:
+    return any(role.startswith("member:") for role in roles)
+
+
+def _bills_of(roles: Sequence[str], details: Sequence[Table]) -> list[dict[str, Any]]:
+    """What the members that a person speaks for are asked to pay, as the process tells it in its table `to_pay`."""
+    members = {role.removeprefix("member:") for role in roles if role.startswith("member:")}
+    return [row for row in tables_told(details)["tables"].get("to_pay", ()) if row["member"] in members]
+
+
+def _line_of(item: Mapping[str, Any]) -> str:
+    bills = (
+        f"{bill['member']} pays {bill['amount']['units']} by {bill['pay_by']}, and {bill['per_further_day']['units']} for each further day, "
+        f"with the reference {bill['reference']}"
+        for bill in item["to_pay"]
+    )
+    return "; ".join((item["line"], *bills))
 
 
 def _waiting(agreed: Register, who: str, found: Iterable[Row]) -> Iterable[dict[str, Any]]:

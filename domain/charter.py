@@ -159,6 +159,8 @@ class FundingTerms(Message):
     cure_business_days: Annotated[int, Field(ge=1, le=120)] = 10
     default_interest: BasisPoints = 800
     """Per year, simple, actual/360, on the overdue amount; paid to those who funded the tranche in time."""
+    interest_carried_up_to: Minor | None = None
+    """Interest up to this, of a principal that is paid, makes no default: it is asked for with the next call. Left out, no interest alone does."""
     makeup_cap: BasisPoints = 2_500
     """The most that make-up calls for one tranche may add, as a fraction of the member's own call; also beyond the share cap."""
     makeup_notice_business_days: Annotated[int, Field(ge=1, le=120)] = 5

@@ -79,6 +79,7 @@ from domain.round import events as round_events
 from domain.round.process import ROUND
 from domain.round.state import books_of, money_by_state
 from domain.round.terms import BudgetLine, Tranche
+from domain.stream import StepOwed
 from tests.rounds import books
 from tests.stories import Story, charter, day, founded, noted, with_members
 
@@ -349,7 +350,12 @@ def test_at_the_close_pledges_become_commitments_and_everybody_knows() -> None:
     story = committed()
     story.then(
         round_events.PledgesAllocated(
-            allocation=dict.fromkeys(MEMBERS, 250_000), counted=GOAL, concentration=2_500, gauge=1_500, charter_version=1
+            allocation=dict.fromkeys(MEMBERS, 250_000),
+            counted=GOAL,
+            concentration=2_500,
+            gauge=1_500,
+            charter_version=1,
+            default_interest=3_600,
         ),
         *(CommitmentBound(member=member, source="round/atlas-1", amount=250_000) for member in MEMBERS),
         *(
@@ -474,12 +480,13 @@ def test_every_called_member_is_told_its_amount_and_its_reference_and_sees_them(
     story = paid(called(), "ada", 130_000)
     step = story.state.owed["notice:call:1:1"]
     reference = shown_reference(creditor_reference(story.stream, "bel"))
-    assert step.data["each"]["member:bel"] == {"amount": "USD 1,000.00", "reference": reference}
+    asked = {"amount": "USD 1,000.00", "pay_by": "2026-11-26", "per_day": "USD 1.00", "reference": reference}
+    assert step.data["each"]["member:bel"] == asked
     text = ROUND.describe(story.state.state).text
-    assert f"| bel | USD 1,000.00 | 2026-11-26 | {reference} |" in text
+    assert f"| bel | USD 1,000.00 | 2026-11-26 | USD 1.00 | {reference} |" in text
     assert "| ada |" not in text
     due = story.due().state.owed["notice:capital-call-due:1:1"].data["each"]
-    assert due["member:bel"] == {"amount": "USD 1,000.00", "reference": reference}
+    assert due["member:bel"] == asked
     story = all_paid(story, 100_000, "bel", "cyd", "dov").when(RELEASE).when(round_commands.CallTranche(tranche=2), by="tess")
     assert story.state.owed["notice:call:2:1"].data["each"]["member:ada"]["amount"] == "USD 1,200.00", "its credit pays a part"
 
@@ -697,21 +704,89 @@ def test_only_what_is_past_its_due_day_is_overdue_and_once() -> None:
     assert money(cured, "overdue") == 0
 
 
-def test_paying_within_the_cure_period_cures_only_with_the_interest() -> None:
+def asked(story: Story, notice: str, member: str = "dov") -> tuple[int, date, int]:
+    """What a notice asked of a member: the amount, the day until which it is enough, and what each further day adds."""
+    facts = story.known[f"notice:{notice}"].data["each"][f"member:{member}"]
+    amount, per_day = (int(facts[name].removeprefix("USD ").replace(",", "").replace(".", "")) for name in ("amount", "per_day"))
+    return amount, date.fromisoformat(facts["pay_by"]), per_day
+
+
+@pytest.mark.parametrize(
+    ("rung", "notice", "days"),
+    [("mark_overdue", "capital-call-overdue:1:1", 3), ("remind_overdue", "capital-call-cure-ends:1:1", 14)],
+)
+@pytest.mark.parametrize("further", [0, 1, 2])
+def test_who_pays_late_what_its_notice_asked_for_by_the_day_it_names_owes_nothing(rung: str, notice: str, days: int, further: int) -> None:
+    story = until(all_paid(called(), 100_000, "ada", "bel", "cyd"), rung)
+    amount, pay_by, per_day = asked(story, notice)
+    assert (amount, pay_by, per_day) == (100_000 + 100 * days, date(2026, 11, 26) + timedelta(days=days), 100)
+    on = pay_by + timedelta(days=further)
+    story = story.when(
+        letters.RecordPayment(member="dov", amount=amount + further * per_day, reference="LATE", value_date=on),
+        at=story.at + timedelta(days=14),
+    )
+    assert money(story, "debt", "dov") == money(story, "credit", "dov") == 0
+    assert story.agenda.deadline is None
+
+
+def test_interest_alone_is_no_default_it_is_told_and_the_next_call_asks_for_it() -> None:
     story = until(all_paid(called(), 100_000, "ada", "bel", "cyd"), "mark_overdue")
+    story = paid(story, "dov", 100_000, on=story.at.date()).owes("notify", "notice:interest-left:DOV-3:1")
+    assert money(story, "debt", "dov") == 100, "36 % a year on 100,000 for one day"
+    assert story.state.owed["notice:interest-left:DOV-3:1"].data["facts"]["interest"] == "USD 1.00"
+    assert story.agenda.deadline is None, "nothing that is not paid can make a default"
+    assert "| dov | USD 1.00 |" in ROUND.describe(story.state.state).text
+    story = story.when(RELEASE).when(round_commands.CallTranche(tranche=2), by="tess")
+    amount, _, _ = asked(story, "call:2:1")
+    assert amount == 150_100
+    cured = paid(story, "dov", amount)
+    assert money(cured, "debt", "dov") == 0
+    short = paid(story, "dov", 150_000)
+    assert [(due.principal, due.interest) for due in short.state.state.books.accounts["dov"].dues] == [(0, 100)], "it is carried again"
+    assert money(paid(story, "dov", 100), "debt", "dov") == 150_000, "what pays no call pays the interest"
+
+
+def test_a_charter_may_set_how_much_interest_alone_is_carried() -> None:
+    story = until(all_paid(called(rules(funding__interest_carried_up_to=99)), 100_000, "ada", "bel", "cyd"), "mark_overdue")
     late = paid(story, "dov", 100_000, on=story.at.date())
-    assert money(late, "debt", "dov") == 100, "36 % a year on 100,000 for one day"
-    cured = paid(late, "dov", 100)
-    assert cured.agenda.deadline is None
-    assert money(cured, "credit") == 0
     defaulted = until(late, "declare_default")
     assert money(defaulted, "in_default") == 150_000
     assert (
-        paid(defaulted, "dov", 100)
+        paid(defaulted, "dov", 1)
         .followed_by("payment_recorded", "bank_reference_used", "call_cleared", "default_cured", "debt_stated")
         .phase
         == "calling"
+    ), "USD 0.99 is carried again"
+    carried = called(rules(funding__interest_carried_up_to=100))
+    assert paid(until(all_paid(carried, 100_000, "ada", "bel", "cyd"), "mark_overdue"), "dov", 100_000).agenda.deadline is None
+
+
+def test_who_is_late_is_told_first_that_it_is_in_default_what_it_owes_and_the_way_back() -> None:
+    story = until(all_paid(called(), 100_000, "ada", "bel", "cyd"), "declare_default")
+    keys = [event.step.key for event in story.answer if isinstance(event, StepOwed)]
+    assert keys[:2] == ["notice:in-default:1:1", "tell:default:dov:1"]
+    assert keys.index("notice:default:1") > 1 < keys.index("notice:call:2:1")
+    amount, pay_by, per_day = asked(story, "in-default:1:1")
+    assert (amount, pay_by, per_day) == (101_800, date(2026, 12, 14), 100)
+    assert "member:dov" in ROUND.describe(story.state.state).waits_for
+    days = 4
+    story = story.when(
+        letters.RecordPayment(member="dov", amount=amount + days * per_day, reference="CURE", value_date=pay_by + timedelta(days=days)),
+        at=story.at + timedelta(days=days + 4),
     )
+    assert "default_cured" in {event.kind for event in story.answer}
+    assert money(story, "debt", "dov") == money(story, "credit", "dov") == 0
+
+
+def test_money_settles_first_what_is_due_first_whatever_was_called_first() -> None:
+    story = all_paid(called(minimum=1), 100_000, "ada", "bel", "cyd").when(RELEASE)
+    story = until(story.when(round_commands.CallTranche(tranche=2, due=date(2027, 1, 15)), by="tess"), "declare_default")
+    amount, pay_by, _ = asked(story, "call:3:1", "ada")
+    assert (amount, pay_by) == (25_000, story.state.state.books.calls[3].schedule.due_on)
+    story = paid(story, "ada", amount)
+    assert [due.call for due in story.state.state.books.accounts["ada"].dues] == [2]
+    cured = paid(story, "dov", asked(story, "in-default:1:1")[0])
+    assert "default_cured" in {event.kind for event in cured.answer}, "what is not due yet keeps nobody in default"
 
 
 def test_money_with_a_value_date_in_time_bears_no_interest_however_late_it_is_booked() -> None:
@@ -1091,15 +1166,16 @@ def test_only_an_active_member_outside_the_round_joins_late_within_floor_and_cap
 
 def test_another_member_stands_in_for_a_defaulted_commitment_called_or_not() -> None:
     story = until(all_paid(called(), 100_000, "ada", "bel", "cyd"), "declare_default")
-    story = story.when(round_commands.TakeOver(member="eli", defaulter="dov", amount=200_000), by="rep-eli")
+    story = story.when(round_commands.TakeOver(member="eli", defaulter="dov", amount=80_000), by="rep-eli")
     assert {"commitment_taken_over", "catch_up_called"} <= {event.kind for event in story.answer}
-    assert money(story, "debt", "eli") == 100_000
-    assert money(story, "uncalled", "eli") == 100_000
-    assert money(story, "in_default") == 50_000
-    story.when(round_commands.TakeOver(member="eli", defaulter="dov", amount=200_000), by="rep-eli").then()
+    assert money(story, "debt", "eli") == 80_000
+    assert money(story, "uncalled", "eli") == 0
+    assert money(story, "in_default") == 170_000
+    story.when(round_commands.TakeOver(member="eli", defaulter="dov", amount=80_000), by="rep-eli").then()
     story.when(round_commands.TakeOver(member="eli", defaulter="dov", amount=50_000), by="rep-eli").refused("taken_over_before")
-    story.when(round_commands.TakeOver(member="fay", defaulter="dov", amount=50_001), by="rep-fay").refused("more_than_defaulted")
-    story = story.when(round_commands.TakeOver(member="ada", defaulter="dov", amount=50_000), by="rep-ada")
+    story.when(round_commands.TakeOver(member="fay", defaulter="dov", amount=170_001), by="rep-fay").refused("more_than_defaulted")
+    story = story.when(round_commands.TakeOver(member="fay", defaulter="dov", amount=170_000), by="rep-fay")
+    assert (money(story, "debt", "fay"), money(story, "uncalled", "fay")) == (20_000, 150_000)
     assert money(story, "in_default") == 0
     assert story.register.commitments.get("dov") is None
     assert money(story, "debt", "dov") == 100 * (story.at.date() - date(2026, 11, 26)).days, "the interest stays the defaulter's"

@@ -51,35 +51,53 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
     ),
     "capital_called": Letter(
         "Capital call {call} of {round}: due on {due_on}",
-        "Your organisation is called for a payment to {round} (call {call}), due on {due_on}. {amount} is to be paid.\n"
+        "Your organisation is called for a payment to {round} (call {call}), due on {due_on}.\n"
+        "With what it owed before, {amount} is to be paid until {pay_by}; each further day adds {per_day} of interest.\n"
         "Pay with the reference {reference}. Only money that has cleared by then counts.",
     ),
     "catch_up_called": Letter(
         "You joined {round}: first call due on {due_on}",
-        "Having joined {round} after its first call, your organisation pays in as if it had been there from the start: call {call} over "
-        "{amount}, due on {due_on}, with the interest to those who paid earlier. Pay with the reference {reference}.",
+        "Having joined {round} after its first call, your organisation pays in as if it had been there from the start: call {call}, "
+        "due on {due_on}, with the interest to those who paid earlier. {amount} is to be paid until {pay_by}; each further day adds {per_day}.\n"
+        "Pay with the reference {reference}.",
     ),
     "capital_call_due": Letter(
         "Capital call {call} of {round} is due on {due_on}",
-        "Of call {call} of {round}, {amount} is not paid yet. It is due on {due_on}; the time to cure a late payment ends at {cure_ends_at}.\n"
+        "Call {call} of {round} is not paid yet, and is due on {due_on}. {amount} is to be paid until {pay_by}; each further day adds {per_day} "
+        "of interest. The time to cure a late payment ends at {cure_ends_at}.\n"
         "Pay with the reference {reference}.",
     ),
     "capital_call_overdue": Letter(
         "Capital call {call} of {round} is overdue",
-        "Call {call} of {round} was due on {due_on}, and {amount} of it is not paid. Interest runs from then on, and goes to the members who "
-        "paid in time. Pay with the reference {reference}.\n"
+        "Call {call} of {round} was due on {due_on}, and is not paid. Interest runs from then on, and goes to the members who paid in time.\n"
+        "With it, {amount} is to be paid until {pay_by}; each further day adds {per_day}. Pay with the reference {reference}.\n"
         "If it is not paid by {cure_ends_at}, your organisation is in default: its votes rest and its commitment can be taken over.",
     ),
     "capital_call_cure_ends": Letter(
         "Last reminder: call {call} of {round}, until {cure_ends_at}",
-        "Call {call} of {round} was due on {due_on}, and {amount} of it is still unpaid. The time to cure ends at {cure_ends_at}.\n"
+        "Call {call} of {round} was due on {due_on}, and is still unpaid. The time to cure ends at {cure_ends_at}.\n"
+        "With the interest, {amount} is to be paid until {pay_by}; each further day adds {per_day}.\n"
         "Pay with the reference {reference}.\n"
         "After that your organisation is in default: its votes rest and its commitment can be taken over.",
     ),
     "make_up_called": Letter(
         "Make-up call {call} of {round}: due on {due_on}",
         "A member did not pay. The others are called for the gap in {round} (call {call}), each up to the charter's cap, due on {due_on}.\n"
-        "{amount} is yours to pay, with the reference {reference}.",
+        "With what it owed before, {amount} is your organisation's to pay until {pay_by}, with the reference {reference}; each further day adds "
+        "{per_day}.\n"
+        "What the late member pays of it comes back to those who made up.",
+    ),
+    "in_default": Letter(
+        "Your organisation is in default in {round}",
+        "The time to cure call {call} of {round} is over, and it is not paid. Until it is, your organisation's votes and pledges rest, and "
+        "another member can take its commitment over.\n"
+        "The way back: pay all that is owed, {amount} until {pay_by}; each further day adds {per_day}. Pay with the reference {reference}. "
+        "Once it has cleared, the default is over.",
+    ),
+    "interest_left": Letter(
+        "{round}: {interest} of interest is still to be paid",
+        "Your organisation's payment to {round} came late, and {interest} of the interest is not paid yet. No further interest runs on it. It is "
+        "asked for with the next call; it can be paid before, with the reference {reference}.",
     ),
     "delivery_rejected": Letter(
         "A delivery to {round} was not accepted", "What your organisation delivered to {round} does not count yet."
@@ -137,7 +155,8 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
     "payment_reversed": Letter(
         "{round}: a payment of {amount} was taken back",
         "Your bank took {amount} back that your organisation had paid to {round}. Of it {owed} are owed again, as if they had never been paid:\n"
-        "interest runs from the day they were due, and what is not paid by the end of the time to cure is a default.",
+        "interest runs from the day they were due, and what is not paid by the end of the time to cure is a default.\n"
+        "With all else that it owes, {to_pay} is to be paid until {pay_by}; each further day adds {per_day}. Pay with the reference {reference}.",
     ),
     # Applicants and members, about the membership; and the officers who deal with it.
     "screening-hit": Letter(

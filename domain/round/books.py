@@ -9,7 +9,7 @@ Everything here is a named tuple: with so many fields it is several times cheape
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from operator import add as plus
 from operator import sub as minus
 from typing import Literal, NamedTuple
@@ -165,6 +165,11 @@ class Call(NamedTuple):
         waiting = (Stage.NOTIFIED, Stage.REMINDED, Stage.OVERDUE)
         return next((stage for stage in waiting if at < self.ends(stage)), Stage.WARNED)
 
+    def pay_by(self, stage: Stage) -> date:
+        """The last day on which a notice of this stage can be followed: the due day before it is over, then the day on which the rung ends."""
+        ends = self.schedule.due_at if stage is Stage.NOTIFIED else self.ends(stage)
+        return (ends - ends.resolution).date()
+
     def past(self, stage: Stage) -> bool:
         """Whether the ladder has gone on from this stage."""
         return _LADDER.index(self.stage) > _LADDER.index(stage)
@@ -244,6 +249,8 @@ class Books(NamedTuple):
     concentration: int = 0
     """The Herfindahl-Hirschman index at the close, in basis points, and the gauge above which it is too high."""
     gauge: int = 0
+    default_interest: int | None = None
+    """What waiting for a payment costs a year, in basis points; not known of a round that was committed under rules before 6."""
     accounts: Map[MemberId, Account] = mapping()
     totals: Figures = Figures()
     squares: int = 0

@@ -14,7 +14,7 @@ from domain.round.allocation import part, tranche
 from domain.round.books import Books
 from domain.round.consequences import Decision, apply_credits, conclude
 from domain.round.dues import schedule
-from domain.round.notices import bills, left_to_pay, notify_members
+from domain.round.notices import bills, notify_members
 from domain.round.rules import STAFF, Events, require_few_running, terms_of
 from domain.round.state import Live, RoundState
 from domain.round.terms import Tranche
@@ -78,7 +78,7 @@ def call_tranche(state: Live, command: commands.CallTranche, context: Context) -
     earning = {member for shared in shares for member in shared.credits}
     paying = called.amounts.keys() | {member for member in earning if books.accounts[member].dues}
     decision = apply_credits(Decision.of(state, *shares, called), paying, context)
-    each = bills(context, books, left_to_pay(called.amounts, called.call, decision.decided))
+    each = bills(context, decision.after.books, called.amounts, plan.due_on)
     notices = notify_members(
         "capital_called",
         called.amounts,

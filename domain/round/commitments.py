@@ -14,7 +14,7 @@ from domain.round.allocation import interest, part
 from domain.round.books import Account, Books, TakenOver
 from domain.round.consequences import Decision, apply_credits, conclude
 from domain.round.dues import schedule, settle
-from domain.round.notices import bills, left_to_pay, notify_members
+from domain.round.notices import bills, notify_members
 from domain.round.pledging import drop_pledge
 from domain.round.rules import STAFF, Events, account_of, amount_text, require_cap, require_few_running, terms_of
 from domain.round.state import Endangered, Live, Pledging, RoundState
@@ -138,8 +138,7 @@ def _catch_up(
     )
     called = events.CatchUpCalled(call=number, member=member, dues=dues, schedule=plan)
     decision = apply_credits(decision.then(called), (member,), context)
-    charged = {member: sum(due.principal + due.interest for due in dues)}
-    each = bills(context, books, left_to_pay(charged, number, decision.decided))
+    each = bills(context, decision.after.books, (member,), plan.due_on)
     notices = notify_members(
         "catch_up_called", (member,), f"call:{number}", each=each, round=context.stream, call=number, due_on=plan.due_on.isoformat()
     )

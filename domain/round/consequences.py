@@ -17,7 +17,7 @@ from domain.reference import creditor_reference
 from domain.register.facts import CommitmentBound, ContributionCleared, ContributionReturned, DebtStated, PaymentExpected
 from domain.round import commands, events
 from domain.round.books import Account, Books
-from domain.round.dues import settle
+from domain.round.dues import pressed, presses, settle
 from domain.round.rules import STAFF, Events, amount_text, propose, terms_of
 from domain.round.state import Calling, Cancelled, Committed, Endangered, Live, Refunding, RoundState, Settled, evolve
 from domain.round.terms import Stage
@@ -71,7 +71,7 @@ def apply_credits(decision: Decision, members: Iterable[MemberId], context: Cont
 def conclude(decision: Decision, members: Iterable[MemberId], context: Context) -> Events:
     """The events of the decision and their consequences, for these members and for the round."""
     touched = sorted(set(members))
-    concluded = decision.then(*_cleared_calls(decision, touched), *_cured_defaults(decision, touched, context))
+    concluded = decision.then(*_cleared_calls(decision, touched, context), *_cured_defaults(decision, touched, context))
     renewed = any(isinstance(event, events.GoalReduced) for event in decision.decided)
     return (
         *concluded.decided,
@@ -80,22 +80,23 @@ def conclude(decision: Decision, members: Iterable[MemberId], context: Context) 
     )
 
 
-def _cleared_calls(decision: Decision, members: Iterable[MemberId]) -> Iterator[events.CallCleared]:
-    """The calls on which nobody owes any more."""
-    before, books = decision.before.books, decision.after.books
+def _cleared_calls(decision: Decision, members: Iterable[MemberId], context: Context) -> Iterator[events.CallCleared]:
+    """The calls on which nobody owes any more what could make a default: interest that is left is asked for with the next call."""
+    before, books, terms = decision.before.books, decision.after.books, terms_of(context, decision.after.books)
     paid = {due.call for member in members if member in before.accounts for due in before.accounts[member].dues}
     for number in sorted(paid.union(books.running)):
         call = books.calls[number]
-        if not call.owing and call.stage is not Stage.CLEARED:
+        if not call.unpaid and call.stage is not Stage.CLEARED and not pressed(books, number, terms):
             yield events.CallCleared(call=number)
 
 
 def _cured_defaults(decision: Decision, members: Iterable[MemberId], context: Context) -> Iterator[events.DefaultCured | StepOwed]:
-    """A member in default that owes nothing any more is cured."""
-    books = decision.after.books
+    """A member in default is cured when it owes nothing any more that makes a default; what is not due yet, or is interest alone, does not."""
+    books, terms = decision.after.books, terms_of(context, decision.after.books)
     for member in members:
         account = books.accounts[member]
-        if account.in_default and not account.dues:
+        overdue = (due for due in account.dues if books.calls[due.call].schedule.cure_ends_at <= context.at)
+        if account.in_default and not any(presses(due, terms) for due in overdue):
             yield events.DefaultCured(member=member)
             yield lift_default(context, member, books)
 

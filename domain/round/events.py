@@ -97,6 +97,8 @@ class PledgesAllocated(Event):
     gauge: BasisPoints
     """The charter's measure to compare it with; no rule follows from being above it."""
     charter_version: int
+    default_interest: BasisPoints | None = None
+    """What waiting for a payment costs a year; left out by rules before 6."""
 
 
 class TrancheReleased(Event):
@@ -229,7 +231,7 @@ class CallDefaulted(Event):
 
 
 class CallCleared(Event):
-    """Nobody owes anything on the call."""
+    """Nobody owes anything on the call any more but interest, which the next call asks for."""
 
     kind: Literal["call_cleared"] = "call_cleared"
     call: CallNumber

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+
 from domain import letters
 from domain.kernel import MemberId, notify, tell
 from domain.process import Context
@@ -9,65 +12,69 @@ from domain.round import commands, events
 from domain.round.allocation import make_up
 from domain.round.books import Account, Books, Call
 from domain.round.consequences import Decision, apply_credits, conclude
-from domain.round.dues import schedule
-from domain.round.notices import bills, left_to_pay, notify_members
-from domain.round.rules import STAFF, Events, amount_text, terms_of
+from domain.round.dues import pressed, schedule
+from domain.round.notices import bills, notify_members
+from domain.round.rules import STAFF, Events, amount_text, calendar_of, terms_of
 from domain.round.state import Live
-from domain.round.terms import Purpose
+from domain.round.terms import Purpose, Stage
 from domain.stream import StepOwed, owe
 
 
 def remind_before_due(state: Live, command: commands.RemindBeforeDue, context: Context) -> Events:
     """Remind everybody who has not paid."""
     call = state.books.calls[command.call]
-    return (events.CallReminded(call=call.number), *_notify_owing(call, "capital_call_due", state.books, context))
+    return (events.CallReminded(call=call.number), *_notify_owing(call, "capital_call_due", Stage.REMINDED, state.books, context))
 
 
 def mark_overdue(state: Live, command: commands.MarkOverdue, context: Context) -> Events:
     """The due day is over: from here on interest runs."""
     call = state.books.calls[command.call]
     overdue = events.CallOverdue(call=call.number, unpaid=call.unpaid)
-    return (overdue, *_notify_owing(call, "capital_call_overdue", state.books, context))
+    return (overdue, *_notify_owing(call, "capital_call_overdue", Stage.OVERDUE, state.books, context))
 
 
 def remind_overdue(state: Live, command: commands.RemindOverdue, context: Context) -> Events:
     """Warn everybody who is overdue that the cure period is running out."""
     call = state.books.calls[command.call]
-    return (events.CallWarned(call=call.number), *_notify_owing(call, "capital_call_cure_ends", state.books, context))
+    return (events.CallWarned(call=call.number), *_notify_owing(call, "capital_call_cure_ends", Stage.WARNED, state.books, context))
 
 
 def declare_default(state: Live, command: commands.DeclareDefault, context: Context) -> Events:
     """Who still owes after the cure period loses its votes; the others are called for the gap, each up to the charter's cap.
 
+    Interest alone is no default, unless it is above what the charter carries. Who is in default is told first, with the way back.
     What a defaulter owes stays owed, and its whole commitment can be taken over. Paying it, with the interest, cures the default.
     """
     books = state.books
     call = books.calls[command.call]
-    late = sorted(call.owing)
+    late = pressed(books, call.number, terms_of(context, books))
+    if not late:
+        return (events.CallCleared(call=call.number),)
     fallen = [member for member in late if not books.accounts[member].in_default]
     decision = Decision.of(
         state,
         events.CallDefaulted(call=call.number, unpaid=call.unpaid),
         *(events.MemberDefaulted(member=member, call=call.number) for member in fallen),
+        *_notify_fallen(books, call, fallen, context),
     )
-    extra = _make_up_call(books, call, context)
+    extra = _make_up_call(books, call, late, context)
     if extra is not None:
         decision = apply_credits(decision.then(extra), extra.amounts, context)
     return (
         *conclude(decision, {*late, *(extra.amounts if extra else ())}, context),
         *(_suspend(books, member, context) for member in fallen),
-        *_notify_default(books, call, extra, decision.decided, context),
+        *_notify_default(decision.after.books, call, extra, context),
     )
 
 
-def _make_up_call(books: Books, call: Call, context: Context) -> events.MakeUpCalled | None:
+def _make_up_call(books: Books, call: Call, late: Sequence[MemberId], context: Context) -> events.MakeUpCalled | None:
     """A make-up call on the active members that paid: for a tranche only, so that no gap is called for twice.
 
     Not on who left the round, nor on companies of a defaulter's seat. Its cap is the charter's `makeup_cap`, and the only one:
     it may lift a seat above the share that it could pledge.
     """
     terms = terms_of(context, books)
-    failing = {context.register.seat_of(member) for member in call.owing}
+    failing = {context.register.seat_of(member) for member in late}
     paid = {
         member: amount
         for member, amount in sorted(call.amounts.items())
@@ -89,20 +96,32 @@ def _suspend(books: Books, member: MemberId, context: Context) -> StepOwed:
     return owe(tell(f"member/{member}", letters.SuspendForDefault(source=context.stream), key=key))
 
 
-def _notify_default(books: Books, call: Call, extra: events.MakeUpCalled | None, decided: Events, context: Context) -> Events:
+def _notify_default(books: Books, call: Call, extra: events.MakeUpCalled | None, context: Context) -> Events:
     missing = amount_text(books, call.unpaid)
     staff = notify("call_defaulted", (*STAFF, "office:board"), key=f"notice:default:{call.label}", round=context.stream, unpaid=missing)
     if extra is None:
         return (owe(staff),)
-    due_on = extra.schedule.due_on.isoformat()
-    each = bills(context, books, left_to_pay(extra.amounts, extra.call, decided))
+    due_on = extra.schedule.due_on
     notices = notify_members(
-        "make_up_called", extra.amounts, f"call:{extra.call}", each=each, round=context.stream, call=extra.call, due_on=due_on
+        "make_up_called",
+        extra.amounts,
+        f"call:{extra.call}",
+        each=bills(context, books, extra.amounts, due_on),
+        round=context.stream,
+        call=extra.call,
+        due_on=due_on.isoformat(),
     )
     return (owe(staff), *notices)
 
 
-def _notify_owing(call: Call, template: str, books: Books, context: Context) -> Events:
+def _notify_fallen(books: Books, call: Call, fallen: Sequence[MemberId], context: Context) -> Iterator[StepOwed]:
+    """Who is in default from now on hears it itself: what it owes, what it lost, and how both come back."""
+    day = calendar_of(context, books).add(context.at, 1) - timedelta(days=1)
+    each = bills(context, books, fallen, day.date())
+    return notify_members("in_default", fallen, f"in-default:{call.label}", each=each, round=context.stream, call=call.number)
+
+
+def _notify_owing(call: Call, template: str, stage: Stage, books: Books, context: Context) -> Events:
     plan = call.schedule
     dates = {"due_on": plan.due_on.isoformat(), "cure_ends_at": plan.cure_ends_at.isoformat()}
     return tuple(
@@ -110,7 +129,7 @@ def _notify_owing(call: Call, template: str, books: Books, context: Context) -> 
             template,
             call.owing,
             f"{template.replace('_', '-')}:{call.label}",
-            each=bills(context, books, call.owing),
+            each=bills(context, books, call.owing, call.pay_by(stage)),
             round=context.stream,
             call=call.number,
             **dates,

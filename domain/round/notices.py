@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
 
 from domain.kernel import MemberId, mapping
 from domain.process import Context
 from domain.reference import creditor_reference, shown_reference
-from domain.round import events
 from domain.round.books import Books
-from domain.round.rules import Events, amount_text
+from domain.round.dues import Bill, bill
+from domain.round.rules import amount_text, terms_of
 from domain.stream import StepOwed, owe_notices
 
 
@@ -27,18 +28,16 @@ def notify_members(
     return owe_notices(template, to, f"notice:{key}", facts, each=own)
 
 
-def bills(context: Context, books: Books, owed: Mapping[MemberId, int]) -> dict[MemberId, dict[str, str]]:
-    """How much each member is to pay, and the reference by which its money is known."""
+def bills(context: Context, books: Books, members: Iterable[MemberId], day: date) -> dict[MemberId, dict[str, str]]:
+    """What each member is to pay by a day: all that it owes then, interest included, what each further day adds, and its reference."""
+    rate = terms_of(context, books).default_interest
+    return {member: _facts(context, books, member, bill(books, books.accounts[member], rate, day)) for member in members}
+
+
+def _facts(context: Context, books: Books, member: MemberId, asked: Bill) -> dict[str, str]:
     return {
-        member: {"amount": amount_text(books, amount), "reference": shown_reference(creditor_reference(context.stream, member))}
-        for member, amount in owed.items()
+        "amount": amount_text(books, asked.amount),
+        "pay_by": asked.pay_by.isoformat(),
+        "per_day": amount_text(books, asked.per_day),
+        "reference": shown_reference(creditor_reference(context.stream, member)),
     }
-
-
-def left_to_pay(charged: Mapping[MemberId, int], number: int, decided: Events) -> dict[MemberId, int]:
-    """What each member has to pay of a call, when these events let credit pay a part of what it was charged."""
-    left = dict(charged)
-    for event in decided:
-        if isinstance(event, events.CreditApplied) and event.member in left:
-            left[event.member] -= sum(part.total for part in event.settled if part.call == number)
-    return left

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from domain import letters
 from domain.kernel import Refused
 from domain.money import share_under_caps
 from domain.process import Context, turn_away
+from domain.reference import creditor_reference, shown_reference
 from domain.register.facts import BankReferenceUsed
 from domain.round import events
 from domain.round.books import Books, Movement, Receipt
 from domain.round.consequences import Decision, apply_credits, close, conclude, contributions, fold_phase
-from domain.round.dues import owed_again, settle, undo
+from domain.round.dues import Bill, next_bill, owed_again, settle, undo
 from domain.round.notices import notify_members
 from domain.round.rules import Events, amount_text, is_repeated, live_or_none, require_currency, terms_of
 from domain.round.state import Calling, Committed, Endangered, Live, Refunding, RoundState, books_of
 from domain.round.terms import Stage
+from domain.stream import StepOwed
 
 
 def record_payment(state: RoundState, command: letters.RecordPayment, context: Context) -> Events:
@@ -49,7 +53,22 @@ def record_payment(state: RoundState, command: letters.RecordPayment, context: C
         credited=command.amount - sum(part.total for part in settled),
     )
     used = BankReferenceUsed(reference=reference, source=context.stream)
-    return conclude(Decision.of(current, recorded, used), (member,), context)
+    decision = Decision.of(current, recorded, used)
+    return (*conclude(decision, (member,), context), *_notify_interest(decision.after.books, recorded, context))
+
+
+def _notify_interest(books: Books, recorded: events.PaymentRecorded, context: Context) -> Iterator[StepOwed]:
+    """Who paid a call and not its interest is told what is left, and that the next call asks for it."""
+    left = sum(due.interest for due in recorded.dues if not due.principal)
+    if left:
+        yield from notify_members(
+            "interest_left",
+            (recorded.member,),
+            f"interest-left:{recorded.reference}",
+            round=context.stream,
+            interest=amount_text(books, left),
+            reference=shown_reference(creditor_reference(context.stream, recorded.member)),
+        )
 
 
 def reverse_payment(state: RoundState, command: letters.ReversePayment, context: Context) -> Events:
@@ -71,16 +90,27 @@ def reverse_payment(state: RoundState, command: letters.ReversePayment, context:
     used = BankReferenceUsed(reference=command.reference, source=context.stream)
     if isinstance(state, Refunding):
         return _reverse_after_end(state, undone, used, context)
-    notices = notify_members(
+    reversal = apply_credits(Decision.of(state, undone, used, *_reopened_calls(books, undone, context)), (member,), context)
+    return (*conclude(reversal, (member,), context), *_notify_reversed(reversal.after.books, undone, context))
+
+
+def _notify_reversed(books: Books, undone: events.PaymentReversed, context: Context) -> Iterator[StepOwed]:
+    """The member is told what was taken back, and what it is asked for now, of this payment or otherwise."""
+    member, account = undone.member, books.accounts[undone.member]
+    rate, today = terms_of(context, books).default_interest, context.at.date()
+    asked = next_bill(books, account, rate) if account.dues else Bill(today, 0, 0)
+    return notify_members(
         "payment_reversed",
         (member,),
-        f"reversed:{command.reference}",
+        f"reversed:{undone.reference}",
         round=context.stream,
-        amount=amount_text(books, amount),
+        amount=amount_text(books, undone.amount),
         owed=amount_text(books, sum(part.total for part in undone.undone)),
+        to_pay=amount_text(books, asked.amount),
+        pay_by=asked.pay_by.isoformat(),
+        per_day=amount_text(books, asked.per_day),
+        reference=shown_reference(creditor_reference(context.stream, member)),
     )
-    reversal = Decision.of(state, undone, used, *_reopened_calls(books, undone, context))
-    return (*conclude(apply_credits(reversal, (member,), context), (member,), context), *notices)
 
 
 def _reverse_unknown(books: Books, command: letters.ReversePayment, context: Context) -> Events:

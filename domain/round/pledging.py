@@ -206,6 +206,7 @@ def close_pledging(state: Pledging, _: commands.ClosePledging, context: Context)
             counted=total,
             concentration=concentration(summed(allocation, seats)),
             gauge=charter_of(context, state.charter_version).funding.concentration_gauge,
+            default_interest=charter_of(context, state.charter_version).funding.default_interest,
             charter_version=state.charter_version,
         ),
         *(CommitmentBound(member=member, source=context.stream, amount=amount) for member, amount in sorted(allocation.items())),

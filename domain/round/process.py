@@ -11,7 +11,7 @@ change of the books). `state`, `books` and `booking` say what is true.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Annotated, Final
@@ -26,6 +26,7 @@ from domain.reference import shown_reference
 from domain.round import calls, commands, commitments, ending, events, in_kind, ladder, payments, pledging, refunds, rules, spending
 from domain.round.allocation import index
 from domain.round.books import Books, Call
+from domain.round.dues import Bill, next_bill
 from domain.round.rules import Events, amount_text
 from domain.round.state import (
     Calling,
@@ -232,10 +233,12 @@ def _promises(terms: Terms, pledged: int) -> str:
 
 
 def _owing(books: Books) -> tuple[str, ...]:
-    """Everybody who owes on the calls that run, and the treasurer when they are too many to name; when nobody owes, who has the next word."""
-    if any(books.calls[number].owing for number in books.running):
-        return tuple(f"member:{member}" for member in _named(books, books.running, AWAITED)) or ("office:treasurer",)
-    return (f"run/{books.terms.run}", "office:board") if _unreleased(books) else ("office:treasurer",)
+    """Everybody who owes, and the treasurer when they are too many to name; while no call runs, also who has the next word."""
+    owing = tuple(f"member:{member}" for member in _owing_anything(books, AWAITED))
+    if any(books.calls[number].unpaid for number in books.running):
+        return owing or ("office:treasurer",)
+    following = (f"run/{books.terms.run}", "office:board") if _unreleased(books) else ("office:treasurer",)
+    return (*following, *owing)
 
 
 def _unreleased(books: Books) -> Tranche | None:
@@ -254,11 +257,9 @@ def _locked(books: Books) -> str:
     )
 
 
-def _named(books: Books, calls: Iterable[int], limit: int) -> Sequence[MemberId]:
-    """Who owes on these calls, when they are at most so many; else nobody is named."""
-    owing: set[MemberId] = set()
-    for number in calls:
-        owing.update(islice(books.calls[number].owing, limit + 1))
+def _owing_anything(books: Books, limit: int) -> Sequence[MemberId]:
+    """Who owes on any call, also in default and interest alone, when they are at most so many; else nobody is named."""
+    owing = tuple(islice((member for member, account in books.accounts.items() if account.dues), limit + 1))
     return sorted(owing) if len(owing) <= limit else ()
 
 
@@ -300,13 +301,23 @@ def _concentration(books: Books) -> str:
 
 
 def _bills(books: Books) -> str:
-    """What is still to be paid, by whom, until when and with which reference, when they are few."""
-    accounts = [(member, books.accounts[member]) for member in _named(books, (*books.running, *books.defaulted), NAMED)]
+    """All that is to be paid, interest included, by whom, until when and with which reference, when they are few."""
+    accounts = [(member, books.accounts[member]) for member in _owing_anything(books, NAMED)]
+    asked = [(member, account.reference, next_bill(books, account, books.default_interest or 0)) for member, account in accounts]
     rows = [
-        f"| {member} | {amount_text(books, account.debt)} | {books.calls[account.dues[0].call].schedule.due_on} | {shown_reference(account.reference)} |"
-        for member, account in accounts
+        f"| {member} | {amount_text(books, owed.amount)} | {owed.pay_by} | {_per_day(books, owed)} | {shown_reference(reference)} |"
+        for member, reference, owed in asked
     ]
-    return "\n".join(("\n\n| to pay | amount | due | reference |", "| --- | --- | --- | --- |", *rows)) if rows else ""
+    return (
+        "\n".join(("\n\n| to pay | amount | by | for each further day | reference |", "| --- | --- | --- | --- | --- |", *rows))
+        if rows
+        else ""
+    )
+
+
+def _per_day(books: Books, asked: Bill) -> str:
+    """What a further day costs; the table of members reckons it for a round that does not know its charter's interest."""
+    return "the charter's interest" if books.default_interest is None else amount_text(books, asked.per_day)
 
 
 ROUND: Final[Process[commands.RoundCommand, events.RoundEvent, RoundState]] = Process(
@@ -321,6 +332,6 @@ ROUND: Final[Process[commands.RoundCommand, events.RoundEvent, RoundState]] = Pr
     commands=TypeAdapter(Annotated[commands.RoundCommand, Field(discriminator="kind")]),
     events=TypeAdapter(tuple[Annotated[events.RoundEvent | Common, Field(discriminator="kind")], ...]),
     tables=tables,
-    state_version=5,
-    list_version=3,
+    state_version=6,
+    list_version=4,
 )

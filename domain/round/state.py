@@ -248,7 +248,9 @@ def _pledging(state: Pledging | Short) -> Pledging:
 
 
 def _allocated(state: Pledging, event: events.PledgesAllocated) -> Books:
-    books = Books.of(state.terms, state.charter_version)._replace(concentration=event.concentration, gauge=event.gauge)
+    books = Books.of(state.terms, state.charter_version)._replace(
+        concentration=event.concentration, gauge=event.gauge, default_interest=event.default_interest
+    )
     for member, amount in event.allocation.items():
         pledged = state.pledges[member].amount
         books = add(books, member, Figures(pledged=pledged, cancelled=pledged - amount))

@@ -11,7 +11,7 @@ from domain.reference import shown_reference
 from domain.register.state import Register
 from domain.round import events
 from domain.round.books import Account, Books, Call
-from domain.round.dues import run_up
+from domain.round.dues import next_bill, run_up
 from domain.round.state import Pledging, RoundState, Short, books_of
 
 MEMBERS = (
@@ -32,7 +32,7 @@ MEMBERS = (
 
 
 def tables(state: RoundState, register: Register, at: datetime) -> Sequence[Table]:
-    """Pledges until the close; from then on each member, each call, each refund and each delivery. Interest is reckoned to the day of `at`."""
+    """Pledges until the close; from then on each member, each call, what is to be paid, each refund and each delivery. Interest is reckoned to the day of `at`."""
     books = books_of(state)
     if books is None:
         return _pledges(state)
@@ -44,6 +44,11 @@ def tables(state: RoundState, register: Register, at: datetime) -> Sequence[Tabl
             "calls",
             ("call", "purpose", "stage", "due_on", "cure_ends_at", "called", "unpaid", "owing"),
             [_call(books, call) for _, call in sorted(books.calls.items())],
+        ),
+        Table(
+            "to_pay",
+            ("member", "amount", "pay_by", "per_further_day", "reference"),
+            [_asked(books, member, account, rate) for member, account in sorted(books.accounts.items()) if account.dues],
         ),
         Table("refunds", ("member", "amount", "stage", "order", "reason", "payment"), _refunds(books)),
         Table("deliveries", ("evidence", "stands", "member", "value"), [_delivery(books, name) for name in sorted(books.deliveries)]),
@@ -85,6 +90,12 @@ def _member(books: Books, member: str, account: Account, rate: int, on: date) ->
     )
 
 
+def _asked(books: Books, member: str, account: Account, rate: int) -> tuple[str | Money | date, ...]:
+    """What the member is asked for, as its notices do: all that it owes by a day, and what each further day adds."""
+    asked, currency = next_bill(books, account, rate), books.terms.currency
+    return member, Money(asked.amount, currency), asked.pay_by, Money(asked.per_day, currency), shown_reference(account.reference)
+
+
 def _owed_on(account: Account, rate: int, on: date) -> int:
     """What the member owes on a day, with its interest to that day."""
     return sum(due.principal for due in account.dues) + _interest_on(account, rate, on)
@@ -105,7 +116,7 @@ def _call(books: Books, call: Call) -> tuple[int | str | date | Money, ...]:
         plan.cure_ends_at,
         Money(sum(call.amounts.values()), currency),
         Money(call.unpaid, currency),
-        ", ".join(sorted(call.owing)),
+        ", ".join(sorted(member for member, owed in call.owing.items() if owed)),
     )
 
 
