@@ -128,7 +128,8 @@ class DecisionRule(Message):
     timelock_hours: Hours = 0
     """From passing to execution; who opposed may leave in between."""
     mandate_days: Annotated[int, Field(ge=1, le=3_650)] = 90
-    """How long what was voted can be carried out, from when it is ordered: an order refused until then needs another vote."""
+    """How long what was voted can be carried out, from when it is ordered: what is refused may be tried again until then, and after that
+    needs another vote."""
     subject_barred: bool = True
     """Whether the member that the decision is about is recused by rule."""
     sponsors: frozenset[Office] = frozenset()

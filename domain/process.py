@@ -237,6 +237,11 @@ class Table:
     rows: Sequence[tuple[Cell, ...]]
 
 
+def nothing_follows(state: Any, command: Any, context: Context) -> Sequence[Any]:
+    """For a process that looks at none of its owed steps."""
+    return ()
+
+
 def no_tables(state: Any, register: Register, at: datetime) -> Sequence[Table]:
     """For a process of which its row tells all."""
     return ()
@@ -256,6 +261,9 @@ class Process(Generic[C, E, S]):
     events: TypeAdapter[tuple[E | Common, ...]]
     tables: Callable[[S, Register, datetime], Sequence[Table]] = no_tables
     """What a person needs who looks closer, reckoned to an instant: never stored, so it is as long as it must be."""
+    after_step: Callable[[S, StepDone | FailStep | WaiveStep, Context], Events[E]] = nothing_follows
+    """What follows for the process from what became of a step that it owed: it was carried out with nothing else to say, failed for good,
+    or is waived. Other outcomes are the process's own commands."""
     title: str = ""
     """What one of it is, in words: `a funding round`."""
     about: str = ""
@@ -343,11 +351,12 @@ def _decide_about_step(
                 return ()
             match command:
                 case FailStep(reason=reason):
-                    return (StepFailed(step=key, reason=reason),)
+                    return (StepFailed(step=key, reason=reason), *process.after_step(stream.state, command, context))
                 case DelayStep(reason=reason):
                     return () if key in stream.delayed else (StepDelayed(step=key, reason=reason),)
                 case StepDone():
-                    return (StepCarriedOut(step=key), *_reached(stream.owed[key], {}, context))
+                    followed = process.after_step(stream.state, command, context)
+                    return (StepCarriedOut(step=key), *_reached(stream.owed[key], {}, context), *followed)
                 case NoticeSent(unreached=unreached):
                     return (StepCarriedOut(step=key), *_reached(stream.owed[key], unreached, context))
                 case _:
@@ -359,7 +368,8 @@ def _decide_about_step(
         case WaiveStep(step=key, reason=reason):
             context.require_office(Office.SECRETARIAT)
             _require_waiting(stream, key)
-            return (StepWaived(step=key, reason=reason), *_withdrawn(stream.owed[key], context))
+            followed = process.after_step(stream.state, command, context)
+            return (StepWaived(step=key, reason=reason), *_withdrawn(stream.owed[key], context), *followed)
 
 
 def _reached(step: Step, unreached: Mapping[str, Unreachable], context: Context) -> Sequence[RecipientsUnreached | RecipientsReached]:

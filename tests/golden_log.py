@@ -217,7 +217,7 @@ class Player:
                 for person, known in self.register.people.items():
                     for member in (*known.speaks_for, None):
                         self.taken(proposal, {"kind": "cast_ballot", "choice": choice, "member": member}, person)
-            if self.phase(proposal) in {"executed", "rejected", "lapsed", "withdrawn"}:
+            if self.phase(proposal) in {"executed", "refused", "rejected", "lapsed", "withdrawn"}:
                 break
             self.deadline(proposal)
         answer = self.tell(proposal)

@@ -38,7 +38,7 @@ pytestmark = pytest.mark.heavy
 TREASURY: Final = "treasury/main"
 MEMBERS: Final = [organisation.member for organisation in FOURTEEN[:6]]
 ENDS: Final = {
-    "proposal": {"passed", "executed", "rejected", "lapsed", "withdrawn"},
+    "proposal": {"passed", "executed", "refused", "rejected", "lapsed", "withdrawn"},
     "round": {"settled", "failed", "cancelled", "withdrawn"},
     "member": {"left", "terminated", "expelled", "rejected", "lapsed", "withdrawn"},
 }

@@ -395,6 +395,7 @@ TELLING = {
     "owe_notice": 0,
     "owe_notices": 0,
     "_notify_owing": 1,
+    "_notify_voters": 0,
 }
 """What the processes tell by, and which argument names the template."""
 COMPUTED = {

@@ -6,11 +6,14 @@
 | amend_proposal | the sponsor, before the opening | proposal_made, vote_opened | not_the_sponsor, not_amendable, and those of propose but already_proposed and name_reserved |
 | withdraw_proposal | the sponsor, before anybody voted | proposal_withdrawn; mandate_granted of `otherwise` | not_the_sponsor, not_withdrawable |
 | open_vote, close_vote, execute | the service, when due | vote_opened; vote_closed, vote_decided; proposal_executed, mandate_granted | service_only, not_due |
+| end_mandate | the service, when due | motion_given_up with the step waived; answer_awaited while a try is under way | service_only, not_due |
+| what the order of a passed motion brings back (fail_step, step_done, waive_step) | the service; the secretariat | motion_refused; motion_carried_out after that; motion_given_up | step_not_failed |
 | cast_ballot | who speaks for a member on the roll; a board member where the board votes | ballot_cast, vote_extended, and the close when it is settled | vote_not_open, not_on_roll, recused, choice_unfit, not_a_representative, member_not_active, office_required |
 | declare_conflict | the same | conflict_declared, vote_extended, and the close when it is settled | vote_not_open, not_on_roll, not_a_representative, member_not_active, office_required |
 
-States: unproposed, announced, open, timelocked, passed, executed, rejected, lapsed, withdrawn. Deadlines: the opening, the
-close, the end of the timelock. Steps: `tell:motion`, `tell:otherwise`, notices to the roll and to the sponsor.
+States: unproposed, announced, open, timelocked, passed, executed, refused, rejected, lapsed, withdrawn. Deadlines: the opening, the
+close, the end of the timelock, the end of the mandate of what was refused. Steps: `tell:motion`, `tell:otherwise`, notices to the roll and
+to the sponsor.
 """
 
 from __future__ import annotations
@@ -50,6 +53,7 @@ from domain.register.facts import (
 )
 from domain.register.state import Register
 from domain.run import commands as run_commands
+from domain.stream import DelayStep, FailStep, RetryStep, StepDone, WaiveStep
 from tests.stories import START, Story, charter, day, founded, noted, with_members
 from tests.test_run import contract
 
@@ -687,6 +691,83 @@ def test_nothing_happens_before_the_announcement() -> None:
     story().when(proposal_commands.CloseVote()).then()
 
 
+# ---------------------------------------------------------------- what becomes of the order
+
+
+def refused(story: Story | None = None) -> Story:
+    """A motion that passed, and was refused where it was carried out."""
+    ordered = story or votes(story_of_expulsion(), "yes", *EIGHT[1:6]).due()
+    return ordered.when(FailStep(step="tell:motion", reason="member/amber refused: not_a_member: amber has left"))
+
+
+def story_of_expulsion() -> Story:
+    return story().when(letters.Propose(title="Expel", motion=EXPEL), by="sam")
+
+
+def test_what_passed_and_was_refused_when_it_was_carried_out_is_refused_and_not_executed() -> None:
+    ended = refused().followed_by("step_failed", "motion_refused").owes("notify", "notice:motion-refused:1")
+    headline = PROPOSAL.describe(ended.state.state)
+    assert (headline.phase, headline.waits_for) == ("refused", ("office:secretariat",))
+    assert "passed, and refused when it was carried out: member\\/amber refused" in headline.line
+    assert "`consortium retry`) until 2027-02-03" in headline.line
+    told = next(step for step in ended.steps if step.key == "notice:motion-refused:1").data
+    assert {*(f"member:{name}" for name in EIGHT), "sam", "office:secretariat"} == set(told["to"])
+    assert told["facts"]["until"] == (day(3) + timedelta(days=90)).isoformat()
+    late = ended.when(proposal_commands.CastBallot(member="birch", choice="yes"), by="rep-birch").refused("vote_not_open").refusal
+    assert late is not None
+    assert "it passed, and was refused when it was carried out" in late.message
+
+
+def test_what_was_refused_is_executed_when_another_try_is_accepted() -> None:
+    retried = refused().when(RetryStep(step="tell:motion"), by="sam").followed_by("step_retried")
+    assert retried.phase == "refused"
+    again = retried.when(FailStep(step="tell:motion", reason="still not")).followed_by("step_failed", "motion_refused")
+    assert sum(step.kind == "notify" and "motion-refused" in step.key for step in again.steps) == 1
+    accepted = again.when(RetryStep(step="tell:motion"), by="sam").when(StepDone(step="tell:motion"))
+    accepted.followed_by("step_carried_out", "motion_carried_out").owes("notify", "notice:motion-carried-out:1")
+    assert (accepted.phase, accepted.agenda.deadline) == ("executed", None)
+
+
+def test_what_was_refused_stays_refused_when_its_mandate_ends() -> None:
+    ended = refused()
+    ended.when(proposal_commands.EndMandate(), at=day(92)).refused("not_due")
+    ended.when(proposal_commands.EndMandate(), by="sam", at=day(93)).refused("service_only")
+    over = ended.due().followed_by("step_waived", "motion_given_up")
+    assert (over.phase, over.at) == ("refused", day(93))
+    assert "refused: member" in PROPOSAL.describe(over.state.state).line
+    over.when(RetryStep(step="tell:motion"), by="sam").refused("step_not_failed")
+    over.when(proposal_commands.EndMandate()).then()
+
+
+def test_a_try_that_was_under_way_when_the_mandate_ended_is_answered_first() -> None:
+    trying = refused().when(RetryStep(step="tell:motion"), by="sam", at=day(92.9))
+    waiting = trying.due().then(proposal_events.AnswerAwaited(until=day(94)))
+    assert waiting.when(StepDone(step="tell:motion")).phase == "executed"
+    over = waiting.when(FailStep(step="tell:motion", reason="no_mandate")).due().followed_by("step_waived", "motion_given_up")
+    assert (over.phase, over.at) == ("refused", day(94))
+
+
+def test_an_order_that_is_waived_was_not_executed() -> None:
+    ordered = votes(story_of_expulsion(), "yes", *EIGHT[1:6]).due().when(DelayStep(step="tell:motion", reason="no answer"))
+    for troubled in (ordered, refused()):
+        waived = troubled.when(WaiveStep(step="tell:motion", reason="amber left by itself"), by="sam")
+        waived.followed_by("step_waived", "mandate_withdrawn", "motion_given_up").owes("notify", "notice:motion-given-up:1")
+        assert waived.phase == "refused"
+        assert "refused: waived\\: amber left by itself" in PROPOSAL.describe(waived.state.state).line
+
+
+def test_an_order_that_was_refused_before_any_member_was_there_is_told_to_the_board() -> None:
+    board = admission(founded()).when(proposal_commands.CastBallot(choice="yes"), by="bo")
+    told = next(step for step in refused(board).steps if step.key == "notice:motion-refused:1").data["to"]
+    assert told == ["bo", "office:secretariat"]
+
+
+def test_a_notice_that_did_not_go_out_makes_no_motion_refused() -> None:
+    executed = votes(story_of_expulsion(), "yes", *EIGHT[1:6]).due()
+    failed = executed.when(FailStep(step="notice:opened:1", reason="no address")).followed_by("step_failed")
+    assert failed.phase == "executed"
+
+
 # ---------------------------------------------------------------- what people see
 
 
@@ -733,7 +814,7 @@ def test_every_phase_is_told_in_a_line() -> None:
     locked = votes(expulsion, "yes", *EIGHT[1:6])
     told = {
         "unproposed": story(), "announced": story().when(amendment(), by="bo"), "open": expulsion, "timelocked": locked,
-        "executed": locked.due(), "lapsed": expulsion.due(), "rejected": votes(expulsion, "no", *EIGHT[1:5]),
+        "executed": locked.due(), "refused": refused(locked.due()), "lapsed": expulsion.due(), "rejected": votes(expulsion, "no", *EIGHT[1:5]),
         "withdrawn": expulsion.when(proposal_commands.WithdrawProposal(), by="sam"),
     }  # fmt: skip
     for phase, after in told.items():

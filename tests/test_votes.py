@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from domain import letters
 from domain.kernel import SERVICE, Command, Event, PersonId
 from domain.process import Context
-from domain.proposal import balloting, closing, state, voting
+from domain.proposal import balloting, closing, ordering, state, voting
 from domain.proposal import commands as proposal_commands
 from domain.proposal import events as proposal_events
 from domain.register.facts import ContributionCleared, Holding, OwnershipDeclared, VoteDecided
@@ -154,7 +154,7 @@ def everything_funded(costs: Mapping[str, int], budget: int, ballots: object) ->
 def orders_another(proposal: state.Announced, context: Context) -> Sequence[Event]:
     another = letters.Motion(stream="round/x", command={}, otherwise={"kind": "cancel_round"})
     terms = proposal.terms.model_copy(update={"motion": another})
-    return (proposal_events.ProposalExecuted(), *closing.order_otherwise(replace(proposal, terms=terms), context))
+    return (proposal_events.ProposalExecuted(), *ordering.order_otherwise(replace(proposal, terms=terms), context))
 
 
 def always(*_: Any) -> bool:
@@ -178,7 +178,7 @@ def always(*_: Any) -> bool:
         (voting, "equal_shares", everything_funded, "the budget is not shared as the ballots say"),
         (Context, "require_due", nothing, "only what passed is executed, once, after its timelock"),
         (closing, "_members", lambda state, *choices: frozenset(), "the register is told other votes"),
-        (closing, "_order_motion", orders_another, "a mandate is granted once, at the end, for exactly what was voted on"),
+        (ordering, "order_motion", orders_another, "a mandate is granted once, at the end, for exactly what was voted on"),
     ],
     ids=lambda part: part if isinstance(part, str) else "",
 )  # fmt: skip

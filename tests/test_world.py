@@ -31,6 +31,10 @@ class Founded:
         return recorded
 
     @property
+    def phase(self) -> str:
+        return self.simulation.standing(ORDER).headline.phase
+
+    @property
     def failed(self) -> dict[str, str]:
         return dict(self.simulation.standing(ORDER).stream.failed)
 
@@ -43,9 +47,21 @@ async def test_what_was_refused_is_told_anew_when_a_person_asks() -> None:
     await world.give(ORDER, "cast_ballot", by="bo", choice="yes")
     await world.simulation.advance(START + timedelta(days=60))
     assert "last_officer" in world.failed["tell:motion"]
+    assert world.phase == "refused"
     await world.give(ORDER, "retry_step", step="tell:motion")
     assert "last_officer" in world.failed["tell:motion"]
     await world.give(ATLAS, "grant_office", person="tom", office="treasurer")
     await world.give(ORDER, "retry_step", step="tell:motion")
-    assert not world.failed
+    assert (world.failed, world.phase) == ({}, "executed")
     assert (await world.simulation.recorder.replica()).register.holders(Office.TREASURER) == ("tom",)
+
+
+async def test_what_was_refused_stays_refused_when_nobody_mends_the_cause_in_time() -> None:
+    world = Founded()
+    await world.begin()
+    dismissal = {"stream": ATLAS, "command": {"kind": "revoke_office", "person": "tess", "office": "treasurer"}}
+    await world.give(ORDER, "propose", by="bo", title="Another treasurer", motion=dismissal)
+    await world.give(ORDER, "cast_ballot", by="bo", choice="yes")
+    await world.simulation.advance(START + timedelta(days=200))
+    assert (world.failed, world.phase) == ({}, "refused")
+    assert world.simulation.standing(ORDER).agenda.closed

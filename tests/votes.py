@@ -54,6 +54,8 @@ class Vote:
     over: bool = False
     """Executed or withdrawn."""
     mandates: int = 0
+    refused: bool = False
+    given_up: bool = False
 
     def note(self, events: Sequence[Event], at: datetime, register: Register) -> list[str]:
         """Follows the events of one decision, taken on this register; which laws they break."""
@@ -109,6 +111,18 @@ class Vote:
                 if self.over or result is None or result.outcome != "passed" or result.executes_at is None or at < result.executes_at:
                     yield "only what passed is executed, once, after its timelock"
                 self.over = True
+            case proposal_events.MotionRefused():
+                if not self.over or self.given_up:
+                    yield "only what was ordered is refused"
+                self.refused = True
+            case proposal_events.MotionCarriedOut():
+                if not self.refused or self.given_up:
+                    yield "only what was refused is carried out at another try"
+                self.refused = False
+            case proposal_events.MotionGivenUp():
+                if not self.over or self.given_up:
+                    yield "an order is given up once"
+                self.given_up = True
             case proposal_events.ProposalWithdrawn():
                 if self.over or self.result is not None or self.ballots or at >= self.closes_at:
                     yield "what was voted on, or is over, is withdrawn"

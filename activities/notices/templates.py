@@ -205,6 +205,13 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
         "The vote is open until {closes_at}. A ballot can be changed until then: `consortium proposal cast-ballot`.",
     ),
     "vote-closed": Letter("The vote is over: {title}", "The outcome is: {outcome}."),
+    "motion-refused": Letter(
+        "Passed, and not carried out: {title}",
+        "What was voted on was refused when it was carried out: {reason}\nUntil {until} the secretariat may mend the cause and try it again "
+        "(`consortium retry`); after that it needs another vote.",
+    ),
+    "motion-carried-out": Letter("Carried out after all: {title}", "What had been refused was accepted at another try."),
+    "motion-given-up": Letter("Not carried out: {title}", "It is not tried again, and needs another vote to be done. The reason: {reason}"),
     # The training lead, reviewers and officers, about a training run.
     "run-planned": Letter("{run} is planned: put its contract to the vote", "The contract has the digest {contract}."),
     "run-approved": Letter("{run} is approved", "Start it when the trainer is ready: `consortium run start-run`."),

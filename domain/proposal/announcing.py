@@ -15,8 +15,8 @@ from domain.kernel import ASKED, SERVICE, Refused, canonical_json, process_of, s
 from domain.letters import Motion, Terms
 from domain.process import Context
 from domain.proposal import commands, events
-from domain.proposal.closing import order_otherwise
 from domain.proposal.opening import open_vote
+from domain.proposal.ordering import order_otherwise
 from domain.proposal.rules import Events
 from domain.proposal.state import Announced, Unproposed, announced_by
 

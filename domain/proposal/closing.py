@@ -1,17 +1,15 @@
-"""The result of a vote, and the order that a passed or failed motion gives."""
+"""The result of a vote."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
 
-from domain.kernel import SERVICE, MemberId, Step, digest_of, notify
-from domain.process import Context, tell_motion
-from domain.proposal import events, voting
+from domain.kernel import SERVICE, MemberId, Step, notify
+from domain.process import Context
+from domain.proposal import events, ordering, voting
 from domain.proposal.rules import Events
-from domain.proposal.state import Announced, Open, Timelocked
-from domain.register.facts import MandateGranted, VoteDecided
+from domain.proposal.state import Announced, Open
+from domain.register.facts import VoteDecided
 from domain.stream import owe
 
 
@@ -43,15 +41,10 @@ def close_vote(state: Open, context: Context) -> Events:
     )
     notices = () if proposal.sponsor == SERVICE else (owe(_result_notice(proposal, closed)),)
     if not passed:
-        return (closed, decided, *order_otherwise(proposal, context), *notices)
+        return (closed, decided, *ordering.order_otherwise(proposal, context), *notices)
     if executes_at is None:
         return (closed, decided, *notices)
-    return (closed, decided, *notices, *(_order_motion(proposal, context) if executes_at <= context.at else ()))
-
-
-def execute(state: Timelocked, context: Context) -> Events:
-    """The timelock is over: the motion is ordered."""
-    return _order_motion(state.proposal, context)
+    return (closed, decided, *notices, *(ordering.order_motion(proposal, context) if executes_at <= context.at else ()))
 
 
 def _result_notice(proposal: Announced, closed: events.VoteClosed) -> Step:
@@ -77,25 +70,3 @@ def _funded(state: Open) -> tuple[str, ...]:
 def _members(state: Open, *choices: str) -> frozenset[MemberId]:
     seats = (seat for seat, ballot in state.ballots.items() if ballot.choice in choices)
     return frozenset(member for seat in seats for member in state.roll[seat].members)
-
-
-def order_otherwise(proposal: Announced, context: Context) -> Events:
-    """Orders what the motion names for the case that it does not pass, if anything."""
-    motion = proposal.terms.motion
-    if motion is None or motion.otherwise is None:
-        return ()
-    granted = _mandate(proposal, motion.stream, motion.otherwise, context)
-    return (granted, owe(tell_motion(motion.stream, motion.otherwise, granted, key="tell:otherwise")))
-
-
-def _order_motion(proposal: Announced, context: Context) -> Events:
-    """Orders the motion. Its mandate is granted only now, so that nobody can use it before the timelock is over."""
-    motion = proposal.terms.motion
-    assert motion is not None
-    granted = _mandate(proposal, motion.stream, motion.command, context)
-    return (events.ProposalExecuted(), granted, owe(tell_motion(motion.stream, motion.command, granted, key="tell:motion")))
-
-
-def _mandate(proposal: Announced, stream: str, command: Mapping[str, Any], context: Context) -> MandateGranted:
-    until = context.at + timedelta(days=proposal.rule.mandate_days)
-    return MandateGranted(proposal=context.stream, digest=digest_of(stream, command), until=until)

@@ -62,4 +62,12 @@ class Execute(Due):
     kind: Literal["execute"] = "execute"
 
 
-ProposalCommand = letters.Propose | AmendProposal | WithdrawProposal | OpenVote | CastBallot | DeclareConflict | CloseVote | Execute
+class EndMandate(Due):
+    """The mandate of a motion that was refused is over."""
+
+    kind: Literal["end_mandate"] = "end_mandate"
+
+
+ProposalCommand = (
+    letters.Propose | AmendProposal | WithdrawProposal | OpenVote | CastBallot | DeclareConflict | CloseVote | Execute | EndMandate
+)

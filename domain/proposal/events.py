@@ -89,6 +89,35 @@ class ProposalExecuted(Event):
     kind: Literal["proposal_executed"] = "proposal_executed"
 
 
+class MotionRefused(Event):
+    """The authorised command was refused where it was sent. The secretariat may try it again while its mandate stands."""
+
+    kind: Literal["motion_refused"] = "motion_refused"
+    reason: str
+    until: Instant | None = None
+    """The end of the mandate; a mandate of former rules may have none."""
+
+
+class AnswerAwaited(Event):
+    """The mandate of a refused motion ended while another try was under way, whose answer is waited for until then."""
+
+    kind: Literal["answer_awaited"] = "answer_awaited"
+    until: Instant
+
+
+class MotionCarriedOut(Event):
+    """Another try of a motion that had been refused was accepted."""
+
+    kind: Literal["motion_carried_out"] = "motion_carried_out"
+
+
+class MotionGivenUp(Event):
+    """The authorised command was not carried out, and is tried no more: its mandate ended, or the secretariat waived it."""
+
+    kind: Literal["motion_given_up"] = "motion_given_up"
+    reason: str
+
+
 ProposalEvent = (
     ProposalMade
     | ProposalWithdrawn
@@ -98,6 +127,10 @@ ProposalEvent = (
     | VoteExtended
     | VoteClosed
     | ProposalExecuted
+    | MotionRefused
+    | AnswerAwaited
+    | MotionCarriedOut
+    | MotionGivenUp
     | VoteDecided
     | MandateGranted
 )

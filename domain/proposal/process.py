@@ -1,10 +1,10 @@
 """Proposals and votes, `proposal/<id>`: from the announcement to the execution of exactly what was voted on.
 
-announced → open → passed (→ timelock → executed) | rejected | lapsed (no quorum) | withdrawn
+announced → open → passed (→ timelock → executed | refused) | rejected | lapsed (no quorum) | withdrawn
 
 What a proposal would do fixes its class, and the class the rule (`announcing`): quorum by heads and by weight on the roll that is frozen
 at the opening (`opening`), threshold, duration, who is barred. Ballots are taken in `balloting` and counted in `closing`, by the methods in
-`voting`. A passed proposal authorises one command, by its digest, once.
+`voting`. A passed proposal authorises one command, by its digest, once (`ordering`); what is refused there ends as refused.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter
 
 from domain import letters
+from domain.charter import Office
 from domain.kernel import AWAITED, Agenda, Deadline, Headline, escaped, process_of, shown_at
 from domain.process import Context, Process, phase_of_deadline
-from domain.proposal import announcing, balloting, closing, commands, events, opening, rules, voting
+from domain.proposal import announcing, balloting, closing, commands, events, opening, ordering, rules, voting
 from domain.proposal.rules import Events
-from domain.proposal.state import Announced, Open, Over, ProposalState, Timelocked, Unproposed, Withdrawn, evolve
+from domain.proposal.state import Announced, Open, Over, ProposalState, Timelocked, Unexecuted, Unproposed, Withdrawn, evolve
 from domain.stream import Common
 
 
@@ -41,11 +42,13 @@ def decide(state: ProposalState, command: commands.ProposalCommand, context: Con
         case commands.CloseVote():
             return closing.close_vote(phase_of_deadline(state, Open), context)
         case commands.Execute():
-            return closing.execute(phase_of_deadline(state, Timelocked), context)
+            return ordering.execute(phase_of_deadline(state, Timelocked), context)
+        case commands.EndMandate():
+            return ordering.end_mandate(phase_of_deadline(state, Unexecuted), context)
 
 
 def agenda(state: ProposalState) -> Agenda:
-    """The opening, the close, or the end of the timelock."""
+    """The opening, the close, the end of the timelock, or that of the mandate of what was refused."""
     match state:
         case Announced(opens_at=opens_at):
             return Agenda((Deadline(opens_at, commands.OpenVote()),))
@@ -53,6 +56,8 @@ def agenda(state: ProposalState) -> Agenda:
             return Agenda((Deadline(closes_at, commands.CloseVote()),))
         case Timelocked(executes_at=executes_at):
             return Agenda((Deadline(executes_at, commands.Execute()),))
+        case Unexecuted(until=until):
+            return Agenda(() if until is None else (Deadline(until, commands.EndMandate()),))
         case Unproposed() | Over() | Withdrawn():
             return Agenda(closed=True)
 
@@ -78,8 +83,13 @@ def describe(state: ProposalState) -> Headline:
         case Timelocked(proposal=proposal, result=result, executes_at=executes_at):
             note = f"passed; nobody is waited for: it is carried out by itself at {shown_at(executes_at)}, when its timelock is over"
             return _headline("timelocked", proposal, note, _numbers(result) | {"timelock": _timelock(proposal)})
-        case Over(proposal=proposal, result=result, phase=phase):
-            return _headline(phase, proposal, rules.outcome_of(state), _numbers(result), values=rules.values_of(result))
+        case Unexecuted(proposal=proposal, result=result, reason=reason, until=until):
+            again = f"the secretariat may try it again (`consortium retry`){'' if until is None else f' until {shown_at(until)}'}"
+            note = f"passed, and refused when it was carried out: {escaped(reason, rules.REASON_LENGTH)}; {again}"
+            return _headline("refused", proposal, note, _numbers(result), (f"office:{Office.SECRETARIAT}",), rules.values_of(result))
+        case Over(proposal=proposal, result=result, phase=phase, reason=reason):
+            note = rules.outcome_of(state) + (f": {escaped(reason, rules.REASON_LENGTH)}" if reason else "")
+            return _headline(phase, proposal, note, _numbers(result), values=rules.values_of(result))
         case Withdrawn(proposal=proposal):
             return _headline("withdrawn", proposal, "withdrawn by its sponsor")
 
@@ -141,14 +151,15 @@ def proposals(processes: Iterable[Process[Any, Any, Any]]) -> Process[commands.P
     return Process(
         name="proposal",
         title="a vote",
-        about="Announced, opened on a roll that is frozen, voted on and closed. What passed orders exactly one command, once, after its timelock.",
+        about="Announced, opened on a roll that is frozen, voted on and closed. What passed orders exactly one command, once, after its timelock; refused there it ends as refused.",
         initial=Unproposed(),
         decide=decide_readable,
         evolve=evolve,
         agenda=agenda,
         describe=describe,
+        after_step=ordering.after_step,
         commands=TypeAdapter(Annotated[commands.ProposalCommand, Field(discriminator="kind")]),
         events=TypeAdapter(tuple[Annotated[events.ProposalEvent | Common, Field(discriminator="kind")], ...]),
-        state_version=3,
-        list_version=3,
+        state_version=4,
+        list_version=4,
     )

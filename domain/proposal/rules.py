@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from domain import process
-from domain.kernel import ASKED, Refused, shown_at, slug_of
+from domain.kernel import ASKED, Refused, one_line, shown_at, slug_of
 from domain.process import Context
 from domain.proposal import events
-from domain.proposal.state import Announced, Open, Over, ProposalState, Timelocked, Unproposed, Withdrawn
+from domain.proposal.state import Announced, Open, Over, ProposalState, Timelocked, Unexecuted, Unproposed, Withdrawn
 
+REASON_LENGTH: Final = 300
+"""The most characters of a refusal in a line."""
 Events = process.Events[events.ProposalEvent]
 
 
@@ -16,7 +20,7 @@ def unproposed(state: ProposalState) -> Unproposed:
     match state:
         case Unproposed():
             return state
-        case Announced() | Open() | Timelocked() | Over() | Withdrawn():
+        case Announced() | Open() | Timelocked() | Unexecuted() | Over() | Withdrawn():
             raise Refused(
                 "already_proposed", "this proposal has been made", remedy="give the new one a name of its own", clause="decisions"
             )
@@ -27,7 +31,7 @@ def amendable(state: ProposalState, context: Context) -> Announced:
     match state:
         case Announced():
             return state
-        case Unproposed() | Open() | Timelocked() | Over() | Withdrawn():
+        case Unproposed() | Open() | Timelocked() | Unexecuted() | Over() | Withdrawn():
             raise _not_now("not_amendable", "amended before its vote opens", state, context)
 
 
@@ -38,7 +42,7 @@ def withdrawable(state: ProposalState, context: Context) -> Announced:
             return state
         case Open(proposal=proposal, ballots=ballots, closes_at=closes_at) if not ballots and context.at < closes_at:
             return proposal
-        case Unproposed() | Open() | Timelocked() | Over() | Withdrawn():
+        case Unproposed() | Open() | Timelocked() | Unexecuted() | Over() | Withdrawn():
             raise _not_now("not_withdrawable", "withdrawn while nobody has voted and its vote is not over", state, context)
 
 
@@ -47,7 +51,7 @@ def voting_open(state: ProposalState, context: Context) -> Open:
     match state:
         case Open():
             return state
-        case Unproposed() | Announced() | Timelocked() | Over() | Withdrawn():
+        case Unproposed() | Announced() | Timelocked() | Unexecuted() | Over() | Withdrawn():
             raise _not_now("vote_not_open", "voted on, or stepped back from, while its vote is open", state, context)
 
 
@@ -78,8 +82,11 @@ def _phase_in_words(state: ProposalState, context: Context) -> tuple[str, str]:
             return f"its vote has begun, and closes at {shown_at(closes_at)}", against
         case Timelocked(executes_at=executes_at):
             return f"its vote is over: it passed, and is carried out at {shown_at(executes_at)}", anew
+        case Unexecuted(reason=reason):
+            return f"its vote is over: it passed, and was refused when it was carried out ({one_line(reason, REASON_LENGTH)})", anew
         case Over():
-            return f"its vote is over: {outcome_of(state)}", anew
+            why = one_line(state.reason, REASON_LENGTH)
+            return f"its vote is over: {outcome_of(state)}{f' ({why})' if why else ''}", anew
         case Withdrawn():
             return "its sponsor took it back", "what is wanted still is proposed under another name (`consortium proposal propose`)"
 

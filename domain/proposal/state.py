@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Literal
 
 from domain.charter import DecisionRule
 from domain.kernel import Map, PersonId, mapping
@@ -67,17 +68,29 @@ class Timelocked:
 
 
 @dataclass(frozen=True, slots=True)
-class Over:
-    """The end: passed, executed, rejected, lapsed."""
+class Unexecuted:
+    """Passed, and refused where it was to be carried out; the secretariat may try it again while the mandate stands."""
 
     proposal: Announced
     result: events.VoteClosed
-    executed: bool
+    reason: str
+    until: datetime | None
+    """When the mandate ends; a mandate of former rules may have no end."""
 
-    @property
-    def phase(self) -> str:
-        """How it ended, in a word."""
-        return "executed" if self.executed else self.result.outcome
+
+Ending = Literal["passed", "executed", "refused", "rejected", "lapsed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """The end."""
+
+    proposal: Announced
+    result: events.VoteClosed
+    phase: Ending
+    """How it ended."""
+    reason: str = ""
+    """Why what passed was not carried out, where it was refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +100,7 @@ class Withdrawn:
     proposal: Announced
 
 
-ProposalState = Unproposed | Announced | Open | Timelocked | Over | Withdrawn
+ProposalState = Unproposed | Announced | Open | Timelocked | Unexecuted | Over | Withdrawn
 
 
 def evolve(state: ProposalState, event: events.ProposalEvent) -> ProposalState:
@@ -112,10 +125,22 @@ def evolve(state: ProposalState, event: events.ProposalEvent) -> ProposalState:
             return replace(state, closes_at=closes_at, extended=True)
         case events.VoteClosed(executes_at=executes_at):
             assert isinstance(state, Open)
-            return Over(state.proposal, event, executed=False) if executes_at is None else Timelocked(state.proposal, event, executes_at)
+            return Over(state.proposal, event, event.outcome) if executes_at is None else Timelocked(state.proposal, event, executes_at)
         case events.ProposalExecuted():
             assert isinstance(state, Timelocked)
-            return Over(state.proposal, state.result, executed=True)
+            return Over(state.proposal, state.result, "executed")
+        case events.MotionRefused(reason=reason, until=until):
+            assert isinstance(state, Over | Unexecuted)
+            return Unexecuted(state.proposal, state.result, reason, until)
+        case events.AnswerAwaited(until=until):
+            assert isinstance(state, Unexecuted)
+            return replace(state, until=until)
+        case events.MotionCarriedOut():
+            assert isinstance(state, Unexecuted)
+            return Over(state.proposal, state.result, "executed")
+        case events.MotionGivenUp(reason=reason):
+            assert isinstance(state, Over | Unexecuted)
+            return Over(state.proposal, state.result, "refused", reason)
         case events.ProposalWithdrawn():
             assert isinstance(state, Announced | Open)
             return Withdrawn(state.proposal if isinstance(state, Open) else state)
