@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
@@ -23,7 +23,8 @@ from activities.private import Private
 from domain.forms import in_words, typed
 from domain.register.facts import SystemTime
 from domain.register.state import Register
-from eventstore.log import Log
+from eventstore.entries import Entry
+from eventstore.log import Appended, Damaged, Log
 
 PREFIX: Final = "CONSORTIUM_"
 MARKER: Final = ".demo"
@@ -206,6 +207,18 @@ async def look_at_log(url: str) -> Log:
     from eventstore.sqlite import SqliteLog
 
     return await SqliteLog.look(file_of(url))
+
+
+async def copied(batches: AsyncIterator[Sequence[Entry]]) -> Log:
+    """A log in this process's memory that holds these entries, to go on from without anybody knowing. Raises `Damaged`."""
+    from eventstore.memory import MemoryLog
+
+    log, position = MemoryLog(), 0
+    async for entries in batches:
+        if await log.append(entries) is not Appended.DONE:
+            raise Damaged(position + 1, "it does not follow the entry before it")
+        position = entries[-1].position if entries else position
+    return log
 
 
 def in_database(url: str) -> bool:

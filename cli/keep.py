@@ -56,11 +56,11 @@ async def verify(*, file: File = None, decide: Decide = False, where: Where = HE
     """
     again = Reexecution() if decide else None
     if file is not None:
-        head = await _whole(_of_file(file), again)
+        head = await _whole(of_export(file), again)
     else:
         async with log_of(settings(where)) as log:
             last = (await log.head()).position
-            head = await _whole(_of_log(log), again, last)
+            head = await _whole(of_log(log), again, last)
         if head.position < last:
             raise _broken(chain.Broken(head.position + 1, "is missing"))
     if again is not None and again.undecided:
@@ -103,7 +103,7 @@ async def export(file: Annotated[Path, Parameter(help="A new file.")], /, *, whe
     async with log_of(settings(where)) as log, Progress("exported", (await log.head()).position) as progress:
         try:
             with part.open("wb") as lines:
-                async for batch in _of_log(log):
+                async for batch in of_log(log):
                     lines.writelines(map(line_of, batch))
                     head = chain.head_of(batch, head)
                     progress.at(head.position)
@@ -134,14 +134,15 @@ async def _whole(batches: AsyncIterator[Sequence[Entry]], again: Reexecution | N
     return head
 
 
-async def _of_log(log: Log) -> AsyncIterator[Sequence[Entry]]:
+async def of_log(log: Log) -> AsyncIterator[Sequence[Entry]]:
+    """The entries of a log, in order. Raises `Broken` where one cannot even be read."""
     position = 0
     while batch := await _batch(log, position):
         yield batch
         position = batch[-1].position
 
 
-async def _of_file(file: Path) -> AsyncIterator[Sequence[Entry]]:
+async def of_export(file: Path) -> AsyncIterator[Sequence[Entry]]:
     """The entries of an export; where a line is none, those before it, and then `Broken`."""
     whole: list[Entry] = []
     try:

@@ -34,6 +34,7 @@ COMMANDS: Final = {
     "log": ("cli.look:log", LOOK, "Show the entries of the log, and follow it."),
     "inbox": ("cli.look:inbox", LOOK, "Show what waits for a person, and until when."),
     "who-represents": ("cli.look:who_represents", LOOK, "Show who speaks for an organisation, now or at a time."),
+    "outlook": ("cli.outlook:outlook", LOOK, "Tell what happens from here on if nobody acts any more."),
     "verify": ("cli.keep:verify", LOOK, "Check that the log is whole and unchanged."),
     "export": ("cli.keep:export", LOOK, "Write the log to a file that anybody can check."),
     "registry": ("cli.books:registry", LOOK, "List the releases of models, now or as of a time."),

@@ -3,12 +3,15 @@
 The simulation does what the durable shell does: it carries out owed steps, gives deadlines when they come, and records every
 outcome. What the outside world answers is scripted. Steps that are shown together are carried out in an order of chance, as on
 many workers; one seed is one order.
+
+A simulation begins with an empty log, or goes on from one (`resumed`): what stood there stands, what was owed is carried out, and the
+simulated bank takes the account up where the real one left it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from heapq import heappop, heappush
 from itertools import count
 from random import Random
@@ -16,8 +19,12 @@ from typing import Any, Final
 
 from domain import process
 from domain.catalog import process_for
-from domain.kernel import SERVICE, Agenda, Deadline, Step, derived_id
+from domain.kernel import SERVICE, Agenda, Deadline, Step, derived_id, process_of
+from domain.run.commands import LookAtTelemetry
+from domain.run.state import Running
 from domain.stream import Stream, deadline_id, failure_id, letter_id, outcome_id
+from domain.treasury.commands import LookForStatements
+from domain.treasury.state import Open
 from eventstore.answers import Recorded
 from eventstore.clock import MovedClock
 from eventstore.entries import Submission
@@ -25,7 +32,8 @@ from eventstore.log import Log
 from eventstore.recorder import Recorder, Standing
 from eventstore.wire import canonical_command
 from simulation import bank
-from simulation.bank import Bank
+from simulation.bank import Bank, account_of
+from simulation.outside import ANSWERS, silent
 
 Outside = Callable[[Step], Awaitable[dict[str, Any]]]
 """What the outside world answers to a step: its outcome as a command."""
@@ -35,23 +43,28 @@ PATIENCE: Final = 10_000
 
 
 async def agreeable(step: Step) -> dict[str, Any]:
-    """An outside world in which everything works and nobody is on a sanctions list."""
-    if step.kind == "screen":
-        return {
-            "kind": "screening_completed", "step": step.key, "list": "simulated", "list_digest": "0" * 64,
-            "list_date": "2026-11-01", "list_age_days": 1, "entries": 10_000, "score": 0, "match": "",
-        }  # fmt: skip
-    return {"kind": "step_done", "step": step.key}
+    """An outside world in which everything is done, and nobody is on a sanctions list."""
+    return ANSWERS["screen"](step) if step.kind == "screen" else {"kind": "step_done", "step": step.key}
 
 
 class Simulation:
-    """A consortium on a virtual clock with a bank of its own, used by one task at a time."""
+    """A consortium on a virtual clock with a bank of its own, used by one task at a time.
 
-    def __init__(self, start: datetime, log: Log, outside: Outside = agreeable, seed: int = 0) -> None:
+    Without `idle_looks` a treasury looks for statements only when its bank has written one since, at the instant at which it would have
+    found it anyway; and nobody looks at a run any more that has fallen silent. Only who knows what the outside world will do may leave
+    them out: a real account is looked at every day, for money that nobody expects comes, and money that nobody ordered goes.
+    """
+
+    def __init__(self, start: datetime, log: Log, outside: Outside = agreeable, seed: int = 0, *, idle_looks: bool = True) -> None:
         self.clock = MovedClock(start)
-        self.bank = Bank(lambda: self.now)
+        self.bank = Bank(lambda: self.now, rings=self._ring)
         self.recorder = Recorder(log, clock=self.clock)
         self._outside = outside
+        self._idle_looks = idle_looks
+        self._banks: dict[str, Bank] = {}
+        """Of the treasuries whose account was taken up; `bank` serves every other."""
+        self._begun_at = 0
+        """The position of the log's head at the beginning."""
         self._streams: dict[str, tuple[int, Stream[Any]]] = {}
         """Each with the position that it was looked at last."""
         self._agendas: dict[str, Agenda] = {}
@@ -62,6 +75,36 @@ class Simulation:
         self._numbers = count(1)
         self._chance = Random(seed)  # noqa: S311  an order, no secret
 
+    @classmethod
+    async def resumed(
+        cls, log: Log, start: datetime | None = None, outside: Outside = silent, seed: int = 0, *, idle_looks: bool = False
+    ) -> Simulation:
+        """A simulation that goes on from a log, and writes on it: whoever looks at a real one gives a copy.
+
+        It begins at `start`, never before the last entry. Raises `LogUnavailable` for a log that this release cannot go on from.
+        """
+        simulation = cls(datetime.min.replace(tzinfo=UTC), log, outside, seed, idle_looks=idle_looks)
+        await simulation._take_up(start)
+        return simulation
+
+    async def _take_up(self, start: datetime | None) -> None:
+        last, position = dict[str, int](), 0
+        while entries := await self.recorder.log.read(position):
+            position = entries[-1].position
+            last |= {entry.stream: entry.position for entry in entries}
+        replica = await self.recorder.replica()
+        if replica.beyond is not None:
+            raise replica.beyond
+        self._begun_at = position
+        self.clock.to(max(start or replica.head_time, replica.head_time))
+        for stream in sorted(last):
+            standing = await self.recorder.standing(stream)
+            if isinstance(standing.stream.state, Open):
+                self._banks[stream] = Bank(lambda: self.now, account_of(stream, standing.stream.state), self._ring)
+            self._keep(stream, last[stream], standing.stream)
+        if replica.register.version:
+            self.bank = self._banks.get(f"treasury/{replica.register.charter.treasury.account}", self.bank)
+
     @property
     def now(self) -> datetime:
         """The time on the virtual clock."""
@@ -69,9 +112,14 @@ class Simulation:
 
     async def give(self, stream: str, command: Mapping[str, Any], by: str, command_id: str = "") -> Recorded:
         """A person gives a command now; whatever it brings about at once is carried out."""
-        recorded = await self._record(stream, command, by, command_id or derived_id(stream, "simulated", str(next(self._numbers))))
+        recorded = await self._record(stream, command, by, command_id or self._new_id(stream))
         await self.settle()
         return recorded
+
+    def _new_id(self, stream: str) -> str:
+        """An id that no simulation before this one gave on the log."""
+        begun = [str(self._begun_at)] if self._begun_at else []
+        return derived_id(stream, "simulated", *begun, str(next(self._numbers)))
 
     async def settle(self) -> None:
         """Carries out every owed step, and those that follow from them."""
@@ -129,11 +177,43 @@ class Simulation:
         """The deadline that comes first, and the stream it stands on; by the streams' names among those of one instant."""
         while self._alarms:
             at, stream = self._alarms[0]
-            deadline = self._agendas[stream].deadline
-            if deadline is not None and deadline.at == at:
+            if self._due(stream) == at:
                 return at, stream
             heappop(self._alarms)
         return None
+
+    def _due(self, stream: str) -> datetime | None:
+        """When the next deadline of a stream comes; a look that would find nothing does not come."""
+        found = (
+            deadline.at if self._idle_looks else self._finds_something(stream, deadline) for deadline in self._agendas[stream].deadlines
+        )
+        return min((at for at in found if at is not None), default=None)
+
+    def _finds_something(self, stream: str, deadline: Deadline) -> datetime | None:
+        """When a deadline comes that is no look, or a look that finds something; `None` while it would find nothing."""
+        match deadline.command:
+            case LookForStatements():
+                every = timedelta(hours=self.recorder.register.charter.treasury.statement_hours)
+                return self._bank_of(stream).shows_from(deadline.at, every)
+            case LookAtTelemetry():
+                state = self._streams[stream][1].state
+                return None if isinstance(state, Running) and state.alarm == "silent" else deadline.at
+            case _:
+                return deadline.at
+
+    def _ring(self) -> None:
+        """The bank has booked something: looks for statements come again."""
+        for stream in self._agendas:
+            if process_of(stream) == "treasury":
+                self._set_alarm(stream)
+
+    def _set_alarm(self, stream: str) -> None:
+        at = self._due(stream)
+        if at is not None:
+            heappush(self._alarms, (at, stream))
+
+    def _bank_of(self, treasury: str) -> Bank:
+        return self._banks.get(treasury, self.bank)
 
     async def _deadline(self, stream: str) -> None:
         deadline = self._agendas[stream].deadline
@@ -152,7 +232,7 @@ class Simulation:
     async def _answer(self, stream: str, step: Step) -> dict[str, Any]:
         if step.kind == "tell":
             return await self._tell(stream, step)
-        return await (self.bank.answer(step) if step.kind in bank.STEPS else self._outside(step))
+        return await (self._bank_of(stream).answer(step) if step.kind in bank.STEPS else self._outside(step))
 
     async def _tell(self, stream: str, step: Step) -> dict[str, Any]:
         target, refused = step.data["stream"], ""
@@ -165,12 +245,12 @@ class Simulation:
 
     async def _record(self, stream: str, command: Mapping[str, Any], by: str, command_id: str) -> Recorded:
         recorded = await self.recorder.record(Submission(stream, command_id, by, canonical_command(command)))
-        self._note(stream, recorded)
+        self._keep(stream, recorded.position, recorded.stream)
         return recorded
 
-    def _note(self, stream: str, recorded: Recorded) -> None:
-        agenda = process.agenda(process_for(stream), recorded.stream)
-        self._streams[stream], self._agendas[stream] = (recorded.position, recorded.stream), agenda
+    def _keep(self, stream: str, position: int, state: Stream[Any]) -> None:
+        """Takes down what stands on a stream as of a position, and what is owed there."""
+        agenda = process.agenda(process_for(stream), state)
+        self._streams[stream], self._agendas[stream] = (position, state), agenda
         (self._owing.add if agenda.steps else self._owing.discard)(stream)
-        if agenda.deadline is not None:
-            heappush(self._alarms, (agenda.deadline.at, stream))
+        self._set_alarm(stream)

@@ -736,6 +736,10 @@ def test_a_demonstration_at_full_length_ends_as_it_should_and_takes_its_months(b
     entries = [json.loads(line) for line in bare("log", "--json").out.splitlines()]
     took = datetime.fromisoformat(entries[-1]["at"]) - datetime.fromisoformat(entries[0]["at"])
     assert took > timedelta(days=60)
+    silent = bare("outlook", "--json").json
+    assert silent["position"] == end["entries"]
+    owed = sum(each["minor"] for each in silent["obligations"] if each["debtor"] == "consortium")
+    assert 0 < owed <= silent["held_minor"]
 
 
 def test_a_folder_that_is_named_has_its_own_log_and_what_is_played_has_nothing_of_the_environment(
