@@ -1,19 +1,21 @@
-"""The charter: checking one that is being written, and showing the one in force."""
+"""The charter: checking one that is being written, its calendar, and showing the one in force."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 from cyclopts import App, Parameter
 
 from cli.amounts import amounts_of
+from cli.calendars import SYSTEMS, as_toml, calendar_of, told_of, years_of
 from cli.failures import BadInput
 from cli.files import read_charter
 from cli.options import HERE, Where
-from cli.output import plain, say, say_json, table
+from cli.output import plain, say, say_json, say_whole, table
 from cli.site import log_of, register, settings
 from domain.catalog import CATALOG
 from domain.charter import Charter
@@ -26,15 +28,43 @@ app: Final = App(name="charter")
 def check(file: Annotated[Path, Parameter(help="A TOML file; - is stdin.", allow_leading_hyphen=True)], /, *, where: Where = HERE) -> None:
     """Check a charter: every problem is named with its place."""
     charter = read_charter(file)
-    unknown = sorted(_uncovered(charter))
+    reach, warnings = told_of(Charter.model_validate_json(json.dumps(charter)).calendar, datetime.now(UTC).date())
+    unknown = [*sorted(_uncovered(charter)), *warnings]
     amounts = {place: display(amount, charter["currency"]) for place, amount in amounts_of(Charter, charter, charter["currency"]).items()}
     if where.json:
-        told = {"file": str(file), "name": charter["name"], "currency": charter["currency"], "amounts": amounts, "warnings": unknown}
+        told = {
+            "file": str(file),
+            "name": charter["name"],
+            "currency": charter["currency"],
+            "calendar": reach,
+            "amounts": amounts,
+            "warnings": unknown,
+        }
         say_json(told)
         return
     say(f"{file} is a charter: {charter['name']}, in {charter['currency']}.")
     table(("amount", "clause"), [(amount, place) for place, amount in amounts.items()], right=("amount",))
+    say(f"Its calendar: {reach}.")
     say(*(f"  note: {warning}" for warning in unknown))
+
+
+@app.command
+def calendar(
+    *systems: Annotated[
+        str, Parameter(help="Payment systems (TARGET2, FEDWIRE, CHAPS) or countries by their two letters; of several, the days of each.")
+    ],
+    years: Annotated[str, Parameter(help="Of which years, like 2026-2030.")],
+    where: Where = HERE,
+) -> None:
+    """Write the days on which banks move no money as a charter's clause `calendar`, to be put into the charter's file and looked at."""
+    if not systems:
+        raise BadInput("no payment system is named", f"name one: {', '.join(SYSTEMS)}, or a country by its two letters")
+    made = calendar_of(systems, years_of(years))
+    if where.json:
+        days = {"weekend": made.weekend, "until": made.until.isoformat(), "holidays": [day.isoformat() for day in made.holidays]}
+        say_json({"source": made.source, "calendar": days})
+    else:
+        say_whole(*as_toml(made))
 
 
 @app.command

@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from activities.log.display import retrying
 from cli import services, times
+from cli.calendars import told_of
 from cli.failures import Failure
-from cli.findings import Finding, Opened, Patient, Verdict
+from cli.findings import CannotTell, Finding, Opened, Patient, Verdict
 from cli.site import clock_of, rows, up_of
 from domain.catalog import RULES
 from domain.consortium.clock import ACCEPTING
@@ -109,6 +110,31 @@ async def release(patient: Patient) -> Finding:
         return Finding("release", Verdict.ACT, told, (*newer, "consortium verify tells whether the log is damaged"), facts)
     since = "" if head is None or head.rules == RULES else f"; the last entry was decided by rules {head.rules}"
     return Finding("release", Verdict.WELL, f"release {ours}, rules {RULES}{since}", facts=facts)
+
+
+# ---------------------------------------------------------------- the calendar
+
+
+async def calendar(patient: Patient) -> Finding:
+    """Whether the charter in force names the days without business for long enough."""
+    opened = patient.opened()
+    register = await opened.register()
+    if not isinstance(register, Register):
+        raise CannotTell("not looked at: this release cannot go by the log, see what is said of it")
+    if not register.version:
+        return Finding("calendar", Verdict.WELL, "nothing is founded yet")
+    today = opened.now.astimezone(UTC).date()
+    named = register.charter.calendar
+    line, warnings = told_of(named, today)
+    facts = {"until": named.until.isoformat() if named.until else None}
+    if not warnings:
+        return Finding("calendar", Verdict.WELL, line, facts=facts)
+    ended = named.until is not None and named.until < today
+    remedies = (
+        "write a longer one, then put an amendment with it to the vote:",
+        f"consortium charter calendar FEDWIRE --years {today.year}-{today.year + 5}",
+    )
+    return Finding("calendar", Verdict.ACT if ended else Verdict.NOTE, f"{line}; {warnings[0]}", remedies, facts)
 
 
 # ---------------------------------------------------------------- the last entry

@@ -31,7 +31,7 @@ CHECK_SECONDS: Final = 20
 
 
 async def doctor(*, where: Where = HERE) -> None:
-    """Look whether all is well: settings, files, log, clock, lists, steps, Temporal, workers, disk. Ends with 1 when something has to be done."""
+    """Look whether all is well: settings, files, log, clock, lists, steps, calendar, Temporal, workers, disk. Ends with 1 when something has to be done."""
     async with AsyncExitStack() as stack:
         progress = await stack.enter_async_context(Progress("opening the log", len(CHECKS)))
         patient = await _patient(where, stack)
@@ -121,7 +121,7 @@ def _named(check: str) -> str:
 
 CHECKS: Final[Sequence[Check]] = (
     checks_files.settings, checks_files.files, checks_files.outside, checks_files.disk,
-    checks_log.log, checks_log.release, checks_log.head, checks_log.clock, checks_log.lists, checks_log.steps,
+    checks_log.log, checks_log.release, checks_log.head, checks_log.clock, checks_log.lists, checks_log.steps, checks_log.calendar,
     checks_temporal.temporal, checks_temporal.search_attributes, checks_temporal.workers,
 )  # fmt: skip
 """In the order in which they are shown."""

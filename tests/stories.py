@@ -37,13 +37,17 @@ START = datetime(2026, 11, 2, 9, tzinfo=UTC)
 """A Monday."""
 
 
+CALENDAR: Final = {"holidays": ["2026-12-25", "2027-01-01", "2027-03-26", "2027-03-29", "2027-05-01", "2027-08-01", "2027-12-25"]}
+"""The stories' own: their days are reckoned by hand, and those of the example's calendar are renewed when it runs out."""
+
+
 def day(number: float) -> datetime:
     """The instant so many days after the story's start."""
     return START + timedelta(days=number)
 
 
 def charter(**changes: Any) -> Charter:
-    """The example charter; changes are dotted paths with `__`, for example `funding__share_cap=2_000`."""
+    """The example charter with the stories' calendar; changes are dotted paths with `__`, for example `funding__share_cap=2_000`."""
     return _changed(json.dumps(changes, default=str))
 
 
@@ -61,7 +65,7 @@ def _changed(changes: str) -> Charter:
 
 @cache
 def _example() -> str:
-    return json.dumps(read_charter(EXAMPLE), default=str)
+    return json.dumps(read_charter(EXAMPLE) | {"calendar": CALENDAR}, default=str)
 
 
 @dataclass(frozen=True)

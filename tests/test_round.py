@@ -10,13 +10,13 @@
 | cancel_round | a passed proposal; for a shortfall also the clock | round_cancelled, round_closed where nothing is to be paid back | no_mandate, not_pledging, service_only, not_due |
 | fail_round | the proposal's rejection, the service when the vote's time is over | round_failed | service_only, not_due |
 | release_tranche | the run; the board while there is none | tranche_released | other_milestone, run_releases (training.reviewers), no_such_tranche |
-| call_tranche | treasurer | interest_shared…, tranche_called, credit_applied… | no_such_tranche, tranche_out_of_order, tranche_not_released, minimum_lost, not_a_business_day (calendar), notice_too_short (funding.call_notice_business_days), due_too_late, too_many_calls |
+| call_tranche | treasurer | interest_shared…, tranche_called, credit_applied… | no_such_tranche, tranche_out_of_order, tranche_not_released, minimum_lost, calendar_ended (calendar.until), not_a_business_day (calendar), notice_too_short (funding.call_notice_business_days), due_too_late, too_many_calls |
 | record_payment | treasury | payment_recorded, call_cleared, default_cured | reference_used, value_date_in_the_future, wrong_currency; what is not taken goes to the treasury's inbox |
 | reverse_payment | treasury | payment_reversed, call_reopened…, surplus_returned; reversal_turned_away of a payment that never came | reference_used; what went back meanwhile goes to the treasury's inbox |
 | deliver_in_kind | representative | in_kind_delivered | not_on_rate_card (rate_card), delivery_above_commitment (rate_card), evidence_used |
 | accept_in_kind, reject_in_kind | secretariat, treasurer, not of that member | in_kind_accepted, evidence_used; in_kind_rejected | evidence_used, own_delivery, no_such_delivery, delivery_rejected, delivery_accepted |
-| join_late | representative of an active member outside the round | late_joiner_committed, catch_up_called | member_not_active, unknown_member, already_committed, commitment_below_floor (funding.share_floor), commitment_above_cap (funding.share_cap), too_many_calls |
-| take_over | representative of an active member | commitment_taken_over, catch_up_called | member_not_active, unknown_member, not_in_default, more_than_defaulted, taken_over_before, commitment_above_cap (funding.share_cap), too_many_calls |
+| join_late | representative of an active member outside the round | late_joiner_committed, catch_up_called | member_not_active, unknown_member, already_committed, commitment_below_floor (funding.share_floor), commitment_above_cap (funding.share_cap), calendar_ended (calendar.until), too_many_calls |
+| take_over | representative of an active member | commitment_taken_over, catch_up_called | member_not_active, unknown_member, not_in_default, more_than_defaulted, taken_over_before, commitment_above_cap (funding.share_cap), calendar_ended (calendar.until), too_many_calls |
 | exit_round | representative | commitment_released | no_such_decision, bound_by_yes, did_not_oppose, decision_in_effect, in_default |
 | release_leaver | the membership process | commitment_released, pledge_withdrawn | service_only |
 | propose_, approve_, withdraw_spending | treasurer; second signatory | spending_… | more_than_cleared, line_exceeded, no_such_line, minimum_lost, spending_exists, no_such_spending, same_person (roles), own_payment (roles), spending_paid, spending_withdrawn, payment_ordered |
@@ -499,6 +499,48 @@ def test_a_due_day_without_business_or_with_too_little_notice_is_refused() -> No
     for due in (date(2027, 11, 15), date(2199, 12, 31)):
         story.when(round_commands.CallTranche(tranche=1, due=due), by="tess").refused("due_too_late")
     story.when(round_commands.CallTranche(tranche=1, due=date(2026, 11, 26)), by="tess").followed_by("tranche_called", *["debt_stated"] * 4)
+
+
+def test_a_call_that_would_fall_due_after_the_calendars_last_day_is_refused_until_an_amendment_names_further_days() -> None:
+    story = committed(rules(calendar={"until": "2026-11-25"}))
+    refused = story.when(round_commands.CallTranche(tranche=1), by="tess").refused("calendar_ended")
+    assert refused.refusal is not None
+    assert (refused.refusal.clause, "2026-11-25" in refused.refusal.message, "consortium charter calendar" in refused.refusal.remedy) == (
+        "calendar.until", True, True
+    )  # fmt: skip
+    amended = knowing(story, CharterAdopted(version=2, charter=rules(calendar={"until": "2027-12-31"})))
+    amended.when(round_commands.CallTranche(tranche=1), by="tess").followed_by("tranche_called", *["debt_stated"] * 4)
+
+
+def test_who_names_a_due_day_after_the_calendars_end_is_told_the_last_one_that_can_be_named() -> None:
+    story = committed(rules(calendar={"until": "2027-01-29"}))
+    refused = story.when(round_commands.CallTranche(tranche=1, due=date(2027, 2, 1)), by="tess").refused("calendar_ended")
+    assert refused.refusal is not None
+    assert refused.refusal.remedy.startswith("name a day until 2027-01-29, or amend")
+    story.when(round_commands.CallTranche(tranche=1, due=date(2027, 1, 29)), by="tess").followed_by("tranche_called", *["debt_stated"] * 4)
+
+
+def test_a_cure_that_ends_after_the_calendar_is_reckoned_by_weekdays_and_its_officers_are_told() -> None:
+    within = called(rules(calendar={"until": "2026-12-10"}))
+    beyond = called(rules(calendar={"until": "2026-12-09"}))
+    assert within.state.state.books.calls[1].schedule == beyond.state.state.books.calls[1].schedule
+    assert within.state.state.books.calls[1].schedule.cure_ends_at.isoformat() == "2026-12-11T00:00:00+00:00"
+    assert "notice:calendar:1" not in within.state.owed
+    told = beyond.state.owed["notice:calendar:1"].data
+    assert (told["template"], told["facts"]["until"]) == ("calendar_ended", "2026-12-09")
+    assert told["to"] == ["office:treasurer", "office:secretariat", "office:board"]
+
+
+def test_what_a_round_does_by_itself_stops_for_no_calendar() -> None:
+    story = until(all_paid(called(rules(calendar={"until": "2026-11-26"})), 100_000, "ada", "bel", "cyd"), "declare_default")
+    assert money(story, "debt", "ada") == 25_000
+    story.owes("notify", "notice:calendar:2")
+    until(story, "declare_default")
+
+
+def test_a_calendar_without_a_last_day_is_taken_at_its_word() -> None:
+    story = committed().when(round_commands.CallTranche(tranche=1, due=date(2027, 11, 1)), by="tess")
+    story.followed_by("tranche_called", *["debt_stated"] * 4)
 
 
 def test_tranches_are_called_by_the_treasurer_in_order_and_after_their_milestone() -> None:

@@ -112,6 +112,12 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
         "{round} can count on {sound}, and its minimum is {minimum}. A vote decides until {decide_by}: a smaller run, or refunds.",
     ),
     "call_defaulted": Letter("A default in {round}", "The time to cure is over and {unpaid} is still unpaid in {round}."),
+    "calendar_ended": Letter(
+        "The charter's calendar has ended: it ends with {until}",
+        "Call {call} of {round} is due on {due_on}, and the time to cure ends at {cure_ends_at}. The charter names the days on which no money "
+        "moves until {until} only: beyond that, nothing but weekends was left out.\n"
+        "Amend the charter's calendar (`consortium charter calendar` writes one); until then nobody can make a call that falls due later.",
+    ),
     "tranche_released": Letter(
         "Tranche {tranche} of {round} is released", "The milestone of tranche {tranche} of {round} was accepted: call it."
     ),

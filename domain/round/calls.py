@@ -14,7 +14,7 @@ from domain.round.allocation import part, tranche
 from domain.round.books import Books
 from domain.round.consequences import Decision, apply_credits, conclude
 from domain.round.dues import schedule
-from domain.round.notices import bills, notify_members
+from domain.round.notices import bills, notify_members, say_beyond_calendar
 from domain.round.rules import STAFF, Events, require_few_running, terms_of
 from domain.round.state import Live, RoundState
 from domain.round.terms import Tranche
@@ -88,7 +88,7 @@ def call_tranche(state: Live, command: commands.CallTranche, context: Context) -
         call=called.call,
         due_on=plan.due_on.isoformat(),
     )
-    return (*conclude(decision, paying, context), *notices)
+    return (*conclude(decision, paying, context), *notices, *say_beyond_calendar(context, called.call, plan))
 
 
 def _planned(books: Books, number: int) -> Tranche:

@@ -14,7 +14,7 @@ from domain.round.allocation import interest, part
 from domain.round.books import Account, Books, TakenOver
 from domain.round.consequences import Decision, apply_credits, conclude
 from domain.round.dues import schedule, settle
-from domain.round.notices import bills, notify_members
+from domain.round.notices import bills, notify_members, say_beyond_calendar
 from domain.round.pledging import drop_pledge
 from domain.round.rules import STAFF, Events, account_of, amount_text, require_cap, require_few_running, terms_of
 from domain.round.state import Endangered, Live, Pledging, RoundState
@@ -142,7 +142,7 @@ def _catch_up(
     notices = notify_members(
         "catch_up_called", (member,), f"call:{number}", each=each, round=context.stream, call=number, due_on=plan.due_on.isoformat()
     )
-    return (*conclude(decision, touched, context), *notices)
+    return (*conclude(decision, touched, context), *notices, *say_beyond_calendar(context, number, plan))
 
 
 # ---------------------------------------------------------------- leaving

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final, Literal, NamedTuple
 
+from domain.calendar import Calendar
 from domain.charter import FundingTerms, days
 from domain.kernel import WHOLE, MemberId, Refused
 from domain.process import Context
 from domain.round.allocation import YEAR_DAYS, interest
 from domain.round.books import Account, Books
-from domain.round.rules import calendar_of, terms_of
+from domain.round.rules import terms_of
 from domain.round.terms import Due, Schedule, Settlement
 
 LATEST_DUE: Final = timedelta(days=366)
@@ -20,12 +21,23 @@ LATEST_DUE: Final = timedelta(days=366)
 
 
 def schedule(context: Context, books: Books, business_days: int, due: date | None = None) -> Schedule:
-    """When a call made now falls due, and its ladder after that; refuses a day without business, too far ahead or with too little notice."""
-    calendar, terms = calendar_of(context, books), terms_of(context, books)
+    """When a call that somebody makes now falls due, and its ladder after that.
+
+    Refuses a day without business, too far ahead, with too little notice, or of which the calendar in force does not say whether money moves:
+    which days these are is a fact about banks that an amendment keeps up to date, and no term that a round keeps from when it was opened.
+    """
+    calendar = context.charter.calendar
     earliest = calendar.add(context.at, business_days) - timedelta(days=1)
     due_on = due or earliest.date()
     if due_on > context.at.date() + LATEST_DUE:
         raise Refused("due_too_late", f"{due_on} is more than {LATEST_DUE.days} days ahead", remedy="name an earlier day, or call later")
+    if not calendar.covers(due_on):
+        raise Refused(
+            "calendar_ended",
+            f"the charter names the days on which no money moves until {calendar.until}, and the call would fall due on {due_on}",
+            clause="calendar.until",
+            remedy=_ways_out(due, earliest.date(), calendar),
+        )
     if not calendar.is_business_day(due_on):
         raise Refused("not_a_business_day", f"no money moves on {due_on}", remedy="name a business day", clause="calendar")
     if due_on < earliest.date():
@@ -35,6 +47,21 @@ def schedule(context: Context, books: Books, business_days: int, due: date | Non
             remedy=f"name {earliest.date()} or later",
             clause="funding.call_notice_business_days",
         )
+    return _ladder(context, books, due_on)
+
+
+def _ways_out(due: date | None, earliest: date, calendar: Calendar) -> str:
+    amend = "amend the charter's calendar (`consortium charter calendar` writes one)"
+    return amend if due is None or not calendar.covers(earliest) else f"name a day until {calendar.until}, or {amend}"
+
+
+def own_schedule(context: Context, books: Books, business_days: int) -> Schedule:
+    """When a call that is made by itself falls due, and its ladder: beyond the calendar by weekends alone, for it cannot wait for an amendment."""
+    return _ladder(context, books, (context.charter.calendar.add(context.at, business_days) - timedelta(days=1)).date())
+
+
+def _ladder(context: Context, books: Books, due_on: date) -> Schedule:
+    calendar, terms = context.charter.calendar, terms_of(context, books)
     due_at = datetime.combine(due_on + timedelta(days=1), time(), UTC)
     cure_ends_at = calendar.add(due_at - timedelta(days=1), terms.cure_business_days)
     return Schedule(

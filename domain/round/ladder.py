@@ -12,9 +12,9 @@ from domain.round import commands, events
 from domain.round.allocation import make_up
 from domain.round.books import Account, Books, Call
 from domain.round.consequences import Decision, apply_credits, conclude
-from domain.round.dues import pressed, schedule
-from domain.round.notices import bills, notify_members
-from domain.round.rules import STAFF, Events, amount_text, calendar_of, terms_of
+from domain.round.dues import own_schedule, pressed
+from domain.round.notices import bills, notify_members, say_beyond_calendar
+from domain.round.rules import STAFF, Events, amount_text, terms_of
 from domain.round.state import Live
 from domain.round.terms import Purpose, Stage
 from domain.stream import StepOwed, owe
@@ -83,7 +83,7 @@ def _make_up_call(books: Books, call: Call, late: Sequence[MemberId], context: C
     amounts = make_up(call.gap, paid, terms.makeup_cap, call.made_up) if call.purpose is Purpose.TRANCHE else {}
     if not amounts:
         return None
-    plan = schedule(context, books, terms.makeup_notice_business_days)
+    plan = own_schedule(context, books, terms.makeup_notice_business_days)
     return events.MakeUpCalled(call=len(books.calls) + 1, pool=call.number, amounts=amounts, schedule=plan)
 
 
@@ -111,12 +111,12 @@ def _notify_default(books: Books, call: Call, extra: events.MakeUpCalled | None,
         call=extra.call,
         due_on=due_on.isoformat(),
     )
-    return (owe(staff), *notices)
+    return (owe(staff), *notices, *say_beyond_calendar(context, extra.call, extra.schedule))
 
 
 def _notify_fallen(books: Books, call: Call, fallen: Sequence[MemberId], context: Context) -> Iterator[StepOwed]:
     """Who is in default from now on hears it itself: what it owes, what it lost, and how both come back."""
-    day = calendar_of(context, books).add(context.at, 1) - timedelta(days=1)
+    day = context.charter.calendar.add(context.at, 1) - timedelta(days=1)
     each = bills(context, books, fallen, day.date())
     return notify_members("in_default", fallen, f"in-default:{call.label}", each=each, round=context.stream, call=call.number)
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import date
+from datetime import date, timedelta
 
-from domain.kernel import MemberId, mapping
+from domain.kernel import MemberId, mapping, notify
 from domain.process import Context
 from domain.reference import creditor_reference, shown_reference
 from domain.round.books import Books
 from domain.round.dues import Bill, bill
-from domain.round.rules import amount_text, terms_of
-from domain.stream import StepOwed, owe_notices
+from domain.round.rules import STAFF, Events, amount_text, terms_of
+from domain.round.terms import Schedule
+from domain.stream import StepOwed, owe, owe_notices
 
 
 def notify_members(
@@ -41,3 +42,21 @@ def _facts(context: Context, books: Books, member: MemberId, asked: Bill) -> dic
         "per_day": amount_text(books, asked.per_day),
         "reference": shown_reference(creditor_reference(context.stream, member)),
     }
+
+
+def say_beyond_calendar(context: Context, call: int, plan: Schedule) -> Events:
+    """A notice to who can put the calendar right, where a call's due day or the end of its cure was reckoned beyond what it covers."""
+    calendar, cured = context.charter.calendar, (plan.cure_ends_at - timedelta(days=1)).date()
+    if calendar.until is None or calendar.covers(cured):
+        return ()
+    told = notify(
+        "calendar_ended",
+        (*STAFF, "office:board"),
+        key=f"notice:calendar:{call}",
+        round=context.stream,
+        call=call,
+        due_on=plan.due_on.isoformat(),
+        cure_ends_at=plan.cure_ends_at.isoformat(),
+        until=calendar.until.isoformat(),
+    )
+    return (owe(told),)

@@ -9,7 +9,6 @@ import hashlib
 from typing import Final
 
 from domain import letters, process
-from domain.calendar import Calendar
 from domain.charter import Charter, FundingTerms
 from domain.kernel import Command, MemberId, Refused, Step, StreamId, shown_at, slug_of, tell, whole
 from domain.money import display
@@ -223,11 +222,6 @@ def charter_of(context: Context, version: int) -> Charter:
 def terms_of(context: Context, books: Books) -> FundingTerms:
     """The clause `funding` that the round was opened under."""
     return charter_of(context, books.charter_version).funding
-
-
-def calendar_of(context: Context, books: Books) -> Calendar:
-    """The business days that the round was opened under."""
-    return charter_of(context, books.charter_version).calendar
 
 
 # ---------------------------------------------------------------- what several commands require
