@@ -395,7 +395,7 @@ TELLING = {
     "owe_notice": 0,
     "owe_notices": 0,
     "_notify_owing": 1,
-    "_notify_voters": 0,
+    "notify_voters": 0,
 }
 """What the processes tell by, and which argument names the template."""
 COMPUTED = {
@@ -404,6 +404,9 @@ COMPUTED = {
     "application-rejected",
     "run-fell-silent",
     "run-stalled",
+    "vote-closed",
+    "vote-closed-exit",
+    "vote-closed-timelock",
     "round_settled",
     "round_cancelled",
 }

@@ -13,7 +13,7 @@
 
 States: unproposed, announced, open, timelocked, passed, executed, refused, rejected, lapsed, withdrawn. Deadlines: the opening, the
 close, the end of the timelock, the end of the mandate of what was refused. Steps: `tell:motion`, `tell:otherwise`, notices to the roll and
-to the sponsor.
+to the sponsor (that it is announced, open, open for longer, withdrawn, decided; that what passed was refused).
 """
 
 from __future__ import annotations
@@ -600,9 +600,70 @@ def test_where_everybody_is_recused_nobody_decides() -> None:
     assert opened.followed_by("conflict_declared", "vote_closed", "vote_decided").phase == "lapsed"
 
 
-def test_the_sponsor_is_told_the_result_and_a_process_hears_it_by_what_is_ordered() -> None:
-    story().when(letters.Propose(title="Move the call", decision="routine"), by="sam").due().owes("notify", "notice:closed")
-    assert not any(step.key == "notice:closed" for step in admission().due().steps)
+def told(story: Story, template: str) -> dict[str, Any]:
+    """The one notice of this template that is owed: to whom, and its facts."""
+    (notice,) = [step for step in story.steps if step.kind == "notify" and step.data["template"] == template]
+    return {"to": set(notice.data["to"]), **notice.data["facts"]}
+
+
+ROLL = {f"member:{name}" for name in EIGHT}
+
+
+def test_everybody_on_the_roll_is_told_the_result_and_its_sponsor_too() -> None:
+    lazy = story().when(letters.Propose(title="Move the call", decision="routine"), by="sam")
+    ended = lazy.when(proposal_commands.DeclareConflict(member="amber", reason="our call"), by="rep-amber").due()
+    assert told(ended, "vote-closed") == {"to": {*ROLL, "sam"}, "title": "Move the call", "outcome": "passed", "yes": 0, "no": 0}
+    assert told(admission().due(), "vote-closed")["to"] == ROLL, "a process hears it by what is ordered"
+    assert told(admission(founded()).due(), "vote-closed")["to"] == {"bo"}
+
+
+def test_the_roll_is_told_what_was_chosen() -> None:
+    opened = steering()
+    for member in EIGHT:
+        opened = opened.when(proposal_commands.CastBallot(member=member, ranking=("medium",)), by=f"rep-{member}")
+    assert told(opened.due(), "vote-closed")["result"] == "medium > large = small"
+
+
+@pytest.mark.parametrize("stream", ["round/x", "run/x"])
+def test_who_opposed_a_decision_about_a_round_is_told_until_when_they_may_leave_it(stream: str) -> None:
+    """The funding class has a timelock of 48 hours; the class of runs is given one too."""
+    kind = {"round/x": "cancel_round", "run/x": "continue_run"}[stream]
+    command = {"kind": kind} | ({"question": 1} if kind == "continue_run" else {})
+    register = with_members(founded(charter(decisions__runs__timelock_hours=48)), *EIGHT)
+    opened = story(register).when(letters.Propose(title="Decide", motion=Motion(stream=stream, command=command)), by="sam")
+    passed = votes(votes(opened, "no", "amber"), "yes", *EIGHT[1:6])
+    assert passed.phase == "timelocked"
+    notice = told(passed, "vote-closed-exit")
+    assert (notice["to"], notice["takes_effect_at"]) == ({*ROLL, "sam"}, day(2).isoformat())
+    assert passed.register.votes["proposal/one"].effective_at == day(2), "when the round lets nobody leave any more"
+    rejected = votes(opened, "no", *EIGHT[1:5])
+    assert "takes_effect_at" not in told(rejected, "vote-closed")
+
+
+def test_of_another_decision_the_roll_is_told_when_it_takes_effect() -> None:
+    passed = votes(story_of_expulsion(), "yes", *EIGHT[1:6])
+    assert told(passed, "vote-closed-timelock")["takes_effect_at"] == day(3).isoformat()
+    assert "takes_effect_at" not in told(votes(admission(), "yes", *EIGHT[:5]), "vote-closed")
+
+
+def test_voters_are_told_of_a_vote_before_it_opens_and_again_when_it_is_changed() -> None:
+    announced = story().when(amendment(), by="bo")
+    assert told(announced, "vote-announced") == {"to": ROLL, "title": "A larger cap", "decision": "charter", "opens_at": day(7).isoformat()}
+    again = proposal_commands.AmendProposal(title="A cap larger still", motion=amendment().motion)
+    changed = announced.when(again, by="bo").when(again, by="bo")
+    assert sum(step.key.startswith("notice:announced:") for step in changed.steps) == 3
+    assert not any(step.key.startswith("notice:announced:") for step in admission().steps), "of a vote that is open they are told that"
+
+
+def test_voters_are_told_when_the_vote_lasts_longer_or_is_taken_back() -> None:
+    voted = votes(steering(), "abstain", "amber", "birch", "cedar")
+    late = voted.when(proposal_commands.CastBallot(member="delta", choice="abstain"), by="rep-delta", at=day(9.5))
+    assert told(late, "vote-extended") == {"to": ROLL, "title": "How large?", "closes_at": day(11).isoformat()}
+    for begun, by in (
+        (story().when(letters.Propose(title="Admit", motion=JOIN), by="sam"), "sam"),
+        (story().when(amendment(), by="bo"), "bo"),
+    ):
+        assert told(begun.when(proposal_commands.WithdrawProposal(), by=by), "vote-withdrawn")["to"] == ROLL
 
 
 def test_silence_is_consent_under_lazy_consensus() -> None:
@@ -676,7 +737,8 @@ def test_a_proposal_is_withdrawn_by_its_sponsor_until_somebody_voted() -> None:
     lazy = story().when(letters.Propose(title="Move the call", decision="routine"), by="sam")
     lazy.when(proposal_commands.WithdrawProposal(), by="sam", at=day(3)).refused("not_withdrawable")
     announced = story().when(amendment(), by="bo")
-    assert announced.when(proposal_commands.WithdrawProposal(), by="bo").followed_by("proposal_withdrawn").agenda.closed
+    over = announced.when(proposal_commands.WithdrawProposal(), by="bo").followed_by("proposal_withdrawn")
+    assert PROPOSAL.agenda(over.state.state).closed
 
 
 def test_a_process_that_withdraws_its_question_gets_what_was_to_happen_otherwise() -> None:

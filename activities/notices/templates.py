@@ -206,11 +206,26 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
         "{name} leaves", "The membership of {name} ends at {leaves_at}. What was called before stays owed until it is paid."
     ),
     # Voters, and who proposed.
+    "vote-announced": Letter(
+        "A vote begins at {opens_at}: {title}",
+        "It is decided as {decision}, by whoever is on the roll when the vote opens at {opens_at}. Until then its sponsor may change it.",
+    ),
     "vote-opened": Letter(
         "Vote until {closes_at}: {title}",
         "The vote is open until {closes_at}. A ballot can be changed until then: `consortium proposal cast-ballot`.",
     ),
+    "vote-extended": Letter(
+        "Vote until {closes_at}: {title}",
+        "The quorum came late, so the vote stays open until {closes_at}. A ballot can be changed until then.",
+    ),
+    "vote-withdrawn": Letter("There is no vote: {title}", "Its sponsor took the proposal back."),
     "vote-closed": Letter("The vote is over: {title}", "The outcome is: {outcome}."),
+    "vote-closed-timelock": Letter("The vote is over: {title}", "The outcome is: {outcome}. It takes effect at {takes_effect_at}."),
+    "vote-closed-exit": Letter(
+        "The vote is over: {title}",
+        "The outcome is: {outcome}. It takes effect at {takes_effect_at}. Until then a member that voted against it may leave the round "
+        "(`consortium round exit-round`); a member that voted for it is bound by it.",
+    ),
     "motion-refused": Letter(
         "Passed, and not carried out: {title}",
         "What was voted on was refused when it was carried out: {reason}\nUntil {until} the secretariat may mend the cause and try it again "

@@ -15,10 +15,11 @@ from domain.kernel import ASKED, SERVICE, Refused, canonical_json, process_of, s
 from domain.letters import Motion, Terms
 from domain.process import Context
 from domain.proposal import commands, events
+from domain.proposal.notices import notify_announced, notify_withdrawn
 from domain.proposal.opening import open_vote
 from domain.proposal.ordering import order_otherwise
 from domain.proposal.rules import Events
-from domain.proposal.state import Announced, Unproposed, announced_by
+from domain.proposal.state import Announced, Open, Unproposed, announced_by
 
 NAMED_PROBLEMS: Final = 5
 """How many problems of an unreadable motion are named."""
@@ -40,10 +41,11 @@ def amend(proposal: Announced, command: commands.AmendProposal, context: Context
     return _announce(command, context)
 
 
-def withdraw(proposal: Announced, context: Context) -> Events:
+def withdraw(state: Announced | Open, context: Context) -> Events:
     """The sponsor takes it back; what its motion orders for that case is ordered."""
+    proposal = state.proposal if isinstance(state, Open) else state
     _require_sponsor_of(proposal, context)
-    return (events.ProposalWithdrawn(), *order_otherwise(proposal, context))
+    return (events.ProposalWithdrawn(), *order_otherwise(proposal, context), *notify_withdrawn(state, context))
 
 
 def _announce(terms: letters.Propose | commands.AmendProposal, context: Context) -> Events:
@@ -64,7 +66,9 @@ def _announce(terms: letters.Propose | commands.AmendProposal, context: Context)
         charter_version=context.register.version,
         opens_at=opens_at,
     )
-    return (made,) if opens_at > context.at else (made, *open_vote(announced_by(made), context))
+    if opens_at > context.at:
+        return (made, *notify_announced(made, context))
+    return (made, *open_vote(announced_by(made), context))
 
 
 def _require_free_name(context: Context) -> None:

@@ -9,6 +9,7 @@ from domain.kernel import MemberId, Refused, shown_at
 from domain.process import Context
 from domain.proposal import commands, events, voting
 from domain.proposal.closing import close_vote
+from domain.proposal.notices import notify_extended
 from domain.proposal.rules import Events
 from domain.proposal.state import Announced, Open, ballot_of, evolve
 
@@ -105,5 +106,6 @@ def _consequences(before: Open, event: events.BallotCast | events.ConflictDeclar
     late = timedelta(hours=rule.late_quorum_hours)
     reached = voting.has_quorum(rule, after.tally) and not voting.has_quorum(rule, before.tally)
     if reached and late and not before.extended and before.closes_at - context.at <= late:
-        return (events.VoteExtended(closes_at=before.closes_at + late),)
+        extended = events.VoteExtended(closes_at=before.closes_at + late)
+        return (extended, *notify_extended(before, extended))
     return ()

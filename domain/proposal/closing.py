@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from domain.kernel import SERVICE, MemberId, Step, notify
+from domain.kernel import MemberId
 from domain.process import Context
 from domain.proposal import events, ordering, voting
+from domain.proposal.notices import notify_closed
 from domain.proposal.rules import Events
-from domain.proposal.state import Announced, Open
+from domain.proposal.state import Open
 from domain.register.facts import VoteDecided
-from domain.stream import owe
 
 
 def close_vote(state: Open, context: Context) -> Events:
@@ -39,16 +39,12 @@ def close_vote(state: Open, context: Context) -> Events:
         no=_members(state, "no", "object"),
         effective_at=executes_at or context.at,
     )
-    notices = () if proposal.sponsor == SERVICE else (owe(_result_notice(proposal, closed)),)
+    notices = notify_closed(state, closed)
     if not passed:
         return (closed, decided, *ordering.order_otherwise(proposal, context), *notices)
     if executes_at is None:
         return (closed, decided, *notices)
     return (closed, decided, *notices, *(ordering.order_motion(proposal, context) if executes_at <= context.at else ()))
-
-
-def _result_notice(proposal: Announced, closed: events.VoteClosed) -> Step:
-    return notify("vote-closed", (proposal.sponsor,), key="notice:closed", title=proposal.terms.title, outcome=closed.outcome)
 
 
 def _chose(state: Open) -> bool:

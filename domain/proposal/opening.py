@@ -10,11 +10,11 @@ from domain.kernel import MemberId, PersonId, process_of, slug_of
 from domain.letters import Motion
 from domain.process import Context
 from domain.proposal import events, voting
+from domain.proposal.notices import notify_opened
 from domain.proposal.rules import Events
 from domain.proposal.state import Announced
 from domain.proposal.terms import RollEntry
 from domain.register.state import Register, Seat
-from domain.stream import owe_notices
 
 
 def open_vote(proposal: Announced, context: Context) -> Events:
@@ -23,14 +23,7 @@ def open_vote(proposal: Announced, context: Context) -> Events:
     opened = events.VoteOpened(
         roll=roll, barred=_barred(proposal, roll, context), closes_at=context.at + timedelta(hours=proposal.rule.duration_hours)
     )
-    recipients = [name for entry in roll for name in recipients_of(entry)]
-    facts = {"title": proposal.terms.title, "closes_at": opened.closes_at.isoformat()}
-    return (opened, *owe_notices("vote-opened", recipients, "notice:opened", facts))
-
-
-def recipients_of(entry: RollEntry) -> tuple[str, ...]:
-    """The recipients of a notice to a seat: each of its members, or the person on the board."""
-    return tuple(f"member:{member}" for member in entry.members) or (entry.seat,)
+    return (opened, *notify_opened(proposal, opened))
 
 
 def _roll(proposal: Announced, context: Context) -> tuple[RollEntry, ...]:

@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from domain.charter import Office
-from domain.kernel import SERVICE, digest_of, holders
+from domain.kernel import digest_of
 from domain.process import Context, tell_motion
 from domain.proposal import events
+from domain.proposal.notices import notify_voters
 from domain.proposal.rules import Events
 from domain.proposal.state import Announced, Over, ProposalState, Timelocked, Unexecuted
 from domain.register.facts import MandateGranted
-from domain.stream import FailStep, StepDone, StepWaived, WaiveStep, owe, owe_notices
+from domain.stream import FailStep, StepDone, StepWaived, WaiveStep, owe
 
 MOTION: Final = "tell:motion"
 """The key of the step that sends what passed."""
@@ -62,13 +62,13 @@ def after_step(state: ProposalState, command: StepDone | FailStep | WaiveStep, c
     match state, command:
         case Over(proposal=proposal), FailStep(reason=reason):
             refused = events.MotionRefused(reason=reason, until=_mandate_ends_at(proposal, context))
-            return (refused, *_notify_voters("motion-refused", proposal, context, reason=reason, **_until(refused)))
+            return (refused, *notify_voters("motion-refused", proposal, context, reason=reason, **_until(refused)))
         case Unexecuted(), FailStep(reason=reason):
             return (events.MotionRefused(reason=reason, until=state.until),)
         case Unexecuted(proposal=proposal), StepDone():
-            return (events.MotionCarriedOut(), *_notify_voters("motion-carried-out", proposal, context))
+            return (events.MotionCarriedOut(), *notify_voters("motion-carried-out", proposal, context))
         case Over(proposal=proposal) | Unexecuted(proposal=proposal), WaiveStep(reason=reason):
-            return (events.MotionGivenUp(reason=f"waived: {reason}"), *_notify_voters("motion-given-up", proposal, context, reason=reason))
+            return (events.MotionGivenUp(reason=f"waived: {reason}"), *notify_voters("motion-given-up", proposal, context, reason=reason))
         case _:
             return ()
 
@@ -89,11 +89,3 @@ def _mandate_ends_at(proposal: Announced, context: Context) -> datetime | None:
 
 def _until(refused: events.MotionRefused) -> Mapping[str, str]:
     return {} if refused.until is None else {"until": refused.until.isoformat()}
-
-
-def _notify_voters(template: str, proposal: Announced, context: Context, **facts: str) -> Events:
-    """Tells everybody who would vote now, who proposed it, and the secretariat."""
-    voters = tuple(f"member:{member}" for seat in context.register.seats() for member in seat.members)
-    sponsor = () if proposal.sponsor == SERVICE else (proposal.sponsor,)
-    people = tuple(dict.fromkeys((*(voters or context.register.holders(Office.BOARD)), *sponsor, *holders([Office.SECRETARIAT]))))
-    return tuple(owe_notices(template, people, f"notice:{template}", {"title": proposal.terms.title, **facts}))

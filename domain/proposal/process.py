@@ -18,7 +18,7 @@ from domain import letters
 from domain.charter import Office
 from domain.kernel import AWAITED, Agenda, Deadline, Headline, escaped, process_of, shown_at
 from domain.process import Context, Process, phase_of_deadline
-from domain.proposal import announcing, balloting, closing, commands, events, opening, ordering, rules, voting
+from domain.proposal import announcing, balloting, closing, commands, events, notices, opening, ordering, rules, voting
 from domain.proposal.rules import Events
 from domain.proposal.state import Announced, Open, Over, ProposalState, Timelocked, Unexecuted, Unproposed, Withdrawn, evolve
 from domain.stream import Common
@@ -130,7 +130,7 @@ def _waits_for(state: Open) -> tuple[str, ...]:
     if state.tally.roll_heads - state.tally.heads > AWAITED:
         return ("office:secretariat",)
     silent = sorted(seat for seat in state.roll if seat not in state.ballots and seat not in state.recused)
-    return tuple(name for seat in silent for name in opening.recipients_of(state.roll[seat]))
+    return tuple(name for seat in silent for name in notices.recipients_of(state.roll[seat]))
 
 
 def _numbers(result: events.VoteClosed) -> dict[str, str]:

@@ -35,13 +35,13 @@ def amendable(state: ProposalState, context: Context) -> Announced:
             raise _not_now("not_amendable", "amended before its vote opens", state, context)
 
 
-def withdrawable(state: ProposalState, context: Context) -> Announced:
+def withdrawable(state: ProposalState, context: Context) -> Announced | Open:
     """Refuses to take a proposal back once somebody voted, or the time to vote is over."""
     match state:
         case Announced():
             return state
-        case Open(proposal=proposal, ballots=ballots, closes_at=closes_at) if not ballots and context.at < closes_at:
-            return proposal
+        case Open(ballots=ballots, closes_at=closes_at) if not ballots and context.at < closes_at:
+            return state
         case Unproposed() | Open() | Timelocked() | Unexecuted() | Over() | Withdrawn():
             raise _not_now("not_withdrawable", "withdrawn while nobody has voted and its vote is not over", state, context)
 
