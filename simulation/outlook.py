@@ -170,14 +170,16 @@ def _of_other(stream: str, state: object) -> Iterator[Obligation]:
 
 
 def undated(simulation: Simulation) -> Iterator[Undated]:
-    """What comes to no end by itself: a process that was begun and has no deadline, or a step that failed.
+    """What comes to no end by itself: a process that was begun and has no deadline, one that ended and still owes, or a step that failed.
 
     An account has no end: of a treasury it is what waits for somebody.
     """
+    owing = {each.stream for each in obligations(simulation) if each.debtor == US}
     for stream in simulation.streams():
         standing = simulation.standing(stream)
-        failed, told = tuple(sorted(standing.stream.failed)), standing.headline
-        dated = standing.agenda.closed or any(not isinstance(deadline.command, LOOKS) for deadline in standing.agenda.deadlines)
+        agenda, told, failed = standing.agenda, standing.headline, tuple(sorted(standing.stream.failed))
+        dated = any(not isinstance(deadline.command, LOOKS) for deadline in agenda.deadlines)
         begun = standing.stream.state != process_for(stream).initial
-        if failed or (begun and not dated and (bool(told.waits_for) or process_of(stream) != "treasury")):
+        open_ = not agenda.closed and begun and (bool(told.waits_for) or process_of(stream) != "treasury")
+        if failed or (not dated and (open_ or (agenda.closed and stream in owing))):
             yield Undated(stream, told.phase, told.line, told.waits_for, failed)
