@@ -171,6 +171,24 @@ class FundingTerms(Message):
     """Whether one who leaves still owes what was called before the notice."""
 
 
+class SilenceTerms(Message):
+    """Clause `silence`: what becomes of a round's duties when nobody acts. As it stands by default, they wait for ever."""
+
+    duty_days: Days = 0
+    """How long a duty waits for each of those who hold it in turn, before it passes to the next, and the round ends after the last. 0: for ever."""
+    milestone_days: Days = 0
+    """How long a round waits first for the milestone that releases its next tranche. 0: for ever."""
+    deputies: Annotated[Mapping[Office, Office], Field(max_length=11)] = Field(default_factory=dict)
+    """The office that a duty of the first one passes to, before it passes to the whole board."""
+    debts_days: Annotated[int, Field(ge=1, le=366)] = 91
+    """How often the debts of a round that nobody wound up are asked for again."""
+
+    def line(self, office: Office) -> tuple[Office, ...]:
+        """The offices that a duty of this one passes to, in order; at the last the whole board."""
+        deputy = self.deputies.get(office)
+        return tuple(dict.fromkeys(each for each in (deputy, Office.BOARD) if each not in {None, office}))
+
+
 class TreasuryTerms(Message):
     """Clause `treasury`: the bank account, who may send money from it, and how often the bank is asked."""
 
@@ -284,6 +302,11 @@ class RateCard(Message):
     """Minor units for one unit of each kind (`h100-hour`, `engineer-day`, `billion-tokens`)."""
 
 
+def _says_nothing(clause: object) -> bool:
+    """A clause as it stands by default is not written: a charter keeps the bytes, and the digest, that it was voted on with."""
+    return clause == SilenceTerms()
+
+
 def _known(code: str) -> str:
     if code not in MINOR_UNITS:
         raise ValueError(f"{code} is not a currency in use (ISO 4217)")
@@ -303,6 +326,7 @@ class Charter(Message):
     decisions: Annotated[Mapping[Slug, DecisionRule], Field(min_length=1)]
     funding: FundingTerms = FundingTerms()
     rate_card: RateCard
+    silence: SilenceTerms = Field(default_factory=SilenceTerms, exclude_if=_says_nothing)
     treasury: TreasuryTerms = TreasuryTerms()
     release: ReleaseTerms = Field(default_factory=ReleaseTerms)
     training: TrainingTerms = Field(default_factory=TrainingTerms)
@@ -347,6 +371,9 @@ def flaws(charter: Charter) -> Iterator[str]:
     for office, others in charter.roles.apart.items():
         if office in others:
             yield f"roles.apart.{office}: nobody could hold an office that is kept apart from itself"
+    for office, deputy in charter.silence.deputies.items():
+        if office == deputy or charter.roles.barring(office, (deputy,)):
+            yield f"silence.deputies.{office}: {deputy} is kept apart from {office} (roles.apart): name another office"
     if membership.signing_days == 0:
         yield "membership.signing_days: nobody can sign in no time; allow a day at least"
     if funding.extension_days == 0:

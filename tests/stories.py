@@ -32,6 +32,8 @@ from tests import golden
 from tests.commands_named import in_text, wrong
 
 EXAMPLE: Final = Path(__file__).parent.parent / "examples/charter.toml"
+ASIDE: Final = frozenset({"step_owed", "duty_awaited"})
+"""What a story need not name: that a notice goes out, or until when a duty is waited for."""
 _MACHINES: Final = re.compile(r"[0-9]T[0-9]{2}:[0-9]{2}")
 START = datetime(2026, 11, 2, 9, tzinfo=UTC)
 """A Monday."""
@@ -216,15 +218,15 @@ class Story:
         return self.when(deadline.command, at=deadline.at)
 
     def then(self, *events: Event) -> Self:
-        """Exactly these events followed (owed steps aside)."""
+        """Exactly these events followed (owed steps, and how long is waited, aside)."""
         assert self.refusal is None, f"refused: {self.refusal!r}"
-        assert tuple(event for event in self.answer if event.kind != "step_owed") == events
+        assert tuple(event for event in self.answer if event.kind not in ASIDE) == events
         return self
 
     def followed_by(self, *kinds: str) -> Self:
-        """Events of these kinds followed, in this order (owed steps aside)."""
+        """Events of these kinds followed, in this order (owed steps, and how long is waited, aside)."""
         assert self.refusal is None, f"refused: {self.refusal!r}"
-        assert tuple(event.kind for event in self.answer if event.kind != "step_owed") == kinds
+        assert tuple(event.kind for event in self.answer if event.kind not in ASIDE) == kinds
         return self
 
     def refused(self, rule: str) -> Self:

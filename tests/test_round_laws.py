@@ -35,6 +35,8 @@ from tests.stories import Story, charter, day, founded, noted, with_members
 pytestmark = pytest.mark.heavy
 
 MEMBERS = ("ada", "bel", "cyd", "dov", "eli", "fay")
+OF_SILENCE = {"pass_duty", "end_in_silence", "ask_for_debts"}
+"""What the clock does when nobody acts for long: tests/test_silence_laws.py looks at that, and here it would end all rounds soon."""
 OVER = {"settled", "cancelled", "failed", "withdrawn"}
 
 # ---------------------------------------------------------------- the ledger
@@ -350,6 +352,13 @@ class Rounds(RuleBasedStateMachine):
     @rule()
     def tick(self) -> None:
         deadline = self.story.agenda.deadline
+        if deadline is not None and deadline.command.kind not in OF_SILENCE:
+            assert self.give(deadline.command, at=max(deadline.at, self.story.at))
+
+    @precondition(lambda self: self.story.phase in {"refunding", "closed_with_debts"})
+    @rule()
+    def nobody_acts(self) -> None:
+        deadline = self.story.agenda.deadline
         if deadline is not None:
             assert self.give(deadline.command, at=max(deadline.at, self.story.at))
 
@@ -357,7 +366,7 @@ class Rounds(RuleBasedStateMachine):
     @rule(days=st.integers(1, 12))
     def time_goes_on(self, days: int) -> None:
         until = self.story.at + timedelta(days=days)
-        while (deadline := self.story.agenda.deadline) is not None and deadline.at <= until:
+        while (deadline := self.story.agenda.deadline) is not None and deadline.at <= until and deadline.command.kind not in OF_SILENCE:
             self.tick()
 
     @precondition(lambda self: self.last is not None)

@@ -132,6 +132,23 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
         "Refunds of {round} are due",
         "{round} has ended, and {credit} goes back to members. Order all of it at once (`consortium round order-refunds`).",
     ),
+    "duty_passed": Letter(
+        "{round} waits for you: {waits}",
+        "{waits} in {round}, and {since}. It passed to {office}: whoever holds that office may act now as well.\n"
+        "On the account for it: {held}; owed to its members: {credit}. `consortium show {round}` tells of each, with the dates.\n"
+        "Act until {until}, or say that you see to it (`consortium round take-duty`); else {then}.",
+    ),
+    "debts_listed": Letter(
+        "{round} has debts of {amount}",
+        "Nobody wound {round} up. It owes {amount} to {creditors} members and payees, and {held} is on the account for it. "
+        "`consortium show {round}` lists whom it owes what. The treasurer and the board can still pay it back (`consortium round order-refunds`).",
+    ),
+    "debt_to_you": Letter(
+        "{round} owes you {amount}",
+        "{round} ended, and nobody gave back what it holds. {amount} of it is yours, and stays yours until it is paid. Ask the treasurer or the "
+        "board for it; the bank details that you named must be approved (`consortium treasury name-payee`).",
+    ),
+    "debt_of_yours": Letter("You owe {amount} to {round}", "{round} ended, and {amount} of what you owe to it is not paid."),
     # Officers, about the treasury.
     "money_unmatched": Letter(
         "Money waits to be matched", "{lines} movements on {treasury} wait: `consortium show {treasury}` lists them."

@@ -64,6 +64,9 @@ MovesNothing = (
     | events.SpendingApproved
     | events.SpendingWithdrawn
     | events.RefundsOrdered
+    | events.DutyEvent
+    | events.RoundClosedWithDebts
+    | events.DebtsAskedFor
     | events.RoundClosed
     | events.RoundReopened
     | events.RegisterFact

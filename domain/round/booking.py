@@ -37,6 +37,8 @@ def book(books: Books, event: events.BooksEvent) -> Books:
         return _book_in_kind(books, event)
     if isinstance(event, events.SpendingEvent):
         return _book_spending(books, event)
+    if isinstance(event, events.DutyEvent):
+        return books if isinstance(event, events.DutyTaken) else books._replace(watch=event.watch)
     return _book_refund(books, event)
 
 

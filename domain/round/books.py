@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 
 from domain.kernel import Digest, Map, MemberId, PersonId, Slug, mapping
 from domain.round import events
-from domain.round.terms import Due, Purpose, Schedule, Settlement, Stage, Terms
+from domain.round.terms import Due, Purpose, Schedule, Settlement, Stage, Terms, Watch
 
 # ---------------------------------------------------------------- the books
 
@@ -281,6 +281,8 @@ class Books(NamedTuple):
     """The references of payments that were taken back before they came, and of what took them back."""
     shortfalls: int = 0
     """How often the minimum was lost."""
+    watch: Watch | None = None
+    """Over the duty that was waited for last; none where the charter lets it wait for ever."""
 
     @classmethod
     def of(cls, terms: Terms, charter_version: int) -> Books:

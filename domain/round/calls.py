@@ -17,7 +17,7 @@ from domain.round.dues import schedule
 from domain.round.notices import bills, notify_members, say_beyond_calendar
 from domain.round.rules import STAFF, Events, require_few_running, terms_of
 from domain.round.state import Live, RoundState
-from domain.round.terms import Tranche
+from domain.round.terms import Duty, Tranche
 from domain.stream import owe
 
 
@@ -55,8 +55,8 @@ def call_tranche(state: Live, command: commands.CallTranche, context: Context) -
 
     No more is called than the goal needs: what late joiners and make-up calls brought lowers everybody's later calls.
     """
-    context.require_office(Office.TREASURER)
     books = state.books
+    rules.require_holder(books, Duty.CALL, context)
     planned = _planned(books, command.tranche)
     if command.tranche <= len(books.tranches):
         return ()

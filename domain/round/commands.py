@@ -6,10 +6,11 @@ from datetime import date
 from typing import Literal
 
 from domain import letters
+from domain.charter import Office
 from domain.kernel import Command, Digest, Due, MemberId, Name, Prose, Slug
 from domain.letters import PayeeId, TrancheNumber
 from domain.money import Amount, Currency
-from domain.round.terms import CallNumber, ProposalStream, Quantity, Terms
+from domain.round.terms import CallNumber, Duty, ProposalStream, Quantity, Terms
 
 
 class OpenRound(Terms, Command):
@@ -228,6 +229,33 @@ class OrderRefunds(Command):
     kind: Literal["order_refunds"] = "order_refunds"
 
 
+class TakeDuty(Command):
+    """See to what the round waits for: whoever it passed to has their time anew. By who holds the duty, or will hold it next."""
+
+    kind: Literal["take_duty"] = "take_duty"
+    duty: Duty
+
+
+class PassDuty(Due):
+    """Nobody acted on a duty in their time: it passes to the next office."""
+
+    kind: Literal["pass_duty"] = "pass_duty"
+    duty: Duty
+    to: Office
+
+
+class EndInSilence(Due):
+    """Nobody is left to whom the duty could pass: the round is cancelled; one that is over already is closed with its debts."""
+
+    kind: Literal["end_in_silence"] = "end_in_silence"
+
+
+class AskForDebts(Due):
+    """Time to ask again for what is left of a round that was closed with debts."""
+
+    kind: Literal["ask_for_debts"] = "ask_for_debts"
+
+
 RoundCommand = (
     OpenRound
     | AmendRound
@@ -264,6 +292,10 @@ RoundCommand = (
     | letters.ReleaseSpending
     | OrderRefund
     | OrderRefunds
+    | TakeDuty
+    | PassDuty
+    | EndInSilence
+    | AskForDebts
     | letters.RecordRefund
     | letters.ReturnRefund
     | letters.ReleaseRefund

@@ -19,11 +19,23 @@ from domain.round import commands, events
 from domain.round.books import Account, Books
 from domain.round.dues import pressed, presses, settle
 from domain.round.rules import STAFF, Events, amount_text, propose, terms_of
-from domain.round.state import Calling, Cancelled, Committed, Endangered, Live, Refunding, RoundState, Settled, evolve
+from domain.round.state import (
+    Calling,
+    Cancelled,
+    ClosedWithDebts,
+    Committed,
+    Endangered,
+    Ended,
+    Live,
+    Refunding,
+    RoundState,
+    Settled,
+    evolve,
+)
 from domain.round.terms import Stage
 from domain.stream import StepEvent, StepOwed, owe
 
-Phase = TypeVar("Phase", Live, Refunding)
+Phase = TypeVar("Phase", Live, Ended)
 
 
 def following(state: RoundState, decided: Events) -> RoundState:
@@ -34,7 +46,7 @@ def following(state: RoundState, decided: Events) -> RoundState:
 def fold_phase(state: Phase, decided: Events) -> Phase:
     """The phase after these events, none of which ends the round."""
     phase = following(state, decided)
-    assert isinstance(phase, Committed | Calling | Endangered | Refunding)
+    assert isinstance(phase, Committed | Calling | Endangered | Refunding | ClosedWithDebts)
     return cast(Phase, phase)
 
 
@@ -206,7 +218,7 @@ def held_back(books: Books) -> int:
 
 def close(state: RoundState, books: Books, *, gone: int) -> tuple[events.RoundClosed, ...]:
     """The end of a round that is over, once the last that it held is gone."""
-    return (events.RoundClosed(),) if isinstance(state, Refunding) and held_back(books) == gone else ()
+    return (events.RoundClosed(),) if isinstance(state, Refunding | ClosedWithDebts) and held_back(books) == gone else ()
 
 
 def reopen(state: RoundState) -> tuple[events.RoundReopened, ...]:

@@ -17,6 +17,7 @@ from domain.round.rules import STAFF, Events, amount_text
 from domain.round.state import (
     Calling,
     Cancelled,
+    ClosedWithDebts,
     Committed,
     Draft,
     Endangered,
@@ -29,8 +30,10 @@ from domain.round.state import (
     Short,
     Unopened,
     Withdrawn,
+    books_of,
     evolve,
 )
+from domain.round.terms import Duty
 from domain.stream import owe
 
 
@@ -39,8 +42,12 @@ def settle_round(state: RoundState, _: commands.SettleRound, context: Context) -
 
     Settling forgives what is owed, so nobody may owe who can still pay: only what members owe that are gone is given up.
     """
-    context.require_office(Office.TREASURER)
-    if isinstance(state, Refunding | Settled) and (isinstance(state, Settled) or state.end == "settled"):
+    books = books_of(state)
+    if books is None:
+        context.require_office(Office.TREASURER)
+    else:
+        rules.require_holder(books, Duty.SETTLE, context)
+    if isinstance(state, Refunding | ClosedWithDebts | Settled) and (isinstance(state, Settled) or state.end == "settled"):
         return ()
     current = rules.live(state)
     books = current.books
@@ -63,7 +70,7 @@ def settle_round(state: RoundState, _: commands.SettleRound, context: Context) -
         raise Refused("delivery_open", "a delivery is not judged yet", remedy="accept or reject it (`consortium show`)")
     if books.reserved:
         raise Refused("spending_open", f"{amount_text(books, books.reserved)} is reserved", remedy="pay or withdraw what was proposed")
-    return _end(current, "settled", "decision", context)
+    return end(current, "settled", "decision", context)
 
 
 def cancel_round(state: RoundState, command: commands.CancelRound, context: Context) -> Events:
@@ -76,26 +83,26 @@ def cancel_round(state: RoundState, command: commands.CancelRound, context: Cont
         case Endangered():
             if not context.mandate:
                 context.require_due(state.decide_by)
-            return _end(state, "cancelled", command.cause, context)
+            return end(state, "cancelled", command.cause, context)
         case Committed() | Calling():
-            return () if command.cause == "shortfall" else _end(state, "cancelled", command.cause, context)
+            return () if command.cause == "shortfall" else end(state, "cancelled", command.cause, context)
         case Pledging(pledges=pledges) | Short(pledging=Pledging(pledges=pledges)):
             if command.cause == "shortfall":
                 return ()
             notices = notify_members("round_cancelled", pledges, "cancelled", round=context.stream)
             return (events.RoundCancelled(cause=command.cause, returns={}), events.RoundClosed(), *notices)
-        case Refunding() | Settled() | Cancelled() | Failed() | Withdrawn():
+        case Refunding() | ClosedWithDebts() | Settled() | Cancelled() | Failed() | Withdrawn():
             return ()
         case Unopened() | Draft():
             raise Refused("not_pledging", "nobody has pledged yet", remedy="withdraw the draft (`consortium round withdraw-round`)")
 
 
-def _end(state: Live, end: Literal["settled", "cancelled"], cause: Literal["decision", "shortfall"], context: Context) -> Events:
+def end(state: Live, way: Literal["settled", "cancelled"], cause: Literal["decision", "shortfall", "silence"], context: Context) -> Events:
     """All unspent money becomes the members' credit: cash in proportion to the cash paid in, interest to those who earned it."""
     books = state.books
     shares = shared_interest(books)
     returns = in_proportion(books, max(books.totals.cash - books.spent - books.ordered - books.advanced, 0))
-    over = events.RoundSettled(returns=returns) if end == "settled" else events.RoundCancelled(cause=cause, returns=returns)
+    over = events.RoundSettled(returns=returns) if way == "settled" else events.RoundCancelled(cause=cause, returns=returns)
     after = evolve(fold_phase(state, shares), over)
     assert isinstance(after, Refunding)
     members = sorted(books.accounts)
@@ -106,7 +113,7 @@ def _end(state: Live, end: Literal["settled", "cancelled"], cause: Literal["deci
         *close(after, after.books, gone=0),
         *register_facts(books, after.books, members, context, over=True),
         *(lift_default(context, member, books) for member in defaulters),
-        *notify_members(f"round_{end}", members, end, round=context.stream),
+        *notify_members(f"round_{way}", members, way, round=context.stream),
         owe(
             notify(
                 "refunds_due", STAFF, key="notice:refunds-due", round=context.stream, credit=amount_text(books, after.books.totals.credit)

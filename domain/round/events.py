@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from domain.charter import Office
 from domain.kernel import BasisPoints, Digest, Event, Instant, MemberId, Name, PersonId, Prose, Slug
 from domain.letters import TrancheNumber
 from domain.money import Minor
@@ -23,7 +24,7 @@ from domain.register.facts import (
     EvidenceUsed,
     PaymentExpected,
 )
-from domain.round.terms import Amounts, CallNumber, Due, Quantity, Schedule, Settlement, Stage, Terms
+from domain.round.terms import Amounts, CallNumber, Debt, Due, Duty, Quantity, Schedule, Settlement, Stage, Terms, Watch
 
 
 class RoundOpened(Event):
@@ -412,7 +413,7 @@ class RoundCancelled(Event):
     """The round is given up; what is held is the members' credit again, in proportion to what each paid in."""
 
     kind: Literal["round_cancelled"] = "round_cancelled"
-    cause: Literal["decision", "shortfall"]
+    cause: Literal["decision", "shortfall", "silence"]
     returns: Amounts
 
 
@@ -475,6 +476,46 @@ class RefundReleased(Event):
     """As the treasury says; empty under rules before 5."""
 
 
+class DutyAwaited(Event):
+    """A duty is waited for, for so long; waited for anew when somebody acted."""
+
+    kind: Literal["duty_awaited"] = "duty_awaited"
+    watch: Watch
+
+
+class DutyPassed(Event):
+    """Nobody acted on a duty: it passed to the holders of this office too, who have so long."""
+
+    kind: Literal["duty_passed"] = "duty_passed"
+    to: Office
+    watch: Watch
+
+
+class DutyTaken(Event):
+    """A person says that they see to it."""
+
+    kind: Literal["duty_taken"] = "duty_taken"
+    duty: Duty
+    by: PersonId
+
+
+class RoundClosedWithDebts(Event):
+    """Nobody wound the round up: it ends with these debts, which are asked for again."""
+
+    kind: Literal["round_closed_with_debts"] = "round_closed_with_debts"
+    debts: tuple[Debt, ...]
+    ask_at: Instant
+
+
+class DebtsAskedFor(Event):
+    """What is still owed of the round was asked for again."""
+
+    kind: Literal["debts_asked_for"] = "debts_asked_for"
+    debts: tuple[Debt, ...]
+    ask_at: Instant
+    """When it is asked for the next time."""
+
+
 class RoundClosed(Event):
     """Nothing is held any more."""
 
@@ -510,7 +551,9 @@ PledgingEvent = (
 CallEvent = TrancheCalled | MakeUpCalled | CatchUpCalled
 """Members owe more."""
 
-PhaseEvent = MinimumLost | MinimumRestored | RoundSettled | RoundCancelled | RoundClosed | RoundReopened
+PhaseEvent = (
+    MinimumLost | MinimumRestored | RoundSettled | RoundCancelled | RoundClosedWithDebts | DebtsAskedFor | RoundClosed | RoundReopened
+)
 """A round that has books goes on to another phase."""
 
 PaymentEvent = PaymentRecorded | CreditApplied | PaymentReversed | ReversalTurnedAway | InterestShared
@@ -531,7 +574,10 @@ SpendingEvent = SpendingProposed | SpendingApproved | SpendingWithdrawn | Spendi
 RefundEvent = SurplusReturned | RefundOrdered | RefundsOrdered | RefundMade | RefundReturned | RefundReleased
 """Credit goes back to the members."""
 
-BooksEvent = PaymentEvent | LadderEvent | CommitmentEvent | InKindEvent | SpendingEvent | RefundEvent
+DutyEvent = DutyAwaited | DutyPassed | DutyTaken
+"""Who has to act next, and until when."""
+
+BooksEvent = PaymentEvent | LadderEvent | CommitmentEvent | InKindEvent | SpendingEvent | RefundEvent | DutyEvent
 """What changes the books and not the phase."""
 
 RoundEvent = RegisterFact | PledgingEvent | CallEvent | PhaseEvent | BooksEvent

@@ -16,7 +16,7 @@ from domain.round.consequences import Decision, apply_credits, close, conclude, 
 from domain.round.dues import Bill, next_bill, owed_again, settle, undo
 from domain.round.notices import notify_members
 from domain.round.rules import Events, amount_text, is_repeated, live_or_none, require_currency, terms_of
-from domain.round.state import Calling, Committed, Endangered, Live, Refunding, RoundState, books_of
+from domain.round.state import Calling, ClosedWithDebts, Committed, Endangered, Ended, Live, Refunding, RoundState, books_of
 from domain.round.terms import Stage
 from domain.stream import StepOwed
 
@@ -77,7 +77,7 @@ def reverse_payment(state: RoundState, command: letters.ReversePayment, context:
     What went back to the member meanwhile cannot be undone here: then the movement goes to the treasury's inbox.
     """
     books, member, amount = books_of(state), command.member, command.amount
-    if books is None or not isinstance(state, Committed | Calling | Endangered | Refunding):
+    if books is None or not isinstance(state, Committed | Calling | Endangered | Refunding | ClosedWithDebts):
         return (turn_away(context, command.reference, "the payment that it undoes is not booked here"),)
     if is_repeated(context, books, command.reference, Movement("reversal", member, amount)):
         return ()
@@ -88,7 +88,7 @@ def reverse_payment(state: RoundState, command: letters.ReversePayment, context:
     if undone is None:
         return (turn_away(context, command.reference, "what it takes back went back to the member meanwhile"),)
     used = BankReferenceUsed(reference=command.reference, source=context.stream)
-    if isinstance(state, Refunding):
+    if isinstance(state, Refunding | ClosedWithDebts):
         return _reverse_after_end(state, undone, used, context)
     reversal = apply_credits(Decision.of(state, undone, used, *_reopened_calls(books, undone, context)), (member,), context)
     return (*conclude(reversal, (member,), context), *_notify_reversed(reversal.after.books, undone, context))
@@ -124,7 +124,7 @@ def _reverse_unknown(books: Books, command: letters.ReversePayment, context: Con
 
 
 def _undo_payment(
-    state: Live | Refunding, command: letters.ReversePayment, receipt: Receipt, context: Context
+    state: Live | Ended, command: letters.ReversePayment, receipt: Receipt, context: Context
 ) -> events.PaymentReversed | None:
     """What the payment had settled, and of its credit what is left or has settled something since; none when some of it went back."""
     books, member = state.books, receipt.member
@@ -132,7 +132,7 @@ def _undo_payment(
     whole = events.PaymentReversed(
         member=member, amount=receipt.amount, reference=command.reference, original=command.original, credit=receipt.amount, uncleared=0
     )
-    if isinstance(state, Refunding):
+    if isinstance(state, Refunding | ClosedWithDebts):
         credit = min(account.figures.credit, receipt.amount)
         lost = receipt.amount - credit
         if lost > account.figures.cash - account.figures.returned:
@@ -157,7 +157,7 @@ def _reopened_calls(books: Books, undone: events.PaymentReversed, context: Conte
     return tuple(events.CallReopened(call=call.number, stage=call.stage_at(context.at)) for call in ended)
 
 
-def _reverse_after_end(state: Refunding, undone: events.PaymentReversed, used: BankReferenceUsed, context: Context) -> Events:
+def _reverse_after_end(state: Ended, undone: events.PaymentReversed, used: BankReferenceUsed, context: Context) -> Events:
     """Nothing can be called again: what the member's credit does not cover, less of the surplus is there for the others."""
     books = state.books
     others = {member: min(account.figures.credit, account.figures.returned) for member, account in books.accounts.items()}

@@ -1,11 +1,11 @@
 """Funding rounds, `round/<id>`: from the announcement of a goal to the last refund.
 
 draft → pledging (→ short → pledging, once) → committed → calling, tranche by tranche (⇄ endangered) → refunding → settled
-| withdrawn | failed (pledges released) | cancelled (refunds)
+| withdrawn | failed (pledges released) | cancelled (refunds) | closed with debts (nobody gave back what it holds)
 
 `decide` is the table of commands: each has the guard of its phase (`rules`) and its rule in a topic. The topics are `pledging` up to the
 close, `calls` for tranches, `payments`, the `ladder` of who does not pay, deliveries `in_kind`, `commitments` for who carries the round,
-`spending`, `refunds` and the `ending`. What they share is in `dues` (what is owed), `notices` and `consequences` (what follows from any
+`spending`, `refunds`, the `ending`, and `silence` when nobody acts. What they share is in `dues` (what is owed), `notices` and `consequences` (what follows from any
 change of the books). `state`, `books` and `booking` say what is true.
 """
 
@@ -19,11 +19,25 @@ from typing import Annotated, Final
 from pydantic import Field, TypeAdapter
 
 from domain import letters
-from domain.kernel import AWAITED, Agenda, Command, Deadline, Headline, MemberId, escaped, shown_at
+from domain.kernel import AWAITED, Agenda, Command, Deadline, Headline, MemberId, escaped, holders, shown_at
 from domain.money import display
 from domain.process import Context, Process, phase_of_deadline
 from domain.reference import shown_reference
-from domain.round import calls, commands, commitments, ending, events, in_kind, ladder, payments, pledging, refunds, rules, spending
+from domain.round import (
+    calls,
+    commands,
+    commitments,
+    ending,
+    events,
+    in_kind,
+    ladder,
+    payments,
+    pledging,
+    refunds,
+    rules,
+    silence,
+    spending,
+)
 from domain.round.allocation import index
 from domain.round.books import Books, Call
 from domain.round.dues import Bill, next_bill
@@ -31,6 +45,7 @@ from domain.round.rules import Events, amount_text
 from domain.round.state import (
     Calling,
     Cancelled,
+    ClosedWithDebts,
     Committed,
     Draft,
     Endangered,
@@ -42,11 +57,13 @@ from domain.round.state import (
     Short,
     Unopened,
     Withdrawn,
+    books_of,
+    duty_of,
     evolve,
     money_by_state,
 )
 from domain.round.tables import tables
-from domain.round.terms import Stage, Terms, Tranche
+from domain.round.terms import Debt, Stage, Terms, Tranche, Watch
 from domain.stream import Common
 
 NAMED: Final = 20
@@ -138,6 +155,19 @@ def decide(state: RoundState, command: commands.RoundCommand, context: Context) 
             return refunds.return_refund(state, command, context)
         case letters.ReleaseRefund():
             return refunds.release_refund(state, command, context)
+        case commands.TakeDuty():
+            return silence.take_duty(state, command, context)
+        case commands.PassDuty():
+            return silence.pass_duty(rules.awaiting(state), command, context)
+        case commands.EndInSilence():
+            return silence.end_in_silence(rules.awaiting(state), command, context)
+        case commands.AskForDebts():
+            return silence.ask_for_debts(phase_of_deadline(state, ClosedWithDebts), command, context)
+
+
+def watched(state: RoundState, command: commands.RoundCommand, context: Context) -> Events:
+    """What is decided, and with it until when the duty that is waited for then waits for whom."""
+    return silence.watch(state, decide(state, command, context), context)
 
 
 # ---------------------------------------------------------------- agenda
@@ -153,13 +183,24 @@ def agenda(state: RoundState) -> Agenda:
         case Short(vote_ends_at=vote_ends_at):
             return Agenda((Deadline(vote_ends_at, commands.FailRound()),))
         case Committed() | Calling():
-            return Agenda(_rungs(state.books))
+            return Agenda((*_rungs(state.books), *_passing(state, state.books)))
         case Endangered(decide_by=decide_by):
             return Agenda((Deadline(decide_by, commands.CancelRound(cause="shortfall")), *_rungs(state.books)))
         case Refunding():
-            return Agenda()
+            return Agenda(_passing(state, state.books))
+        case ClosedWithDebts(ask_at=ask_at):
+            return Agenda((Deadline(ask_at, commands.AskForDebts()),))
         case Unopened() | Withdrawn() | Failed() | Settled() | Cancelled():
             return Agenda(closed=True)
+
+
+def _passing(state: RoundState, books: Books) -> tuple[Deadline, ...]:
+    """When the duty that is waited for passes on, or the round ends since nobody is left; none where it waits for ever."""
+    watch = books.watch
+    if watch is None or watch.duty is not duty_of(state):
+        return ()
+    then = commands.PassDuty(duty=watch.duty, to=watch.line[0]) if watch.line else commands.EndInSilence()
+    return (Deadline(watch.until, then),)
 
 
 def _rungs(books: Books) -> tuple[Deadline, ...]:
@@ -184,7 +225,27 @@ def _rung(call: Call) -> Command:
 
 def describe(state: RoundState) -> Headline:
     """The round in one line, its money by state, and who is waited for."""
-    return replace(_headline(state), values={f"{name}_minor": amount for name, amount in money_by_state(state).items()})
+    said = _headline(state)
+    values = {f"{name}_minor": amount for name, amount in money_by_state(state).items()}
+    books = books_of(state)
+    if books is None or not _passing(state, books):
+        return replace(said, values=values)
+    watch = silence.watched(books)
+    waits_for = tuple(dict.fromkeys((*said.waits_for, *holders(watch.passed))))
+    return replace(said, values=values, waits_for=waits_for, text=f"{said.text}\n\n{_awaited(watch)}")
+
+
+def _awaited(watch: Watch) -> str:
+    then = f"it passes to {watch.line[0]} too" if watch.line else silence.END[watch.duty]
+    passed = f" It passed to {', '.join(watch.passed)}." if watch.passed else ""
+    return f"{silence.WAITS[watch.duty]}.{passed} If nobody acts until {shown_at(watch.until)}: {then}."
+
+
+def _listed(books: Books, debts: Sequence[Debt]) -> str:
+    """The debts as they were listed last, when they are few."""
+    rows = [f"| {debt.kind} | {escaped(debt.party)} | {amount_text(books, debt.amount)} |" for debt in debts[:NAMED]]
+    more = ("", f"{len(debts) - NAMED} more are in `consortium show`.") if len(debts) > NAMED else ()
+    return "\n".join(("| debt | party | amount |", "| --- | --- | --- |", *rows, *more))
 
 
 def _headline(state: RoundState) -> Headline:
@@ -221,6 +282,10 @@ def _headline(state: RoundState) -> Headline:
             )
         case Refunding(books=books):
             return _of_books("refunding", books, f"{amount_text(books, books.totals.credit)} to give back", ("office:treasurer",))
+        case ClosedWithDebts(books=books, debts=debts, ask_at=ask_at):
+            left = books.totals.credit + books.totals.refunding + books.reserved
+            note = f"closed with debts of {amount_text(books, left)}, asked for again at {shown_at(ask_at)}"
+            return _of_books("closed_with_debts", books, note, ("office:treasurer", "office:board"), _listed(books, debts))
         case Settled(books=books):
             return _of_books("settled", books, "settled", ())
         case Cancelled(books=books):
@@ -325,13 +390,13 @@ ROUND: Final[Process[commands.RoundCommand, events.RoundEvent, RoundState]] = Pr
     title="a funding round",
     about="Pledges until the close; then commitments, called tranche by tranche as the run reaches its milestones, with reminders, cure and default; spending; refunds of what is left.",
     initial=Unopened(),
-    decide=decide,
+    decide=watched,
     evolve=evolve,
     agenda=agenda,
     describe=describe,
     commands=TypeAdapter(Annotated[commands.RoundCommand, Field(discriminator="kind")]),
     events=TypeAdapter(tuple[Annotated[events.RoundEvent | Common, Field(discriminator="kind")], ...]),
     tables=tables,
-    state_version=6,
-    list_version=4,
+    state_version=7,
+    list_version=5,
 )

@@ -13,16 +13,16 @@ from domain.register.facts import BankReferenceUsed
 from domain.round import commands, events
 from domain.round.books import Books, Movement, Refund
 from domain.round.consequences import Decision, apply_credits, close, conclude, reopen
-from domain.round.rules import Events, account_of, amount_text, holding, is_repeated, live_or_none, order_name
-from domain.round.state import RoundState, books_of
+from domain.round.rules import Events, account_of, amount_text, holding, is_repeated, live_or_none, order_name, require_holder
+from domain.round.state import Ended, Live, RoundState, books_of
+from domain.round.terms import Duty
 
 # ---------------------------------------------------------------- ordering
 
 
 def order_refund(state: RoundState, command: commands.OrderRefund, context: Context) -> Events:
     """Give a member's credit back: it is reserved for that, and ordered from the treasury."""
-    context.require_office(Office.TREASURER)
-    books = holding(state).books
+    books = _holding_for(state, context).books
     account = account_of(books, command.member)
     payment = order_name(context, "refund", command.refund)
     former = books.refunds.get(payment)
@@ -55,8 +55,7 @@ def order_refunds(state: RoundState, _: commands.OrderRefunds, context: Context)
 
     Where less is left on the account than the members' credit, all get the same part of theirs.
     """
-    context.require_office(Office.TREASURER)
-    books = holding(state).books
+    books = _holding_for(state, context).books
     free = _free(books)
     if not books.totals.credit:
         if books.totals.refunding:
@@ -74,6 +73,16 @@ def order_refunds(state: RoundState, _: commands.OrderRefunds, context: Context)
         events.RefundsOrdered(order=order, payment_list=name, payments=tuple(refunds), by=context.actor),
         tell_treasury(context, _payment_list(context, books, name, refunds), f"order:{name}"),
     )
+
+
+def _holding_for(state: RoundState, context: Context) -> Live | Ended:
+    """The phases in which credit goes back; refuses who does not hold the duty to see to that, first of all."""
+    books = books_of(state)
+    if books is None or books.watch is None or books.watch.duty not in {Duty.REFUND, Duty.PAY}:
+        context.require_office(Office.TREASURER)
+    else:
+        require_holder(books, books.watch.duty, context)
+    return holding(state)
 
 
 def _amounts(books: Books, free: int) -> Mapping[MemberId, int]:

@@ -9,7 +9,7 @@ import hashlib
 from typing import Final
 
 from domain import letters, process
-from domain.charter import Charter, FundingTerms
+from domain.charter import Charter, FundingTerms, Office
 from domain.kernel import Command, MemberId, Refused, Step, StreamId, shown_at, slug_of, tell, whole
 from domain.money import display
 from domain.process import Context
@@ -19,9 +19,11 @@ from domain.round.books import Account, Books, Movement
 from domain.round.state import (
     Calling,
     Cancelled,
+    ClosedWithDebts,
     Committed,
     Draft,
     Endangered,
+    Ended,
     Failed,
     Live,
     Pledging,
@@ -32,11 +34,21 @@ from domain.round.state import (
     Unopened,
     Withdrawn,
 )
+from domain.round.terms import Duty
 
 Events = process.Events[events.RoundEvent]
 
 RUNNING: Final = 64
 """Calls whose ladder may run at the same time, so that the next deadline is found at once."""
+
+HOLDER: Final = {
+    Duty.CALL: Office.TREASURER,
+    Duty.MILESTONE: Office.TRAINING_LEAD,
+    Duty.SETTLE: Office.TREASURER,
+    Duty.REFUND: Office.TREASURER,
+    Duty.PAY: Office.TREASURER,
+}
+"""Whose duty it is, before it passes to others."""
 
 STAFF: Final = ("office:treasurer", "office:secretariat")
 
@@ -56,6 +68,7 @@ def unopened(state: RoundState, context: Context) -> Unopened:
             | Calling()
             | Endangered()
             | Refunding()
+            | ClosedWithDebts()
             | Withdrawn()
             | Failed()
             | Settled()
@@ -80,7 +93,7 @@ def draft(state: RoundState, context: Context) -> Draft:
                 f"the terms stand since pledging began; {since}",
                 remedy="a vote can reduce or cancel the round (`consortium proposal propose`)",
             )
-        case Withdrawn() | Failed() | Refunding() | Settled() | Cancelled():
+        case Withdrawn() | Failed() | Refunding() | ClosedWithDebts() | Settled() | Cancelled():
             raise closed_round(state)
 
 
@@ -102,6 +115,7 @@ def open_for_pledges(state: RoundState, context: Context) -> Draft | Pledging:
             | Calling()
             | Endangered()
             | Refunding()
+            | ClosedWithDebts()
             | Settled()
             | Cancelled()
         ):
@@ -123,7 +137,7 @@ def pledging(state: RoundState, context: Context) -> Pledging:
             raise Refused("pledging_not_started", f"pledging starts at {shown_at(terms.opens_at)}", remedy="pledge from then on")
         case Unopened():
             raise _not_opened(state)
-        case Withdrawn() | Failed() | Refunding() | Settled() | Cancelled():
+        case Withdrawn() | Failed() | Refunding() | ClosedWithDebts() | Settled() | Cancelled():
             raise closed_round(state)
 
 
@@ -135,7 +149,7 @@ def live(state: RoundState) -> Live:
         case Unopened() | Draft() | Pledging() | Short():
             words, remedy = stands(state)
             raise Refused("not_committed", f"nothing is committed in this round yet: {words}", remedy=remedy)
-        case Withdrawn() | Failed() | Refunding() | Settled() | Cancelled():
+        case Withdrawn() | Failed() | Refunding() | ClosedWithDebts() | Settled() | Cancelled():
             raise closed_round(state)
 
 
@@ -144,7 +158,9 @@ def live_or_none(state: RoundState) -> Live | None:
     match state:
         case Committed() | Calling() | Endangered():
             return state
-        case Unopened() | Draft() | Pledging() | Short() | Withdrawn() | Failed() | Refunding() | Settled() | Cancelled():
+        case (
+            Unopened() | Draft() | Pledging() | Short() | Withdrawn() | Failed() | Refunding() | ClosedWithDebts() | Settled() | Cancelled()
+        ):
             return None
 
 
@@ -154,10 +170,10 @@ def on_ladder(state: RoundState) -> Live:
     return state
 
 
-def holding(state: RoundState) -> Live | Refunding:
+def holding(state: RoundState) -> Live | Ended:
     """The phases in which the round holds money, also beyond its end; refuses a round that is over to the last cent, or has not begun."""
     match state:
-        case Committed() | Calling() | Endangered() | Refunding():
+        case Committed() | Calling() | Endangered() | Refunding() | ClosedWithDebts():
             return state
         case Settled() | Cancelled() | Failed() | Withdrawn():
             raise closed_round(state)
@@ -205,10 +221,24 @@ def stands(state: RoundState) -> tuple[str, str]:
             return "it missed its minimum, and the pledges were released", anew
         case Refunding():
             return "all that it holds goes back to its members", anew
+        case ClosedWithDebts():
+            return "it ended with debts, since nobody gave back what it holds; they are still paid", anew
         case Settled():
             return "it was settled, and what was left went back to its members", anew
         case Cancelled():
             return "it was cancelled, and what it held went back to its members", anew
+
+
+def awaiting(state: RoundState) -> Committed | Calling | Refunding:
+    """The phases in which the agenda names when a duty passes on: its commands are decided in no other."""
+    assert isinstance(state, Committed | Calling | Refunding)
+    return state
+
+
+def require_holder(books: Books, duty: Duty, context: Context) -> None:
+    """Refuses who neither holds the office whose duty it is, nor one that it passed to."""
+    watch = books.watch
+    context.require_office(HOLDER[duty], *(watch.passed if watch and watch.duty is duty else ()))
 
 
 # ---------------------------------------------------------------- the charter of the round

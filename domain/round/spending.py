@@ -12,7 +12,7 @@ from domain.round.books import Books, Movement, Spending
 from domain.round.consequences import close, contributions, fold_phase, reopen
 from domain.round.ending import in_proportion
 from domain.round.rules import Events, amount_text, is_repeated, order_name, require_above_minimum
-from domain.round.state import Calling, Committed, Endangered, Live, Refunding, RoundState, books_of
+from domain.round.state import Calling, ClosedWithDebts, Committed, Endangered, Ended, Live, Refunding, RoundState, books_of
 from domain.stream import StepOwed, owe
 
 
@@ -115,7 +115,7 @@ def withdraw_spending(state: Live, command: commands.WithdrawSpending, context: 
             return (events.SpendingWithdrawn(spending=command.spending),)
 
 
-def record_spending(state: Live | Refunding, command: letters.RecordSpending, context: Context) -> Events:
+def record_spending(state: Live | Ended, command: letters.RecordSpending, context: Context) -> Events:
     """What was approved was paid: this amount, to this payee, once."""
     books = state.books
     spending = _spending_of(books, command.spending)
@@ -159,14 +159,14 @@ def return_spending(state: RoundState, command: letters.ReturnSpending, context:
 
 def release_spending(state: RoundState, command: letters.ReleaseSpending, context: Context) -> Events:
     """The treasury gave the payment up: what was reserved is free, and beyond the round's end the members' credit."""
-    if not isinstance(state, Committed | Calling | Endangered | Refunding):
+    if not isinstance(state, Committed | Calling | Endangered | Refunding | ClosedWithDebts):
         return ()
     books = state.books
     spending = _spending_of(books, command.spending)
     if spending.stage != "approved":
         return ()
     withdrawn = events.SpendingWithdrawn(spending=command.spending)
-    if not isinstance(state, Refunding):
+    if not isinstance(state, Refunding | ClosedWithDebts):
         return (withdrawn,)
     freed = fold_phase(state, (withdrawn,))
     surplus = events.SurplusReturned(returns=in_proportion(freed.books, max(freed.books.spendable, 0)))

@@ -13,7 +13,7 @@ from domain.round import events
 from domain.round.allocation import Promise
 from domain.round.booking import book, charge, end
 from domain.round.books import Books, Figures, add, by_state, put
-from domain.round.terms import Terms
+from domain.round.terms import Debt, Duty, Terms
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
@@ -102,6 +102,19 @@ class Refunding:
 
 
 @dataclass(frozen=True, slots=True)
+class ClosedWithDebts:
+    """Over, and nobody paid back what it holds: what is left is listed, and asked for again. Whatever is paid still is booked."""
+
+    books: Books
+    end: Literal["settled", "cancelled"]
+    debts: tuple[Debt, ...]
+    ask_at: datetime
+    """When it is asked for again."""
+    asked: int = 0
+    """How often it was."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settled:
     """Everything was called, spent or given back. Open again only when money comes back."""
 
@@ -116,7 +129,9 @@ class Cancelled:
 
 
 Live = Committed | Calling | Endangered
-RoundState = Unopened | Draft | Withdrawn | Pledging | Short | Failed | Committed | Calling | Endangered | Refunding | Settled | Cancelled
+Ended = Refunding | ClosedWithDebts
+"""Over, and not all that it holds is given back."""
+RoundState = Unopened | Draft | Withdrawn | Pledging | Short | Failed | Live | Ended | Settled | Cancelled
 
 # ---------------------------------------------------------------- the fold
 
@@ -134,7 +149,7 @@ def evolve(state: RoundState, event: events.RoundEvent) -> RoundState:
         return _evolve_pledging(state, event)
     if _is_of_phases(event):
         return _evolve_phase(state, event)
-    assert isinstance(state, Committed | Calling | Endangered | Refunding)
+    assert isinstance(state, Committed | Calling | Endangered | Refunding | ClosedWithDebts)
     if isinstance(event, events.CallEvent):
         return _in_phase(state, charge(state.books, event), called=True)
     return _in_phase(state, book(state.books, event))
@@ -211,15 +226,21 @@ def _evolve_phase(state: RoundState, event: events.PhaseEvent) -> RoundState:
                 pledging = _pledging(state)
                 return Refunding(Books.of(pledging.terms, pledging.charter_version), "cancelled")
             return Refunding(end(_books_of_live(state), returns), "cancelled")
-        case events.RoundClosed():
+        case events.RoundClosedWithDebts(debts=debts, ask_at=ask_at):
             assert isinstance(state, Refunding)
+            return ClosedWithDebts(state.books, state.end, debts, ask_at)
+        case events.DebtsAskedFor(debts=debts, ask_at=ask_at):
+            assert isinstance(state, ClosedWithDebts)
+            return ClosedWithDebts(state.books, state.end, debts, ask_at, state.asked + 1)
+        case events.RoundClosed():
+            assert isinstance(state, Refunding | ClosedWithDebts)
             return Settled(state.books) if state.end == "settled" else Cancelled(state.books)
         case events.RoundReopened():
             assert isinstance(state, Settled | Cancelled)
             return Refunding(state.books, "settled" if isinstance(state, Settled) else "cancelled")
 
 
-def _in_phase(state: Live | Refunding, books: Books, *, called: bool = False) -> RoundState:
+def _in_phase(state: Live | Ended, books: Books, *, called: bool = False) -> RoundState:
     """The same phase with these books; a committed round of which something is `called` is being called from then on."""
     match state:
         case Committed():
@@ -230,6 +251,8 @@ def _in_phase(state: Live | Refunding, books: Books, *, called: bool = False) ->
             return Endangered(books, decide_by)
         case Refunding(end=way):
             return Refunding(books, way)
+        case ClosedWithDebts(end=way, debts=debts, ask_at=ask_at, asked=asked):
+            return ClosedWithDebts(books, way, debts, ask_at, asked)
 
 
 def _expect_payment(state: RoundState, event: PaymentExpected) -> RoundState:
@@ -263,9 +286,28 @@ def _allocated(state: Pledging, event: events.PledgesAllocated) -> Books:
 def books_of(state: RoundState) -> Books | None:
     """The round's books, from the commitment on."""
     match state:
-        case Committed() | Calling() | Endangered() | Refunding() | Settled() | Cancelled():
+        case Committed() | Calling() | Endangered() | Refunding() | ClosedWithDebts() | Settled() | Cancelled():
             return state.books
         case Unopened() | Draft() | Withdrawn() | Pledging() | Short() | Failed():
+            return None
+
+
+def duty_of(state: RoundState) -> Duty | None:
+    """What is waited for by people; nothing while an instant of the round's own comes next, or all is done."""
+    match state:
+        case Committed(books=books) | Calling(books=books):
+            if books.running:
+                return None
+            number = len(books.tranches) + 1
+            if number > len(books.terms.tranches):
+                return Duty.SETTLE
+            locked = books.terms.tranches[number - 1].milestone is not None and number not in books.released
+            return Duty.MILESTONE if locked else Duty.CALL
+        case Refunding(books=books):
+            return Duty.REFUND if books.totals.credit else Duty.PAY
+        case Unopened() | Draft() | Withdrawn() | Pledging() | Short() | Failed() | Endangered():
+            return None
+        case ClosedWithDebts() | Settled() | Cancelled():
             return None
 
 

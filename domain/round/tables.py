@@ -12,7 +12,7 @@ from domain.register.state import Register
 from domain.round import events
 from domain.round.books import Account, Books, Call
 from domain.round.dues import next_bill, run_up
-from domain.round.state import Pledging, RoundState, Short, books_of
+from domain.round.state import ClosedWithDebts, Pledging, RoundState, Short, books_of
 
 MEMBERS = (
     "member",
@@ -51,6 +51,7 @@ def tables(state: RoundState, register: Register, at: datetime) -> Sequence[Tabl
             [_asked(books, member, account, rate) for member, account in sorted(books.accounts.items()) if account.dues],
         ),
         Table("refunds", ("member", "amount", "stage", "order", "reason", "payment"), _refunds(books)),
+        *_debts(state),
         Table("deliveries", ("evidence", "stands", "member", "value"), [_delivery(books, name) for name in sorted(books.deliveries)]),
     ]
 
@@ -128,6 +129,15 @@ def _refunds(books: Books) -> list[tuple[str | int | Money | None, ...]]:
         (refund.member, Money(refund.amount, books.terms.currency), refund.stage, orders.get(payment), refund.reason, payment)
         for payment, refund in named
     ]
+
+
+def _debts(state: RoundState) -> list[Table]:
+    """What is owed in a round that nobody wound up, as it was listed last."""
+    if not isinstance(state, ClosedWithDebts):
+        return []
+    currency = state.books.terms.currency
+    rows = [(str(debt.kind), debt.party, Money(debt.amount, currency)) for debt in state.debts]
+    return [Table("debts", ("debt", "party", "amount"), rows)]
 
 
 def _delivery(books: Books, evidence: str) -> tuple[str, str, str, Money]:

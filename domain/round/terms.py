@@ -12,6 +12,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from domain.charter import Office
 from domain.forms import Form
 from domain.kernel import BasisPoints, Instant, MemberId, Message, Name, Prose, Slug
 from domain.money import Amount, Currency, Minor
@@ -123,6 +124,51 @@ class Stage(StrEnum):
     WARNED = "warned"
     DEFAULTED = "defaulted"
     CLEARED = "cleared"
+
+
+class Duty(StrEnum):
+    """What a round waits for by people, while no instant of its own comes next."""
+
+    CALL = "call"
+    """Of the next tranche, which may be called."""
+    MILESTONE = "milestone"
+    """That releases the next tranche."""
+    SETTLE = "settle"
+    """All is called."""
+    REFUND = "refund"
+    """Credit goes back to its members."""
+    PAY = "pay"
+    """What was ordered of the treasury is to be approved, and paid."""
+
+
+class DebtKind(StrEnum):
+    """Who owes what is left of a round."""
+
+    TO_MEMBER = "to a member"
+    TO_PAYEE = "to a payee"
+    BY_MEMBER = "by a member"
+
+
+class Debt(Message):
+    """What is left of a round that nobody wound up."""
+
+    kind: DebtKind
+    party: Name
+    """The member or the payee."""
+    amount: Minor
+
+
+class Watch(Message):
+    """How long a duty waits for those who hold it, and to whom it passes then."""
+
+    duty: Duty
+    until: Instant
+    passed: tuple[Office, ...] = ()
+    """The offices that it passed to, in order: whoever holds one may act, besides those who always may."""
+    line: tuple[Office, ...] = ()
+    """The offices that it passes to next. When nobody is left, the round ends."""
+    number: Annotated[int, Field(ge=1)] = 1
+    """Watches of one round are numbered, so that each passing is told once."""
 
 
 Amounts = Mapping[MemberId, Minor]
