@@ -15,11 +15,14 @@ from typing import Any, Final, Protocol
 
 from domain.charter import Charter
 from domain.kernel import derived_id
+from domain.money import display
 from domain.reference import creditor_reference
 from domain.register.facts import LogTime
 from domain.round.allocation import interest
+from domain.round.dues import next_bill
 from domain.round.state import RoundState, books_of
 from domain.round.terms import Due
+from domain.round.terms import Stage as Rung
 
 ATLAS: Final = "consortium/atlas"
 ROUND: Final = "round/atlas-1"
@@ -205,11 +208,11 @@ class Story:
         self._stage.told("tranche 1 is called")
         await self._give(ROUND, "call_tranche", "tess", tranche=1)
         await self._pay(lambda member: member not in {LATE, DEFAULTER}, "in time")
-        overdue = await self._stage.until(ROUND, lambda look: look.state.books.overdue > 0)
+        overdue = await self._stage.until(ROUND, lambda look: look.state.books.calls[1].past(Rung.REMINDED))
         self._stage.told(f"  the due date is over: {overdue.line}")
-        self._stage.told(f"  {LATE} cures with interest; {DEFAULTER} stays silent")
-        await self._pay(lambda member: member == LATE, "cured")
-        await self._stage.until(f"member/{DEFAULTER}", lambda look: look.phase == "suspended")
+        await self._pay_late(LATE, "late", overdue)
+        self._stage.told(f"  {DEFAULTER} stays silent")
+        await self._stage.until(ROUND, lambda look: look.state.books.calls[1].past(Rung.WARNED))
         self._stage.told(f"  {DEFAULTER} is in default: its votes rest, the others are called to make up for it")
         await self._pay(lambda member: member != DEFAULTER, "made up")
 
@@ -276,6 +279,20 @@ class Story:
         await self._stage.until(
             ROUND, lambda look: all(books_received(look.state).get(member, 0) >= received.get(member, 0) + owed[member] for member in owed)
         )
+
+    async def _pay_late(self, member: str, name: str, look: Look) -> None:
+        """A member pays what it was asked for last, interest included; what it paid on another day it does not pay again."""
+        books = books_of(look.state)
+        assert books is not None
+        if not books.accounts[member].figures.owed:
+            return
+        asked = next_bill(books, books.accounts[member], self._charter.funding.default_interest)
+        amount, per_day = (display(number, self._charter.currency) for number in (asked.amount, asked.per_day))
+        self._stage.told(
+            f"  {member} is asked for {amount} by {asked.pay_by}, interest included, and {per_day} for each further day; it pays that"
+        )
+        await self._credit(member, ROUND, asked.amount, name)
+        await self._stage.until(ROUND, lambda look: look.state.books.accounts[member].figures.owed == 0)
 
     async def _credit(self, member: str, stream: str, amount: int, name: str) -> None:
         """A member pays, naming the reference that it was given."""
