@@ -170,6 +170,21 @@ class Context(NamedTuple):
                 remedy=f"ask a representative to give this command (`consortium who-represents {member}`)",
             )
 
+    def require_disinterested(self, payee: str) -> None:
+        """Refuses who speaks for a company that is paid: as this payee, as its owner, or as who is related to it."""
+        own = self.own_companies(self.actor, payee)
+        if own:
+            is_payee = payee.removeprefix("member:") == own[0]
+            paid = "which is paid" if is_payee else f"and {payee}, which is paid, belongs to it or to a company related to it"
+            raise Refused("own_payment", f"{self.actor} speaks for {own[0]}, {paid}", remedy="ask another officer", clause="roles")
+
+    def own_companies(self, person: PersonId, payee: str) -> tuple[MemberId, ...]:
+        """The members that a person speaks for and that stand behind a payee, in order."""
+        known = self.register.people.get(person)
+        if known is None or not known.speaks_for:
+            return ()
+        return tuple(sorted(self.register.behind(payee) & frozenset(known.speaks_for)))
+
     def require_active(self, member: MemberId) -> None:
         """Refuses what only a member with all its rights may do."""
         known = self.register.members.get(member)

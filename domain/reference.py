@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Final
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from domain.forms import Form
 
@@ -210,3 +210,19 @@ def _checks(text: str) -> bool:
 def _remainder(text: str) -> int:
     """The number modulo 97 in which every letter stands for two digits, A for 10."""
     return int("".join(str(int(character, 36)) for character in text)) % 97
+
+
+def _lei(text: str) -> str:
+    """ISO 17442: the number that the letters and digits spell leaves 1 when divided by 97 (ISO 7064)."""
+    if int("".join(str(int(character, 36)) for character in text)) % 97 != 1:
+        raise ValueError("the check digits of this Legal Entity Identifier are wrong; copy it again from its certificate")
+    return text
+
+
+Lei = Annotated[
+    str,
+    Field(pattern=r"^[A-Z0-9]{18}[0-9]{2}$"),
+    AfterValidator(_lei),
+    Form("a Legal Entity Identifier: 18 capital letters and digits, then two check digits (ISO 17442)", "52990000000000000196"),
+]
+"""A Legal Entity Identifier with right check digits."""

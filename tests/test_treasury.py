@@ -14,17 +14,17 @@ ordered, then approved (and each of its payments sending) or cancelled.
 | report_read | service | payment_failed; chunk_imported | |
 | statement_refused | service | import_refused | |
 | assign_line | treasurer | line_matched | no_such_line, line_not_waiting, not_a_receipt, wrong_currency, no_such_receiver, unknown_member |
-| return_line | treasurer | payment_ordered | no_such_line, line_not_waiting, not_a_receipt |
+| return_line | treasurer | payment_ordered | no_such_line, line_not_waiting, not_a_receipt, own_payment (`roles`) |
 | match_payment | treasurer | payment_confirmed, payment_returned | no_such_line, line_not_waiting, no_such_payment, other_amount, payment_elsewhere |
 | undo_receipt | treasurer | receipt_reversed | no_such_line, line_not_waiting, not_a_debit, no_such_receipt, other_amount |
 | book_line | treasurer | line_explained | no_such_line, line_not_waiting |
 | judge_line | treasurer | line_dismissed, or line_booked and what it is; missed_line_judged | no_such_line, line_not_waiting, line_not_missed |
 | turn_away_payment | service | line_unmatched, receipt_reversed | |
-| name_payee | treasurer; a member's own by its representative | payee_named | not_a_representative, representative_required |
-| approve_payee | the charter's `payee_offices`, not who named it | payee_signed, payee_approved | no_such_details, same_person |
+| name_payee | treasurer; a member's own by its representative | payee_named, payee_linked | not_a_representative, representative_required, unknown_member, own_account (`treasury.account`) |
+| approve_payee | the charter's `payee_offices`, not who named it | payee_signed, payee_approved, payee_linked | no_such_details, same_person, own_account |
 | block_payee | the charter's `payee_offices` | payee_blocked, payment_failed | |
-| order_payment | service for other streams; treasurer for the treasury | payment_ordered | no_source, payment_exists, name_reserved, wrong_currency |
-| approve_payment | the charter's `approval_offices`, different people, not the orderer | payment_signed, payment_approved | no_such_payment, payment_not_ordered, same_person, payee_not_approved, digest_differs, more_than_held, debit_waits, payment_listed (`treasury.approvals`) |
+| order_payment | service for other streams; treasurer for the treasury | payment_ordered | no_source, payment_exists, name_reserved, wrong_currency, own_payment (`roles`) |
+| approve_payment | the charter's `approval_offices`, different people, not the orderer | payment_signed, payment_approved | no_such_payment, payment_not_ordered, same_person, payee_not_approved, digest_differs, more_than_held, debit_waits, payment_listed (`treasury.approvals`), own_payment (`roles`; refunds, which follow from a round's books, aside), own_account |
 | order_payment_list | service, for another stream | payment_ordered…, payment_list_ordered; payment_cancelled of each payee without approved bank details | payment_exists, wrong_currency |
 | approve_payment_list | the charter's `approval_offices`, different people, not the orderer | payment_list_signed; payment_list_approved, then payment_approved of each, or payment_cancelled where the bank details are not the listed ones any more | no_such_list, list_not_ordered, same_person, digest_differs, more_than_held |
 | cancel_payment_list | treasurer, while it waits | payment_list_cancelled, payment_cancelled… | no_such_list, list_not_ordered |
@@ -135,8 +135,8 @@ def funded(amount: int = 1_000_000) -> Story:
 
 def with_payee(story: Story, payee: str = "cloud", iban: str = SUPPLIER, by: str = "tess") -> Story:
     details = stated(Creditor(name="Cloud AG", iban=iban))
-    story = story.when(commands.NamePayee(payee=payee, name="Cloud AG", iban=iban), by=by).followed_by("payee_named")
-    return story.when(commands.ApprovePayee(payee=payee, details=details), by="theo").followed_by("payee_approved")
+    story = story.when(commands.NamePayee(payee=payee, name="Cloud AG", iban=iban), by=by).followed_by("payee_named", "payee_linked")
+    return story.when(commands.ApprovePayee(payee=payee, details=details), by="theo").followed_by("payee_approved", "payee_linked")
 
 
 def ordered(story: Story, amount: int = 400_000, **fields: Any) -> Story:
@@ -224,12 +224,14 @@ def test_an_account_without_an_iban_is_kept_and_paid_from_to_accounts_of_its_kin
     assert state(story).balances["USD"] == 1_000_000
     name = commands.NamePayee(payee="cloud", name="Cloud Inc", number="9876543210", clearing="CACPA000312345", bic="ROYCCAT2")
     account = Creditor(name="Cloud Inc", number="9876543210", clearing="CACPA000312345", bic="ROYCCAT2")
-    story = story.when(name, by="tess").followed_by("payee_named")
+    story = story.when(name, by="tess").followed_by("payee_named", "payee_linked")
     text = f"{TREASURY.describe(story.state.state)} {story.state.state!r} {ask!r} {name!r}"
     assert "…6789" in text
     assert "9876543210" not in text
     assert "000123456789" not in text
-    story = story.when(commands.ApprovePayee(payee="cloud", details=stated(account)), by="theo").followed_by("payee_approved")
+    story = story.when(commands.ApprovePayee(payee="cloud", details=stated(account)), by="theo").followed_by(
+        "payee_approved", "payee_linked"
+    )
     assert state(story).payees["cloud"].account == account
 
 
@@ -683,14 +685,16 @@ def test_bank_details_are_used_only_after_another_person_approved_exactly_them()
     details = stated(Creditor(name="Cloud AG", iban=SUPPLIER))
     approve = commands.ApprovePayee(payee="cloud", details=details)
     opened().when(name, by="rep-ada").refused("office_required")
-    story = opened().when(name, by="tess").followed_by("payee_named")
+    story = opened().when(name, by="tess").followed_by("payee_named", "payee_linked")
     story.when(name, by="tess").then()
     story.when(approve, by="tess").refused("same_person")
     story.when(approve, by="sam").refused("office_required")
     story.when(approve.model_copy(update={"details": "0" * 64}), by="theo").refused("no_such_details")
-    story = story.when(approve, by="theo").followed_by("payee_approved")
+    story = story.when(approve, by="theo").followed_by("payee_approved", "payee_linked")
     story.when(approve, by="bo").then()
-    changed = story.when(commands.NamePayee(payee="cloud", name="Cloud AG", iban=OTHER), by="tess").followed_by("payee_named")
+    changed = story.when(commands.NamePayee(payee="cloud", name="Cloud AG", iban=OTHER), by="tess").followed_by(
+        "payee_named", "payee_linked"
+    )
     account = state(changed).payees["cloud"].account
     assert account is not None
     assert account.iban == SUPPLIER, "the approved account stays until the new one is approved"
@@ -702,7 +706,7 @@ def test_bank_details_are_used_only_after_another_person_approved_exactly_them()
 
 def test_a_representative_names_the_account_of_its_own_member() -> None:
     mine = commands.NamePayee(payee="member:ada", name="Ada", iban=SUPPLIER)
-    opened().when(mine, by="rep-ada").followed_by("payee_named")
+    opened().when(mine, by="rep-ada").followed_by("payee_named", "payee_linked")
     opened().when(mine, by="rep-bel").refused("not_a_representative")
 
 
@@ -717,7 +721,7 @@ def test_the_charter_may_ask_for_more_approvals_of_payees() -> None:
     approve = commands.ApprovePayee(payee="cloud", details=stated(Creditor(name="C", iban=SUPPLIER)))
     story = story.when(approve, by="theo").followed_by("payee_signed")
     story.when(approve, by="theo").then()
-    story.when(approve, by="bo").followed_by("payee_approved")
+    story.when(approve, by="bo").followed_by("payee_approved", "payee_linked")
 
 
 # ---------------------------------------------------------------- payments out

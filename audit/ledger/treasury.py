@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 from audit.ledger.books import Account, Posting, in_transit, moved, part, unmatched
 from domain.kernel import slug_of
 from domain.letters import Purpose
+from domain.register.facts import PayeeLinked
 from domain.treasury import events
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ MovesNothing = (
     | events.PayeeSigned
     | events.PayeeApproved
     | events.PayeeBlocked
+    | PayeeLinked
     | events.PaymentOrdered
     | events.PaymentSigned
     | events.PaymentApproved

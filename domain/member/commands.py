@@ -9,7 +9,8 @@ from pydantic import Field
 from domain import letters
 from domain.kernel import Command, CountryCode, Digest, Due, Instant, Name, PersonId, Prose, Slug
 from domain.member import steps
-from domain.member.terms import HOLDERS, Delegate, Lei
+from domain.member.terms import HOLDERS, Delegate
+from domain.reference import Lei
 from domain.register.facts import Capacity, Holding, PublicKey
 
 

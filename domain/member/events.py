@@ -9,9 +9,9 @@ from pydantic import Field
 
 from domain.charter import MembershipTerms
 from domain.kernel import CountryCode, Digest, Event, Instant, Name, PersonId, Prose, Slug
-from domain.member.terms import ApplicationOutcome, Cause, Delegate, InvoiceNumber, Lei, Rung
+from domain.member.terms import ApplicationOutcome, Cause, Delegate, InvoiceNumber, Rung
 from domain.money import Minor
-from domain.reference import BankReference
+from domain.reference import BankReference, Lei
 from domain.register.facts import (
     BankReferenceUsed,
     Holding,

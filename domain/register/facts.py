@@ -380,6 +380,18 @@ class RunReported(Event):
     accepted: tuple[MilestonePassed, ...] = ()
 
 
+class PayeeLinked(Event):
+    """Whose a payee is, in place of what was known of it: what was declared of it, and its accounts, approved or waiting for approval."""
+
+    kind: Literal["payee_linked"] = "payee_linked"
+    payee: str
+    members: frozenset[MemberId] = frozenset()
+    """The members to which it was declared to belong."""
+    entities: frozenset[LegalEntity] = frozenset()
+    accounts: frozenset[Digest] = frozenset()
+    """The SHA-256 of each way to name its accounts."""
+
+
 class LeadNamed(Event):
     """The contract of a run that waits for its vote names this person as responsible."""
 
@@ -448,8 +460,17 @@ MemberFact = (
 )
 """Who belongs to the consortium, in which standing and tier, and who is related to whom."""
 
-MoneyFact = CommitmentBound | DebtStated | ContributionCleared | ContributionReturned | PaymentExpected | BankReferenceUsed | EvidenceUsed
-"""What members bound themselves to, owe and contributed, and by which references their money is recognised."""
+MoneyFact = (
+    CommitmentBound
+    | DebtStated
+    | ContributionCleared
+    | ContributionReturned
+    | PaymentExpected
+    | BankReferenceUsed
+    | EvidenceUsed
+    | PayeeLinked
+)
+"""What members bound themselves to, owe and contributed, by which references their money is recognised, and whose the payees are."""
 
 DecisionFact = CharterAdopted | MandateGranted | MandateExercised | MandateWithdrawn | VoteDecided
 """The charter, and what votes decided and authorise."""

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Final, cast, get_args
 from domain.kernel import Digest, Event, Map, MemberId, PersonId, mapping, without
 from domain.register import facts
 from domain.register.facts import Fact, Standing
-from domain.register.state import Expected, Member, Person, Register, Release, Run, Term, Unreached, Vote, shares
+from domain.register.state import Expected, Link, Member, Person, Register, Release, Run, Term, Unreached, Vote, shares
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
-REGISTER_VERSION: Final = 7
+REGISTER_VERSION: Final = 8
 """Raised whenever the register is made of other fields or classes, or the same facts make another one: stored ones of another version are not read."""
 
 _FACTS: Final = frozenset(get_args(Fact))
@@ -215,6 +215,8 @@ def _of_money(register: Register, fact: facts.MoneyFact) -> Register:
             return register._replace(expected=register.expected.set(reference, Expected(stream, member)))
         case facts.ContributionReturned(member=member, source=source, amount=amount):
             return _contribute(register, member, source, -amount)
+        case facts.PayeeLinked(payee=payee, members=members, entities=entities, accounts=accounts):
+            return register._replace(payees=register.payees.set(payee, Link(members, entities, accounts)))
         case facts.EvidenceUsed(evidence=evidence, source=source):
             return register._replace(evidence=register.evidence.set(evidence, source))
 

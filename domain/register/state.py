@@ -6,7 +6,7 @@ a frozen dataclass.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
@@ -109,6 +109,14 @@ class Expected(NamedTuple):
     member: MemberId
 
 
+class Link(NamedTuple):
+    """Whose a payee is, and where it is paid."""
+
+    members: frozenset[MemberId] = frozenset()
+    entities: frozenset[str] = frozenset()
+    accounts: frozenset[Digest] = frozenset()
+
+
 class Register(NamedTuple):
     """The agreed state of the consortium as of one position of the log."""
 
@@ -139,6 +147,7 @@ class Register(NamedTuple):
     """The tier in which a seat is kept for an admitted applicant, or for a member that changes to it."""
     references: Map[str, str] = mapping()
     """The stream that used each bank reference."""
+    payees: Map[str, Link] = mapping()
     evidence: Map[Digest, str] = mapping()
     """The stream in which each evidence of a contribution counts."""
     mandates: Map[Digest, tuple[MandateGranted, ...]] = mapping()
@@ -222,6 +231,34 @@ class Register(NamedTuple):
         """The companies that share a seat with this one, itself included, in order."""
         seat = self.groups.get(member)
         return (member,) if seat is None else tuple(sorted(company for company, other in self.groups.items() if other == seat))
+
+    def behind(self, payee: str) -> frozenset[Slug]:
+        """The companies that a payee is or belongs to, and all that are related to one of them.
+
+        By its name (`member:<id>`, or the handle of a company), by what was declared of it, by its Legal Entity Identifier, and by an account
+        that it shares with another payee of which the same is known.
+        """
+        names, reached = {payee}, frozenset[Digest]()
+        while more := self._accounts_of(names) - reached:
+            reached |= more
+            names |= {name for name, link in self.payees.items() if not link.accounts.isdisjoint(reached)}
+        direct = {company for name in names for company in self._owners(name)}
+        return frozenset(company for found in direct for company in self.related(found))
+
+    def _accounts_of(self, payees: Iterable[str]) -> frozenset[Digest]:
+        return frozenset(account for payee in payees for account in self.payees.get(payee, Link()).accounts)
+
+    def _owners(self, payee: str) -> Iterator[Slug]:
+        link, handle = self.payees.get(payee, Link()), payee.removeprefix("member:")
+        if handle != payee or handle in self.members or handle in self.groups:
+            yield handle
+        yield from link.members
+        yield from (self.entities[lei] for lei in link.entities if lei in self.entities)
+        yield from (holding.holder for held in self.holdings.values() for holding in held if holding.lei in link.entities)
+
+    def sharing_account(self, payee: str, accounts: frozenset[Digest]) -> tuple[str, ...]:
+        """The other payees that are paid on one of these accounts, or would be, in order."""
+        return tuple(sorted(name for name, link in self.payees.items() if name != payee and not link.accounts.isdisjoint(accounts)))
 
     def seats(self) -> tuple[Seat, ...]:
         """The seats of the active members, in order: related ones share one."""

@@ -19,7 +19,7 @@ from domain.stream import StepOwed, owe
 def propose_spending(state: Live, command: commands.ProposeSpending, context: Context) -> Events:
     """Reserve cleared money under a budget line: never is more committed to spending than has cleared."""
     context.require_office(Office.TREASURER)
-    _require_disinterested(command.payee, context)
+    context.require_disinterested(command.payee)
     books = state.books
     former = books.spendings.get(command.spending)
     if former is not None:
@@ -52,7 +52,7 @@ def approve_spending(state: Live, command: commands.ApproveSpending, context: Co
     spending = _spending_of(state.books, command.spending)
     if context.actor == spending.proposed_by:
         raise Refused("same_person", f"{context.actor} proposed it", remedy="ask another second signatory", clause="roles")
-    _require_disinterested(spending.payee, context)
+    context.require_disinterested(spending.payee)
     match spending.stage:
         case "approved" | "paid":
             return ()
@@ -73,12 +73,6 @@ def _require_not_taken_back(books: Books) -> None:
             remedy="wait until it is paid again, or withdraw the spending",
             clause="funding",
         )
-
-
-def _require_disinterested(payee: str, context: Context) -> None:
-    member = payee.removeprefix("member:")
-    if member != payee and context.register.speaks_for(context.actor, member):
-        raise Refused("own_payment", f"{context.actor} speaks for {member}, which is paid", remedy="ask another officer", clause="roles")
 
 
 def _order_payment(name: Slug, spending: Spending, books: Books, context: Context) -> StepOwed:

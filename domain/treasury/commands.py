@@ -10,8 +10,9 @@ from domain import letters
 from domain.kernel import Command, Digest, Due, MemberId, Name, Prose, Slug
 from domain.letters import PayeeId, Source
 from domain.money import CEILING, Currency, Minor
+from domain.reference import Lei
 from domain.treasury import steps
-from domain.treasury.terms import Bic, LineId, MaybeIban, OtherBank, OtherNumber, require_account
+from domain.treasury.terms import Bic, LineId, MaybeIban, OtherBank, OtherNumber, require_account, unsaid
 
 
 class OpenAccount(Command):
@@ -114,6 +115,10 @@ class NamePayee(Command):
 
     kind: Literal["name_payee"] = "name_payee"
     payee: PayeeId
+    member: Annotated[MemberId | None, Field(exclude_if=unsaid)] = None
+    """The member to which the payee belongs, or which belongs to it; left out where it is nobody's here."""
+    lei: Annotated[Lei | None, Field(exclude_if=unsaid)] = None
+    """The payee's Legal Entity Identifier, where it has one: what is known of that entity holds for the payee."""
     name: Name
     iban: MaybeIban = None
     bic: Bic | None = None

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from domain.kernel import Digest, Event, Instant, MemberId, Name, PersonId, Prose, Slug
 from domain.letters import PayeeId, Purpose, Source
 from domain.money import Currency, Minor
+from domain.register.facts import LegalEntity, PayeeLinked
 from domain.treasury.terms import (
     Bic,
     Creditor,
@@ -219,6 +220,11 @@ class PayeeNamed(Event):
     account: Creditor
     details: Digest
     by: PersonId
+    member: MemberId | None = None
+    """To which it was declared to belong."""
+    lei: LegalEntity | None = None
+    shared_with: tuple[PayeeId, ...] = ()
+    """The other payees with the same account, when it was named."""
 
 
 class PayeeSigned(Event):
@@ -429,7 +435,7 @@ LineEvent = (
 )
 """What became of a movement on the account."""
 
-PayeeEvent = PayeeNamed | PayeeSigned | PayeeApproved | PayeeBlocked
+PayeeEvent = PayeeNamed | PayeeSigned | PayeeApproved | PayeeBlocked | PayeeLinked
 """Where payments may go to."""
 
 PaymentEvent = (

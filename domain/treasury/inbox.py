@@ -89,6 +89,7 @@ def return_line(state: Open, command: commands.ReturnLine, context: Context) -> 
     movement = _waiting(state, command.line)
     if movement.details.side == "debit":
         raise Refused("not_a_receipt", f"{command.line} took money away", remedy="say what it was (`consortium treasury book-line`)")
+    context.require_disinterested(command.payee)
     free = next(each for number in count(1) if (each := f"{name}-{number}") not in state.payments)
     ordered = events.PaymentOrdered(
         payment=free,
@@ -103,7 +104,7 @@ def return_line(state: Open, command: commands.ReturnLine, context: Context) -> 
         approvals=terms_of(context).approvals,
         line=command.line,
     )
-    return (ordered, ask_to_sign(free, 1, ordered.amount, ordered.currency, context))
+    return (ordered, ask_to_sign(free, 1, ordered.amount, ordered.currency, ordered.payee, context))
 
 
 def match_payment(state: Open, command: commands.MatchPayment, context: Context) -> Events:

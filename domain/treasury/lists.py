@@ -136,7 +136,8 @@ def _add_signature(state: Open, command: commands.ApprovePaymentList, listed: Pa
 
 def _account_stands(state: Open, line: ListedPayment) -> bool:
     payee = state.payees.get(line.payee, Payee())
-    return payee.account is not None and payee.account_digest == line.details
+    account = payee.account
+    return account is not None and payee.account_digest == line.details and account.accounts.isdisjoint(state.account.accounts)
 
 
 def _send(state: Open, line: ListedPayment, listed: PaymentList, context: Context) -> Events:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from domain.charter import Office
-from domain.kernel import Refused, holders, notify
+from domain.kernel import MemberId, Refused, Step, holders, notify
 from domain.process import Context
+from domain.register.facts import PayeeLinked
 from domain.stream import owe
 from domain.treasury import commands, events
-from domain.treasury.payments import give_up_sending, sending_key
-from domain.treasury.records import Payee
+from domain.treasury.payments import give_up_sending, require_foreign_account, sending_key
+from domain.treasury.records import Payee, Proposed
 from domain.treasury.rules import Events, terms_of
 from domain.treasury.state import Open
 from domain.treasury.terms import Creditor
@@ -21,16 +22,57 @@ def name_payee(state: Open, command: commands.NamePayee, context: Context) -> Ev
             context.require_office(Office.TREASURER)
         context.require_representative(command.payee.removeprefix("member:"))
     account = Creditor(name=command.name, iban=command.iban, bic=command.bic, number=command.number, clearing=command.clearing)
+    require_foreign_account(state, account)
+    _require_company(command.member, context)
     payee = state.payees.get(command.payee, Payee())
-    if account in {payee.account, payee.proposed.account if payee.proposed else None}:
+    if (account, command.member, command.lei) in _known(payee):
         return ()
-    details = context.digest_without("kind", "payee")
-    named = events.PayeeNamed(payee=command.payee, account=account, details=details, by=context.actor)
-    offices = holders(terms_of(context).payee_offices)
-    notice = notify(
-        "payee_to_approve", offices, key=f"notice:payee:{command.payee}:{details[:40]}:{context.at.isoformat()}", payee=command.payee
+    named = events.PayeeNamed(
+        payee=command.payee,
+        account=account,
+        details=context.digest_without("kind", "payee"),
+        by=context.actor,
+        member=command.member,
+        lei=command.lei,
+        shared_with=context.register.sharing_account(command.payee, account.accounts),
     )
-    return (named, owe(notice))
+    proposed = Proposed(account, named.details, context.actor, member=command.member, lei=command.lei)
+    return (named, _link(command.payee, payee, proposed), owe(_ask_to_approve(named, context)))
+
+
+def _known(payee: Payee) -> tuple[tuple[Creditor | None, MemberId | None, str | None], ...]:
+    return tuple((details.account, details.member, details.lei) for details in (payee, payee.proposed) if details is not None)
+
+
+def _require_company(member: MemberId | None, context: Context) -> None:
+    if member is not None and member not in context.register.members and member not in context.register.groups:
+        raise Refused(
+            "unknown_member",
+            f"{member} is neither a member nor related to one",
+            clause="membership",
+            remedy="check the spelling against `consortium members`, or leave `member` out where the payee is nobody's here",
+        )
+
+
+def _link(name: str, *known: Payee | Proposed) -> PayeeLinked:
+    """What is known of a payee by all these details: new ones take nothing away before they are approved."""
+    return PayeeLinked(
+        payee=name,
+        members=frozenset(details.member for details in known if details.member is not None),
+        entities=frozenset(details.lei for details in known if details.lei is not None),
+        accounts=frozenset(account for details in known if details.account is not None for account in details.account.accounts),
+    )
+
+
+def _ask_to_approve(named: events.PayeeNamed, context: Context) -> Step:
+    """The notice to who approves: what the details have in common with what is known stands in it."""
+    facts: dict[str, str | int] = {"payee": named.payee}
+    if named.member is not None:
+        facts["belongs_to"] = named.member
+    if named.shared_with:
+        facts["same_account_as"] = ", ".join(named.shared_with)
+    key = f"notice:payee:{named.payee}:{named.details[:40]}:{context.at.isoformat()}"
+    return notify("payee_to_approve", holders(terms_of(context).payee_offices), key=key, **facts)
 
 
 def approve_payee(state: Open, command: commands.ApprovePayee, context: Context) -> Events:
@@ -47,11 +89,12 @@ def approve_payee(state: Open, command: commands.ApprovePayee, context: Context)
         )
     if context.actor == proposed.named_by:
         raise Refused("same_person", f"{context.actor} named these details", remedy="ask another person to approve them", clause="treasury")
+    require_foreign_account(state, proposed.account)
     if context.actor in proposed.signed:
         return ()
     if len(proposed.signed) + 1 < terms.payee_approvals:
         return (events.PayeeSigned(payee=command.payee, details=command.details, by=context.actor),)
-    return (events.PayeeApproved(payee=command.payee, details=command.details, by=context.actor),)
+    return (events.PayeeApproved(payee=command.payee, details=command.details, by=context.actor), _link(command.payee, proposed))
 
 
 def block_payee(state: Open, command: commands.BlockPayee, context: Context) -> Events:

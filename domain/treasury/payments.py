@@ -12,6 +12,7 @@ from domain.kernel import SERVICE, PersonId, Refused, Step, holders, notify, sho
 from domain.letters import Purpose
 from domain.money import display
 from domain.process import Context
+from domain.reference import masked
 from domain.stream import StepOwed, StepWaived, owe
 from domain.treasury import commands, events, steps
 from domain.treasury.payers import OWN_PURPOSES, report_released
@@ -35,6 +36,7 @@ def order_payment(state: Open, command: letters.OrderPayment, context: Context) 
             raise Refused("service_only", "orders of other streams come from there", remedy="order it there, or for the treasury itself")
         if command.payment.startswith(RESERVED) and command.payment not in state.payments:
             raise Refused("name_reserved", f"{command.payment} is a name that the system gives", remedy="choose another name")
+        context.require_disinterested(command.payee)
     require_currency(state.currency, command.currency)
     before = state.payments.get(command.payment)
     if before is not None:
@@ -54,15 +56,17 @@ def order_payment(state: Open, command: letters.OrderPayment, context: Context) 
         by=by,
         approvals=terms_of(context).approvals,
     )
-    return (ordered, ask_to_sign(command.payment, 1, command.amount, state.currency, context))
+    return (ordered, ask_to_sign(command.payment, 1, command.amount, state.currency, command.payee, context))
 
 
-def ask_to_sign(name: str, attempt: int, amount: int, currency: str, context: Context) -> StepOwed:
-    """The step that asks the charter's offices to sign an attempt of a payment."""
-    offices = holders(terms_of(context).approval_offices)
-    return owe(
-        notify("payment_to_approve", offices, key=f"notice:payment:{name}:{attempt}", payment=name, amount=display(amount, currency))
-    )
+def ask_to_sign(name: str, attempt: int, amount: int, currency: str, payee: str, context: Context) -> StepOwed:
+    """The step that asks the charter's offices to sign an attempt of a payment; whose account it goes to besides stands in it."""
+    offices, register = holders(terms_of(context).approval_offices), context.register
+    facts: dict[str, str | int] = {"payment": name, "amount": display(amount, currency)}
+    accounts = register.payees[payee].accounts if payee in register.payees else frozenset[str]()
+    if sharing := register.sharing_account(payee, accounts):
+        facts["same_account_as"] = ", ".join(sharing)
+    return owe(notify("payment_to_approve", offices, key=f"notice:payment:{name}:{attempt}", **facts))
 
 
 def _require_unlisted(name: str, payment: Payment) -> None:
@@ -103,6 +107,17 @@ def require_other_than(ordered_by: PersonId, context: Context) -> None:
         raise Refused("same_person", f"{context.actor} ordered it", remedy="ask other people to approve it", clause="treasury.approvals")
 
 
+def require_foreign_account(state: Open, account: Creditor) -> None:
+    """Refuses the consortium's own account as somebody's: money that goes there would be paid to nobody."""
+    if not account.accounts.isdisjoint(state.account.accounts):
+        raise Refused(
+            "own_account",
+            f"{masked(account.account_id)} is the account that this treasury keeps",
+            remedy="name the account of who is to be paid",
+            clause="treasury.account",
+        )
+
+
 def require_digest(what: str, digest: str, given: str) -> None:
     """Refuses an approval of something else than what waits."""
     if digest != given:
@@ -113,6 +128,18 @@ def still_in_office(signed: Iterable[PersonId], context: Context) -> frozenset[P
     """Whose signatures count: a signature does as long as who gave it holds an office."""
     offices = terms_of(context).approval_offices
     return frozenset(person for person in signed if context.register.holds(person, *offices))
+
+
+def _still_sign(payment: Payment, signed: Iterable[PersonId], context: Context) -> frozenset[PersonId]:
+    """Whose signatures under a payment count: of who is in office and has come to speak for nobody who is paid by it."""
+    return frozenset(
+        person for person in still_in_office(signed, context) if not (_judged(payment) and context.own_companies(person, payment.payee))
+    )
+
+
+def _judged(payment: Payment) -> bool:
+    """Whether people judge that it is to be paid; what a round gives back to its members follows from its books."""
+    return payment.purpose is not Purpose.REFUND
 
 
 def require_free(amount: int, free: int, currency: str) -> None:
@@ -128,6 +155,8 @@ def require_free(amount: int, free: int, currency: str) -> None:
 
 def _add_signature(state: Open, command: commands.ApprovePayment, payment: Payment, context: Context) -> Events:
     require_other_than(payment.ordered_by, context)
+    if _judged(payment):
+        context.require_disinterested(payment.payee)
     payee = state.payees.get(payment.payee, Payee())
     account = payee.account
     if account is None:
@@ -137,9 +166,10 @@ def _add_signature(state: Open, command: commands.ApprovePayment, payment: Payme
             remedy="name them (`consortium treasury name-payee`), and have them approved (`consortium treasury approve-payee`)",
             clause="treasury.payee_approvals",
         )
+    require_foreign_account(state, account)
     digest = payment_digest(command.payment, payment.attempt, payment.amount, payment.currency, payment.payee, payee.account_digest)
     require_digest("payment", digest, command.digest)
-    signed = still_in_office(payment.signed if payment.digest == digest else (), context)
+    signed = _still_sign(payment, payment.signed if payment.digest == digest else (), context)
     if context.actor in signed:
         return ()
     if len(signed) + 1 < payment.approvals:
@@ -258,7 +288,7 @@ def retry_payment(state: Open, command: commands.RetryPayment, context: Context)
             return ()
         case "failed" | "returned":
             renewed = events.PaymentRenewed(payment=command.payment, attempt=payment.attempt + 1, by=context.actor)
-            return (renewed, ask_to_sign(command.payment, renewed.attempt, payment.amount, payment.currency, context))
+            return (renewed, ask_to_sign(command.payment, renewed.attempt, payment.amount, payment.currency, payment.payee, context))
         case "ordered" | "sending" | "taken" | "confirmed" | "cancelled":
             raise Refused(
                 "payment_not_failed", f"{command.payment} is {payment.stage}", remedy="only a failed or returned payment is retried"

@@ -30,7 +30,7 @@ from domain.treasury.records import Payee, Payment, PaymentList
 from domain.treasury.rules import TREASURERS, Events
 from domain.treasury.state import Open, TreasuryState, Unopened, closing_balance, evolve
 from domain.treasury.tables import tables
-from domain.treasury.terms import payment_digest
+from domain.treasury.terms import Creditor, payment_digest
 
 SHOWN: Final = 20
 """How many movements, payments and payees are listed for people."""
@@ -162,10 +162,15 @@ def _text(state: Open) -> str:
     alone = [name for name in sorted(state.open_payments) if not state.payments[name].waits_in_list]
     if alone:
         rows = (_payment_row(state, name, state.payments[name]) for name in alone[:SHOWN])
-        parts += ["", "| payment | payee | account | amount | stage | to sign |", "| --- | --- | --- | --- | --- | --- |", *rows]
+        parts += [
+            "",
+            "| payment | payee | account | same account as | amount | stage | to sign |",
+            "| --- | --- | --- | --- | --- | --- | --- |",
+            *rows,
+        ]
     if state.proposed:
         rows = (_payee_row(state, name) for name in islice(sorted(state.proposed), SHOWN))
-        parts += ["", "| payee | account | details |", "| --- | --- | --- |", *rows]
+        parts += ["", "| payee | account | belongs to | same account as | details |", "| --- | --- | --- | --- | --- |", *rows]
     return "\n".join(parts)
 
 
@@ -181,7 +186,17 @@ def _refused(state: Open, file: str) -> str:
 def _payee_row(state: Open, name: str) -> str:
     given = state.payees[name].proposed
     assert given is not None
-    return f"| {escaped(name)} | {masked(given.account.account_id)} | {given.details} |"
+    same = ", ".join(map(escaped, _sharing(state, name, given.account)))
+    return f"| {escaped(name)} | {masked(given.account.account_id)} | {given.member or ''} | {same} | {given.details} |"
+
+
+def _sharing(state: Open, name: str, account: Creditor) -> tuple[str, ...]:
+    """The other payees of whom details with this account are approved or wait, in order."""
+    return tuple(
+        other
+        for other, payee in sorted(state.payees.items())
+        if other != name and any(each is not None and not each.accounts.isdisjoint(account.accounts) for each in payee.accounts)
+    )
 
 
 def _waiting_row(state: Open, line: str) -> str:
@@ -206,7 +221,10 @@ def _payment_row(state: Open, name: str, payment: Payment) -> str:
     )
     sign = digest if payment.stage == "ordered" else ""
     where = masked(paid_to.account_id) if paid_to else ""
-    return f"| {name} | {escaped(payment.payee)} | {where} | {display(payment.amount, payment.currency)} | {payment.stage} | {sign} |"
+    same = ", ".join(map(escaped, _sharing(state, payment.payee, paid_to))) if paid_to else ""
+    return (
+        f"| {name} | {escaped(payment.payee)} | {where} | {same} | {display(payment.amount, payment.currency)} | {payment.stage} | {sign} |"
+    )
 
 
 TREASURY: Final[Process[commands.TreasuryCommand, events.TreasuryEvent, TreasuryState]] = Process(
@@ -221,6 +239,6 @@ TREASURY: Final[Process[commands.TreasuryCommand, events.TreasuryEvent, Treasury
     commands=TypeAdapter(Annotated[commands.TreasuryCommand, Field(discriminator="kind")]),
     events=TypeAdapter(tuple[Annotated[events.TreasuryEvent | Common, Field(discriminator="kind")], ...]),
     tables=tables,
-    state_version=7,
+    state_version=8,
     list_version=3,
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from domain.kernel import Map, PersonId
+from domain.kernel import Map, MemberId, PersonId
 from domain.letters import Purpose
 from domain.treasury.terms import Creditor, Line, ListedPayment, Page, Unmatched
 
@@ -101,6 +101,9 @@ class Proposed(NamedTuple):
     details: str
     named_by: PersonId
     signed: frozenset[PersonId] = frozenset()
+    member: MemberId | None = None
+    """To which it was declared to belong."""
+    lei: str | None = None
 
 
 class Payee(NamedTuple):
@@ -110,6 +113,14 @@ class Payee(NamedTuple):
     account_digest: str = ""
     """Of the approved account, as it was named."""
     proposed: Proposed | None = None
+    member: MemberId | None = None
+    """To which it was declared to belong, with the approved account."""
+    lei: str | None = None
+
+    @property
+    def accounts(self) -> tuple[Creditor | None, Creditor | None]:
+        """The approved account, and the one that waits for approval."""
+        return self.account, self.proposed.account if self.proposed else None
 
 
 class Payment(NamedTuple):

@@ -13,6 +13,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar, get_args
 
 from domain.kernel import Map, mapping
+from domain.register.facts import PayeeLinked
 from domain.treasury import events
 from domain.treasury.pages import Statements, with_page
 from domain.treasury.records import Import, Movement, Payee, Payment, PaymentList, Place, Proposed, Sightings, Stage
@@ -271,17 +272,19 @@ def sided(line: Line) -> tuple[str, ...]:
 
 def _of_payees(state: Open, event: events.PayeeEvent) -> Open:
     match event:
-        case events.PayeeNamed(payee=name, account=account, details=details, by=by):
+        case events.PayeeNamed(payee=name, account=account, details=details, by=by, member=member, lei=lei):
             before = state.payees.get(name, Payee())
-            return _with_payee(state, name, before._replace(proposed=Proposed(account, details, by)))
+            return _with_payee(state, name, before._replace(proposed=Proposed(account, details, by, member=member, lei=lei)))
         case events.PayeeSigned(payee=name, by=by):
             proposed = _proposed(state, name)
             return _with_payee(state, name, state.payees[name]._replace(proposed=proposed._replace(signed=proposed.signed | {by})))
         case events.PayeeApproved(payee=name):
             proposed = _proposed(state, name)
-            return _with_payee(state, name, Payee(proposed.account, proposed.details))
+            return _with_payee(state, name, Payee(proposed.account, proposed.details, member=proposed.member, lei=proposed.lei))
         case events.PayeeBlocked(payee=name):
             return _with_payee(state, name, Payee())
+        case PayeeLinked():
+            return state
 
 
 def _proposed(state: Open, name: str) -> Proposed:

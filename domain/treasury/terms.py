@@ -59,13 +59,13 @@ ClearingMember = Annotated[
 """A bank by its number in a clearing system (ISO 20022 `ClrSysMmbId`): `USABA021000021`."""
 
 
-def _unsaid(value: object) -> bool:
-    """What is not said is not written either, so that accounts with an IBAN keep the bytes, and the digests, that people signed."""
+def unsaid(value: object) -> bool:
+    """What is not said is not written either, so that bank details without it keep the bytes, and the digests, that people signed."""
     return value is None
 
 
-OtherNumber = Annotated[AccountNumber | None, Field(exclude_if=_unsaid, repr=False)]
-OtherBank = Annotated[ClearingMember | None, Field(exclude_if=_unsaid)]
+OtherNumber = Annotated[AccountNumber | None, Field(exclude_if=unsaid, repr=False)]
+OtherBank = Annotated[ClearingMember | None, Field(exclude_if=unsaid)]
 MaybeIban = Annotated[Iban | None, Field(repr=False)]
 
 
@@ -225,6 +225,12 @@ class Creditor(Message):
     def account_id(self) -> str:
         """The IBAN, or the other number."""
         return self.iban or self.number or ""
+
+    @property
+    def accounts(self) -> frozenset[str]:
+        """The SHA-256 of each way to name the account: by its IBAN, or by its number at each name of its bank. One in common is one account."""
+        at = (self.iban,) if self.iban else tuple(f"{bank} {self.number}" for bank in ((self.bic or "")[:8], self.clearing) if bank)
+        return frozenset(hashlib.sha256(f"account\x1f{name}".encode()).hexdigest() for name in at)
 
 
 class OrderAnswer(Message):
