@@ -18,7 +18,7 @@ from cli.options import HERE, Where
 from cli.output import plain, say, say_json, say_whole, table
 from cli.site import log_of, register, settings
 from domain.catalog import CATALOG
-from domain.charter import Charter
+from domain.charter import Charter, cautions
 from domain.money import display
 
 app: Final = App(name="charter")
@@ -28,8 +28,9 @@ app: Final = App(name="charter")
 def check(file: Annotated[Path, Parameter(help="A TOML file; - is stdin.", allow_leading_hyphen=True)], /, *, where: Where = HERE) -> None:
     """Check a charter: every problem is named with its place."""
     charter = read_charter(file)
-    reach, warnings = told_of(Charter.model_validate_json(json.dumps(charter)).calendar, datetime.now(UTC).date())
-    unknown = [*sorted(_uncovered(charter)), *warnings]
+    rules = Charter.model_validate_json(json.dumps(charter))
+    reach, warnings = told_of(rules.calendar, datetime.now(UTC).date())
+    unknown = [*sorted(_uncovered(charter)), *warnings, *cautions(rules)]
     amounts = {place: display(amount, charter["currency"]) for place, amount in amounts_of(Charter, charter, charter["currency"]).items()}
     if where.json:
         told = {

@@ -5,7 +5,7 @@ Periods carry their unit in the name. Fractions are basis points. Amounts are mi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 from enum import StrEnum
 from itertools import pairwise
@@ -14,11 +14,16 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from domain.calendar import Calendar
-from domain.kernel import BasisPoints, CountryCode, Digest, Message, Name, Slug
+from domain.kernel import WHOLE, BasisPoints, CountryCode, Digest, Message, Name, Slug
 from domain.money import MINOR_UNITS, Amount, Currency, Minor
 
 Days = Annotated[int, Field(ge=0, le=3_650)]
 Hours = Annotated[int, Field(ge=0, le=24 * 3_650)]
+
+
+def _is(default: object) -> Callable[[object], bool]:
+    """Whether a term says what a charter without it says: then it is left out of what is written, as it was before there was such a term."""
+    return lambda value: value == default
 
 
 class Office(StrEnum):
@@ -103,6 +108,10 @@ Method = Literal["weighted", "lazy", "ranked", "budget"]
 """Yes and no with weights; passes unless enough object; Schulze; sharing a budget across projects."""
 
 
+TieBreak = Literal["heads", "listed"]
+"""How what is tied in a ranked vote is put in order: counted again with one vote a seat, and then as the proposal lists it."""
+
+
 class DecisionRule(Message):
     """Clause `decisions.<class>`: how one class of decision is made."""
 
@@ -119,6 +128,11 @@ class DecisionRule(Message):
     quorum_weight: BasisPoints = 5_000
     threshold: BasisPoints = 5_000
     """Yes must be more than this fraction of yes plus no; of the whole, nobody may say no (weighted)."""
+    threshold_of: Literal["votes", "roll"] = Field(default="votes", exclude_if=_is("votes"))
+    """Of what the threshold is a fraction: of yes plus no, or of the whole roll, where who abstains or is silent counts as if against.
+    Of the whole roll all must say yes. Recused seats are in neither."""
+    tie_breaks: frozenset[TieBreak] = Field(default=frozenset(), exclude_if=_is(frozenset()))
+    """How a ranked vote orders what is tied, by heads first; without any, ties are told as ties and none of them is chosen."""
     objection: BasisPoints = 2_500
     """Lazy consensus fails when objections weigh at least this fraction of the roll."""
     late_quorum_hours: Hours = 0
@@ -381,6 +395,23 @@ def flaws(charter: Charter) -> Iterator[str]:
     yield from _late(charter, "membership.application_days", membership.application_days, "member/admit")
     for command in ("round/extend_round", "round/reduce_goal"):
         yield from _late(charter, "funding.extension_vote_days", funding.extension_vote_days, command)
+
+
+def cautions(charter: Charter) -> Iterator[str]:
+    """What a charter says that means less than one may think, each with its place. None of it keeps the charter from being adopted."""
+    for name, rule in sorted(charter.decisions.items()):
+        if rule.group_cap < WHOLE:
+            held = f"holds from {seats_for_cap(rule.group_cap)} seats on; with fewer" if rule.group_cap else "never holds:"
+            yield f"decisions.{name}.group_cap: {held} every seat that weighs anything weighs one"
+        if rule.method != "weighted" and rule.threshold_of == "roll":
+            yield f"decisions.{name}.threshold_of: a {rule.method} vote has no threshold"
+        if rule.method != "ranked" and rule.tie_breaks:
+            yield f"decisions.{name}.tie_breaks: only a ranked vote puts options in order"
+
+
+def seats_for_cap(cap: int) -> int:
+    """With how many seats of any weight none need carry more than `cap` basis points of the whole; of nothing, none ever."""
+    return -(-WHOLE // cap) if cap else WHOLE + 1
 
 
 def _late(charter: Charter, place: str, within_days: int, command: str) -> Iterator[str]:

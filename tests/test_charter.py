@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from domain.charter import Charter, DecisionRule, flaws
+from domain.charter import Charter, DecisionRule, cautions, flaws
 from domain.consortium import commands
 from domain.consortium.process import CONSORTIUM
 from domain.register.facts import CharterAdopted
@@ -54,6 +54,18 @@ def test_what_only_a_vote_can_order_needs_a_class_that_decides_it(name: str) -> 
 def test_a_vote_that_leaves_a_process_its_time_is_no_flaw() -> None:
     assert list(flaws(charter(funding__extension_vote_days=10))) == []
     assert DecisionRule(notice_hours=1, duration_hours=2, late_quorum_hours=3, timelock_hours=4).longest_hours == 10
+
+
+def test_what_a_charter_says_that_means_less_than_one_may_think_is_told() -> None:
+    rules = charter(decisions__routine__threshold_of="roll", decisions__budget__tie_breaks=["heads"], decisions__budget__group_cap=0)
+    assert list(cautions(rules)) == [
+        "decisions.budget.group_cap: never holds: every seat that weighs anything weighs one",
+        "decisions.budget.tie_breaks: only a ranked vote puts options in order",
+        *(f"decisions.{name}.group_cap: holds from 7 seats on; with fewer every seat that weighs anything weighs one" for name in ("funding",)),
+        "decisions.routine.threshold_of: a lazy vote has no threshold",
+        *(f"decisions.{name}.group_cap: holds from 7 seats on; with fewer every seat that weighs anything weighs one" for name in ("runs", "steering")),
+    ]  # fmt: skip
+    assert list(flaws(rules)) == []
 
 
 def test_a_flawed_charter_is_put_in_force_by_no_command_and_read_where_it_is_in_force() -> None:

@@ -386,6 +386,27 @@ def test_tiers_weigh_as_the_charter_said_when_the_proposal_was_made() -> None:
     assert tally_of(announced.due()).roll_weight == 8 * 3
 
 
+@pytest.mark.parametrize(("seats", "holds"), [(6, False), (7, True)])
+def test_where_the_cap_of_a_group_cannot_hold_that_is_a_fact_and_told(seats: int, *, holds: bool) -> None:
+    """The class of funding caps a seat at 15 %, which needs seven of them."""
+    members = EIGHT[:seats]
+    cleared = [ContributionCleared(member=name, source="round/x", amount=10**9 if name == "amber" else 10**6) for name in members]
+    cancel = Motion(stream="round/x", command={"kind": "cancel_round"})
+    opened = story(noted(with_members(founded(), *members), *cleared)).when(letters.Propose(title="Cancel", motion=cancel), by="sam")
+    fact = next(event for event in opened.answer if isinstance(event, proposal_events.VoteOpened))
+    assert fact.group_cap_holds is holds
+    words = f"of {seats} seats none can be kept to 15.00 % (decisions.funding.group_cap); from 7 seats on it holds"
+    assert (words in told(opened, "vote-opened").get("weights", "")) is not holds
+    assert (words in PROPOSAL.describe(opened.state.state).text) is not holds
+
+
+def test_of_a_board_that_votes_no_cap_is_told() -> None:
+    opened = story(founded()).when(
+        letters.Propose(title="Cancel", motion=Motion(stream="round/x", command={"kind": "cancel_round"})), by="sam"
+    )
+    assert "weights" not in told(opened, "vote-opened")
+
+
 def related_to_birch() -> Register:
     """Eight members, of which `birch` owns `cedar`; the class that decides offices bars whom they are for."""
     return noted(
@@ -618,7 +639,7 @@ def test_everybody_on_the_roll_is_told_the_result_and_its_sponsor_too() -> None:
 
 
 def test_the_roll_is_told_what_was_chosen() -> None:
-    opened = steering()
+    opened = steering(decisions__steering__tie_breaks=[])
     for member in EIGHT:
         opened = opened.when(proposal_commands.CastBallot(member=member, ranking=("medium",)), by=f"rep-{member}")
     assert told(opened.due(), "vote-closed")["result"] == "medium > large = small"
@@ -688,6 +709,41 @@ def test_a_ranked_vote_orders_the_options() -> None:
     state = opened.due().state.state
     assert isinstance(state, Over)
     assert state.result.ranking[0] == ("medium",)
+
+
+def test_a_class_may_need_a_majority_of_the_whole_roll() -> None:
+    """Ten of twenty abstain, one says yes: of the votes cast that passes, of the roll it does not."""
+    twenty = tuple(f"m{number:02}" for number in range(20))
+    for of, end in (("votes", "executed"), ("roll", "rejected")):
+        rules = charter(decisions__admission__threshold_of=of)
+        voted = votes(votes(admission(with_members(founded(rules), *twenty)), "yes", twenty[0]), "abstain", *twenty[1:11])
+        assert (
+            f"| needs | more than 50.00 % of {'the roll' if of == 'roll' else 'yes and no'} |" in PROPOSAL.describe(voted.state.state).text
+        )
+        assert (voted if voted.phase == "rejected" else voted.due()).phase == end, "of the roll ten are too few as soon as ten abstained"
+
+
+@pytest.mark.parametrize(
+    ("breaks", "ranking", "tied"),
+    [
+        ([], (("large", "medium"), ("small",)), ()),
+        (["heads"], (("medium",), ("large",), ("small",)), (("large", "medium"),)),
+        (["listed"], (("medium",), ("large",), ("small",)), (("large", "medium"),)),
+    ],
+    ids=str,
+)
+def test_a_tie_is_told_or_broken_as_the_charter_says(breaks: list[str], ranking: Any, tied: Any) -> None:
+    """By tier three votes stand against three, and by heads two seats against one; the proposal lists medium before large."""
+    rules = charter(decisions__steering__tie_breaks=breaks, decisions__steering__group_cap=10_000, tiers__partner__votes=6)
+    register = with_members(with_members(founded(rules), "amber", "birch"), "cedar", tier="partner")
+    opened = story(register).when(letters.Propose(title="How large?", decision="steering", options=SIZES), by="lea")
+    for member, choice in (("amber", "medium"), ("birch", "medium"), ("cedar", "large")):
+        opened = opened.when(proposal_commands.CastBallot(member=member, ranking=(choice,)), by=f"rep-{member}")
+    ended = opened.due()
+    state = ended.state.state
+    assert isinstance(state, Over)
+    assert (state.result.ranking[:2], state.result.tied) == (ranking[:2], tied)
+    assert ("| tied in the count | large, medium |" in PROPOSAL.describe(state).text) is bool(tied)
 
 
 def test_a_vote_in_which_all_abstain_chooses_nothing() -> None:
@@ -864,7 +920,7 @@ def test_board_members_are_waited_for_by_name() -> None:
 
 
 def test_a_ranked_vote_shows_its_options_and_in_the_end_the_order() -> None:
-    opened = steering()
+    opened = steering(decisions__steering__tie_breaks=[])
     assert "| options | small, medium, large |" in PROPOSAL.describe(opened.state.state).text
     for member in EIGHT:
         opened = opened.when(proposal_commands.CastBallot(member=member, ranking=("medium",)), by=f"rep-{member}")

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain import letters
-from domain.kernel import SERVICE, Command, Event, PersonId
+from domain.charter import DecisionRule
+from domain.kernel import SERVICE, WHOLE, Command, Event, PersonId
 from domain.process import Context
 from domain.proposal import balloting, closing, ordering, state, voting
 from domain.proposal import commands as proposal_commands
@@ -88,6 +89,24 @@ def cancelling() -> Watched:
     )
 
 
+def halfhearted() -> Watched:
+    """Of the votes cast it has a majority, of the roll it has none; and there are too few seats for the cap."""
+    rules = charter(decisions__expulsion__threshold_of="roll", decisions__expulsion__group_cap=1_000)
+    watched = Watched(story(with_members(founded(rules), *EIGHT), "proposal/halfhearted")).when(
+        letters.Propose(title="x", motion=EXPEL), "sam"
+    )
+    return (
+        watched.votes("yes", "birch", "cedar", "delta").votes("abstain", "ember", "fjord").when(proposal_commands.CloseVote(), at=day(14))
+    )
+
+
+def tied() -> Watched:
+    watched = proposed("tied", decision="steering", options=SIZES)
+    for member, ranking in zip(EIGHT, (("small", "large"), ("large", "small")) * 4, strict=True):
+        watched = watched.when(proposal_commands.CastBallot(member=member, ranking=ranking), f"rep-{member}")
+    return watched.when(proposal_commands.CloseVote(), at=day(10)).when(proposal_commands.CloseVote(), at=day(11))
+
+
 def lonely() -> Watched:
     """One votes, and that is no quorum."""
     return proposed("alone", motion=EXPEL).votes("yes", "delta").when(proposal_commands.CloseVote(), at=day(14))
@@ -121,14 +140,14 @@ def consent() -> Watched:
 
 def everything() -> set[str]:
     """What the watch says of all of it."""
-    told = (play() for play in (expulsion, cancelling, lonely, steering, sharing, consent))
+    told = (play() for play in (expulsion, cancelling, halfhearted, tied, lonely, steering, sharing, consent))
     return {law for watched in told for law in watched.broken}
 
 
 def test_a_fair_vote_breaks_no_law() -> None:
     assert everything() == set()
-    ends = [play().story.phase for play in (expulsion, cancelling, lonely, steering, sharing, consent)]
-    assert ends == ["executed", "rejected", "lapsed", "passed", "passed", "rejected"]
+    ends = [play().story.phase for play in (expulsion, cancelling, halfhearted, tied, lonely, steering, sharing, consent)]
+    assert ends == ["executed", "rejected", "rejected", "passed", "lapsed", "passed", "passed", "rejected"]
 
 
 def nothing(*_: Any, **__: Any) -> None:
@@ -157,6 +176,15 @@ def orders_another(proposal: state.Announced, context: Context) -> Sequence[Even
     return (proposal_events.ProposalExecuted(), *ordering.order_otherwise(replace(proposal, terms=terms), context))
 
 
+def untied(order: Sequence[Sequence[str]], *_: Any) -> tuple[tuple[str, ...], ...]:
+    return tuple((option,) for group in reversed(order) for option in group)
+
+
+def of_votes(rule: DecisionRule, tally: voting.Tally) -> bool:
+    """As if the whole roll were never meant."""
+    return tally.no == 0 if rule.method == "lazy" else tally.yes * WHOLE > rule.threshold * (tally.yes + tally.no)
+
+
 def always(*_: Any) -> bool:
     return True
 
@@ -173,6 +201,9 @@ def always(*_: Any) -> bool:
         (voting, "weight", lambda scheme, votes, cleared: 1, "seats weigh what the charter's scheme and cap give them"),
         (voting, "has_quorum", always, "passed is told, lapsed is so"),
         (voting, "carries", lambda rule, tally: tally.yes >= 0, "passed is told, rejected is so"),
+        (voting, "without_ties", untied, "the ranking does not follow from the ballots"),
+        (voting, "cap_holds", always, "it is told where the cap on a group cannot hold"),
+        (voting, "carries", of_votes, "passed is told, rejected is so"),
         (voting, "is_settled", always, "a vote closes at its close, or when nobody can change its result"),
         (voting, "schulze", first_come, "the ranking does not follow from the ballots"),
         (voting, "equal_shares", everything_funded, "the budget is not shared as the ballots say"),
@@ -206,7 +237,7 @@ RULE = st.fixed_dictionaries(
         "method": st.sampled_from(("weighted", "lazy")), "scheme": st.sampled_from(("per_member", "per_tier", "contribution", "square_root")),
         "group_cap": st.sampled_from((0, 1_500, 3_000, 10_000)), "duration_hours": st.just(240), "notice_hours": st.sampled_from((0, 24)),
         "quorum_heads": st.sampled_from((0, 3_000, 10_000)), "quorum_weight": st.sampled_from((0, 5_000, 10_000)),
-        "threshold": st.sampled_from((0, 5_000, 6_667, 10_000)), "objection": st.sampled_from((0, 2_500, 10_000)),
+        "threshold": st.sampled_from((0, 5_000, 6_667, 10_000)), "threshold_of": st.sampled_from(("votes", "roll")), "objection": st.sampled_from((0, 2_500, 10_000)),
         "late_quorum_hours": st.sampled_from((0, 48)), "early_close": st.booleans(), "timelock_hours": st.sampled_from((0, 72)),
         "subject_barred": st.booleans(), "covers": st.just(["member/expel"]), "sponsors": st.just(["secretariat"]),
     }

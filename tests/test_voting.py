@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import Literal
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.charter import DecisionRule
+from domain.charter import DecisionRule, TieBreak
 from domain.proposal import voting
 from domain.proposal.voting import Tally
 
@@ -51,6 +52,16 @@ def test_where_the_cap_cannot_hold_who_weighs_nothing_still_weighs_nothing() -> 
     assert voting.capped({"a": 700, "b": 20, "c": 0}, 1_500) == {"a": 1, "b": 1, "c": 0}
 
 
+@given(
+    st.dictionaries(st.text("abcdefgh", min_size=1, max_size=3), st.integers(1, 10**12), min_size=1, max_size=12), st.integers(0, 10_000)
+)
+def test_the_cap_is_said_not_to_hold_exactly_where_somebody_carries_more(weights: dict[str, int], cap: int) -> None:
+    capped = voting.capped(weights, cap)
+    holds = all(held * 10_000 <= cap * sum(capped.values()) for held in capped.values())
+    assert voting.cap_holds(weights.values(), cap) == voting.cap_holds(capped.values(), cap) == holds
+    assert holds or set(capped.values()) == {1}
+
+
 # ---------------------------------------------------------------- yes and no
 
 RULE = DecisionRule(quorum_heads=5_000, quorum_weight=5_000, threshold=5_000)
@@ -67,6 +78,25 @@ def test_a_threshold_of_the_whole_is_carried_when_nobody_is_against() -> None:
     assert voting.carries(unanimous, tally.counted("yes", 7))
     assert not voting.carries(unanimous, tally.counted("yes", 7).counted("no", 1))
     assert not voting.carries(unanimous, tally.counted("abstain", 8))
+
+
+def test_of_the_whole_roll_who_abstains_or_is_silent_counts_as_if_against() -> None:
+    roll = DecisionRule(threshold=5_000, threshold_of="roll")
+    tally = Tally(20, 20)
+    for _ in range(10):
+        tally = tally.counted("abstain", 1)
+    assert voting.carries(RULE, tally.counted("yes", 1)), "of the votes cast one is enough"
+    assert not voting.carries(roll, tally.counted("yes", 1))
+    assert not voting.carries(roll, tally.counted("yes", 10))
+    assert voting.carries(roll, tally.counted("yes", 11))
+    assert voting.carries(roll, tally.without(1).counted("yes", 10)), "who is recused is not on the roll"
+
+
+def test_all_of_the_whole_roll_must_say_yes() -> None:
+    rule, tally = DecisionRule(threshold=10_000, threshold_of="roll"), Tally(8, 8)
+    assert not voting.carries(rule, tally.counted("yes", 7))
+    assert voting.carries(rule, tally.counted("yes", 8))
+    assert not voting.carries(rule, Tally(0, 0))
 
 
 def test_who_abstains_counts_for_the_quorum_only() -> None:
@@ -92,9 +122,16 @@ def test_taking_a_ballot_back_undoes_counting_it(ballots: list[tuple[str, int]])
     assert tally == start
 
 
-@given(st.lists(st.integers(1, 5), min_size=1, max_size=5), st.sampled_from((0, 5_000, 6_667, 10_000)), st.data())
-def test_a_settled_vote_ends_alike_whatever_the_others_do(weights: list[int], threshold: int, data: st.DataObject) -> None:
-    rule = DecisionRule(quorum_heads=5_000, quorum_weight=5_000, threshold=threshold)
+@given(
+    st.lists(st.integers(1, 5), min_size=1, max_size=5),
+    st.sampled_from((0, 5_000, 6_667, 10_000)),
+    st.sampled_from(("votes", "roll")),
+    st.data(),
+)
+def test_a_settled_vote_ends_alike_whatever_the_others_do(
+    weights: list[int], threshold: int, threshold_of: Literal["votes", "roll"], data: st.DataObject
+) -> None:
+    rule = DecisionRule(quorum_heads=5_000, quorum_weight=5_000, threshold=threshold, threshold_of=threshold_of)
     voted = data.draw(st.integers(0, len(weights)))
     tally = Tally(len(weights), sum(weights))
     for held in weights[:voted]:
@@ -162,6 +199,35 @@ def test_who_beats_everybody_one_by_one_wins(ballots: list[tuple[tuple[str, ...]
         if all(beats(option, other) for other in OPTIONS if other != option):
             assert order[0] == (option,)
     assert sorted(option for group in order for option in group) == sorted(OPTIONS)
+
+
+TIED = (("a", "c"), ("b",))
+BALLOTS = (("a", "c"), ("c", "a"), ("c",))
+"""By heads c is before a."""
+
+
+def test_what_is_tied_is_told_as_tied_where_the_charter_breaks_no_ties() -> None:
+    assert voting.without_ties(TIED, frozenset(), OPTIONS, BALLOTS) == TIED
+
+
+def test_a_tie_is_broken_by_heads_and_then_by_the_order_of_the_proposal() -> None:
+    assert voting.without_ties(TIED, frozenset({"heads"}), OPTIONS, BALLOTS) == (("c",), ("a",), ("b",))
+    assert voting.without_ties(TIED, frozenset({"heads"}), OPTIONS, BALLOTS[:2]) == TIED
+    assert voting.without_ties(TIED, frozenset({"listed"}), ("c", "b", "a"), BALLOTS[:1]) == (("c",), ("a",), ("b",))
+    assert voting.without_ties(TIED, frozenset({"heads", "listed"}), ("a", "b", "c"), BALLOTS) == (("c",), ("a",), ("b",))
+    assert voting.without_ties(TIED, frozenset({"heads", "listed"}), ("c", "b", "a"), BALLOTS[:2]) == (("c",), ("a",), ("b",))
+
+
+@given(RANKINGS, st.sets(st.sampled_from(("heads", "listed"))))
+def test_tie_breaks_only_take_apart_what_was_tied(ballots: list[tuple[tuple[str, ...], int]], breaks: set[TieBreak]) -> None:
+    counted = voting.schulze(OPTIONS, ballots)
+    order = voting.without_ties(counted, frozenset(breaks), OPTIONS, [ranking for ranking, _ in ballots])
+    for group in counted:
+        parts = [part for part in order if set(part) <= set(group)]
+        assert sorted(option for part in parts for option in part) == sorted(group)
+    places = [next(place for place, group in enumerate(counted) if set(part) <= set(group)) for part in order]
+    assert places == sorted(places)
+    assert "listed" not in breaks or all(len(part) == 1 for part in order)
 
 
 # ---------------------------------------------------------------- sharing a budget

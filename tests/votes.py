@@ -146,6 +146,9 @@ class Vote:
             yield "without members the roll is the board"
         if seats and not self._fair({seat: self._weight(members, register) for seat, members in seats.items()}):
             yield "seats weigh what the charter's scheme and cap give them at the opening"
+        weighing = sum(entry.weight > 0 for entry in event.roll)
+        if seats and event.group_cap_holds != (weighing * self.rule.group_cap >= WHOLE):
+            yield "it is told where the cap on a group cannot hold"
         if not event.barred <= self.roll.keys():
             yield "who is not on the roll is barred"
 
@@ -229,6 +232,8 @@ class Vote:
             return "lapsed"
         yes, no = _said(said, weights, "yes"), _said(said, weights, "no", "object")
         match rule.method:
+            case "weighted" if rule.threshold_of == "roll":
+                passed = yes == whole if rule.threshold == WHOLE else yes * WHOLE > rule.threshold * whole
             case "weighted" if rule.threshold == WHOLE:
                 passed = yes > 0 and no == 0
             case "weighted":
@@ -267,8 +272,15 @@ class Vote:
         return (
             sorted(option for group in event.ranking for option in group) == sorted(options)
             and (not beaten or event.ranking[0] == tuple(beaten))
-            and event.ranking == voting.schulze(options[::-1], ballots[::-1])
+            and self._with_ties(event) == voting.schulze(options[::-1], ballots[::-1])
+            and (not self.rule.tie_breaks or "listed" not in self.rule.tie_breaks or all(len(group) == 1 for group in event.ranking))
+            and (bool(self.rule.tie_breaks) or not event.tied)
         )
+
+    def _with_ties(self, event: proposal_events.VoteClosed) -> tuple[tuple[str, ...], ...]:
+        """The order as it was counted, before the charter's tie-breaks."""
+        tied = {option: group for group in event.tied for option in group}
+        return tuple(dict.fromkeys(tied.get(group[0], group) for group in event.ranking))
 
     def _shared(self, event: proposal_events.VoteClosed) -> bool:
         """Nothing twice, nothing that nobody wants, no more than there is; the order of the ballots changes nothing."""

@@ -19,6 +19,7 @@ def close_vote(state: Open, context: Context) -> Events:
     quorum = voting.has_quorum(proposal.rule, tally)
     passed = quorum and (_chose(state) if proposal.rule.method in {"ranked", "budget"} else voting.carries(proposal.rule, tally))
     executes_at = context.at + timedelta(hours=proposal.rule.timelock_hours) if passed and motion else None
+    ranking, tied = _order(state) if passed and proposal.rule.method == "ranked" else ((), ())
     closed = events.VoteClosed(
         outcome="passed" if passed else "rejected" if quorum else "lapsed",
         heads=tally.heads,
@@ -28,7 +29,8 @@ def close_vote(state: Open, context: Context) -> Events:
         yes_weight=tally.yes,
         no_weight=tally.no,
         executes_at=executes_at,
-        ranking=_order(state) if passed and proposal.rule.method == "ranked" else (),
+        ranking=ranking,
+        tied=tied,
         funded=_funded(state) if passed and proposal.rule.method == "budget" else (),
     )
     decided = VoteDecided(
@@ -52,9 +54,16 @@ def _chose(state: Open) -> bool:
     return any((ballot.ranking or ballot.approves) and state.roll[seat].weight for seat, ballot in state.ballots.items())
 
 
-def _order(state: Open) -> tuple[tuple[str, ...], ...]:
+Groups = tuple[tuple[str, ...], ...]
+
+
+def _order(state: Open) -> tuple[Groups, Groups]:
+    """The options from the winner down, and which of them were tied until the charter's tie-breaks put them in order."""
+    options = [option.id for option in state.proposal.terms.options]
     ballots = [(ballot.ranking, state.roll[seat].weight) for seat, ballot in state.ballots.items() if ballot.ranking]
-    return voting.schulze([option.id for option in state.proposal.terms.options], ballots)
+    counted = voting.schulze(options, ballots)
+    order = voting.without_ties(counted, state.proposal.rule.tie_breaks, options, [ranking for ranking, _ in ballots])
+    return order, tuple(group for group in counted if group not in order)
 
 
 def _funded(state: Open) -> tuple[str, ...]:

@@ -37,6 +37,8 @@ class VoteOpened(Event):
     barred: frozenset[Slug] = frozenset()
     """Seats that are recused by rule: the decision is about one of them."""
     closes_at: Instant
+    group_cap_holds: bool = True
+    """Whether there were enough seats for the charter's group cap; with fewer, every seat that weighs anything weighs one."""
 
 
 class BallotCast(Event):
@@ -79,6 +81,8 @@ class VoteClosed(Event):
     no_weight: int
     ranking: tuple[tuple[Slug, ...], ...] = ()
     """The options from the winner down, tied ones together."""
+    tied: tuple[tuple[Slug, ...], ...] = ()
+    """What was tied when the votes were counted, and was put in order by the charter's tie-breaks."""
     funded: tuple[Slug, ...] = ()
     executes_at: Instant | None = None
 

@@ -8,7 +8,7 @@ from domain.charter import Office
 from domain.kernel import SERVICE, holders, process_of
 from domain.process import Context
 from domain.proposal import events
-from domain.proposal.rules import Events, values_of
+from domain.proposal.rules import Events, equal_weights, values_of
 from domain.proposal.state import Announced, Open
 from domain.proposal.terms import RollEntry
 from domain.stream import owe_notices
@@ -28,6 +28,8 @@ def notify_announced(made: events.ProposalMade, context: Context) -> Events:
 def notify_opened(proposal: Announced, opened: events.VoteOpened) -> Events:
     """Tells the roll that it can vote."""
     facts = {"title": proposal.terms.title, "closes_at": opened.closes_at.isoformat()}
+    alike = equal_weights(proposal, opened.roll)
+    facts |= {"weights": alike} if alike else {}
     return tuple(owe_notices("vote-opened", _on(opened.roll), "notice:opened", facts))
 
 

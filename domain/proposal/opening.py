@@ -11,7 +11,7 @@ from domain.letters import Motion
 from domain.process import Context
 from domain.proposal import events, voting
 from domain.proposal.notices import notify_opened
-from domain.proposal.rules import Events
+from domain.proposal.rules import Events, equal_weights
 from domain.proposal.state import Announced
 from domain.proposal.terms import RollEntry
 from domain.register.state import Register, Seat
@@ -21,7 +21,10 @@ def open_vote(proposal: Announced, context: Context) -> Events:
     """Freezes the roll as of this position; while there is no active member the board is the roll, one vote each."""
     roll = _roll(proposal, context)
     opened = events.VoteOpened(
-        roll=roll, barred=_barred(proposal, roll, context), closes_at=context.at + timedelta(hours=proposal.rule.duration_hours)
+        roll=roll,
+        barred=_barred(proposal, roll, context),
+        closes_at=context.at + timedelta(hours=proposal.rule.duration_hours),
+        group_cap_holds=not equal_weights(proposal, roll),
     )
     return (opened, *notify_opened(proposal, opened))
 

@@ -15,8 +15,8 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter
 
 from domain import letters
-from domain.charter import Office
-from domain.kernel import AWAITED, Agenda, Deadline, Headline, escaped, process_of, shown_at
+from domain.charter import DecisionRule, Office
+from domain.kernel import AWAITED, WHOLE, Agenda, Deadline, Headline, escaped, process_of, shown_at
 from domain.process import Context, Process, phase_of_deadline
 from domain.proposal import announcing, balloting, closing, commands, events, notices, opening, ordering, rules, voting
 from domain.proposal.rules import Events
@@ -79,6 +79,8 @@ def describe(state: ProposalState) -> Headline:
                 "yes": str(tally.yes),
                 "no": str(tally.no),
             }
+            alike = rules.equal_weights(proposal, state.roll.values())
+            numbers |= {"group cap": alike} if alike else {}
             return _headline("open", proposal, line, numbers, _waits_for(state))
         case Timelocked(proposal=proposal, result=result, executes_at=executes_at):
             note = f"passed; nobody is waited for: it is carried out by itself at {shown_at(executes_at)}, when its timelock is over"
@@ -103,7 +105,8 @@ def _headline(
     values: dict[str, str | int] | None = None,
 ) -> Headline:
     rule = proposal.rule
-    rows = {"decided as": proposal.decision, "method": rule.method, "weights": rule.scheme, "sponsor": proposal.sponsor} | (numbers or {})
+    rows = {"decided as": proposal.decision, "method": rule.method, "weights": rule.scheme, "sponsor": proposal.sponsor}
+    rows |= _threshold(rule) | (numbers or {})
     if proposal.terms.options:
         rows["options"] = ", ".join(option.id for option in proposal.terms.options)
     motion = proposal.terms.motion
@@ -114,6 +117,14 @@ def _headline(
     return Headline(
         phase, f"{escaped(proposal.terms.title)}: {note}", f"| vote | |\n| --- | --- |\n{table}", waits_for, described | (values or {})
     )
+
+
+def _threshold(rule: DecisionRule) -> dict[str, str]:
+    """What yes needs, and how a tie is broken, where the charter says so."""
+    if rule.method == "weighted":
+        least = "all" if rule.threshold == WHOLE else f"more than {rule.threshold // 100}.{rule.threshold % 100:02} %"
+        return {"needs": f"{least} of {'the roll' if rule.threshold_of == 'roll' else 'yes and no'}"}
+    return {"ties": "broken by " + ", then as ".join(sorted(rule.tie_breaks))} if rule.tie_breaks else {}
 
 
 def _timelock(proposal: Announced) -> str:
@@ -134,8 +145,10 @@ def _waits_for(state: Open) -> tuple[str, ...]:
 
 
 def _numbers(result: events.VoteClosed) -> dict[str, str]:
+    tied = "; ".join(", ".join(group) for group in result.tied)
     voted = f"{result.voted_weight} of {result.roll_weight} by {result.heads} of {result.roll_heads}"
-    return {"voted": voted, "yes": str(result.yes_weight), "no": str(result.no_weight)}
+    numbers = {"voted": voted, "yes": str(result.yes_weight), "no": str(result.no_weight)}
+    return numbers | ({"tied in the count": tied} if tied else {})
 
 
 def proposals(processes: Iterable[Process[Any, Any, Any]]) -> Process[commands.ProposalCommand, events.ProposalEvent, ProposalState]:
@@ -160,6 +173,6 @@ def proposals(processes: Iterable[Process[Any, Any, Any]]) -> Process[commands.P
         after_step=ordering.after_step,
         commands=TypeAdapter(Annotated[commands.ProposalCommand, Field(discriminator="kind")]),
         events=TypeAdapter(tuple[Annotated[events.ProposalEvent | Common, Field(discriminator="kind")], ...]),
-        state_version=4,
-        list_version=4,
+        state_version=5,
+        list_version=5,
     )

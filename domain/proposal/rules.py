@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from domain import process
+from domain.charter import seats_for_cap
 from domain.kernel import ASKED, Refused, one_line, shown_at, slug_of
 from domain.process import Context
-from domain.proposal import events
+from domain.proposal import events, voting
 from domain.proposal.state import Announced, Open, Over, ProposalState, Timelocked, Unexecuted, Unproposed, Withdrawn
+from domain.proposal.terms import RollEntry
 
 REASON_LENGTH: Final = 300
 """The most characters of a refusal in a line."""
@@ -103,3 +106,15 @@ def outcome_of(state: Over) -> str:
     """How the proposal ended, with what was chosen."""
     chosen = values_of(state.result).get("result")
     return f"{state.phase}: {chosen}" if chosen else state.phase
+
+
+def equal_weights(proposal: Announced, roll: Iterable[RollEntry]) -> str:
+    """Why every seat of a roll weighs the same, where the charter's cap on a group cannot hold; empty where it can, and where the board votes."""
+    cap, held = proposal.rule.group_cap, [entry.weight for entry in roll if entry.members]
+    if not held or voting.cap_holds(held, cap):
+        return ""
+    needed = f"; from {seats_for_cap(cap)} seats on it holds" if cap else ""
+    return (
+        f"every seat that weighs anything weighs one: of {sum(weight > 0 for weight in held)} seats none can be kept to "
+        f"{cap // 100}.{cap % 100:02} % (decisions.{proposal.decision}.group_cap){needed}"
+    )

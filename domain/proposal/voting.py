@@ -16,7 +16,7 @@ from itertools import permutations
 from math import isqrt
 from typing import Final, TypeVar
 
-from domain.charter import DecisionRule, Scheme
+from domain.charter import DecisionRule, Scheme, TieBreak, seats_for_cap
 from domain.kernel import WHOLE
 
 # ---------------------------------------------------------------- weights
@@ -50,6 +50,11 @@ def capped(weights: Mapping[str, int], cap: int) -> Mapping[str, int]:
         else:
             high = level - 1
     return {seat: min(held, max(low, 1)) for seat, held in weights.items()}
+
+
+def cap_holds(weights: Iterable[int], cap: int) -> bool:
+    """Whether there are so many seats that weigh anything that none needs to carry more than `cap`; of weights as they were, or as they were cut."""
+    return sum(held > 0 for held in weights) >= seats_for_cap(cap)
 
 
 # ---------------------------------------------------------------- yes and no
@@ -99,9 +104,10 @@ def carries(rule: DecisionRule, tally: Tally) -> bool:
     """Whether the ballots cast carry the motion, the quorum aside."""
     if rule.method == "lazy":
         return tally.no * WHOLE < rule.objection * tally.roll_weight or tally.no == 0
+    whole = tally.roll_weight if rule.threshold_of == "roll" else tally.yes + tally.no
     if rule.threshold == WHOLE:
-        return tally.yes > 0 and tally.no == 0
-    return tally.yes * WHOLE > rule.threshold * (tally.yes + tally.no)
+        return tally.yes == whole > 0
+    return tally.yes * WHOLE > rule.threshold * whole
 
 
 def is_settled(rule: DecisionRule, tally: Tally) -> bool:
@@ -147,6 +153,21 @@ def schulze(options: Sequence[str], ballots: Sequence[tuple[Ranking, int]]) -> t
         order.append(best)
         left = [option for option in left if option not in best]
     return tuple(order)
+
+
+def without_ties(
+    order: Sequence[Sequence[str]], breaks: frozenset[TieBreak], options: Sequence[str], rankings: Sequence[Ranking]
+) -> tuple[tuple[str, ...], ...]:
+    """The order with tied options apart as far as the charter's tie-breaks put them: counted again by heads, then as they are listed."""
+    by_heads = [part for group in order for part in (_by_heads(group, rankings) if "heads" in breaks else [tuple(group)])]
+    if "listed" not in breaks:
+        return tuple(by_heads)
+    return tuple((option,) for group in by_heads for option in sorted(group, key=options.index))
+
+
+def _by_heads(group: Sequence[str], rankings: Sequence[Ranking]) -> Sequence[tuple[str, ...]]:
+    """Tied options, ranked again among themselves with one vote a seat."""
+    return schulze(group, [(tuple(option for option in ranking if option in group), 1) for ranking in rankings])
 
 
 def strongest_paths(options: Sequence[str], ballots: Sequence[tuple[Ranking, int]]) -> Mapping[tuple[str, str], Link]:
