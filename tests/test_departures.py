@@ -49,13 +49,11 @@ ENTRIES: Final = 1_500
 """Of the history of years that is cut off as well as the story's."""
 SIGNATORIES: Final = ("theo", "bea", "bo")
 KNOWN: Final = {
-    ("round", "committed"): "the treasurer calls the first tranche",
-    ("round", "calling"): "the treasurer calls the next tranche, or the run's reviewers and the board release it",
-    ("round", "refunding"): "the treasurer orders refunds, and others sign",
     ("run", "planned"): "a contract that nobody put to the vote holds nothing",
     ("run", "approved"): "a run that nobody starts holds nothing: its money is the round's",
     ("run", "completed"): "nothing is owed any more: it is only left to be closed",
     ("run", "stopped"): "the same",
+    ("treasury", "open"): "an account has no end: bank details, and money of which nobody says whose it is, wait for people",
 }
 """What waits without a date, and for whom."""
 OVER: Final = frozenset({"completed", "stopped"})

@@ -28,6 +28,8 @@ import pytest
 from audit.export import line_of
 from domain.kernel import Step
 from domain.register.facts import Standing
+from domain.round.state import ClosedWithDebts
+from domain.round.terms import DebtKind
 from domain.treasury.state import Open
 from eventstore.entries import Entry
 from eventstore.memory import MemoryLog
@@ -49,8 +51,6 @@ __all__ = ["bare"]
 YEAR: Final = timedelta(days=365)
 GOLDEN: Final = sorted(path.name.split(".")[0].removeprefix("rules-") for path in FOLDER.glob("rules-*.jsonl.xz"))[-2:]
 """The rules of the newest golden logs."""
-OPEN_AFTER_TEN_YEARS: Final = [(ROUND, "refunding")]
-"""What has no date as long as nobody but the treasurer can order refunds."""
 TREASURY: Final = "treasury/main"
 
 
@@ -71,6 +71,14 @@ async def told() -> MemoryLog:
     """The log of the story: a founding, fourteen members, a funded round, a defaulter, a leaver."""
     log = MemoryLog()
     await Story(SimulatedStage(Simulation(START, log)), charter()).play()
+    return log
+
+
+@pytest.fixture(scope="module")
+async def unwatched() -> MemoryLog:
+    """The same story under a charter that says nothing of silence."""
+    log = MemoryLog()
+    await Story(SimulatedStage(Simulation(START, log)), charter(silence={})).play()
     return log
 
 
@@ -241,26 +249,31 @@ async def test_after_ten_silent_years_every_law_holds_and_what_is_open_is_told(t
     found = await look_ahead(simulation, simulation.now + 10 * YEAR)
     assert problems(await everything(simulation.recorder.log)) == []
     assert {register_member.standing for register_member in simulation.recorder.register.members.values()} == {Standing.GONE}
-    owed = sum(each.amount for each in found.obligations if each.debtor == US)
-    assert 0 < owed <= found.held
-    assert [(each.stream, each.phase) for each in found.undated] == OPEN_AFTER_TEN_YEARS
+    ended = simulation.stream(ROUND).state
+    assert isinstance(ended, ClosedWithDebts)
+    owed = [each for each in found.obligations if each.debtor == US]
+    assert {each.stream for each in owed} == {ROUND}
+    assert 0 < sum(each.amount for each in owed) <= found.held
+    listed = {f"member:{debt.party}": debt.amount for debt in ended.debts if debt.kind is DebtKind.TO_MEMBER}
+    assert listed == {each.creditor: each.amount for each in owed}
+    assert found.undated == ()
 
 
 # ---------------------------------------------------------------- for people
 
 
-def test_an_export_is_enough_to_be_told_what_comes(told: MemoryLog, bare: Terminal, tmp_path: Path) -> None:
+def test_an_export_is_enough_to_be_told_what_comes(unwatched: MemoryLog, bare: Terminal, tmp_path: Path) -> None:
     export = tmp_path / "atlas.jsonl"
-    export.write_bytes(b"".join(map(line_of, entries_on(told))))
+    export.write_bytes(b"".join(map(line_of, entries_on(unwatched))))
     answer = bare("outlook", "--file", str(export), "--years", "2", "--json").json
-    assert answer["position"] == len(entries_on(told))
+    assert answer["position"] == len(entries_on(unwatched))
     assert {each["phase"] for each in answer["changes"] if each["stream"] == f"member/{LEAVER}"} == {"left"}
     assert [each["stream"] for each in answer["undated"]] == [ROUND]
     assert {each["debtor"] for each in answer["obligations"] if each["stream"] == ROUND} == {US}
     in_words = bare("outlook", "--file", str(export), "--years", "2")
     for title in ("What changes", "What is owed in the end", "What comes to no end by itself"):
         assert title in in_words.out
-    assert export.read_bytes() == b"".join(map(line_of, entries_on(told))), "nothing is written"
+    assert export.read_bytes() == b"".join(map(line_of, entries_on(unwatched))), "nothing is written"
 
 
 @pytest.mark.parametrize(
