@@ -194,6 +194,8 @@ class SilenceTerms(Message):
     """How long a round waits first for the milestone that releases its next tranche. 0: for ever."""
     deputies: Annotated[Mapping[Office, Office], Field(max_length=11)] = Field(default_factory=dict)
     """The office that a duty of the first one passes to, before it passes to the whole board."""
+    standing_days: Days = 0
+    """How long after a round's end the standing refund order, if one was approved while it ran, orders the refunds by itself. 0: never."""
     debts_days: Annotated[int, Field(ge=1, le=366)] = 91
     """How often the debts of a round that nobody wound up are asked for again."""
 
@@ -385,6 +387,8 @@ def flaws(charter: Charter) -> Iterator[str]:
     for office, others in charter.roles.apart.items():
         if office in others:
             yield f"roles.apart.{office}: nobody could hold an office that is kept apart from itself"
+    if charter.silence.standing_days and not charter.silence.duty_days:
+        yield "silence.standing_days: nobody's silence is noticed without a day for their duty: set silence.duty_days too"
     for office, deputy in charter.silence.deputies.items():
         if office == deputy or charter.roles.barring(office, (deputy,)):
             yield f"silence.deputies.{office}: {deputy} is kept apart from {office} (roles.apart): name another office"

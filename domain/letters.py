@@ -234,6 +234,8 @@ class OrderPaymentList(Letter):
     """What each payee reads on the statement."""
     ordered_by: PersonId
     """The person behind the order, who does not approve it."""
+    approved_by: Annotated[tuple[PersonId, ...], Field(max_length=10)] = ()
+    """Who approved it beforehand, by a standing order: it goes out at once, where they are enough and the money is there."""
     refunds: Annotated[tuple[ListedRefund, ...], Field(min_length=1, max_length=LISTED)]
 
 

@@ -35,7 +35,7 @@ from tests.stories import Story, charter, day, founded, noted, with_members
 pytestmark = pytest.mark.heavy
 
 MEMBERS = ("ada", "bel", "cyd", "dov", "eli", "fay")
-OF_SILENCE = {"pass_duty", "end_in_silence", "ask_for_debts"}
+OF_SILENCE = {"order_standing_refunds", "pass_duty", "end_in_silence", "ask_for_debts"}
 """What the clock does when nobody acts for long: tests/test_silence_laws.py looks at that, and here it would end all rounds soon."""
 OVER = {"settled", "cancelled", "failed", "withdrawn"}
 

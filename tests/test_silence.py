@@ -12,6 +12,9 @@
 | --- | --- | --- | --- |
 | take_duty | who holds it, whom it passed to, and who is next | duty_taken, duty_awaited | duty_not_awaited (silence), office_required (silence.deputies) |
 | call_tranche, settle_round, order_refund, order_refunds | besides the treasurer, whom the duty passed to | as before | office_required (roles) |
+| approve_standing_refunds | holders of the approval offices, as many as sign a payment, before the end | standing_refunds_signed, standing_refunds_approved | no_standing_refunds (silence.standing_days), office_required (treasury.approval_offices), round_closed |
+| revoke_standing_refunds | one of them, until all is given back | standing_refunds_revoked | office_required (treasury.approval_offices), round_closed |
+| order_standing_refunds | the clock | refund_ordered…, refunds_ordered (standing) | |
 | pass_duty | the clock | duty_passed | |
 | end_in_silence | the clock | round_cancelled (silence); round_closed_with_debts | |
 | ask_for_debts | the clock | debts_asked_for | |
@@ -20,13 +23,17 @@
 | --- | --- | --- |
 | duty_days: how long each of the line has | 0: for ever | 30 |
 | milestone_days: how long a milestone is waited for first | 0: for ever | 365 |
+| standing_days: how long after the end the standing order gives the refunds | 0: never | 14 |
 | deputies: who comes before the board | nobody | the secretariat for the treasurer and the training lead |
 | debts_days: how often debts are asked for again | 91 | 91 |
 
 Whoever holds a duty and acts, by whatever command, begins their days anew; so does a vote that is carried out, and another duty. In
 `closed_with_debts` everything that goes on in `refunding` goes on: refunds are ordered by whoever the duty came to, and the last one closes the round.
 
-Steps: `notify` (`duty_passed` to whom it passes and who had it; `debts_listed` to treasurer, secretariat and board; `debt_to_you` and
+The **standing order** is asked for when a round is announced. Other terms before pledging need it anew. It pays nobody twice: whose refund it could not pay
+(no approved bank details) has credit again, which only a person orders.
+
+Steps: `tell` to the treasury (`order_payment_list`, with who approved it beforehand); `notify` (`duty_passed` to whom it passes and who had it; `debts_listed` to treasurer, secretariat and board; `debt_to_you` and
 `debt_of_yours` to each member of its own).
 """
 
@@ -42,8 +49,9 @@ from domain.charter import Charter, Office, SilenceTerms, flaws
 from domain.kernel import Step
 from domain.round import commands as round_commands
 from domain.round import events as round_events
+from domain.round import standing
 from domain.round.process import ROUND
-from domain.round.state import ClosedWithDebts, books_of
+from domain.round.state import ClosedWithDebts, books_of, standing_of
 from domain.round.terms import Debt, DebtKind, Duty
 from domain.stream import StepOwed
 from tests.stories import Story, charter
@@ -56,10 +64,14 @@ from tests.test_round import (
     list_of,
     mandated,
     money,
+    opened,
+    pledged,
+    pledging,
     refund_of,
     rules,
     settled,
     shown_as_paid,
+    terms,
 )
 
 WATCHED = rules(silence=charter().silence.model_dump(mode="json"))
@@ -197,6 +209,90 @@ def test_money_that_comes_or_goes_back_meanwhile_is_booked_in_a_round_with_debts
     original, receipt = next((name, each) for name, each in kept.receipts.items() if each.member == "ada" and each.amount == 100_000)
     back = closed.when(letters.ReversePayment(member="ada", amount=receipt.amount, reference="BACK", original=original))
     assert (back.phase, money(back, "credit", "ada"), money(back, "held")) == ("closed_with_debts", 0, 300_000)
+
+
+# ---------------------------------------------------------------- the standing order
+
+APPROVE = round_commands.ApproveStandingRefunds()
+
+
+def with_standing(story: Story) -> Story:
+    return (
+        story.when(APPROVE, by="theo")
+        .followed_by("standing_refunds_signed")
+        .when(APPROVE, by="bo")
+        .followed_by("standing_refunds_approved")
+    )
+
+
+def ended() -> Story:
+    """A round with a standing order, in which four members have credit of 1,000.00 each."""
+    return mandated(all_paid(with_standing(called(WATCHED)), 100_000), round_commands.CancelRound())
+
+
+def test_the_standing_order_gives_the_refunds_that_nobody_ordered_and_its_list_is_approved() -> None:
+    story = ended()
+    assert "the standing order gives the refunds" in ROUND.describe(story.state.state).text
+    story = silent(story, "order_standing_refunds").followed_by(*["refund_ordered"] * 4, "refunds_ordered")
+    assert (story.at - ended().at).days == 14
+    order = list_of(story)
+    assert [(refund.member, refund.amount) for refund in order.refunds] == [(member, 100_000) for member in MEMBERS]
+    assert (order.ordered_by, order.approved_by) == ("service", ("bo", "theo"))
+    assert facts(story, "refunds_by_standing_order")["amount"] == "USD 4,000.00"
+    assert shown_as_paid(story, *MEMBERS).phase == "cancelled"
+
+
+def test_whom_the_standing_order_could_not_pay_waits_for_a_person_and_is_no_loop() -> None:
+    story = shown_as_paid(silent(ended(), "order_standing_refunds"), "ada", "bel", "cyd")
+    left = next(refund for refund in list_of(story).refunds if refund.member == "dov")
+    story = story.when(letters.ReleaseRefund(payment=left.payment, member="dov", amount=left.amount, reason="no account"))
+    closed = silent(story, "pass_duty", "pass_duty", "end_in_silence")
+    assert isinstance(closed.state.state, ClosedWithDebts)
+    assert closed.state.state.debts == (Debt(kind=DebtKind.TO_MEMBER, party="dov", amount=100_000),)
+    assert list_of(story.when(round_commands.OrderRefunds(), by="tess")).approved_by == ()
+
+
+def test_a_treasurer_who_orders_in_time_needs_no_standing_order() -> None:
+    story = ended().when(round_commands.OrderRefunds(), by="tess")
+    assert [each.command.kind for each in story.agenda.deadlines] == ["pass_duty"]
+    assert list_of(story).approved_by == ()
+
+
+def test_the_standing_order_is_approved_from_the_announcement_on_and_lives_as_long_as_the_terms() -> None:
+    story = opened(WATCHED)
+    assert sorted(told(story, "standing_refunds_to_approve")) == ["office:board", "office:second-signatory", "office:treasurer"]
+    story = with_standing(story)
+    story.when(APPROVE, by="theo").then()
+    assert standing_of(story.due().state.state).approved
+    kept = pledged(story.due(), ada=400_000, bel=400_000).due()
+    assert standing_of(kept.state.state).approved
+    amended = story.when(round_commands.AmendRound(**terms(title="Atlas, smaller")), by="sam")
+    assert not standing_of(amended.state.state).signed
+    short = with_standing(pledged(pledging(WATCHED), ada=400_000).due())
+    assert standing_of(mandated(short, round_commands.ExtendRound()).state.state).approved
+
+
+def test_two_different_holders_approve_the_standing_order_and_any_of_them_takes_it_back() -> None:
+    story = called(WATCHED)
+    story.when(APPROVE, by="rep-ada").refused("office_required")
+    called().when(APPROVE, by="theo").refused("no_standing_refunds")
+    once = story.when(APPROVE, by="theo")
+    once.when(APPROVE, by="theo").then()
+    revoke = round_commands.RevokeStandingRefunds()
+    with_standing(story).when(revoke, by="rep-ada").refused("office_required")
+    story.when(revoke, by="tess").then()
+    revoked = ended().when(revoke, by="tess").followed_by("standing_refunds_revoked")
+    assert [each.command.kind for each in revoked.agenda.deadlines] == ["pass_duty"]
+    settled(WATCHED).when(APPROVE, by="theo").refused("round_closed")
+    Story.of(ROUND, "round/none").when(APPROVE, by="theo").refused("round_not_opened")
+
+
+def test_where_less_is_left_than_all_have_the_standing_order_gives_each_its_part_once() -> None:
+    story = ended()
+    kept = books_of(story.state.state)
+    assert kept is not None
+    assert standing.payable(kept) == list(MEMBERS)
+    assert standing.payable(kept._replace(spent=kept.held)) == ()
 
 
 # ---------------------------------------------------------------- a round that is live

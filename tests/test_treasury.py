@@ -25,7 +25,7 @@ ordered, then approved (and each of its payments sending) or cancelled.
 | block_payee | the charter's `payee_offices` | payee_blocked, payment_failed | |
 | order_payment | service for other streams; treasurer for the treasury | payment_ordered | no_source, payment_exists, name_reserved, wrong_currency, own_payment (`roles`) |
 | approve_payment | the charter's `approval_offices`, different people, not the orderer | payment_signed, payment_approved | no_such_payment, payment_not_ordered, same_person, payee_not_approved, digest_differs, more_than_held, debit_waits, payment_listed (`treasury.approvals`), own_payment (`roles`; refunds, which follow from a round's books, aside), own_account |
-| order_payment_list | service, for another stream | payment_ordered…, payment_list_ordered; payment_cancelled of each payee without approved bank details | payment_exists, wrong_currency |
+| order_payment_list | service, for another stream | payment_ordered…, payment_list_ordered; payment_cancelled of each payee without approved bank details; (approved by a standing order, and the money is there) payment_list_approved, payment_approved… | payment_exists, wrong_currency |
 | approve_payment_list | the charter's `approval_offices`, different people, not the orderer | payment_list_signed; payment_list_approved, then payment_approved of each, or payment_cancelled where the bank details are not the listed ones any more | no_such_list, list_not_ordered, same_person, digest_differs, more_than_held |
 | cancel_payment_list | treasurer, while it waits | payment_list_cancelled, payment_cancelled… | no_such_list, list_not_ordered |
 | payment_accepted, payment_rejected | service | payment_taken, payment_failed | |
@@ -1060,6 +1060,35 @@ def test_a_list_of_refunds_is_signed_once_by_two_people_and_each_payment_is_sent
         ("refund-ada", "ada", 300_000), ("refund-bel", "bel", 200_000),
     ]  # fmt: skip
     assert (balance(story), state(story).outgoing["USD"], set(stages(story).values())) == (500_000, 0, {"confirmed"})
+
+
+def test_a_list_that_a_standing_order_approved_goes_out_at_once_to_the_accounts_that_are_approved() -> None:
+    beforehand = order_of(ordered_by="service", approved_by=("theo", "bo"))
+    story = (
+        with_payee(funded(), "member:ada")
+        .when(beforehand)
+        .followed_by(
+            "payment_ordered", "payment_ordered", "payment_list_ordered", "payment_cancelled", "payment_list_approved", "payment_approved"
+        )
+    )
+    assert stages(story) == {"refund-ada": "sending", "refund-bel": "cancelled"}
+    story.owes("send_payment", "pay:refund-ada:1").owes("notify", f"notice:without-account:{LIST}:ordered")
+    assert not any(step.key == f"notice:list:{LIST}" for step in story.steps), "nobody is asked to sign"
+    story.when(beforehand).then()
+
+
+def test_a_standing_order_that_too_few_approved_or_without_the_money_waits_for_signatures_like_any_other() -> None:
+    for named in (("theo",), ("theo", "theo")):
+        payable().when(order_of(approved_by=named)).followed_by("payment_ordered", "payment_ordered", "payment_list_ordered")
+    dear = ListedRefund(payment="refund-dear", member="ada", amount=10**12)
+    story = (
+        payable()
+        .when(order_of(dear, ordered_by="service", approved_by=("theo", "bo")))
+        .followed_by("payment_ordered", "payment_list_ordered")
+    )
+    story.owes("notify", f"notice:list:{LIST}").when(approve_list(story), by="theo").followed_by("payment_list_signed")
+    nobody = with_payee(funded(), "member:cyd").when(order_of(approved_by=("theo", "bo")))
+    assert set(stages(nobody).values()) == {"cancelled"}
 
 
 def test_a_list_is_ordered_by_its_source_once_under_names_of_its_own() -> None:

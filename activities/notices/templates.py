@@ -138,6 +138,15 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
         "On the account for it: {held}; owed to its members: {credit}. `consortium show {round}` tells of each, with the dates.\n"
         "Act until {until}, or say that you see to it (`consortium round take-duty`); else {then}.",
     ),
+    "standing_refunds_to_approve": Letter(
+        "{round} is announced: approve its standing refund order",
+        "If nobody orders the refunds of {round} after its end, its standing order does: to payees whose bank details are approved, of their own "
+        "money. It takes as many approvals as a payment: `consortium round approve-standing-refunds {round}`.",
+    ),
+    "refunds_by_standing_order": Letter(
+        "The standing order refunds {amount} of {round}",
+        "Nobody ordered the refunds of {round} in time, so {amount} was ordered by its standing order. Whoever cannot be paid is left out and told.",
+    ),
     "debts_listed": Letter(
         "{round} has debts of {amount}",
         "Nobody wound {round} up. It owes {amount} to {creditors} members and payees, and {held} is on the account for it. "

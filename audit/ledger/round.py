@@ -65,6 +65,7 @@ MovesNothing = (
     | events.SpendingWithdrawn
     | events.RefundsOrdered
     | events.DutyEvent
+    | events.StandingEvent
     | events.RoundClosedWithDebts
     | events.DebtsAskedFor
     | events.RoundClosed

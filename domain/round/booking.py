@@ -383,8 +383,8 @@ def _book_refund(books: Books, event: events.RefundEvent) -> Books:
             return books
         case events.RefundOrdered(payment=payment, member=member, amount=amount):
             return _with_refund(add(books, member, Figures(credit=-amount, refunding=amount)), payment, Refund(member, amount))
-        case events.RefundsOrdered(order=order, payment_list=payment_list, payments=payments):
-            return books._replace(refund_orders=books.refund_orders.set(order, RefundOrder(payment_list, payments)))
+        case events.RefundsOrdered(order=order, payment_list=payment_list, payments=payments, standing=standing):
+            return books._replace(refund_orders=books.refund_orders.set(order, RefundOrder(payment_list, payments, standing)))
         case events.RefundMade(payment=payment, member=member, amount=amount, reference=reference):
             if payment is None:
                 books = add(books, member, Figures(credit=-amount, refunded=amount))

@@ -215,6 +215,15 @@ class RefundOrder(NamedTuple):
 
     payment_list: Slug
     payments: tuple[Slug, ...]
+    standing: bool = False
+    """Whether the standing order gave it, and no person."""
+
+
+class StandingOrder(NamedTuple):
+    """The standing refund order: who approved it, and whether they are enough."""
+
+    signed: frozenset[PersonId] = frozenset()
+    approved: bool = False
 
 
 class Receipt(NamedTuple):
@@ -283,6 +292,7 @@ class Books(NamedTuple):
     """How often the minimum was lost."""
     watch: Watch | None = None
     """Over the duty that was waited for last; none where the charter lets it wait for ever."""
+    standing: StandingOrder = StandingOrder()
 
     @classmethod
     def of(cls, terms: Terms, charter_version: int) -> Books:
@@ -299,6 +309,11 @@ class Books(NamedTuple):
     def held(self) -> int:
         """What is on the account for this round."""
         return self.totals.received - self.totals.refunded - self.spent
+
+    @property
+    def free(self) -> int:
+        """What is on the account for this round and not on its way back."""
+        return self.held - self.totals.refunding
 
     @property
     def spendable(self) -> int:

@@ -229,6 +229,27 @@ class OrderRefunds(Command):
     kind: Literal["order_refunds"] = "order_refunds"
 
 
+class ApproveStandingRefunds(Command):
+    """Approve that the refunds are ordered and paid by themselves, to payees whose bank details are approved, when nobody orders them after the end.
+
+    By as many different holders of the charter's approval offices as sign a payment, before the round ends.
+    """
+
+    kind: Literal["approve_standing_refunds"] = "approve_standing_refunds"
+
+
+class RevokeStandingRefunds(Command):
+    """Take the standing refund order back, and what was signed of it. By a holder of the charter's approval offices."""
+
+    kind: Literal["revoke_standing_refunds"] = "revoke_standing_refunds"
+
+
+class OrderStandingRefunds(Due):
+    """Nobody ordered the refunds in the charter's time: the standing order does."""
+
+    kind: Literal["order_standing_refunds"] = "order_standing_refunds"
+
+
 class TakeDuty(Command):
     """See to what the round waits for: whoever it passed to has their time anew. By who holds the duty, or will hold it next."""
 
@@ -292,6 +313,9 @@ RoundCommand = (
     | letters.ReleaseSpending
     | OrderRefund
     | OrderRefunds
+    | ApproveStandingRefunds
+    | RevokeStandingRefunds
+    | OrderStandingRefunds
     | TakeDuty
     | PassDuty
     | EndInSilence

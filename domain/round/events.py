@@ -442,6 +442,8 @@ class RefundsOrdered(Event):
     payment_list: Slug
     payments: tuple[Slug, ...]
     by: PersonId
+    standing: bool = False
+    """Whether the standing order gave it, and no person."""
 
 
 class RefundMade(Event):
@@ -496,6 +498,27 @@ class DutyTaken(Event):
 
     kind: Literal["duty_taken"] = "duty_taken"
     duty: Duty
+    by: PersonId
+
+
+class StandingRefundsSigned(Event):
+    """One more person approves that the refunds are ordered and paid by themselves, when nobody orders them."""
+
+    kind: Literal["standing_refunds_signed"] = "standing_refunds_signed"
+    by: PersonId
+
+
+class StandingRefundsApproved(Event):
+    """With this one enough people approve it: the standing refund order of the round stands."""
+
+    kind: Literal["standing_refunds_approved"] = "standing_refunds_approved"
+    by: PersonId
+
+
+class StandingRefundsRevoked(Event):
+    """The standing refund order does not stand any more, nor does what was signed of it."""
+
+    kind: Literal["standing_refunds_revoked"] = "standing_refunds_revoked"
     by: PersonId
 
 
@@ -577,7 +600,10 @@ RefundEvent = SurplusReturned | RefundOrdered | RefundsOrdered | RefundMade | Re
 DutyEvent = DutyAwaited | DutyPassed | DutyTaken
 """Who has to act next, and until when."""
 
+StandingEvent = StandingRefundsSigned | StandingRefundsApproved | StandingRefundsRevoked
+"""What is approved beforehand for a time when nobody orders the refunds: in every phase before the end."""
+
 BooksEvent = PaymentEvent | LadderEvent | CommitmentEvent | InKindEvent | SpendingEvent | RefundEvent | DutyEvent
 """What changes the books and not the phase."""
 
-RoundEvent = RegisterFact | PledgingEvent | CallEvent | PhaseEvent | BooksEvent
+RoundEvent = RegisterFact | PledgingEvent | CallEvent | PhaseEvent | BooksEvent | StandingEvent

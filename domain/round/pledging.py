@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Final
 
 from domain.charter import Office, days
-from domain.kernel import WHOLE, MemberId, Refused, asked_in, notify, shown_at, slug_of
+from domain.kernel import WHOLE, MemberId, Refused, asked_in, holders, notify, shown_at, slug_of
 from domain.money import display, percent
 from domain.process import Context
 from domain.register.facts import CommitmentBound, Standing
@@ -34,7 +34,7 @@ def open_round(state: RoundState, command: commands.OpenRound, context: Context)
     if isinstance(state, Draft) and state.terms == _terms(command):
         return ()
     rules.unopened(state, context)
-    return (_announced(command, context),)
+    return (_announced(command, context), *_ask_beforehand(context))
 
 
 def amend_round(state: Draft, command: commands.AmendRound, context: Context) -> Events:
@@ -71,6 +71,13 @@ def _announced(command: commands.OpenRound | commands.AmendRound, context: Conte
     terms = _terms(command)
     _require_sound_terms(terms, context)
     return events.RoundOpened(terms=terms, charter_version=context.register.version)
+
+
+def _ask_beforehand(context: Context) -> Iterator[StepOwed]:
+    """Asks the charter's approval offices for the standing refund order, where the charter knows one; once."""
+    if context.charter.silence.standing_days:
+        offices = holders(context.charter.treasury.approval_offices)
+        yield owe(notify("standing_refunds_to_approve", offices, key="notice:standing-refunds", round=context.stream))
 
 
 def _require_sound_terms(terms: Terms, context: Context) -> None:

@@ -5,7 +5,7 @@ draft → pledging (→ short → pledging, once) → committed → calling, tra
 
 `decide` is the table of commands: each has the guard of its phase (`rules`) and its rule in a topic. The topics are `pledging` up to the
 close, `calls` for tranches, `payments`, the `ladder` of who does not pay, deliveries `in_kind`, `commitments` for who carries the round,
-`spending`, `refunds`, the `ending`, and `silence` when nobody acts. What they share is in `dues` (what is owed), `notices` and `consequences` (what follows from any
+`spending`, `refunds`, the `ending`, `silence` when nobody acts, and the `standing` refund order for that time. What they share is in `dues` (what is owed), `notices` and `consequences` (what follows from any
 change of the books). `state`, `books` and `booking` say what is true.
 """
 
@@ -37,6 +37,7 @@ from domain.round import (
     rules,
     silence,
     spending,
+    standing,
 )
 from domain.round.allocation import index
 from domain.round.books import Books, Call
@@ -155,6 +156,12 @@ def decide(state: RoundState, command: commands.RoundCommand, context: Context) 
             return refunds.return_refund(state, command, context)
         case letters.ReleaseRefund():
             return refunds.release_refund(state, command, context)
+        case commands.ApproveStandingRefunds():
+            return standing.approve(rules.before_end(state), command, context)
+        case commands.RevokeStandingRefunds():
+            return standing.revoke(rules.before_refunds(state), command, context)
+        case commands.OrderStandingRefunds():
+            return standing.order(phase_of_deadline(state, Refunding), command, context)
         case commands.TakeDuty():
             return silence.take_duty(state, command, context)
         case commands.PassDuty():
@@ -200,7 +207,9 @@ def _passing(state: RoundState, books: Books) -> tuple[Deadline, ...]:
     if watch is None or watch.duty is not duty_of(state):
         return ()
     then = commands.PassDuty(duty=watch.duty, to=watch.line[0]) if watch.line else commands.EndInSilence()
-    return (Deadline(watch.until, then),)
+    if watch.standing_at is None or not standing.payable(books):
+        return (Deadline(watch.until, then),)
+    return (Deadline(watch.standing_at, commands.OrderStandingRefunds()), Deadline(watch.until, then))
 
 
 def _rungs(books: Books) -> tuple[Deadline, ...]:
@@ -238,7 +247,8 @@ def describe(state: RoundState) -> Headline:
 def _awaited(watch: Watch) -> str:
     then = f"it passes to {watch.line[0]} too" if watch.line else silence.END[watch.duty]
     passed = f" It passed to {', '.join(watch.passed)}." if watch.passed else ""
-    return f"{silence.WAITS[watch.duty]}.{passed} If nobody acts until {shown_at(watch.until)}: {then}."
+    by_itself = f" At {shown_at(watch.standing_at)} the standing order gives the refunds." if watch.standing_at else ""
+    return f"{silence.WAITS[watch.duty]}.{passed}{by_itself} If nobody acts until {shown_at(watch.until)}: {then}."
 
 
 def _listed(books: Books, debts: Sequence[Debt]) -> str:
@@ -397,6 +407,6 @@ ROUND: Final[Process[commands.RoundCommand, events.RoundEvent, RoundState]] = Pr
     commands=TypeAdapter(Annotated[commands.RoundCommand, Field(discriminator="kind")]),
     events=TypeAdapter(tuple[Annotated[events.RoundEvent | Common, Field(discriminator="kind")], ...]),
     tables=tables,
-    state_version=7,
-    list_version=5,
+    state_version=8,
+    list_version=6,
 )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from domain import letters
 from domain.charter import Office
-from domain.kernel import MemberId, Refused, Slug, slug_of
+from domain.kernel import MemberId, PersonId, Refused, Slug, slug_of
 from domain.money import share
 from domain.process import Context, tell_treasury
 from domain.register.facts import BankReferenceUsed
@@ -33,7 +33,7 @@ def order_refund(state: RoundState, command: commands.OrderRefund, context: Cont
     amount = account.figures.credit if command.amount is None else command.amount
     if not amount or amount > account.figures.credit:
         raise Refused("refund_above_credit", f"the credit is {amount_text(books, account.figures.credit)}", remedy="refund at most that")
-    free = _free(books)
+    free = books.free
     if amount > free:
         raise _above_held(books, free)
     order = letters.OrderPayment(
@@ -56,7 +56,7 @@ def order_refunds(state: RoundState, _: commands.OrderRefunds, context: Context)
     Where less is left on the account than the members' credit, all get the same part of theirs.
     """
     books = _holding_for(state, context).books
-    free = _free(books)
+    free = books.free
     if not books.totals.credit:
         if books.totals.refunding:
             return ()
@@ -65,13 +65,25 @@ def order_refunds(state: RoundState, _: commands.OrderRefunds, context: Context)
         )
     if free <= 0:
         raise _above_held(books, free)
+    return _one_list(books, {member: account.figures.credit for member, account in books.accounts.items()}, context)
+
+
+def order_by_standing(books: Books, members: Iterable[MemberId], context: Context) -> Events:
+    """The same by the standing order, of these members' credit: one list, which who approved the standing order approved beforehand."""
+    return _one_list(books, {member: books.accounts[member].figures.credit for member in members}, context, standing=True)
+
+
+def _one_list(books: Books, owed: Mapping[MemberId, int], context: Context, *, standing: bool = False) -> Events:
     order = max(books.refund_orders, default=0) + 1
-    refunds = {_payment_name(context, order, member): (member, amount) for member, amount in _amounts(books, free).items()}
+    amounts = _amounts({member: credit for member, credit in owed.items() if credit}, books.free)
+    refunds = {_payment_name(context, order, member): (member, amount) for member, amount in amounts.items()}
     name = order_name(context, "refunds", str(order))
+    approved_by = tuple(sorted(books.standing.signed)) if standing else ()
+    ordered = events.RefundsOrdered(order=order, payment_list=name, payments=tuple(refunds), by=context.actor, standing=standing)
     return (
         *(events.RefundOrdered(payment=payment, member=member, amount=amount) for payment, (member, amount) in refunds.items()),
-        events.RefundsOrdered(order=order, payment_list=name, payments=tuple(refunds), by=context.actor),
-        tell_treasury(context, _payment_list(context, books, name, refunds), f"order:{name}"),
+        ordered,
+        tell_treasury(context, _payment_list(context, books, name, refunds, approved_by), f"order:{name}"),
     )
 
 
@@ -85,10 +97,9 @@ def _holding_for(state: RoundState, context: Context) -> Live | Ended:
     return holding(state)
 
 
-def _amounts(books: Books, free: int) -> Mapping[MemberId, int]:
+def _amounts(whole: Mapping[MemberId, int], free: int) -> Mapping[MemberId, int]:
     """What each gets of this order, in order of the members: all of its credit, or its part of what is left on the account."""
-    whole = {member: account.figures.credit for member, account in books.accounts.items() if account.figures.credit}
-    parts = whole if books.totals.credit <= free else share(free, whole)
+    parts = whole if sum(whole.values()) <= free else share(free, whole)
     named = [(member, amount) for member, amount in sorted(parts.items()) if amount]
     return dict(named[: letters.LISTED])
 
@@ -97,8 +108,10 @@ def _payment_name(context: Context, order: int, member: MemberId) -> Slug:
     return order_name(context, "refund", member, str(order))
 
 
-def _payment_list(context: Context, books: Books, name: Slug, refunds: Mapping[Slug, tuple[MemberId, int]]) -> letters.OrderPaymentList:
-    return letters.OrderPaymentList(
+def _payment_list(
+    context: Context, books: Books, name: Slug, refunds: Mapping[Slug, tuple[MemberId, int]], approved_by: tuple[PersonId, ...]
+) -> letters.OrderPaymentList:
+    order = letters.OrderPaymentList(
         payment_list=name,
         source=context.stream,
         currency=books.terms.currency,
@@ -106,11 +119,7 @@ def _payment_list(context: Context, books: Books, name: Slug, refunds: Mapping[S
         ordered_by=context.actor,
         refunds=tuple(letters.ListedRefund(payment=payment, member=member, amount=amount) for payment, (member, amount) in refunds.items()),
     )
-
-
-def _free(books: Books) -> int:
-    """What is on the account for this round and not on its way back."""
-    return books.held - books.totals.refunding
+    return order.model_copy(update={"approved_by": approved_by}) if approved_by else order
 
 
 def _above_held(books: Books, free: int) -> Refused:

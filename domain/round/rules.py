@@ -229,6 +229,22 @@ def stands(state: RoundState) -> tuple[str, str]:
             return "it was cancelled, and what it held went back to its members", anew
 
 
+def before_end(state: RoundState) -> Draft | Pledging | Short | Live:
+    """The phases in which it can be approved beforehand what becomes of the money at the end."""
+    match state:
+        case Draft() | Pledging() | Short() | Committed() | Calling() | Endangered():
+            return state
+        case Unopened():
+            raise _not_opened(state)
+        case Withdrawn() | Failed() | Refunding() | ClosedWithDebts() | Settled() | Cancelled():
+            raise closed_round(state)
+
+
+def before_refunds(state: RoundState) -> Draft | Pledging | Short | Live | Refunding:
+    """The same, and the phase in which the money goes back."""
+    return state if isinstance(state, Refunding) else before_end(state)
+
+
 def awaiting(state: RoundState) -> Committed | Calling | Refunding:
     """The phases in which the agenda names when a duty passes on: its commands are decided in no other."""
     assert isinstance(state, Committed | Calling | Refunding)

@@ -9,12 +9,13 @@ its debts: what is left is listed, and asked for again.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Final, get_args
 
 from domain.charter import Office, SilenceTerms, days
 from domain.kernel import Refused, holders, notify, shown_at
 from domain.process import Context
-from domain.round import commands, ending, events
+from domain.round import commands, ending, events, standing
 from domain.round.books import Books
 from domain.round.consequences import following
 from domain.round.rules import HOLDER, STAFF, Events, amount_text, charter_of
@@ -70,11 +71,18 @@ def watch(state: RoundState, decided: Events, context: Context) -> Events:
         until=context.at + days(lasts),
         passed=former.passed if former else (),
         line=former.line if former else terms.line(HOLDER[duty]),
+        standing_at=_standing_at(books, duty, context),
         number=_next(books),
     )
     if former and former.until == awaited.until:
         return decided
     return (*decided, events.DutyAwaited(watch=awaited))
+
+
+def _standing_at(books: Books, duty: Duty, context: Context) -> datetime | None:
+    """When the standing order gives the refunds that are waited for, where it stands and there is somebody whom it can pay."""
+    lasts = terms_of(context, books).standing_days
+    return context.at + days(lasts) if lasts and duty is Duty.REFUND and standing.payable(books) else None
 
 
 def _is_holder(state: RoundState, context: Context) -> bool:
@@ -114,7 +122,9 @@ def take_duty(state: RoundState, command: commands.TakeDuty, context: Context) -
     lasts = terms.milestone_days if duty is Duty.MILESTONE and not watched.passed else terms.duty_days
     if watched.until == context.at + days(lasts):
         return ()
-    anew = watched.model_copy(update={"until": context.at + days(lasts), "number": _next(books)})
+    anew = watched.model_copy(
+        update={"until": context.at + days(lasts), "standing_at": _standing_at(books, duty, context), "number": _next(books)}
+    )
     return (events.DutyTaken(duty=duty, by=context.actor), events.DutyAwaited(watch=anew))
 
 
@@ -127,6 +137,7 @@ def pass_duty(state: Committed | Calling | Refunding, command: commands.PassDuty
         until=context.at + lasts,
         passed=(*former.passed, command.to),
         line=former.line[1:],
+        standing_at=former.standing_at,
         number=_next(books),
     )
     return (events.DutyPassed(to=command.to, watch=passed), _hand_over(books, former, passed, context))

@@ -12,7 +12,7 @@ from domain.register.facts import PaymentExpected
 from domain.round import events
 from domain.round.allocation import Promise
 from domain.round.booking import book, charge, end
-from domain.round.books import Books, Figures, add, by_state, put
+from domain.round.books import Books, Figures, StandingOrder, add, by_state, put
 from domain.round.terms import Debt, Duty, Terms
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ class Draft:
 
     terms: Terms
     charter_version: int
+    standing: StandingOrder = StandingOrder()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class Pledging:
     total: int = 0
     squares: int = 0
     """The sum of the squares of the pledges."""
+    standing: StandingOrder = StandingOrder()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,7 @@ RoundState = Unopened | Draft | Withdrawn | Pledging | Short | Failed | Live | E
 # ---------------------------------------------------------------- the fold
 
 
+_OF_STANDING: Final = frozenset(get_args(events.StandingEvent))
 _OF_REGISTER: Final = frozenset(get_args(events.RegisterFact))
 _OF_PLEDGING: Final = frozenset(get_args(events.PledgingEvent))
 _OF_PHASES: Final = frozenset(get_args(events.PhaseEvent))
@@ -149,10 +152,38 @@ def evolve(state: RoundState, event: events.RoundEvent) -> RoundState:
         return _evolve_pledging(state, event)
     if _is_of_phases(event):
         return _evolve_phase(state, event)
+    if _is_of_standing(event):
+        return _with_standing(state, _standing_after(standing_of(state), event))
     assert isinstance(state, Committed | Calling | Endangered | Refunding | ClosedWithDebts)
     if isinstance(event, events.CallEvent):
         return _in_phase(state, charge(state.books, event), called=True)
     return _in_phase(state, book(state.books, event))
+
+
+def _is_of_standing(event: events.RoundEvent) -> TypeIs[events.StandingEvent]:
+    return type(event) in _OF_STANDING
+
+
+def _standing_after(order: StandingOrder, event: events.StandingEvent) -> StandingOrder:
+    match event:
+        case events.StandingRefundsSigned(by=by):
+            return order._replace(signed=order.signed | {by})
+        case events.StandingRefundsApproved(by=by):
+            return StandingOrder(order.signed | {by}, approved=True)
+        case events.StandingRefundsRevoked():
+            return StandingOrder()
+
+
+def _with_standing(state: RoundState, order: StandingOrder) -> RoundState:
+    match state:
+        case Draft() | Pledging():
+            return replace(state, standing=order)
+        case Short(pledging=pledging):
+            return replace(state, pledging=replace(pledging, standing=order))
+        case Committed() | Calling() | Endangered() | Refunding() | ClosedWithDebts():
+            return _in_phase(state, state.books._replace(standing=order))
+        case Unopened() | Withdrawn() | Failed() | Settled() | Cancelled():
+            raise AssertionError(f"nothing is approved beforehand in {type(state).__name__}")
 
 
 def _is_of_register(event: events.RoundEvent) -> TypeIs[events.RegisterFact]:
@@ -182,7 +213,7 @@ def _evolve_pledging(state: RoundState, event: events.PledgingEvent) -> RoundSta
             return Withdrawn(state.terms)
         case events.PledgingStarted():
             assert isinstance(state, Draft)
-            return Pledging(state.terms, state.charter_version, state.terms.closes_at)
+            return Pledging(state.terms, state.charter_version, state.terms.closes_at, standing=state.standing)
         case events.MinimumMissed(counted=counted, vote_ends_at=vote_ends_at):
             assert isinstance(state, Pledging)
             return Short(state, counted, vote_ends_at)
@@ -208,6 +239,7 @@ def _with_pledge(state: Pledging, member: MemberId, promise: Promise | None) -> 
         state.pledges.delete(member) if promise is None else state.pledges.set(member, promise),
         state.total + amount - former,
         state.squares + amount**2 - former**2,
+        state.standing,
     )
 
 
@@ -272,7 +304,7 @@ def _pledging(state: Pledging | Short) -> Pledging:
 
 def _allocated(state: Pledging, event: events.PledgesAllocated) -> Books:
     books = Books.of(state.terms, state.charter_version)._replace(
-        concentration=event.concentration, gauge=event.gauge, default_interest=event.default_interest
+        concentration=event.concentration, gauge=event.gauge, default_interest=event.default_interest, standing=state.standing
     )
     for member, amount in event.allocation.items():
         pledged = state.pledges[member].amount
@@ -290,6 +322,19 @@ def books_of(state: RoundState) -> Books | None:
             return state.books
         case Unopened() | Draft() | Withdrawn() | Pledging() | Short() | Failed():
             return None
+
+
+def standing_of(state: RoundState) -> StandingOrder:
+    """The standing refund order, and who signed it so far."""
+    match state:
+        case Draft() | Pledging():
+            return state.standing
+        case Short(pledging=pledging):
+            return pledging.standing
+        case Committed() | Calling() | Endangered() | Refunding() | ClosedWithDebts() | Settled() | Cancelled():
+            return state.books.standing
+        case Unopened() | Withdrawn() | Failed():
+            return StandingOrder()
 
 
 def duty_of(state: RoundState) -> Duty | None:

@@ -167,6 +167,8 @@ class Watch(Message):
     """The offices that it passed to, in order: whoever holds one may act, besides those who always may."""
     line: tuple[Office, ...] = ()
     """The offices that it passes to next. When nobody is left, the round ends."""
+    standing_at: Instant | None = None
+    """When the standing order gives the refunds by itself, if one was approved."""
     number: Annotated[int, Field(ge=1)] = 1
     """Watches of one round are numbered, so that each passing is told once."""
 

@@ -314,6 +314,8 @@ class PaymentListOrdered(Event):
     by: PersonId
     approvals: Annotated[int, Field(ge=1)]
     """How many different people must sign, by the charter then in force."""
+    approved_by: tuple[PersonId, ...] = ()
+    """Who approved it beforehand, by a standing order of its source."""
 
 
 class PaymentListSigned(Event):

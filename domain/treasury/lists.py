@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from domain import letters
 from domain.charter import Office
-from domain.kernel import SERVICE, PersonId, Refused, holders, notify, with_own_facts
+from domain.kernel import SERVICE, Digest, PersonId, Refused, holders, notify, with_own_facts
 from domain.letters import Purpose
 from domain.money import display
 from domain.process import Context
@@ -53,10 +53,27 @@ def order_payment_list(state: Open, command: letters.OrderPaymentList, context: 
         digest=list_digest(command.payment_list, state.currency, lines),
         by=command.ordered_by,
         approvals=terms_of(context).approvals,
+        approved_by=command.approved_by,
     )
     after = fold(state, (*ordered, listed))
-    notices = (_ask_to_sign(listed, context),) if lines else ()
-    return (*ordered, listed, *_leave_out(after, command.payment_list, without, NO_ACCOUNT, "ordered"), *notices)
+    left_out = _leave_out(after, command.payment_list, without, NO_ACCOUNT, "ordered")
+    if not lines:
+        return (*ordered, listed, *left_out)
+    if _is_approved_beforehand(after, listed):
+        return (*ordered, listed, *left_out, *_send_all(after, listed, context))
+    return (*ordered, listed, *left_out, _ask_to_sign(listed, context))
+
+
+def _is_approved_beforehand(state: Open, listed: events.PaymentListOrdered) -> bool:
+    """Whether as many people as the charter asks for approved it by a standing order, and the money is there; else people are asked now."""
+    total = sum(line.amount for line in listed.lines)
+    return len(set(listed.approved_by)) >= listed.approvals and total <= max(state.free_in(listed.currency), 0)
+
+
+def _send_all(state: Open, listed: events.PaymentListOrdered, context: Context) -> Events:
+    """The list is approved with its order, and all of it goes to the bank: the accounts are those that are approved now."""
+    approved = events.PaymentListApproved(payment_list=listed.payment_list, digest=listed.digest, by=SERVICE, left_out=())
+    return (approved, *(event for line in listed.lines for event in _send(state, line, listed.digest, context)))
 
 
 def _require_new_names(state: Open, command: letters.OrderPaymentList) -> None:
@@ -130,7 +147,7 @@ def _add_signature(state: Open, command: commands.ApprovePaymentList, listed: Pa
     require_free(sum(line.amount for line in going), state.free_in(listed.currency), listed.currency)
     gone = tuple(line.payment for line in listed.lines if line not in going)
     approved = events.PaymentListApproved(payment_list=command.payment_list, digest=listed.digest, by=context.actor, left_out=gone)
-    payments = (event for line in going for event in _send(state, line, listed, context))
+    payments = (event for line in going for event in _send(state, line, listed.digest, context))
     return (approved, *payments, *_leave_out(state, command.payment_list, gone, OTHER_ACCOUNT, "approved"))
 
 
@@ -140,10 +157,10 @@ def _account_stands(state: Open, line: ListedPayment) -> bool:
     return account is not None and payee.account_digest == line.details and account.accounts.isdisjoint(state.account.accounts)
 
 
-def _send(state: Open, line: ListedPayment, listed: PaymentList, context: Context) -> Events:
+def _send(state: Open, line: ListedPayment, digest: Digest, context: Context) -> Events:
     account = state.payees[line.payee].account
     assert account is not None
-    return send_payment(state, line.payment, account, listed.digest, context)
+    return send_payment(state, line.payment, account, digest, context)
 
 
 def cancel_payment_list(state: Open, command: commands.CancelPaymentList, context: Context) -> Events:
