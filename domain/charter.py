@@ -86,6 +86,8 @@ class MembershipTerms(Message):
     payment_plan_days: Days = 180
     """The longest time a payment plan may stop the ladder's clock."""
     leaving_notice_days: Days = 90
+    notice_can_be_withdrawn: bool = False
+    """Whether a member may take its notice back until the notice ends."""
     run_off_days: Annotated[int, Field(ge=1, le=366)] = 7
     """How often one whose notice is over and who still owes something is looked at again."""
     vacancy_days: Days = 30
@@ -183,6 +185,20 @@ class FundingTerms(Message):
     """Per year, simple, actual/360, that a late joiner pays on what it would have paid, to those who paid it."""
     leaver_funds_called: bool = True
     """Whether one who leaves still owes what was called before the notice."""
+    leaver_bound_until: Literal["notice_given", "notice_ended", "next_tranche"] = "notice_given"
+    """How long a commitment binds one who leaves. Past the first, whoever voted for the round or its run stays bound to all of it."""
+    leaving_charge: BasisPoints = 0
+    """Of the part of a commitment that ends because its member leaves, the fraction that is called at once."""
+    pledge_lock_hours: Hours = 0
+    """In the last so many hours before the close pledges can only be raised. 0: never. It takes that leavers stay bound."""
+
+    @model_validator(mode="after")
+    def _locks_bind_leavers(self) -> FundingTerms:
+        if self.pledge_lock_hours and self.leaver_bound_until == "notice_given":
+            raise ValueError(
+                "pledge_lock_hours: a notice would open the lock; let leaver_bound_until be notice_ended or next_tranche with it"
+            )
+        return self
 
 
 class SilenceTerms(Message):

@@ -146,6 +146,16 @@ class ReleaseLeaver(Letter):
     to: ClassVar[str] = "round"
     kind: Literal["release_leaver"] = "release_leaver"
     member: MemberId
+    notice_over: bool = False
+    """Whether its notice is over, or it had none."""
+
+
+class KeepMember(Letter):
+    """The member took its notice back. By the membership process."""
+
+    to: ClassVar[str] = "round"
+    kind: Literal["keep_member"] = "keep_member"
+    member: MemberId
 
 
 class ReleaseTranche(Letter):

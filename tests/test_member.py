@@ -23,6 +23,7 @@ withdrawn, left, terminated or expelled.
 | confirm_ownership | the secretariat, a compliance reviewer; of an officer's declaration a representative | ownership_declared, screening_started | no_such_declaration, second_person_required, own_case (`membership`) |
 | change_tier | a representative | tier_change_asked, tier_reserved | unknown_tier (`tiers`), tier_full (`tiers.<tier>`) |
 | give_notice | a representative | departure_begun, member_departing | |
+| withdraw_notice | a representative, while the notice runs | member_staying | notice_is_final (membership.notice_can_be_withdrawn), no_notice_runs |
 | expel | a passed proposal | departure_begun, member_departing | no_mandate (`decisions`) |
 
 | deadline | comes | events |
@@ -64,6 +65,7 @@ from domain.register.facts import (
     BankReferenceUsed,
     Capacity,
     CommitmentBound,
+    CommitmentKept,
     DebtStated,
     Holding,
     LeasesHeld,
@@ -1408,7 +1410,42 @@ def test_the_rounds_let_a_leaver_go() -> None:
     story = leaving(also(member(), *bound, CommitmentBound(member="nova", source="round/c", amount=5)))
     told = [step.data for step in story.steps if step.key.startswith("tell:round/")]
     assert sorted(data["stream"] for data in told) == ["round/a", "round/b"]
-    assert told[0]["command"] == {"kind": "release_leaver", "member": "helio"}
+    assert told[0]["command"] == {"kind": "release_leaver", "member": "helio", "notice_over": False}
+
+
+WITHDRAWABLE = {"membership__notice_can_be_withdrawn": True}
+
+
+def test_a_notice_is_taken_back_while_it_runs_and_the_member_is_what_it_was() -> None:
+    story = also(member(founded(charter(**WITHDRAWABLE))), CommitmentKept(member="helio", source="round/a", amount=5))
+    story.when(member_commands.WithdrawNotice(), by="ada").then()
+    story = leaving(story).when(member_commands.WithdrawNotice(), by="sam").refused("not_a_representative")
+    story = story.when(letters.SuspendForDefault(source="round/a")).when(member_commands.WithdrawNotice(), by="ada", at=day(80))
+    story.followed_by("member_staying").owes("tell", "tell:round/a:stays:1").owes("notify", "notice:departure:withdrawn:1")
+    assert (story.phase, standing(story), story.register.members["helio"].leaves_at) == ("suspended", Standing.SUSPENDED, None)
+    story = story.when(letters.LiftDefault(source="round/a"))
+    assert (story.phase, standing(story)) == ("active", Standing.ACTIVE)
+    again = leaving(story).owes("notify", "notice:departure:left:2")
+    assert again.due().followed_by("run_off_continued").owes("tell", "tell:round/a:left:over:2").phase == "leaving"
+
+
+def test_a_notice_is_not_taken_back_where_the_charter_says_nothing_or_when_it_is_over_or_was_given_to_the_member() -> None:
+    leaving().when(member_commands.WithdrawNotice(), by="ada").refused("notice_is_final")
+    story = member(founded(charter(**WITHDRAWABLE)))
+    owing = leaving(also(story, DebtStated(member="helio", source="round/a", amount=7))).due()
+    owing.when(member_commands.WithdrawNotice(), by="ada").refused("no_notice_runs")
+    expelled = mandated(story, member_commands.Expel()).when(member_commands.Expel())
+    expelled.when(member_commands.WithdrawNotice(), by="ada").refused("no_notice_runs")
+
+
+def test_rounds_that_hold_a_leaver_are_told_when_its_notice_is_over_and_it_stays_until_they_let_it_go() -> None:
+    story = leaving(also(member(), CommitmentKept(member="helio", source="round/a", amount=5))).due()
+    story = story.followed_by("run_off_continued").owes("tell", "tell:round/a:left:over")
+    asked = next(step.data for step in story.steps if step.key == "tell:round/a:left:over")
+    assert asked["command"] == {"kind": "release_leaver", "member": "helio", "notice_over": True}
+    story = story.due().followed_by("run_off_continued")
+    assert len([step for step in story.steps if step.key.startswith("tell:round/a:left:over")]) == 1, "they are told once"
+    assert also(story, CommitmentKept(member="helio", source="round/a", amount=0)).due().phase == "left"
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@
 | join_late | representative of an active member outside the round | late_joiner_committed, catch_up_called | member_not_active, unknown_member, already_committed, commitment_below_floor (funding.share_floor), commitment_above_cap (funding.share_cap), calendar_ended (calendar.until), too_many_calls |
 | take_over | representative of an active member | commitment_taken_over, catch_up_called | member_not_active, unknown_member, not_in_default, more_than_defaulted, taken_over_before, commitment_above_cap (funding.share_cap), calendar_ended (calendar.until), too_many_calls |
 | exit_round | representative | commitment_released | no_such_decision, bound_by_yes, did_not_oppose, decision_in_effect, in_default |
-| release_leaver | the membership process | commitment_released, pledge_withdrawn | service_only |
+| release_leaver | the membership process: notice given, notice over | commitment_released, leaving_charged; leaver_bound; pledge_withdrawn | service_only |
+| keep_member | the membership process: notice taken back | leaver_bound | service_only |
 | propose_, approve_, withdraw_spending | treasurer; second signatory | spending_… | more_than_cleared, line_exceeded, no_such_line, minimum_lost, spending_exists, no_such_spending, same_person (roles), own_payment (roles), spending_paid, spending_withdrawn, payment_ordered |
 | record_, return_, release_spending | treasury | spending_paid, (round_reopened) spending_returned, spending_withdrawn | no_such_spending, not_approved, spending_paid, spending_withdrawn, spending_not_paid, reference_used |
 | settle_round | treasurer | round_settled | not_all_called, calls_running, default_open (funding), delivery_open, spending_open |
@@ -53,10 +54,11 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from domain import letters
 from domain.charter import Charter, Office
-from domain.kernel import Command, Event, digest_of
+from domain.kernel import Command, Event, digest_of, mapping
 from domain.letters import LISTED
 from domain.reference import creditor_reference, shown_reference
 from domain.register.facts import (
@@ -67,6 +69,7 @@ from domain.register.facts import (
     Holding,
     MandateGranted,
     MemberDeparted,
+    MemberDeparting,
     MemberSuspended,
     OfficeGranted,
     OwnershipDeclared,
@@ -1321,6 +1324,105 @@ def test_a_charter_may_forgive_a_leaver_what_was_called() -> None:
     story = called(rules(funding__leaver_funds_called=False)).when(letters.ReleaseLeaver(member="ada"))
     assert money(story, "debt", "ada") == money(story, "committed", "ada") == 0
     assert money(story, "called") == 300_000
+
+
+BINDING = {"funding__leaver_bound_until": "next_tranche", "funding__leaving_charge": 2_000}
+GIVEN, OVER = letters.ReleaseLeaver(member="ada"), letters.ReleaseLeaver(member="ada", notice_over=True)
+
+
+def kept(story: Story) -> int:
+    return story.register.kept.get("ada", mapping()).get("round/atlas-1", 0)
+
+
+def test_a_charter_binds_a_leaver_through_its_notice_and_charges_it_for_what_ends() -> None:
+    story = committed(rules(**BINDING | {"funding__leaver_bound_until": "notice_ended"}))
+    story = story.when(GIVEN).followed_by("leaver_bound", "commitment_kept").owes("notify", "notice:bound:ada:notice_ends:1")
+    story.when(GIVEN).then()
+    assert kept(story) == 250_000
+    story = story.when(round_commands.CallTranche(tranche=1), by="tess")
+    assert (money(story, "debt", "ada"), kept(story)) == (100_000, 150_000), "it is called like others"
+    ended = story.when(OVER).followed_by("commitment_released", "leaving_charged", "commitment_bound", "commitment_kept", "debt_stated")
+    ended.owes("notify", "notice:leaving:ada:1").owes("notify", "notice:call:2:1")
+    assert (money(ended, "committed", "ada"), money(ended, "debt", "ada"), kept(ended)) == (130_000, 130_000, 0)
+    ended.when(OVER).then()
+
+
+def test_a_charter_binds_a_leaver_to_the_next_tranche_after_its_notice() -> None:
+    story = committed(rules(**BINDING)).when(OVER).followed_by("leaver_bound", "commitment_kept")
+    story = story.when(round_commands.CallTranche(tranche=1), by="tess")
+    assert {"tranche_called", "commitment_released", "leaving_charged"} <= {event.kind for event in story.answer}
+    assert money(story, "debt", "ada") == 100_000 + 30_000, "its part of the tranche, and a fifth of what ended"
+    assert kept(story) == 0
+    story = everybody_pays(story).when(RELEASE).when(round_commands.CallTranche(tranche=2), by="tess")
+    assert money(story, "committed") == 880_000
+    assert money(story, "debt", "ada") == 0
+    last = everybody_pays(called(rules(**BINDING))).when(RELEASE).when(round_commands.CallTranche(tranche=2), by="tess")
+    last.when(OVER).then()
+
+
+def test_who_leaves_before_the_first_call_is_charged_too_and_late_interest_on_it_is_shared() -> None:
+    story = committed(rules(**BINDING | {"funding__leaver_bound_until": "notice_ended"}), minimum=1).when(OVER)
+    story = story.followed_by("commitment_released", "leaving_charged", "commitment_bound", "debt_stated")
+    assert money(story, "debt", "ada") == 50_000
+    late = until(story, "mark_overdue")
+    owed = money(late.when(round_commands.CallTranche(tranche=1), by="tess"), "debt", "ada")
+    late = paid(late, "ada", owed + 1_000)
+    assert money(late, "interest") > 0
+    shared = everybody_pays(late.when(round_commands.CallTranche(tranche=1), by="tess")).when(RELEASE)
+    shared = everybody_pays(shared.when(round_commands.CallTranche(tranche=2), by="tess")).when(round_commands.SettleRound(), by="tess")
+    account = books(shared.state.state)
+    assert sum(each["credit"] for each in account.values()) >= money(late, "interest"), "nobody's interest stays behind"
+
+
+@pytest.mark.parametrize("concerns", ["round/atlas-1", "run/atlas-1"])
+def test_who_voted_yes_is_bound_to_all_of_its_commitment_by_whichever_door_it_leaves(concerns: str) -> None:
+    story = opposed(called(rules(**BINDING)), yes=("ada",), concerns=concerns)
+    story.when(EXIT, by="rep-ada").refused("bound_by_yes")
+    story = story.when(GIVEN).followed_by("leaver_bound", "commitment_kept").when(OVER).then()
+    story = everybody_pays(story).when(RELEASE).when(round_commands.CallTranche(tranche=2), by="tess")
+    assert (money(story, "debt", "ada"), money(story, "committed", "ada"), kept(story)) == (150_000, 250_000, 0)
+
+
+def test_who_takes_its_notice_back_is_bound_like_others() -> None:
+    story = called(rules(**BINDING)).when(GIVEN)
+    story.when(letters.KeepMember(member="ada"), by="sam").refused("service_only")
+    story = story.when(letters.KeepMember(member="ada")).followed_by("leaver_bound", "commitment_kept")
+    story.when(letters.KeepMember(member="ada")).then()
+    assert (kept(story), money(story, "committed", "ada")) == (0, 250_000)
+
+
+def test_what_binds_a_leaver_ends_with_the_round() -> None:
+    story = opposed(called(rules(**BINDING)), yes=("ada",)).when(GIVEN)
+    assert kept(story) == 150_000
+    assert kept(mandated(story, round_commands.CancelRound())) == 0
+
+
+LOCKED = {**BINDING, "funding__pledge_lock_hours": 48}
+
+
+def test_in_the_last_hours_before_the_close_pledges_are_only_raised() -> None:
+    story = pledged(pledging(rules(**LOCKED)), **dict.fromkeys(MEMBERS, 200_000))
+    lower = round_commands.Pledge(member="ada", amount=100_000)
+    withdraw = round_commands.WithdrawPledge(member="ada")
+    story.when(withdraw, by="rep-ada", at=day(8) - timedelta(microseconds=1)).followed_by("pledge_withdrawn")
+    for command in (withdraw, lower, round_commands.Pledge(member="ada", amount=200_000, if_total_at_least=GOAL)):
+        story.when(command, by="rep-ada", at=day(8)).refused("pledges_locked")
+    story.when(round_commands.Pledge(member="ada", amount=250_000), by="rep-ada", at=day(8)).followed_by("pledge_made")
+    story.when(round_commands.WithdrawPledge(member="eli"), by="rep-eli", at=day(8)).then()
+
+
+def test_a_notice_opens_no_lock() -> None:
+    story = pledged(pledging(rules(**LOCKED)), **dict.fromkeys(MEMBERS, 250_000))
+    early = knowing(story, MemberDeparting(member="ada", leaves_at=day(90))).when(GIVEN, at=day(7)).followed_by("pledge_withdrawn").due()
+    assert sorted(books(early.state.state)) == ["bel", "cyd", "dov"]
+    late = knowing(story, MemberDeparting(member="ada", leaves_at=day(90))).when(GIVEN, at=day(9)).then().due()
+    assert money(late, "committed") == GOAL
+    assert kept(late) == 250_000
+
+
+def test_a_lock_that_a_notice_would_open_is_no_charter() -> None:
+    with pytest.raises(ValidationError, match="a notice would open the lock"):
+        rules(funding__pledge_lock_hours=48)
 
 
 def test_leavers_that_take_the_minimum_along_endanger_the_round() -> None:

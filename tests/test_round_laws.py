@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from domain import letters
-from domain.kernel import SERVICE, Command, Event, digest_of
+from domain.kernel import SERVICE, WHOLE, Command, Event, digest_of
 from domain.register.facts import BankReferenceUsed, MandateGranted, MemberReinstated, MemberSuspended, VoteDecided
 from domain.round import commands as round_commands
 from domain.round import events as round_events
@@ -37,6 +37,7 @@ pytestmark = pytest.mark.heavy
 MEMBERS = ("ada", "bel", "cyd", "dov", "eli", "fay")
 OF_SILENCE = {"order_standing_refunds", "pass_duty", "end_in_silence", "ask_for_debts"}
 """What the clock does when nobody acts for long: tests/test_silence_laws.py looks at that, and here it would end all rounds soon."""
+CHARGE = 1_500
 OVER = {"settled", "cancelled", "failed", "withdrawn"}
 
 # ---------------------------------------------------------------- the ledger
@@ -59,6 +60,10 @@ class Ledger:
     returned: Counter[str] = field(default_factory=Counter)
     pools: Counter[int] = field(default_factory=Counter)
     refunding: Counter[str] = field(default_factory=Counter)
+    released: Counter[str] = field(default_factory=Counter)
+    """What ended of the commitments of those that left with their membership."""
+    charged: Counter[str] = field(default_factory=Counter)
+    releases: Counter[str] = field(default_factory=Counter)
     amounts: dict[str, int] = field(default_factory=dict)
     spendings: dict[str, int] = field(default_factory=dict)
     """What is reserved, and of that below what is ordered."""
@@ -93,10 +98,15 @@ class Ledger:
                 self.pledged[member] += amount
                 self.cancelled[defaulter] += amount
                 self.called[defaulter] -= sum(part.principal for part in settled)
-            case round_events.CommitmentReleased(member=member, uncalled=uncalled, settled=settled):
+            case round_events.CommitmentReleased(member=member, cause=cause, uncalled=uncalled, settled=settled):
                 forgiven = sum(part.principal for part in settled)
                 self.cancelled[member] += uncalled + forgiven
                 self.called[member] -= forgiven
+                self.released[member] += uncalled if cause == "leaving" else 0
+                self.releases[member] += 1
+            case round_events.LeavingCharged(member=member, amount=amount):
+                self.called[member] += amount
+                self.charged[member] += amount
             case round_events.GoalReduced(cancelled=cancelled):
                 self.cancelled.update(cancelled)
             case round_events.PaymentRecorded(member=member, amount=amount, settled=settled, credited=credited):
@@ -269,9 +279,10 @@ class Rounds(RuleBasedStateMachine):
         goal=st.integers(1_000, 9_999),
         minimum=st.integers(1, 6),
         forgiving=st.booleans(),
+        binding=st.sampled_from(("notice_given", "notice_ended", "next_tranche", "next_tranche")),
         begun=st.sampled_from(("defaulted", "calling", "calling", "short", "pledging", "pledging")),
     )
-    def open(self, weights: list[int], goal: int, minimum: int, forgiving: bool, begun: str) -> None:  # noqa: FBT001
+    def open(self, weights: list[int], goal: int, minimum: int, forgiving: bool, binding: str, begun: str) -> None:  # noqa: FBT001
         self.ledger = Ledger()
         self.count = 0
         self.payments: dict[str, tuple[str, int]] = {}
@@ -279,7 +290,8 @@ class Rounds(RuleBasedStateMachine):
         self.last: tuple[Command, str] | None = None
         rules = charter(
             funding__share_cap=6_000, funding__share_floor=0, funding__default_interest=9_000, funding__equalisation_interest=9_000,
-            funding__makeup_cap=9_000, funding__leaver_funds_called=not forgiving, rate_card__rates={"hour": 7},
+            funding__makeup_cap=9_000, funding__leaver_funds_called=not forgiving,
+            funding__leaver_bound_until=binding, funding__leaving_charge=0 if binding == "notice_given" else CHARGE, rate_card__rates={"hour": 7},
         )  # fmt: skip
         register = with_members(founded(rules), *MEMBERS)
         self.story = Story.of(ROUND, "round/atlas-1", register)
@@ -319,6 +331,7 @@ class Rounds(RuleBasedStateMachine):
         assert not was_over or not news or news[0].kind == "round_reopened", "nothing happens after the end, unless money comes back"
         for event in after.answer:
             self.ledger.note(event)
+            self.bound_by_yes(event)
         accepted[command.kind] += bool(news)
         again = after.when(command, by=by)
         assert again.state.state == after.state.state, f"{command!r} told twice"
@@ -329,6 +342,14 @@ class Rounds(RuleBasedStateMachine):
         digest = digest_of(self.story.stream, command.model_dump(mode="json"))
         self.learn(MandateGranted(proposal="proposal/p", digest=digest))
         return self.give(command)
+
+    def bound_by_yes(self, event: Event) -> None:
+        """Nobody's commitment ends with its membership after it voted for the round or its run, where the charter binds leavers."""
+        register = self.story.register
+        if isinstance(event, round_events.CommitmentReleased) and event.cause == "leaving":
+            assert register.charter.funding.leaver_bound_until == "notice_given" or not any(
+                event.member in vote.yes for vote in register.votes.values()
+            )
 
     def learn(self, *events: Event) -> None:
         self.story = replace(self.story, register=noted(self.story.register, *events))
@@ -538,10 +559,21 @@ class Rounds(RuleBasedStateMachine):
     def suspend(self, choice: int, back: bool) -> None:  # noqa: FBT001
         self.learn(MemberReinstated(member=MEMBERS[choice]) if back else MemberSuspended(member=MEMBERS[choice], cause="dues"))
 
+    @rule(choice=st.integers(0, 20), over=st.booleans(), voted=st.integers(0, 3))
+    def leave(self, choice: int, over: bool, voted: int) -> None:  # noqa: FBT001
+        if choice >= len(MEMBERS):
+            return
+        member = MEMBERS[choice]
+        bound = self.kept is not None and member in self.kept.accounts and self.kept.accounts[member].bound
+        if voted == 3 and not bound:  # who is on notice votes no more
+            yes, at = frozenset({member}), self.story.at
+            self.learn(VoteDecided(proposal=f"proposal/{member}", concerns="run/r", passed=True, yes=yes, effective_at=at))
+        self.give(letters.ReleaseLeaver(member=member, notice_over=over))
+
     @rule(choice=st.integers(0, 20))
-    def leave(self, choice: int) -> None:
+    def stay(self, choice: int) -> None:
         if choice < len(MEMBERS):
-            self.give(letters.ReleaseLeaver(member=MEMBERS[choice]))
+            self.give(letters.KeepMember(member=MEMBERS[choice]))
 
     @rule(choice=st.integers(0, 20))
     def leave_in_opposition(self, choice: int) -> None:
@@ -613,6 +645,14 @@ class Rounds(RuleBasedStateMachine):
             self.ledger.agrees(self.story)
 
     @invariant()
+    def a_released_commitment_has_its_price(self) -> None:
+        if hasattr(self, "story") and self.kept:
+            terms = self.story.register.charter.funding
+            for member, released in self.ledger.released.items():
+                least = released * terms.leaving_charge / (WHOLE - terms.leaving_charge)
+                assert self.ledger.charged[member] > least - self.ledger.releases[member], f"{member} left too cheaply"
+
+    @invariant()
     def a_round_is_never_funded_on_promises(self) -> None:
         if hasattr(self, "story") and self.kept and self.story.phase in {"committed", "calling"}:
             assert self.kept.totals.sound >= self.kept.minimum
@@ -621,7 +661,7 @@ class Rounds(RuleBasedStateMachine):
 FLOOR = {
     "pledge": 100, "withdraw_pledge": 5, "close_pledging": 20, "extend_round": 2, "call_tranche": 40, "record_payment": 100,
     "declare_default": 10, "deliver_in_kind": 20, "accept_in_kind": 10, "reject_in_kind": 5, "join_late": 10, "take_over": 5,
-    "release_leaver": 10, "exit_round": 10, "reduce_goal": 10, "cancel_round": 5, "propose_spending": 20, "record_spending": 5,
+    "release_leaver": 10, "keep_member": 3, "exit_round": 10, "reduce_goal": 10, "cancel_round": 5, "propose_spending": 20, "record_spending": 5,
     "withdraw_spending": 5, "settle_round": 2, "record_refund": 20, "order_refund": 20, "order_refunds": 20, "return_refund": 5,
     "release_refund": 5, "return_spending": 2, "release_spending": 2, "reverse_payment": 10,
 }  # fmt: skip
@@ -630,7 +670,7 @@ FLOOR = {
 
 def test_a_payment_is_taken_back_from_a_member_that_one_call_asks_for_two_parts_of_a_tranche() -> None:
     rounds = Rounds()
-    rounds.open(weights=[8, 8, 8, 8], goal=1026, minimum=1, forgiving=False, begun="defaulted")
+    rounds.open(weights=[8, 8, 8, 8], goal=1026, minimum=1, forgiving=False, binding="notice_given", begun="defaulted")
     rounds.take_back(choice=0)
     rounds.time_goes_on(days=1)
     rounds.take_over(amount=72, choice=1, of=0, whole=False)

@@ -111,6 +111,6 @@ def test_a_duty_that_nobody_watches_is_found(monkeypatch: pytest.MonkeyPatch) ->
 def history() -> Silent:
     """A first call that all paid, in a round whose next tranche nobody calls."""
     found = Silent()
-    found.open(weights=[8, 8, 8, 8], goal=1026, minimum=1, forgiving=False, begun="calling")
+    found.open(weights=[8, 8, 8, 8], goal=1026, minimum=1, forgiving=False, binding="notice_given", begun="calling")
     found.nearly_all_pay(but=5)
     return found

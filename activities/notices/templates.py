@@ -127,6 +127,17 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
     "commitment_released": Letter(
         "A commitment to {round} is released", "{member} is released from {amount} of its commitment to {round}."
     ),
+    "leaver_bound": Letter(
+        "{member} leaves, and stays bound to {round}",
+        "{member} gave notice. {amount} of its commitment to {round} that is not called yet binds it still: {until}.\n"
+        "notice_ends: until its notice is over; next_tranche: until the next tranche is called, of which it pays its part; "
+        "end: all of it is called like that of others, because {member} voted for the round or its run.",
+    ),
+    "leaving_charged": Letter(
+        "Charge for leaving {round}: call {call}, due on {due_on}",
+        "The part of your commitment to {round} that was not called has ended, because your organisation leaves. The charter charges a part of it: "
+        "{amount} is to be paid until {pay_by}; each further day adds {per_day}.\nPay with the reference {reference}.",
+    ),
     "spending_to_approve": Letter("Spending in {round} waits for you", "A payment from {round} needs the second signature."),
     "refunds_due": Letter(
         "Refunds of {round} are due",
@@ -230,6 +241,9 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
     ),
     "departure": Letter(
         "{name} leaves", "The membership of {name} ends at {leaves_at}. What was called before stays owed until it is paid."
+    ),
+    "notice-withdrawn": Letter(
+        "{name} stays", "{name} has taken its notice back, and has the rights that it had. What was released meanwhile stays released."
     ),
     # Voters, and who proposed.
     "vote-announced": Letter(

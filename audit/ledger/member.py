@@ -51,6 +51,7 @@ MovesNothing = (
     | facts.MemberActivated
     | facts.MemberDeparted
     | facts.MemberDeparting
+    | facts.MemberStaying
     | facts.MemberReinstated
     | facts.MemberSuspended
     | facts.OwnershipDeclared

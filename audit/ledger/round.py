@@ -43,6 +43,8 @@ MovesNothing = (
     | events.TrancheCalled
     | events.MakeUpCalled
     | events.CatchUpCalled
+    | events.LeavingCharged
+    | events.LeaverBound
     | events.ReversalTurnedAway
     | events.CallReopened
     | events.CallReminded

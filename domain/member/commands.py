@@ -156,6 +156,12 @@ class GiveNotice(Command):
     kind: Literal["give_notice"] = "give_notice"
 
 
+class WithdrawNotice(Command):
+    """Take the notice back while it runs, where the charter lets a member do so. By a representative."""
+
+    kind: Literal["withdraw_notice"] = "withdraw_notice"
+
+
 class Expel(Command):
     """Expel the member. By a passed proposal."""
 
@@ -193,6 +199,7 @@ MemberCommand = (
     | ConfirmOwnership
     | ChangeTier
     | GiveNotice
+    | WithdrawNotice
     | Expel
     | EndMembership
 )

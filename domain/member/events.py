@@ -23,6 +23,7 @@ from domain.register.facts import (
     MemberDeparted,
     MemberDeparting,
     MemberReinstated,
+    MemberStaying,
     MemberSuspended,
     OwnershipDeclared,
     PaymentExpected,
@@ -227,7 +228,7 @@ class DepartureBegun(Event):
 
 
 class RunOffContinued(Event):
-    """The notice is over and something is still owed; that is checked again then."""
+    """The notice is over and something still binds the member, or is owed; that is checked again then."""
 
     kind: Literal["run_off_continued"] = "run_off_continued"
     again_at: Instant
@@ -239,7 +240,7 @@ SpeakerEvent = RepresentativeSeated | RepresentativeUnseated | SeatVacated
 OwnershipEvent = OwnershipDeclared | OwnershipChangeAsked | TierChangeAsked | TierChanged
 DuesEvent = DuesInvoiced | DuesPaid | DuesReversed | PaymentPlanAgreed | RungReached | DuesClosed
 StandingEvent = MemberSuspended | SuspensionLifted
-LeavingEvent = DepartureBegun | MemberDeparting | RunOffContinued | MemberDeparted
+LeavingEvent = DepartureBegun | MemberDeparting | MemberStaying | RunOffContinued | MemberDeparted
 MemberEvent = (
     JoiningEvent
     | ScreeningEvent

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from domain import letters
 from domain.charter import days
+from domain.kernel import Refused, mapping, tell
 from domain.member import events
 from domain.member.dues import close_dues, is_pursued
-from domain.member.rules import Events, begin_departure, end_leases, owe_notice, parting_recipients, release_identity
+from domain.member.rules import Events, ask_release, begin_departure, end_leases, owe_notice, parting_recipients, release_identity
 from domain.member.state import Belonging, Leaving
 from domain.process import Context
-from domain.register.facts import MemberDeparted
+from domain.register.facts import MemberDeparted, MemberStaying
+from domain.stream import owe
 
 
 def give_notice(state: Belonging, context: Context) -> Events:
@@ -20,6 +25,35 @@ def give_notice(state: Belonging, context: Context) -> Events:
     return begin_departure(state, "left", context.at + days(identity.terms.leaving_notice_days), context)
 
 
+def withdraw_notice(state: Belonging, context: Context) -> Events:
+    """A representative takes the notice back while it runs: the member is what it was; what was released meanwhile stays released."""
+    identity, member = state.identity, state.identity.member
+    context.require_representative(member)
+    if not isinstance(state, Leaving):
+        return ()
+    if not identity.terms.notice_can_be_withdrawn:
+        raise Refused(
+            "notice_is_final",
+            "the charter under which it joined lets no notice be taken back",
+            remedy="apply again when the membership has ended",
+            clause="membership.notice_can_be_withdrawn",
+        )
+    if state.before is None or state.over or state.cause != "left":
+        raise Refused(
+            "no_notice_runs",
+            "its notice is over" if state.over else f"it does not leave by a notice of its own: {state.cause}",
+            remedy="apply again when the membership has ended",
+            clause="membership.leaving_notice_days",
+        )
+    rounds = sorted(context.register.kept.get(member, mapping()))
+    key = f"departure:withdrawn:{identity.stayed + 1}"
+    return (
+        MemberStaying(member=member),
+        *(owe(tell(source, letters.KeepMember(member=member), key=f"tell:{source}:stays:{identity.stayed + 1}")) for source in rounds),
+        owe_notice("notice-withdrawn", identity, f"member:{member}", "office:secretariat", key=key),
+    )
+
+
 def expel(state: Belonging | None, context: Context) -> Events:
     """The members expel it, and its rights end at once."""
     context.require_mandate()
@@ -27,10 +61,17 @@ def expel(state: Belonging | None, context: Context) -> Events:
 
 
 def end_membership(state: Leaving, context: Context) -> Events:
-    """The end, once what was called is paid, and the dues are paid or have climbed the whole ladder; until then the run-off goes on."""
-    identity = state.identity
-    if identity.member in context.register.debts or is_pursued(state.dues):
-        return (events.RunOffContinued(again_at=context.at + days(identity.terms.run_off_days)),)
+    """The end, once nothing binds the member: what was called is paid, and the dues are paid or have climbed the whole ladder.
+
+    Until then the run-off goes on; rounds that held it through its notice are told that this is over.
+    """
+    identity, member, register = state.identity, state.identity.member, context.register
+    kept: Mapping[str, int] = register.kept.get(member, mapping())
+    if kept or member in register.debts or is_pursued(state.dues):
+        return (
+            events.RunOffContinued(again_at=context.at + days(identity.terms.run_off_days)),
+            *(() if state.over else ask_release(state.identity, f"{state.cause}:over", kept, notice_over=True)),
+        )
     return (
         *release_identity(identity, context),
         MemberDeparted(member=identity.member, cause=state.cause, at=context.at),

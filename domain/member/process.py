@@ -92,6 +92,8 @@ def decide(state: MemberState, command: commands.MemberCommand, context: Context
             return ownership.change_tier(rules.active(state), command, context)
         case commands.GiveNotice():
             return leaving.give_notice(rules.able_to_leave(state), context)
+        case commands.WithdrawNotice():
+            return leaving.withdraw_notice(rules.able_to_leave(state), context)
         case commands.Expel():
             return leaving.expel(rules.belonging(state), context)
         case commands.EndMembership():
@@ -193,6 +195,6 @@ MEMBER: Final[Process[commands.MemberCommand, events.MemberEvent, MemberState]] 
     commands=TypeAdapter(Annotated[commands.MemberCommand, Field(discriminator="kind")]),
     events=TypeAdapter(tuple[Annotated[events.MemberEvent | Common, Field(discriminator="kind")], ...]),
     tables=tables,
-    state_version=3,
+    state_version=6,
     list_version=2,
 )

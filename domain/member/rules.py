@@ -6,7 +6,7 @@ command comes from a vote or another process and then changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from domain import letters, process
@@ -383,9 +383,24 @@ def begin_departure(state: Belonging, cause: Cause, leaves_at: datetime, context
     return (
         events.DepartureBegun(cause=cause),
         MemberDeparting(member=member, leaves_at=leaves_at, keeps_access=cause == "left"),
-        *(owe(tell(source, letters.ReleaseLeaver(member=member), key=f"tell:{source}:{cause}")) for source in sorted(rounds)),
+        *ask_release(identity, cause, rounds, notice_over=leaves_at <= context.at),
         *end_leases(member, cause, context),
         owe_notice(
-            "departure", identity, f"member:{member}", "office:secretariat", key=f"departure:{cause}", leaves_at=leaves_at.isoformat()
+            "departure",
+            identity,
+            f"member:{member}",
+            "office:secretariat",
+            key=f"departure:{_departure_label(identity, cause)}",
+            leaves_at=leaves_at.isoformat(),
         ),
     )
+
+
+def ask_release(identity: Identity, why: str, rounds: Iterable[str], *, notice_over: bool) -> Iterator[StepOwed]:
+    """A letter to each of these rounds: the member leaves. Each notice, and its end, has letters of its own."""
+    letter = letters.ReleaseLeaver(member=identity.member, notice_over=notice_over)
+    return (owe(tell(source, letter, key=f"tell:{source}:{_departure_label(identity, why)}")) for source in sorted(rounds))
+
+
+def _departure_label(identity: Identity, why: str) -> str:
+    return f"{why}:{identity.stayed + 1}" if identity.stayed else why

@@ -22,6 +22,7 @@ from domain.register.facts import (
     MemberDeparted,
     MemberDeparting,
     MemberReinstated,
+    MemberStaying,
     MemberSuspended,
     OwnershipDeclared,
     PaymentExpected,
@@ -103,6 +104,8 @@ class Identity:
     vacated_by: PersonId | None = None
     """Who last unseated its only representative."""
     vetting: Vetting = Vetting()
+    stayed: int = 0
+    """How often it took a notice back."""
 
     @property
     def represented(self) -> bool:
@@ -182,6 +185,10 @@ class Leaving:
     ends_at: datetime
     dues: Dues
     causes: frozenset[str] = frozenset()
+    before: Active | None = None
+    """What the member was when its notice began; it is that again when it takes the notice back, with the dues and the standing of then."""
+    over: bool = False
+    """Whether the notice is over, so that nothing takes it back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,10 +343,20 @@ def _after_leaving(state: MemberState, event: events.LeavingEvent) -> MemberStat
     match event:
         case events.DepartureBegun(cause=cause):
             assert isinstance(state, Belonging)
-            return Leaving(state.identity, cause, _NEVER, state.dues, state.causes)
-        case MemberDeparting(leaves_at=ends_at) | events.RunOffContinued(again_at=ends_at):
+            before = state if isinstance(state, Active) else None
+            return Leaving(state.identity, cause, _NEVER, state.dues, state.causes, before)
+        case MemberDeparting(leaves_at=ends_at):
             assert isinstance(state, Leaving)
             return replace(state, ends_at=ends_at)
+        case events.RunOffContinued(again_at=ends_at):
+            assert isinstance(state, Leaving)
+            return replace(state, ends_at=ends_at, over=True)
+        case MemberStaying():
+            assert isinstance(state, Leaving)
+            assert state.before is not None
+            identity = replace(state.identity, stayed=state.identity.stayed + 1)
+            name_by = None if identity.represented else state.before.name_by
+            return replace(state.before, identity=identity, dues=state.dues, causes=state.causes, name_by=name_by)
         case MemberDeparted(cause=cause):
             return Ended(_identity(state), cause)
 

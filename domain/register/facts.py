@@ -204,6 +204,13 @@ class MemberReinstated(Event):
     member: MemberId
 
 
+class MemberStaying(Event):
+    """The member took its notice back: its rights are those that it had."""
+
+    kind: Literal["member_staying"] = "member_staying"
+    member: MemberId
+
+
 class MemberDeparting(Event):
     """A member gave notice, or was given it: no vote and no new duty from here on."""
 
@@ -300,6 +307,15 @@ class CommitmentBound(Event):
     """What a member has bound itself to fund on a stream, in all; 0 when nothing is left."""
 
     kind: Literal["commitment_bound"] = "commitment_bound"
+    member: MemberId
+    source: str
+    amount: Minor
+
+
+class CommitmentKept(Event):
+    """What binds a leaving member still, of what it is not called for on a stream yet; 0 when nothing does."""
+
+    kind: Literal["commitment_kept"] = "commitment_kept"
     member: MemberId
     source: str
     amount: Minor
@@ -451,6 +467,7 @@ MemberFact = (
     | MemberSuspended
     | MemberReinstated
     | MemberDeparting
+    | MemberStaying
     | MemberDeparted
     | OwnershipDeclared
     | LegalEntityNamed
@@ -462,6 +479,7 @@ MemberFact = (
 
 MoneyFact = (
     CommitmentBound
+    | CommitmentKept
     | DebtStated
     | ContributionCleared
     | ContributionReturned

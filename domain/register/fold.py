@@ -18,7 +18,7 @@ from domain.register.state import Expected, Link, Member, Person, Register, Rele
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
-REGISTER_VERSION: Final = 10
+REGISTER_VERSION: Final = 11
 """Raised whenever the register is made of other fields or classes, or the same facts make another one: stored ones of another version are not read."""
 
 _FACTS: Final = frozenset(get_args(Fact))
@@ -135,6 +135,10 @@ def _of_members(register: Register, fact: facts.MemberFact) -> Register:
         case facts.MemberDeparting(member=member, leaves_at=leaves_at, keeps_access=keeps_access):
             leaving = register.members[member]._replace(standing=Standing.LEAVING, leaves_at=leaves_at, keeps_access=keeps_access)
             return _with_member(register, leaving)
+        case facts.MemberStaying(member=member):
+            before = register.members[member]
+            standing = Standing.SUSPENDED if before.causes else Standing.ACTIVE
+            return _with_member(register, before._replace(standing=standing, leaves_at=None, keeps_access=False))
         case facts.MemberDeparted(member=member):
             return _regroup_around(_with_member(register, register.members[member]._replace(standing=Standing.GONE)), member)
         case facts.OwnershipDeclared(member=member, holdings=holdings):
@@ -205,6 +209,8 @@ def _of_money(register: Register, fact: facts.MoneyFact) -> Register:
     match fact:
         case facts.CommitmentBound(member=member, source=source, amount=amount):
             return register._replace(commitments=_set_amount(register.commitments, member, source, amount))
+        case facts.CommitmentKept(member=member, source=source, amount=amount):
+            return register._replace(kept=_set_amount(register.kept, member, source, amount))
         case facts.DebtStated(member=member, source=source, amount=amount):
             return register._replace(debts=_set_amount(register.debts, member, source, amount))
         case facts.ContributionCleared(member=member, source=source, amount=amount):

@@ -137,6 +137,8 @@ class Register(NamedTuple):
     """What was contributed on each stream."""
     commitments: Map[MemberId, Map[str, int]] = mapping()
     """What each member has bound itself to, by stream."""
+    kept: Map[MemberId, Map[str, int]] = mapping()
+    """What leaving members are still bound to and not called for, by stream."""
     debts: Map[MemberId, Map[str, int]] = mapping()
     """What each member has been called for and not paid, by stream."""
     leases: Map[MemberId, Map[str, int]] = mapping()
@@ -268,10 +270,14 @@ class Register(NamedTuple):
                 grouped.setdefault(self.seat_of(member.id), []).append(member.id)
         return tuple(Seat(seat, tuple(sorted(members))) for seat, members in sorted(grouped.items()))
 
+    def standing(self, member: MemberId) -> Standing | None:
+        """Where the membership stands; `None` before it begins."""
+        found = self.members.get(member)
+        return None if found is None else found.standing
+
     def active(self, member: MemberId) -> bool:
         """Whether the member has all its rights now."""
-        found = self.members.get(member)
-        return found is not None and found.standing is Standing.ACTIVE
+        return self.standing(member) is Standing.ACTIVE
 
     def belongs(self, member: MemberId) -> bool:
         """Whether the membership has begun and not ended, suspended or not: only then is what it declares binding on others."""

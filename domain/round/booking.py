@@ -63,7 +63,7 @@ def charge(books: Books, event: events.CallEvent) -> Books:
             pool = books.calls[number]
             made_up = {member: amount + pool.made_up.get(member, 0) for member, amount in amounts.items()}
             books = _with_call(books, pool._replace(made_up=pool.made_up.update(made_up)))
-        case events.CatchUpCalled():
+        case events.CatchUpCalled() | events.LeavingCharged():
             pass
     return books._replace(calls=_carry(books.calls, dues, 1))
 
@@ -76,6 +76,8 @@ def _dues_of(event: events.CallEvent) -> Mapping[MemberId, tuple[Due, ...]]:
             return {member: (_due(number, pool, amount, plan),) for member, amount in amounts.items()}
         case events.CatchUpCalled(member=member, dues=dues):
             return {member: dues}
+        case events.LeavingCharged(call=number, pool=pool, member=member, amount=amount, schedule=plan):
+            return {member: (_due(number, pool, amount, plan),)}
 
 
 def _due(number: CallNumber, pool: CallNumber, amount: int, schedule: Schedule) -> Due:
@@ -90,6 +92,8 @@ def _purpose_of(event: events.CallEvent) -> Purpose:
             return Purpose.MAKE_UP
         case events.CatchUpCalled():
             return Purpose.CATCH_UP
+        case events.LeavingCharged():
+            return Purpose.LEAVING
 
 
 def _count_delivered(books: Books, call: Call, owing: Mapping[MemberId, int], delivered: Mapping[MemberId, int]) -> Books:
@@ -282,7 +286,9 @@ def _book_commitment(books: Books, event: events.CommitmentEvent) -> Books:
         case events.CommitmentReleased(member=member, uncalled=uncalled, settled=settled, dues=dues):
             books = _release(books, member, settled, dues, cancelled=uncalled + _sums(settled)[0])
             account = books.accounts[member]
-            return put(books, member, account._replace(releases=account.releases + 1))
+            return put(books, member, account._replace(releases=account.releases + 1, bound=None))
+        case events.LeaverBound(member=member, until=until):
+            return put(books, member, books.accounts[member]._replace(bound=until))
         case events.GoalReduced(goal=goal, minimum=minimum, budget=budget, cancelled=cancelled):
             for member, amount in cancelled.items():
                 books = add(books, member, Figures(cancelled=amount))

@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 
 from domain.kernel import Digest, Map, MemberId, PersonId, Slug, mapping
 from domain.round import events
-from domain.round.terms import Due, Purpose, Schedule, Settlement, Stage, Terms, Watch
+from domain.round.terms import BoundUntil, Due, Purpose, Schedule, Settlement, Stage, Terms, Watch
 
 # ---------------------------------------------------------------- the books
 
@@ -119,8 +119,15 @@ class Account(NamedTuple):
     """What its credit settled, the latest last."""
     late: bool = False
     """Whether it joined when the round was committed already."""
+    bound: BoundUntil | None = None
+    """Of a member that leaves: until when what it is not called for binds it."""
     ahead: int = 0
     """The value of accepted deliveries that belongs to tranches that are not called yet."""
+
+    @property
+    def kept(self) -> int:
+        """What a member that leaves is still bound to and not called for."""
+        return self.figures.uncalled if self.bound else 0
 
     @property
     def debt(self) -> int:
@@ -323,7 +330,14 @@ class Books(NamedTuple):
     @property
     def advanced(self) -> int:
         """Interest that was shared and then taken back: cleared money stands in for it until it is paid again."""
-        return sum(max(-self.calls[number].interest, 0) for number in self.tranches)
+        return sum(max(-self.calls[number].interest, 0) for number in self.pools)
+
+    @property
+    def pools(self) -> tuple[int, ...]:
+        """The calls whose punctual payers share interest: those of tranches, and what a leaver is charged before the first of them."""
+        before = self.tranches[0] if self.tranches else len(self.calls) + 1
+        early = (number for number in range(1, before) if self.calls[number].purpose is Purpose.LEAVING)
+        return (*early, *self.tranches)
 
     @property
     def soundly_called(self) -> int:

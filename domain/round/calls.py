@@ -14,10 +14,11 @@ from domain.round.allocation import part, tranche
 from domain.round.books import Books
 from domain.round.consequences import Decision, apply_credits, conclude
 from domain.round.dues import schedule
+from domain.round.leaving import release, tell_released
 from domain.round.notices import bills, notify_members, say_beyond_calendar
 from domain.round.rules import STAFF, Events, require_few_running, terms_of
 from domain.round.state import Live, RoundState
-from domain.round.terms import Duty, Tranche
+from domain.round.terms import BoundUntil, Duty, Tranche
 from domain.stream import owe
 
 
@@ -78,6 +79,10 @@ def call_tranche(state: Live, command: commands.CallTranche, context: Context) -
     earning = {member for shared in shares for member in shared.credits}
     paying = called.amounts.keys() | {member for member in earning if books.accounts[member].dues}
     decision = apply_credits(Decision.of(state, *shares, called), paying, context)
+    leavers = sorted(member for member, account in books.accounts.items() if account.bound is BoundUntil.NEXT_TRANCHE)
+    for member in leavers:
+        decision = release(decision, member, context)
+    paying = paying | set(leavers)
     each = bills(context, decision.after.books, called.amounts, plan.due_on)
     notices = notify_members(
         "capital_called",
@@ -88,7 +93,12 @@ def call_tranche(state: Live, command: commands.CallTranche, context: Context) -
         call=called.call,
         due_on=plan.due_on.isoformat(),
     )
-    return (*conclude(decision, paying, context), *notices, *say_beyond_calendar(context, called.call, plan))
+    return (
+        *conclude(decision, paying, context),
+        *notices,
+        *say_beyond_calendar(context, called.call, plan),
+        *tell_released(decision, context),
+    )
 
 
 def _planned(books: Books, number: int) -> Tranche:
@@ -116,7 +126,7 @@ def _delivered(books: Books, planned: Tranche, amounts: Mapping[MemberId, int]) 
 def shared_interest(books: Books) -> tuple[events.InterestShared, ...]:
     """What came in as interest since the last time, to those who paid the same tranche in time; if nobody did, to all."""
     shares: list[events.InterestShared] = []
-    for number in books.tranches:
+    for number in books.pools:
         call = books.calls[number]
         if call.interest > 0:
             punctual = {member: amount for member, amount in call.in_time.items() if amount} or {

@@ -305,6 +305,7 @@ RoundCommand = (
     | TakeOver
     | ExitRound
     | letters.ReleaseLeaver
+    | letters.KeepMember
     | ProposeSpending
     | ApproveSpending
     | WithdrawSpending

@@ -1,12 +1,11 @@
-"""The rules of who carries the round after the close: late joiners, replacements, leavers, a smaller run."""
+"""The rules of who carries the round after the close: late joiners, replacements, a smaller run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date
 
-from domain import letters
-from domain.kernel import MemberId, Refused, notify, shown_at
+from domain.kernel import MemberId, Refused
 from domain.money import share
 from domain.process import Context
 from domain.round import commands, events, rules
@@ -15,11 +14,9 @@ from domain.round.books import Account, Books, TakenOver
 from domain.round.consequences import Decision, apply_credits, conclude
 from domain.round.dues import schedule, settle
 from domain.round.notices import bills, notify_members, say_beyond_calendar
-from domain.round.pledging import drop_pledge
-from domain.round.rules import STAFF, Events, account_of, amount_text, require_cap, require_few_running, terms_of
-from domain.round.state import Endangered, Live, Pledging, RoundState
-from domain.round.terms import Due, Schedule, Settlement
-from domain.stream import owe
+from domain.round.rules import Events, account_of, amount_text, require_cap, require_few_running, terms_of
+from domain.round.state import Endangered, Live, RoundState
+from domain.round.terms import Due, Schedule
 
 # ---------------------------------------------------------------- late joiners and replacements
 
@@ -143,75 +140,6 @@ def _catch_up(
         "catch_up_called", (member,), f"call:{number}", each=each, round=context.stream, call=number, due_on=plan.due_on.isoformat()
     )
     return (*conclude(decision, touched, context), *notices, *say_beyond_calendar(context, number, plan))
-
-
-# ---------------------------------------------------------------- leaving
-
-
-def exit_round(state: Live, command: commands.ExitRound, context: Context) -> Events:
-    """A member may leave before a decision on the round or its run that it opposed takes effect, not after it voted for it.
-
-    What was called stays owed. The time to leave is the timelock of the decision's class; without one there is none.
-    """
-    member = command.member
-    context.require_speaker(member)
-    account = account_of(state.books, member)
-    vote = context.register.votes.get(command.proposal)
-    concerned = {context.stream, f"run/{state.books.terms.run}"}
-    if vote is None or not vote.passed or vote.concerns not in concerned:
-        raise Refused(
-            "no_such_decision",
-            f"{command.proposal} decided nothing about this round or its run",
-            remedy="name the passed proposal that you opposed",
-        )
-    if member in vote.yes:
-        raise Refused(
-            "bound_by_yes",
-            f"{member} voted for it",
-            remedy="leave by the consortium's notice (`consortium member give-notice`)",
-            clause="decisions",
-        )
-    if member not in vote.no:
-        raise Refused("did_not_oppose", f"{member} did not vote against it", remedy="leave by the consortium's notice", clause="decisions")
-    if context.at >= vote.effective_at:
-        raise Refused(
-            "decision_in_effect",
-            f"it took effect at {shown_at(vote.effective_at)}, when the timelock of its class was over, if it has one",
-            remedy="leave by the consortium's notice; the charter's `timelock_hours` is the time to leave",
-            clause="decisions",
-        )
-    if account.in_default:
-        raise Refused("in_default", f"{member} is in default", remedy="settle what is owed first")
-    return _release(
-        state, events.CommitmentReleased(member=member, cause="exit", uncalled=account.figures.uncalled, dues=account.dues), context
-    )
-
-
-def release_leaver(state: RoundState, command: letters.ReleaseLeaver, context: Context) -> Events:
-    """A member left the consortium: its uncalled commitment ends; what was called stays owed unless the charter forgives it."""
-    if isinstance(state, Pledging):
-        return drop_pledge(state, command.member)
-    current = rules.live_or_none(state)
-    account = current.books.accounts.get(command.member) if current else None
-    if current is None or account is None:
-        return ()
-    forgiven: tuple[Settlement, ...] = ()
-    dues = account.dues
-    if not terms_of(context, current.books).leaver_funds_called:
-        forgiven, dues = tuple(Settlement(call=due.call, pool=due.pool, principal=due.principal) for due in dues), ()
-    left = events.CommitmentReleased(member=command.member, cause="leaving", uncalled=account.figures.uncalled, settled=forgiven, dues=dues)
-    return _release(current, left, context)
-
-
-def _release(state: Live, released: events.CommitmentReleased, context: Context) -> Events:
-    """A commitment that ends for its member, if there was any left to end."""
-    if not released.uncalled and not released.settled:
-        return ()
-    books = state.books
-    key = f"notice:{released.cause}:{released.member}:{books.accounts[released.member].releases + 1}"
-    lost = sum((piece.principal for piece in released.settled), released.uncalled)
-    staff = notify("commitment_released", STAFF, key=key, round=context.stream, member=released.member, amount=amount_text(books, lost))
-    return (*conclude(Decision.of(state, released), (released.member,), context), owe(staff))
 
 
 # ---------------------------------------------------------------- a smaller run

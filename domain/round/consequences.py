@@ -14,7 +14,7 @@ from domain.charter import days
 from domain.kernel import MemberId, Step, asked_in, notify, slug_of, tell
 from domain.process import Context, fold
 from domain.reference import creditor_reference
-from domain.register.facts import CommitmentBound, ContributionCleared, ContributionReturned, DebtStated, PaymentExpected
+from domain.register.facts import CommitmentBound, CommitmentKept, ContributionCleared, ContributionReturned, DebtStated, PaymentExpected
 from domain.round import commands, events
 from domain.round.books import Account, Books
 from domain.round.dues import pressed, presses, settle
@@ -179,6 +179,9 @@ def register_facts(
         bound = 0 if over else new.figures.committed
         if bound != old.figures.committed:
             yield CommitmentBound(member=member, source=context.stream, amount=bound)
+        kept, former = 0 if over else new.kept, old.kept
+        if kept != former:
+            yield CommitmentKept(member=member, source=context.stream, amount=kept)
         if bound and not new.reference:
             yield from expect_payments(context, (member,))
         if new.debt != old.debt:

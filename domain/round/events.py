@@ -18,13 +18,14 @@ from domain.reference import BankReference
 from domain.register.facts import (
     BankReferenceUsed,
     CommitmentBound,
+    CommitmentKept,
     ContributionCleared,
     ContributionReturned,
     DebtStated,
     EvidenceUsed,
     PaymentExpected,
 )
-from domain.round.terms import Amounts, CallNumber, Debt, Due, Duty, Quantity, Schedule, Settlement, Stage, Terms, Watch
+from domain.round.terms import Amounts, BoundUntil, CallNumber, Debt, Due, Duty, Quantity, Schedule, Settlement, Stage, Terms, Watch
 
 
 class RoundOpened(Event):
@@ -319,6 +320,26 @@ class CommitmentTakenOver(Event):
     """What the defaulter owes afterwards."""
 
 
+class LeaverBound(Event):
+    """The commitment of a member that leaves binds it until then; `None`: it does not leave any more."""
+
+    kind: Literal["leaver_bound"] = "leaver_bound"
+    member: MemberId
+    until: BoundUntil | None
+
+
+class LeavingCharged(Event):
+    """A member whose commitment ended because it leaves is called for a part of what ended."""
+
+    kind: Literal["leaving_charged"] = "leaving_charged"
+    call: CallNumber
+    pool: CallNumber
+    """The call whose punctual payers receive the interest."""
+    member: MemberId
+    amount: Minor
+    schedule: Schedule
+
+
 class CommitmentReleased(Event):
     """A member's uncalled commitment ended; what was called stays owed, unless the charter forgives it."""
 
@@ -554,7 +575,14 @@ class RoundReopened(Event):
 # ---------------------------------------------------------------- by topic
 
 RegisterFact = (
-    CommitmentBound | DebtStated | ContributionCleared | ContributionReturned | BankReferenceUsed | PaymentExpected | EvidenceUsed
+    CommitmentBound
+    | CommitmentKept
+    | DebtStated
+    | ContributionCleared
+    | ContributionReturned
+    | BankReferenceUsed
+    | PaymentExpected
+    | EvidenceUsed
 )
 """What a round states for all processes."""
 
@@ -571,7 +599,7 @@ PledgingEvent = (
 )
 """From the announcement to the close."""
 
-CallEvent = TrancheCalled | MakeUpCalled | CatchUpCalled
+CallEvent = TrancheCalled | MakeUpCalled | CatchUpCalled | LeavingCharged
 """Members owe more."""
 
 PhaseEvent = (
@@ -585,7 +613,7 @@ PaymentEvent = PaymentRecorded | CreditApplied | PaymentReversed | ReversalTurne
 LadderEvent = CallReminded | CallOverdue | CallWarned | CallDefaulted | CallCleared | CallReopened | MemberDefaulted | DefaultCured
 """A call went on, and who does not pay it."""
 
-CommitmentEvent = TrancheReleased | LateJoinerCommitted | CommitmentTakenOver | CommitmentReleased | GoalReduced
+CommitmentEvent = TrancheReleased | LateJoinerCommitted | CommitmentTakenOver | LeaverBound | CommitmentReleased | GoalReduced
 """What may be called, and of whom."""
 
 InKindEvent = InKindDelivered | InKindAccepted | InKindRejected

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import timedelta
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
 from typing import Final
 
 from domain.charter import Office, days
 from domain.kernel import WHOLE, MemberId, Refused, asked_in, holders, notify, shown_at, slug_of
 from domain.money import display, percent
 from domain.process import Context
-from domain.register.facts import CommitmentBound, Standing
+from domain.register.facts import CommitmentBound, CommitmentKept, Standing
 from domain.round import commands, events, rules
 from domain.round.allocation import Promise, allocate, concentration, counted, part, summed
 from domain.round.consequences import expect_payments, following
 from domain.round.notices import notify_members
 from domain.round.rules import STAFF, Events, charter_of, propose, require_currency
 from domain.round.state import Draft, Pledging, RoundState, Short, Withdrawn
-from domain.round.terms import Terms
+from domain.round.terms import BoundUntil, Terms
 from domain.stream import StepOwed, owe
 
 SLUG_LENGTH: Final = 48
@@ -146,15 +146,41 @@ def _pledge(state: Pledging, command: commands.Pledge, context: Context) -> Even
     former, promised = state.pledges.get(command.member), Promise(command.amount, threshold, command.condition)
     if former == promised:
         return ()
+    if former is not None and (former.amount > promised.amount or former.if_total_at_least < promised.if_total_at_least):
+        _require_unlocked(state, context)
     _require_floor(state, command, former.amount if former else 0, context)
     _require_cap(state, command, context)
     return (events.PledgeMade(member=command.member, amount=command.amount, if_total_at_least=threshold, condition=command.condition),)
 
 
 def withdraw_pledge(state: Pledging, command: commands.WithdrawPledge, context: Context) -> Events:
-    """Pledges are conditional until the close."""
+    """Pledges are conditional until the close, or until they are locked before it."""
     context.require_speaker(command.member)
+    if command.member in state.pledges:
+        _require_unlocked(state, context)
     return drop_pledge(state, command.member)
+
+
+def is_locked(state: Pledging, context: Context) -> bool:
+    """Whether pledges can only be raised."""
+    locked_at = locked_from(state, context)
+    return locked_at is not None and context.at >= locked_at
+
+
+def locked_from(state: Pledging, context: Context) -> datetime | None:
+    """From when on pledges can only be raised; `None` when they never are locked."""
+    locked = charter_of(context, state.charter_version).funding.pledge_lock_hours
+    return state.closes_at - timedelta(hours=locked) if locked else None
+
+
+def _require_unlocked(state: Pledging, context: Context) -> None:
+    if is_locked(state, context):
+        raise Refused(
+            "pledges_locked",
+            f"before the close at {shown_at(state.closes_at)} pledges can only be raised",
+            remedy="raise it, or let it stand: pledges can be lowered again only if the round is extended",
+            clause="funding.pledge_lock_hours",
+        )
 
 
 def drop_pledge(state: Pledging, member: MemberId) -> Events:
@@ -198,8 +224,12 @@ def _cap(pledging: Pledging, context: Context) -> int:
 
 
 def close_pledging(state: Pledging, _: commands.ClosePledging, context: Context) -> Events:
-    """Count what the active members pledged, test the minimum, and share the goal out."""
-    standing = {member: promise for member, promise in sorted(state.pledges.items()) if context.register.active(member)}
+    """Count what the active members pledged, test the minimum, and share the goal out.
+
+    Where pledges are locked, who gave notice is counted too: the lock would bind nobody else.
+    """
+    locked = locked_from(state, context) is not None
+    standing = {member: promise for member, promise in sorted(state.pledges.items()) if _counts(member, context, locked=locked)}
     seats = {member: context.register.seat_of(member) for member in standing}
     cap = _cap(state, context)
     pledges = counted(standing, seats, cap)
@@ -217,9 +247,24 @@ def close_pledging(state: Pledging, _: commands.ClosePledging, context: Context)
             charter_version=state.charter_version,
         ),
         *(CommitmentBound(member=member, source=context.stream, amount=amount) for member, amount in sorted(allocation.items())),
+        *_bind_leavers(allocation, context),
         *expect_payments(context, sorted(allocation)),
         *notify_members("pledges_allocated", state.pledges, "allocated", round=context.stream),
     )
+
+
+def _counts(member: MemberId, context: Context, *, locked: bool) -> bool:
+    """Whether a pledge counts at the close."""
+    standing = context.register.standing(member)
+    return standing is Standing.ACTIVE or (locked and standing is Standing.LEAVING)
+
+
+def _bind_leavers(allocation: Mapping[MemberId, int], context: Context) -> Iterator[events.LeaverBound | CommitmentKept]:
+    """Who gave notice before the close is bound through its notice, like one that gives it later."""
+    for member, amount in sorted(allocation.items()):
+        if not context.register.active(member):
+            yield events.LeaverBound(member=member, until=BoundUntil.NOTICE_ENDS)
+            yield CommitmentKept(member=member, source=context.stream, amount=amount)
 
 
 def _miss_minimum(state: Pledging, total: int, context: Context) -> Events:

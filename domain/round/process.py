@@ -5,8 +5,8 @@ draft → pledging (→ short → pledging, once) → committed → calling, tra
 
 `decide` is the table of commands: each has the guard of its phase (`rules`) and its rule in a topic. The topics are `pledging` up to the
 close, `calls` for tranches, `payments`, the `ladder` of who does not pay, deliveries `in_kind`, `commitments` for who carries the round,
-`spending`, `refunds`, the `ending`, `silence` when nobody acts, and the `standing` refund order for that time. What they share is in `dues` (what is owed), `notices` and `consequences` (what follows from any
-change of the books). `state`, `books` and `booking` say what is true.
+`leaving`, `spending`, `refunds`, the `ending`, `silence` when nobody acts, and the `standing` refund order for that time. What they share is
+in `dues` (what is owed), `notices` and `consequences` (what follows from any change of the books). `state`, `books` and `booking` say what is true.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from domain.round import (
     events,
     in_kind,
     ladder,
+    leaving,
     payments,
     pledging,
     refunds,
@@ -125,9 +126,11 @@ def decide(state: RoundState, command: commands.RoundCommand, context: Context) 
         case commands.TakeOver():
             return commitments.take_over(rules.live(state), command, context)
         case commands.ExitRound():
-            return commitments.exit_round(rules.live(state), command, context)
+            return leaving.exit_round(rules.live(state), command, context)
         case letters.ReleaseLeaver():
-            return commitments.release_leaver(state, command, context)
+            return leaving.release_leaver(state, command, context)
+        case letters.KeepMember():
+            return leaving.keep_member(state, command, context)
         case commands.ReduceGoal():
             return commitments.reduce_goal(state, command, context)
         case commands.ProposeSpending():
@@ -407,6 +410,6 @@ ROUND: Final[Process[commands.RoundCommand, events.RoundEvent, RoundState]] = Pr
     commands=TypeAdapter(Annotated[commands.RoundCommand, Field(discriminator="kind")]),
     events=TypeAdapter(tuple[Annotated[events.RoundEvent | Common, Field(discriminator="kind")], ...]),
     tables=tables,
-    state_version=8,
+    state_version=9,
     list_version=6,
 )

@@ -113,6 +113,7 @@ class Purpose(StrEnum):
     TRANCHE = "tranche"
     MAKE_UP = "make-up"
     CATCH_UP = "catch-up"
+    LEAVING = "leaving"
 
 
 class Stage(StrEnum):
@@ -171,6 +172,15 @@ class Watch(Message):
     """When the standing order gives the refunds by itself, if one was approved."""
     number: Annotated[int, Field(ge=1)] = 1
     """Watches of one round are numbered, so that each passing is told once."""
+
+
+class BoundUntil(StrEnum):
+    """How long a commitment binds its member that leaves."""
+
+    NOTICE_ENDS = "notice_ends"
+    NEXT_TRANCHE = "next_tranche"
+    END = "end"
+    """All of it: the member voted for the round or its run."""
 
 
 Amounts = Mapping[MemberId, Minor]
