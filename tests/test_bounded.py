@@ -20,7 +20,7 @@ import pytest
 
 from activities.bounded import Unreadable, json_value, toml_table
 from activities.private import Private
-from activities.release.safetensors_files import Broken, require_loadable
+from activities.run.safetensors_files import Broken, require_loadable
 from activities.web import Poster, Refused, Turned, Unreachable, Web
 from tests.test_following import looked
 

@@ -25,8 +25,8 @@ from activities.bank.camt import NO_CURRENCY, Ending, statement
 from activities.bank.pain import Report, report
 from activities.bank.xml import Unreadable, sniffed
 from activities.bounded import json_value
+from activities.files import Told, settle, unheard
 from activities.outside import passes, plain
-from activities.release.artifacts import Told, unheard
 from domain.kernel import canonical
 from domain.reference import names_account
 from domain.treasury.terms import FILES, LINES, Line, Page, StatementFile
@@ -363,15 +363,6 @@ def _complete(folder: Path) -> Iterator[tuple[BinaryIO, Callable[[Path], None]]]
     finally:
         with suppress(FileNotFoundError):
             beside.unlink()
-
-
-def settle(folder: Path) -> None:
-    """Makes the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
