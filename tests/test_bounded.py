@@ -26,7 +26,7 @@ from tests.test_following import looked
 
 ROOT: Final = Path(__file__).parent.parent
 READERS: Final = {
-    "json.loads": {"activities/bounded.py", "eventstore/wire.py", "eventstore/readmodels.py", "eventstore/upcasters.py", "cli/site.py"},
+    "json.loads": {"activities/bounded.py", "eventstore/wire.py", "eventstore/readmodels.py", "eventstore/upcasters.py"},
     "tomllib": {"activities/bounded.py"},
     "httpx": {"activities/web.py"},
     "zipfile": set[str](),
