@@ -22,12 +22,11 @@ from pathlib import Path
 from typing import BinaryIO, Final, Literal, TypeVar
 
 from activities.outside import tell_progress
+from domain.kernel import STEERING
 
 LINK: Final = "a symbolic link; put the file itself there"
 DEPTH: Final = 16
 """How deep folders may lie in each other."""
-
-_FORBIDDEN: Final = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 
 Reason = Literal["changed", "extra", "missing", "symlink", "path", "signature", "unreadable"]
 """The kinds of unfit files."""
@@ -64,13 +63,13 @@ def unheard(_path: str, _done: int) -> None:
 
 def shown(path: str) -> str:
     """A file's name made safe to show: what is invisible or steers a display is escaped."""
-    visible = (c if unicodedata.category(c) not in _FORBIDDEN else f"\\u{ord(c):04x}" for c in path)
+    visible = (c if unicodedata.category(c) not in STEERING else f"\\u{ord(c):04x}" for c in path)
     return "".join(visible)[:300] or "(no name)"
 
 
 def checked(path: str) -> str:
     """The path itself, when it is relative, POSIX, NFC, stays inside and hides nothing. Raises `Unfit`."""
-    if path != unicodedata.normalize("NFC", path) or any(unicodedata.category(c) in _FORBIDDEN for c in path):
+    if path != unicodedata.normalize("NFC", path) or any(unicodedata.category(c) in STEERING for c in path):
         raise Unfit(path, "the name holds characters that are invisible or not in Unicode's normal form C; rename it", "path")
     parts = path.split("/")
     if ".." in parts:
