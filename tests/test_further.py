@@ -81,7 +81,7 @@ class Typed:
 
     def __call__(self, *words: str) -> Any:
         """What a command answers as JSON."""
-        typed = (self._program, *words, "--folder", str(self._folder), "--json")
+        typed = (str(self._program), *words, "--folder", str(self._folder), "--json")
         done = subprocess.run(typed, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
         return [json.loads(line) for line in done.stdout.splitlines()] if words[0] == "log" else json.loads(done.stdout or "null")
