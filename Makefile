@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := $(VENV)/.ready-demo
-# Names each package as it comes, and how far it is.
-INSTALL := $(BIN)/python -m pip install --disable-pip-version-check
+# Names each package as it comes, and how far it is. What is never imported is never compiled: the rest is when it first is.
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --no-compile
 # Tests wait more than they count: four processes, a file at a time, those that take long first.
 SPREAD := -n 4 --dist loadfile --no-loadscope-reorder
 # Tests start a hundred processes, and the sandbox loads workflows anew: each would compile everything again if nothing were kept.
@@ -33,13 +33,14 @@ check: $(READY)
 check-deploy: $(READY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" deploy/check
 
-# The image, built and run as compose.yaml says; `RUN_IMAGE=--fresh` makes its base anew.
+# The image, built and run as compose.yaml says; `RUN_IMAGE=--fresh` makes its base anew. Beside a demonstration, as in .ci/run, it
+# and chaos come second: the demonstration's clock does not wait.
 run-image: $(READY)
-	$(BIN)/python deploy/run-image $(RUN_IMAGE)
+	nice $(BIN)/python deploy/run-image $(RUN_IMAGE)
 
 # Faults brought about in lanes, each with a control that must fail; `LANES="--lane power-loss"`, `LANES="--long --resume state/chaos"`.
 chaos: $(READY)
-	$(BIN)/python -m tests.chaos $(or $(LANES),--jobs 3)
+	nice $(BIN)/python -m tests.chaos $(or $(LANES),--jobs 3)
 
 bench: $(VENV)/.ready-bench
 	$(BIN)/python -m bench

@@ -202,7 +202,7 @@ def _publishers(chosen: Settings) -> Mapping[str, Publisher]:
 
 
 def server_options(*dynamic: str) -> Sequence[str]:
-    """What a development server is told when it starts: search attributes and dynamic configuration, besides ours also this. See deploy/ for a cluster."""
+    """The options of a development server: our search attributes, and our dynamic configuration with these settings besides. See deploy/ for a cluster."""
     attributes = [word for name, kind in cluster.SEARCH_ATTRIBUTES.items() for word in ("--search-attribute", f"{name}={kind}")]
     return (*attributes, *(word for setting in (*DEV_SERVER, *dynamic) for word in ("--dynamic-config-value", setting)))
 
@@ -250,7 +250,7 @@ async def working(client: Client, recorder: Recorder, chosen: Settings) -> Async
         if not left:
             entered.cancel()
 
-    keeping = asyncio.create_task(_keep(lambda: compose(client, recorder, chosen), recorder, _Fitness(client), begun), name="worker")
+    keeping = asyncio.create_task(_keep(lambda: compose(client, recorder, chosen), recorder, _FitnessGauges(client), begun), name="worker")
     keeping.add_done_callback(failed)
     try:
         await begun.wait()
@@ -264,7 +264,7 @@ async def working(client: Client, recorder: Recorder, chosen: Settings) -> Async
             raise error
 
 
-async def _keep(make: Callable[[], Worker], recorder: Recorder, fitness: _Fitness, begun: asyncio.Event) -> None:
+async def _keep(make: Callable[[], Worker], recorder: Recorder, fitness: _FitnessGauges, begun: asyncio.Event) -> None:
     """Runs a worker while the recorder is fit, and drains it while it is not."""
     while True:
         if await _examined(recorder, fitness) is None:
@@ -277,14 +277,14 @@ async def _keep(make: Callable[[], Worker], recorder: Recorder, fitness: _Fitnes
         await asyncio.sleep(EXAMINED_SECONDS)
 
 
-async def _until_unfit(recorder: Recorder, fitness: _Fitness) -> None:
+async def _until_unfit(recorder: Recorder, fitness: _FitnessGauges) -> None:
     while True:
         await asyncio.sleep(EXAMINED_SECONDS)
         if await _examined(recorder, fitness) is not None:
             return
 
 
-async def _examined(recorder: Recorder, fitness: _Fitness) -> Unfit | None:
+async def _examined(recorder: Recorder, fitness: _FitnessGauges) -> Unfit | None:
     """Why the recorder is unfit, as far as can be seen now."""
     try:
         await recorder.examine()
@@ -298,7 +298,7 @@ async def _examined(recorder: Recorder, fitness: _Fitness) -> Unfit | None:
     return recorder.unfit
 
 
-class _Fitness:
+class _FitnessGauges:
     """What metrics tell of a worker's fitness and of the log's head."""
 
     def __init__(self, client: Client) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Final
 
 from cyclopts import Parameter
 
-from activities.bank.statements import Hindered, Statements, examine
+from activities.bank.statements import Content, Hindered, Statements, examine
 from activities.bank.xml import Unreadable
 from activities.messages import Receipt
 from cli.failures import BadInput, of_file
@@ -19,14 +19,17 @@ from cli.give import give
 from cli.options import By
 from cli.output import Progress
 from cli.site import settings
-from eventstore.entries import ACCEPTED
+from domain.stream import StepFailed
+from domain.treasury.events import ChunkImported, ImportRefused
+from domain.treasury.process import TREASURY
 from eventstore.log import Log
-from eventstore.wire import decoded
+from eventstore.replica import Replica
 
 CHUNK: Final = 1024 * 1024
 READ_SECONDS: Final = 20.0
-"""How long the workers are waited for; a statement of a day is read within a second."""
+"""How long the workers are waited for; what takes longer is read all the same."""
 BATCH: Final = 500
+"""How many entries are looked at in one read."""
 
 File = Annotated[Path, Parameter(help="A camt.053 file, as the bank gave it.")]
 Account = Annotated[str, Parameter(help="Which treasury keeps the account.")]
@@ -38,10 +41,11 @@ async def import_statement(file: File, *, account: Account = "main", by: By) -> 
     The file is looked at first: what is no statement is refused here. Then it is kept by its SHA-256 in the folder that the workers
     read, and read by them; what came of it is shown, and `consortium show treasury/main` has the account.
     """
+    content: Content = "statement"
     try:
         size = file.stat().st_size
         if file.is_file():
-            await _examined(file, size)
+            content = await _examined(file, size)
         async with Progress(f"keeping {file.name}", size) as progress:
             kept = Statements(settings(by).folder / "statements")
             digest = await asyncio.to_thread(kept.keep, _chunks(file, progress), file.name)
@@ -49,41 +53,41 @@ async def import_statement(file: File, *, account: Account = "main", by: By) -> 
         raise of_file(error, file, "used", "name the file that the bank gave") from error
     except Hindered as hindered:
         raise BadInput(str(hindered)) from hindered
-    came = partial(came_of, file.name, digest)
-    await give(by, f"treasury/{account}", {"kind": "import_statement", "file": digest, "name": file.name[:200]}, came)
+    command = {"kind": "import_statement", "file": digest, "name": file.name[:200]}
+    await give(by, f"treasury/{account}", command, partial(came_of, file.name, digest, content))
 
 
-async def _examined(file: Path, size: int) -> None:
-    """Raises `BadInput` for a file that no worker would import, with what is wrong about it."""
+async def _examined(file: Path, size: int) -> Content:
+    """What the file holds. Raises `BadInput` for one that no worker would import, with what is wrong about it."""
     try:
         async with Progress(f"looking at {file.name}", size) as progress:
             with file.open("rb") as content:
-                await asyncio.to_thread(examine, content, lambda _, done: progress.at(done))
+                return await asyncio.to_thread(examine, content, lambda _, done: progress.at(done))
     except Unreadable as unreadable:
         raise BadInput(
             f"{file.name} is no bank statement that can be imported: {unreadable}", "import what the bank gave as camt.053, unchanged"
         ) from unreadable
 
 
-async def came_of(name: str, digest: str, log: Log, receipt: Receipt) -> str:
-    """What came of the file: waits until the workers have read it, and not for long. Raises `BadInput` for one that they refused."""
+async def came_of(name: str, digest: str, content: Content, log: Log, receipt: Receipt) -> str:
+    """What the file led to: waits until the workers have read it, and not for long. Raises `BadInput` for one that they refused."""
     if "import_started" not in receipt.events:
-        return f"{name} was imported before: nothing is read again"
+        return f"{name} was given before; `consortium show {receipt.stream}` tells what came of it"
     counted = repeated = others = 0
     at, end = receipt.position, time.monotonic() + READ_SECONDS
     while True:
         for entry in await log.read_stream(receipt.stream, at, BATCH):
             at = entry.position
-            for event in decoded(entry.body) if entry.outcome == ACCEPTED else ():
+            for event in Replica.events_of(TREASURY, entry):
                 match event:
-                    case {"kind": "import_refused", "file": str(file), "reason": reason} if file == digest:
+                    case ImportRefused(file=file, reason=reason) if file == digest:
                         raise BadInput(f"{name} was not imported: {reason}", "import what the bank gave as camt.053, unchanged")
-                    case {"kind": "chunk_imported", "file": str(file)} if file == digest:
-                        counted, repeated = counted + event["counted"], repeated + event["repeated"]
-                        others += event["other_accounts"]
-                        if event["finished"]:
-                            return _told(name, counted, repeated, others)
-                    case {"kind": "step_failed", "step": str(step), "reason": reason} if step.startswith(f"read:{digest}:"):
+                    case ChunkImported(file=file) if file == digest:
+                        counted, repeated = counted + event.counted, repeated + event.repeated
+                        others += event.other_accounts
+                        if event.finished:
+                            return _read(name, content, counted, repeated, others)
+                    case StepFailed(step=step, reason=reason) if step.startswith(f"read:{digest}:"):
                         return f"{name} cannot be read: {reason}; `consortium show {receipt.stream}` names the command that tries again"
                     case _:
                         pass
@@ -93,12 +97,18 @@ async def came_of(name: str, digest: str, log: Log, receipt: Receipt) -> str:
         await log.changed(max(at, (await log.head()).position), min(left, 1.0))
 
 
-def _told(name: str, counted: int, repeated: int, others: int) -> str:
-    """What a file brought."""
+def _read(name: str, content: Content, counted: int, repeated: int, others: int) -> str:
+    """What a file brought that was read."""
+    if content == "report":
+        return f"{name} is read: a report on payment orders"
     more = [f"{repeated} that were known already"] if repeated else []
-    more += [f"{others} statements of other accounts, which are left out"] if others else []
-    movements = "1 movement" if counted == 1 else f"{counted} movements"
-    return f"{name} is read: {', '.join([f'{movements} on this account', *more])}"
+    more += [f"{_numbered(others, 'statement')} of other accounts, left out"] if others else []
+    parts = [f"{_numbered(counted, 'movement')} on this account", *more]
+    return f"{name} is read: {', '.join(parts)}"
+
+
+def _numbered(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _chunks(file: Path, progress: Progress) -> Iterator[bytes]:

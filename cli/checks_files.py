@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
+from activities.files import Unfit as UnfitFile
 from activities.notices.addresses import LOOPBACK, AddressBookUnreadable, Addresses, entries
 from activities.notices.sending import Smtp
 from activities.private import Private
-from activities.release.artifacts import Unfit as UnfitFile
 from activities.release.publishing import Accounts
 from activities.screening import ListFiles, Unfit, read
 from cli.failures import BadInput, Failure

@@ -7,12 +7,11 @@ from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import Any, Final
 
-from activities.log.display import retrying
 from cli import services, times
 from cli.calendars import told_of
 from cli.failures import Failure
 from cli.findings import CannotTell, Finding, Opened, Patient, Verdict
-from cli.site import clock_of, rows, up_of
+from cli.site import TROUBLES, clock_of, retries, rows, up_of
 from domain.catalog import RULES
 from domain.consortium.clock import ACCEPTING
 from domain.consortium.state import Founded
@@ -25,11 +24,10 @@ from eventstore.keeper import role
 from eventstore.log import Log
 from eventstore.readmodels import FOLDED
 
-TROUBLES: Final = ("failed", "delayed")
 NAMED: Final = 10
 """How many steps are named with the command that tries them again."""
-TOLD: Final = 160
-"""The most characters of a reason."""
+REASON_CHARACTERS: Final = 160
+"""The most of a step's reason that is shown."""
 
 # ---------------------------------------------------------------- the log
 
@@ -75,16 +73,19 @@ async def lists(patient: Patient) -> Finding:
 async def steps(patient: Patient) -> Finding:
     """Whether a step failed, so that a person must look, or is delayed."""
     opened = patient.opened()
-    found = {state: [(row["stream"], *each) for row in await rows(opened.log) for each in row.get(state, {}).items()] for state in TROUBLES}
+    listed = await rows(opened.log)
+    found = {state: [(row["stream"], *each) for row in listed for each in row.get(state, {}).items()] for state in TROUBLES}
     troubled = [each for state in TROUBLES for each in found[state]]
     facts = {state: [{"stream": stream, "step": step, "reason": reason} for stream, step, reason in found[state]] for state in TROUBLES}
     if not troubled:
         return Finding("steps", Verdict.WELL, "none failed, none is delayed", facts=facts)
     register = await opened.register() if opened.near else None
-    agreed = register if isinstance(register, Register) else Register()
-    again = [f"{retrying(agreed, stream)(step)}{patient.folder}" for stream, step, _ in troubled[:NAMED]]
+    agreed = register if isinstance(register, Register) else None
+    again = retries(agreed, [(stream, step) for stream, step, _ in troubled[:NAMED]], patient.where)
     stream, step, reason = troubled[0]
-    detail = f"{len(found['failed']):,} failed, {len(found['delayed']):,} delayed; {step} of {stream}: {one_line(reason, TOLD)}"
+    detail = (
+        f"{len(found['failed']):,} failed, {len(found['delayed']):,} delayed; {step} of {stream}: {one_line(reason, REASON_CHARACTERS)}"
+    )
     verdict = Verdict.ACT if found["failed"] else Verdict.NOTE
     return Finding("steps", verdict, detail, ("mend the cause (consortium status names each), then try again:", *again), facts)
 

@@ -20,7 +20,7 @@ from eventstore.readmodels import seen
 from worker import release
 
 TRIED: Final = (1, 32)
-"""The server with which this release was tried: nobody knows of an older one."""
+"""The oldest version of the server with which this release was tried."""
 
 
 async def temporal(patient: Patient) -> Finding:

@@ -33,6 +33,7 @@ from audit.ledger.fold import ledger
 from cli.embedded import LOCK, PORTS, alone, embedded, rest
 from cli.failures import BadInput, Broken
 from cli.files import example, read_charter
+from cli.options import folder_option
 from domain.charter import Charter
 from domain.money import display
 from domain.round.books import Books
@@ -328,8 +329,8 @@ def _show(console: Console, end: dict[str, Any], currency: str, folder: Path) ->
     )
     console.print(f"  the files, their signature, card and bill of materials: {model['where']}", markup=False)
     console.print(
-        f"{end['entries']} entries on the log. Look around with `consortium up --folder {folder}`: Temporal's UI shows every process,\n"
-        f"{ROUND} under Workflows. Or: consortium log | show {ROUND} | verify, each with --folder {folder}.",
+        f"{end['entries']} entries on the log. Look around with `consortium up{folder_option(folder)}`: Temporal's UI shows every process,\n"
+        f"{ROUND} under Workflows. Or: consortium log | show {ROUND} | verify, each with{folder_option(folder)}.",
         markup=False,
     )
 

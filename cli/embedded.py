@@ -50,7 +50,7 @@ QUIET_SECONDS: Final = 2
 PATIENCE_SECONDS: Final = 30
 """How long the server may take to answer."""
 ENDING_SECONDS: Final = 20
-"""How long a server that an `up` left behind may take to end, before it is killed."""
+"""How long a server that an `up` left behind may take to end, before it is killed, and then once more."""
 
 
 _log = structlog.get_logger(__name__)
@@ -235,14 +235,29 @@ async def _end_orphan(folder: Path) -> None:
 
 
 async def _ended(pid: int) -> None:
-    """Ends a process that is no child of this one, and comes back when it is gone: until then it holds its database and its ports."""
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGTERM)
-        end = asyncio.get_running_loop().time() + ENDING_SECONDS
-        while asyncio.get_running_loop().time() < end:
-            os.kill(pid, 0)
-            await asyncio.sleep(0.1)
-        os.kill(pid, signal.SIGKILL)
+    """Ends a process that is no child of this one, and returns when it is gone: until then it holds its database and its ports.
+
+    Raises `AlreadyUp` for one that does not even end when it is killed.
+    """
+    for way in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.kill(pid, way)
+        if await _gone(pid, ENDING_SECONDS):
+            return
+    raise AlreadyUp(f"process {pid}, the Temporal server of an earlier `consortium up` on this folder, does not end: end it first")
+
+
+async def _gone(pid: int, seconds: float) -> bool:
+    """Whether a process has ended within so many seconds. A zombie has: it holds nothing but its number."""
+    end = asyncio.get_running_loop().time() + seconds
+    while True:
+        ps = await asyncio.create_subprocess_exec("ps", "-p", str(pid), "-o", "stat=", stdout=asyncio.subprocess.PIPE)
+        state = (await ps.communicate())[0].strip()
+        if not state or state.startswith(b"Z"):
+            return True
+        if asyncio.get_running_loop().time() >= end:
+            return False
+        await asyncio.sleep(0.1)
 
 
 async def _connected(address: str) -> Client:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shlex
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cli.failures import Failure
-from cli.options import Where, folder_told
+from cli.options import Where, folder_option
 from domain.register.state import Register
 from eventstore.entries import Entry
 from eventstore.log import ClockApart, Log, Unfit
@@ -98,13 +97,13 @@ class Patient:
 
     @property
     def folder(self) -> str:
-        """What tells a command which folder is meant, with a space before it; nothing where the environment tells."""
-        return folder_told(self.where)
+        """The option by which a command works on the same folder: see `folder_option`."""
+        return folder_option(self.where.folder)
 
     @property
     def begin(self) -> str:
         """The command that has everything run, or one more worker."""
-        return f"consortium up --folder {shlex.quote(str(self.chosen.folder))}" if not self.chosen.log else "consortium worker"
+        return f"consortium up{folder_option(self.chosen.folder)}" if not self.chosen.log else "consortium worker"
 
     def opened(self) -> Opened:
         """The log. Raises `CannotTell`."""

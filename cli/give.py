@@ -28,12 +28,12 @@ SEEN_SECONDS: Final = 5
 """How long an acknowledged entry may take to show on the log (a replica of the database may lag)."""
 
 
-CameOf = Callable[[Log, Receipt], Awaitable[str]]
-"""What tells, in words, what a command led to beyond its own entry; it may wait a while for that."""
+Result = Callable[[Log, Receipt], Awaitable[str]]
+"""Says in words what a command led to beyond its own entry, and may wait a while for that. Raises `BadInput` when that was refused."""
 
 
-async def give(by: By, stream: str, command: dict[str, Any], came: CameOf | None = None) -> None:
-    """Gives a command and shows what came of it. Raises a `Failure`."""
+async def give(by: By, stream: str, command: dict[str, Any], result: Result | None = None) -> None:
+    """Gives a command and shows what came of it. Raises a `Failure`, with the command's id once there is an answer."""
     actor, command_id = _person(by.actor), _command_id(by.id)
     body = checked(stream, command)
     chosen = settings(by)
@@ -46,7 +46,7 @@ async def give(by: By, stream: str, command: dict[str, Any], came: CameOf | None
         failure = translated(error)
         failure.details["command_id"] = command_id
         raise failure from error
-    await _look(by, chosen, receipt, actor, body, came)
+    await _look(by, chosen, receipt, actor, body, result)
 
 
 def checked(stream: str, command: dict[str, Any]) -> bytes:
@@ -115,26 +115,36 @@ def new_id() -> str:
     return str(UUID(int=number))
 
 
-async def _look(by: By, chosen: Settings, receipt: Receipt, actor: str, body: bytes, came: CameOf | None) -> None:
-    """Looks at the log whether the answer is true, and shows it. Raises `Broken`, and `BadInput` for an id of another command.
+async def _look(by: By, chosen: Settings, receipt: Receipt, actor: str, body: bytes, result: Result | None) -> None:
+    """Looks at the log whether the answer is true, and shows it.
 
-    What keeps us from looking (the log may not be read from here, say) is told with the receipt: the command was answered.
+    Raises `Broken`; `BadInput` for an id of another command, and for what was refused after the command was accepted. What keeps us
+    from looking (the log may not be read from here, say) is told with the receipt: the command was answered.
     """
     row: dict[str, Any] | None = None
-    unseen, led, seen = "", "", False
+    unseen, words, seen = "", "", False
     try:
         async with log_of(chosen) as log:
             _require_true(chosen, receipt, actor, body, await _entry(log, receipt.command_id))
             seen = True
-            if came is not None:
-                async with Progress("waiting for what comes of it"):
-                    led = await came(log, receipt)
+            if result is not None:
+                words = await awaited(result, log, receipt)
             row = await row_of(log, receipt.stream)
     except (Broken, BadInput):
         raise
     except Exception as error:  # noqa: BLE001  whatever it is, the command was answered, and whoever gave it must know
         unseen = translated(error).message
-    _show(by, receipt, row, led, seen=seen, unseen=unseen)
+    _show(by, receipt, row, words, seen=seen, unseen=unseen)
+
+
+async def awaited(result: Result, log: Log, receipt: Receipt) -> str:
+    """What the command led to. A `BadInput` that this raises tells of the command itself, too, which was accepted."""
+    try:
+        async with Progress("waiting for what comes of it"):
+            return await result(log, receipt)
+    except BadInput as refused:
+        refused.details |= {"position": receipt.position, "command_id": receipt.command_id}
+        raise
 
 
 def _require_true(chosen: Settings, receipt: Receipt, actor: str, body: bytes, entry: Entry | None) -> None:
@@ -159,15 +169,15 @@ async def _entry(log: Log, command_id: str) -> Entry | None:
         await asyncio.sleep(0.1)
 
 
-def _show(by: By, receipt: Receipt, row: dict[str, Any] | None, led: str, *, seen: bool, unseen: str) -> None:
+def _show(by: By, receipt: Receipt, row: dict[str, Any] | None, result: str, *, seen: bool, unseen: str) -> None:
     if by.json:
         told = receipt.model_dump(mode="json") | {"outcome": "accepted", "seen": seen, "phase": row and row["phase"]}
-        more = {name: words for name, words in (("came_of_it", led), ("unseen", unseen)) if words}
+        more = {name: words for name, words in (("came_of_it", result), ("unseen", unseen)) if words}
         say_json(told | {"line": row and unescaped(row["line"]), **more})
         return
     say(f"accepted at position {receipt.position}: {', '.join(receipt.events) or 'nothing changed'}")
-    if led:
-        say(led)
+    if result:
+        say(result)
     if row is not None:
         say(f"{receipt.stream}, {row['phase']}: {unescaped(row['line'])}")
     if unseen:

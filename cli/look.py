@@ -12,14 +12,29 @@ from typing import Annotated, Any, Final
 from cyclopts import Parameter
 from rich.markdown import Markdown
 
-from activities.log.display import retrying
 from cli import services, times
 from cli.failures import BadInput, Failure
 from cli.fields import day, instant
 from cli.links import NAMESPACE, Page, links_of, links_shown, links_told, pages_of
-from cli.options import HERE, Where, folder_told
+from cli.options import HERE, Where
 from cli.output import console, plain, say, say_json, say_whole, table, unescaped
-from cli.site import clock_of, currency, log_of, near, now_of, played, profile, register, row_of, rows, settings, tables_of, up_of
+from cli.site import (
+    TROUBLES,
+    clock_of,
+    currency,
+    log_of,
+    near,
+    now_of,
+    played,
+    profile,
+    register,
+    retries,
+    row_of,
+    rows,
+    settings,
+    tables_of,
+    up_of,
+)
 from cli.tabled import amount_told, tables_shown, tables_told
 from domain.catalog import process_for
 from domain.charter import Office
@@ -39,8 +54,8 @@ SOON: Final = 10
 """How many deadlines `status` shows, and how many entries `show`."""
 NAMED: Final = 20
 """How many of those waited for a list names."""
-TOLD: Final = 300
-"""The most characters of a reason or refusal in a line for people; JSON has all of it."""
+LINE_CHARACTERS: Final = 300
+"""The most of a reason or a refusal that a line for people shows; JSON has all of it."""
 BATCH: Final = 500
 LAST: Final = 2**63 - 1
 """The last position that a log can have."""
@@ -60,10 +75,11 @@ async def status(*, where: Where = HERE) -> None:
     up, works = up_of(chosen), await services.found(chosen, named=where.folder is not None)
     async with log_of(chosen) as log:
         keeps = await services.keeping(log)
-        found, head, now = await rows(log), await log.head(), await now_of(log, chosen)
-        overdue, unreached = await _overdue(log, found, up, chosen), await _unreached(log)
+        agreed = await _agreed(log)
+        found, head, now = _as_agreed(await rows(log), agreed), await log.head(), await now_of(log, chosen)
+        overdue, unreached = await _overdue(log, found, up, chosen), _unreached(agreed)
         attention = [row for row in found if row["attention"]]
-        again = await _again(log, where, attention)
+        again = _again(agreed, where, attention)
     phases: dict[str, Counter[str]] = {}
     for row in found:
         phases.setdefault(row["process"], Counter())[row["phase"]] += 1
@@ -122,9 +138,9 @@ async def _pages(chosen: Settings, ui: str, attention: Sequence[Row]) -> Sequenc
 def _troubled(found: Iterable[Row]) -> list[tuple[str, str, str, str]]:
     """The steps that a person should look at: those that failed, and those that are tried on; rows of former releases know none of these."""
     return [
-        (row["stream"], one_line(step, 160), state, one_line(reason, TOLD))
+        (row["stream"], one_line(step, 160), state, one_line(reason, LINE_CHARACTERS))
         for row in found
-        for state in ("failed", "delayed")
+        for state in TROUBLES
         for step, reason in row.get(state, {}).items()
     ]
 
@@ -141,13 +157,10 @@ def _summed(troubled: Iterable[tuple[str, str, str, str]]) -> list[tuple[str, st
     ]
 
 
-async def _again(log: Log, where: Where, found: Iterable[Row]) -> Sequence[str]:
+def _again(agreed: Register | None, where: Where, found: Iterable[Row]) -> Sequence[str]:
     """The commands by which the first of the steps that a person should look at are tried again, one for each."""
-    troubled = _troubled(found)[:SOON]
-    if not troubled:
-        return ()
-    agreed = await _agreed(log) or Register()
-    return [f"{retrying(agreed, stream)(step)}{folder_told(where)}" for stream, step, _, _ in troubled]
+    first = [(row["stream"], step) for row in found for state in TROUBLES for step in row.get(state, {})]
+    return retries(agreed, first[:SOON], where)
 
 
 def _again_shown(commands: Sequence[str]) -> None:
@@ -165,9 +178,13 @@ async def _agreed(log: Log) -> Register | None:
         return None
 
 
-async def _unreached(log: Log) -> Sequence[tuple[str, Unreached]]:
+def _as_agreed(found: Iterable[Row], agreed: Register | None) -> Sequence[Row]:
+    """The rows with those alone who are still to act; as they are where the register is not known."""
+    return [row if agreed is None else {**row, "waits_for": list(agreed.awaited(row["waits_for"]))} for row in found]
+
+
+def _unreached(agreed: Register | None) -> Sequence[tuple[str, Unreached]]:
     """Whom notices do not reach, most notices first."""
-    agreed = await _agreed(log)
     if agreed is None:
         return ()
     return sorted(agreed.unreached.items(), key=lambda item: (-item[1].notices, item[0]))
@@ -231,9 +248,10 @@ async def show(
     chosen = settings(where)
     async with log_of(chosen) as log:
         stream = await _meant(log, stream)
-        found, money, now = await row_of(log, stream), await currency(log), await now_of(log, chosen)
+        agreed, row, money, now = await _agreed(log), await row_of(log, stream), await currency(log), await now_of(log, chosen)
+        found = row and _as_agreed([row], agreed)[0]
         details = await tables_of(log, stream, now)
-        again = await _again(log, where, [found] if found else [])
+        again = _again(agreed, where, [found] if found else [])
         last = await log.last_of(stream, SOON)
     if not last:
         raise BadInput(f"nothing is on the log about {stream}", "`consortium status` and the lists show what there is")
@@ -358,7 +376,7 @@ def _waiting(agreed: Register, who: str, found: Iterable[Row]) -> Iterable[dict[
     if person is not None:
         names |= {f"office:{office}" for office in person.offices} | {f"member:{member}" for member in person.speaks_for}
     for row in found:
-        roles = [name for name in _asked_now(row["waits_for"], agreed) if name in names]
+        roles = [name for name in agreed.awaited(row["waits_for"]) if name in names]
         if row["attention"] and f"office:{Office.SECRETARIAT}" in names:
             roles.append("secretariat: a step failed or is delayed")
         if roles:
@@ -370,12 +388,6 @@ def _waiting(agreed: Register, who: str, found: Iterable[Row]) -> Iterable[dict[
                 "due": row["due"],
                 "deadline": row["deadline"],
             }
-
-
-def _asked_now(awaited: Sequence[str], agreed: Register) -> Sequence[str]:
-    """Who is to act of those that a process waits for: what waits for a run is left to the run as soon as there is one, whose own line names people."""
-    run = any(process == "run" and slug in agreed.runs for process, _, slug in (name.partition("/") for name in awaited))
-    return () if run else awaited
 
 
 async def who_represents(
@@ -479,4 +491,4 @@ def _followed(entry: Entry) -> str:
     body = decoded(entry.body)
     if entry.outcome == ACCEPTED:
         return ", ".join(event["kind"] for event in body) or "nothing changed"
-    return one_line(f"refused: {body['rule']}: {body['message']}", TOLD)
+    return one_line(f"refused: {body['rule']}: {body['message']}", LINE_CHARACTERS)

@@ -24,7 +24,7 @@ COMMANDS: Final = {
     "migrate": ("cli.keep:migrate", RUN, "Bring the log's schema to this release, as its owner."),
     "rebuild": ("cli.keep:rebuild", RUN, "Make the lists anew from the log."),
     "status": ("cli.look:status", LOOK, "Show what is under way, what needs attention, and what is due."),
-    "doctor": ("cli.doctor:doctor", LOOK, "Look whether all is well: settings, disk, log, clock, Temporal, workers; with remedies."),
+    "doctor": ("cli.doctor:doctor", LOOK, "Look whether all is well, and name a remedy for what is not."),
     "members": ("cli.look:members", LOOK, "List the members and applicants."),
     "proposals": ("cli.look:proposals", LOOK, "List the proposals."),
     "rounds": ("cli.look:rounds", LOOK, "List the funding rounds."),
@@ -79,7 +79,7 @@ def run(tokens: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:  # noqa: BLE001  whatever it is, a person gets a message
-        return _told(error, as_json="--json" in tokens)
+        return show_failure(error, as_json="--json" in tokens)
     return 0
 
 
@@ -91,7 +91,8 @@ def main() -> NoReturn:
     os._exit(code)
 
 
-def _told(error: Exception, *, as_json: bool) -> int:
+def show_failure(error: Exception, *, as_json: bool) -> int:
+    """Says on stderr what went wrong, and what to do about it; the exit code."""
     from cli.failures import BadInput, translated, usage
 
     if _debugging():
@@ -121,7 +122,12 @@ def _sentence(told: dict[str, Any]) -> str:
     lines = [f"{told['error']}:{rule} {told['message']}"]
     lines += [
         f"  {name}: {told[key]}"
-        for key, name in (("clause", "charter clause"), ("remedy", "remedy"), ("command_id", "command id"))
+        for key, name in (
+            ("clause", "charter clause"),
+            ("remedy", "remedy"),
+            ("position", "accepted at position"),
+            ("command_id", "command id"),
+        )
         if told.get(key)
     ]
     return "\n".join(lines)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from activities.release.artifacts import Unfit
+from activities.files import Unfit
 from activities.release.openness import LIMIT, Openness, classify, described, framework
 from cli.failures import BadInput, of_file
 from cli.output import say, say_json, table

@@ -28,9 +28,9 @@ class By(Where):
     id: Annotated[str | None, Parameter(help="The command's id, to ask again safely; by default a new one.")] = None
 
 
-def folder_told(where: Where) -> str:
-    """What tells a command which folder is meant, with a space before it; nothing where the environment tells."""
-    return f" --folder {shlex.quote(str(where.folder))}" if where.folder else ""
+def folder_option(folder: Path | None) -> str:
+    """The option that names a folder, as it is typed, with a space before it; empty without one, where the environment names it."""
+    return "" if folder is None else f" --folder {shlex.quote(str(folder))}"
 
 
 EXIT_CODES: Final = (

@@ -25,7 +25,6 @@ SLOW_SECONDS: Final = 2.0
 """From when on a command shows that it is working; also how often it says so where there is no terminal."""
 _PIPED_WIDTH: Final = 200
 _LONGEST_CELL: Final = 500
-_STEERING: Final = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 _BETWEEN: Final = 3
 """Columns of a terminal between those of a table."""
 _MARKED: Final = re.compile(r"(?<!\\)(?:\*\*|`)")
@@ -47,7 +46,7 @@ def plain(text: str, keep: str = "") -> str:
     """Text of anybody made safe for a terminal: control, format and unassigned characters become spaces."""
     if text.isascii() and text.isprintable():
         return text
-    return "".join(" " if character not in keep and unicodedata.category(character) in _STEERING else character for character in text)
+    return "".join(" " if character not in keep and unicodedata.category(character) in kernel.STEERING else character for character in text)
 
 
 def brief(text: str) -> str:

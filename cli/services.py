@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from cli import times
 from cli.failures import Failure, Unreachable, translated
+from cli.options import folder_option
 from cli.site import profile, temporal, up_of
 from eventstore.keeper import role
 from eventstore.log import Log, LogUnavailable
@@ -131,15 +132,14 @@ async def led(log: Log, in_role: str, *, patience: float = 0) -> bool | None:
 
 def lines(seen: Services, keeping: Keeping, chosen: Settings) -> Sequence[str]:
     """What works, for people."""
-    begin = f"`consortium up --folder {chosen.folder}`" if not chosen.log else "`consortium worker`"
+    begin = f"`consortium up{folder_option(chosen.folder)}`" if not chosen.log else "`consortium worker`"
     return (_temporal(seen, chosen), *([_workers(seen.queue, chosen, begin)] if seen.queue else []), _lists(keeping, begin))
 
 
 def _temporal(seen: Services, chosen: Settings) -> str:
     if not seen.place:
-        return (
-            f"Temporal   does not run: nobody takes commands, and nothing happens by itself until `consortium up --folder {chosen.folder}`"
-        )
+        begin = f"`consortium up{folder_option(chosen.folder)}`"
+        return f"Temporal   does not run: nobody takes commands, and nothing happens by itself until {begin}"
     if seen.cluster is None:
         said = seen.failure.message if seen.failure else "says nothing of itself"
         return f"Temporal   {said} (`consortium doctor` says what to do)"

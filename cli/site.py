@@ -7,15 +7,17 @@ import fcntl
 import json
 import logging
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from activities import logs
+from activities.bounded import json_value
+from activities.log.display import retry_command
 from cli.failures import BadInput, Unreachable, of_file
-from cli.options import Where
+from cli.options import Where, folder_option
 from cli.output import Progress
 from domain.catalog import process_for
 from domain.kernel import one_line
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
 CONNECT_SECONDS: Final = 10
 WHY: Final = 200
 """The most characters that are told of why a connection was not made."""
+TROUBLES: Final = ("failed", "delayed")
+"""Where a row of the lists has the steps that a person should look at, each with the reason."""
 _SQLITE: Final = b"SQLite format 3\0"
 
 logs.configure(sys.__stderr__ or sys.stderr, level=logging.WARNING)
@@ -74,7 +78,7 @@ def _require_database(chosen: Settings) -> None:
         with path.open("rb") as file:
             beginning = file.read(len(_SQLITE))
     except FileNotFoundError as error:
-        begun = f"start one with `consortium up --folder {chosen.folder}`, or name another folder"
+        begun = f"start one with `consortium up{folder_option(chosen.folder)}`, or name another folder"
         remedy = "CONSORTIUM_LOG names it: name another; a worker makes one that is not there" if chosen.log else begun
         raise Unreachable(f"there is no log at {chosen.log_shown}", remedy) from error
     except OSError as error:
@@ -125,6 +129,12 @@ async def played(log: Log, chosen: Settings) -> bool:
     return chosen.demonstration or any(event["kind"] == "clock_set" and event["clock"]["kind"] != "system" for event in events)
 
 
+def retries(agreed: Register | None, steps: Iterable[tuple[str, str]], where: Where) -> Sequence[str]:
+    """The commands by which steps, each after its stream, are tried again, as they are typed."""
+    known = Register() if agreed is None else agreed
+    return [f"{retry_command(known, stream, step)}{folder_option(where.folder)}" for stream, step in steps]
+
+
 async def near(log: Log) -> bool:
     """Whether lists and snapshots, which one process keeps, are so near the log's head that who looks can take in the rest in a moment."""
     shown = await log.shown(edition(), STANDINGS, key="")
@@ -168,7 +178,7 @@ def running(folder: Path) -> dict[str, Any] | None:
     """What the `consortium up` that runs on this folder announced; `None` when none runs. Raises `Unreachable` when that may not be read."""
     found: dict[str, Any] = {}
     try:
-        found = json.loads((folder / "up.json").read_text(encoding="utf-8"))
+        found = json_value((folder / "up.json").read_bytes())
         with (folder / "up.lock").open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -224,7 +234,7 @@ async def temporal(chosen: Settings) -> Client:
                 return await worker.connect_here(where, runtime)
             return await worker.connect(where, runtime)
     except (RuntimeError, RPCError, OSError, ValueError) as error:
-        begun = "start it there" if chosen.log else f"start everything with `consortium up --folder {chosen.folder}`"
+        begun = "start it there" if chosen.log else f"start everything with `consortium up{folder_option(chosen.folder)}`"
         raise Unreachable(
             f"Temporal cannot be reached at {where}", f"{begun}, or say where it is: TEMPORAL_ADDRESS or CONSORTIUM_ADDRESS",
             why=one_line(str(error) or "it did not answer in time", WHY),

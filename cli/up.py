@@ -20,7 +20,7 @@ from cli.embedded import ADVANCE, embedded, require_clock
 from cli.failures import BadInput, Unreachable, of_file
 from cli.fields import span
 from cli.links import links_of, links_shown, links_told, pages_of
-from cli.options import HERE, Where
+from cli.options import HERE, Where, folder_option
 from cli.output import Progress, say, say_json
 from cli.site import clock_of, log_of, now_of, register, rows, settings, temporal, up_of
 from cli.times import minute
@@ -97,13 +97,13 @@ async def advance(by: By, /, *, where: Where = HERE) -> None:
     up = up_of(chosen)
     if up is None:
         raise Unreachable(
-            f"no rehearsal runs on {chosen.folder}", f"start one in a new folder: `consortium up --folder {chosen.folder} --pace 1440`"
+            f"no rehearsal runs on {chosen.folder}", f"start one in a new folder: `consortium up{folder_option(chosen.folder)} --pace 1440`"
         )
     match clock_of(up):
         case PacedClock():
             pass
         case StandingClock():
-            further = f"end that `consortium up`, and let time run on: `consortium up --folder {chosen.folder} --go-on`"
+            further = f"end that `consortium up`, and let time run on: `consortium up{folder_option(chosen.folder)} --go-on`"
             raise BadInput("the time here cannot be advanced: this rehearsal stands still at its last entry", further)
         case _:
             rehearse = "rehearse in a new folder: `consortium up --folder NEW --pace 1440`"

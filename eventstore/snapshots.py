@@ -32,7 +32,7 @@ REGISTER_EVERY: Final = 5_000
 STREAM_EVERY: Final = 1_000
 """The fewest events of a stream between two snapshots of it."""
 GROWTH: Final = 16
-"""A snapshot is made again when what it is of is a sixteenth longer: it grows with that, so all of them together come to some times the last."""
+"""A snapshot is made again when what it is of is a sixteenth longer: all snapshots together stay below about seventeen times the newest."""
 
 _SEAL_BYTES: Final = sha256().digest_size
 _PLAIN: Final = frozenset(

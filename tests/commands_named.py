@@ -86,7 +86,7 @@ def _text(node: ast.AST) -> str | None:
     """The whole of a text, `…` for what is filled in."""
     match node:
         case ast.JoinedStr(values=values):
-            return "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in values)
+            return "".join(str(part.value) if isinstance(part, ast.Constant) else _filled_in(part) for part in values)
         case ast.Constant(value=str(text)):
             return text
         case ast.BinOp(op=ast.Add(), left=left, right=right):
@@ -94,6 +94,15 @@ def _text(node: ast.AST) -> str | None:
             return "".join(parts)
         case _:
             return None
+
+
+def _filled_in(part: ast.expr) -> str:
+    """What stands for a part that is filled in: the option that names a folder has its own space."""
+    match part:
+        case ast.FormattedValue(value=ast.Call(func=ast.Name(id="folder_option"))):
+            return " --folder …"
+        case _:
+            return "…"
 
 
 # ---------------------------------------------------------------- whether they can be given

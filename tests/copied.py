@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Final, Self
 
 ROOT: Final = Path(__file__).parent.parent
-_LEFT_OUT: Final = shutil.ignore_patterns(".git", ".venv", ".*_cache", ".hypothesis", "__pycache__", "state", "*.egg-info")
+_LEFT_OUT: Final = shutil.ignore_patterns(".git", ".venv", ".*_cache", ".hypothesis", "*-pytest-*", "*.pyc.*", "state", "*.egg-info")
+"""What is compiled already is copied, but for what pytest compiled, which would name this tree where a test fails, and what is being written."""
 _PYTEST: Final = ("pytest", "-q", "-rfE", "--tb=short", "--no-header", "-p", "no:cacheprovider")
 
 

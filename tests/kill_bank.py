@@ -19,7 +19,7 @@ from activities.bank.folder import FolderBank
 from activities.bank.http import HttpBank
 from activities.bank.pain import order
 from activities.bank.statements import Statements
-from activities.release.artifacts import unheard
+from activities.files import unheard
 from domain.kernel import Step
 from domain.treasury import steps
 from domain.treasury.terms import Creditor, sending_ids

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+ROOT: Final = Path(__file__).parent.parent
 _PROGRAM: Final = """#!{python} -SsE
 import json, os, socket, sys
 with socket.socket(socket.AF_UNIX) as server:
@@ -28,11 +29,12 @@ with socket.socket(socket.AF_UNIX) as server:
 
 
 @contextmanager
-def consortium_in(folder: Path) -> Iterator[Path]:
-    """Puts the program `consortium` into a folder that is to be on the path."""
+def consortium_in(folder: Path, tree: Path = ROOT) -> Iterator[Path]:
+    """Puts the program `consortium`, of this tree or of a copy, into a folder that is to be on the path."""
     place = folder / "socket"
     folder.mkdir()
-    server = subprocess.Popen([sys.executable, "-m", __name__, str(place)], stdout=subprocess.PIPE, cwd=Path(__file__).parent.parent)
+    environment = os.environ | {"PYTHONPATH": str(tree)}
+    server = subprocess.Popen([sys.executable, "-m", __name__, str(place)], stdout=subprocess.PIPE, cwd=tree, env=environment)
     assert server.stdout is not None
     assert server.stdout.readline() == b"ready\n"
     program = folder / "consortium"

@@ -20,20 +20,8 @@ from pathlib import Path
 
 import pytest
 
-from activities.release.artifacts import (
-    Artifact,
-    Store,
-    Unfit,
-    checked,
-    content,
-    copied,
-    hashed,
-    manifest_from,
-    manifest_of,
-    opened,
-    require_same,
-    working,
-)
+from activities.files import Unfit, checked, opened, working
+from activities.release.artifacts import Artifact, Store, content, copied, hashed, manifest_from, manifest_of, require_same
 from domain.kernel import canonical
 
 

@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import date, timedelta
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -33,12 +34,14 @@ from activities.bank.banking import Banking
 from activities.bank.folder import FolderBank
 from activities.bank.http import HttpBank
 from activities.bank.pain import Verdict, order
-from activities.bank.statements import Hindered, Statements, examine
+from activities.bank.statements import Content, Hindered, Statements, examine
 from activities.bank.xml import Unreadable
 from activities.messages import Receipt
 from activities.web import Unreachable, Web
 from cli.bank import came_of
 from cli.failures import BadInput
+from cli.give import awaited
+from cli.main import show_failure
 from domain.kernel import SERVICE, Step, derived_id
 from domain.treasury import commands, steps
 from domain.treasury.process import TREASURY
@@ -250,8 +253,9 @@ async def test_a_file_is_looked_at_beforehand_as_the_workers_read_it(content: by
     assert (outcome["kind"], outcome.get("reason", "")) == ("statement_refused" if told else "statement_read", told)
 
 
-def test_a_report_on_payment_orders_is_looked_at_as_one() -> None:
-    examine(BytesIO(status("<GrpSts>PART</GrpSts>")))
+def test_a_file_is_looked_at_as_what_it_is() -> None:
+    assert examine(BytesIO(status("<GrpSts>PART</GrpSts>"))) == "report"
+    assert examine(BytesIO(document().encode())) == "statement"
 
 
 def test_a_file_that_is_no_statement_is_refused_where_it_is_typed_and_kept_nowhere(bare: Terminal, tmp_path: Path) -> None:
@@ -264,7 +268,7 @@ def test_a_file_that_is_no_statement_is_refused_where_it_is_typed_and_kept_nowhe
     assert not (tmp_path / "statements").exists()
 
 
-async def test_whoever_imports_a_file_is_told_what_it_brought() -> None:
+async def test_whoever_imports_a_file_is_told_what_it_brought(capsys: pytest.CaptureFixture[str]) -> None:
     log, main = MemoryLog(), "treasury/main"
     recorder = Recorder(log, clock=MovedClock(START))
 
@@ -273,16 +277,22 @@ async def test_whoever_imports_a_file_is_told_what_it_brought() -> None:
         assert recorded.refusal is None, recorded.refusal
         return recorded
 
-    async def comes(name: str, **outcome: Any) -> str:
-        """What is told of a file whose reading ends so."""
-        file = hashlib.sha256(name.encode()).hexdigest()
+    def digest(name: str) -> str:
+        return hashlib.sha256(name.encode()).hexdigest()
+
+    async def imported(name: str, file: str) -> Receipt:
         taken = await give(main, "tess", kind="import_statement", file=file, name=name)
-        await give(main, SERVICE, step=f"read:{file}:1:1", file=file, **outcome)
         entry, kinds = taken.entry, list(taken.kinds)
-        receipt = Receipt(
+        return Receipt(
             stream=main, position=entry.position, command_id=entry.command_id, at=instant(entry.at), hash=entry.hash.hex(), events=kinds
         )
-        return await came_of(name, file, log, receipt)
+
+    async def comes(name: str, content: Content = "statement", **outcome: Any) -> str:
+        """What is told of a file whose reading ends so."""
+        file = digest(name)
+        receipt = await imported(name, file)
+        await give(main, SERVICE, step=f"read:{file}:1:1", file=file, **outcome)
+        return await awaited(partial(came_of, name, file, content), log, receipt)
 
     officers = [{"person": "sam", "offices": ["secretariat"]}, {"person": "tess", "offices": ["treasurer", "board"]}]
     await give("consortium/atlas", "sam", kind="found", charter=charter().model_dump(mode="json"), officers=officers)
@@ -291,9 +301,26 @@ async def test_whoever_imports_a_file_is_told_what_it_brought() -> None:
     line = {"booked_on": "2026-11-02", "value_date": "2026-11-02", "amount": 500, "currency": "USD", "side": "credit"}
     assert await comes("a.xml", kind="statement_read", page=page, lines=[line]) == "a.xml is read: 1 movement on this account"
     told = await comes("b.xml", kind="statement_read", other_accounts=2)
-    assert told == "b.xml is read: 0 movements on this account, 2 statements of other accounts, which are left out"
-    with pytest.raises(BadInput, match=r"c\.xml was not imported: the amount is too large"):
+    assert told == "b.xml is read: 0 movements on this account, 2 statements of other accounts, left out"
+    told = await comes("one.xml", kind="statement_read", other_accounts=1)
+    assert told == "one.xml is read: 0 movements on this account, 1 statement of other accounts, left out"
+    assert (
+        await comes("orders.xml", "report", kind="report_read", order="M-1", answers=[]) == "orders.xml is read: a report on payment orders"
+    )
+
+    again = await imported("the same.xml", digest("a.xml"))
+    told = await came_of("the same.xml", digest("a.xml"), "statement", log, again)
+    assert told == "the same.xml was given before; `consortium show treasury/main` tells what came of it"
+
+    with pytest.raises(BadInput, match=r"c\.xml was not imported: the amount is too large") as refused:
         await comes("c.xml", kind="statement_refused", reason="the amount is too large")
+    accepted = (await log.head()).position - 1
+    name = (await log.read(accepted - 1, 1))[0].command_id
+    assert refused.value.details == {"position": accepted, "command_id": name}
+    show_failure(refused.value, as_json=False)
+    shown = capsys.readouterr().err
+    assert f"accepted at position: {accepted}\n" in shown
+    assert f"command id: {name}\n" in shown
 
 
 async def test_more_than_a_hundred_files_come_in_several_looks(tmp_path: Path) -> None:

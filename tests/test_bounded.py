@@ -20,13 +20,13 @@ import pytest
 
 from activities.bounded import Unreadable, json_value, toml_table
 from activities.private import Private
-from activities.release.safetensors_files import Broken, require_loadable
+from activities.run.safetensors_files import Broken, require_loadable
 from activities.web import Poster, Refused, Turned, Unreachable, Web
 from tests.test_following import looked
 
 ROOT: Final = Path(__file__).parent.parent
 READERS: Final = {
-    "json.loads": {"activities/bounded.py", "eventstore/wire.py", "eventstore/readmodels.py", "eventstore/upcasters.py", "cli/site.py"},
+    "json.loads": {"activities/bounded.py", "eventstore/wire.py", "eventstore/readmodels.py", "eventstore/upcasters.py"},
     "tomllib": {"activities/bounded.py"},
     "httpx": {"activities/web.py"},
     "zipfile": set[str](),

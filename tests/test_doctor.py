@@ -30,7 +30,8 @@ from typing import Any
 
 import pytest
 
-from cli import checks_files, checks_log, doctor, findings, main
+from cli import checks_files, checks_log, doctor, findings, main, services
+from cli.site import rows
 from domain.catalog import RULES
 from domain.kernel import derived_id
 from domain.register.facts import LogTime, MovedTime, PacedTime, SystemTime
@@ -40,7 +41,7 @@ from eventstore.entries import ACCEPTED, Submission, instant, sealed
 from eventstore.log import Appended, HeadFarAhead, Log
 from eventstore.recorder import Recorder
 from eventstore.wire import canonical_command
-from settings import MARKER, open_log
+from settings import MARKER, Settings, open_log
 from tests.places import SqlitePlace
 from tests.stories import charter
 from tests.test_cli import Answer, Terminal, bare
@@ -457,6 +458,40 @@ async def test_a_step_that_failed_is_told_with_the_command_that_tries_it_again_w
     for looked in (("show", helio), ("status",)):
         shown = await asyncio.to_thread(type_, *looked)
         assert shlex.join(["consortium", *again]) in shown.out
+
+
+async def test_the_steps_are_found_in_one_look_at_the_lists(type_: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = list[Log]()
+
+    async def counted(log: Log) -> Sequence[dict[str, Any]]:
+        looks.append(log)
+        return await rows(log)
+
+    await written(tmp_path)
+    monkeypatch.setattr(checks_log, "rows", counted)
+    assert found(await examined(type_, "--json"), "steps")["verdict"] == "well"
+    assert len(looks) == 1
+
+
+@pytest.mark.parametrize("words", [("status",), ("doctor",), ("advance", "1d")], ids=lambda words: words[0])
+async def test_a_folder_with_an_odd_name_is_named_so_that_the_command_can_be_typed(
+    type_: Terminal, tmp_path: Path, words: Sequence[str]
+) -> None:
+    odd = tmp_path / "our model's $HOME"
+    type_.folder = str(odd)
+    told = await asyncio.to_thread(type_, *words, "--json")
+    remedy = found(told, "log")["remedies"][0] if words == ("doctor",) else told.error["remedy"]
+    assert f"consortium up --folder {shlex.quote(str(odd))}" in remedy
+
+
+async def test_what_begins_everything_is_named_so_that_it_can_be_typed(type_: Terminal, tmp_path: Path) -> None:
+    odd = tmp_path / "our model's $HOME"
+    odd.mkdir()
+    await written(odd)
+    chosen = Settings(folder=odd)
+    async with log_in(odd) as log:
+        lines = services.lines(await services.found(chosen, named=True), await services.keeping(log), chosen)
+    assert f"until `consortium up --folder {shlex.quote(str(odd))}`" in lines[0]
 
 
 def test_every_remedy_is_a_command_that_there_is() -> None:

@@ -17,7 +17,8 @@ import yaml
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from activities.release.artifacts import Artifact, Manifest, Unfit, manifest_of
+from activities.files import Unfit
+from activities.release.artifacts import Artifact, Manifest, manifest_of
 from activities.release.documents import bill_of_materials, model_card, require_card
 from domain.release import steps
 

@@ -26,6 +26,7 @@ from simulation.scenario import FOURTEEN
 from tests.copied import ROOT, Copy
 from tests.further import LINES, SOURCES, grown, write_golden_files
 from tests.further_stage import READY
+from tests.preloaded import consortium_in
 from tests.waiting import until
 
 pytestmark = pytest.mark.heavy
@@ -40,6 +41,13 @@ AMOUNT: Final = 70_000
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Copy:
     """The copy."""
     return grown(tmp_path_factory.mktemp("further") / "tree")
+
+
+@pytest.fixture
+def programs(tree: Copy, tmp_path: Path) -> Iterator[Path]:
+    """Where the command line of the copy is a program."""
+    with consortium_in(tmp_path / "bin", tree.folder) as folder:
+        yield folder
 
 
 def rows(text: str) -> set[str]:
@@ -67,13 +75,14 @@ def test_the_copy_passes_the_tests_of_its_process_and_each_that_would_notice_a_l
 class Typed:
     """The command line of the copy, on a folder."""
 
-    def __init__(self, tree: Copy, folder: Path) -> None:
-        self._tree = tree
+    def __init__(self, programs: Path, folder: Path) -> None:
+        self._program = programs / "consortium"
         self._folder = folder
 
     def __call__(self, *words: str) -> Any:
         """What a command answers as JSON."""
-        done = self._tree.run("open_model_consortium", *words, "--folder", str(self._folder), "--json")
+        typed = (str(self._program), *words, "--folder", str(self._folder), "--json")
+        done = subprocess.run(typed, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
         return [json.loads(line) for line in done.stdout.splitlines()] if words[0] == "log" else json.loads(done.stdout or "null")
 
@@ -112,10 +121,10 @@ def stage(tree: Copy, folder: Path) -> Iterator[Callable[[], None]]:
 
 
 @pytest.mark.timeout(900)
-def test_a_grant_is_asked_for_approved_and_paid_though_it_is_killed_on_the_way(tree: Copy, tmp_path: Path) -> None:
+def test_a_grant_is_asked_for_approved_and_paid_though_it_is_killed_on_the_way(tree: Copy, programs: Path, tmp_path: Path) -> None:
     folder = tmp_path / "site"
     folder.mkdir()
-    typed, asking = Typed(tree, folder), FOURTEEN[0]
+    typed, asking = Typed(programs, folder), FOURTEEN[0]
     with stage(tree, folder) as kill:
         typed("treasury", "name-payee", "main", "--payee", SUPPLIER, "--name", SUPPLIER_NAME, "--iban", SUPPLIER_IBAN, "--as", "tess")
         typed(

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import shlex
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -22,6 +23,8 @@ from typing import Any
 import pytest
 
 from cli import look, times
+from cli.links import links_of
+from cli.options import Where
 from domain.catalog import RULES
 from domain.kernel import derived_id
 from domain.register.facts import RunReported
@@ -251,6 +254,29 @@ def test_a_round_that_waits_for_its_run_is_in_the_boards_inbox_only_while_there_
     assert [each["as"] for each in look._waiting(founded(), "bo", [row])] == [["office:board"]]
     begun = RunReported(run="vega", phase="approved", contract="c" * 64, checkpoints_retained=True, training_lead="lea")
     assert list(look._waiting(noted(founded(), begun), "bo", [row])) == []
+    agreed, names = noted(founded(), begun), ("run/vega", "office:board", "member:helio")
+    assert agreed.awaited(names) == ("run/vega", "member:helio")
+    assert agreed.awaited(("run/atlas-1", *names[1:])) == ("run/atlas-1", *names[1:])
+    assert agreed.awaited(("office:board",)) == ("office:board",)
+
+
+def test_status_counts_for_the_board_only_what_still_waits_for_it() -> None:
+    row = {"stream": "round/atlas-1", "waits_for": ["run/vega", "office:board"], "attention": False, "due": None}
+    begun = RunReported(run="vega", phase="approved", contract="c" * 64, checkpoints_retained=True, training_lead="lea")
+    for agreed, waited_for in (
+        (None, ["office:board", "run/vega"]),
+        (founded(), ["office:board", "run/vega"]),
+        (noted(founded(), begun), ["run/vega"]),
+    ):
+        links = links_of("http://ui", look._as_agreed([row], agreed), NOW)
+        assert sorted(link.waits_for for link in links if link.waits_for) == waited_for
+
+
+def test_the_command_that_tries_a_step_again_is_whole_and_quoted_however_long_the_step_and_its_folder_are() -> None:
+    step, folder = f"pay:{'9' * 300}", Path("an odd folder's/$HOME")
+    row = {"stream": "round/atlas-1", "failed": {step: "no money"}, "attention": True}
+    (command,) = look._again(founded(), Where(folder=folder), [row])
+    assert shlex.split(command) == ["consortium", "retry", "round/atlas-1", step, "--as", "sam", "--folder", str(folder)]
 
 
 def test_steps_that_failed_for_one_reason_are_one_row() -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from activities.release.artifacts import Unfit
+from activities.files import Unfit
 from activities.release.openness import DATA, Model, Standing, classify, described, framework, safe_yaml
 
 FIXTURES = Path(__file__).parent / "data" / "openness"

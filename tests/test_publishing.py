@@ -24,7 +24,8 @@ from typing import Any, Protocol
 import httpx
 import pytest
 
-from activities.release.artifacts import Unfit, hashed, unheard
+from activities.files import Unfit, unheard
+from activities.release.artifacts import hashed
 from activities.release.directory import DirectoryPublisher
 from activities.release.hub import NO_LEASE, HubPublisher
 from activities.release.publishing import Accounts, Lease, Publication, Publisher, View

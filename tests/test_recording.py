@@ -15,8 +15,11 @@ from temporalio.exceptions import ApplicationError
 
 from activities.log.record import Recording
 from activities.messages import NOT_YET, Answering, Due, Envelope, Recorded, RecordRequest, Standing
-from domain.kernel import SERVICE
+from domain.catalog import RULES
+from domain.kernel import SERVICE, Headline
+from domain.register.facts import RunReported
 from eventstore.clock import MovedClock, PacedClock, fact_of
+from eventstore.entries import ACCEPTED, encode_events, microseconds, sealed
 from eventstore.memory import MemoryLog
 from eventstore.recorder import Recorder
 from tests.probe import PROBE
@@ -125,4 +128,22 @@ async def test_a_founding_repeated_after_its_rehearsal_was_let_go_on_at_another_
     recorded = await recording.record(request, envelope)
     recorder.clock = later
     assert (await recording.record(request, envelope)).receipt == recorded.receipt
+    await recorder.close()
+
+
+async def test_the_board_is_waited_for_no_longer_once_the_run_that_a_round_waits_for_exists() -> None:
+    log, stream = MemoryLog(), "round/atlas-1"
+    recorder = Recorder(log, clock=MovedClock(START))
+    recording = Recording(recorder)
+    waiting = (await recorder.standing(stream))._replace(headline=Headline("calling", "", waits_for=("run/vega", "office:board")))
+    before = recording._shown(stream, waiting, [])
+    assert (before.waits_for, r"office\:board" in before.details) == (["run/vega", "office:board"], True)
+    begun = RunReported(run="vega", phase="approved", contract="c" * 64, checkpoints_retained=True, training_lead="lea")
+    events, head = encode_events([begun]), await log.head()
+    await log.append(
+        [sealed(1, "run/vega", "begun", "report", SERVICE, microseconds(START), RULES, b"{}", b"", b"", ACCEPTED, events, head.hash)]
+    )
+    await recorder.replica()
+    after = recording._shown(stream, waiting, [])
+    assert (after.waits_for, r"office\:board" in after.details) == (["run/vega"], False)
     await recorder.close()

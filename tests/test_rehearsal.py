@@ -14,6 +14,7 @@ import asyncio
 import json
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -24,7 +25,8 @@ import pytest
 
 import worker
 from activities.log.record import require_clock
-from cli.embedded import ADVANCE, Embedded, _advancing, pace_of
+from cli import embedded
+from cli.embedded import ADVANCE, Embedded, _advancing, _ended, pace_of
 from cli.embedded import require_clock as require_own_clock
 from cli.failures import BadInput
 from cli.site import clock_of, running
@@ -265,3 +267,15 @@ async def test_time_that_cannot_pass_is_no_end_of_asking(tmp_path: Path) -> None
             await asyncio.sleep(0)
     assert up.times == 2
     task.cancel()
+
+
+def test_a_server_that_does_not_end_when_it_is_asked_to_is_killed_and_gone_before_another_begins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(embedded, "ENDING_SECONDS", 0.2)
+    deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); held = b'1' * 2**27; print(len(held), flush=True); signal.pause()"
+    with subprocess.Popen([sys.executable, "-c", deaf], stdout=subprocess.PIPE) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline()
+        asyncio.run(_ended(server.pid))
+        assert server.poll() == -signal.SIGKILL

@@ -29,8 +29,9 @@ import httpx
 import pytest
 from pydantic import TypeAdapter
 
+from activities.files import Absent, unheard
 from activities.outside import Outcome
-from activities.release.artifacts import Absent, Store, unheard
+from activities.release.artifacts import Store
 from activities.release.directory import DirectoryPublisher
 from activities.release.fetching import Fetching
 from activities.release.licence_texts import contradicted

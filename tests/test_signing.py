@@ -17,8 +17,9 @@ from pathlib import Path
 
 import pytest
 
+from activities.files import Unfit
 from activities.missing import ExtraMissing, explained
-from activities.release.artifacts import Manifest, Store, Unfit, hashed
+from activities.release.artifacts import Manifest, Store, hashed
 from activities.release.signing import Signed, Signing
 
 

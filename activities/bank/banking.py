@@ -16,8 +16,8 @@ from pydantic import ValidationError
 from activities.bank.pain import Answer, Report, Verdict, order
 from activities.bank.statements import Hindered, Statements
 from activities.bank.xml import Unreadable
+from activities.files import Told, working
 from activities.outside import CarryOut, Outcome, failed, plain
-from activities.release.artifacts import Told, working
 from domain.kernel import Message, Step
 from domain.treasury import steps
 from domain.treasury.terms import ANSWERS, ASIDE, OrderAnswer

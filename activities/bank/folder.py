@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from activities.bank.pain import Answer, Verdict, report
-from activities.bank.statements import CHUNK, Hindered, Statements, locked, settle
+from activities.bank.statements import CHUNK, Hindered, Statements, locked
 from activities.bank.xml import MESSAGES, Unreadable, sniffed
+from activities.files import Told, settle
 from activities.outside import plain
-from activities.release.artifacts import Told
 from domain.treasury import steps
 
 UNFINISHED: Final = (".part", ".tmp", ".filepart", ".crdownload")

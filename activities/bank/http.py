@@ -20,9 +20,9 @@ from activities.bank.statements import Hindered, Statements
 from activities.bank.xml import Unreadable
 from activities.bounded import Unreadable as NotJson
 from activities.bounded import json_value
+from activities.files import Told
 from activities.outside import plain
 from activities.private import Private
-from activities.release.artifacts import Told
 from activities.web import Refused as NotAsked
 from activities.web import Turned, Web, require_well
 from domain.treasury import steps

@@ -18,15 +18,15 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, Literal
 from uuid import uuid4
 
 from activities.bank.camt import NO_CURRENCY, Ending, statement
 from activities.bank.pain import Report, report
 from activities.bank.xml import Unreadable, sniffed
 from activities.bounded import json_value
+from activities.files import Told, settle, unheard
 from activities.outside import passes, plain
-from activities.release.artifacts import Told, unheard
 from domain.kernel import canonical
 from domain.reference import names_account
 from domain.treasury.terms import FILES, LINES, Line, Page, StatementFile
@@ -182,14 +182,19 @@ def _hashed(source: BinaryIO, update: Callable[[bytes], None], told: Told, name:
         yield chunk
 
 
-def examine(file: BinaryIO, told: Told = unheard) -> None:
-    """Reads a file as the workers will. Raises `Unreadable` for what is neither a statement nor a report on payment orders, or broken."""
+Content = Literal["statement", "report"]
+"""What a file from the bank holds: movements on accounts, or what it says of payment orders."""
+
+
+def examine(file: BinaryIO, told: Told = unheard) -> Content:
+    """Reads a file as the workers will; what it holds. Raises `Unreadable` for what is neither, or broken."""
     message = sniffed(_chunks(file))
     file.seek(0)
     if message is not None and message.name == "pain.002":
         report(_chunks(file))
-    else:
-        statement(_hashed(file, lambda _: None, told, ""), _Unkept())
+        return "report"
+    statement(_hashed(file, lambda _: None, told, ""), _Unkept())
+    return "statement"
 
 
 class _Unkept:
@@ -363,15 +368,6 @@ def _complete(folder: Path) -> Iterator[tuple[BinaryIO, Callable[[Path], None]]]
     finally:
         with suppress(FileNotFoundError):
             beside.unlink()
-
-
-def settle(folder: Path) -> None:
-    """Makes the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

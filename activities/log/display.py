@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, get_args
 
 import msgspec
@@ -49,10 +49,10 @@ def line_of(stream: str, actor: str, command: bytes, currency: str = "") -> str:
     return line
 
 
-def retrying(register: Register, stream: str) -> Callable[[str], str]:
-    """For the steps of a stream the command by which each is tried again, as it is typed: by the first of the secretariat."""
+def retry_command(register: Register, stream: str, step: str) -> str:
+    """The command by which a step is tried again, as it is typed: by the first of the secretariat."""
     person = next(iter(register.holders(Office.SECRETARIAT)), "WHO")
-    return lambda step: f"consortium retry {stream} {shlex.quote(step)} --as {person}"
+    return f"consortium retry {stream} {shlex.quote(step)} --as {person}"
 
 
 def lacks_currency(stream: str, command: bytes) -> bool:

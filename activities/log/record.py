@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from itertools import accumulate, islice
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, FailureError
 
-from activities.log.display import answered, currency_of, retrying, step_line
+from activities.log.display import answered, currency_of, retry_command, step_line
 from activities.messages import (
     ANOTHERS,
     BUG,
@@ -40,7 +41,7 @@ from activities.messages import (
 )
 from activities.outside import FAILED, plain
 from domain.forms import typed, words_for
-from domain.kernel import SERVICE, Headline, Step, escaped, shown_at
+from domain.kernel import SERVICE, Step, escaped, shown_at
 from domain.register.facts import LogTime, MovedTime, PacedTime, SystemTime
 from domain.stream import deadline_id, delay_id, failure_id, outcome_id
 from eventstore import recorder as store
@@ -186,7 +187,8 @@ class Recording:
 
     def _shown(self, stream: str, standing: store.Standing, noted: Sequence[Noted]) -> Standing:
         agenda, headline, state = standing.agenda, standing.headline, standing.stream
-        again = retrying(self._recorder.register, stream)
+        register = self._recorder.register
+        again, awaited = partial(retry_command, register, stream), register.awaited(headline.waits_for)
         failed = _troubles("failed", state.failed, again) + _troubles("is delayed, and tried on", state.delayed, again)
         title = self._recorder.title_of(stream)
         due = None
@@ -198,9 +200,9 @@ class Recording:
         return Standing(
             stream=stream, version=state.version, phase=headline.phase, line=headline.line,
             details="\n\n".join(
-                part for part in (title and f"{escaped(title.capitalize())}\\.", _awaited(headline, due), f"**Needs attention**\n{failed}" if failed else "", headline.text) if part
+                part for part in (title and f"{escaped(title.capitalize())}\\.", _awaited(awaited, due), f"**Needs attention**\n{failed}" if failed else "", headline.text) if part
             )[:DETAILS],
-            waits_for=_searchable(headline.waits_for), attention=state.attention, due=due, noted=list(noted),
+            waits_for=_searchable(awaited), attention=state.attention, due=due, noted=list(noted),
             steps=[self._owed(step, state.tries[step.key], delayed=step.key in state.delayed) for step in agenda.steps],
             closed=agenda.closed,
         )  # fmt: skip
@@ -232,10 +234,10 @@ def _searchable(names: Sequence[str]) -> list[str]:
     return [name for name, size in zip(names, islice(sizes, 1, None), strict=False) if size <= SEARCHED_BYTES]
 
 
-def _awaited(headline: Headline, due: Due | None) -> str:
+def _awaited(awaited: Sequence[str], due: Due | None) -> str:
     """Who is waited for, and until when."""
-    names = ", ".join(escaped(name) for name in headline.waits_for[:NAMED])
-    more = len(headline.waits_for) - NAMED
+    names = ", ".join(escaped(name) for name in awaited[:NAMED])
+    more = len(awaited) - NAMED
     who = names + (f" and {more} more" if more > 0 else "")
     if due is None:
         return f"**Waits for** {who}, without a deadline" if who else ""

@@ -1,32 +1,24 @@
 """Artifacts: the files of a release, as a manifest with a SHA-256 for each, made while the files are streamed.
 
 The manifest is one JSON file whose name is the SHA-256 of its own bytes: whoever names the digest names every byte of the
-release. Files are opened one directory at a time, without following symbolic links, so that what is hashed, checked or copied
-lies in the folder and nowhere else. What does not fit is `Unfit`, which names the file.
+release. What is hashed, checked or copied lies in the folder and nowhere else (`activities.files`). What does not fit is `Unfit`,
+which names the file.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 import hashlib
 import json
 import os
 import re
-import stat
-import threading
-import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal
 from uuid import uuid4
 
 from pydantic import AfterValidator, Field, PrivateAttr, ValidationError
 
-from activities.outside import tell_progress
+from activities.files import Told, Unfit, checked, opened, settle, shown, unheard, walked
 from domain.forms import in_words, typed
 from domain.kernel import Digest, Message, canonical
 
@@ -34,66 +26,6 @@ CHUNK: Final = 1024 * 1024
 MOST_FILES: Final = 20_000
 MOST_BYTES: Final = 64 * 1024 * 1024
 """The largest manifest file."""
-LINK: Final = "a symbolic link; put the file itself there"
-DEPTH: Final = 16
-"""How deep folders may lie in each other."""
-
-_FORBIDDEN: Final = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
-
-
-Reason = Literal["changed", "extra", "missing", "symlink", "path", "signature", "unreadable"]
-"""The kinds of unfit files."""
-
-
-class Unfit(Exception):
-    """A file is not as it must be; the text names it and says why. No further try mends it."""
-
-    def __init__(self, path: str, why: str, reason: Reason = "unreadable") -> None:
-        super().__init__(f"{shown(path)}: {why}")
-        self.path = path
-        self.why = why
-        self.reason = reason
-
-
-class Absent(Unfit):
-    """What is looked for is not there: whoever would have it says so."""
-
-    def __init__(self, path: str, why: str) -> None:
-        super().__init__(path, why, "missing")
-
-
-class Stopped(Exception):
-    """The work was told to stop."""
-
-
-Told = Callable[[str, int], None]
-"""Hears of progress: the file at work and how many bytes are done altogether. Raises `Stopped` to end the work."""
-
-
-def unheard(_path: str, _done: int) -> None:
-    """Hears of progress and does nothing."""
-
-
-def shown(path: str) -> str:
-    """A file's name made safe to show: what is invisible or steers a display is escaped."""
-    visible = (c if unicodedata.category(c) not in _FORBIDDEN else f"\\u{ord(c):04x}" for c in path)
-    return "".join(visible)[:300] or "(no name)"
-
-
-def checked(path: str) -> str:
-    """The path itself, when it is relative, POSIX, NFC, stays inside and hides nothing. Raises `Unfit`."""
-    if path != unicodedata.normalize("NFC", path) or any(unicodedata.category(c) in _FORBIDDEN for c in path):
-        raise Unfit(path, "the name holds characters that are invisible or not in Unicode's normal form C; rename it", "path")
-    parts = path.split("/")
-    if ".." in parts:
-        raise Unfit(path, "the path leaves the folder by `..`", "path")
-    if path.startswith("/") or "\\" in path or not path or "" in parts or "." in parts or re.match(r"[A-Za-z]:", path):
-        raise Unfit(path, "not a relative path of plain names", "path")
-    if any(part.startswith(".") for part in parts):
-        raise Unfit(path, "hidden files are no part of a release; remove or rename it", "path")
-    if len(parts) > DEPTH or len(path.encode()) > 1_000 or any(len(part.encode()) > 255 or part != part.strip() for part in parts):
-        raise Unfit(path, f"the name is too long, deeper than {DEPTH} folders, or begins or ends with a space", "path")
-    return path
 
 
 def _relative(path: str) -> str:
@@ -173,81 +105,14 @@ def manifest_of(files: Iterable[Artifact]) -> Manifest:
 # ---------------------------------------------------------------- reading a folder
 
 
-@contextmanager
-def opened(folder: Path, path: str) -> Iterator[BinaryIO]:
-    """A file of the folder, open for reading: no name on the way to it is a symbolic link, and it is an ordinary file. Raises `Unfit`."""
-    *parents, last = checked(path).split("/")
-    with _directory(folder) as descriptor:
-        directory = os.dup(descriptor)
-        try:
-            for parent in parents:
-                directory, above = _step(directory, parent, path, os.O_DIRECTORY), directory
-                os.close(above)
-            with os.fdopen(_step(directory, last, path, os.O_NONBLOCK), "rb", buffering=0) as file:
-                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                    raise Unfit(path, "not an ordinary file")
-                yield file
-        finally:
-            os.close(directory)
-
-
-@contextmanager
-def _directory(folder: Path) -> Iterator[int]:
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise Unfit(folder.name, "there is no such folder, or a symbolic link in its place") from error
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def _step(directory: int, name: str, path: str, flag: int) -> int:
-    try:
-        return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | flag, dir_fd=directory)
-    except FileNotFoundError as error:
-        raise Unfit(path, "missing", "missing") from error
-    except OSError as error:
-        with suppress(OSError):
-            if stat.S_ISLNK(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
-                raise Unfit(path, LINK, "symlink") from error
-        if isinstance(error, NotADirectoryError | IsADirectoryError) or error.errno in _NO_FILE:
-            raise Unfit(path, "not an ordinary file") from error
-        raise
-
-
-_NO_FILE: Final = frozenset((6,))
-"""ENXIO: a socket, or a device that is not there."""
-
-
 def paths_in(folder: Path) -> Sequence[str]:
     """The paths of all files in the folder, sorted. Raises `Unfit` for symbolic links, special files and names that do not do."""
     found: list[str] = []
-    with _directory(folder) as descriptor:
-        for path in _walk(descriptor, ""):
-            if len(found) >= MOST_FILES:
-                raise Unfit(path, f"a release has at most {MOST_FILES} files; pack small ones together")
-            found.append(path)
+    for path in walked(folder):
+        if len(found) >= MOST_FILES:
+            raise Unfit(path, f"a release has at most {MOST_FILES} files; pack small ones together")
+        found.append(path)
     return sorted(found)
-
-
-def _walk(directory: int, prefix: str) -> Iterator[str]:
-    with os.scandir(directory) as entries:
-        ordered = sorted(entries, key=lambda entry: entry.name)
-    for entry in ordered:
-        path = checked(prefix + entry.name)
-        mode = entry.stat(follow_symlinks=False).st_mode
-        if stat.S_ISDIR(mode):
-            below = _step(directory, entry.name, path, os.O_DIRECTORY)
-            try:
-                yield from _walk(below, f"{path}/")
-            finally:
-                os.close(below)
-        elif stat.S_ISREG(mode):
-            yield path
-        else:
-            raise Unfit(path, LINK, "symlink") if stat.S_ISLNK(mode) else Unfit(path, "not an ordinary file")
 
 
 def _streamed(folder: Path, path: str, done: int, told: Told, sink: Callable[[bytes], Any]) -> Artifact:
@@ -418,65 +283,6 @@ def replace(path: Path, body: bytes, *, mode: int = 0o644) -> None:
     settle(path.parent)
 
 
-def beneath(root: Path, location: str) -> Path:
-    """The folder at a relative path under the root, when no name on the way is a symbolic link. Raises `Unfit`."""
-    folder = root
-    for name in checked(location).split("/"):
-        folder /= name
-        if folder.is_symlink():
-            raise Unfit(location, LINK, "symlink")
-    if not folder.is_dir():
-        raise Unfit(location, f"there is no such folder under {root.name}", "missing")
-    return folder
-
-
-def settle(folder: Path) -> None:
-    """Makes the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def as_json(value: Any) -> bytes:
     """JSON for files that people read too: sorted keys, two spaces, a newline at the end. The same value gives the same bytes."""
     return (json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
-
-
-# ---------------------------------------------------------------- working long
-
-T = TypeVar("T")
-
-SHORT_WORK: Final = ThreadPoolExecutor(8, thread_name_prefix="short-work")
-"""Threads for what must not wait behind hours of copying."""
-
-
-@dataclass(slots=True)
-class _Progress:
-    path: str = ""
-    done: int = 0
-
-
-async def working(work: Callable[[Told], T], *, every: float = 5.0, pool: Executor | None = None) -> T:
-    """Does blocking work in a thread, shows Temporal that it lives and how far it is, and stops it when the activity is cancelled."""
-    progress, stop = _Progress(), threading.Event()
-
-    def told(path: str, done: int) -> None:
-        progress.path, progress.done = path, done
-        if stop.is_set():
-            raise Stopped(path)
-
-    async def beat() -> None:
-        while True:
-            tell_progress({"file": progress.path, "bytes": str(progress.done)})
-            await asyncio.sleep(every)
-
-    beating = asyncio.create_task(beat(), context=contextvars.copy_context())
-    try:
-        context = contextvars.copy_context()
-        return await asyncio.get_running_loop().run_in_executor(pool, lambda: context.run(work, told))
-    finally:
-        stop.set()
-        beating.cancel()
-        await asyncio.gather(beating, return_exceptions=True)

@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
-from activities.release.artifacts import Told, Unfit, as_json, copied, replace, require_same, settle, unheard
+from activities.files import Told, Unfit, settle, unheard
+from activities.release.artifacts import as_json, copied, replace, require_same
 from activities.release.publishing import AccessList, Lease, Publication, View, access_list, alone
 
 CURRENT: Final = "current"

@@ -12,8 +12,9 @@ from typing import Any, Final
 from uuid import UUID, uuid5
 
 from activities.bounded import json_value
+from activities.files import Unfit
 from activities.missing import explained
-from activities.release.artifacts import Manifest, Unfit, as_json
+from activities.release.artifacts import Manifest, as_json
 from activities.release.hub_library import hub_library
 from activities.release.openness import LABELS, PARAMETERS, UNLICENSED
 from domain.evaluation import decimal_of

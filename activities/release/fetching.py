@@ -6,8 +6,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import Final
 
+from activities.files import Absent, Told
 from activities.private import PUBLIC, Private
-from activities.release.artifacts import Absent, Told
 from activities.web import Answer, Refused, Turned, Unreachable, Web, require_well
 
 LIMIT: Final = 512 * 1024 * 1024

@@ -17,7 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from activities.release.artifacts import Artifact, Told, Unfit, as_json, content, paths_in, replace, unheard
+from activities.files import Told, Unfit, unheard
+from activities.release.artifacts import Artifact, as_json, content, paths_in, replace
 from activities.release.hub_library import hub_library
 from activities.release.publishing import AccessList, Accounts, Lease, Publication, View, access_list, alone
 

@@ -23,9 +23,9 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from activities.bounded import json_value, toml_table
+from activities.files import Unfit
 from activities.missing import explained
 from activities.outside import passes
-from activities.release.artifacts import Unfit
 from domain.forms import in_words, typed
 
 LIMIT: Final = 256 * 1024

@@ -28,7 +28,8 @@ from typing import Annotated, Final, Protocol
 from pydantic import Field, ValidationError
 
 from activities.bounded import Unreadable, toml_table
-from activities.release.artifacts import Manifest, Told, Unfit
+from activities.files import Told, Unfit
+from activities.release.artifacts import Manifest
 from domain.kernel import Instant, Message, PersonId, Prose, Slug, canonical_json
 
 LIMIT: Final = 4 * 1024 * 1024

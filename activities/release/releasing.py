@@ -17,24 +17,10 @@ from typing import Final, TypeVar
 
 from pydantic import ValidationError
 
+from activities.files import SHORT_WORK, Absent, Told, Unfit, beneath, shown, working
 from activities.missing import ExtraMissing
 from activities.outside import CarryOut, Outcome, failed, plain
-from activities.release.artifacts import (
-    SHORT_WORK,
-    Absent,
-    Manifest,
-    Store,
-    Told,
-    Unfit,
-    as_json,
-    beneath,
-    content,
-    hashed,
-    require_file,
-    require_names,
-    shown,
-    working,
-)
+from activities.release.artifacts import Manifest, Store, as_json, content, hashed, require_file, require_names
 from activities.release.documents import bill_of_materials, model_card
 from activities.release.fetching import Fetched, Fetching
 from activities.release.licence_texts import contradicted

@@ -20,8 +20,9 @@ from contextlib import suppress
 from typing import Any, Final
 
 from activities.bounded import json_value
+from activities.files import Told, Unfit, opened, unheard
 from activities.missing import explained
-from activities.release.artifacts import Artifact, Told, Unfit, as_json, content, opened, unheard
+from activities.release.artifacts import Artifact, as_json, content
 from activities.release.publishing import LIMIT, AccessList, Accounts, Lease, Publication, View, access_list
 
 PART: Final = 16 * 1024 * 1024

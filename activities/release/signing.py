@@ -20,8 +20,9 @@ from typing import Any, Final
 from uuid import uuid4
 
 from activities.bounded import json_value
+from activities.files import Told, Unfit, settle, unheard
 from activities.missing import explained
-from activities.release.artifacts import Manifest, Store, Told, Unfit, require_names, require_same, settle, unheard
+from activities.release.artifacts import Manifest, Store, require_names, require_same
 
 LIMIT: Final = 64 * 1024 * 1024
 """The largest signature file, in bytes: it lists every file."""

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from activities.bounded import Unreadable, json_value
+from activities.files import Told, Unfit, opened, unheard, working
 from activities.outside import CarryOut, Outcome, passes, plain
-from activities.release.artifacts import Told, Unfit, opened, unheard, working
 from domain.evaluation import EvaluationRead, EvaluationRefused, Measured, ReadEvaluation, Score
 from domain.kernel import Step
 

@@ -27,10 +27,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 from urllib.parse import urlsplit
 
+from activities.files import Told, Unfit, checked, opened, working
 from activities.missing import explained
 from activities.outside import CarryOut, Outcome, failed, passes, plain
-from activities.release.artifacts import Told, Unfit, checked, opened, working
-from activities.release.safetensors_files import Broken, require_loadable
 from activities.run.rows import (
     LINE,
     LOSSES,
@@ -44,6 +43,7 @@ from activities.run.rows import (
     require_columns,
     take_points,
 )
+from activities.run.safetensors_files import Broken, require_loadable
 from activities.web import PAGES, Refused, Turned, Web
 from domain.kernel import Step
 from domain.run import steps

@@ -6,6 +6,6 @@ positive; what the consortium owes or earned is negative (as both programs have 
 Each process that owns money has a module here, named as the process is, whose table says what each of its facts does to the
 books; `fold` lists them, and the processes that own none. What is the same for all is in `books`, the two formats are in `export`.
 
-Money in transit is what the treasury passed on to a stream, or paid for it, and the stream has not recorded yet: nothing, when
-no step is owed any more.
+Money in transit is what the treasury passed on to a stream, or paid for it, and the stream has not recorded yet. When no step
+is owed any more, there is none.
 """

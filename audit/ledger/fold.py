@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
-from typing import Final, get_args
+from typing import Final
 
 from audit.ledger.books import Account, Booking, Bookkeeper, Posting, require_balanced
 from audit.ledger.member import Members
@@ -13,7 +13,7 @@ from audit.ledger.round import Rounds
 from audit.ledger.treasury import Treasuries
 from domain.kernel import Event, process_of
 from domain.register.facts import CharterAdopted
-from domain.stream import Common
+from domain.stream import COMMON
 from domain.treasury.events import LineBooked
 from eventstore.entries import Entry, instant
 from eventstore.log import Log
@@ -31,8 +31,6 @@ OWN_NO_MONEY: Final[Mapping[str, str]] = {
     "release": "its messages hold no amount",
 }
 """Every other process, and why no money is its own."""
-
-_COMMON: Final = frozenset(get_args(Common))
 
 
 class Ledger:
@@ -91,7 +89,7 @@ class Ledger:
             if isinstance(event, CharterAdopted):
                 self._currency = event.charter.currency
             return ()
-        return () if type(event) in _COMMON else bookkeeper.postings(stream, event, self._currency)
+        return () if type(event) in COMMON else bookkeeper.postings(stream, event, self._currency)
 
 
 def _words(event: Event) -> str:

@@ -11,15 +11,12 @@ The credit that is left when a membership ends stays owed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, get_args
+from typing import Final
 
 from audit.ledger.books import Account, Posting, credit, in_transit, moved, part
 from domain.kernel import slug_of
 from domain.member import events
 from domain.register import facts
-
-if TYPE_CHECKING:
-    from typing_extensions import TypeIs
 
 DUES: Final = "dues"
 """Where a member's credit is that is none of a round's."""
@@ -62,11 +59,6 @@ MovesNothing = (
     | facts.TierReserved
 )
 """Facts by which no money moves. The type checker names an event that is neither here nor in `postings`."""
-_MOVES_NOTHING: Final = frozenset(get_args(MovesNothing))
-
-
-def _moves_nothing(event: events.MemberEvent) -> TypeIs[MovesNothing]:
-    return type(event) in _MOVES_NOTHING
 
 
 class Members:
@@ -74,7 +66,7 @@ class Members:
 
     def postings(self, stream: str, event: events.MemberEvent, currency: str) -> Sequence[Posting]:
         """See `Bookkeeper.postings`."""
-        if _moves_nothing(event):
+        if isinstance(event, MovesNothing):
             return ()
         member, transit = slug_of(stream), in_transit(stream)
         match event:

@@ -19,15 +19,11 @@ each refund of it does.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Final, get_args
 
 from audit.ledger.books import Account, Posting, credit, in_transit, moved, part
 from domain.kernel import slug_of
 from domain.round import events
 from domain.round.terms import Settlement
-
-if TYPE_CHECKING:
-    from typing_extensions import TypeIs
 
 MovesNothing = (
     events.RoundOpened
@@ -75,11 +71,6 @@ MovesNothing = (
     | events.RegisterFact
 )
 """Facts by which no money moves. The type checker names an event that is neither here nor in `Rounds.postings`."""
-_MOVES_NOTHING: Final = frozenset(get_args(MovesNothing))
-
-
-def _moves_nothing(event: events.RoundEvent) -> TypeIs[MovesNothing]:
-    return type(event) in _MOVES_NOTHING
 
 
 class Rounds:
@@ -93,7 +84,7 @@ class Rounds:
 
     def postings(self, stream: str, event: events.RoundEvent, currency: str) -> Sequence[Posting]:
         """See `Bookkeeper.postings`."""
-        if _moves_nothing(event):
+        if isinstance(event, MovesNothing):
             self._learn(stream, event)
             return ()
         here, transit, currency = slug_of(stream), in_transit(stream), self._currencies.get(stream, currency)

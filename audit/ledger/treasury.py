@@ -18,16 +18,13 @@ both movements stand in Unmatched, and cancel out.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, Literal, get_args
+from typing import Final, Literal
 
 from audit.ledger.books import Account, Posting, in_transit, moved, part, unmatched
 from domain.kernel import slug_of
 from domain.letters import Purpose
 from domain.register.facts import PayeeLinked
 from domain.treasury import events
-
-if TYPE_CHECKING:
-    from typing_extensions import TypeIs
 
 MovesNothing = (
     events.StatementsSought
@@ -57,11 +54,6 @@ MovesNothing = (
     | events.PaymentListCancelled
 )
 """Facts by which no money moves. The type checker names an event that is neither here nor in `Treasuries.postings`."""
-_MOVES_NOTHING: Final = frozenset(get_args(MovesNothing))
-
-
-def _moves_nothing(event: events.TreasuryEvent) -> TypeIs[MovesNothing]:
-    return type(event) in _MOVES_NOTHING
 
 
 class Treasuries:
@@ -75,7 +67,7 @@ class Treasuries:
 
     def postings(self, stream: str, event: events.TreasuryEvent, currency: str) -> Sequence[Posting]:
         """See `Bookkeeper.postings`. Everything here names its own currency."""
-        if _moves_nothing(event):
+        if isinstance(event, MovesNothing):
             return ()
         here = slug_of(stream)
         match event:

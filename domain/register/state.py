@@ -187,6 +187,12 @@ class Register(NamedTuple):
         found = self.people.get(person)
         return found is not None and not found.offices.isdisjoint(offices)
 
+    def awaited(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Who is still to act of those whom a process names: for a run that exists already the board has nothing more to do."""
+        found = tuple(names)
+        begun = any(name.startswith("run/") and name.removeprefix("run/") in self.runs for name in found)
+        return tuple(name for name in found if not (begun and name == f"office:{Office.BOARD}"))
+
     def holders(self, office: Office) -> tuple[PersonId, ...]:
         """Who holds an office now, in order."""
         return tuple(sorted(person for person, found in self.people.items() if office in found.offices))
