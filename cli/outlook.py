@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from cli.failures import BadInput
 from cli.keep import of_export, of_log
-from cli.look import TOLD
+from cli.look import LINE_CHARACTERS
 from cli.options import HERE, Where
 from cli.output import Progress, say, say_json, table, unescaped
 from cli.site import log_of, now_of, settings
@@ -108,7 +108,9 @@ def _show(found: Outlook) -> None:
 
 
 def _changes(changes: Iterable[Change]) -> None:
-    rows = [(minute(each.at), each.stream, f"{each.before} → {each.phase}", one_line(unescaped(each.line), TOLD)) for each in changes]
+    rows = [
+        (minute(each.at), each.stream, f"{each.before} → {each.phase}", one_line(unescaped(each.line), LINE_CHARACTERS)) for each in changes
+    ]
     if rows:
         table(("when", "what", "phase", "how it stands then"), rows, title="What changes")
     else:
@@ -117,4 +119,4 @@ def _changes(changes: Iterable[Change]) -> None:
 
 def _undated(each: Undated) -> tuple[str, str, str, str]:
     waited = ", ".join((*each.waits_for, *(f"a person, for the step {step}" for step in each.steps)))
-    return each.stream, each.phase, waited, one_line(unescaped(each.line), TOLD)
+    return each.stream, each.phase, waited, one_line(unescaped(each.line), LINE_CHARACTERS)
