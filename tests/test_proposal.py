@@ -332,6 +332,85 @@ def test_the_board_votes_while_there_is_no_member() -> None:
     assert voted.phase == "executed"
 
 
+def board_of_three(*, founding_seats: int = 3, members: tuple[str, ...] = ()) -> Register:
+    """A board of `bo`, `bea` and `ben`, and these members."""
+    rules = charter(membership__founding_seats=founding_seats)
+    seated = [OfficeGranted(person=person, office=Office.BOARD) for person in ("bea", "ben")]
+    return with_members(noted(founded(rules), *seated), *members)
+
+
+def weights_of(story: Story) -> dict[str, int]:
+    """What each seat of the roll weighs."""
+    return {entry.seat: entry.weight for event in story.answer if isinstance(event, proposal_events.VoteOpened) for entry in event.roll}
+
+
+@pytest.mark.parametrize(
+    ("founding_seats", "members", "roll"),
+    [
+        (0, 1, {"amber"}), (3, 0, {"bea", "ben", "bo"}), (3, 1, {"amber", "bea", "ben", "bo"}),
+        (3, 2, {"amber", "birch", "bea", "ben", "bo"}), (3, 3, {"amber", "birch", "cedar"}),
+    ],
+)  # fmt: skip
+def test_members_and_board_decide_together_until_so_many_seats_are_active(founding_seats: int, members: int, roll: set[str]) -> None:
+    opened = admission(board_of_three(founding_seats=founding_seats, members=EIGHT[:members]))
+    assert weights_of(opened) == dict.fromkeys(roll, 1)
+    founding = 0 < members < founding_seats
+    assert ("| roll | members and board together, one vote each" in PROPOSAL.describe(opened.state.state).text) is founding
+    assert told(opened, "vote-opened")["to"] == {f"member:{name}" if name in EIGHT else name for name in roll}
+
+
+def test_the_first_member_does_not_amend_the_charter_alone() -> None:
+    opened = story(board_of_three(members=EIGHT[:1])).when(amendment(), by="bo").due()
+    voted = votes(opened, "yes", "amber").due()
+    assert voted.phase == "lapsed", "one of four is no quorum"
+    together = votes(opened, "yes", "amber")
+    for person in ("bo", "bea"):
+        together = together.when(proposal_commands.CastBallot(choice="yes"), by=person).followed_by("ballot_cast")
+    assert together.due().phase == "timelocked"
+
+
+def test_one_vote_each_whatever_the_scheme_while_members_and_board_decide_together() -> None:
+    register = noted(board_of_three(members=EIGHT[:2]), ContributionCleared(member="amber", source="round/x", amount=10**9))
+    cancel = Motion(stream="round/x", command={"kind": "cancel_round"})
+    opened = story(register).when(letters.Propose(title="Cancel", motion=cancel), by="sam")
+    assert set(weights_of(opened).values()) == {1}
+
+
+def test_related_members_are_one_seat_and_end_no_founding_quorum_by_splitting() -> None:
+    owned = OwnershipDeclared(member="cedar", holdings=(Holding(holder="birch", fraction=6_000),))
+    opened = admission(noted(board_of_three(members=EIGHT[:3]), owned))
+    assert weights_of(opened).keys() == {"amber", "birch", "bea", "ben", "bo"}
+
+
+def test_a_board_member_who_speaks_for_a_member_is_counted_once() -> None:
+    seated = RepresentativeSeated(member="amber", person="bo", capacity=Capacity.ALTERNATE, at=START)
+    opened = admission(noted(board_of_three(members=EIGHT[:1]), seated))
+    assert weights_of(opened).keys() == {"amber", "bea", "ben"}
+    opened.when(proposal_commands.CastBallot(choice="yes"), by="bo").refused("not_on_roll")
+    opened.when(proposal_commands.CastBallot(member="amber", choice="yes"), by="bo").followed_by("ballot_cast")
+
+
+def test_a_member_and_a_board_member_of_one_handle_have_a_vote_each() -> None:
+    opened = admission(board_of_three(members=("bo", "board-1")))
+    assert weights_of(opened).keys() == {"bo", "board-1", "board-2", "bea", "ben"}
+    own = opened.when(proposal_commands.CastBallot(choice="no"), by="bo")
+    both = own.when(proposal_commands.CastBallot(member="bo", choice="yes"), by="rep-bo")
+    assert (tally_of(both).yes, tally_of(both).no) == (1, 1)
+    assert told(opened, "vote-opened")["to"] == {"member:bo", "member:board-1", "bo", "bea", "ben"}
+
+
+def test_who_speaks_for_the_applicant_does_not_admit_it_from_the_board() -> None:
+    seated = RepresentativeSeated(member="zenith", person="bo", capacity=Capacity.REPRESENTATIVE, at=START)
+    opened = admission(noted(board_of_three(members=EIGHT[:1]), seated))
+    opened.when(proposal_commands.CastBallot(choice="yes"), by="bo").refused("recused")
+    assert tally_of(opened).roll_heads == 3
+
+
+def test_founders_and_board_decide_together_again_when_too_few_seats_are_left() -> None:
+    register = noted(board_of_three(members=EIGHT[:3]), MemberSuspended(member="cedar", cause="dues"))
+    assert weights_of(admission(register)).keys() == {"amber", "birch", "bea", "ben", "bo"}
+
+
 def test_a_suspended_member_does_not_vote_though_it_is_on_the_roll() -> None:
     opened = admission()
     opened = replace(opened, register=noted(opened.register, MemberSuspended(member="amber", cause="dues")))
@@ -734,7 +813,9 @@ def test_a_class_may_need_a_majority_of_the_whole_roll() -> None:
 )
 def test_a_tie_is_told_or_broken_as_the_charter_says(breaks: list[str], ranking: Any, tied: Any) -> None:
     """By tier three votes stand against three, and by heads two seats against one; the proposal lists medium before large."""
-    rules = charter(decisions__steering__tie_breaks=breaks, decisions__steering__group_cap=10_000, tiers__partner__votes=6)
+    rules = charter(
+        decisions__steering__tie_breaks=breaks, decisions__steering__group_cap=10_000, tiers__partner__votes=6, membership__founding_seats=0
+    )
     register = with_members(with_members(founded(rules), "amber", "birch"), "cedar", tier="partner")
     opened = story(register).when(letters.Propose(title="How large?", decision="steering", options=SIZES), by="lea")
     for member, choice in (("amber", "medium"), ("birch", "medium"), ("cedar", "large")):
@@ -899,7 +980,7 @@ def test_an_open_vote_tells_what_the_quorum_needs_and_who_has_not_voted() -> Non
 
 def test_a_seat_is_waited_for_by_its_members_and_a_recused_one_is_not() -> None:
     related = [OwnershipDeclared(member=name, holdings=(Holding(holder="a-holding", fraction=6_000),)) for name in ("birch", "cedar")]
-    opened = admission(noted(with_members(founded(), *EIGHT[:4]), *related))
+    opened = admission(noted(with_members(founded(charter(membership__founding_seats=0)), *EIGHT[:4]), *related))
     assert PROPOSAL.describe(opened.state.state).waits_for == ("member:birch", "member:cedar", "member:amber", "member:delta")
     declared = opened.when(proposal_commands.DeclareConflict(member="birch", reason="our rival"), by="rep-birch")
     assert PROPOSAL.describe(declared.state.state).waits_for == ("member:amber", "member:delta")

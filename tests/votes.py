@@ -139,12 +139,17 @@ class Vote:
         self.roll, self.recused = {entry.seat: entry for entry in event.roll}, set(event.barred)
         if event.closes_at != at + timedelta(hours=self.rule.duration_hours):
             yield "a vote lasts as long as the charter says"
-        seats = _seats(register)
-        if seats and {entry.seat: frozenset(entry.members) for entry in event.roll} != seats:
+        seats, board = _seats(register), set(register.holders(Office.BOARD))
+        founding = len(seats) < register.charters[self.made.charter_version].membership.founding_seats if self.made else False
+        for_members = {entry.seat: frozenset(entry.members) for entry in event.roll if entry.members}
+        own = [entry.voter for entry in event.roll if not entry.members]
+        if for_members != seats:
             yield "the roll is the seats of the active members, related ones on one"
-        if not seats and {entry.seat for entry in event.roll} != set(register.holders(Office.BOARD)):
-            yield "without members the roll is the board"
-        if seats and not self._fair({seat: self._weight(members, register) for seat, members in seats.items()}):
+        if len(own) != len(set(own)) or set(own) != (board - _speaking(seats, register) if founding else board if not seats else set()):
+            yield "the board votes without members, and beside few"
+        if founding and {entry.weight for entry in event.roll} - {1}:
+            yield "members and board have one vote each while they decide together"
+        if seats and not founding and not self._fair({seat: self._weight(members, register) for seat, members in seats.items()}):
             yield "seats weigh what the charter's scheme and cap give them at the opening"
         weighing = sum(entry.weight > 0 for entry in event.roll)
         if seats and event.group_cap_holds != (weighing * self.rule.group_cap >= WHOLE):
@@ -312,12 +317,18 @@ def _seats(register: Register) -> Mapping[str, frozenset[str]]:
     return {seat: frozenset(members) for seat, members in seats.items()}
 
 
+def _speaking(seats: Mapping[str, frozenset[str]], register: Register) -> set[str]:
+    """Who speaks for one of the seats."""
+    members = frozenset[str]().union(*seats.values())
+    return {person for person, known in register.people.items() if members.intersection(known.speaks_for)}
+
+
 def _speaks(entry: RollEntry, person: str, register: Register) -> bool:
     known = register.people.get(person)
     if known is None:
         return False
     if not entry.members:
-        return person == entry.seat and Office.BOARD in known.offices
+        return person == entry.voter and Office.BOARD in known.offices
     return any(member in known.speaks_for and register.members[member].standing is Standing.ACTIVE for member in entry.members)
 
 

@@ -73,6 +73,6 @@ CONSORTIUM: Final[Process[commands.ConsortiumCommand, events.ConsortiumEvent, Co
     describe=describe,
     commands=TypeAdapter(Annotated[commands.ConsortiumCommand, Field(discriminator="kind")]),
     events=TypeAdapter(tuple[Annotated[events.ConsortiumEvent | Common, Field(discriminator="kind")], ...]),
-    state_version=8,
+    state_version=9,
     list_version=1,
 )

@@ -195,6 +195,6 @@ MEMBER: Final[Process[commands.MemberCommand, events.MemberEvent, MemberState]] 
     commands=TypeAdapter(Annotated[commands.MemberCommand, Field(discriminator="kind")]),
     events=TypeAdapter(tuple[Annotated[events.MemberEvent | Common, Field(discriminator="kind")], ...]),
     tables=tables,
-    state_version=6,
+    state_version=7,
     list_version=2,
 )

@@ -29,8 +29,8 @@ def _seat(state: Open, member: MemberId | None, context: Context) -> str:
 
     Persons and members may share a handle, so a person's own handle never finds a member's seat, nor a member's a person's.
     """
-    entry = state.roll.get(state.seats.get(member or context.actor, ""))
-    if entry is None or bool(entry.members) != (member is not None):
+    seat = state.persons.get(context.actor) if member is None else state.seats.get(member)
+    if seat is None:
         raise Refused(
             "not_on_roll",
             f"{member or context.actor} is not on the roll of this vote",
@@ -42,7 +42,7 @@ def _seat(state: Open, member: MemberId | None, context: Context) -> str:
     else:
         context.require_speaker(member)
         context.require_active(member)
-    return entry.seat
+    return seat
 
 
 def _require_not_recused(state: Open, seat: str) -> None:

@@ -8,6 +8,7 @@ from domain.charter import Office
 from domain.kernel import SERVICE, holders, process_of
 from domain.process import Context
 from domain.proposal import events
+from domain.proposal.roll import voters
 from domain.proposal.rules import Events, equal_weights, values_of
 from domain.proposal.state import Announced, Open
 from domain.proposal.terms import RollEntry
@@ -16,7 +17,7 @@ from domain.stream import owe_notices
 
 def recipients_of(entry: RollEntry) -> tuple[str, ...]:
     """The recipients of a notice to a seat: each of its members, or the person on the board."""
-    return tuple(f"member:{member}" for member in entry.members) or (entry.seat,)
+    return tuple(f"member:{member}" for member in entry.members) or (entry.voter,)
 
 
 def notify_announced(made: events.ProposalMade, context: Context) -> Events:
@@ -68,9 +69,9 @@ def notify_voters(template: str, proposal: Announced, context: Context, **facts:
 
 
 def _voters(context: Context) -> tuple[str, ...]:
-    """Who would be on a roll that is frozen now: the members, or the board while there are none."""
-    members = tuple(f"member:{member}" for seat in context.register.seats() for member in seat.members)
-    return members or context.register.holders(Office.BOARD)
+    """Who would be on a roll that is frozen now."""
+    seats, board = voters(context.register, context.charter)
+    return (*(f"member:{member}" for seat in seats for member in seat.members), *board)
 
 
 def _on(roll: Iterable[RollEntry]) -> tuple[str, ...]:

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from domain.charter import Office
 from domain.kernel import MemberId, PersonId, process_of, slug_of
 from domain.letters import Motion
 from domain.process import Context
-from domain.proposal import events, voting
+from domain.proposal import events
 from domain.proposal.notices import notify_opened
+from domain.proposal.roll import frozen
 from domain.proposal.rules import Events, equal_weights
 from domain.proposal.state import Announced
 from domain.proposal.terms import RollEntry
-from domain.register.state import Register, Seat
+from domain.register.state import Register
 
 
 def open_vote(proposal: Announced, context: Context) -> Events:
-    """Freezes the roll as of this position; while there is no active member the board is the roll, one vote each."""
-    roll = _roll(proposal, context)
+    """Freezes the roll as of this position."""
+    roll = frozen(proposal, context.register)
     opened = events.VoteOpened(
         roll=roll,
         barred=_barred(proposal, roll, context),
@@ -29,29 +29,24 @@ def open_vote(proposal: Announced, context: Context) -> Events:
     return (opened, *notify_opened(proposal, opened))
 
 
-def _roll(proposal: Announced, context: Context) -> tuple[RollEntry, ...]:
-    seats = context.register.seats()
-    if not seats:
-        return tuple(RollEntry(seat=person, weight=1) for person in context.register.holders(Office.BOARD))
-    weights = voting.capped({seat.id: _weight(proposal, seat, context) for seat in seats}, proposal.rule.group_cap)
-    return tuple(RollEntry(seat=seat.id, members=seat.members, weight=weights[seat.id]) for seat in seats)
-
-
-def _weight(proposal: Announced, seat: Seat, context: Context) -> int:
-    """Related members weigh as one: the most votes any of their tiers has, and all that they contributed."""
-    tiers, members = context.register.charters[proposal.charter_version].tiers, context.register.members
-    votes = max((tiers[members[member].tier].votes for member in seat.members if members[member].tier in tiers), default=0)
-    return voting.weight(proposal.rule.scheme, votes, sum(context.register.cleared.get(member, 0) for member in seat.members))
-
-
 def _barred(proposal: Announced, roll: Sequence[RollEntry], context: Context) -> frozenset[str]:
-    """The seats that the motion is about: those of the members it concerns, with all who are related to them, or the board members themselves."""
+    """The seats that the motion is about: those of the members it concerns, with all who are related to them, or the board members themselves.
+
+    Where board members vote beside the seats, who speaks for a member that it concerns is barred too: an applicant has no seat yet.
+    """
     motion = proposal.terms.motion
     if motion is None or not proposal.rule.subject_barred:
         return frozenset()
     members, persons = _concerned(motion, context.register)
     seats = {context.register.seat_of(member) for member in members}
-    return frozenset(entry.seat for entry in roll if entry.seat in (seats if entry.members else persons))
+    beside = any(entry.members for entry in roll)
+
+    def is_barred(entry: RollEntry) -> bool:
+        if entry.members:
+            return entry.seat in seats
+        return entry.voter in persons or (beside and any(context.register.speaks_for(entry.voter, member) for member in members))
+
+    return frozenset(entry.seat for entry in roll if is_barred(entry))
 
 
 def _concerned(motion: Motion, register: Register) -> tuple[frozenset[MemberId], frozenset[PersonId]]:

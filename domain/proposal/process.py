@@ -69,7 +69,8 @@ def describe(state: ProposalState) -> Headline:
             return Headline("unproposed", "not proposed yet")
         case Announced(opens_at=opens_at):
             return _headline("announced", state, f"the vote opens at {shown_at(opens_at)}")
-        case Open(proposal=proposal, tally=tally, closes_at=closes_at):
+        case Open(proposal=proposal, roll=frozen, tally=tally, closes_at=closes_at):
+            roll = tuple(frozen.values())
             quorum = "quorum reached" if voting.has_quorum(proposal.rule, tally) else "no quorum yet"
             line = f"{tally.heads} of {tally.roll_heads} voted, {quorum}; closes at {shown_at(closes_at)}"
             heads, held = voting.quorum(proposal.rule, tally)
@@ -79,8 +80,9 @@ def describe(state: ProposalState) -> Headline:
                 "yes": str(tally.yes),
                 "no": str(tally.no),
             }
-            alike = rules.equal_weights(proposal, state.roll.values())
+            alike = rules.equal_weights(proposal, roll)
             numbers |= {"group cap": alike} if alike else {}
+            numbers |= {"roll": "members and board together, one vote each (membership.founding_seats)"} if rules.founding(roll) else {}
             return _headline("open", proposal, line, numbers, _waits_for(state))
         case Timelocked(proposal=proposal, result=result, executes_at=executes_at):
             note = f"passed; nobody is waited for: it is carried out by itself at {shown_at(executes_at)}, when its timelock is over"
@@ -173,6 +175,6 @@ def proposals(processes: Iterable[Process[Any, Any, Any]]) -> Process[commands.P
         after_step=ordering.after_step,
         commands=TypeAdapter(Annotated[commands.ProposalCommand, Field(discriminator="kind")]),
         events=TypeAdapter(tuple[Annotated[events.ProposalEvent | Common, Field(discriminator="kind")], ...]),
-        state_version=5,
-        list_version=5,
+        state_version=6,
+        list_version=6,
     )

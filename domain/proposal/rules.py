@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Final
 
 from domain import process
@@ -108,13 +108,18 @@ def outcome_of(state: Over) -> str:
     return f"{state.phase}: {chosen}" if chosen else state.phase
 
 
-def equal_weights(proposal: Announced, roll: Iterable[RollEntry]) -> str:
+def equal_weights(proposal: Announced, roll: Collection[RollEntry]) -> str:
     """Why every seat of a roll weighs the same, where the charter's cap on a group cannot hold; empty where it can, and where the board votes."""
-    cap, held = proposal.rule.group_cap, [entry.weight for entry in roll if entry.members]
-    if not held or voting.cap_holds(held, cap):
+    cap, held = proposal.rule.group_cap, [entry.weight for entry in roll]
+    if not any(entry.members for entry in roll) or voting.cap_holds(held, cap):
         return ""
     needed = f"; from {seats_for_cap(cap)} seats on it holds" if cap else ""
     return (
         f"every seat that weighs anything weighs one: of {sum(weight > 0 for weight in held)} seats none can be kept to "
         f"{cap // 100}.{cap % 100:02} % (decisions.{proposal.decision}.group_cap){needed}"
     )
+
+
+def founding(roll: Collection[RollEntry]) -> bool:
+    """Whether members and board decide together, one vote each."""
+    return len({bool(entry.members) for entry in roll}) > 1

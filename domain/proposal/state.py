@@ -49,7 +49,9 @@ class Open:
     roll: Map[str, RollEntry]
     """Every seat as it was frozen, recused ones included."""
     seats: Map[str, str]
-    """The seat of each member, or board member, on the roll."""
+    """The seat of each member on the roll."""
+    persons: Map[str, str]
+    """The seat of each board member who votes for nobody but themself. A member may have the handle of one."""
     recused: Map[str, str]
     """The seats that are in neither the quorum nor the count, and why."""
     ballots: Map[str, Ballot]
@@ -155,10 +157,11 @@ def announced_by(event: events.ProposalMade) -> Announced:
 
 def _opened(state: Announced, event: events.VoteOpened) -> Open:
     roll = {entry.seat: entry for entry in event.roll}
-    seats = {member: entry.seat for entry in event.roll for member in entry.members or (entry.seat,)}
+    seats = {member: entry.seat for entry in event.roll for member in entry.members}
+    persons = {entry.voter: entry.seat for entry in event.roll if not entry.members}
     recused = dict.fromkeys(event.barred, "the decision is about it")
     tally = Tally(len(roll) - len(recused), sum(entry.weight for entry in event.roll if entry.seat not in recused))
-    return Open(state, mapping(roll), mapping(seats), mapping(recused), mapping(), tally, event.closes_at, extended=False)
+    return Open(state, mapping(roll), mapping(seats), mapping(persons), mapping(recused), mapping(), tally, event.closes_at, extended=False)
 
 
 def _uncounted(state: Open, seat: str) -> Tally:

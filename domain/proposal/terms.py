@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from domain.kernel import MemberId, Message, Slug
+from pydantic import Field
+
+from domain.kernel import MemberId, Message, PersonId, Slug
 
 Choice = Literal["yes", "no", "abstain", "consent", "object"]
 
@@ -15,3 +17,11 @@ class RollEntry(Message):
     seat: Slug
     members: tuple[MemberId, ...] = ()
     weight: int
+    person: PersonId | None = Field(default=None, exclude_if=lambda value: value is None)
+    """The board member whose vote it is, where the seat does not have their handle: a member has it."""
+
+    @property
+    def voter(self) -> PersonId:
+        """Whose own vote it is, where it is no member's."""
+        assert not self.members, "a member's vote is nobody's own"
+        return self.person or self.seat

@@ -18,7 +18,7 @@ from domain.register.state import Expected, Link, Member, Person, Register, Rele
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
-REGISTER_VERSION: Final = 11
+REGISTER_VERSION: Final = 12
 """Raised whenever the register is made of other fields or classes, or the same facts make another one: stored ones of another version are not read."""
 
 _FACTS: Final = frozenset(get_args(Fact))
