@@ -195,6 +195,11 @@ ROUNDS: Final[Sequence[tuple[str, Sequence[Event], Mapping[str, int]]]] = (
     ),
     ("interest is shared", (PAID, round_events.InterestShared(call=1, credits={"n": 3, "m": 2})), {TRANSIT: 100, PAID_IN: -60, CREDIT: -37, "Liabilities:Credit:N:R": -3}),
     (
+        "what was made up comes back",
+        (PAID, round_events.MakeUpReduced(pool=1, filled=10, repaid={"m": (Settlement(call=2, pool=1, principal=10),)})),
+        {TRANSIT: 100, PAID_IN: -50, INTEREST: -5, CREDIT: -45},
+    ),
+    (
         "a delivery in kind", (round_events.InKindAccepted(member="m", evidence="a" * 64, by="theo", value=40, settled=(), dues=()),),
         {"Income:In-kind:R:M": -40, "Expenses:In-kind:R": 40},
     ),

@@ -11,7 +11,7 @@
 | fail_round | the proposal's rejection, the service when the vote's time is over | round_failed | service_only, not_due |
 | release_tranche | the run; the board while there is none | tranche_released | other_milestone, run_releases (training.reviewers), no_such_tranche |
 | call_tranche | treasurer | interest_shared…, tranche_called, credit_applied… | no_such_tranche, tranche_out_of_order, tranche_not_released, minimum_lost, calendar_ended (calendar.until), not_a_business_day (calendar), notice_too_short (funding.call_notice_business_days), due_too_late, too_many_calls |
-| record_payment | treasury | payment_recorded, call_cleared, default_cured | reference_used, value_date_in_the_future, wrong_currency; what is not taken goes to the treasury's inbox |
+| record_payment | treasury | payment_recorded, make_up_reduced, call_cleared, default_cured, catch_up_called | reference_used, value_date_in_the_future, wrong_currency; what is not taken goes to the treasury's inbox |
 | reverse_payment | treasury | payment_reversed, call_reopened…, surplus_returned; reversal_turned_away of a payment that never came | reference_used; what went back meanwhile goes to the treasury's inbox |
 | deliver_in_kind | representative | in_kind_delivered | not_on_rate_card (rate_card), delivery_above_commitment (rate_card), evidence_used |
 | accept_in_kind, reject_in_kind | secretariat, treasurer, not of that member | in_kind_accepted, evidence_used; in_kind_rejected | evidence_used, own_delivery, no_such_delivery, delivery_rejected, delivery_accepted |
@@ -80,6 +80,7 @@ from domain.register.facts import (
 )
 from domain.round import commands as round_commands
 from domain.round import events as round_events
+from domain.round.dues import owed_on
 from domain.round.process import ROUND
 from domain.round.state import books_of, money_by_state
 from domain.round.terms import BudgetLine, Tranche
@@ -905,14 +906,14 @@ def test_the_others_make_up_for_a_default_each_up_to_the_charters_fraction_of_hi
 
 
 def test_a_member_that_is_suspended_or_late_itself_makes_up_for_nobody() -> None:
-    story = all_paid(called(), 100_000, "ada", "bel")
+    story = all_paid(called(minimum=500_000), 100_000, "ada", "bel")
     story = until(knowing(story, MemberSuspended(member="bel", cause="dues")), "declare_default")
     assert money(story, "debt", "ada") == 25_000
     assert money(story, "debt", "bel") == 0
 
 
 def test_who_left_the_round_and_companies_of_the_defaulters_seat_make_up_for_nobody() -> None:
-    story = opposed(all_paid(called(), 100_000, "ada", "bel", "cyd"), no=("ada",)).when(EXIT, by="rep-ada")
+    story = opposed(all_paid(called(minimum=600_000), 100_000, "ada", "bel", "cyd"), no=("ada",)).when(EXIT, by="rep-ada")
     story = knowing(story, OwnershipDeclared(member="bel", holdings=(Holding(holder="dov", fraction=9_000),)))
     story = until(story, "declare_default")
     assert [money(story, "debt", member) for member in ("ada", "bel", "cyd")] == [0, 0, 25_000]
@@ -939,8 +940,119 @@ def test_a_defaulter_that_pays_with_interest_has_its_votes_and_its_commitment_ba
     story = paid(story, "dov", 100_000 + 100 * days).owes("tell", "tell:lift-default:dov:1")
     assert "default_cured" in {event.kind for event in story.answer}
     assert money(story, "in_default") == 0
-    story = all_paid(story, 25_000, "ada", "bel", "cyd").when(RELEASE).when(round_commands.CallTranche(tranche=2), by="tess")
-    assert money(story, "called") == GOAL, "what the make-up brought lowers the later calls of all"
+    assert [money(story, "debt", member) for member in MEMBERS] == [0] * 4, "what the others made up is not asked for any more"
+    story = story.when(RELEASE).when(round_commands.CallTranche(tranche=2), by="tess")
+    assert money(story, "called") == GOAL
+
+
+# ---------------------------------------------------------------- late money
+
+
+def made_up(*, paid_by: tuple[str, ...] = ("ada", "bel", "cyd"), charter: Charter | None = None, **changes: Any) -> Story:
+    """Dov is in default, and these have paid their make-up call of 25,000 each."""
+    return all_paid(until(all_paid(called(charter, **changes), 100_000, "ada", "bel", "cyd"), "declare_default"), 25_000, *paid_by)
+
+
+def cured(story: Story, member: str = "dov") -> Story:
+    """The member pays all that it owes today."""
+    kept = books_of(story.state.state)
+    assert kept is not None
+    rate = story.register.charters[1].funding.default_interest
+    return paid(story, member, owed_on(kept, kept.accounts[member], rate, story.at.date()))
+
+
+def test_what_a_defaulter_pays_comes_back_first_to_those_who_made_up_and_all_end_equal_but_for_the_interest() -> None:
+    story = cured(made_up())
+    assert {"make_up_reduced", "default_cured"} <= {event.kind for event in story.answer}
+    assert [money(story, "credit", member) for member in MEMBERS] == [25_000, 25_000, 25_000, 0]
+    assert [money(story, "committed", member) for member in MEMBERS] == [250_000] * 4
+    assert story.register.cleared["ada"] == 100_000
+    told = story.known["notice:make-up-reduced:1:75000:1"].data["each"]["member:ada"]
+    assert told == {"returned": "USD 250.00", "lapsed": "USD 0.00"}
+    assert refunded(story, "ada").state.state.books.accounts["ada"].figures.refunded == 25_000, "the credit can be refunded"
+    story = story.when(RELEASE).when(round_commands.CallTranche(tranche=2), by="tess")
+    assert [money(story, "debt", member) for member in MEMBERS][3] == 150_000
+    assert all(124_000 < money(story, "debt", member) < 125_000 for member in ("ada", "bel", "cyd")), (
+        "the credit, and the interest, pay a part"
+    )
+    story = everybody_pays(story)
+    assert [money(story, "cleared", member) for member in MEMBERS] == [250_000] * 4
+    late = money(story, "interest", "dov")
+    assert late == 1_500
+    assert [cost(story, member) for member in MEMBERS] == [250_000 - late // 3] * 3 + [250_000 + late]
+
+
+def cost(story: Story, member: str) -> int:
+    """What the round has cost a member so far, with what is still asked of it: paid, and owed, less what came back or is credit."""
+    figures = books(story.state.state)[member]
+    return figures["received"] + figures["debt"] - figures["refunded"] - figures["refunding"] - figures["credit"]
+
+
+def test_a_part_of_the_late_money_comes_back_in_proportion_and_makes_open_make_up_calls_smaller() -> None:
+    story = paid(made_up(paid_by=("ada",)), "dov", 30_000)
+    assert [money(story, "credit", member) for member in MEMBERS] == [10_000, 0, 0, 0]
+    assert [money(story, "debt", member) for member in ("bel", "cyd")] == [15_000, 15_000]
+    assert money(story, "debt", "dov") == 70_000 + 1_500
+    story = all_paid(story, 15_000, "bel", "cyd")
+    assert money(story, "cleared") == 375_000 - 30_000 + 30_000
+    other = paid(made_up(), "dov", 30_000)
+    assert [money(other, "credit", member) for member in MEMBERS] == [10_000] * 3 + [0], "the same, had they paid before"
+
+
+def test_payments_of_one_day_come_to_the_same_in_whichever_order() -> None:
+    story = until(
+        all_paid(called(goal=999_999, budget=(BudgetLine(name="x", amount=999_999),)), 100_000, "ada", "bel", "cyd"), "declare_default"
+    )
+    one = paid(all_paid(story, 25_000, "ada", "bel"), "dov", 44_444)
+    other = all_paid(paid(story, "dov", 44_444), 25_000, "bel", "ada")
+    for member in MEMBERS:
+        assert books(one.state.state)[member] == books(other.state.state)[member]
+
+
+def test_nobody_stays_in_default_for_a_make_up_call_whose_gap_is_filled() -> None:
+    story = made_up(paid_by=("ada", "bel"), minimum=500_000)
+    story = until(story, "declare_default")
+    kept = books_of(story.state.state)
+    assert kept is not None
+    assert kept.accounts["cyd"].in_default
+    story = cured(story)
+    assert {event.member for event in story.answer if isinstance(event, round_events.DefaultCured)} == {"cyd", "dov"}
+    story.owes("tell", "tell:lift-default:cyd:1").owes("tell", "tell:lift-default:dov:1")
+    late = 25_000 * (story.at.date() - story.state.state.books.calls[2].schedule.due_on).days * 3_600 // 3_600_000
+    assert money(story, "debt", "cyd") == late, "the interest that ran up is carried"
+
+
+def test_what_stands_in_for_a_defaulter_comes_back_to_those_who_made_up_as_its_own_money_would() -> None:
+    story = made_up().when(round_commands.TakeOver(member="eli", defaulter="dov", amount=250_000), by="rep-eli")
+    assert [money(story, "credit", member) for member in ("ada", "bel", "cyd")] == [0] * 3, "a promise is no money"
+    story = paid(story, "eli", 100_000)
+    assert [money(story, "credit", member) for member in ("ada", "bel", "cyd")] == [25_000] * 3
+
+
+def test_a_make_up_payment_that_came_back_and_is_taken_back_by_the_bank_is_owed_no_more() -> None:
+    story = until(all_paid(called(), 100_000, "ada", "bel", "cyd"), "declare_default")
+    story = all_paid(paid(story, "ada", 25_000, reference="IN-MU"), 25_000, "bel", "cyd")
+    story = taken_back(cured(story), "ada", 25_000, "IN-MU")
+    assert (money(story, "credit", "ada"), money(story, "debt", "ada"), money(story, "cleared", "ada")) == (0, 0, 100_000)
+
+
+def test_a_make_up_call_that_cannot_save_the_round_is_not_made() -> None:
+    at_the_edge = 500_000 + 2 * 25_000
+    for minimum, makes_up in ((at_the_edge, True), (at_the_edge + 1, False)):
+        story = until(all_paid(called(minimum=minimum), 100_000, "ada", "bel"), "declare_default")
+        assert ("make_up_called" in {event.kind for event in story.answer}) == makes_up
+        assert story.phase == ("calling" if makes_up else "endangered")
+
+
+def test_who_is_cured_after_a_later_tranche_was_called_is_called_for_it_too() -> None:
+    story = made_up(minimum=600_000).when(RELEASE).when(round_commands.CallTranche(tranche=2), by="tess")
+    story = cured(everybody_pays_but(story, "dov"))
+    assert {"default_cured", "catch_up_called"} <= {event.kind for event in story.answer}
+    amount, pay_by, _ = asked(story, "call:4:1")
+    assert amount == 150_000 + 150_000 * 3_600 * (pay_by - story.state.state.books.calls[3].schedule.due_on).days // 3_600_000
+    story = paid(story, "dov", amount)
+    assert [money(story, "cleared", member) for member in MEMBERS] == [250_000] * 4
+    assert min(cost(story, member) for member in MEMBERS) < cost(story, "dov")
 
 
 def test_a_member_in_default_is_called_for_nothing_more() -> None:
@@ -954,7 +1066,7 @@ def test_a_member_in_default_is_called_for_nothing_more() -> None:
 
 
 def endangered() -> Story:
-    """Two of four are in default: 500,000 of at least 700,000 are left, and 50,000 made up."""
+    """Two of four are in default: 500,000 of at least 700,000 are left, and nobody is asked to make up what would not save the round."""
     return until(all_paid(called(), 100_000, "ada", "bel"), "declare_default")
 
 
@@ -962,9 +1074,8 @@ def test_the_minimum_is_tested_after_every_loss_of_money() -> None:
     story = endangered().owes("tell", "tell:proposal:shortfall-atlas-1-1")
     assert story.phase == "endangered"
     motion = next(step for step in story.steps if step.kind == "tell" and step.key.startswith("tell:proposal")).data["command"]["motion"]
-    assert motion["command"] == {"kind": "reduce_goal", "goal": 550_000, "minimum": 550_000, "cause": "shortfall"}
+    assert motion["command"] == {"kind": "reduce_goal", "goal": 500_000, "minimum": 500_000, "cause": "shortfall"}
     assert motion["otherwise"] == {"kind": "cancel_round", "cause": "shortfall"}
-    story = all_paid(story, 25_000, "ada", "bel")
     story = story.when(RELEASE)
     story.when(round_commands.CallTranche(tranche=2), by="tess").refused("minimum_lost")
     story.when(round_commands.ProposeSpending(spending="x", line="compute", amount=1, payee="p"), by="tess").refused("minimum_lost")
@@ -972,12 +1083,12 @@ def test_the_minimum_is_tested_after_every_loss_of_money() -> None:
 
 def test_a_vote_makes_the_run_smaller_and_the_round_goes_on() -> None:
     story = endangered()
-    story.when(round_commands.ReduceGoal(goal=550_000, minimum=550_000), by="sam").refused("no_mandate")
-    story = mandated(story, round_commands.ReduceGoal(goal=550_000, minimum=550_000)).followed_by(
+    story.when(round_commands.ReduceGoal(goal=500_000, minimum=500_000), by="sam").refused("no_mandate")
+    story = mandated(story, round_commands.ReduceGoal(goal=500_000, minimum=500_000)).followed_by(
         "mandate_exercised", "goal_reduced", "minimum_restored"
     )
     assert story.phase == "calling"
-    assert dict(story.state.state.books.budget) == {"compute": 440_000, "data": 110_000}
+    assert dict(story.state.state.books.budget) == {"compute": 400_000, "data": 100_000}
 
 
 def test_a_smaller_goal_cancels_what_it_will_not_call_in_proportion() -> None:
@@ -999,8 +1110,8 @@ def test_a_smaller_budget_keeps_what_is_spent_on_each_line() -> None:
 
 def test_a_smaller_run_that_a_shortfall_asked_for_is_old_news_once_the_shortfall_is_over() -> None:
     story = endangered().when(round_commands.JoinLate(member="eli", amount=200_000), by="rep-eli")
-    mandated(story, round_commands.ReduceGoal(goal=550_000, minimum=550_000, cause="shortfall")).followed_by("mandate_exercised")
-    mandated(endangered(), round_commands.ReduceGoal(goal=550_000, minimum=550_000, cause="shortfall")).followed_by(
+    mandated(story, round_commands.ReduceGoal(goal=500_000, minimum=500_000, cause="shortfall")).followed_by("mandate_exercised")
+    mandated(endangered(), round_commands.ReduceGoal(goal=500_000, minimum=500_000, cause="shortfall")).followed_by(
         "mandate_exercised", "goal_reduced", "minimum_restored"
     )
 
@@ -1015,20 +1126,20 @@ def test_the_goal_falls_neither_below_what_is_spent_nor_below_its_minimum_and_ne
 
 def test_a_reduction_that_came_too_late_for_a_further_loss_is_followed_by_another_vote() -> None:
     story = endangered().when(letters.ReleaseLeaver(member="ada"))
-    story = mandated(story, round_commands.ReduceGoal(goal=550_000, minimum=550_000)).owes("tell", "tell:proposal:shortfall-atlas-1-2")
+    story = mandated(story, round_commands.ReduceGoal(goal=500_000, minimum=500_000)).owes("tell", "tell:proposal:shortfall-atlas-1-2")
     assert story.phase == "endangered"
 
 
 def test_without_a_decision_in_time_the_round_is_cancelled_and_what_is_held_goes_back() -> None:
-    story = until(all_paid(endangered(), 25_000, "ada", "bel"), "cancel_round")
+    story = until(endangered(), "cancel_round")
     assert story.phase == "refunding"
-    assert money(story, "credit", "ada") == money(story, "credit", "bel") == 125_000
+    assert money(story, "credit", "ada") == money(story, "credit", "bel") == 100_000
     assert story.register.cleared["ada"] == 0
     assert not story.register.commitments
     assert not story.register.debts
     story.owes("tell", "tell:lift-default:cyd:1")
     for member in ("ada", "bel"):
-        story = refunded(story, member, 125_000)
+        story = refunded(story, member, 100_000)
     story.followed_by("refund_made", "bank_reference_used", "round_closed")
     assert story.phase == "cancelled"
     assert turned_away(paid(story, "ada", 1, reference="LATE").then(), "LATE")
@@ -1144,6 +1255,13 @@ def test_a_late_joiner_pays_in_as_if_early_with_interest_to_those_who_paid_in_ti
     assert money(story, "debt", "eli") == 100_000
 
 
+def everybody_pays_but(story: Story, *late: str) -> Story:
+    """All that the others owe is paid."""
+    for member, figures in books(story.state.state).items():
+        story = paid(story, member, figures["debt"]) if figures["debt"] and member not in late else story
+    return story
+
+
 def everybody_pays(story: Story) -> Story:
     """All that is owed is paid, to the last cent."""
     for member, figures in books(story.state.state).items():
@@ -1257,7 +1375,7 @@ def test_only_defaulted_commitments_are_taken_over_and_by_members_in_good_order(
     story.when(round_commands.TakeOver(member="ada", defaulter="dov", amount=100_000), by="rep-bel").refused("not_a_representative")
     resting = knowing(story, MemberSuspended(member="eli", cause="dues"))
     resting.when(round_commands.TakeOver(member="eli", defaulter="dov", amount=100), by="rep-eli").refused("member_not_active")
-    story.when(round_commands.TakeOver(member="ada", defaulter="dov", amount=150_000), by="rep-ada").refused("commitment_above_cap")
+    story.when(round_commands.TakeOver(member="ada", defaulter="dov", amount=150_001), by="rep-ada").refused("commitment_above_cap")
 
 
 # ---------------------------------------------------------------- leaving
@@ -1805,7 +1923,7 @@ def test_a_cured_default_is_one_again_when_its_payment_is_taken_back_and_nobody_
     assert (money(story, "debt", "dov"), story.state.state.books.calls[1].stage) == (owed, "warned")
     story = story.due()
     assert [event.kind for event in story.answer if event.kind != "step_owed"][:2] == ["call_defaulted", "member_defaulted"]
-    assert "make_up_called" not in {event.kind for event in story.answer}
+    assert [money(story, "cleared", member) for member in ("ada", "bel", "cyd")] == [125_000] * 3, "what came back pays for it again, once"
     story.owes("tell", "tell:default:dov:2").owes("notify", "notice:default:1-1")
 
 

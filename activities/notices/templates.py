@@ -94,6 +94,21 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
         "The way back: pay all that is owed, {amount} until {pay_by}; each further day adds {per_day}. Pay with the reference {reference}. "
         "Once it has cleared, the default is over.",
     ),
+    "default_cured": Letter(
+        "{round}: the default is over",
+        "Your organisation's money for {round} has cleared: it votes and pledges again, and its commitment stands.",
+    ),
+    "missed_called": Letter(
+        "{round}: the default is over, and call {call} is due on {due_on}",
+        "Your organisation's money for {round} has cleared: it votes and pledges again, and its commitment stands. Call {call} asks for what the "
+        "others were called for meanwhile, with the interest to those who paid it.\n"
+        "{amount} is to be paid until {pay_by}; each further day adds {per_day}. Pay with the reference {reference}.",
+    ),
+    "make_up_reduced": Letter(
+        "{round}: {returned} of what your organisation made up comes back",
+        "Late money came for call {call} of {round}. Of what your organisation made up for it, {returned} is its credit again, which pays its next "
+        "call or is refunded; {lapsed} is not to be paid any more.",
+    ),
     "interest_left": Letter(
         "{round}: {interest} of interest is still to be paid",
         "Your organisation's payment to {round} came late, and {interest} of the interest is not paid yet. No further interest runs on it. It is "

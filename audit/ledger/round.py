@@ -6,6 +6,7 @@
 | credit_applied | Income:Rounds:R:M, Liabilities:Interest:R | Liabilities:Credit:M:R |
 | payment_reversed | Liabilities:In-transit:S | Liabilities:Credit:M:R, Liabilities:Interest:R, Income:Rounds:R:M |
 | interest_shared | Liabilities:Credit:M:R | Liabilities:Interest:R |
+| make_up_reduced | Liabilities:Credit:M:R | Income:Rounds:R:M |
 | in_kind_accepted | Income:In-kind:R:M | Expenses:In-kind:R |
 | spending_paid; spending_returned: the reverse | Liabilities:In-transit:S | Expenses:Rounds:R:Line |
 | round_settled, round_cancelled, surplus_returned | Liabilities:Credit:M:R | Income:Rounds:R:M |
@@ -101,6 +102,12 @@ class Rounds:
                 return _taken_back(here, transit, event, currency)
             case events.InterestShared(credits=credits):
                 return tuple(each for member in credits for each in moved(credit(member, here), interest(here), credits[member], currency))
+            case events.MakeUpReduced(repaid=repaid):
+                return tuple(
+                    each
+                    for member, parts in repaid.items()
+                    for each in moved(credit(member, here), contribution(here, member), _sums(parts)[0], currency)
+                )
             case events.InKindAccepted(member=member, value=value):
                 return moved(f"Income:In-kind:{part(here)}:{part(member)}", f"Expenses:In-kind:{part(here)}", value, currency)
             case events.SpendingPaid(spending=spending):

@@ -54,7 +54,9 @@ def charge(books: Books, event: events.CallEvent) -> Books:
         added = owing[member] if isinstance(event, events.MakeUpCalled) else 0
         figures = account.figures + Figures(pledged=added, called=owing[member])
         books = put(books, member, account._replace(figures=figures, dues=(*account.dues, *charged)))
-    call = Call(event.call, _purpose_of(event), event.schedule, mapping(owing), mapping(owing), sum(owing.values()))
+    call = Call(
+        event.call, _purpose_of(event), event.schedule, mapping(owing), mapping(owing), sum(owing.values()), replaces=_replaces(event)
+    )
     books = books._replace(calls=books.calls.set(call.number, call), running=(*books.running, call.number))
     match event:
         case events.TrancheCalled(delivered=delivered):
@@ -78,6 +80,10 @@ def _dues_of(event: events.CallEvent) -> Mapping[MemberId, tuple[Due, ...]]:
             return {member: dues}
         case events.LeavingCharged(call=number, pool=pool, member=member, amount=amount, schedule=plan):
             return {member: (_due(number, pool, amount, plan),)}
+
+
+def _replaces(event: events.CallEvent) -> bool:
+    return isinstance(event, events.CatchUpCalled) and event.replaces is not None
 
 
 def _due(number: CallNumber, pool: CallNumber, amount: int, schedule: Schedule) -> Due:
@@ -194,6 +200,54 @@ def _book_payment(books: Books, event: events.PaymentEvent) -> Books:
                 books = add(books, member, Figures(earned=amount, credit=amount))
             call = books.calls[number]
             return _with_call(books, call._replace(interest=call.interest - sum(credits.values())))
+        case events.MakeUpReduced():
+            return _reduce_make_up(books, event)
+
+
+def _reduce_make_up(books: Books, event: events.MakeUpReduced) -> Books:
+    """What others made up ends in part: for who has not paid it nothing of it is owed, and for who has it is credit."""
+    for member, parts in event.lapsed.items():
+        books = _release(books, member, parts, event.dues[member], cancelled=_sums(parts)[0])
+    for member, parts in event.repaid.items():
+        books = _repay(books, member, parts)
+    pool = books.calls[event.pool]
+    ended = {
+        member: _sums((*event.lapsed.get(member, ()), *event.repaid.get(member, ())))[0]
+        for member in event.lapsed.keys() | event.repaid.keys()
+    }
+    made_up, given_back = pool.made_up, pool.given_back
+    for member, amount in ended.items():
+        made_up = _with_amount(made_up, member, made_up[member] - amount)
+        given_back = _with_amount(given_back, member, given_back.get(member, 0) + amount)
+    return _with_call(books, pool._replace(made_up=made_up, given_back=given_back, filled=pool.filled + event.filled))
+
+
+def _repay(books: Books, member: MemberId, parts: Sequence[Settlement]) -> Books:
+    """What the member's money settled is credit: of the same payments, the latest by reference first, and then of its credit that settled."""
+    amount, account = _sums(parts)[0], books.accounts[member]
+    receipts, applied = books.receipts, account.applied
+    for part in parts:
+        left = part.principal
+        for name in sorted((name for name, receipt in receipts.items() if receipt.member == member), reverse=True):
+            receipt = receipts[name]
+            settled, taken = _without(receipt.settled, part, left)
+            receipts, left = receipts.set(name, receipt._replace(settled=settled, credited=receipt.credited + taken)), left - taken
+        applied, _ = _without(applied, part, left)
+    figures = account.figures + Figures(called=-amount, cancelled=amount, cash=-amount, credit=amount)
+    calls = _carry(books.calls, {member: parts}, -1)
+    return put(books._replace(receipts=receipts, calls=calls), member, account._replace(figures=figures, applied=applied))
+
+
+def _without(settled: Sequence[Settlement], part: Settlement, amount: int) -> tuple[tuple[Settlement, ...], int]:
+    """The settlements without so much principal of the same call and tranche, and how much that was."""
+    left, taken = list[Settlement](), 0
+    for each in settled:
+        less = min(each.principal, amount - taken) if (each.call, each.pool) == (part.call, part.pool) else 0
+        taken += less
+        rest = each.model_copy(update={"principal": each.principal - less}) if less else each
+        if rest.total:
+            left.append(rest)
+    return tuple(left), taken
 
 
 def _sums(settled: Sequence[Settlement]) -> tuple[int, int]:

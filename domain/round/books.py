@@ -155,7 +155,13 @@ class Call(NamedTuple):
     carried: Map[MemberId, int] = mapping()
     """Of a tranche: what each was called for of it, by itself, to make up, to catch up, or had delivered before."""
     made_up: Map[MemberId, int] = mapping()
-    """What was called of others instead of those who did not pay it."""
+    """What was called of others instead of those who did not pay it, without what came back to them or lapsed."""
+    given_back: Map[MemberId, int] = mapping()
+    """What of it came back to them or lapsed, since late money came."""
+    filled: int = 0
+    """How much late money came in place of what they made up."""
+    replaces: bool = False
+    """Whether it calls a member that stands in for another."""
 
     @property
     def gap(self) -> int:

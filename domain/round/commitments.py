@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import date
-
 from domain.kernel import MemberId, Refused
 from domain.money import share
 from domain.process import Context
 from domain.round import commands, events, rules
-from domain.round.allocation import interest, part
+from domain.round.allocation import part
 from domain.round.books import Account, Books, TakenOver
+from domain.round.catching_up import missed
 from domain.round.consequences import Decision, apply_credits, conclude
 from domain.round.dues import schedule, settle
 from domain.round.notices import bills, notify_members, say_beyond_calendar
@@ -40,7 +38,7 @@ def join_late(state: Live, command: commands.JoinLate, context: Context) -> Even
     require_few_running(books)
     joined = events.LateJoinerCommitted(member=member, amount=command.amount)
     plan = _catch_up_schedule(books, context)
-    return _catch_up(state, joined, member, tuple(_missed(books, command.amount, plan.due_on, context)), plan, context)
+    return _catch_up(state, joined, member, tuple(missed(books, books.tranches, command.amount, plan.due_on, context)), plan, context)
 
 
 def take_over(state: Live, command: commands.TakeOver, context: Context) -> Events:
@@ -93,26 +91,6 @@ def _require_share(context: Context, books: Books, command: commands.JoinLate) -
         )
 
 
-def _missed(books: Books, amount: int, until: date, context: Context) -> Iterator[tuple[int, int, int]]:
-    """What the joiner missed: of each tranche as much as the others carry of it, and the interest from its due day to this one.
-
-    As much means for every unit that it commits: then later calls and the surplus, both in proportion, keep everybody equal.
-    """
-    rate = terms_of(context, books).equalisation_interest
-    carrying = {member for member, account in books.accounts.items() if _carries(account)}
-    committed = sum(books.accounts[member].figures.committed for member in carrying)
-    for number in books.tranches if committed else ():
-        call = books.calls[number]
-        piece = amount * sum(carried for member, carried in call.carried.items() if member in carrying) // committed
-        if piece:
-            yield number, piece, interest(piece, rate, (until - call.schedule.due_on).days)
-
-
-def _carries(account: Account) -> bool:
-    """Whether the member stands for its whole commitment."""
-    return not account.in_default and not account.releases
-
-
 def _catch_up(
     state: Live,
     committed: events.LateJoinerCommitted | events.CommitmentTakenOver,
@@ -133,7 +111,7 @@ def _catch_up(
     dues = tuple(
         Due(call=number, pool=pool, principal=principal, interest=extra, accrued_to=plan.due_on) for pool, principal, extra in owed
     )
-    called = events.CatchUpCalled(call=number, member=member, dues=dues, schedule=plan)
+    called = events.CatchUpCalled(call=number, member=member, dues=dues, schedule=plan, replaces=also)
     decision = apply_credits(decision.then(called), (member,), context)
     each = bills(context, decision.after.books, (member,), plan.due_on)
     notices = notify_members(

@@ -6,7 +6,7 @@ the cured defaults and the test of the minimum follow from the difference that i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeVar, cast
 
 from domain import letters
@@ -17,7 +17,9 @@ from domain.reference import creditor_reference
 from domain.register.facts import CommitmentBound, CommitmentKept, ContributionCleared, ContributionReturned, DebtStated, PaymentExpected
 from domain.round import commands, events
 from domain.round.books import Account, Books
+from domain.round.catching_up import missed_call, notify_cured, notify_missed
 from domain.round.dues import pressed, presses, settle
+from domain.round.making_up import late_money, notify_reduced, reduced
 from domain.round.rules import STAFF, Events, amount_text, propose, terms_of
 from domain.round.state import (
     Calling,
@@ -81,15 +83,46 @@ def apply_credits(decision: Decision, members: Iterable[MemberId], context: Cont
 
 
 def conclude(decision: Decision, members: Iterable[MemberId], context: Context) -> Events:
-    """The events of the decision and their consequences, for these members and for the round."""
-    touched = sorted(set(members))
-    concluded = decision.then(*_cleared_calls(decision, touched, context), *_cured_defaults(decision, touched, context))
+    """The events of the decision and their consequences, for these members, for those who made up for them, and for the round."""
+    decision, made_up = _share_late_money(decision, context)
+    touched = sorted({*members, *made_up})
+    cured = tuple(_cured_defaults(decision, touched, context))
+    concluded = decision.then(*_cleared_calls(decision, touched, context), *cured)
+    concluded, notices = _call_missed(concluded, [event.member for event in cured if isinstance(event, events.DefaultCured)], context)
     renewed = any(isinstance(event, events.GoalReduced) for event in decision.decided)
     return (
         *concluded.decided,
+        *notices,
         *_test_minimum(concluded.after, context, renewed=renewed),
         *register_facts(decision.before.books, concluded.after.books, touched, context),
     )
+
+
+def _share_late_money(decision: Decision, context: Context) -> tuple[Decision, frozenset[MemberId]]:
+    """What late money changes for those who made up, and what their credit settles then, which may be late money again."""
+    concerned, seen = frozenset[MemberId](), 0
+    while late := late_money(decision.before.books, decision.decided[seen:], decision.after.books):
+        seen = len(decision.decided)
+        for pool, came in late.items():
+            less = reduced(decision.after.books, pool, came, context)
+            if less is not None:
+                decision = decision.then(less)
+                decision = apply_credits(decision.then(*notify_reduced(decision.after.books, less, context)), less.repaid, context)
+                concerned |= less.repaid.keys() | less.lapsed.keys()
+    return decision, concerned
+
+
+def _call_missed(decision: Decision, cured: Sequence[MemberId], context: Context) -> tuple[Decision, Events]:
+    """Who is cured is called at once for what the others were called for meanwhile, as who joins late is; and is told that the default is over."""
+    notices: list[events.RoundEvent | StepEvent] = []
+    for member in cured:
+        called = missed_call(decision.after.books, member, context)
+        if called is None:
+            notices += notify_cured(decision.after.books, member, context)
+        else:
+            decision = apply_credits(decision.then(called), (member,), context)
+            notices += notify_missed(decision.after.books, called, context)
+    return decision, tuple(notices)
 
 
 def _cleared_calls(decision: Decision, members: Iterable[MemberId], context: Context) -> Iterator[events.CallCleared]:

@@ -5,6 +5,7 @@ Amounts are minor units of the charter's currency. Every amount that was decided
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Literal
 
@@ -141,6 +142,23 @@ class CatchUpCalled(Event):
     member: MemberId
     dues: tuple[Due, ...]
     schedule: Schedule
+    replaces: MemberId | None = None
+    """In whose place the member was called; nobody's where it joined late, and in what rules before 6 decided."""
+
+
+class MakeUpReduced(Event):
+    """Late money came for a tranche: of what others made up for it, a part comes back to them as credit, or is not asked for any more."""
+
+    kind: Literal["make_up_reduced"] = "make_up_reduced"
+    pool: CallNumber
+    filled: Minor
+    """What of the late money stands for what they made up."""
+    repaid: Mapping[MemberId, tuple[Settlement, ...]] = Field(default_factory=dict)
+    """What of it was paid and is credit now."""
+    lapsed: Mapping[MemberId, tuple[Settlement, ...]] = Field(default_factory=dict)
+    """What of it was not paid yet."""
+    dues: Mapping[MemberId, tuple[Due, ...]] = Field(default_factory=dict)
+    """All that those owe afterwards of whom something lapsed."""
 
 
 class CreditApplied(Event):
@@ -607,7 +625,7 @@ PhaseEvent = (
 )
 """A round that has books goes on to another phase."""
 
-PaymentEvent = PaymentRecorded | CreditApplied | PaymentReversed | ReversalTurnedAway | InterestShared
+PaymentEvent = PaymentRecorded | CreditApplied | PaymentReversed | ReversalTurnedAway | InterestShared | MakeUpReduced
 """Money of the members came, went or was shared."""
 
 LadderEvent = CallReminded | CallOverdue | CallWarned | CallDefaulted | CallCleared | CallReopened | MemberDefaulted | DefaultCured

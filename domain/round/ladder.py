@@ -9,14 +9,14 @@ from domain import letters
 from domain.kernel import MemberId, notify, tell
 from domain.process import Context
 from domain.round import commands, events
-from domain.round.allocation import make_up
-from domain.round.books import Account, Books, Call
+from domain.round.books import Books, Call
 from domain.round.consequences import Decision, apply_credits, conclude
-from domain.round.dues import own_schedule, pressed
+from domain.round.dues import pressed
+from domain.round.making_up import make_up_call
 from domain.round.notices import bills, notify_members, say_beyond_calendar
 from domain.round.rules import STAFF, Events, amount_text, terms_of
 from domain.round.state import Live
-from domain.round.terms import Purpose, Stage
+from domain.round.terms import Stage
 from domain.stream import StepOwed, owe
 
 
@@ -57,7 +57,7 @@ def declare_default(state: Live, command: commands.DeclareDefault, context: Cont
         *(events.MemberDefaulted(member=member, call=call.number) for member in fallen),
         *_notify_fallen(books, call, fallen, context),
     )
-    extra = _make_up_call(books, call, late, context)
+    extra = make_up_call(decision.after.books, call, late, context)
     if extra is not None:
         decision = apply_credits(decision.then(extra), extra.amounts, context)
     return (
@@ -65,30 +65,6 @@ def declare_default(state: Live, command: commands.DeclareDefault, context: Cont
         *(_suspend(books, member, context) for member in fallen),
         *_notify_default(decision.after.books, call, extra, context),
     )
-
-
-def _make_up_call(books: Books, call: Call, late: Sequence[MemberId], context: Context) -> events.MakeUpCalled | None:
-    """A make-up call on the active members that paid: for a tranche only, so that no gap is called for twice.
-
-    Not on who left the round, nor on companies of a defaulter's seat. Its cap is the charter's `makeup_cap`, and the only one:
-    it may lift a seat above the share that it could pledge.
-    """
-    terms = terms_of(context, books)
-    failing = {context.register.seat_of(member) for member in late}
-    paid = {
-        member: amount
-        for member, amount in sorted(call.amounts.items())
-        if _makes_up(books.accounts[member], member, context) and context.register.seat_of(member) not in failing
-    }
-    amounts = make_up(call.gap, paid, terms.makeup_cap, call.made_up) if call.purpose is Purpose.TRANCHE else {}
-    if not amounts:
-        return None
-    plan = own_schedule(context, books, terms.makeup_notice_business_days)
-    return events.MakeUpCalled(call=len(books.calls) + 1, pool=call.number, amounts=amounts, schedule=plan)
-
-
-def _makes_up(account: Account, member: MemberId, context: Context) -> bool:
-    return not account.in_default and not account.releases and context.register.active(member)
 
 
 def _suspend(books: Books, member: MemberId, context: Context) -> StepOwed:
