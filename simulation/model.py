@@ -1,7 +1,8 @@
 """What becomes of the money: a training run that follows a real table of checkpoints, and a real small model that is released.
 
 It goes on where `Story` ends. On the way a milestone's evidence is rejected, the run falls silent, the second tranche is called and
-a supplier is paid, and a safety reviewer holds the release for a while.
+a supplier is paid, and a safety reviewer holds the release for a while. In the end the treasurer is away, and another office calls the
+last tranche.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from datetime import timedelta
 from importlib.resources import files
 from typing import Any, Final
 
+from domain.charter import Office
+from domain.round.state import RoundState, books_of
 from domain.run.terms import Contract
 from domain.treasury.terms import payment_digest
 from simulation import model_files
-from simulation.scenario import ATLAS, DEFAULTER, GOAL, LEAVER, ROUND, Look, Story
+from simulation.scenario import ATLAS, DEFAULTER, GOAL, LEAVER, OFFICERS, ROUND, Look, Story
 
 RUN: Final = "run/atlas-1"
 RELEASE: Final = "release/atlas-1"
@@ -24,6 +27,8 @@ SUPPLIER_NAME: Final = "Nordic Compute GmbH"
 SUPPLIER_IBAN: Final = "DE89370400440532013000"
 TOKENS: Final = 5_979_089_403_904
 """What the real run saw in the end."""
+LAST: Final = 3
+"""The last tranche."""
 HALF: Final = 340
 """So many rows of the table are half of its tokens."""
 TABLE: Final = "atlas-1/checkpoints.csv"
@@ -42,7 +47,7 @@ class ModelStory(Story):
     async def play(self) -> None:
         """Tells all of it."""
         await super().play()
-        for chapter in (self.contract, self.train, self.pay, self.finish, self.release):
+        for chapter in (self.contract, self.train, self.pay, self.finish, self.release, self.stand_in):
             await chapter()
 
     # ------------------------------------------------------------ the run
@@ -143,6 +148,21 @@ class ModelStory(Story):
         shown = await self._stage.until(RELEASE, lambda look: look.phase == "public" and "shown by 1 of 1" in look.line)
         self._stage.told(f"  {shown.line}")
 
+    # ------------------------------------------------------------ an absence
+
+    async def stand_in(self) -> None:
+        """The treasurer is away, and nobody calls the last tranche until the duty passes to the deputy whom the charter names."""
+        terms = self._charter.silence
+        if not terms.duty_days:
+            return  # by this charter duties wait for ever
+        deputy = terms.line(Office.TREASURER)[0]
+        self._stage.told(f"the treasurer is away: nobody calls the last tranche, and after {terms.duty_days} days the duty passes on")
+        await self._stage.until(ROUND, lambda look: _passed(look.state) or len(look.state.books.tranches) == LAST)
+        person = next(person for person, offices in OFFICERS.items() if deputy in offices)
+        await self._give(ROUND, "call_tranche", person, "last", tranche=LAST)
+        called = await self._stage.until(ROUND, lambda look: len(look.state.books.tranches) == LAST)
+        self._stage.told(f"  {person} has it now ({deputy}), and calls it: {called.line}")
+
     # ------------------------------------------------------------ scenes
 
     async def _terms(self) -> dict[str, Any]:
@@ -232,6 +252,12 @@ def _terms_of_release() -> Mapping[str, Any]:
         "location": "atlas-1", "claim": 3, "licences": {"distribution": model_files.LICENCE, "place": "LICENSE"}, "components": components,
         "evaluations": ["speech"], "thresholds": [{"evaluation": "speech", **SCORE}], "card": {"architecture": "STFT, convolutions, LSTM", "intended_use": "Telling speech from silence."},
     }  # fmt: skip
+
+
+def _passed(state: RoundState) -> bool:
+    """Whether the duty that the round waits for passed on from whose it is."""
+    books = books_of(state)
+    return books is not None and books.watch is not None and bool(books.watch.passed)
 
 
 def _evaluated(look: Look) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from domain.catalog import process_for
 from domain.kernel import process_of
+from domain.letters import Purpose
 from domain.member.state import Active, Leaving, Paying
 from domain.member.state import Ended as MembershipEnded
 from domain.round.state import RoundState, books_of
@@ -165,7 +166,7 @@ def _of_other(stream: str, state: object) -> Iterator[Obligation]:
                 yield Obligation(US, "unknown", stream, state.movements[line].earmarked, details.currency)
             for name in state.open_payments:
                 payment = state.payments[name]
-                if payment.source is None:
+                if payment.purpose is not Purpose.REFUND:  # what is given back is the round's credit
                     yield Obligation(US, f"payee:{payment.payee}", stream, payment.amount, payment.currency)
 
 

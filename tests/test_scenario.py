@@ -104,6 +104,16 @@ async def test_the_story_ends_with_a_published_model_and_a_paid_supplier(whole: 
     assert (shown / "model" / "model.safetensors").stat().st_size > 1_000_000
 
 
+async def test_the_last_tranche_is_called_by_whom_the_duty_of_an_absent_treasurer_passed_to(
+    whole: tuple[Simulation, MemoryLog, Path],
+) -> None:
+    _, log, _ = whole
+    entries = await log.read_stream(ROUND, 0, 10_000)
+    called = {json.loads(entry.command)["tranche"]: entry.actor for entry in entries if entry.kind == "call_tranche"}
+    assert called == {1: "tess", 2: "tess", 3: "sam"}
+    assert "pass_duty" in {entry.kind for entry in entries}
+
+
 async def test_every_checkpoint_of_the_real_run_is_on_the_log_once(whole: tuple[Simulation, MemoryLog, Path]) -> None:
     _, log, _ = whole
     told = [event for entry in await log.read_stream(RUN, 0, 10_000) if entry.outcome == "accepted" for event in json.loads(entry.body)]
