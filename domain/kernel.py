@@ -289,6 +289,11 @@ class Event(Message):
 _canonical: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 
+def unsaid(value: object) -> bool:
+    """For `exclude_if`: what says nothing is not written either, so that what was written before the field was keeps its bytes and digests."""
+    return value is None or value == ()
+
+
 def canonical(message: Message) -> bytes:
     """The one byte form of a message: RFC 8785 (sorted keys, no spaces, UTF-8; messages hold no floats)."""
     return canonical_json(message.model_dump(mode="json"))

@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 from pydantic import Field
 
 from domain.forms import Form
-from domain.kernel import SLUG, STREAM, Digest, Instant, Letter, MemberId, Message, Name, PersonId, Prose, Slug
+from domain.kernel import SLUG, STREAM, Digest, Instant, Letter, MemberId, Message, Name, PersonId, Prose, Slug, unsaid
 from domain.money import Amount, Currency
 from domain.reference import BankReference
 
@@ -295,12 +295,24 @@ class Motion(Message):
     """What is given when it does not pass; a person leaves it out."""
 
 
+class Steered(Message):
+    """What an option asks of a run's contract: when it wins, or is funded, a contract that names something else is refused."""
+
+    run: Slug
+    parameters_millions: Annotated[int, Field(ge=1, le=10**8)] | None = None
+    """The model's size."""
+    budget: Amount | None = None
+    """The contract's P80; where options share a budget it is the option's cost, and left out here."""
+
+
 class Option(Message):
     """One of several to choose from; with its cost when a budget is shared."""
 
     id: Slug
     label: Name
     cost: Amount | None = None
+    contract: Annotated[Steered | None, Field(exclude_if=unsaid)] = None
+    """What it asks of a run's contract; left out where it binds none."""
 
 
 class Terms(Message):

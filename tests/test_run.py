@@ -2,17 +2,17 @@
 
 | command | by whom | events | refusals |
 | --- | --- | --- | --- |
-| plan_run | the training lead whom it names | run_planned, lead_named | office_required, not_the_lead, other_currency, nobody_decides, due_date_passed, no_round, contract_approved, other_contract_waits, too_many_checkpoints, looks_too_rare, loss_band_inverted |
-| approve_contract | a passed proposal | contract_approved, run_reported | no_mandate, other_contract, no_contract_waits |
+| plan_run | the training lead whom it names | run_planned, lead_named, suppliers_named | office_required, not_the_lead, other_currency, steered_otherwise (the proposal), nobody_decides, due_date_passed, no_round, contract_approved, other_contract_waits, too_many_checkpoints, looks_too_rare, loss_band_inverted |
+| approve_contract | a passed proposal | contract_approved, run_reported | no_mandate, other_contract, steered_otherwise (the proposal), no_contract_waits |
 | start_run | the training lead | run_started, look_began, run_reported | not_the_lead, not_funded, not_approved |
 | pause_run, resume_run | the training lead | run_paused, run_resumed, look_began, run_reported | not_the_lead, run_not_running |
 | look_at_telemetry | the service | look_began | service_only, not_due |
 | sound_alarm | the service | run_fell_silent, run_stalled | service_only, not_due |
 | claim_milestone | the training lead | milestone_claimed, evidence_presented or claim_failed | run_not_running, not_the_lead, no_such_milestone, criteria_not_met, results_missing, evidence_waits |
-| accept_milestone | reviewers of different organisations | milestone_signed, milestone_accepted, look_began | run_not_running, no_such_milestone, office_required, lead_reviews, no_organisation, other_evidence, same_organisation |
-| reject_milestone | a reviewer | milestone_rejected | run_not_running, no_such_milestone, office_required, lead_reviews, no_organisation, other_evidence, milestone_accepted |
+| accept_milestone | reviewers of different organisations | milestone_signed, milestone_accepted, look_began | run_not_running, no_such_milestone, office_required, lead_reviews, supplier_reviews (training.reviewers), no_organisation, other_evidence, same_organisation |
+| reject_milestone | a reviewer | milestone_rejected | run_not_running, no_such_milestone, office_required, lead_reviews, supplier_reviews (training.reviewers), no_organisation, other_evidence, milestone_accepted |
 | mark_missed | the service | milestone_missed, question_asked | service_only, not_due |
-| continue_run, change_contract, stop_run | a passed proposal; stop_run also the rejection of continue_run | question_settled, question_asked, contract_approved, look_began, checkpoint_missing…, run_stopped, run_reported | no_mandate, run_not_running, other_currency, milestone_accepted, too_many_checkpoints, looks_too_rare, loss_band_inverted |
+| continue_run, change_contract, stop_run | a passed proposal; stop_run also the rejection of continue_run | question_settled, question_asked, contract_approved, look_began, checkpoint_missing…, run_stopped, run_reported | no_mandate, run_not_running, other_currency, steered_otherwise (the proposal), milestone_accepted, too_many_checkpoints, looks_too_rare, loss_band_inverted |
 | complete_run | the training lead | checkpoint_missing…, run_completed, run_reported | run_not_running, not_the_lead, milestones_open, last_look_awaited |
 | close_run | secretariat | run_closed, run_reported | office_required, run_not_over |
 

@@ -138,6 +138,17 @@ def _require_fitting(terms: Terms, rule: DecisionRule, clause: str) -> None:
         raise Refused("options_unfit", "sharing a budget needs the budget and each option's cost", remedy="name them", clause=clause)
     if rule.method != "budget" and (terms.budget is not None or any(costed)):
         raise Refused("options_unfit", "only a budget vote has a budget and costs", remedy="leave them out", clause=clause)
+    for option in terms.options:
+        asked = option.contract
+        if asked is not None and rule.method == "budget" and asked.budget is not None:
+            raise Refused("options_unfit", f"the budget of {option.id} is its cost", remedy="leave `contract.budget` out", clause=clause)
+        if asked is not None and rule.method == "ranked" and asked.parameters_millions is None and asked.budget is None:
+            raise Refused(
+                "options_unfit",
+                f"{option.id} asks nothing of the contract of {asked.run}",
+                remedy="name a size (`contract.parameters_millions`) or a budget (`contract.budget`), or leave `contract` out",
+                clause=clause,
+            )
 
 
 def _require_own_motion(terms: Terms, clause: str, context: Context) -> None:

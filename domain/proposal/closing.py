@@ -10,6 +10,7 @@ from domain.proposal import events, ordering, voting
 from domain.proposal.notices import notify_closed
 from domain.proposal.rules import Events
 from domain.proposal.state import Open
+from domain.proposal.steering import steer
 from domain.register.facts import VoteDecided
 
 
@@ -45,7 +46,7 @@ def close_vote(state: Open, context: Context) -> Events:
     if not passed:
         return (closed, decided, *ordering.order_otherwise(proposal, context), *notices)
     if executes_at is None:
-        return (closed, decided, *notices)
+        return (closed, decided, *steer(context.stream, proposal.terms, closed), *notices)
     return (closed, decided, *notices, *(ordering.order_motion(proposal, context) if executes_at <= context.at else ()))
 
 

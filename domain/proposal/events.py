@@ -8,7 +8,7 @@ from domain.charter import DecisionRule
 from domain.kernel import Event, Instant, PersonId, Prose, Slug
 from domain.letters import Terms
 from domain.proposal.terms import Choice, RollEntry
-from domain.register.facts import MandateGranted, VoteDecided
+from domain.register.facts import ContractSteered, MandateGranted, VoteDecided
 
 
 class ProposalMade(Event):
@@ -136,5 +136,6 @@ ProposalEvent = (
     | MotionCarriedOut
     | MotionGivenUp
     | VoteDecided
+    | ContractSteered
     | MandateGranted
 )

@@ -52,13 +52,18 @@ def _barred(proposal: Announced, roll: Sequence[RollEntry], context: Context) ->
 def _concerned(motion: Motion, register: Register) -> tuple[frozenset[MemberId], frozenset[PersonId]]:
     """The members and persons that a motion is about: the member on whose stream it is, the persons it names, and all members these speak for.
 
-    A run is its training lead's, whether the contract is in force, waits for its vote, or is the motion's own.
+    A run is its training lead's, and of the companies behind who is paid under its contract, whether that is in force, waits for its vote, or
+    is the motion's own.
     """
     command, slug, process = motion.command, slug_of(motion.stream), process_of(motion.stream)
-    named = [command.get("person")]
+    named, suppliers = [command.get("person")], frozenset[str]()
     if process == "run":
-        run, contract = register.runs.get(slug), command.get("contract")
-        named += [register.leads.get(slug), run and run.training_lead, contract.get("lead") if isinstance(contract, dict) else None]
+        run, given = register.runs.get(slug), command.get("contract")
+        contract = given if isinstance(given, dict) else {}
+        named += [register.leads.get(slug), run and run.training_lead, contract.get("lead")]
+        suppliers = register.suppliers.get(slug, frozenset()) | frozenset(contract.get("suppliers", ()))
     persons = frozenset(person for person in named if isinstance(person, str))
     represented = {member for person in persons if person in register.people for member in register.people[person].speaks_for}
-    return frozenset(represented | ({slug} if process == "member" else set())), persons
+    supplying = {company for supplier in suppliers for company in register.behind(supplier)}
+    their_people = {person for person, known in register.people.items() if supplying.intersection(known.speaks_for)} if supplying else set()
+    return frozenset(represented | supplying | ({slug} if process == "member" else set())), persons | their_people

@@ -111,6 +111,9 @@ def _headline(
     rows |= _threshold(rule) | (numbers or {})
     if proposal.terms.options:
         rows["options"] = ", ".join(option.id for option in proposal.terms.options)
+        runs = sorted({option.contract.run for option in proposal.terms.options if option.contract is not None})
+        if runs:
+            rows["binds"] = f"the contract of {', '.join(f'run/{run}' for run in runs)}"
     motion = proposal.terms.motion
     if motion is not None:
         rows["orders"] = f"{escaped(str(motion.command.get('kind')))} on {motion.stream}"
@@ -175,6 +178,6 @@ def proposals(processes: Iterable[Process[Any, Any, Any]]) -> Process[commands.P
         after_step=ordering.after_step,
         commands=TypeAdapter(Annotated[commands.ProposalCommand, Field(discriminator="kind")]),
         events=TypeAdapter(tuple[Annotated[events.ProposalEvent | Common, Field(discriminator="kind")], ...]),
-        state_version=6,
+        state_version=7,
         list_version=6,
     )

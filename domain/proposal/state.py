@@ -12,7 +12,7 @@ from domain.letters import Terms
 from domain.proposal import events
 from domain.proposal.terms import Choice, RollEntry
 from domain.proposal.voting import Tally
-from domain.register.facts import MandateGranted, VoteDecided
+from domain.register.facts import ContractSteered, MandateGranted, VoteDecided
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ def evolve(state: ProposalState, event: events.ProposalEvent) -> ProposalState:
         case events.ProposalWithdrawn():
             assert isinstance(state, Announced | Open)
             return Withdrawn(state.proposal if isinstance(state, Open) else state)
-        case VoteDecided() | MandateGranted():
+        case VoteDecided() | ContractSteered() | MandateGranted():
             return state
 
 

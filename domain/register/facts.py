@@ -416,6 +416,26 @@ class LeadNamed(Event):
     lead: PersonId
 
 
+class SuppliersNamed(Event):
+    """Who is paid under the last contract proposed for a run, approved or not, in place of who was before."""
+
+    kind: Literal["suppliers_named"] = "suppliers_named"
+    run: Slug
+    suppliers: frozenset[str]
+
+
+class ContractSteered(Event):
+    """A vote decided what the contract of a run names from here on; of what it did not decide, the former decision stands."""
+
+    kind: Literal["contract_steered"] = "contract_steered"
+    proposal: str
+    run: Slug
+    parameters_millions: tuple[Count, ...] = ()
+    """One of these sizes, several where options tied; none where it was not decided."""
+    budgets: tuple[Minor, ...] = ()
+    """One of these budgets; 0 where the run was not funded."""
+
+
 class PaymentExpected(Event):
     """A creditor reference (ISO 11649) was issued: money that names it is for this member on this stream."""
 
@@ -493,7 +513,7 @@ MoneyFact = (
 DecisionFact = CharterAdopted | MandateGranted | MandateExercised | MandateWithdrawn | VoteDecided
 """The charter, and what votes decided and authorise."""
 
-ModelFact = RunReported | LeadNamed | ReleaseStaged | LeasesHeld
+ModelFact = RunReported | LeadNamed | SuppliersNamed | ContractSteered | ReleaseStaged | LeasesHeld
 """Training runs, and the releases made of them."""
 
 LogFact = ClockSet | TimeAccepted | RecipientsUnreached | RecipientsReached

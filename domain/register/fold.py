@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Final, cast, get_args
 from domain.kernel import Digest, Event, Map, MemberId, PersonId, mapping, without
 from domain.register import facts
 from domain.register.facts import Fact, Standing
-from domain.register.state import Expected, Link, Member, Person, Register, Release, Run, Term, Unreached, Vote, shares
+from domain.register.state import Decided, Expected, Link, Member, Person, Register, Release, Run, Steering, Term, Unreached, Vote, shares
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
-REGISTER_VERSION: Final = 12
+REGISTER_VERSION: Final = 13
 """Raised whenever the register is made of other fields or classes, or the same facts make another one: stored ones of another version are not read."""
 
 _FACTS: Final = frozenset(get_args(Fact))
@@ -270,10 +270,22 @@ def _of_models(register: Register, fact: facts.ModelFact) -> Register:
             return register._replace(runs=register.runs.set(fact.run, _run(fact)))
         case facts.LeadNamed(run=run, lead=lead):
             return register._replace(leads=register.leads.set(run, lead))
+        case facts.SuppliersNamed(run=run, suppliers=suppliers):
+            return register._replace(suppliers=register.suppliers.set(run, suppliers))
+        case facts.ContractSteered():
+            return register._replace(steered=register.steered.set(fact.run, _steered(register.steered.get(fact.run, Steering()), fact)))
         case facts.ReleaseStaged():
             return register._replace(releases=register.releases.set(fact.release, _release(fact)))
         case facts.LeasesHeld(member=member, source=source, leases=leases):
             return register._replace(leases=_set_amount(register.leases, member, source, leases))
+
+
+def _steered(before: Steering, fact: facts.ContractSteered) -> Steering:
+    sizes, budgets = fact.parameters_millions, fact.budgets
+    return Steering(
+        Decided(sizes, fact.proposal) if sizes else before.parameters_millions,
+        Decided(budgets, fact.proposal) if budgets else before.budget,
+    )
 
 
 def _run(fact: facts.RunReported) -> Run:

@@ -117,6 +117,21 @@ class Link(NamedTuple):
     accounts: frozenset[Digest] = frozenset()
 
 
+class Decided(NamedTuple):
+    """What a vote decided, and which."""
+
+    values: tuple[int, ...] = ()
+    """One of these; anything where nothing was decided."""
+    proposal: str = ""
+
+
+class Steering(NamedTuple):
+    """What votes decided of a run's contract."""
+
+    parameters_millions: Decided = Decided()
+    budget: Decided = Decided()
+
+
 class Register(NamedTuple):
     """The agreed state of the consortium as of one position of the log."""
 
@@ -158,6 +173,10 @@ class Register(NamedTuple):
     runs: Map[Slug, Run] = mapping()
     leads: Map[Slug, PersonId] = mapping()
     """Whom the last contract proposed for each run names as responsible, approved or not."""
+    suppliers: Map[Slug, frozenset[str]] = mapping()
+    """Whom the last contract proposed for each run names as paid under it, approved or not."""
+    steered: Map[Slug, Steering] = mapping()
+    """What votes decided of the contract of each run."""
     releases: Map[Slug, Release] = mapping()
     """What was staged at least once, and where each stands."""
     expected: Map[str, Expected] = mapping()

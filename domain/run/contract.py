@@ -6,8 +6,10 @@ from typing import Final
 
 from domain.charter import Office
 from domain.kernel import Refused, notify, shown_at, slug_of
+from domain.money import display
 from domain.process import Context
-from domain.register.facts import LeadNamed
+from domain.register.facts import LeadNamed, SuppliersNamed
+from domain.register.state import Steering
 from domain.run import commands, events, looks, telemetry
 from domain.run.rules import Events, changeable, not_now, phase_of, report
 from domain.run.state import Approved, Book, Paused, Planned, Running, RunState, Unplanned, evolve
@@ -32,7 +34,14 @@ def plan(state: Unplanned | Planned, command: commands.PlanRun, context: Context
         return ()
     digest = context.digest_of("contract")
     board = notify("run-planned", ("office:board",), key=f"notice:planned:{digest[:16]}", run=context.stream, contract=digest)
-    return (events.RunPlanned(contract=contract, digest=digest), LeadNamed(run=slug_of(context.stream), lead=contract.lead), owe(board))
+    lead = LeadNamed(run=slug_of(context.stream), lead=contract.lead)
+    return (events.RunPlanned(contract=contract, digest=digest), lead, *_name_suppliers(contract, context), owe(board))
+
+
+def _name_suppliers(contract: Contract, context: Context) -> Events:
+    """The register's fact of who is paid under the contract, where it is another one."""
+    run, suppliers = slug_of(context.stream), frozenset(contract.suppliers)
+    return () if suppliers == context.register.suppliers.get(run, frozenset()) else (SuppliersNamed(run=run, suppliers=suppliers),)
 
 
 def _require_replaceable(waiting: Contract, context: Context) -> None:
@@ -66,6 +75,7 @@ def _require_terms(contract: Contract, context: Context) -> None:
     currency = context.charter.currency
     if contract.currency != currency:
         raise Refused("other_currency", f"the books are kept in {currency}", remedy="state the cost in that currency", clause="currency")
+    _require_steered(contract, context)
     checkpoints = sum(telemetry.planned(stage) for stage in contract.stages)
     if checkpoints > MOST_CHECKPOINTS:
         raise not_now(
@@ -83,12 +93,37 @@ def _require_terms(contract: Contract, context: Context) -> None:
             raise not_now("loss_band_inverted", f"no loss is within the band of {milestone.id}", "name the lower loss as the lower end")
 
 
+def _require_steered(contract: Contract, context: Context) -> None:
+    """Refuses another size or budget than the members decided by vote: the contract's P80 is its budget."""
+    steered = context.register.steered.get(slug_of(context.stream), Steering())
+    size, budget = steered.parameters_millions, steered.budget
+    if size.values and contract.parameters_millions not in size.values:
+        decided = " or ".join(f"{value:,}" for value in size.values)
+        raise Refused(
+            "steered_otherwise",
+            f"the members decided on {decided} million parameters, and the contract names {contract.parameters_millions:,}",
+            clause=size.proposal,
+            remedy=f"name {decided} million parameters, or put the size to the vote anew",
+        )
+    if budget.values and contract.p80 not in budget.values:
+        decided = " or ".join(display(value, contract.currency) for value in budget.values)
+        raise Refused(
+            "steered_otherwise",
+            f"the members decided on a budget of {decided}, and the contract's P80 is {display(contract.p80, contract.currency)}",
+            clause=budget.proposal,
+            remedy="put the budget to the vote anew"
+            if budget.values == (0,)
+            else f"let the P80 be {decided}, or put the budget to the vote anew",
+        )
+
+
 def approve(state: Planned, command: commands.ApproveContract, context: Context) -> Events:
     """The contract that was voted on is in force."""
     context.require_mandate()
     digest = command.contract
     if digest != state.digest:
         raise not_now("other_contract", f"the contract that waits is {state.digest}", "vote on that one")
+    _require_steered(state.contract, context)
     version = context.register.version
     book = Book(state.contract, digest, 1, version)
     lead = notify("run-approved", (state.contract.lead,), key="notice:approved", run=context.stream)
@@ -108,7 +143,14 @@ def change(state: RunState, command: commands.ChangeContract, context: Context) 
     after = evolve(current, approved)
     assert isinstance(after, Approved | Running | Paused), "a change order changes no phase"
     moved = isinstance(after, Running) and contract.source != book.contract.source
-    return (approved, *settled, report(after.book, phase_of(current), context), *(looks.begin_look(after.book, context) if moved else ()))
+    suppliers = _name_suppliers(contract, context)
+    return (
+        approved,
+        *settled,
+        *suppliers,
+        report(after.book, phase_of(current), context),
+        *(looks.begin_look(after.book, context) if moved else ()),
+    )
 
 
 def _require_sound_change(book: Book, contract: Contract, context: Context) -> None:

@@ -9,7 +9,7 @@ from pydantic import Field
 from domain.evaluation import Measured, Place
 from domain.kernel import Digest, Event, Instant, PersonId, Prose, Slug
 from domain.money import Minor
-from domain.register.facts import LeadNamed, RunReported
+from domain.register.facts import LeadNamed, RunReported, SuppliersNamed
 from domain.run.telemetry import CheckpointRange, MicroNats, Restart, Spike, StepNumber, Tokens, Watch
 from domain.run.terms import Contract, Cursor
 
@@ -308,4 +308,6 @@ MilestoneEvent = (
 )
 QuestionEvent = OverrunForecast | QuestionAsked | QuestionSettled
 EndingEvent = RunStopped | RunCompleted | RunClosed
-RunEvent = ContractEvent | TrainingEvent | TelemetryEvent | MilestoneEvent | QuestionEvent | EndingEvent | RunReported | LeadNamed
+RunEvent = (
+    ContractEvent | TrainingEvent | TelemetryEvent | MilestoneEvent | QuestionEvent | EndingEvent | RunReported | LeadNamed | SuppliersNamed
+)

@@ -223,6 +223,14 @@ def _require_reviewer(book: Book, milestone: str, evidence: str, context: Contex
     context.require_office(*sorted(terms.review_offices), clause="training.review_offices")
     if context.actor == book.contract.lead:
         raise not_now("lead_reviews", f"{context.actor} is responsible for the run", "let others judge it")
+    supplied = _supplied_by(book, context.actor, context)
+    if supplied:
+        raise Refused(
+            "supplier_reviews",
+            f"{context.actor} speaks for {supplied}, which is paid under the contract or related to who is",
+            clause="training.reviewers",
+            remedy="let a reviewer of another organisation judge it",
+        )
     if not _organisations(context, context.actor):
         raise Refused(
             "no_organisation",
@@ -237,8 +245,14 @@ def _require_reviewer(book: Book, milestone: str, evidence: str, context: Contex
 
 
 def _stands(book: Book, person: PersonId, context: Context) -> bool:
-    """Whether a signature counts: its reviewer still holds the office, and still speaks for somebody."""
-    return context.register.holds(person, *terms_of(book, context).review_offices) and bool(_organisations(context, person))
+    """Whether a signature counts: its reviewer still holds the office, still speaks for somebody, and for nobody who is paid."""
+    in_office = context.register.holds(person, *terms_of(book, context).review_offices)
+    return in_office and bool(_organisations(context, person)) and not _supplied_by(book, person, context)
+
+
+def _supplied_by(book: Book, person: PersonId, context: Context) -> str:
+    """The company that this person speaks for and that stands behind a supplier; empty where there is none."""
+    return next((own for supplier in book.contract.suppliers for own in context.own_companies(person, supplier)), "")
 
 
 def _require_apart(reviewer: PersonId, others: tuple[PersonId, ...], context: Context) -> None:

@@ -166,6 +166,6 @@ RUN: Final[Process[commands.RunCommand, events.RunEvent, RunState]] = Process(
     commands=TypeAdapter(Annotated[commands.RunCommand, Field(discriminator="kind")]),
     events=TypeAdapter(tuple[Annotated[events.RunEvent | Common, Field(discriminator="kind")], ...]),
     tables=tables,
-    state_version=4,
+    state_version=5,
     list_version=3,
 )

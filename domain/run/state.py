@@ -9,7 +9,7 @@ from typing import Literal
 from domain.evaluation import Measured
 from domain.kernel import Map, PersonId, mapping
 from domain.money import display
-from domain.register.facts import LeadNamed, RunReported
+from domain.register.facts import LeadNamed, RunReported, SuppliersNamed
 from domain.run import events
 from domain.run.telemetry import Watch
 from domain.run.terms import Contract
@@ -158,7 +158,7 @@ def evolve(state: RunState, event: events.RunEvent) -> RunState:
     if isinstance(event, events.EndingEvent):
         return _after_ending(state, event)
     match event:
-        case RunReported() | LeadNamed():
+        case RunReported() | LeadNamed() | SuppliersNamed():
             return state
 
 

@@ -13,11 +13,13 @@ from pydantic import Field, model_validator
 
 from domain.evaluation import Measured, Place, Score
 from domain.forms import Form
-from domain.kernel import BasisPoints, Instant, Message, Name, PersonId, Prose, Slug
+from domain.kernel import BasisPoints, Instant, Message, Name, PersonId, Prose, Slug, unsaid
+from domain.letters import PayeeId
 from domain.money import Amount, Currency, Minor
 from domain.run.telemetry import MOST_TOKENS, STAGES, MicroNats, SpikeRule, StagePlan, Tokens, Watch
 
 MOST_MILESTONES: Final = 40
+MOST_SUPPLIERS: Final = 50
 RANGES: Final = 60
 """The most ranges of checkpoints of one look."""
 
@@ -91,6 +93,8 @@ class Contract(Message):
     """What must have cleared in that round before the run starts."""
     stages: Annotated[tuple[StagePlan, ...], Field(min_length=1, max_length=STAGES)]
     milestones: Annotated[tuple[Milestone, ...], Field(min_length=1, max_length=MOST_MILESTONES)]
+    suppliers: Annotated[tuple[PayeeId, ...], Field(max_length=MOST_SUPPLIERS, exclude_if=unsaid)] = ()
+    """Who is paid for hardware, data or work under it, as the treasury names payees: the members behind them have no vote on it."""
     source: Source
     spikes: SpikeRule = SpikeRule()
     look_hours: Annotated[int, Field(ge=1, le=24 * 7)] = 6

@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from domain import letters
-from domain.kernel import Command, Digest, Due, MemberId, Name, Prose, Slug
+from domain.kernel import Command, Digest, Due, MemberId, Name, Prose, Slug, unsaid
 from domain.letters import PayeeId, Source
 from domain.money import CEILING, Currency, Minor
 from domain.reference import Lei
 from domain.treasury import steps
-from domain.treasury.terms import Bic, LineId, MaybeIban, OtherBank, OtherNumber, require_account, unsaid
+from domain.treasury.terms import Bic, LineId, MaybeIban, OtherBank, OtherNumber, require_account
 
 
 class OpenAccount(Command):

@@ -15,7 +15,7 @@ from typing import Annotated, Final, Literal, Protocol, TypeVar
 from pydantic import AfterValidator, Field, model_validator
 
 from domain.forms import Form
-from domain.kernel import Digest, Instant, Message, Name, Prose, Slug, canonical_json
+from domain.kernel import Digest, Instant, Message, Name, Prose, Slug, canonical_json, unsaid
 from domain.letters import PayeeId
 from domain.money import Amount, Currency, Minor
 from domain.reference import parse_account_number, parse_bic, parse_clearing_member, parse_iban
@@ -57,11 +57,6 @@ ClearingMember = Annotated[
     Form("a bank of a clearing system, like USABA021000021", "USABA021000021"),
 ]
 """A bank by its number in a clearing system (ISO 20022 `ClrSysMmbId`): `USABA021000021`."""
-
-
-def unsaid(value: object) -> bool:
-    """What is not said is not written either, so that bank details without it keep the bytes, and the digests, that people signed."""
-    return value is None
 
 
 OtherNumber = Annotated[AccountNumber | None, Field(exclude_if=unsaid, repr=False)]
