@@ -39,7 +39,7 @@ from tests.state_digest import register_digest, state_digest
 from tests.stories import START, Told, founded, with_members
 
 FOLDER: Final = golden.FOLDER / "log"
-STORIES: Final = ("consortium", "member", "proposal", "round", "silence", "run", "release", "treasury", "process")
+STORIES: Final = ("consortium", "member", "proposal", "round", "silence", "run", "release", "treasury", "process", "suppliers", "steering")
 CANDIDATES: Final = 40
 """So many stories are tried for one thing that is to be shown."""
 WEEK: Final = timedelta(days=7)
@@ -48,6 +48,7 @@ STEP_COMMANDS: Final = frozenset(golden.kind_of(kind) for kind in get_args(StepC
 _VOTED: Final = "the story takes a vote for granted that some members lost, and plays are voted on by everybody alike"
 _CHARTER: Final = "the story amends the charter for tiers, offices or money that the members who vote on it here already use"
 _CHANGED: Final = "the story changes on its way who is whom (offices, owners, standing) as no command here does"
+_ELSEWHERE: Final = "it follows from what a vote or the treasury stated on a stream of its own, which the story takes for granted"
 _BEFORE: Final = "it refuses strangers or a founding, and of what nobody known asked no log has an entry"
 EXCEPTIONS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("bound_by_yes", "decision_in_effect", "did_not_oppose", "in_default", "round exit_round"), _VOTED),
@@ -56,6 +57,7 @@ EXCEPTIONS: Final[Mapping[str, str]] = {
         ("entity_known", "holder_known_otherwise", "other_contract_waits", "own_delivery", "own_payment", "run_lead", "run_releases"),
         _CHANGED,
     ),
+    **dict.fromkeys(("steered_otherwise", "supplier_reviews"), _ELSEWHERE),
     "office_vacant": _BEFORE,
     "release supersede_release": "it needs two releases of one run's model, and a story has one",
     "too_many_calls": "it needs more members than a play admits",

@@ -31,9 +31,13 @@ from domain.proposal import commands as proposal_commands
 from domain.register.facts import ContractSteered, PayeeLinked, SuppliersNamed
 from domain.register.state import Decided, Register, Steering
 from domain.run import commands as run_commands
+from domain.run.process import RUN
+from domain.treasury import commands
+from domain.treasury.process import TREASURY
 from tests.stories import Story, charter, founded, noted, stated, with_members
 from tests.test_proposal import EIGHT, related_to_birch, story
 from tests.test_run import approved, cast, claimed, contract, voted
+from tests.test_treasury import IBAN, SUPPLIER
 
 
 def sized(name: str, millions: int | None = None, budget: int | None = None, run: str = "atlas-1") -> Option:
@@ -145,6 +149,14 @@ def test_a_contract_of_another_size_or_budget_is_refused_by_the_vote_that_decide
     steered.when(run_commands.PlanRun(contract=contract(**fits)), by="lea").followed_by("run_planned", "lead_named")
 
 
+def test_from_the_vote_to_the_contract() -> None:
+    decided = Story.of(RUN, "run/atlas-1", ranked(*["large>small"] * 5).register)
+    refused = decided.when(run_commands.PlanRun(contract=contract()), by="lea").refused("steered_otherwise")
+    assert refused.refusal is not None
+    assert refused.refusal.clause == "proposal/one"
+    decided.when(run_commands.PlanRun(contract=contract(parameters_millions=70_000)), by="lea").followed_by("run_planned", "lead_named")
+
+
 def test_a_run_that_was_not_funded_has_no_contract() -> None:
     unfunded = knowing(cast(), ContractSteered(proposal="proposal/money", run="atlas-1", budgets=(0,)))
     refused = unfunded.when(run_commands.PlanRun(contract=contract()), by="lea").refused("steered_otherwise")
@@ -206,6 +218,15 @@ def test_a_supplier_is_recused_from_its_own_contract_with_all_that_are_related_t
     for member in ("birch", "cedar"):
         opened.when(proposal_commands.CastBallot(member=member, choice="yes"), by=f"rep-{member}").refused("recused")
     opened.when(proposal_commands.CastBallot(member="amber", choice="yes"), by="rep-amber").followed_by("ballot_cast")
+
+
+def test_from_the_bank_details_and_the_plan_to_the_recusal() -> None:
+    treasury = Story.of(TREASURY, "treasury/main", related_to_birch()).when(commands.OpenAccount(iban=IBAN, owner="Atlas"), by="tess")
+    named = treasury.when(commands.NamePayee(payee="gpu-cloud", name="Cloud AG", iban=SUPPLIER, member="birch"), by="tess")
+    planned = Story.of(RUN, "run/atlas-1", named.register).when(run_commands.PlanRun(contract=contract(suppliers=("gpu-cloud",))), by="lea")
+    opened = story(planned.register).when(letters.Propose(title="Decide", motion=APPROVE), by="sam")
+    for member in ("birch", "cedar"):
+        opened.when(proposal_commands.CastBallot(member=member, choice="yes"), by=f"rep-{member}").refused("recused")
 
 
 def test_a_supplier_of_nobody_here_recuses_nobody() -> None:
