@@ -19,7 +19,8 @@ from domain.money import display
 from domain.reference import creditor_reference
 from domain.register.facts import LogTime
 from domain.round.allocation import interest
-from domain.round.dues import next_bill
+from domain.round.books import Account
+from domain.round.dues import bill, next_bill
 from domain.round.state import RoundState, books_of
 from domain.round.terms import Due
 from domain.round.terms import Stage as Rung
@@ -215,14 +216,22 @@ class Story:
         await self._stage.until(ROUND, lambda look: look.state.books.calls[1].past(Rung.WARNED))
         self._stage.told(f"  {DEFAULTER} is in default: its votes rest, the others are called to make up for it")
         await self._pay(lambda member: member != DEFAULTER, "made up")
+        made_up = await self._stage.until(ROUND, lambda look: True)
+        await self._pay_late(DEFAULTER, "cured", made_up)
+        cured = await self._stage.until(ROUND, lambda look: not look.state.books.accounts[DEFAULTER].in_default)
+        await self._stage.until(f"member/{DEFAULTER}", lambda look: look.phase == "active")
+        back = sum(account.figures.credit for member, account in cured.state.books.accounts.items() if member != DEFAULTER)
+        self._stage.told(f"  its votes are back; those who made up have {self._amount(back)} back, as credit on their next call")
 
     async def settle_down(self) -> None:
-        """One member leaves; the tranche is cleared."""
-        self._stage.told(f"{LEAVER} gives notice and leaves; what it paid stays")
+        """One member gives notice, and stays bound as the charter says; the tranche is cleared."""
         await self._give(f"member/{LEAVER}", "give_notice", f"{LEAVER}-rep")
         await self._stage.until(f"member/{LEAVER}", lambda look: look.phase in {"leaving", "left"})
-        cleared = await self._stage.until(ROUND, lambda look: look.state.books.accounts[LEAVER].figures.uncalled == 0)
-        self._stage.told(f"  tranche 1 is cleared: {cleared.line}")
+        leaving = await self._stage.until(ROUND, lambda look: _noticed(look.state.books.accounts[LEAVER]))
+        bound = leaving.state.books.accounts[LEAVER].kept
+        price = f"its commitment binds it through the notice: {self._amount(bound)} may still be called" if bound else "what it paid stays"
+        self._stage.told(f"{LEAVER} gives notice and leaves; {price}")
+        self._stage.told(f"  tranche 1 is cleared: {leaving.line}")
 
     # ------------------------------------------------------------ scenes
 
@@ -281,18 +290,23 @@ class Story:
         )
 
     async def _pay_late(self, member: str, name: str, look: Look) -> None:
-        """A member pays what it was asked for last, interest included; what it paid on another day it does not pay again."""
+        """A member pays what it is asked for, interest included; what it paid on another day it does not pay again."""
         books = books_of(look.state)
         assert books is not None
-        if not books.accounts[member].figures.owed:
+        account, rate = books.accounts[member], self._charter.funding.default_interest
+        if not account.figures.owed:
             return
-        asked = next_bill(books, books.accounts[member], self._charter.funding.default_interest)
-        amount, per_day = (display(number, self._charter.currency) for number in (asked.amount, asked.per_day))
+        tomorrow = (await self._stage.now()).date() + timedelta(days=1)
+        asked = bill(books, account, rate, max(next_bill(books, account, rate).pay_by, tomorrow))
+        amount, per_day = self._amount(asked.amount), self._amount(asked.per_day)
         self._stage.told(
             f"  {member} is asked for {amount} by {asked.pay_by}, interest included, and {per_day} for each further day; it pays that"
         )
         await self._credit(member, ROUND, asked.amount, name)
         await self._stage.until(ROUND, lambda look: look.state.books.accounts[member].figures.owed == 0)
+
+    def _amount(self, minor: int) -> str:
+        return display(minor, self._charter.currency)
 
     async def _credit(self, member: str, stream: str, amount: int, name: str) -> None:
         """A member pays, naming the reference that it was given."""
@@ -323,6 +337,11 @@ def books_received(state: RoundState) -> Mapping[str, int]:
     """What each member of a round has paid into it."""
     kept = books_of(state)
     return {} if kept is None else {member: account.figures.received for member, account in kept.accounts.items()}
+
+
+def _noticed(account: Account) -> bool:
+    """Whether the round knows that a member leaves: it is bound, or what it is not called for has ended."""
+    return account.bound is not None or account.figures.uncalled == 0
 
 
 def _with_interest(due: Due, rate: int, today: date) -> int:

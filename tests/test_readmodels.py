@@ -302,7 +302,7 @@ async def test_the_views_show_the_same_as_columns(place: Place) -> None:
     await hold(log)
     await Projector(log).catch_up()
     assert [tuple(row) for row in await place.sql("SELECT phase, tier FROM members WHERE member = '" + DEFAULTER + "'")] == [
-        ("suspended", "partner")
+        ("active", "partner")
     ]
     assert await place.sql("SELECT result FROM proposals WHERE proposal = 'model-size'")
     money = (await shown(log))[ROUND]["values"]

@@ -19,11 +19,12 @@ from audit.ledger.export import beancount, hledger
 from audit.ledger.fold import ledger
 from audit.reexecute import Reexecution
 from domain.kernel import Step
-from domain.round.state import money_by_state
+from domain.money import display
+from domain.round.state import books_of, money_by_state
 from eventstore.entries import Entry
 from eventstore.memory import MemoryLog
 from simulation.model import EARLY, RELEASE, RUN, ModelStory
-from simulation.scenario import DEFAULTER, FOURTEEN, GOAL, LEAVER, ROUND, SIZE, Story
+from simulation.scenario import DEFAULTER, FOURTEEN, GOAL, LATE, LEAVER, ROUND, SIZE, Story
 from simulation.stage import SimulatedStage
 from simulation.world import Simulation, agreeable
 from tests.stories import START, charter
@@ -36,28 +37,51 @@ async def played() -> tuple[Simulation, MemoryLog]:
     return simulation, log
 
 
-async def test_the_story_ends_with_a_funded_round_and_every_cent_in_its_place() -> None:
-    simulation, _ = await played()
+@pytest.fixture(scope="module")
+async def told() -> tuple[Simulation, MemoryLog]:
+    return await played()
+
+
+async def test_the_story_ends_with_a_funded_round_and_every_cent_in_its_place(told: tuple[Simulation, MemoryLog]) -> None:
+    simulation, _ = told
     money = money_by_state(simulation.standing(ROUND).stream.state)
     assert money["pledged"] == money["called"] + money["uncalled"] + money["released"]
     assert simulation.standing(SIZE).headline.phase == "passed"
-    assert simulation.standing(f"member/{DEFAULTER}").headline.phase == "suspended"
+    assert simulation.standing(f"member/{DEFAULTER}").headline.phase == "active"
     assert simulation.standing(f"member/{LEAVER}").headline.phase == "leaving"
     assert money["held"] >= GOAL * 3 // 10 - GOAL // 100
     assert [stream for stream in simulation.streams() if simulation.standing(stream).stream.failed] == []
 
 
-async def test_the_story_is_the_same_when_it_is_decided_again() -> None:
-    _, log = await played()
+async def test_who_is_late_pays_what_it_was_asked_for_and_who_made_up_has_that_back(told: tuple[Simulation, MemoryLog]) -> None:
+    simulation, log = told
+    entries = [entry for entry in await log.read_stream(ROUND, 0, 10_000) if entry.outcome == "accepted"]
+    events = [event for entry in entries for event in json.loads(entry.body)]
+    notices = [event["step"]["data"] for event in events if event["kind"] == "step_owed" and event["step"]["kind"] == "notify"]
+    asked = [notice["each"][f"member:{LATE}"].get("amount") for notice in notices if f"member:{LATE}" in notice.get("each", {})]
+    paid = [display(event["amount"], "USD") for event in events if event["kind"] == "payment_recorded" and event["member"] == LATE]
+    assert paid[0] in asked
+    made_up = next(event for event in events if event["kind"] == "make_up_called")["amounts"]
+    (reduced,) = (event for event in events if event["kind"] == "make_up_reduced")
+    assert {member: sum(part["principal"] for part in parts) for member, parts in reduced["repaid"].items()} == made_up
+    books = books_of(simulation.stream(ROUND).state)
+    assert books is not None
+    assert not [member for member, account in books.accounts.items() if account.in_default]
+    assert {member: books.accounts[member].figures.credit for member in made_up} == made_up
+    assert books.accounts[DEFAULTER].figures.interest > 0
+
+
+async def test_the_story_is_the_same_when_it_is_decided_again(told: tuple[Simulation, MemoryLog]) -> None:
+    _, log = told
     entries: list[Entry] = list(await log.read(0, 100_000))
     assert Reexecution().check(entries) is None
     assert len(entries) > 20 * len(FOURTEEN)
 
 
-async def test_a_story_begun_again_changes_nothing() -> None:
-    simulation, log = await played()
+async def test_a_story_begun_again_changes_nothing(told: tuple[Simulation, MemoryLog]) -> None:
+    simulation, log = told
     head = await log.head()
-    await Story(SimulatedStage(simulation), charter()).found()
+    await Story(SimulatedStage(simulation), charter()).play()
     assert await log.head() == head
 
 
