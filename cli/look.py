@@ -337,7 +337,7 @@ async def inbox(*, who: Annotated[str, Parameter(name="--as", help="Whose: a per
         agreed, found, now = await register(log), await rows(log), await now_of(log, chosen)
         if not agreed.knows(who):
             raise BadInput(f"the log knows nobody called {who!r}", "`consortium show` of the consortium or a member names its people")
-        mine = sorted(_waiting(agreed, who, found), key=lambda item: (item["due"] or "9999", item["stream"]))
+        mine = sorted(_waiting(agreed, who, found, now), key=lambda item: (item["due"] or "9999", item["stream"]))
         for item in mine:
             item["to_pay"] = _bills_of(item["as"], await tables_of(log, item["stream"], now)) if _speaks(item["as"]) else []
     if where.json:
@@ -370,11 +370,12 @@ def _line_of(item: Mapping[str, Any]) -> str:
     return "; ".join((item["line"], *bills))
 
 
-def _waiting(agreed: Register, who: str, found: Iterable[Row]) -> Iterable[dict[str, Any]]:
+def _waiting(agreed: Register, who: str, found: Iterable[Row], now: datetime) -> Iterable[dict[str, Any]]:
     person = agreed.people.get(who)
     names = {who}
     if person is not None:
         names |= {f"office:{office}" for office in person.offices} | {f"member:{member}" for member in person.speaks_for}
+    names |= {f"office:{office}" for office in Office if agreed.stands_in(who, office, now)}
     for row in found:
         roles = [name for name in agreed.awaited(row["waits_for"]) if name in names]
         if row["attention"] and f"office:{Office.SECRETARIAT}" in names:

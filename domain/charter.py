@@ -215,6 +215,8 @@ class SilenceTerms(Message):
     """The office that a duty of the first one passes to, before it passes to the whole board."""
     standing_days: Days = 0
     """How long after a round's end the standing refund order, if one was approved while it ran, orders the refunds by itself. 0: never."""
+    substitute_days: Days = 0
+    """The longest time for which a person may name a substitute for their duties. 0: nobody may."""
     debts_days: Annotated[int, Field(ge=1, le=366)] = 91
     """How often the debts of a round that nobody wound up are asked for again."""
 

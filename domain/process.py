@@ -149,6 +149,25 @@ class Context(NamedTuple):
                 remedy=f"ask a holder of {names} to give this command" + (f": {known}" if known else "; nobody holds it yet"),
             )
 
+    def require_duty(self, *offices: Office, clause: str = "roles") -> None:
+        """Refuses actors who neither hold one of these offices nor stand in for an absent holder now. For acts, not for one signature of several."""
+        if any(self.register.stands_in(self.actor, office, self.at) for office in offices):
+            return
+        try:
+            self.require_office(*offices, clause=clause)
+        except Refused as refused:
+            raise self._with_period(refused, *offices) from None
+
+    def _with_period(self, refused: Refused, *offices: Office) -> Refused:
+        """The refusal, and when the actor stands in for a holder, if they ever do."""
+        named = [each for each in self.register.absences(self.actor) if each.offices.intersection(offices)]
+        if not named:
+            return refused
+        last = next((each for each in named if self.at < each.until), named[-1])
+        barred = " The charter keeps it apart from another office of theirs." if last.covers(self.at) else ""
+        period = f"{refused.message}, and is a substitute from {shown_at(last.since)} until {shown_at(last.until)}.{barred}"
+        return Refused(refused.rule, period, clause=refused.clause, remedy=refused.remedy)
+
     def require_speaker(self, member: MemberId) -> None:
         """Refuses actors who do not speak for the member, as representative or alternate."""
         if not self.register.speaks_for(self.actor, member):
@@ -160,9 +179,9 @@ class Context(NamedTuple):
             )
 
     def require_representative(self, member: MemberId) -> None:
-        """Refuses actors who do not speak for the member, and its alternates."""
+        """Refuses actors who do not speak for the member, and its alternates that stand in for no absent representative now."""
         self.require_speaker(member)
-        if not self.register.represents(self.actor, member):
+        if not self.register.represents(self.actor, member) and not self.register.represents_absent(self.actor, member, self.at):
             raise Refused(
                 "representative_required",
                 f"{self.actor} is an alternate of {member}",
@@ -377,11 +396,11 @@ def _decide_about_step(
                 case _:
                     return (StepCarriedOut(step=key), *process.decide(stream.state, command, context))
         case RetryStep(step=key):
-            context.require_office(Office.SECRETARIAT)
+            context.require_duty(Office.SECRETARIAT)
             _require_waiting(stream, key)
             return (StepRetried(step=key),)
         case WaiveStep(step=key, reason=reason):
-            context.require_office(Office.SECRETARIAT)
+            context.require_duty(Office.SECRETARIAT)
             _require_waiting(stream, key)
             followed = process.after_step(stream.state, command, context)
             return (StepWaived(step=key, reason=reason), *_withdrawn(stream.owed[key], context), *followed)

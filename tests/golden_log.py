@@ -39,7 +39,20 @@ from tests.state_digest import register_digest, state_digest
 from tests.stories import START, Told, founded, with_members
 
 FOLDER: Final = golden.FOLDER / "log"
-STORIES: Final = ("consortium", "member", "proposal", "round", "silence", "run", "release", "treasury", "process", "suppliers", "steering")
+STORIES: Final = (
+    "consortium",
+    "member",
+    "proposal",
+    "absence",
+    "round",
+    "silence",
+    "run",
+    "release",
+    "treasury",
+    "process",
+    "suppliers",
+    "steering",
+)
 CANDIDATES: Final = 40
 """So many stories are tried for one thing that is to be shown."""
 WEEK: Final = timedelta(days=7)

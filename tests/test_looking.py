@@ -26,15 +26,16 @@ from cli import look, times
 from cli.links import links_of
 from cli.options import Where
 from domain.catalog import RULES
+from domain.charter import Office
 from domain.kernel import derived_id
-from domain.register.facts import RunReported
+from domain.register.facts import RunReported, SubstituteNamed
 from eventstore.clock import MovedClock
 from eventstore.entries import ACCEPTED, Submission, sealed
 from eventstore.log import Appended
 from eventstore.readmodels import Projector
 from eventstore.recorder import Recorder
 from eventstore.wire import canonical_command
-from tests.stories import charter, founded, noted
+from tests.stories import charter, day, founded, noted
 from tests.test_cli import Terminal, bare
 from tests.test_doctor import OFFICERS, log_in
 
@@ -246,14 +247,24 @@ def test_people_whom_no_notice_reaches_need_attention_summed_by_person_and_reaso
     assert re.search(r"member:helio +no address +154 ", shown)
 
 
+def test_what_waits_for_an_absent_treasurer_is_in_the_inbox_of_who_stands_in_for_the_time_of_the_absence() -> None:
+    row = {
+        "stream": "round/atlas-1", "phase": "refunding", "line": "1.00 to give back", "waits_for": ["office:treasurer"],
+        "attention": False, "due": None, "deadline": None,
+    }  # fmt: skip
+    away = SubstituteNamed(person="tess", substitute="bo", offices=(Office.TREASURER,), members=(), since=day(2), until=day(5))
+    found = {at: [each["as"] for each in look._waiting(noted(founded(), away), "bo", [row], day(at))] for at in (1, 2, 5)}
+    assert found == {1: [], 2: [["office:treasurer"]], 5: []}
+
+
 def test_a_round_that_waits_for_its_run_is_in_the_boards_inbox_only_while_there_is_no_such_run() -> None:
     row = {
         "stream": "round/atlas-1", "phase": "calling", "line": "the next tranche waits", "waits_for": ["run/vega", "office:board"],
         "attention": False, "due": None, "deadline": None,
     }  # fmt: skip
-    assert [each["as"] for each in look._waiting(founded(), "bo", [row])] == [["office:board"]]
+    assert [each["as"] for each in look._waiting(founded(), "bo", [row], day(1))] == [["office:board"]]
     begun = RunReported(run="vega", phase="approved", contract="c" * 64, checkpoints_retained=True, training_lead="lea")
-    assert list(look._waiting(noted(founded(), begun), "bo", [row])) == []
+    assert list(look._waiting(noted(founded(), begun), "bo", [row], day(1))) == []
     agreed, names = noted(founded(), begun), ("run/vega", "office:board", "member:helio")
     assert agreed.awaited(names) == ("run/vega", "member:helio")
     assert agreed.awaited(("run/atlas-1", *names[1:])) == ("run/atlas-1", *names[1:])

@@ -42,11 +42,14 @@ Persons = Callable[[str], Awaitable[tuple[PersonId, ...]]]
 
 
 def standing_for(register: Register, recipient: str, as_of: datetime) -> tuple[PersonId, ...]:
-    """The representatives and alternates of `member:<id>`, the holders of `office:<name>`; nobody for what is neither."""
+    """The representatives and alternates of `member:<id>`, the holders of `office:<name>` and who stands in for an absent one; else nobody."""
     kind, _, name = recipient.partition(":")
     if kind == "member":
         return tuple(term.person for term in register.representatives(name, as_of))
-    return register.holders(Office(name)) if kind == "office" and name in set(Office) else ()
+    if kind != "office" or name not in set(Office):
+        return ()
+    office = Office(name)
+    return tuple(dict.fromkeys((*register.holders(office), *register.substitutes_for(office, as_of))))
 
 
 for _chatty in ("httpx", "httpcore"):

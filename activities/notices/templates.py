@@ -164,6 +164,11 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
         "On the account for it: {held}; owed to its members: {credit}. `consortium show {round}` tells of each, with the dates.\n"
         "Act until {until}, or say that you see to it (`consortium round take-duty`); else {then}.",
     ),
+    "substitute_named": Letter(
+        "{substitute} stands in for {person} from {since}",
+        "From {since} until {until}, {substitute} sees to these duties of {person}: {duties}. The acts are theirs too; what several people sign "
+        "is signed by holders of an office only.\nWhat waits now: {waits}. `consortium inbox` lists it with amounts and days.",
+    ),
     "standing_refunds_to_approve": Letter(
         "{round} is announced: approve its standing refund order",
         "If nobody orders the refunds of {round} after its end, its standing order does: to payees whose bank details are approved, of their own "

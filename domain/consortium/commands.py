@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from domain.charter import Office, SoundCharter
 from domain.consortium.terms import Officer, Position
-from domain.kernel import Command, Instant, Letter, PersonId
+from domain.kernel import Command, Instant, Letter, MemberId, PersonId
 from domain.register.facts import LogTime, PacedTime, PublicKey, SystemTime
 
 
@@ -79,4 +79,38 @@ class RevokeKey(Command):
     public_key: PublicKey
 
 
-ConsortiumCommand = Found | AmendCharter | GrantOffice | RevokeOffice | EnrolKey | RevokeKey | AcceptTime | RestartClock
+class NameSubstitute(Command):
+    """Have somebody see to duties of one's own for the time of an absence. By who is absent; for a member, by one of its representatives."""
+
+    kind: Literal["name_substitute"] = "name_substitute"
+    substitute: PersonId
+    """A person with a key; for a member one who speaks for it, as its alternates do."""
+    since: Instant
+    until: Instant
+    offices: Annotated[tuple[Office, ...], Field(max_length=11)] = ()
+    """Offices of one's own."""
+    members: Annotated[tuple[MemberId, ...], Field(max_length=20)] = ()
+    """Members that one represents."""
+
+
+class WithdrawSubstitute(Command):
+    """See to one's duties alone again. By who named the substitute, or by the substitute."""
+
+    kind: Literal["withdraw_substitute"] = "withdraw_substitute"
+    person: PersonId
+    """Who is absent."""
+    substitute: PersonId
+
+
+ConsortiumCommand = (
+    Found
+    | AmendCharter
+    | GrantOffice
+    | RevokeOffice
+    | EnrolKey
+    | RevokeKey
+    | NameSubstitute
+    | WithdrawSubstitute
+    | AcceptTime
+    | RestartClock
+)

@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import Literal
 
 from domain.kernel import Event, Instant, PersonId
-from domain.register.facts import CharterAdopted, ClockSet, KeyEnrolled, KeyRevoked, OfficeGranted, OfficeRevoked, TimeAccepted
+from domain.register.facts import (
+    CharterAdopted,
+    ClockSet,
+    KeyEnrolled,
+    KeyRevoked,
+    OfficeGranted,
+    OfficeRevoked,
+    SubstituteNamed,
+    SubstituteWithdrawn,
+    TimeAccepted,
+)
 
 
 class TimeAcceptanceGiven(Event):
@@ -17,4 +27,15 @@ class TimeAcceptanceGiven(Event):
     by: PersonId
 
 
-ConsortiumEvent = CharterAdopted | OfficeGranted | OfficeRevoked | KeyEnrolled | KeyRevoked | ClockSet | TimeAcceptanceGiven | TimeAccepted
+ConsortiumEvent = (
+    CharterAdopted
+    | OfficeGranted
+    | OfficeRevoked
+    | KeyEnrolled
+    | KeyRevoked
+    | SubstituteNamed
+    | SubstituteWithdrawn
+    | ClockSet
+    | TimeAcceptanceGiven
+    | TimeAccepted
+)

@@ -1,21 +1,24 @@
 """The consortium itself, `consortium/<name>`: its founding, its charter, its officers and their keys.
 
 The first entry of every log is `found`. Afterwards the charter changes only by a passed proposal (`founding`); offices are granted
-and revoked by the secretariat, and the board's by a vote through the same commands under a mandate (`offices`). The log's clock is a
-topic of its own (`clock`).
+and revoked by the secretariat, and the board's by a vote through the same commands under a mandate (`offices`). Who is absent names
+a substitute (`absence`). The log's clock is a topic of its own (`clock`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated, Final
 
 from pydantic import Field, TypeAdapter
 
-from domain.consortium import clock, commands, events, founding, offices, rules
+from domain.consortium import absence, clock, commands, events, founding, offices, rules
 from domain.consortium.rules import Events
 from domain.consortium.state import ConsortiumState, Founded, Unfounded, evolve
 from domain.kernel import Agenda, Headline, escaped
-from domain.process import Context, Process
+from domain.process import Context, Process, Table
+from domain.register.state import Register
 from domain.stream import Common
 
 
@@ -34,6 +37,10 @@ def decide(state: ConsortiumState, command: commands.ConsortiumCommand, context:
             return offices.enrol_key(rules.founded(state), command, context)
         case commands.RevokeKey():
             return offices.revoke_key(rules.founded(state), command, context)
+        case commands.NameSubstitute():
+            return absence.name_substitute(rules.founded(state), command, context)
+        case commands.WithdrawSubstitute():
+            return absence.withdraw_substitute(rules.founded(state), command, context)
         case commands.AcceptTime():
             return clock.accept(rules.founded(state), command, context)
         case commands.RestartClock():
@@ -62,6 +69,20 @@ def describe(state: ConsortiumState) -> Headline:
             return Headline("founded", f"{escaped(charter.name)}, charter version {version}", text, values=values)
 
 
+SUBSTITUTES: Final = ("absent", "substitute", "duties", "since", "until", "in_force")
+
+
+def tables(state: ConsortiumState, register: Register, at: datetime) -> Sequence[Table]:
+    """Who stands in for whom, for what and when; whose absence is over is left out."""
+    rows = [
+        (absent, each.person, ", ".join((*sorted(each.offices), *sorted(each.members))), each.since, each.until, each.covers(at))
+        for absent, named in sorted(register.substitutes.items())
+        for each in sorted(named, key=lambda each: (each.since, each.person))
+        if at < each.until
+    ]
+    return [Table("substitutes", SUBSTITUTES, rows)] if rows else ()
+
+
 CONSORTIUM: Final[Process[commands.ConsortiumCommand, events.ConsortiumEvent, ConsortiumState]] = Process(
     name="consortium",
     title="the consortium itself",
@@ -73,6 +94,7 @@ CONSORTIUM: Final[Process[commands.ConsortiumCommand, events.ConsortiumEvent, Co
     describe=describe,
     commands=TypeAdapter(Annotated[commands.ConsortiumCommand, Field(discriminator="kind")]),
     events=TypeAdapter(tuple[Annotated[events.ConsortiumEvent | Common, Field(discriminator="kind")], ...]),
-    state_version=9,
+    tables=tables,
+    state_version=10,
     list_version=1,
 )

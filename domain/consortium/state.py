@@ -10,7 +10,17 @@ from typing import Final
 from domain.charter import Charter, Office
 from domain.consortium import events
 from domain.kernel import Map, PersonId, mapping
-from domain.register.facts import CharterAdopted, ClockSet, KeyEnrolled, KeyRevoked, OfficeGranted, OfficeRevoked, TimeAccepted
+from domain.register.facts import (
+    CharterAdopted,
+    ClockSet,
+    KeyEnrolled,
+    KeyRevoked,
+    OfficeGranted,
+    OfficeRevoked,
+    SubstituteNamed,
+    SubstituteWithdrawn,
+    TimeAccepted,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +69,7 @@ def evolve(state: ConsortiumState, event: events.ConsortiumEvent) -> ConsortiumS
         case events.TimeAcceptanceGiven(position=position, at=at, by=by):
             assert isinstance(state, Founded)
             return replace(state, acceptance=Acceptance(position, at, by))
-        case KeyEnrolled() | KeyRevoked() | ClockSet() | TimeAccepted():
+        case KeyEnrolled() | KeyRevoked() | SubstituteNamed() | SubstituteWithdrawn() | ClockSet() | TimeAccepted():
             return state
 
 

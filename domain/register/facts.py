@@ -101,6 +101,28 @@ Unreachable = Literal["no_address", "refused"]
 """Why a notice does not come to somebody."""
 
 
+class SubstituteNamed(Event):
+    """A person is absent in [since, until): meanwhile the substitute sees to these duties of theirs, besides them. In place of an earlier naming."""
+
+    kind: Literal["substitute_named"] = "substitute_named"
+    person: PersonId
+    substitute: PersonId
+    offices: tuple[Office, ...]
+    """Whose acts the substitute gives; signatures of several people are nobody's to pass on."""
+    members: tuple[MemberId, ...]
+    """Whose representative the substitute is, who speaks for them anyway."""
+    since: Instant
+    until: Instant
+
+
+class SubstituteWithdrawn(Event):
+    """The person sees to their duties alone again."""
+
+    kind: Literal["substitute_withdrawn"] = "substitute_withdrawn"
+    person: PersonId
+    substitute: PersonId
+
+
 class ClockSet(Event):
     """The log goes by this clock from this entry on. Logs founded under rules older than 4 do not say so: theirs is the system's."""
 
@@ -479,7 +501,16 @@ class RecipientsReached(Event):
     recipients: Annotated[tuple[str, ...], Field(min_length=1, max_length=100)]
 
 
-PersonFact = OfficeGranted | OfficeRevoked | KeyEnrolled | KeyRevoked | RepresentativeSeated | RepresentativeUnseated
+PersonFact = (
+    OfficeGranted
+    | OfficeRevoked
+    | KeyEnrolled
+    | KeyRevoked
+    | RepresentativeSeated
+    | RepresentativeUnseated
+    | SubstituteNamed
+    | SubstituteWithdrawn
+)
 """Offices, keys, and who speaks for whom."""
 
 MemberFact = (

@@ -13,12 +13,27 @@ from typing import TYPE_CHECKING, Final, cast, get_args
 from domain.kernel import Digest, Event, Map, MemberId, PersonId, mapping, without
 from domain.register import facts
 from domain.register.facts import Fact, Standing
-from domain.register.state import Decided, Expected, Link, Member, Person, Register, Release, Run, Steering, Term, Unreached, Vote, shares
+from domain.register.state import (
+    Decided,
+    Expected,
+    Link,
+    Member,
+    Person,
+    Register,
+    Release,
+    Run,
+    Steering,
+    Substitute,
+    Term,
+    Unreached,
+    Vote,
+    shares,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
-REGISTER_VERSION: Final = 13
+REGISTER_VERSION: Final = 14
 """Raised whenever the register is made of other fields or classes, or the same facts make another one: stored ones of another version are not read."""
 
 _FACTS: Final = frozenset(get_args(Fact))
@@ -106,6 +121,16 @@ def _of_persons(register: Register, fact: facts.PersonFact) -> Register:
             before = register.people[person]
             register = register._replace(terms=register.terms.set(member, _end_term(register.terms.get(member, ()), person, at)))
             return _with_person(register, person, before._replace(speaks_for=before.speaks_for.delete(member)))
+        case facts.SubstituteNamed(person=person, substitute=substitute, offices=offices, members=members, since=since, until=until):
+            named = Substitute(substitute, frozenset(offices), frozenset(members), since, until)
+            return _with_substitutes(register, person, substitute, named)
+        case facts.SubstituteWithdrawn(person=person, substitute=substitute):
+            return _with_substitutes(register, person, substitute)
+
+
+def _with_substitutes(register: Register, person: PersonId, substitute: PersonId, *named: Substitute) -> Register:
+    others = (each for each in register.substitutes.get(person, ()) if each.person != substitute)
+    return register._replace(substitutes=register.substitutes.set(person, (*others, *named)))
 
 
 def _with_person(register: Register, id_: PersonId, person: Person) -> Register:

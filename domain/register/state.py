@@ -50,6 +50,20 @@ class Unreached(NamedTuple):
     since: datetime
 
 
+class Substitute(NamedTuple):
+    """Sees to these duties of somebody absent in [since, until)."""
+
+    person: PersonId
+    offices: frozenset[Office]
+    members: frozenset[MemberId]
+    since: datetime
+    until: datetime
+
+    def covers(self, at: datetime) -> bool:
+        """Whether the absence has begun and not ended."""
+        return self.since <= at < self.until
+
+
 class Person(NamedTuple):
     """A person's offices, keys and the members they speak for."""
 
@@ -185,6 +199,8 @@ class Register(NamedTuple):
     """Which clock the log goes by."""
     unreached: Map[str, Unreached] = mapping()
     """Persons, members and offices whom the last notice to them did not reach."""
+    substitutes: Map[PersonId, tuple[Substitute, ...]] = mapping()
+    """By who is absent."""
     time_accepted_until: datetime | None = None
     """Up to when two officers accepted that entries are dated ahead of the clock."""
 
@@ -215,6 +231,40 @@ class Register(NamedTuple):
     def holders(self, office: Office) -> tuple[PersonId, ...]:
         """Who holds an office now, in order."""
         return tuple(sorted(person for person, found in self.people.items() if office in found.offices))
+
+    def stands_in(self, person: PersonId, office: Office, at: datetime) -> bool:
+        """Whether the person sees to the duties of a holder of this office at an instant, and nothing that they hold themselves is kept apart from it."""
+        entrusted = self._entrusted(person, at)
+        own = self.people.get(person, Person()).offices
+        return office in entrusted and not self.charter.roles.barring(office, (own | entrusted) - {office})
+
+    def _entrusted(self, person: PersonId, at: datetime) -> frozenset[Office]:
+        """The offices that somebody absent, who holds them now, has the person see to."""
+        return frozenset(
+            office
+            for absent, named in self.substitutes.items()
+            for each in named
+            if each.person == person and each.covers(at)
+            for office in each.offices & self.people.get(absent, Person()).offices
+        )
+
+    def represents_absent(self, person: PersonId, member: MemberId, at: datetime) -> bool:
+        """Whether the person, who speaks for the member, stands in for one of its representatives at an instant."""
+        return self.speaks_for(person, member) and any(
+            each.person == person and member in each.members and each.covers(at) and self.represents(absent, member)
+            for absent, named in self.substitutes.items()
+            for each in named
+        )
+
+    def substitutes_for(self, office: Office, at: datetime) -> tuple[PersonId, ...]:
+        """Who stands in for a holder of an office at an instant, in order."""
+        named = {each.person for absent in self.holders(office) for each in self.substitutes.get(absent, ()) if office in each.offices}
+        return tuple(sorted(person for person in named if self.stands_in(person, office, at)))
+
+    def absences(self, person: PersonId) -> tuple[Substitute, ...]:
+        """For whose absence, and when, the person was named, whether it has begun or is over; the earliest first."""
+        named = (each for substitutes in self.substitutes.values() for each in substitutes if each.person == person)
+        return tuple(sorted(named, key=lambda each: each.since))
 
     def require_free(self, public_key: str, person: PersonId) -> None:
         """Refuses a key that speaks for somebody else: a signature must tell who gave it."""

@@ -44,7 +44,7 @@ def settle_round(state: RoundState, _: commands.SettleRound, context: Context) -
     """
     books = books_of(state)
     if books is None:
-        context.require_office(Office.TREASURER)
+        context.require_duty(Office.TREASURER)
     else:
         rules.require_holder(books, Duty.SETTLE, context)
     if isinstance(state, Refunding | ClosedWithDebts | Settled) and (isinstance(state, Settled) or state.end == "settled"):

@@ -47,7 +47,7 @@ def withdraw_round(state: RoundState, _: commands.WithdrawRound, context: Contex
     if isinstance(state, Withdrawn):
         return ()
     rules.draft(state, context)
-    context.require_office(Office.SECRETARIAT, Office.TREASURER)
+    context.require_duty(Office.SECRETARIAT, Office.TREASURER)
     return (events.RoundWithdrawn(),)
 
 
@@ -67,7 +67,7 @@ def _terms(command: commands.OpenRound | commands.AmendRound) -> Terms:
 
 
 def _announced(command: commands.OpenRound | commands.AmendRound, context: Context) -> events.RoundOpened:
-    context.require_office(Office.SECRETARIAT, Office.TREASURER)
+    context.require_duty(Office.SECRETARIAT, Office.TREASURER)
     terms = _terms(command)
     _require_sound_terms(terms, context)
     return events.RoundOpened(terms=terms, charter_version=context.register.version)

@@ -91,7 +91,7 @@ def _holding_for(state: RoundState, context: Context) -> Live | Ended:
     """The phases in which credit goes back; refuses who does not hold the duty to see to that, first of all."""
     books = books_of(state)
     if books is None or books.watch is None or books.watch.duty not in {Duty.REFUND, Duty.PAY}:
-        context.require_office(Office.TREASURER)
+        context.require_duty(Office.TREASURER)
     else:
         require_holder(books, books.watch.duty, context)
     return holding(state)

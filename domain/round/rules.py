@@ -254,7 +254,7 @@ def awaiting(state: RoundState) -> Committed | Calling | Refunding:
 def require_holder(books: Books, duty: Duty, context: Context) -> None:
     """Refuses who neither holds the office whose duty it is, nor one that it passed to."""
     watch = books.watch
-    context.require_office(HOLDER[duty], *(watch.passed if watch and watch.duty is duty else ()))
+    context.require_duty(HOLDER[duty], *(watch.passed if watch and watch.duty is duty else ()))
 
 
 # ---------------------------------------------------------------- the charter of the round

@@ -90,7 +90,9 @@ def _is_holder(state: RoundState, context: Context) -> bool:
     duty, books = duty_of(state), books_of(state)
     if duty is None or books is None:
         return False
-    return context.register.holds(context.actor, HOLDER[duty], *(books.watch.passed if books.watch else ()))
+    offices = (HOLDER[duty], *(books.watch.passed if books.watch else ()))
+    register = context.register
+    return register.holds(context.actor, *offices) or any(register.stands_in(context.actor, office, context.at) for office in offices)
 
 
 def _next(books: Books) -> int:
@@ -117,7 +119,7 @@ def take_duty(state: RoundState, command: commands.TakeDuty, context: Context) -
             clause="silence",
             remedy="`consortium show` tells what it waits for",
         )
-    context.require_office(*dict.fromkeys((HOLDER[duty], *watched.passed, *watched.line)), clause="silence.deputies")
+    context.require_duty(*dict.fromkeys((HOLDER[duty], *watched.passed, *watched.line)), clause="silence.deputies")
     terms = terms_of(context, books)
     lasts = terms.milestone_days if duty is Duty.MILESTONE and not watched.passed else terms.duty_days
     if watched.until == context.at + days(lasts):

@@ -18,7 +18,7 @@ from domain.stream import StepOwed, owe
 
 def propose_spending(state: Live, command: commands.ProposeSpending, context: Context) -> Events:
     """Reserve cleared money under a budget line: never is more committed to spending than has cleared."""
-    context.require_office(Office.TREASURER)
+    context.require_duty(Office.TREASURER)
     context.require_disinterested(command.payee)
     books = state.books
     former = books.spendings.get(command.spending)
@@ -93,7 +93,7 @@ def _order_payment(name: Slug, spending: Spending, books: Books, context: Contex
 
 def withdraw_spending(state: Live, command: commands.WithdrawSpending, context: Context) -> Events:
     """Free what was reserved, as long as its payment was not ordered; after that the treasury gives it up, and frees it."""
-    context.require_office(Office.TREASURER)
+    context.require_duty(Office.TREASURER)
     match _spending_of(state.books, command.spending).stage:
         case "withdrawn":
             return ()

@@ -34,7 +34,7 @@ def _waiting(state: Open, line: str, stage: Literal["unmatched", "doubted"] = "u
 
 def assign_line(state: Open, command: commands.AssignLine, context: Context) -> Events:
     """Unmatched money goes to a member's account on a round, or pays its dues; that stream may still turn it away."""
-    context.require_office(Office.TREASURER)
+    context.require_duty(Office.TREASURER)
     before = state.movements.get(command.line)
     if before is not None and before.stage == "matched" and (before.stream, before.member) == (command.stream, command.member):
         return ()
@@ -81,7 +81,7 @@ def _require_assignable(state: Open, movement: Movement, command: commands.Assig
 
 def return_line(state: Open, command: commands.ReturnLine, context: Context) -> Events:
     """Unmatched money goes back as a payment of the treasury's own, approved like every other; until then it is earmarked."""
-    context.require_office(Office.TREASURER)
+    context.require_duty(Office.TREASURER)
     name = f"return-{command.line[5:].lower()}"
     before = state.movements.get(command.line)
     if before is not None and before.stage == "returning":
@@ -109,7 +109,7 @@ def return_line(state: Open, command: commands.ReturnLine, context: Context) -> 
 
 def match_payment(state: Open, command: commands.MatchPayment, context: Context) -> Events:
     """A person says what the ids do not: the payment went, or came back. The bank's charges are the difference, and never negative."""
-    context.require_office(Office.TREASURER)
+    context.require_duty(Office.TREASURER)
     before = state.movements.get(command.line)
     if before is not None and (before.stage, before.partner) == ("paid", command.payment):
         return ()
@@ -140,7 +140,7 @@ def match_payment(state: Open, command: commands.MatchPayment, context: Context)
 
 def undo_receipt(state: Open, command: commands.UndoReceipt, context: Context) -> Events:
     """A person says what the ids do not: a debit took a whole credit back."""
-    context.require_office(Office.TREASURER)
+    context.require_duty(Office.TREASURER)
     before = state.movements.get(command.line)
     if before is not None and (before.stage, before.partner) == ("reversed", command.original):
         return ()
@@ -166,7 +166,7 @@ def undo_receipt(state: Open, command: commands.UndoReceipt, context: Context) -
 
 def book_line(state: Open, command: commands.BookLine, context: Context) -> Events:
     """A movement that concerns no member and no payment leaves the inbox to an account of the books."""
-    context.require_office(Office.TREASURER)
+    context.require_duty(Office.TREASURER)
     before = state.movements.get(command.line)
     if before is not None and before.stage == "explained":
         return ()
@@ -187,7 +187,7 @@ def book_line(state: Open, command: commands.BookLine, context: Context) -> Even
 
 def judge_line(state: Open, command: commands.JudgeLine, context: Context) -> Events:
     """What a repeated or corrected page left in doubt: whether a line is there twice, or is there no more."""
-    context.require_office(Office.TREASURER)
+    context.require_duty(Office.TREASURER)
     match command.verdict:
         case "repeat":
             _waiting(state, command.line, "doubted")

@@ -165,7 +165,7 @@ def _send(state: Open, line: ListedPayment, digest: Digest, context: Context) ->
 
 def cancel_payment_list(state: Open, command: commands.CancelPaymentList, context: Context) -> Events:
     """Nothing of the list will be paid, and whoever ordered it gets a letter of each payment."""
-    context.require_office(Office.TREASURER)
+    context.require_duty(Office.TREASURER)
     listed = _list_of(state, command.payment_list)
     match listed.stage:
         case "cancelled":

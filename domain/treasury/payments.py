@@ -31,7 +31,7 @@ def order_payment(state: Open, command: letters.OrderPayment, context: Context) 
         if command.source is None or command.purpose in OWN_PURPOSES or command.subject is None:
             raise Refused("no_source", "an order of the system names its stream and its subject", remedy="none is needed")
     else:
-        context.require_office(Office.TREASURER)
+        context.require_duty(Office.TREASURER)
         if command.source is not None or command.purpose is not Purpose.OTHER:
             raise Refused("service_only", "orders of other streams come from there", remedy="order it there, or for the treasury itself")
         if command.payment.startswith(RESERVED) and command.payment not in state.payments:
@@ -260,7 +260,7 @@ def give_up_sending(name: str, payment: Payment, reason: str, context: Context) 
 
 def record_rejection(state: Open, command: commands.RecordRejection, context: Context) -> Events:
     """The treasurer heard that the bank will not pay; not while the order is on its way, for then nobody can know."""
-    context.require_office(Office.TREASURER)
+    context.require_duty(Office.TREASURER)
     payment = payment_of(state, command.payment)
     step = sending_key(command.payment, payment)
     match payment.stage:
@@ -281,7 +281,7 @@ def record_rejection(state: Open, command: commands.RecordRejection, context: Co
 
 def retry_payment(state: Open, command: commands.RetryPayment, context: Context) -> Events:
     """A new attempt under new ids: signed anew, to the details that are approved then."""
-    context.require_office(Office.TREASURER)
+    context.require_duty(Office.TREASURER)
     payment = payment_of(state, command.payment)
     match payment.stage:
         case "ordered" if payment.attempt > 1:
@@ -297,7 +297,7 @@ def retry_payment(state: Open, command: commands.RetryPayment, context: Context)
 
 def cancel_payment(state: Open, command: commands.CancelPayment, context: Context) -> Events:
     """Nothing will be paid; the stream that ordered it gets its money free again, and unmatched money waits again."""
-    context.require_office(Office.TREASURER)
+    context.require_duty(Office.TREASURER)
     payment = payment_of(state, command.payment)
     _require_unlisted(command.payment, payment)
     match payment.stage:

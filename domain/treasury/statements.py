@@ -29,7 +29,7 @@ def fetch_statements(state: Open, context: Context) -> Events:
         if context.at < state.look_at:
             return ()
     else:
-        context.require_office(Office.TREASURER)
+        context.require_duty(Office.TREASURER)
     return _ask_bank(state, context)
 
 
@@ -56,7 +56,7 @@ def import_fetched(state: Open, command: steps.StatementsFetched, context: Conte
 
 def import_statement(state: Open, command: commands.ImportStatement, context: Context) -> Events:
     """The treasurer names a stored file."""
-    context.require_office(Office.TREASURER)
+    context.require_duty(Office.TREASURER)
     return import_file(state, StatementFile(file=command.file, name=command.name))
 
 
