@@ -1136,7 +1136,9 @@ def test_without_a_decision_in_time_the_round_is_cancelled_and_what_is_held_goes
     assert money(story, "credit", "ada") == money(story, "credit", "bel") == 100_000
     assert story.register.cleared["ada"] == 0
     assert not story.register.commitments
-    assert not story.register.debts
+    assert {member: debts["round/atlas-1"] for member, debts in story.register.debts.items()} == {"cyd": 3_600, "dov": 3_600}, (
+        "the interest"
+    )
     story.owes("tell", "tell:lift-default:cyd:1")
     for member in ("ada", "bel"):
         story = refunded(story, member, 100_000)
@@ -1145,6 +1147,69 @@ def test_without_a_decision_in_time_the_round_is_cancelled_and_what_is_held_goes
     assert turned_away(paid(story, "ada", 1, reference="LATE").then(), "LATE")
     story.when(round_commands.OrderRefund(refund="ada-1", member="ada", amount=1), by="tess").refused("round_closed")
     story.when(round_commands.CancelRound(cause="shortfall")).then()
+
+
+def spent_and_cancelled() -> Story:
+    """The others paid 125,000 each, 300,000 is spent, and the round is cancelled: dov has paid nothing of what it was called for."""
+    story = ordered(made_up(), amount=300_000).when(letters.RecordSpending(spending="gpu-1", reference="OUT"))
+    return mandated(story, round_commands.CancelRound())
+
+
+def test_who_paid_nothing_of_what_was_spent_owes_its_share_beyond_the_end_and_stays_in_default() -> None:
+    story = spent_and_cancelled()
+    late = 100_000 * 3_600 * (story.at.date() - date(2026, 11, 26)).days // 3_600_000
+    assert [money(story, "credit", member) for member in MEMBERS] == [25_000, 25_000, 25_000, 0]
+    assert [money(story, "debt", member) for member in MEMBERS] == [0, 0, 0, 75_000 + late]
+    assert story.register.debts["dov"]["round/atlas-1"] == 75_000 + late
+    assert "tell:lift-default:dov:1" not in story.known
+    amount, pay_by, per_day = asked(story, "share-owed:dov:1")
+    assert (
+        amount
+        == 75_000 + 100_000 * 3_600 * (story.at.date() - date(2026, 11, 26)).days // 3_600_000 + per_day * (pay_by - story.at.date()).days
+    )
+    assert "| dov |" in ROUND.describe(story.state.state).text
+    assert [cost(story, member) for member in MEMBERS] == [100_000] * 3 + [75_000 + late]
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_what_comes_in_after_the_end_goes_to_those_who_bore_it_and_ends_the_default(*, closed: bool) -> None:
+    story = spent_and_cancelled()
+    if closed:
+        for member in ("ada", "bel", "cyd"):
+            story = refunded(story, member)
+        assert story.phase == "cancelled"
+    story = paid(story, "dov", 30_000, reference="FIRST")
+    assert story.phase == "refunding"
+    assert [money(story, "credit", member) for member in ("ada", "bel", "cyd")] == [10_000 + (0 if closed else 25_000)] * 3
+    assert "default_cured" not in {event.kind for event in story.answer}
+    late = money(story, "debt", "dov") - 45_000
+    story = cured(story)
+    assert "default_cured" in {event.kind for event in story.answer}
+    story.owes("tell", "tell:lift-default:dov:1")
+    assert [cost(story, member) for member in MEMBERS] == [75_000 - late // 3] * 3 + [75_000 + late]
+    assert money(story, "held") == money(story, "credit")
+    assert not story.register.debts.get("dov")
+    assert turned_away(paid(story, "dov", 1, reference="MORE").then(), "MORE")
+
+
+def test_less_is_owed_when_what_was_spent_comes_back_after_the_end() -> None:
+    story = spent_and_cancelled().when(letters.ReturnSpending(spending="gpu-1", reference="BACK-1"))
+    story = story.when(letters.ReleaseSpending(spending="gpu-1"))
+    assert "share_reduced" in {event.kind for event in story.answer}
+    late = money(story, "debt", "dov")
+    assert late == money(story, "debt", "dov") < 75_000, "the interest alone"
+    assert [money(story, "credit", member) for member in MEMBERS] == [125_000] * 3 + [0]
+
+
+def test_who_was_called_and_not_late_owes_its_share_of_what_was_spent_too() -> None:
+    story = ordered(all_paid(called(), 100_000, "ada", "bel", "cyd"), amount=200_000).when(
+        letters.RecordSpending(spending="gpu-1", reference="OUT")
+    )
+    story = mandated(story, round_commands.CancelRound())
+    assert [money(story, "debt", member) for member in MEMBERS] == [0, 0, 0, 50_000]
+    assert [money(story, "credit", member) for member in MEMBERS] == [33_334, 33_333, 33_333, 0]
+    story = paid(story, "dov", 50_000)
+    assert [cost(story, member) for member in MEMBERS] == [50_000] * 4
 
 
 def test_a_shortfall_that_is_mended_cancels_nothing_any_more() -> None:
@@ -1660,7 +1725,9 @@ def test_spending_is_approved_only_while_its_money_is_there() -> None:
 def test_a_given_up_payment_returns_no_more_than_is_there() -> None:
     story = ordered(paid(called(), "ada", 100_000, reference="IN-1"))
     story = mandated(taken_back(story, "ada", 100_000, "IN-1"), round_commands.CancelRound())
-    closed = story.when(letters.ReleaseSpending(spending="gpu-1")).followed_by("spending_withdrawn", "round_closed")
+    closed = story.when(letters.ReleaseSpending(spending="gpu-1")).followed_by(
+        "spending_withdrawn", *["share_reduced"] * 4, "round_closed", *["debt_stated"] * 4
+    )
     assert (closed.phase, money(closed, "held"), money(closed, "credit")) == ("cancelled", 0, 0)
     story = paid(paid(called(), "ada", 100_000, reference="IN-1"), "bel", 100_000, reference="IN-2")
     story = mandated(taken_back(ordered(story, amount=200_000), "ada", 100_000, "IN-1"), round_commands.CancelRound())

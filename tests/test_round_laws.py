@@ -29,7 +29,7 @@ from domain.round.books import Books, Refund
 from domain.round.dues import due_by, owed_on
 from domain.round.process import ROUND
 from domain.round.state import books_of, money_by_state
-from domain.round.terms import BudgetLine, Settlement, Tranche
+from domain.round.terms import BudgetLine, Due, Settlement, Tranche
 from domain.stream import StepOwed
 from tests.luck import try_laws
 from tests.rounds import books
@@ -177,10 +177,14 @@ class Ledger:
             case round_events.RefundReleased(member=member, amount=amount):
                 self.refunding[member] -= amount
                 self.credit[member] += amount
-            case round_events.RoundSettled(returns=returns) | round_events.RoundCancelled(returns=returns):
+            case round_events.ShareReduced(member=member, settled=settled):
+                ended = sum(part.principal for part in settled)
+                self.called[member] -= ended
+                self.cancelled[member] += ended
+            case round_events.RoundSettled(returns=returns, owed=owed) | round_events.RoundCancelled(returns=returns, owed=owed):
                 assert sum(returns.values()) == max(self.cash.total() - self.spent - sum(self.ordered.values()) - self.advanced, 0)
                 assert all(amount <= self.cash[member] for member, amount in returns.items())
-                self._end(returns)
+                self._end(returns, owed)
             case BankReferenceUsed(reference=reference):
                 assert reference not in self.references
                 self.references.add(reference)
@@ -191,9 +195,9 @@ class Ledger:
             self.pools[part.pool] += part.interest
         return sum(part.principal + part.interest for part in settled)
 
-    def _end(self, returns: Any) -> None:
+    def _end(self, returns: Mapping[str, int], owed: Mapping[str, Sequence[Due]]) -> None:
         for member in self.pledged:
-            paid = self.cash[member] + self.in_kind[member]
+            paid = self.cash[member] + self.in_kind[member] + sum(due.principal for due in owed.get(member, ()))
             self.cancelled[member], self.called[member] = self.pledged[member] - paid, paid
         self.credit.update(returns)
         self.returned.update(returns)
@@ -264,7 +268,7 @@ class Ledger:
             mine = account.figures
             came = mine.received + mine.earned + mine.returned
             assert came == mine.cash + mine.interest + mine.credit + mine.refunding + mine.refunded
-            assert account.figures.owed == (0 if self.over else sum(due.principal for due in account.dues))
+            assert account.figures.owed == sum(due.principal for due in account.dues)
             lost = (account.figures.owed, account.figures.uncalled) if account.in_default else (0, 0)
             assert (account.figures.defaulted_owed, account.figures.defaulted_uncalled) == lost
             assert not (account.figures.credit and account.dues), f"{member} owes, and has credit"

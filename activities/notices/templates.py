@@ -94,6 +94,12 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
         "The way back: pay all that is owed, {amount} until {pay_by}; each further day adds {per_day}. Pay with the reference {reference}. "
         "Once it has cleared, the default is over.",
     ),
+    "share_owed": Letter(
+        "{round} has ended, and your organisation owes {amount} of it",
+        "What {round} spent is borne by all its members, each by its share. With the interest, {amount} of your organisation's share is not paid: it "
+        "is to be paid until {pay_by}, with the reference {reference}; each further day adds {per_day}. If your organisation is in default, it stays "
+        "so until that is paid. What it pays comes to the members who bore it.",
+    ),
     "default_cured": Letter(
         "{round}: the default is over",
         "Your organisation's money for {round} has cleared: it votes and pledges again, and its commitment stands.",

@@ -63,6 +63,7 @@ MovesNothing = (
     | events.SpendingApproved
     | events.SpendingWithdrawn
     | events.RefundsOrdered
+    | events.ShareReduced
     | events.DutyEvent
     | events.StandingEvent
     | events.RoundClosedWithDebts

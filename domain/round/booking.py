@@ -426,12 +426,17 @@ def _reserve(books: Books, name: Slug, spending: Spending, amount: int) -> Books
 # ---------------------------------------------------------------- giving back
 
 
-def end(books: Books, returns: Mapping[MemberId, int]) -> Books:
-    """Nothing is owed and nothing will be called any more; what is neither spent nor ordered is the members' credit."""
+def end(books: Books, returns: Mapping[MemberId, int], owed: Mapping[MemberId, tuple[Due, ...]]) -> Books:
+    """Nothing is owed but this, and nothing will be called any more; what is neither spent nor ordered is the members' credit.
+
+    Who is in default stays so while it owes principal.
+    """
     for member, account in books.accounts.items():
-        figures, back = account.figures, returns.get(member, 0)
-        released = Figures(cancelled=figures.outstanding, called=-figures.owed, credit=back, returned=back)
-        books = put(books, member, account._replace(figures=figures + released, dues=(), in_default=False))
+        figures, back, dues = account.figures, returns.get(member, 0), owed.get(member, ())
+        left = sum(due.principal for due in dues)
+        released = Figures(cancelled=figures.outstanding - left, called=left - figures.owed, credit=back, returned=back)
+        in_default = account.in_default and left > 0
+        books = put(books, member, account._replace(figures=figures + released, dues=dues, in_default=in_default))
     return books._replace(running=(), defaulted=(), reserved=books.ordered)
 
 
@@ -441,6 +446,8 @@ def _book_refund(books: Books, event: events.RefundEvent) -> Books:
             for member, amount in returns.items():
                 books = add(books, member, Figures(credit=amount, returned=amount))
             return books
+        case events.ShareReduced(member=member, settled=settled, dues=dues):
+            return _release(books, member, settled, dues, cancelled=_sums(settled)[0])
         case events.RefundOrdered(payment=payment, member=member, amount=amount):
             return _with_refund(add(books, member, Figures(credit=-amount, refunding=amount)), payment, Refund(member, amount))
         case events.RefundsOrdered(order=order, payment_list=payment_list, payments=payments, standing=standing):

@@ -301,6 +301,8 @@ class Books(NamedTuple):
     """The payments that stand, by their bank reference."""
     gone: Map[str, str] = mapping()
     """The references of payments that were taken back before they came, and of what took them back."""
+    carried: Map[MemberId, int] = mapping()
+    """Once the round is cancelled: in which proportion members bear what was spent."""
     shortfalls: int = 0
     """How often the minimum was lost."""
     watch: Watch | None = None

@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import Literal
 
 from domain.charter import Office
-from domain.kernel import MemberId, Refused, notify
-from domain.money import share
+from domain.kernel import Refused
 from domain.process import Context
 from domain.round import commands, events, rules
-from domain.round.books import Books
 from domain.round.calls import shared_interest
 from domain.round.consequences import close, fold_phase, lift_default, register_facts
 from domain.round.notices import notify_members
-from domain.round.rules import STAFF, Events, amount_text
+from domain.round.rules import Events, amount_text
 from domain.round.state import (
     Calling,
     Cancelled,
@@ -34,7 +32,7 @@ from domain.round.state import (
     evolve,
 )
 from domain.round.terms import Duty
-from domain.stream import owe
+from domain.round.winding_up import in_proportion, notify_owed, notify_refunds, returned, still_owed, weights, wind_up
 
 
 def settle_round(state: RoundState, _: commands.SettleRound, context: Context) -> Events:
@@ -98,31 +96,35 @@ def cancel_round(state: RoundState, command: commands.CancelRound, context: Cont
 
 
 def end(state: Live, way: Literal["settled", "cancelled"], cause: Literal["decision", "shortfall", "silence"], context: Context) -> Events:
-    """All unspent money becomes the members' credit: cash in proportion to the cash paid in, interest to those who earned it."""
-    books = state.books
-    shares = shared_interest(books)
-    returns = in_proportion(books, max(books.totals.cash - books.spent - books.ordered - books.advanced, 0))
-    over = events.RoundSettled(returns=returns) if way == "settled" else events.RoundCancelled(cause=cause, returns=returns)
-    after = evolve(fold_phase(state, shares), over)
-    assert isinstance(after, Refunding)
+    """All unspent money becomes the members' credit, and interest that of those who earned it.
+
+    Of a round that is settled, by the cash that each paid in. When one is cancelled, each bears its share of what was spent: who paid less owes
+    the rest, and stays in default if it was, until it is paid; who paid more gets what is there, and what comes in later.
+    """
+    books, shares = state.books, shared_interest(state.books)
+    free = max(books.totals.cash - books.spent - books.ordered - books.advanced, 0)
+    carried = weights(books) if way == "cancelled" else {}
+    returns = returned(books, carried, free) if carried else in_proportion(books, free)
+    owed = still_owed(books, way, carried, context)
+    over = (
+        events.RoundSettled(returns=returns, owed=owed)
+        if way == "settled"
+        else events.RoundCancelled(cause=cause, returns=returns, carried=carried, owed=owed)
+    )
+    ended = evolve(fold_phase(state, shares), over)
+    assert isinstance(ended, Refunding)
+    wound_up = wind_up(ended, context)
+    after = fold_phase(ended, wound_up)
     members = sorted(books.accounts)
-    defaulters = (member for member in members if books.accounts[member].in_default)
+    lifted = (member for member in members if books.accounts[member].in_default and not ended.books.accounts[member].in_default)
     return (
         *shares,
         over,
+        *wound_up,
         *close(after, after.books, gone=0),
         *register_facts(books, after.books, members, context, over=True),
-        *(lift_default(context, member, books) for member in defaulters),
+        *(lift_default(context, member, books) for member in lifted),
+        *notify_owed(after.books, context),
         *notify_members(f"round_{way}", members, way, round=context.stream),
-        owe(
-            notify(
-                "refunds_due", STAFF, key="notice:refunds-due", round=context.stream, credit=amount_text(books, after.books.totals.credit)
-            )
-        ),
+        notify_refunds(after.books, "", context),
     )
-
-
-def in_proportion(books: Books, amount: int) -> dict[MemberId, int]:
-    """An amount shared by the cash that each paid in and did not get back."""
-    paid = {member: account.figures.cash - account.figures.returned for member, account in books.accounts.items()}
-    return {member: part for member, part in sorted(share(amount, paid).items()) if part}

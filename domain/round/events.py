@@ -446,6 +446,8 @@ class RoundSettled(Event):
 
     kind: Literal["round_settled"] = "round_settled"
     returns: Amounts
+    owed: Mapping[MemberId, tuple[Due, ...]] = Field(default_factory=dict)
+    """What members still owe: interest that was carried."""
 
 
 class RoundCancelled(Event):
@@ -454,6 +456,21 @@ class RoundCancelled(Event):
     kind: Literal["round_cancelled"] = "round_cancelled"
     cause: Literal["decision", "shortfall", "silence"]
     returns: Amounts
+    carried: Amounts = Field(default_factory=dict)
+    """In which proportion members bear what was spent; by the cash that they paid in where it is left out, as under rules before 6."""
+    owed: Mapping[MemberId, tuple[Due, ...]] = Field(default_factory=dict)
+    """What members still owe of their share of what was spent, and the interest that ran up."""
+
+
+class ShareReduced(Event):
+    """After the round's end less was spent than it seemed: of its share a member owes so much less."""
+
+    kind: Literal["share_reduced"] = "share_reduced"
+    member: MemberId
+    settled: tuple[Settlement, ...]
+    """What of it is owed no more."""
+    dues: tuple[Due, ...]
+    """What the member owes afterwards."""
 
 
 class SurplusReturned(Event):
@@ -640,7 +657,7 @@ InKindEvent = InKindDelivered | InKindAccepted | InKindRejected
 SpendingEvent = SpendingProposed | SpendingApproved | SpendingWithdrawn | SpendingPaid | SpendingReturned
 """Money goes to payees."""
 
-RefundEvent = SurplusReturned | RefundOrdered | RefundsOrdered | RefundMade | RefundReturned | RefundReleased
+RefundEvent = SurplusReturned | ShareReduced | RefundOrdered | RefundsOrdered | RefundMade | RefundReturned | RefundReleased
 """Credit goes back to the members."""
 
 DutyEvent = DutyAwaited | DutyPassed | DutyTaken

@@ -410,6 +410,6 @@ ROUND: Final[Process[commands.RoundCommand, events.RoundEvent, RoundState]] = Pr
     commands=TypeAdapter(Annotated[commands.RoundCommand, Field(discriminator="kind")]),
     events=TypeAdapter(tuple[Annotated[events.RoundEvent | Common, Field(discriminator="kind")], ...]),
     tables=tables,
-    state_version=10,
-    list_version=7,
+    state_version=11,
+    list_version=8,
 )

@@ -12,10 +12,11 @@ from domain.process import Context, tell_treasury
 from domain.register.facts import BankReferenceUsed
 from domain.round import commands, events
 from domain.round.books import Books, Movement, Refund
-from domain.round.consequences import Decision, apply_credits, close, conclude, reopen
+from domain.round.consequences import Decision, apply_credits, close, conclude, fold_phase, reopen
 from domain.round.rules import Events, account_of, amount_text, holding, is_repeated, live_or_none, order_name, require_holder
-from domain.round.state import Ended, Live, RoundState, books_of
+from domain.round.state import ClosedWithDebts, Ended, Live, Refunding, RoundState, books_of
 from domain.round.terms import Duty
+from domain.round.winding_up import facts_after_end, wind_up
 
 # ---------------------------------------------------------------- ordering
 
@@ -170,6 +171,9 @@ def release_refund(state: RoundState, command: letters.ReleaseRefund, context: C
         return ()
     released = events.RefundReleased(payment=command.payment, member=command.member, amount=command.amount, reason=command.reason)
     current = live_or_none(state)
+    if isinstance(state, Refunding | ClosedWithDebts):
+        further = wind_up(fold_phase(state, (released,)), context)
+        return (released, *further, *facts_after_end(state.books, fold_phase(state, (released, *further)).books, context))
     if current is None:
         return (released,)
     return conclude(apply_credits(Decision.of(current, released), (command.member,), context), (command.member,), context)

@@ -9,10 +9,10 @@ from domain.process import Context, tell_treasury
 from domain.register.facts import BankReferenceUsed
 from domain.round import commands, events
 from domain.round.books import Books, Movement, Spending
-from domain.round.consequences import close, contributions, fold_phase, reopen
-from domain.round.ending import in_proportion
+from domain.round.consequences import close, fold_phase, reopen
 from domain.round.rules import Events, amount_text, is_repeated, order_name, require_above_minimum
 from domain.round.state import Calling, ClosedWithDebts, Committed, Endangered, Ended, Live, Refunding, RoundState, books_of
+from domain.round.winding_up import facts_after_end, wind_up
 from domain.stream import StepOwed, owe
 
 
@@ -163,11 +163,10 @@ def release_spending(state: RoundState, command: letters.ReleaseSpending, contex
     if not isinstance(state, Refunding | ClosedWithDebts):
         return (withdrawn,)
     freed = fold_phase(state, (withdrawn,))
-    surplus = events.SurplusReturned(returns=in_proportion(freed.books, max(freed.books.spendable, 0)))
-    further = (surplus,) if surplus.returns else ()
+    further = wind_up(freed, context)
     after = fold_phase(freed, further)
     closed = close(after, after.books, gone=0)
-    return (withdrawn, *further, *closed, *contributions(books, after.books, sorted(surplus.returns), context))
+    return (withdrawn, *further, *closed, *facts_after_end(books, after.books, context))
 
 
 def _spending_of(books: Books, name: Slug) -> Spending:

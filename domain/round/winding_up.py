@@ -1,0 +1,163 @@
+"""The rules of what members owe each other when a round is over: each bears its share of what was spent, whoever paid for it.
+
+A member's share of what was spent is in proportion to what it was called for, in money and for itself: what it made up for others is not its
+own. What it paid less than its share stays owed, with the interest that has run up, and comes to those who paid more than theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+from domain.kernel import MemberId, notify
+from domain.money import share, share_under_caps
+from domain.process import Context
+from domain.register.facts import DebtStated
+from domain.round import events
+from domain.round.books import Account, Books
+from domain.round.calls import shared_interest
+from domain.round.consequences import contributions, fold_phase, lift_default
+from domain.round.dues import in_order, run_up, settle
+from domain.round.notices import bills, notify_members
+from domain.round.rules import STAFF, Events, amount_text, terms_of
+from domain.round.state import Ended
+from domain.round.terms import Due
+from domain.stream import StepOwed, owe
+
+# ---------------------------------------------------------------- who bears what
+
+
+def weights(books: Books) -> Mapping[MemberId, int]:
+    """In which proportion members bear what was spent: what each was called for by itself, without deliveries and what it made up for others."""
+    made_up = dict.fromkeys(books.accounts, 0)
+    for number in books.tranches:
+        for member, amount in books.calls[number].made_up.items():
+            made_up[member] += amount
+    own = {
+        member: max(account.figures.called - account.figures.in_kind - made_up[member], 0)
+        for member, account in sorted(books.accounts.items())
+    }
+    return {member: amount for member, amount in own.items() if amount}
+
+
+def _beyond_share(books: Books, carried: Mapping[MemberId, int]) -> Mapping[MemberId, int]:
+    """What each paid beyond its share of what is spent, ordered or advanced, and did not get back; less than nothing where it paid less."""
+    gone = books.spent + books.ordered + books.advanced
+    borne = share(gone, carried) if carried else {}
+    return {
+        member: account.figures.cash - account.figures.returned - borne.get(member, 0) for member, account in sorted(books.accounts.items())
+    }
+
+
+def returned(books: Books, carried: Mapping[MemberId, int], free: int) -> dict[MemberId, int]:
+    """What of an amount that is free comes back to each: to all who paid beyond their share the same part of that."""
+    beyond = {member: max(amount, 0) for member, amount in _beyond_share(books, carried).items()}
+    return {member: amount for member, amount in share_under_caps(free, beyond, beyond).items() if amount}
+
+
+def in_proportion(books: Books, amount: int) -> dict[MemberId, int]:
+    """An amount shared by the cash that each paid in and did not get back."""
+    paid = {member: account.figures.cash - account.figures.returned for member, account in books.accounts.items()}
+    return {member: part for member, part in sorted(share(amount, paid).items()) if part}
+
+
+# ---------------------------------------------------------------- what stays owed
+
+
+def still_owed(
+    books: Books, way: Literal["settled", "cancelled"], carried: Mapping[MemberId, int], context: Context
+) -> dict[MemberId, tuple[Due, ...]]:
+    """What members owe beyond the end: of a round that is cancelled, what they paid less than their share, and every interest that has run up.
+
+    Of a round that is settled all is paid but by who is gone; that is given up, and interest alone stays owed.
+    """
+    rate, today = terms_of(context, books).default_interest, context.at.date()
+    beyond = _beyond_share(books, carried)
+    owed = dict[MemberId, tuple[Due, ...]]()
+    for member, account in sorted(books.accounts.items()):
+        left = max(-beyond[member], 0) if way == "cancelled" else 0
+        dues = list[Due]()
+        for due in in_order(books, account.dues):
+            principal = min(due.principal, left)
+            left -= principal
+            late = run_up(due, rate, today) if way == "cancelled" or not due.principal else 0
+            if principal or late:
+                day = max(today, due.accrued_to)
+                dues.append(due.model_copy(update={"principal": principal, "interest": late, "accrued_to": day}))
+        if dues:
+            owed[member] = tuple(dues)
+    return owed
+
+
+def notify_owed(books: Books, context: Context) -> Iterator[StepOwed]:
+    """Who owes beyond the end is told what, and that its default lasts until that is paid."""
+    owing = [member for member, account in sorted(books.accounts.items()) if account.dues]
+    for member in owing:
+        due_on = [books.calls[due.call].schedule.due_on for due in books.accounts[member].dues]
+        day = max(context.charter.calendar.add(context.at, 1).date(), *due_on)
+        each = bills(context, books, (member,), day)
+        yield from notify_members("share_owed", (member,), f"share-owed:{member}", each=each, round=context.stream)
+
+
+# ---------------------------------------------------------------- what comes in
+
+
+def wind_up(state: Ended, context: Context) -> Events:
+    """What follows from any change of the books of a round that is over.
+
+    Credit pays what its member owes; what less was spent lowers what is owed; what is free comes back to those who paid beyond their share, and
+    interest to those who paid in time; a member that owes no principal any more is in default no more.
+    """
+    decided: Events = ()
+    while True:
+        further: Events = (*_reduced(state, context), *_applied(state.books, context))
+        further = further or _shared(state.books)
+        if not further:
+            break
+        decided, state = (*decided, *further), fold_phase(state, further)
+    cured = [member for member, account in sorted(state.books.accounts.items()) if account.in_default and not account.figures.owed]
+    steps = (lift_default(context, member, state.books) for member in cured)
+    return (*decided, *(events.DefaultCured(member=member) for member in cured), *steps)
+
+
+def _reduced(state: Ended, context: Context) -> Iterator[events.ShareReduced]:
+    """Less was spent than it seemed: less of it stays owed."""
+    books = state.books
+    if not books.carried:
+        return
+    today, rate = context.at.date(), terms_of(context, books).default_interest
+    for member, beyond in _beyond_share(books, books.carried).items():
+        account = books.accounts[member]
+        less = account.figures.owed - max(-beyond, 0)
+        if less > 0:
+            settled, dues = settle(books, account.dues, less, today, rate, by="replacement")
+            yield events.ShareReduced(member=member, settled=settled, dues=dues)
+
+
+def _applied(books: Books, context: Context) -> Iterator[events.CreditApplied]:
+    today, rate = context.at.date(), terms_of(context, books).default_interest
+    for member, account in sorted(books.accounts.items()):
+        if account.figures.credit and account.dues:
+            settled, dues = settle(books, account.dues, account.figures.credit, today, rate)
+            yield events.CreditApplied(member=member, settled=settled, dues=dues)
+
+
+def _shared(books: Books) -> Events:
+    free = max(books.spendable, 0)
+    returns = returned(books, books.carried, free) if books.carried else in_proportion(books, free)
+    surplus = (events.SurplusReturned(returns=returns),) if returns else ()
+    return (*surplus, *shared_interest(books))
+
+
+def facts_after_end(before: Books, books: Books, context: Context) -> Iterator[events.RegisterFact]:
+    """What the register must know of the difference between two books of a round that is over."""
+    for member, account in sorted(books.accounts.items()):
+        if account.debt != before.accounts.get(member, Account()).debt:
+            yield DebtStated(member=member, source=context.stream, amount=account.debt)
+    yield from contributions(before, books, sorted(books.accounts), context)
+
+
+def notify_refunds(books: Books, key: str, context: Context) -> StepOwed:
+    """The officers are told that credit is to go back."""
+    credit = amount_text(books, books.totals.credit)
+    return owe(notify("refunds_due", STAFF, key=f"notice:refunds-due{key}", round=context.stream, credit=credit))
