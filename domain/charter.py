@@ -94,6 +94,9 @@ class MembershipTerms(Message):
     """How long a member may be without a representative before its votes are suspended."""
     control: BasisPoints = 5_000
     """Holdings above this fraction make two companies related."""
+    admission_asks: Annotated[int, Field(ge=1, le=12)] = Field(default=1, exclude_if=_is(1))
+    """How often members are asked about an applicant as long as too few of them vote. Each time the application's time begins anew, and after
+    the last it lapses. 1: an applicant on whom too few voted is turned down."""
     founding_seats: Annotated[int, Field(ge=0, le=1_000)] = Field(default=0, exclude_if=_is(0))
     """With fewer active seats than this, members and board decide together, one vote each. 0: from the first active member on they decide
     alone."""

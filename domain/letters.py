@@ -285,7 +285,7 @@ class SupersedeRelease(Letter):
 class Motion(Message):
     """What a passed proposal does: one command on one stream, which is authorised exactly as it is written here.
 
-    `otherwise` is given when it does not pass; only a process that asks for a vote may say so.
+    `otherwise` is given when it does not pass, and `unanswered` when too few voted; only a process that asks for a vote may say so.
     """
 
     stream: Annotated[str, Field(pattern=rf"^{STREAM.pattern}$", max_length=100), Form("a stream, like round/atlas-1", "round/atlas-1")]
@@ -293,6 +293,8 @@ class Motion(Message):
     """A command of that stream: its kind and its fields."""
     otherwise: dict[str, Any] | None = None
     """What is given when it does not pass; a person leaves it out."""
+    unanswered: dict[str, Any] | None = Field(default=None, exclude_if=lambda command: command is None)
+    """What is given in its place when too few voted; a person leaves it out."""
 
 
 class Steered(Message):

@@ -10,6 +10,7 @@ withdrawn, left, terminated or expelled.
 | screening_completed | the service | screening_passed, or screening_hit; member_activated, suspension_lifted, member_reinstated | list_stale (`membership.list_age_days`), list_too_short (`membership.list_entries`), list_ahead (`membership`) |
 | judge_screening | a compliance reviewer | screening_judged; as withdraw_application, member_activated, member_suspended, suspension_lifted, member_reinstated | own_case, reason_missing (`membership`) |
 | rescreen | the secretariat, a compliance reviewer | screening_started | |
+| ask_again | a proposal on which too few voted | admission_asked_again; application_ended after the last time | no_mandate (`decisions`) |
 | admit, decline | a passed proposal | applicant_admitted, tier_reserved; as withdraw_application | no_mandate (`decisions`), unknown_tier (`tiers`), tier_full (`tiers.<tier>`) |
 | sign_agreement | a representative | agreement_signed | other_agreement (`membership.agreement`), too_late (`membership`) |
 | countersign_agreement | the secretariat, the board | agreement_countersigned, dues_invoiced, payment_expected, member_activated where nothing is to be paid | own_case (`membership.agreement`), too_late (`membership`) |
@@ -42,7 +43,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime, timedelta
 from itertools import count
 from typing import Any, Literal
 
@@ -378,7 +379,9 @@ def test_a_screening_that_finds_nothing_asks_for_the_vote() -> None:
     story = voting().followed_by("step_carried_out", "screening_passed").owes("tell", "tell:admission")
     told = story.state.owed["tell:admission"].data
     assert told["stream"] == "proposal/admit-helio"
-    assert told["command"]["motion"] == {"stream": "member/helio", "command": {"kind": "admit"}, "otherwise": {"kind": "decline"}}
+    assert told["command"]["motion"] == {
+        "stream": "member/helio", "command": {"kind": "admit"}, "otherwise": {"kind": "decline"}, "unanswered": {"kind": "ask_again"},
+    }  # fmt: skip
     assert story.phase == "voting"
 
 
@@ -475,6 +478,53 @@ def test_the_vote_admits_and_the_agreement_is_to_be_signed() -> None:
 def test_the_vote_declines() -> None:
     story = mandated(voting(), member_commands.Decline()).when(member_commands.Decline()).followed_by("mandate_exercised", *OVER)
     assert story.phase == "rejected"
+
+
+def proposed(story: Story, key: str) -> Any:
+    """The letter that proposes the admission, and the proposal that it is sent to."""
+    data = story.known[key].data
+    return data["stream"], data["command"]["motion"]
+
+
+def asked_again(story: Story, at: datetime) -> Story:
+    return mandated(story, member_commands.AskAgain()).when(member_commands.AskAgain(), at=at)
+
+
+def test_silence_is_no_answer_and_the_members_are_asked_again_as_often_as_the_charter_says() -> None:
+    """Three times, and each time the application's 90 days begin anew; then it lapses, and was never turned down."""
+    story = voting()
+    assert proposed(story, "tell:admission")[0] == "proposal/admit-helio"
+    assert proposed(story, "tell:admission")[1]["unanswered"] == {"kind": "ask_again"}
+    for asked in (2, 3):
+        at = day(8 * (asked - 1))
+        story = asked_again(story, at).followed_by("mandate_exercised", "admission_asked_again")
+        story.owes("notify", f"notice:admission-asked-again:{asked}")
+        assert proposed(story, f"tell:admission:{asked}")[0] == f"proposal/admit-helio-{asked}"
+        headline = MEMBER.describe(story.state.state)
+        assert (headline.phase, story.agenda.deadline and story.agenda.deadline.at) == ("voting", at + timedelta(days=90))
+        assert f"the members decide in proposal/admit-helio-{asked}; too few voted before" in headline.line
+    over = asked_again(story, day(24)).followed_by("mandate_exercised", *OVER).owes("notify", "notice:application-lapsed")
+    assert over.phase == "lapsed"
+    assert admitted_by(story).phase == "signing", "the later vote admits as the first would have"
+
+
+def admitted_by(story: Story) -> Story:
+    return mandated(story, member_commands.Admit()).when(member_commands.Admit())
+
+
+def test_an_application_whose_time_is_over_is_not_asked_about_again() -> None:
+    assert asked_again(voting(), day(90)).followed_by("mandate_exercised", *OVER).phase == "lapsed"
+
+
+def test_under_a_charter_that_asks_once_silence_turns_an_applicant_down() -> None:
+    rules = founded(charter(membership__admission_asks=1))
+    motion = proposed(voting(rules), "tell:admission")[1]
+    assert (motion["otherwise"], "unanswered" in motion) == ({"kind": "decline"}, False)
+
+
+def test_nobody_has_the_members_asked_again_without_their_vote() -> None:
+    voting().when(member_commands.AskAgain(), by="sam").refused("no_mandate")
+    mandated(admitted(), member_commands.AskAgain()).when(member_commands.AskAgain()).followed_by("mandate_exercised")
 
 
 def test_a_vote_about_an_application_that_was_withdrawn_changes_nothing() -> None:

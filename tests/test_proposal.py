@@ -622,6 +622,18 @@ def test_a_vote_without_quorum_lapses_and_orders_what_was_to_happen_otherwise() 
     lapsed.owes("tell", "tell:otherwise")
 
 
+def test_a_process_may_order_something_else_when_too_few_voted_than_when_it_was_rejected() -> None:
+    asked = ADMIT.model_copy(update={"unanswered": {"kind": "ask_again"}})
+    opened = story().when(letters.Propose(title="Admit Zenith", motion=asked))
+    for ended, kind in ((votes(opened, "yes", "amber").due(), "ask_again"), (votes(opened, "no", *EIGHT[:4]), "decline")):
+        assert ended.known["tell:otherwise"].data["command"] == {"kind": kind}
+    assert opened.when(proposal_commands.WithdrawProposal()).known["tell:otherwise"].data["command"] == {"kind": "decline"}
+    ordered = Motion(stream="member/zenith", command={"kind": "admit"}, unanswered={"kind": "ask_again"})
+    story().when(letters.Propose(title="Admit", motion=ordered), by="sam").refused("otherwise_reserved")
+    unreadable = ADMIT.model_copy(update={"unanswered": {"kind": "ask_for_ever"}})
+    story().when(letters.Propose(title="Admit", motion=unreadable)).refused("motion_unreadable")
+
+
 def test_a_rejected_motion_orders_what_was_to_happen_otherwise() -> None:
     rejected = votes(admission(), "no", "amber", "birch", "cedar", "delta").owes("tell", "tell:otherwise")
     assert rejected.phase == "rejected"

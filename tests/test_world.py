@@ -10,6 +10,7 @@ from eventstore.answers import Recorded
 from eventstore.memory import MemoryLog
 from simulation.world import Simulation
 from tests.stories import OFFICERS, START, charter
+from tests.test_member import lei
 
 ATLAS: Final = "consortium/atlas"
 ORDER: Final = "proposal/dismissal"
@@ -65,3 +66,16 @@ async def test_what_was_refused_stays_refused_when_nobody_mends_the_cause_in_tim
     await world.simulation.advance(START + timedelta(days=200))
     assert (world.failed, world.phase) == ({}, "refused")
     assert world.simulation.standing(ORDER).agenda.closed
+
+
+async def test_an_applicant_on_whom_nobody_votes_is_asked_about_again_and_never_turned_down() -> None:
+    world = Founded()
+    await world.begin()
+    representative = {"person": "ada", "capacity": "representative"}
+    await world.give(
+        "member/helio", "apply", by="ada", name="Helio", lei=lei(1), country="CH", tier="founding", representatives=[representative]
+    )
+    await world.simulation.advance(START + timedelta(days=400))
+    streams = {stream: world.simulation.standing(stream).headline.phase for stream in world.simulation.streams()}
+    votes = {f"proposal/admit-helio{again}": "lapsed" for again in ("", "-2", "-3")}
+    assert {stream: phase for stream, phase in streams.items() if "helio" in stream} == {**votes, "member/helio": "lapsed"}

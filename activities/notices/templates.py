@@ -233,6 +233,10 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
         "The screening of {name} found a match (score {score}). Judge it: `consortium member judge-screening`.",
     ),
     "application-rejected": Letter("The application of {name} was rejected", "{name} may apply again, under another handle."),
+    "admission-asked-again": Letter(
+        "The members are asked again about {name}",
+        "Too few of them voted on {name}. They are asked again in {vote}; nothing is to be done.",
+    ),
     "application-lapsed": Letter("The application of {name} lapsed", "Its time is over. {name} may apply again, under another handle."),
     "agreement-to-sign": Letter(
         "{name} is admitted: sign the agreement",

@@ -29,6 +29,7 @@ MovesNothing = (
     | events.ScreeningJudged
     | events.ApplicantAdmitted
     | events.ApplicationEnded
+    | events.AdmissionAskedAgain
     | events.AgreementSigned
     | events.AgreementCountersigned
     | events.PaymentPlanAgreed

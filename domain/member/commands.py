@@ -63,6 +63,12 @@ class Decline(Command):
     kind: Literal["decline"] = "decline"
 
 
+class AskAgain(Command):
+    """Put the admission to the vote again. By a proposal on which too few voted."""
+
+    kind: Literal["ask_again"] = "ask_again"
+
+
 class SignAgreement(Command):
     """Sign the membership agreement, named by its digest. By a representative."""
 
@@ -182,6 +188,7 @@ MemberCommand = (
     | Rescreen
     | Admit
     | Decline
+    | AskAgain
     | SignAgreement
     | CountersignAgreement
     | letters.RecordDuesPayment

@@ -102,6 +102,15 @@ class ApplicantAdmitted(Event):
     sign_by: Instant
 
 
+class AdmissionAskedAgain(Event):
+    """Too few members voted on the applicant: they are asked again, and the application's time begins anew."""
+
+    kind: Literal["admission_asked_again"] = "admission_asked_again"
+    asked: int
+    """How often they are asked by now, this time included."""
+    lapses_at: Instant
+
+
 class ApplicationEnded(Event):
     """The application came to nothing."""
 
@@ -234,7 +243,9 @@ class RunOffContinued(Event):
     again_at: Instant
 
 
-JoiningEvent = ApplicationReceived | LegalEntityNamed | ApplicantAdmitted | AgreementSigned | MemberActivated | ApplicationEnded
+JoiningEvent = (
+    ApplicationReceived | LegalEntityNamed | ApplicantAdmitted | AgreementSigned | MemberActivated | AdmissionAskedAgain | ApplicationEnded
+)
 ScreeningEvent = ScreeningStarted | ScreeningPassed | ScreeningHit | ScreeningJudged
 SpeakerEvent = RepresentativeSeated | RepresentativeUnseated | SeatVacated
 OwnershipEvent = OwnershipDeclared | OwnershipChangeAsked | TierChangeAsked | TierChanged

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from domain import letters
 from domain.charter import Office, days
-from domain.kernel import MemberId, Refused, slug_of
+from domain.kernel import MemberId, Refused, given, shortened, slug_of, tell
 from domain.member import commands, events, steps
 from domain.member.dues import close_dues, issue_first_invoice
 from domain.member.rules import (
@@ -28,12 +29,13 @@ from domain.member.state import (
     Signing,
     Unapplied,
     Voting,
+    admission_vote,
     lapses_at,
 )
 from domain.member.terms import ApplicationOutcome
 from domain.process import NAMED, Context
 from domain.register.facts import Capacity, Holding, LegalEntityNamed, OwnershipDeclared, TierReserved
-from domain.stream import owe
+from domain.stream import StepOwed, owe
 
 HANDLE: Final = 57
 """The longest handle, so that the vote on its admission has a name too."""
@@ -202,6 +204,40 @@ def decline(state: Voting | None, context: Context) -> Events:
     """The members turned the applicant down."""
     context.require_mandate()
     return () if state is None else end_application(state, "rejected", context)
+
+
+def ask_again(state: Voting | None, context: Context) -> Events:
+    """Too few members voted: silence is no answer. They are asked again, as often as the charter says; then the application lapses."""
+    context.require_mandate()
+    if state is None:
+        return ()
+    identity, asked = state.identity, state.asked + 1
+    if asked > identity.terms.admission_asks or context.at >= state.lapses_at:
+        return end_application(state, "lapsed", context)
+    again = events.AdmissionAskedAgain(asked=asked, lapses_at=context.at + days(identity.terms.application_days))
+    notice = owe_notice(
+        "admission-asked-again",
+        identity,
+        key=f"admission-asked-again:{asked}",
+        vote=admission_vote(identity.member, asked),
+    )
+    return (again, owe_admission_vote(identity, asked, context), notice)
+
+
+def owe_admission_vote(identity: Identity, asked: int, context: Context) -> StepOwed:
+    """The letter that proposes the admission to the members, and how often they are asked by now."""
+    unanswered = given(commands.AskAgain()) if identity.terms.admission_asks > 1 else None
+    motion = letters.Motion(
+        stream=context.stream, command=given(commands.Admit()), otherwise=given(commands.Decline()), unanswered=unanswered
+    )
+    proposal = letters.Propose(
+        title=f"Admit {identity.name}"[:200].rstrip(" \u200c\u200d"),
+        text=f"{identity.name} ({identity.country}, LEI {identity.lei}) asks to join as {identity.tier}.\n"
+        f"Its owners, as it declares them: {shortened(holdings_in_words(identity.holdings), 3_000)}.",
+        motion=motion,
+    )
+    key = "tell:admission" if asked == 1 else f"tell:admission:{asked}"
+    return owe(tell(admission_vote(identity.member, asked), proposal, key=key))
 
 
 def sign_agreement(state: Signing, command: commands.SignAgreement, context: Context) -> Events:

@@ -17,7 +17,7 @@ from typing import Annotated, Final
 from pydantic import Field, TypeAdapter
 
 from domain import letters
-from domain.kernel import Agenda, Command, Deadline, Headline, asked_in, escaped, shown_at
+from domain.kernel import Agenda, Command, Deadline, Headline, escaped, shown_at
 from domain.member import commands, defaults, dues, events, joining, leaving, ownership, rules, screening, seats, steps
 from domain.member.rules import Events
 from domain.member.state import (
@@ -60,6 +60,8 @@ def decide(state: MemberState, command: commands.MemberCommand, context: Context
             return joining.admit(rules.voting(state), context)
         case commands.Decline():
             return joining.decline(rules.voting(state), context)
+        case commands.AskAgain():
+            return joining.ask_again(rules.voting(state), context)
         case commands.SignAgreement():
             return joining.sign_agreement(rules.unsigned(state, context.actor), command, context)
         case commands.CountersignAgreement():
@@ -130,8 +132,9 @@ def describe(state: MemberState) -> Headline:
             return _headline("screening", identity, "the sanctions list is asked")
         case Reviewing(identity=identity):
             return _headline("review", identity, _hits(identity) or "the sanctions list is asked about its new owners")
-        case Voting(identity=identity):
-            return _headline("voting", identity, f"the members decide in {asked_in('admit', identity.member)}")
+        case Voting(identity=identity, asked=asked, proposal=proposal):
+            again = f"; too few voted before, and they are asked {asked} times by now" if asked > 1 else ""
+            return _headline("voting", identity, f"the members decide in {proposal}{again}")
         case Signing(identity=identity, signer=None, sign_by=sign_by):
             return _headline("signing", identity, f"the agreement is to be signed by {shown_at(sign_by)}", f"member:{identity.member}")
         case Signing(identity=identity):
@@ -195,6 +198,6 @@ MEMBER: Final[Process[commands.MemberCommand, events.MemberEvent, MemberState]] 
     commands=TypeAdapter(Annotated[commands.MemberCommand, Field(discriminator="kind")]),
     events=TypeAdapter(tuple[Annotated[events.MemberEvent | Common, Field(discriminator="kind")], ...]),
     tables=tables,
-    state_version=7,
-    list_version=2,
+    state_version=8,
+    list_version=3,
 )

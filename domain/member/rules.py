@@ -11,7 +11,7 @@ from datetime import datetime
 
 from domain import letters, process
 from domain.charter import Charter, days
-from domain.kernel import MemberId, PersonId, Refused, asked_in, mapping, notify, shown_at, tell
+from domain.kernel import MemberId, PersonId, Refused, mapping, notify, shown_at, tell
 from domain.member import commands, events
 from domain.member.state import (
     Active,
@@ -221,8 +221,8 @@ def _phase_in_words(state: MemberState) -> str:
             return "its application is being screened"
         case Reviewing():
             return "its screening waits for a review"
-        case Voting(identity=identity):
-            return f"its admission is voted on in {asked_in('admit', identity.member)}"
+        case Voting(proposal=proposal):
+            return f"its admission is voted on in {proposal}"
         case Signing(signer=None):
             return "it is admitted, and has not signed the agreement"
         case Signing():

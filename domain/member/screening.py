@@ -7,16 +7,15 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
-from domain import letters
 from domain.charter import MembershipTerms, Office
-from domain.kernel import Refused, asked_in, given, shortened, tell
+from domain.kernel import Refused
 from domain.member import commands, events, steps
-from domain.member.joining import end_application, holdings_in_words
+from domain.member.joining import end_application, owe_admission_vote
 from domain.member.rules import Events, activate, lift_suspension, owe_notice, own_case, rescreenable, suspend
 from domain.member.state import Active, Identity, Leaving, MemberState, Paying, Present, Reviewing, Screening, Signing, Vetting, Voting
 from domain.process import Context
 from domain.register.facts import Holding
-from domain.stream import StepOwed, owe
+from domain.stream import owe
 
 
 def rescreen(state: MemberState, context: Context) -> Events:
@@ -105,21 +104,10 @@ def _go_on(state: Present, context: Context) -> Events:
     """What the screening held up, once no answer is outstanding and no hit waits for a review."""
     match state:
         case Screening() | Reviewing():
-            return (_owe_admission_vote(state.identity, context),)
+            return (owe_admission_vote(state.identity, 1, context),)
         case Voting() | Signing():
             return ()
         case Paying():
             return () if state.dues.open else activate(state.identity, context)
         case Active() | Leaving():
             return lift_suspension(state, "sanctions")
-
-
-def _owe_admission_vote(identity: Identity, context: Context) -> StepOwed:
-    """The letter that proposes the admission to the members."""
-    proposal = letters.Propose(
-        title=f"Admit {identity.name}"[:200].rstrip(" \u200c\u200d"),
-        text=f"{identity.name} ({identity.country}, LEI {identity.lei}) asks to join as {identity.tier}.\n"
-        f"Its owners, as it declares them: {shortened(holdings_in_words(identity.holdings), 3_000)}.",
-        motion=letters.Motion(stream=context.stream, command=given(commands.Admit()), otherwise=given(commands.Decline())),
-    )
-    return owe(tell(asked_in("admit", identity.member), proposal, key="tell:admission"))

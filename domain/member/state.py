@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from domain.charter import MembershipTerms
-from domain.kernel import Map, MemberId, PersonId, mapping
+from domain.kernel import Map, MemberId, PersonId, StreamId, asked_in, mapping
 from domain.member import events
 from domain.member.terms import Cause
 from domain.register.facts import (
@@ -113,6 +113,11 @@ class Identity:
         return Capacity.REPRESENTATIVE in self.delegates.values()
 
 
+def admission_vote(member: MemberId, asked: int) -> StreamId:
+    """The proposal in which the members are asked about an applicant, when they are asked so often by now."""
+    return asked_in("admit", member, None if asked == 1 else asked)
+
+
 @dataclass(frozen=True, slots=True)
 class Unapplied:
     """Before the application."""
@@ -140,6 +145,13 @@ class Voting:
 
     identity: Identity
     lapses_at: datetime
+    asked: int
+    """How often they were asked: again when too few of them voted."""
+
+    @property
+    def proposal(self) -> StreamId:
+        """The vote on the admission."""
+        return admission_vote(self.identity.member, self.asked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +269,9 @@ def _after_joining(state: MemberState, event: events.JoiningEvent) -> MemberStat
         case events.ApplicantAdmitted(agreement=agreement, sign_by=sign_by):
             assert isinstance(state, Voting)
             return Signing(state.identity, state.lapses_at, sign_by, agreement, None)
+        case events.AdmissionAskedAgain(asked=asked, lapses_at=lapses_at):
+            assert isinstance(state, Voting)
+            return Voting(state.identity, lapses_at, asked)
         case events.AgreementSigned(person=person):
             assert isinstance(state, Signing)
             return replace(state, signer=person)
@@ -383,7 +398,7 @@ def _with(state: MemberState, **changes: Any) -> Identified:
 
 
 def _to_the_vote(state: Identified, *, vetted: bool) -> MemberState:
-    return Voting(state.identity, state.lapses_at) if vetted and isinstance(state, Screening | Reviewing) else state
+    return Voting(state.identity, state.lapses_at, asked=1) if vetted and isinstance(state, Screening | Reviewing) else state
 
 
 def _invoiced(state: MemberState, event: events.DuesInvoiced) -> MemberState:

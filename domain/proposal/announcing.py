@@ -152,13 +152,14 @@ def _require_fitting(terms: Terms, rule: DecisionRule, clause: str) -> None:
 
 
 def _require_own_motion(terms: Terms, clause: str, context: Context) -> None:
-    """Refuses an `otherwise` of a person: it is ordered without a majority, so only the process that needs an answer may give one."""
-    if terms.motion is not None and terms.motion.otherwise is not None and context.actor != SERVICE:
+    """Refuses an `otherwise`, or an `unanswered`, of a person: it is ordered without a majority, so only the process that needs an answer may give one."""
+    motion = terms.motion
+    if motion is not None and (motion.otherwise, motion.unanswered) != (None, None) and context.actor != SERVICE:
         raise Refused(
             "otherwise_reserved",
             "a person's motion orders nothing when it does not pass",
             clause=clause,
-            remedy="leave `otherwise` out, and propose that command by itself",
+            remedy="leave `otherwise` and `unanswered` out, and propose that command by itself",
         )
 
 
@@ -172,7 +173,7 @@ def require_readable(motion: Motion, orders: Mapping[str, TypeAdapter[Any]]) -> 
             clause="decisions",
             remedy=f"move a command on a stream of {', '.join(sorted(orders))}",
         )
-    for command in (motion.command, motion.otherwise):
+    for command in (motion.command, motion.otherwise, motion.unanswered):
         try:
             if command is not None:
                 orders[process].validate_json(canonical_json(command))

@@ -44,7 +44,7 @@ def close_vote(state: Open, context: Context) -> Events:
     )
     notices = notify_closed(state, closed)
     if not passed:
-        return (closed, decided, *ordering.order_otherwise(proposal, context), *notices)
+        return (closed, decided, *ordering.order_otherwise(proposal, context, unanswered=not quorum), *notices)
     if executes_at is None:
         return (closed, decided, *steer(context.stream, proposal.terms, closed), *notices)
     return (closed, decided, *notices, *(ordering.order_motion(proposal, context) if executes_at <= context.at else ()))

@@ -38,13 +38,16 @@ def order_motion(proposal: Announced, context: Context) -> Events:
     return (events.ProposalExecuted(), granted, owe(tell_motion(motion.stream, motion.command, granted, key=MOTION)))
 
 
-def order_otherwise(proposal: Announced, context: Context) -> Events:
-    """Orders what the motion names for the case that it does not pass, if anything."""
+def order_otherwise(proposal: Announced, context: Context, *, unanswered: bool = False) -> Events:
+    """Orders what the motion names for the case that it does not pass, or that too few voted, if anything."""
     motion = proposal.terms.motion
-    if motion is None or motion.otherwise is None:
+    if motion is None:
         return ()
-    granted = _mandate(proposal, motion.stream, motion.otherwise, context)
-    return (granted, owe(tell_motion(motion.stream, motion.otherwise, granted, key="tell:otherwise")))
+    command = motion.unanswered if unanswered and motion.unanswered is not None else motion.otherwise
+    if command is None:
+        return ()
+    granted = _mandate(proposal, motion.stream, command, context)
+    return (granted, owe(tell_motion(motion.stream, command, granted, key="tell:otherwise")))
 
 
 def _mandate(proposal: Announced, stream: str, command: Mapping[str, Any], context: Context) -> MandateGranted:

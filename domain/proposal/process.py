@@ -178,6 +178,6 @@ def proposals(processes: Iterable[Process[Any, Any, Any]]) -> Process[commands.P
         after_step=ordering.after_step,
         commands=TypeAdapter(Annotated[commands.ProposalCommand, Field(discriminator="kind")]),
         events=TypeAdapter(tuple[Annotated[events.ProposalEvent | Common, Field(discriminator="kind")], ...]),
-        state_version=7,
+        state_version=8,
         list_version=6,
     )
