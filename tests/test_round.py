@@ -12,6 +12,7 @@
 | release_tranche | the run; the board while there is none | tranche_released | other_milestone, run_releases (training.reviewers), no_such_tranche |
 | call_tranche | treasurer | interest_shared…, tranche_called, credit_applied… | no_such_tranche, tranche_out_of_order, tranche_not_released, minimum_lost, calendar_ended (calendar.until), not_a_business_day (calendar), notice_too_short (funding.call_notice_business_days), due_too_late, too_many_calls |
 | record_payment | treasury | payment_recorded, make_up_reduced, call_cleared, default_cured, catch_up_called | reference_used, value_date_in_the_future, wrong_currency; what is not taken goes to the treasury's inbox |
+| record_payment after the end | treasury, of a member that still owes | (round_reopened) payment_recorded, surplus_returned, interest_shared, default_cured | value_date_in_the_future; of who owes nothing it goes to the treasury's inbox |
 | reverse_payment | treasury | payment_reversed, call_reopened…, surplus_returned; reversal_turned_away of a payment that never came | reference_used; what went back meanwhile goes to the treasury's inbox |
 | deliver_in_kind | representative | in_kind_delivered | not_on_rate_card (rate_card), delivery_above_commitment (rate_card), evidence_used |
 | accept_in_kind, reject_in_kind | secretariat, treasurer, not of that member | in_kind_accepted, evidence_used; in_kind_rejected | evidence_used, own_delivery, no_such_delivery, delivery_rejected, delivery_accepted |
@@ -37,6 +38,12 @@
 | committed, calling, refunding, where nothing else comes next | the end of a watch (tests/test_silence.py) | pass_duty, end_in_silence |
 | closed_with_debts | ask_at | ask_for_debts |
 | withdrawn, failed, settled, cancelled | closed, until money comes back | |
+
+A notice of a call asks for everything that the member owes by a day, interest included, with what each further day adds: so much paid by then
+settles it. Money settles the principal that is due, then its interest, then what is not due yet. Interest alone makes no default up to the
+charter's `interest_carried_up_to`. Late money of a member in default, or of who stands in for it, lowers what others made up, in proportion:
+`make_up_reduced`. A member that is cured is called at once for what it missed: `catch_up_called`. When a round is cancelled, a member bears what
+was spent in proportion to what it was called for by itself; what it paid less stays owed, with its default.
 
 An order of all refunds takes what is credit now, from each in proportion where less is left on the account, a hundred members at a time;
 the treasury has it approved as one list. What the treasury gives up of it (`release_refund`) is credit again, and in the next order.

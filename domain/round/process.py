@@ -4,8 +4,9 @@ draft → pledging (→ short → pledging, once) → committed → calling, tra
 | withdrawn | failed (pledges released) | cancelled (refunds) | closed with debts (nobody gave back what it holds)
 
 `decide` is the table of commands: each has the guard of its phase (`rules`) and its rule in a topic. The topics are `pledging` up to the
-close, `calls` for tranches, `payments`, the `ladder` of who does not pay, deliveries `in_kind`, `commitments` for who carries the round,
-`leaving`, `spending`, `refunds`, the `ending`, `silence` when nobody acts, and the `standing` refund order for that time. What they share is
+close, `calls` for tranches, `payments`, the `ladder` of who does not pay, `making_up` for them and what late money gives back, `catching_up` of who
+comes late or back, deliveries `in_kind`, `commitments` for who carries the round, `leaving`, `spending`, `refunds`, the `ending` and the
+`winding_up` of what members owe each other then, `silence` when nobody acts, and the `standing` refund order for that time. What they share is
 in `dues` (what is owed), `notices` and `consequences` (what follows from any change of the books). `state`, `books` and `booking` say what is true.
 """
 
