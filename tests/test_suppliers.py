@@ -34,7 +34,22 @@ from domain.treasury.process import TREASURY
 from domain.treasury.terms import Creditor
 from tests import test_round
 from tests.stories import Story, charter, day, founded, noted, with_members
-from tests.test_treasury import IBAN, OTHER, SUPPLIER, digest, funded, imported, line, opened, ordered, page, signed, state
+from tests.test_treasury import (
+    IBAN,
+    OTHER,
+    SUPPLIER,
+    digest,
+    funded,
+    imported,
+    line,
+    opened,
+    order_of,
+    ordered,
+    page,
+    signed,
+    state,
+    with_payee,
+)
 
 LEI = "52990000000000000196"
 
@@ -216,3 +231,12 @@ def test_an_account_that_one_payee_has_is_told_of_nobody() -> None:
     story = named(approved(named(funded())), payee="other", iban=OTHER)
     notice = noticed(story, "payee_to_approve")
     assert notice["facts"] == {"payee": "other"}
+
+
+def test_who_signs_a_spending_or_a_list_of_refunds_is_told_of_an_account_that_stands_twice() -> None:
+    shared = [PayeeLinked(payee=payee, accounts=frozenset({"a" * 64})) for payee in ("cloud", "twin")]
+    story = knowing(test_round.paid(test_round.called(), "ada", 100_000), *shared)
+    asked = story.when(round_commands.ProposeSpending(spending="gpu-1", line="compute", amount=1_000, payee="cloud"), by="tess")
+    assert noticed(asked, "spending_to_approve")["facts"] == {"round": "round/atlas-1", "same_account_as": "twin"}
+    both = with_payee(with_payee(funded(), "member:ada"), "member:bel")
+    assert noticed(both.when(order_of()), "payment_list_to_approve")["facts"]["accounts_shared_by"] == "member:ada, member:bel"

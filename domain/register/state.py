@@ -333,8 +333,9 @@ class Register(NamedTuple):
         yield from (self.entities[lei] for lei in link.entities if lei in self.entities)
         yield from (holding.holder for held in self.holdings.values() for holding in held if holding.lei in link.entities)
 
-    def sharing_account(self, payee: str, accounts: frozenset[Digest]) -> tuple[str, ...]:
-        """The other payees that are paid on one of these accounts, or would be, in order."""
+    def sharing_account(self, payee: str, accounts: frozenset[Digest] | None = None) -> tuple[str, ...]:
+        """The other payees that are paid on one of these accounts, or would be, in order; by default on one of the payee's own."""
+        accounts = self.payees.get(payee, Link()).accounts if accounts is None else accounts
         return tuple(sorted(name for name, link in self.payees.items() if name != payee and not link.accounts.isdisjoint(accounts)))
 
     def seats(self) -> tuple[Seat, ...]:

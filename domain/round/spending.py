@@ -42,7 +42,9 @@ def propose_spending(state: Live, command: commands.ProposeSpending, context: Co
     proposed = events.SpendingProposed(
         spending=command.spending, line=command.line, amount=command.amount, payee=command.payee, by=context.actor
     )
-    notice = notify("spending_to_approve", ("office:second-signatory",), key=f"notice:spending:{command.spending}", round=context.stream)
+    sharing = context.register.sharing_account(command.payee)
+    facts = {"round": context.stream} | ({"same_account_as": ", ".join(sharing)} if sharing else {})
+    notice = notify("spending_to_approve", ("office:second-signatory",), key=f"notice:spending:{command.spending}", **facts)
     return (proposed, owe(notice))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from domain import letters
 from domain.charter import Office
-from domain.kernel import SERVICE, Digest, PersonId, Refused, holders, notify, with_own_facts
+from domain.kernel import SERVICE, Digest, PersonId, Refused, holders, notify, shortened, with_own_facts
 from domain.letters import Purpose
 from domain.money import display
 from domain.process import Context
@@ -24,6 +24,8 @@ from domain.treasury.rules import TREASURERS, Events, fold, require_currency, te
 from domain.treasury.state import Open
 from domain.treasury.terms import ListedPayment, list_digest
 
+SHARED_LENGTH = 500
+"""The most characters by which a notice names who shares an account."""
 NO_ACCOUNT = "no bank details of the payee were approved when the list was ordered"
 OTHER_ACCOUNT = "the payee's bank details are not those that were approved with the list"
 
@@ -106,6 +108,8 @@ def _ordered(state: Open, command: letters.OrderPaymentList, context: Context) -
 def _ask_to_sign(listed: events.PaymentListOrdered, context: Context) -> StepOwed:
     offices = holders(terms_of(context).approval_offices)
     total = display(sum(line.amount for line in listed.lines), listed.currency)
+    shared = [line.payee for line in listed.lines if context.register.sharing_account(line.payee)]
+    facts = {"accounts_shared_by": shortened(", ".join(shared), SHARED_LENGTH)} if shared else {}
     return owe(
         notify(
             "payment_list_to_approve",
@@ -115,6 +119,7 @@ def _ask_to_sign(listed: events.PaymentListOrdered, context: Context) -> StepOwe
             payments=len(listed.lines),
             amount=total,
             treasury=context.stream,
+            **facts,
         )
     )
 

@@ -63,8 +63,7 @@ def ask_to_sign(name: str, attempt: int, amount: int, currency: str, payee: str,
     """The step that asks the charter's offices to sign an attempt of a payment; whose account it goes to besides stands in it."""
     offices, register = holders(terms_of(context).approval_offices), context.register
     facts: dict[str, str | int] = {"payment": name, "amount": display(amount, currency)}
-    accounts = register.payees[payee].accounts if payee in register.payees else frozenset[str]()
-    if sharing := register.sharing_account(payee, accounts):
+    if sharing := register.sharing_account(payee):
         facts["same_account_as"] = ", ".join(sharing)
     return owe(notify("payment_to_approve", offices, key=f"notice:payment:{name}:{attempt}", **facts))
 
