@@ -221,6 +221,13 @@ def test_who_approves_sees_that_an_account_is_another_payees_too() -> None:
     notice = noticed(twin, "payee_to_approve")
     assert notice["facts"] == {"payee": "twin", "same_account_as": "cloud", "belongs_to": "bel"}
     assert "| bel | cloud |" in TREASURY.describe(state(twin)).text
+    (payees,) = (table for table in TREASURY.tables(state(twin), twin.register, twin.at) if table.name == "payees")
+    rows = [dict(zip(payees.columns, row, strict=True)) for row in payees.rows]
+    assert [(row["payee"], row["stands"], row["belongs_to"], row["same_account_as"]) for row in rows] == [
+        ("cloud", "approved", "", "twin"),
+        ("twin", "waits", "bel", "cloud"),
+    ]
+    assert {row["companies_behind"] for row in rows} == {"bel"}
     paid = ordered(approved(twin, "twin"))
     asked = noticed(paid, "payment_to_approve")
     assert asked["facts"]["same_account_as"] == "twin"
