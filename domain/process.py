@@ -45,7 +45,7 @@ from domain.kernel import (
 from domain.letters import TurnAwayPayment
 from domain.money import Money
 from domain.register.facts import MandateExercised, MandateGranted, MandateWithdrawn, RecipientsReached, RecipientsUnreached, Unreachable
-from domain.register.state import Register
+from domain.register.state import Register, Substitute
 from domain.stream import (
     COMMON,
     Common,
@@ -161,12 +161,16 @@ class Context(NamedTuple):
     def _with_period(self, refused: Refused, *offices: Office) -> Refused:
         """The refusal, and when the actor stands in for a holder, if they ever do."""
         named = [each for each in self.register.absences(self.actor) if each.offices.intersection(offices)]
+        barred = any(each.covers(self.at) for each in named)
+        apart = ", for which the charter keeps it apart from another office of theirs, or the absent holds it no longer" if barred else ""
+        return Refused(refused.rule, f"{refused.message}{self._period(named)}{apart}", clause=refused.clause, remedy=refused.remedy)
+
+    def _period(self, named: Sequence[Substitute]) -> str:
+        """When the actor was named to stand in: now, next, or last; nothing where they never were."""
         if not named:
-            return refused
-        last = next((each for each in named if self.at < each.until), named[-1])
-        barred = " The charter keeps it apart from another office of theirs." if last.covers(self.at) else ""
-        period = f"{refused.message}, and is a substitute from {shown_at(last.since)} until {shown_at(last.until)}.{barred}"
-        return Refused(refused.rule, period, clause=refused.clause, remedy=refused.remedy)
+            return ""
+        nearest = next((each for each in named if self.at < each.until), named[-1])
+        return f", and is a substitute from {shown_at(nearest.since)} until {shown_at(nearest.until)}"
 
     def require_speaker(self, member: MemberId) -> None:
         """Refuses actors who do not speak for the member, as representative or alternate."""
@@ -184,7 +188,7 @@ class Context(NamedTuple):
         if not self.register.represents(self.actor, member) and not self.register.represents_absent(self.actor, member, self.at):
             raise Refused(
                 "representative_required",
-                f"{self.actor} is an alternate of {member}",
+                f"{self.actor} is an alternate of {member}{self._period([each for each in self.register.absences(self.actor) if member in each.members])}",
                 clause="membership",
                 remedy=f"ask a representative to give this command (`consortium who-represents {member}`)",
             )

@@ -46,8 +46,11 @@ from domain.register.facts import (
 from domain.register.state import Register
 from domain.round import commands as round_commands
 from domain.stream import StepOwed
+from domain.treasury.commands import NamePayee
 from tests.stories import Story, charter, day, founded, noted, with_members
 from tests.test_round import all_paid, called, mandated, rules, settled
+from tests.test_treasury import SUPPLIER
+from tests.test_treasury import opened as opened_account
 
 KEYS = {name: f"ssh-ed25519 {name}" for name in ("sam", "tess", "theo", "bo", "ann", "alt", "rep-ada")}
 WATCHED = rules(silence=charter().silence.model_dump(mode="json"))
@@ -201,8 +204,13 @@ def test_an_alternate_stands_in_for_a_representative_in_the_period() -> None:
     at = {when: story.register.represents_absent("alt", "ada", day(when)) for when in (49, 50, 59, 60)}
     assert at == {49: False, 50: True, 59: True, 60: False}
     assert not story.register.represents_absent("alt", "bel", day(55))
-    member = Story.of(CONSORTIUM, "consortium/atlas", story.register)
-    assert member.register.represents("alt", "ada") is False
+    treasury = knowing(opened_account(), away)
+    named = NamePayee(payee="member:ada", name="Ada SA", iban=SUPPLIER)
+    refused = treasury.when(named, by="alt").refused("representative_required").refusal
+    assert refused is not None
+    assert "is an alternate of ada, and is a substitute from 2026-12-22 09:00 UTC until 2027-01-01 09:00 UTC" in refused.message
+    assert "payee_named" in {event.kind for event in replace(treasury, at=day(50)).when(named, by="alt").answer}
+    replace(treasury, at=day(60)).when(named, by="alt").refused("representative_required")
 
 
 def test_notices_to_an_office_reach_who_stands_in() -> None:
