@@ -317,7 +317,7 @@ class Years:
 
     async def _call(self, stream: str, tranche: int) -> None:
         if self._books(stream) is None:
-            self.rounds.remove(stream)
+            self.rounds = [each for each in self.rounds if each != stream]
             return
         await self.give(stream, "call_tranche", "tess", tranche=tranche)
 
