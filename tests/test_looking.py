@@ -16,7 +16,7 @@ import re
 import shlex
 import time
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ from cli.options import Where
 from domain.catalog import RULES
 from domain.charter import Office
 from domain.kernel import derived_id
+from domain.money import Money
+from domain.process import Table
 from domain.register.facts import RunReported, SubstituteNamed
 from eventstore.clock import MovedClock
 from eventstore.entries import ACCEPTED, Submission, sealed
@@ -288,6 +290,16 @@ def test_the_command_that_tries_a_step_again_is_whole_and_quoted_however_long_th
     row = {"stream": "round/atlas-1", "failed": {step: "no money"}, "attention": True}
     (command,) = look._again(founded(), Where(folder=folder), [row])
     assert shlex.split(command) == ["consortium", "retry", "round/atlas-1", step, "--as", "sam", "--folder", str(folder)]
+
+
+def test_an_inbox_says_what_each_member_is_asked_to_pay_by_when_and_what_a_further_day_adds() -> None:
+    columns = ("member", "amount", "pay_by", "per_further_day", "reference")
+    owed = [(member, Money(100_180, "USD"), date(2026, 11, 29), Money(100, "USD"), "RF18 5390") for member in ("ada", "bel")]
+    bills = look._bills_of(["office:treasurer", "member:bel"], [Table("calls", ("call",), [(1,)]), Table("to_pay", columns, owed)])
+    assert [bill["member"] for bill in bills] == ["bel"]
+    assert look._line_of({"line": "calling", "to_pay": bills}) == (
+        "calling; bel pays USD 1,001.80 by 2026-11-29, and USD 1.00 for each further day, with the reference RF18 5390"
+    )
 
 
 def test_steps_that_failed_for_one_reason_are_one_row() -> None:

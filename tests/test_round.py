@@ -1174,7 +1174,9 @@ def test_who_paid_nothing_of_what_was_spent_owes_its_share_beyond_the_end_and_st
         amount
         == 75_000 + 100_000 * 3_600 * (story.at.date() - date(2026, 11, 26)).days // 3_600_000 + per_day * (pay_by - story.at.date()).days
     )
-    assert "| dov |" in ROUND.describe(story.state.state).text
+    told = ROUND.describe(story.state.state)
+    assert "| dov |" in told.text
+    assert ("member:dov" in told.waits_for, "members still owe USD 7" in told.line) == (True, True)
     assert [cost(story, member) for member in MEMBERS] == [100_000] * 3 + [75_000 + late]
 
 
@@ -1197,6 +1199,18 @@ def test_what_comes_in_after_the_end_goes_to_those_who_bore_it_and_ends_the_defa
     assert money(story, "held") == money(story, "credit")
     assert not story.register.debts.get("dov")
     assert turned_away(paid(story, "dov", 1, reference="MORE").then(), "MORE")
+
+
+def test_interest_that_was_carried_is_taken_from_what_comes_back_at_the_end() -> None:
+    story = all_paid(called(), 100_000).when(RELEASE).when(round_commands.CallTranche(tranche=2), by="tess")
+    story = until(all_paid(story, 150_000, "ada", "bel", "cyd"), "mark_overdue")
+    story = paid(story, "dov", 150_000)
+    late = money(story, "debt", "dov")
+    assert late == 150
+    story = story.when(round_commands.SettleRound(), by="tess")
+    assert [money(story, "credit", member) for member in MEMBERS] == [250_050] * 3 + [250_000 - 150]
+    assert not story.register.debts
+    assert money(story, "held") == money(story, "credit") == GOAL
 
 
 def test_less_is_owed_when_what_was_spent_comes_back_after_the_end() -> None:

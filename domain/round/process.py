@@ -295,15 +295,18 @@ def _headline(state: RoundState) -> Headline:
                 ON_THE_VOTE,
             )
         case Refunding(books=books):
-            return _of_books("refunding", books, f"{amount_text(books, books.totals.credit)} to give back", ("office:treasurer",))
+            note = f"{amount_text(books, books.totals.credit)} to give back" + _still_owed(books)
+            return _of_books("refunding", books, note, ("office:treasurer", *_debtors(books)))
         case ClosedWithDebts(books=books, debts=debts, ask_at=ask_at):
             left = books.totals.credit + books.totals.refunding + books.reserved
-            note = f"closed with debts of {amount_text(books, left)}, asked for again at {shown_at(ask_at)}"
-            return _of_books("closed_with_debts", books, note, ("office:treasurer", "office:board"), _listed(books, debts))
+            note = f"closed with debts of {amount_text(books, left)}, asked for again at {shown_at(ask_at)}" + _still_owed(books)
+            return _of_books(
+                "closed_with_debts", books, note, ("office:treasurer", "office:board", *_debtors(books)), _listed(books, debts)
+            )
         case Settled(books=books):
-            return _of_books("settled", books, "settled", ())
+            return _of_books("settled", books, "settled" + _still_owed(books), _debtors(books))
         case Cancelled(books=books):
-            return _of_books("cancelled", books, "cancelled", ())
+            return _of_books("cancelled", books, "cancelled" + _still_owed(books), _debtors(books))
 
 
 def _promises(terms: Terms, pledged: int) -> str:
@@ -313,7 +316,7 @@ def _promises(terms: Terms, pledged: int) -> str:
 
 def _owing(books: Books) -> tuple[str, ...]:
     """Everybody who owes, and the treasurer when they are too many to name; while no call runs, also who has the next word."""
-    owing = tuple(f"member:{member}" for member in _owing_anything(books, AWAITED))
+    owing = _debtors(books)
     if any(books.calls[number].unpaid for number in books.running):
         return owing or ("office:treasurer",)
     following = (f"run/{books.terms.run}", "office:board") if _unreleased(books) else ("office:treasurer",)
@@ -334,6 +337,17 @@ def _locked(books: Books) -> str:
     return (
         f"; the next waits for the milestone {tranche.milestone} of run/{books.terms.run}, or for the board as long as there is no such run"
     )
+
+
+def _debtors(books: Books) -> tuple[str, ...]:
+    """Whoever owes anything, for lists and inboxes."""
+    return tuple(f"member:{member}" for member in _owing_anything(books, AWAITED))
+
+
+def _still_owed(books: Books) -> str:
+    """What members owe beyond the round's end, in words."""
+    owed = sum(account.debt for account in books.accounts.values())
+    return f"; members still owe {amount_text(books, owed)}" if owed else ""
 
 
 def _owing_anything(books: Books, limit: int) -> Sequence[MemberId]:
@@ -412,5 +426,5 @@ ROUND: Final[Process[commands.RoundCommand, events.RoundEvent, RoundState]] = Pr
     events=TypeAdapter(tuple[Annotated[events.RoundEvent | Common, Field(discriminator="kind")], ...]),
     tables=tables,
     state_version=11,
-    list_version=8,
+    list_version=9,
 )
