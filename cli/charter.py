@@ -87,6 +87,50 @@ async def show(
         say(f"# version {chosen}" + (", in force" if chosen == agreed.version else ""), *toml(charter))
 
 
+@app.command
+async def diff(
+    file: Annotated[Path, Parameter(help="A TOML file; - is stdin.", allow_leading_hyphen=True)],
+    base: Annotated[Path | None, Parameter(help="The file of another charter; by default it is the one in force.")] = None,
+    /,
+    *,
+    where: Where = HERE,
+) -> None:
+    """Show what a charter would change in another: each term with its place, before and after."""
+    after = _terms(Charter.model_validate_json(json.dumps(read_charter(file))))
+    before = _terms(Charter.model_validate_json(json.dumps(read_charter(base))) if base else await _in_force(where))
+    places = [place for place in dict.fromkeys((*before, *after)) if before.get(place) != after.get(place)]
+    changes = [(place, before.get(place, ""), after.get(place, "")) for place in places]
+    if where.json:
+        say_json({"changes": [{"clause": place, "before": was, "after": becomes} for place, was, becomes in changes]})
+        return
+    say(f"{file} changes {len(changes)} terms." if changes else f"{file} changes nothing.")
+    table(("clause", "before", "after"), [(place, was or "not said", becomes or "not said") for place, was, becomes in changes])
+
+
+async def _in_force(where: Where) -> Charter:
+    async with log_of(settings(where)) as log:
+        agreed = await register(log)
+    if not agreed.version:
+        raise BadInput("the consortium has not been founded yet", "found it with `consortium consortium found`, or name two files")
+    return agreed.charters[agreed.version]
+
+
+def _terms(charter: Charter) -> Mapping[str, str]:
+    """What a charter says, each term by its place, amounts in units. What is left out by default is not said."""
+    dumped = _in_order(charter.model_dump(mode="json", exclude_none=True))
+    amounts = {place: display(amount, charter.currency) for place, amount in amounts_of(Charter, dumped, charter.currency).items()}
+    return {place: amounts.get(place, _toml_value(value)) for place, value in _flat(dumped)}
+
+
+def _flat(terms: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in terms.items():
+        inner = f"{place}.{key}".lstrip(".")
+        if isinstance(value, Mapping):
+            yield from _flat(value, inner)
+        else:
+            yield inner, value
+
+
 def _in_order(value: Any) -> Any:
     """A charter's lists are sets: the same charter is shown the same way."""
     if isinstance(value, Mapping):

@@ -636,6 +636,20 @@ def test_every_problem_of_a_charter_is_named_with_its_place(bare: Terminal, tmp_
     assert bare("charter", "check", str(CHARTER)).code == 0
 
 
+def test_what_a_charter_changes_is_told_by_its_place(bare: Terminal, type_: Terminal, tmp_path: Path) -> None:
+    changed = tmp_path / "changed.toml"
+    text = CHARTER.read_text(encoding="utf-8")
+    changed.write_text(text.replace("founding_seats = 5\n", "").replace("500,000.00 USD", "600,000.00 USD"), encoding="utf-8")
+    changes = {
+        "tiers.founding.annual_fee": {"before": "USD 500,000.00", "after": "USD 600,000.00"},
+        "membership.founding_seats": {"before": "5", "after": ""},
+    }
+    for told in (bare("charter", "diff", str(changed), str(CHARTER), "--json"), type_("charter", "diff", str(changed), "--json")):
+        assert {each.pop("clause"): each for each in told.json["changes"]} == changes
+    assert "not said" in bare("charter", "diff", str(changed), str(CHARTER)).out
+    assert "changes nothing" in type_("charter", "diff", str(CHARTER)).out
+
+
 def test_the_charter_in_force_is_shown_as_it_can_be_adopted(type_: Terminal, tmp_path: Path) -> None:
     shown = type_("charter", "show").out
     copy = tmp_path / "copy.toml"
