@@ -246,6 +246,8 @@ class TreasuryTerms(Message):
     """How often the bank is asked for new statements."""
     execution_business_days: Annotated[int, Field(ge=0, le=30)] = 1
     """How many business days after its last approval a payment is to be carried out."""
+    set_off_notice_business_days: Annotated[int, Field(ge=0, le=120)] = 0
+    """How long it is announced before that what a member owes is set off against what is payable to it. 0: nothing is set off."""
 
 
 Gate = Literal["evaluations", "findings", "licence"]

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from domain.forms import Form
 from domain.kernel import SLUG, STREAM, Digest, Instant, Letter, MemberId, Message, Name, PersonId, Prose, Slug, unsaid
-from domain.money import Amount, Currency
+from domain.money import CEILING, Amount, Currency, Minor
 from domain.reference import BankReference
 
 # ---------------------------------------------------------------- values that cross
@@ -48,6 +48,9 @@ PayeeId = Annotated[str, Field(pattern=rf"^(member:)?{SLUG}$", max_length=72), F
 
 Source = Annotated[str, Field(pattern=rf"^[a-z]{{1,20}}/{SLUG}$", max_length=90), Form("a stream, like round/atlas-1", "round/atlas-1")]
 """The stream that ordered a payment, or whose money arrived."""
+
+SetOffNumber = Annotated[int, Field(ge=1)]
+"""The set-offs of one member on the stream that it owes on are numbered from 1; one asks each round at most once."""
 
 LISTED: Final = 100
 """The most payments of one list."""
@@ -158,6 +161,32 @@ class KeepMember(Letter):
     member: MemberId
 
 
+class SetOffCredit(Letter):
+    """A member owes something elsewhere: what is payable to it here pays that, at most so much. By the stream that it owes on."""
+
+    to: ClassVar[str] = "round"
+    kind: Literal["set_off_credit"] = "set_off_credit"
+    member: MemberId
+    debtor: Source
+    """The stream that it owes on, which is answered."""
+    number: SetOffNumber
+    amount: Amount
+    currency: Currency
+    after_refunds: bool = False
+    """Whether a refund that is on its way is waited for while nothing is payable: what is given up of it is set off then."""
+
+
+class RestoreCredit(Letter):
+    """The member owed less than was taken for it: the rest is its credit again. By the stream that it owes on."""
+
+    to: ClassVar[str] = "round"
+    kind: Literal["restore_credit"] = "restore_credit"
+    member: MemberId
+    debtor: Source
+    number: SetOffNumber
+    amount: Amount
+
+
 class ReleaseTranche(Letter):
     """The milestone was accepted. By the round's run, which names itself and the milestone; by the board while there is no run."""
 
@@ -208,6 +237,16 @@ class LiftDefault(Letter):
     to: ClassVar[str] = "member"
     kind: Literal["lift_default"] = "lift_default"
     source: RoundName
+
+
+class RecordSetOff(Letter):
+    """What a round took of the member's credit for the dues that it owes: nothing, or as much as was asked at most. By that round."""
+
+    to: ClassVar[str] = "member"
+    kind: Literal["record_set_off"] = "record_set_off"
+    source: RoundName
+    number: SetOffNumber
+    amount: Annotated[Minor, Field(ge=0, le=CEILING)]
 
 
 # ---------------------------------------------------------------- to the treasury

@@ -46,6 +46,7 @@ STORIES: Final = (
     "absence",
     "round",
     "silence",
+    "set_off",
     "run",
     "release",
     "treasury",

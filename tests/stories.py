@@ -32,8 +32,8 @@ from tests import golden
 from tests.commands_named import in_text, wrong
 
 EXAMPLE: Final = Path(__file__).parent.parent / "examples/charter.toml"
-ASIDE: Final = frozenset({"step_owed", "duty_awaited"})
-"""What a story need not name: that a notice goes out, or until when a duty is waited for."""
+ASIDE: Final = frozenset({"step_owed", "duty_awaited", "credit_stated"})
+"""What a story need not name: that a notice goes out, until when a duty is waited for, or what a round states of its members' credit."""
 _MACHINES: Final = re.compile(r"[0-9]T[0-9]{2}:[0-9]{2}")
 START = datetime(2026, 11, 2, 9, tzinfo=UTC)
 """A Monday."""

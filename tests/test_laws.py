@@ -43,7 +43,7 @@ ENDS: Final = {
     "member": {"left", "terminated", "expelled", "rejected", "lapsed", "withdrawn"},
 }
 AFTER_THE_END: Final = {"step_owed", "step_carried_out", "step_failed", "step_delayed", "step_retried", "step_waived", "recipients_unreached", "recipients_reached", "mandate_exercised", "mandate_granted", "mandate_withdrawn",
-                        "vote_decided", "commitment_bound", "debt_stated", "contribution_returned"}  # fmt: skip
+                        "vote_decided", "commitment_bound", "debt_stated", "credit_stated", "contribution_returned"}  # fmt: skip
 """What may still be stated in the entry that ends a process, or of what it owed."""
 
 SEEDS: Final = st.integers(0, 2**16)

@@ -126,6 +126,7 @@ PAID = round_events.PaymentRecorded(member="m", amount=100, reference=A, value_d
 ORDERED = round_events.RefundOrdered(payment="f", member="m", amount=20)
 
 BANK, SUSPENSE, TRANSIT = bank("main"), unmatched("main"), in_transit(ROUND)
+SET_OFF = "Liabilities:Set-off:M"
 PAID_IN, CREDIT, REFUNDS, INTEREST = "Income:Rounds:R:M", "Liabilities:Credit:M:R", "Liabilities:Refunds:M:R", "Liabilities:Interest:R"
 
 TREASURY: Final[Sequence[tuple[str, Sequence[Event], Mapping[str, int]]]] = (
@@ -227,6 +228,18 @@ ROUNDS: Final[Sequence[tuple[str, Sequence[Event], Mapping[str, int]]]] = (
         (PAID, ORDERED, round_events.RefundMade(member="m", amount=20, reference=B, payment="f"), round_events.RefundReturned(payment="f", member="m", amount=20, reference=A)),
         {TRANSIT: 100, PAID_IN: -60, INTEREST: -5, CREDIT: -15, REFUNDS: -20},
     ),
+    (
+        "credit is set off", (PAID, round_events.CreditSetOff(member="m", debtor="member/m", number=1, amount=30)),
+        {TRANSIT: 100, PAID_IN: -60, INTEREST: -5, CREDIT: -5, SET_OFF: -30},
+    ),
+    (
+        "and some of it comes back",
+        (
+            PAID, round_events.CreditSetOff(member="m", debtor="member/m", number=1, amount=30),
+            round_events.CreditRestored(member="m", debtor="member/m", number=1, amount=10),
+        ),
+        {TRANSIT: 100, PAID_IN: -60, INTEREST: -5, CREDIT: -15, SET_OFF: -20},
+    ),
     ("or given up", (PAID, ORDERED, round_events.RefundReleased(payment="f", member="m", amount=20)), {TRANSIT: 100, PAID_IN: -60, INTEREST: -5, CREDIT: -35}),
 )  # fmt: skip
 
@@ -239,6 +252,10 @@ MEMBERS: Final[Sequence[tuple[str, Sequence[Event], Mapping[str, int]]]] = (
         "the next year's, from what was left",
         (DUES_PAID, member_events.DuesInvoiced(number=2, tier="founding", amount=70, credit_used=30, due_at=START, next_at=START)),
         {OF_MEMBER: 100, DUES: -100},
+    ),
+    (
+        "dues that are set off",
+        (member_events.DuesSetOff(number=1, source=ROUND, amount=20, settled={"1": 20}, excess=10),), {DUES: -20, SET_OFF: 20},
     ),
     (
         "dues taken back",

@@ -831,11 +831,16 @@ def test_a_payment_plan_stops_the_clock() -> None:
 
 def test_a_plan_agreed_again_stops_the_clock_once_and_another_one_replaces_it() -> None:
     plan = member_commands.AgreePaymentPlan(until=day(500))
-    story = overdue().when(plan, by="tess", at=day(460)).followed_by("payment_plan_agreed")
+    story = overdue().due().when(plan, by="tess", at=day(460)).followed_by("payment_plan_agreed")
     story.when(plan, by="tess", at=day(470)).then()
     longer = story.when(member_commands.AgreePaymentPlan(until=day(520)), by="tess", at=day(470))
     shorter = story.when(member_commands.AgreePaymentPlan(until=day(480)), by="tess", at=day(470))
-    assert (longer.due().at, shorter.due().at) == (day(395 + 60 + 60), day(395 + 60 + 20))
+    assert (longer.due().at, shorter.due().at) == (day(395 + 75 + 60), day(395 + 75 + 20))
+
+
+def test_no_rung_is_reached_while_a_plan_runs_however_late_the_one_before_it_came() -> None:
+    story = overdue().when(member_commands.AgreePaymentPlan(until=day(500)), by="tess", at=day(470))
+    assert story.due().at == day(500)
 
 
 @pytest.mark.parametrize("until", [460, 459, 460 + 181])

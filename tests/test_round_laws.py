@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from domain import letters
-from domain.kernel import SERVICE, WHOLE, Command, Event, digest_of
+from domain.kernel import SERVICE, WHOLE, Command, Event, digest_of, mapping
 from domain.register.facts import BankReferenceUsed, MandateGranted, MemberReinstated, MemberSuspended, VoteDecided
 from domain.round import commands as round_commands
 from domain.round import events as round_events
@@ -29,6 +29,7 @@ from domain.round.allocation import Promise, allocate, counted, interest, make_u
 from domain.round.books import Books, Refund
 from domain.round.dues import Bill, due_by, owed_on
 from domain.round.process import ROUND
+from domain.round.set_off import payable
 from domain.round.state import books_of, money_by_state
 from domain.round.terms import BudgetLine, Due, Settlement, Tranche
 from domain.stream import StepOwed
@@ -68,6 +69,7 @@ class Ledger:
     """What ended of the commitments of those that left with their membership."""
     charged: Counter[str] = field(default_factory=Counter)
     releases: Counter[str] = field(default_factory=Counter)
+    set_off: Counter[str] = field(default_factory=Counter)
     amounts: dict[str, int] = field(default_factory=dict)
     spendings: dict[str, int] = field(default_factory=dict)
     """What is reserved, and of that below what is ordered."""
@@ -166,6 +168,12 @@ class Ledger:
             case round_events.SurplusReturned(returns=returns):
                 self.credit.update(returns)
                 self.returned.update(returns)
+            case round_events.CreditSetOff(member=member, amount=amount):
+                self.credit[member] -= amount
+                self.set_off[member] += amount
+            case round_events.CreditRestored(member=member, amount=amount):
+                self.credit[member] += amount
+                self.set_off[member] -= amount
             case round_events.RefundOrdered(member=member, amount=amount):
                 self.credit[member] -= amount
                 self.refunding[member] += amount
@@ -217,9 +225,11 @@ class Ledger:
             uncalled = self.pledged[member] - self.called[member] - self.cancelled[member]
             assert min(uncalled, self.cancelled[member], self.credit[member], self.refunding[member]) >= 0
             assert 0 <= paid <= self.called[member] <= self.pledged[member] - self.cancelled[member]
-            assert self.refunded[member] + self.refunding[member] <= self.received[member] + self.earned[member]
+            assert self.set_off[member] >= 0
+            gone = self.refunded[member] + self.refunding[member] + self.set_off[member]
+            assert gone <= self.received[member] + self.earned[member]
             assert self.returned[member] <= self.cash[member]
-        held = self.received.total() - self.refunded.total() - self.spent
+        held = self.received.total() - self.refunded.total() - self.set_off.total() - self.spent
         unspent = self.cash.total() - self.returned.total() - self.spent
         assert held == unspent + self.credit.total() + self.refunding.total() + self.pools.total()
         assert held + self.taken_back >= 0
@@ -236,7 +246,7 @@ class Ledger:
             assert money_by_state(story.state.state)["pledged"] in {self.promised.total(), 0}
             return
         money = money_by_state(story.state.state)
-        assert money["held"] == self.received.total() - self.refunded.total() - self.spent
+        assert money["held"] == self.received.total() - self.refunded.total() - self.set_off.total() - self.spent
         assert money["reserved"] == sum(self.spendings.values())
         for member, mine in books(story.state.state).items():
             own = (
@@ -256,6 +266,10 @@ class Ledger:
             )  # fmt: skip
             assert told(story.register.commitments, member) == (0 if self.over else mine["committed"])
             assert told(story.register.debts, member) == mine["debt"]
+            assert mine["set_off"] == self.set_off[member]
+            credit = story.register.credits.get(member, mapping()).get(story.stream)
+            stated = (credit.payable, credit.refunding) if credit else (0, 0)
+            assert stated == (payable(kept, member), mine["refunding"])
             assert story.register.cleared.get(member, 0) == paid - self.returned[member]
         for name in ("pledged", "released", "committed", "called", "cleared", "in_default", "credit", "refunding", "received", "refunded"):
             assert money[name] == sum(mine[name] for mine in books(story.state.state).values())
@@ -268,7 +282,7 @@ class Ledger:
         for member, account in kept.accounts.items():
             mine = account.figures
             came = mine.received + mine.earned + mine.returned
-            assert came == mine.cash + mine.interest + mine.credit + mine.refunding + mine.refunded
+            assert came == mine.cash + mine.interest + mine.credit + mine.refunding + mine.refunded + mine.set_off
             assert account.figures.owed == sum(due.principal for due in account.dues)
             lost = (account.figures.owed, account.figures.uncalled) if account.in_default else (0, 0)
             assert (account.figures.defaulted_owed, account.figures.defaulted_uncalled) == lost
@@ -676,6 +690,21 @@ class Rounds(RuleBasedStateMachine):
                 self.give(letters.ReleaseSpending(spending=name))
         self.give(round_commands.SettleRound(), "tess")
 
+    @rule(choice=st.integers(0, 5), percent=st.sampled_from((30, 100, 200)), more=st.booleans())
+    def credit_is_set_off(self, choice: int, percent: int, *, more: bool) -> None:
+        """A member owes something elsewhere, and less than was taken for it."""
+        kept = self.kept
+        owed = sorted(member for member, account in kept.accounts.items() if account.figures.credit) if kept else []
+        if kept and (member := self.pick(owed, choice)):
+            self.count += 1
+            number, amount = self.count, max(kept.accounts[member].figures.credit * percent // 100, 1)
+            asked = letters.SetOffCredit(
+                member=member, debtor=f"member/{member}", number=number, amount=amount, currency="USD", after_refunds=more
+            )
+            self.give(asked)
+            if more and (taken := self.story.state.state.books.set_offs[f"member/{member}:{number}"].amount):
+                self.give(letters.RestoreCredit(member=member, debtor=f"member/{member}", number=number, amount=(taken + 1) // 2))
+
     @rule(choice=st.integers(0, 5))
     def money_comes_back(self, choice: int) -> None:
         """A payee, or a member's bank, sends back what it was paid, also after the end."""
@@ -715,7 +744,7 @@ FLOOR = {
     "declare_default": 10, "deliver_in_kind": 20, "accept_in_kind": 10, "reject_in_kind": 5, "join_late": 10, "take_over": 5,
     "release_leaver": 10, "keep_member": 3, "exit_round": 10, "reduce_goal": 10, "cancel_round": 5, "propose_spending": 20, "record_spending": 5,
     "withdraw_spending": 5, "settle_round": 2, "record_refund": 20, "order_refund": 20, "order_refunds": 20, "return_refund": 5,
-    "release_refund": 5, "return_spending": 2, "release_spending": 2, "reverse_payment": 10,
+    "release_refund": 5, "return_spending": 2, "release_spending": 2, "reverse_payment": 10, "set_off_credit": 10, "restore_credit": 3,
 }  # fmt: skip
 """How often each command must have been accepted, so that the laws were tried on it; a round that fails has stories of its own."""
 

@@ -254,6 +254,15 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
     ),
     "dues-termination-notice": Letter("The membership of {name} is about to end", "{amount} are overdue. Unpaid, the membership ends."),
     "dues-terminated": Letter("The membership of {name} ends", "{amount} stayed unpaid. What was called before stays owed."),
+    "set-off-announced": Letter(
+        "{amount} of overdue dues of {name} will be set off",
+        "{owed} of dues are overdue, and the consortium owes {name} money. Unless the dues are paid before, {amount} is set off at "
+        "{carry_out_at}: {offsets}. No bank moves anything for it. What is ordered back to {name} until then is not touched.",
+    ),
+    "set-off-carried-out": Letter(
+        "{amount} of dues of {name} were set off",
+        "{amount} that {round} owed {name} paid its dues. {owed} of dues are still open. No bank moved anything for it.",
+    ),
     "dues-reversed": Letter("A payment of your dues was taken back", "Your bank took {amount} back; {owed} are owed again."),
     "seat-vacated": Letter("Nobody speaks for {name}", "Name a representative until {name_by}: `consortium member seat-representative`."),
     "seat-vacant": Letter("{name} is suspended: nobody speaks for it", "Name a representative: `consortium member seat-representative`."),

@@ -78,6 +78,11 @@ def credit(member: str, where: str) -> Account:
     return f"Liabilities:Credit:{part(member)}:{part(where)}"
 
 
+def setting_off(member: str) -> Account:
+    """What of a member's credit was taken for what it owes elsewhere, and is not booked there yet: nothing, when no step is owed any more."""
+    return f"Liabilities:Set-off:{part(member)}"
+
+
 _PART: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")
 _HASHED: Final = re.compile(r".*-[0-9a-f]{8}")
 

@@ -3,6 +3,7 @@
 | fact | from | to |
 | --- | --- | --- |
 | dues_invoiced, from credit | Income:Dues:M | Liabilities:Credit:M:Dues |
+| dues_set_off | Income:Dues:M | Liabilities:Set-off:M |
 | dues_paid; dues_reversed: the reverse | Income:Dues:M, Liabilities:Credit:M:Dues | Liabilities:In-transit:S |
 
 The credit that is left when a membership ends stays owed.
@@ -13,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from audit.ledger.books import Account, Posting, credit, in_transit, moved, part
+from audit.ledger.books import Account, Posting, credit, in_transit, moved, part, setting_off
 from domain.kernel import slug_of
 from domain.member import events
 from domain.register import facts
@@ -34,6 +35,9 @@ MovesNothing = (
     | events.AgreementCountersigned
     | events.PaymentPlanAgreed
     | events.RungReached
+    | events.SetOffAnnounced
+    | events.SetOffAsked
+    | events.SetOffEnded
     | events.SuspensionLifted
     | events.SeatVacated
     | events.TierChangeAsked
@@ -79,6 +83,8 @@ class Members:
                     *moved(dues(member), transit, paid, currency),
                     *moved(credit(member, DUES), transit, amount - paid, currency),
                 )
+            case events.DuesSetOff(amount=amount):
+                return moved(dues(member), setting_off(member), amount, currency)
             case events.DuesReversed(amount=amount, reopened=reopened):
                 return (
                     *moved(transit, dues(member), reopened, currency),

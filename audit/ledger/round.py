@@ -11,6 +11,7 @@
 | spending_paid; spending_returned: the reverse | Liabilities:In-transit:S | Expenses:Rounds:R:Line |
 | round_settled, round_cancelled, surplus_returned | Liabilities:Credit:M:R | Income:Rounds:R:M |
 | refund_ordered; refund_released: the reverse | Liabilities:Refunds:M:R | Liabilities:Credit:M:R |
+| credit_set_off; credit_restored: the reverse | Liabilities:Set-off:M | Liabilities:Credit:M:R |
 | refund_made; refund_returned: the reverse | Liabilities:In-transit:S | Liabilities:Refunds:M:R |
 
 A refund that was made without an order comes from Liabilities:Credit:M:R. An order of many refunds moves nothing by itself:
@@ -21,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from audit.ledger.books import Account, Posting, credit, in_transit, moved, part
+from audit.ledger.books import Account, Posting, credit, in_transit, moved, part, setting_off
 from domain.kernel import slug_of
 from domain.round import events
 from domain.round.terms import Settlement
@@ -68,6 +69,7 @@ MovesNothing = (
     | events.StandingEvent
     | events.RoundClosedWithDebts
     | events.DebtsAskedFor
+    | events.SetOffDeferred
     | events.RoundClosed
     | events.RoundReopened
     | events.RegisterFact
@@ -123,6 +125,10 @@ class Rounds:
                     for member, amount in returns.items()
                     for each in moved(credit(member, here), contribution(here, member), amount, currency)
                 )
+            case events.CreditSetOff(member=member, amount=amount):
+                return moved(setting_off(member), credit(member, here), amount, currency)
+            case events.CreditRestored(member=member, amount=amount):
+                return moved(credit(member, here), setting_off(member), amount, currency)
             case events.RefundOrdered(member=member, amount=amount):
                 return moved(refunds(member, here), credit(member, here), amount, currency)
             case events.RefundReleased(member=member, amount=amount):

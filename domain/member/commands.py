@@ -101,6 +101,12 @@ class ClimbLadder(Due):
     kind: Literal["climb_ladder"] = "climb_ladder"
 
 
+class CarryOutSetOff(Due):
+    """The time that a set-off was announced for has come."""
+
+    kind: Literal["carry_out_set_off"] = "carry_out_set_off"
+
+
 class LapseApplication(Due):
     """The application took too long."""
 
@@ -196,6 +202,8 @@ MemberCommand = (
     | AgreePaymentPlan
     | IssueInvoice
     | ClimbLadder
+    | CarryOutSetOff
+    | letters.RecordSetOff
     | LapseApplication
     | letters.SuspendForDefault
     | letters.LiftDefault

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
 from domain import letters
-from domain.charter import MembershipTerms, Office, days
+from domain.charter import Office, days
 from domain.kernel import Refused, shown_at
 from domain.member import commands, events
-from domain.member.rules import Events, activate, begin_departure, charter_of, lift_suspension, owe_notice, parting_recipients, suspend
+from domain.member.rules import (
+    Events,
+    activate,
+    begin_departure,
+    charter_of,
+    in_good_standing,
+    lift_suspension,
+    owe_notice,
+    parting_recipients,
+    rungs,
+    suspend,
+)
+from domain.member.set_off import announce_set_off, give_up_set_off
 from domain.member.state import Active, Belonging, Dues, Identity, Paying, after_payment
 from domain.member.terms import Rung
 from domain.money import display
@@ -99,15 +110,12 @@ def record_payment(state: Paying | Belonging | None, command: letters.RecordDues
     after = after_payment(state.dues, payment)
     if isinstance(state, Paying):
         return (payment, used, *(activate(state.identity, context) if not after.open and state.identity.vetting.done else ()))
-    return (payment, used, *(lift_suspension(state, "dues") if _in_good_standing(after, state.identity.terms, context) else ()))
-
-
-def _in_good_standing(dues: Dues, terms: MembershipTerms, context: Context) -> bool:
-    """Whether no invoice suspends the member: neither a rung that was reached, nor the time that has passed."""
-    if not dues.open:
-        return True
-    below = all(rung is not Rung.SUSPENDED for rung, _ in _rungs(terms)[: dues.rung])
-    return below and context.at < dues.open[0].overdue_from + days(terms.suspended_overdue_days)
+    return (
+        payment,
+        used,
+        *give_up_set_off(after),
+        *(lift_suspension(state, "dues") if in_good_standing(after, state.identity.terms, context) else ()),
+    )
 
 
 def reverse_payment(state: Paying | Belonging | None, command: letters.ReverseDuesPayment, context: Context) -> Events:
@@ -193,7 +201,10 @@ def close_dues(identity: Identity, dues: Dues, *, joined: bool, context: Context
 
 
 def agree_payment_plan(state: Belonging, command: commands.AgreePaymentPlan, context: Context) -> Events:
-    """The clock of overdue dues stops now, or at the end of the plan that this one replaces. No invoice is overdue before it is due."""
+    """The clock of overdue dues stops now, or at the end of the plan that this one replaces. No invoice is overdue before it is due.
+
+    A set-off that was announced is given up.
+    """
     context.require_office(Office.TREASURER, clause="membership")
     longest = context.at + days(state.identity.terms.payment_plan_days)
     if not context.at < command.until <= longest:
@@ -207,23 +218,16 @@ def agree_payment_plan(state: Belonging, command: commands.AgreePaymentPlan, con
         return ()
     stopped = command.until - max(context.at, state.dues.plan_until or context.at)
     moved = {str(invoice.number): max(invoice.due_at, invoice.overdue_from + stopped) for invoice in state.dues.open}
-    return (events.PaymentPlanAgreed(agreed_at=context.at, until=command.until, overdue_from=moved),)
-
-
-def _rungs(terms: MembershipTerms) -> Sequence[tuple[Rung, int]]:
-    return (
-        (Rung.NOTICE, terms.notice_overdue_days),
-        (Rung.SUSPENDED, terms.suspended_overdue_days),
-        (Rung.TERMINATION_NOTICE, terms.termination_notice_overdue_days),
-        (Rung.TERMINATED, terms.terminated_overdue_days),
-    )
+    agreed = events.PaymentPlanAgreed(agreed_at=context.at, until=command.until, overdue_from=moved)
+    return (agreed, *give_up_set_off(state.dues, though_owed=True))
 
 
 def next_rung(state: Belonging) -> datetime | None:
-    """When the oldest open invoice reaches its next rung."""
-    if not is_pursued(state.dues):
+    """When the oldest open invoice reaches its next rung: not while a payment plan runs, nor until a set-off is over."""
+    if not is_pursued(state.dues) or state.dues.set_off is not None:
         return None
-    return state.dues.open[0].overdue_from + days(_rungs(state.identity.terms)[state.dues.rung][1])
+    reached = state.dues.open[0].overdue_from + days(rungs(state.identity.terms)[state.dues.rung][1])
+    return max(reached, state.dues.plan_until or reached)
 
 
 def rung_after(dues: Dues) -> str:
@@ -237,8 +241,14 @@ def is_pursued(dues: Dues) -> bool:
 
 
 def climb_ladder(state: Belonging, context: Context) -> Events:
-    """The next rung: the second suspends the member, and the last ends the membership unless the member is leaving already."""
-    oldest, rung = state.dues.open[0], _rungs(state.identity.terms)[state.dues.rung][0]
+    """The next rung: the second suspends the member, and the last ends the membership unless the member is leaving already.
+
+    Before any of them, what rounds owe the member is set off, if the charter says so.
+    """
+    announced = announce_set_off(state, context)
+    if announced:
+        return announced
+    oldest, rung = state.dues.open[0], rungs(state.identity.terms)[state.dues.rung][0]
     reached = events.RungReached(invoice=oldest.number, rung=rung)
     notice = owe_notice(
         f"dues-{rung}", state.identity, key=f"dues-{rung}:{oldest.number}", amount=_display(oldest.amount - oldest.paid, context)

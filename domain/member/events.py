@@ -9,7 +9,8 @@ from pydantic import Field
 
 from domain.charter import MembershipTerms
 from domain.kernel import CountryCode, Digest, Event, Instant, Name, PersonId, Prose, Slug
-from domain.member.terms import ApplicationOutcome, Cause, Delegate, InvoiceNumber, Rung
+from domain.letters import RoundName, SetOffNumber
+from domain.member.terms import ApplicationOutcome, Cause, Delegate, InvoiceNumber, Offset, Rung
 from domain.money import Minor
 from domain.reference import BankReference, Lei
 from domain.register.facts import (
@@ -182,6 +183,48 @@ class DuesClosed(Event):
     refund: Minor
 
 
+class SetOffAnnounced(Event):
+    """What is overdue of the dues will be set off against what these rounds owe the member: that of the oldest round first."""
+
+    kind: Literal["set_off_announced"] = "set_off_announced"
+    number: SetOffNumber
+    owed: Minor
+    offsets: tuple[Offset, ...]
+    carry_out_at: Instant
+
+
+class SetOffAsked(Event):
+    """A round is asked for so much of the member's credit; its answer is waited for."""
+
+    kind: Literal["set_off_asked"] = "set_off_asked"
+    number: SetOffNumber
+    source: RoundName
+    amount: Minor
+
+
+class DuesSetOff(Event):
+    """A round took so much of the member's credit, and it settled this much of each invoice, by no payment of a bank."""
+
+    kind: Literal["dues_set_off"] = "dues_set_off"
+    number: SetOffNumber
+    source: RoundName
+    amount: Minor
+    """What was settled."""
+    settled: dict[str, Minor]
+    """By invoice number."""
+    excess: Minor
+    """What was taken and not owed any more: it is the member's credit in the round again."""
+
+
+class SetOffEnded(Event):
+    """A set-off is over: carried out, or given up since nothing is overdue any more."""
+
+    kind: Literal["set_off_ended"] = "set_off_ended"
+    number: SetOffNumber
+    amount: Minor
+    """What it settled in all."""
+
+
 class PaymentPlanAgreed(Event):
     """The ladder's clock stands still until then."""
 
@@ -250,6 +293,7 @@ ScreeningEvent = ScreeningStarted | ScreeningPassed | ScreeningHit | ScreeningJu
 SpeakerEvent = RepresentativeSeated | RepresentativeUnseated | SeatVacated
 OwnershipEvent = OwnershipDeclared | OwnershipChangeAsked | TierChangeAsked | TierChanged
 DuesEvent = DuesInvoiced | DuesPaid | DuesReversed | PaymentPlanAgreed | RungReached | DuesClosed
+SetOffEvent = SetOffAnnounced | SetOffAsked | DuesSetOff | SetOffEnded
 StandingEvent = MemberSuspended | SuspensionLifted
 LeavingEvent = DepartureBegun | MemberDeparting | MemberStaying | RunOffContinued | MemberDeparted
 MemberEvent = (
@@ -258,6 +302,7 @@ MemberEvent = (
     | SpeakerEvent
     | OwnershipEvent
     | DuesEvent
+    | SetOffEvent
     | StandingEvent
     | LeavingEvent
     | AgreementCountersigned

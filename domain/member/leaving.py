@@ -63,11 +63,12 @@ def expel(state: Belonging | None, context: Context) -> Events:
 def end_membership(state: Leaving, context: Context) -> Events:
     """The end, once nothing binds the member: what was called is paid, and the dues are paid or have climbed the whole ladder.
 
-    Until then the run-off goes on; rounds that held it through its notice are told that this is over.
+    Until then, and while a round was asked for credit that is to be set off and has not answered, the run-off goes on; rounds that held it
+    through its notice are told that this is over.
     """
     identity, member, register = state.identity, state.identity.member, context.register
     kept: Mapping[str, int] = register.kept.get(member, mapping())
-    if kept or member in register.debts or is_pursued(state.dues):
+    if kept or member in register.debts or is_pursued(state.dues) or state.dues.set_off is not None:
         return (
             events.RunOffContinued(again_at=context.at + days(identity.terms.run_off_days)),
             *(() if state.over else ask_release(state.identity, f"{state.cause}:over", kept, notice_over=True)),

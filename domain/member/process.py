@@ -4,7 +4,7 @@ screening → (review) → voting → signing → paying → active ⇄ suspende
 and before that: rejected | lapsed | withdrawn
 
 `decide` is the table of commands: each has the guard of its phases, in `rules`, and its rule in a topic: `joining` up to the
-countersigned agreement, `screening`, `dues` for invoices and the good-standing ladder, `seats` for who speaks for a member,
+countersigned agreement, `screening`, `dues` for invoices and the good-standing ladder, `set_off` of dues against what rounds owe the member, `seats` for who speaks for a member,
 `ownership` for owners and tier, `defaults` for what rounds report, `leaving` for the end. A hit of the screening never rejects by itself: it opens a
 review. A member is suspended as long as any cause stands, and has exactly its former rights when the last one is gone.
 """
@@ -18,7 +18,7 @@ from pydantic import Field, TypeAdapter
 
 from domain import letters
 from domain.kernel import Agenda, Command, Deadline, Headline, escaped, shown_at
-from domain.member import commands, defaults, dues, events, joining, leaving, ownership, rules, screening, seats, steps
+from domain.member import commands, defaults, dues, events, joining, leaving, ownership, rules, screening, seats, set_off, steps
 from domain.member.rules import Events
 from domain.member.state import (
     Active,
@@ -76,6 +76,10 @@ def decide(state: MemberState, command: commands.MemberCommand, context: Context
             return dues.issue_invoice(phase_of_deadline(state, Active), context)
         case commands.ClimbLadder():
             return dues.climb_ladder(rules.on_ladder(state), context)
+        case commands.CarryOutSetOff():
+            return set_off.carry_out_set_off(rules.on_ladder(state), context)
+        case letters.RecordSetOff():
+            return set_off.record_set_off(rules.belonging(state), command, context)
         case letters.SuspendForDefault():
             return defaults.suspend_for_default(rules.belonging(state), command, context)
         case letters.LiftDefault():
@@ -103,7 +107,7 @@ def decide(state: MemberState, command: commands.MemberCommand, context: Context
 
 
 def agenda(state: MemberState) -> Agenda:
-    """The end of an application; of a member the next invoice and rung, the end of a vacancy, and of the notice."""
+    """The end of an application; of a member the next invoice, rung and set-off, the end of a vacancy, and of the notice."""
     match state:
         case Screening() | Reviewing() | Voting() | Signing() | Paying():
             return Agenda((Deadline(lapses_at(state), commands.LapseApplication()),))
@@ -114,7 +118,10 @@ def agenda(state: MemberState) -> Agenda:
 
 
 def _deadlines(state: Belonging) -> tuple[Deadline, ...]:
-    due: list[tuple[datetime | None, Command]] = [(dues.next_rung(state), commands.ClimbLadder())]
+    due: list[tuple[datetime | None, Command]] = [
+        (dues.next_rung(state), commands.ClimbLadder()),
+        (set_off.carried_out_at(state), commands.CarryOutSetOff()),
+    ]
     match state:
         case Active(next_at=next_at, name_by=name_by):
             due += [(next_at, commands.IssueInvoice()), (name_by, commands.SuspendVacancy())]
@@ -147,7 +154,7 @@ def describe(state: MemberState) -> Headline:
             return _of_member(state)
         case Leaving(identity=identity, cause=cause, ends_at=ends_at, dues=last):
             waits = [f"member:{identity.member}"] if last.open else []
-            when = f"goes ({cause}), not before {shown_at(ends_at)}"
+            when = f"goes ({cause}), not before {shown_at(ends_at)}{_setting_off(state)}"
             return _headline("leaving", identity, when, *waits, cause=cause, dues_owed_minor=last.owed)
         case Ended(identity=identity, outcome=outcome, unpaid=unpaid, refund=refund):
             left = {"dues_unpaid_minor": unpaid, "refund_minor": refund}
@@ -157,12 +164,25 @@ def describe(state: MemberState) -> Headline:
 def _of_member(state: Active) -> Headline:
     identity = state.identity
     owed = state.dues.owed
+    owing = f"dues are owed{_setting_off(state)}"
     waits = [f"member:{identity.member}"] if owed else []
     waits += ["office:secretariat"] if state.name_by else []
     if state.causes:
-        note = f"suspended: {', '.join(sorted(state.causes))}"
+        note = f"suspended: {', '.join(sorted(state.causes))}{_setting_off(state)}"
         return _headline("suspended", identity, note, *waits, dues_owed_minor=owed, causes=", ".join(sorted(state.causes)))
-    return _headline("active", identity, "in good standing" if not owed else "dues are owed", *waits, dues_owed_minor=owed)
+    return _headline("active", identity, "in good standing" if not owed else owing, *waits, dues_owed_minor=owed)
+
+
+def _setting_off(state: Belonging) -> str:
+    """What is about to pay the dues by itself, in words."""
+    set_off = state.dues.set_off
+    if set_off is None:
+        return ""
+    return (
+        f"; {set_off.asked} is asked for credit that pays them"
+        if set_off.asked
+        else f"; set off against credit at {shown_at(set_off.carry_out_at)}"
+    )
 
 
 def _hits(identity: Identity) -> str:
@@ -198,6 +218,6 @@ MEMBER: Final[Process[commands.MemberCommand, events.MemberEvent, MemberState]] 
     commands=TypeAdapter(Annotated[commands.MemberCommand, Field(discriminator="kind")]),
     events=TypeAdapter(tuple[Annotated[events.MemberEvent | Common, Field(discriminator="kind")], ...]),
     tables=tables,
-    state_version=8,
-    list_version=3,
+    state_version=9,
+    list_version=4,
 )

@@ -10,13 +10,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from domain import letters, process
-from domain.charter import Charter, days
+from domain.charter import Charter, MembershipTerms, days
 from domain.kernel import MemberId, PersonId, Refused, mapping, notify, shown_at, tell
 from domain.member import commands, events
 from domain.member.state import (
     Active,
     Applying,
     Belonging,
+    Dues,
     Ended,
     Identity,
     Leaving,
@@ -29,7 +30,7 @@ from domain.member.state import (
     Unapplied,
     Voting,
 )
-from domain.member.terms import Cause, Delegate
+from domain.member.terms import Cause, Delegate, Rung
 from domain.process import Context
 from domain.register.facts import (
     KeyEnrolled,
@@ -342,6 +343,27 @@ def begin_vacancy(identity: Identity, context: Context) -> Events:
     key = f"seat-vacated:{context.at.isoformat()}"
     notice = owe_notice("seat-vacated", identity, f"member:{identity.member}", "office:secretariat", key=key, name_by=name_by.isoformat())
     return (events.SeatVacated(name_by=name_by), notice)
+
+
+# ---------------------------------------------------------------- the ladder of good standing
+
+
+def rungs(terms: MembershipTerms) -> Sequence[tuple[Rung, int]]:
+    """The rungs in their order, each with how many days overdue reach it."""
+    return (
+        (Rung.NOTICE, terms.notice_overdue_days),
+        (Rung.SUSPENDED, terms.suspended_overdue_days),
+        (Rung.TERMINATION_NOTICE, terms.termination_notice_overdue_days),
+        (Rung.TERMINATED, terms.terminated_overdue_days),
+    )
+
+
+def in_good_standing(dues: Dues, terms: MembershipTerms, context: Context) -> bool:
+    """Whether no invoice suspends the member: neither a rung that was reached, nor the time that has passed."""
+    if not dues.open:
+        return True
+    below = all(rung is not Rung.SUSPENDED for rung, _ in rungs(terms)[: dues.rung])
+    return below and context.at < dues.open[0].overdue_from + days(terms.suspended_overdue_days)
 
 
 # ---------------------------------------------------------------- standing

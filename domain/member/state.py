@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -9,7 +10,7 @@ from typing import Any, Final
 from domain.charter import MembershipTerms
 from domain.kernel import Map, MemberId, PersonId, StreamId, asked_in, mapping
 from domain.member import events
-from domain.member.terms import Cause
+from domain.member.terms import Cause, Offset
 from domain.register.facts import (
     BankReferenceUsed,
     Capacity,
@@ -48,6 +49,20 @@ class Invoice:
 
 
 @dataclass(frozen=True, slots=True)
+class SetOff:
+    """What is overdue will be set off against what rounds owe the member."""
+
+    number: int
+    offsets: tuple[Offset, ...]
+    """Which rounds are still to be asked, in this order."""
+    carry_out_at: datetime
+    settled: int = 0
+    """What it has settled so far."""
+    asked: str | None = None
+    """The round whose answer is waited for."""
+
+
+@dataclass(frozen=True, slots=True)
 class Dues:
     """The open invoices, oldest first, and what was paid too much."""
 
@@ -61,6 +76,12 @@ class Dues:
     """How many rungs of the ladder the oldest invoice has reached."""
     plan_until: datetime | None = None
     """Until when a payment plan stops the clock."""
+    offset: int = 0
+    """What was set off in all."""
+    set_off: SetOff | None = None
+    """The set-off that is announced or under way: until it is over the ladder stands still."""
+    set_offs: int = 0
+    """The number of the latest set-off."""
 
     @property
     def owed(self) -> int:
@@ -242,6 +263,8 @@ def evolve(state: MemberState, event: events.MemberEvent) -> MemberState:
         return _after_ownership(state, event)
     if isinstance(event, events.DuesEvent):
         return _after_dues(state, event)
+    if isinstance(event, events.SetOffEvent):
+        return _after_set_off(state, event)
     if isinstance(event, events.StandingEvent):
         return _after_standing(state, event)
     if isinstance(event, events.LeavingEvent):
@@ -344,6 +367,22 @@ def _after_dues(state: MemberState, event: events.DuesEvent) -> MemberState:
             return replace(state, unpaid=unpaid, refund=refund)
 
 
+def _after_set_off(state: MemberState, event: events.SetOffEvent) -> MemberState:
+    assert isinstance(state, Belonging)
+    dues = state.dues
+    match event:
+        case events.SetOffAnnounced(number=number, offsets=offsets, carry_out_at=carry_out_at):
+            return replace(state, dues=replace(dues, set_off=SetOff(number, offsets, carry_out_at), set_offs=number))
+        case events.SetOffAsked(source=source):
+            assert dues.set_off is not None
+            left = tuple(offset for offset in dues.set_off.offsets if offset.source != source)
+            return replace(state, dues=replace(dues, set_off=replace(dues.set_off, offsets=left, asked=source)))
+        case events.DuesSetOff():
+            return replace(state, dues=after_set_off(dues, event))
+        case events.SetOffEnded():
+            return replace(state, dues=replace(dues, set_off=None))
+
+
 def _after_standing(state: MemberState, event: events.StandingEvent) -> MemberState:
     assert isinstance(state, Belonging)
     match event:
@@ -415,13 +454,23 @@ def _invoiced(state: MemberState, event: events.DuesInvoiced) -> MemberState:
 
 
 def after_payment(dues: Dues, paid: events.DuesPaid) -> Dues:
-    """The dues after a payment. Once the oldest invoice is paid, the next one starts at the foot of the ladder."""
-    parts = [replace(invoice, paid=invoice.paid + paid.settled.get(str(invoice.number), 0)) for invoice in dues.open]
-    left = tuple(invoice for invoice in parts if invoice.paid < invoice.amount)
-    rung = dues.rung if left[:1] == tuple(parts[:1]) else 0
-    return replace(
-        dues, open=left, credit=paid.credit, received=dues.received + paid.amount, rung=rung, plan_until=dues.plan_until if left else None
-    )
+    """The dues after a payment."""
+    return replace(_settled(dues, paid.settled), credit=paid.credit, received=dues.received + paid.amount)
+
+
+def after_set_off(dues: Dues, taken: events.DuesSetOff) -> Dues:
+    """The dues after a round's answer."""
+    assert dues.set_off is not None
+    set_off = replace(dues.set_off, settled=dues.set_off.settled + taken.amount, asked=None)
+    return replace(_settled(dues, taken.settled), offset=dues.offset + taken.amount, set_off=set_off)
+
+
+def _settled(dues: Dues, parts: Mapping[str, int]) -> Dues:
+    """The dues with so much more paid of each invoice. Once the oldest is paid, the next one starts at the foot of the ladder."""
+    paid = [replace(invoice, paid=invoice.paid + parts.get(str(invoice.number), 0)) for invoice in dues.open]
+    left = tuple(invoice for invoice in paid if invoice.paid < invoice.amount)
+    rung = dues.rung if left[:1] == tuple(paid[:1]) else 0
+    return replace(dues, open=left, rung=rung, plan_until=dues.plan_until if left else None)
 
 
 def _reopened(dues: Dues, undone: events.DuesReversed) -> Dues:

@@ -8,6 +8,8 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from domain.kernel import Message, PersonId
+from domain.letters import RoundName
+from domain.money import Amount
 from domain.register.facts import Capacity, PublicKey
 
 ApplicationOutcome = Literal["rejected", "lapsed", "withdrawn"]
@@ -29,6 +31,15 @@ class Delegate(Message):
     person: PersonId
     capacity: Capacity = Capacity.REPRESENTATIVE
     public_key: PublicKey | None = None
+
+
+class Offset(Message):
+    """What a round is asked for of the member's credit there, at most."""
+
+    source: RoundName
+    amount: Amount
+    after_refunds: bool = False
+    """Whether, while nothing is payable, what becomes of a refund on its way is waited for: what is given up of it is set off then."""
 
 
 class Rung(StrEnum):

@@ -14,7 +14,7 @@ from domain.charter import Charter, Office
 from domain.evaluation import MilestonePassed
 from domain.forms import Form
 from domain.kernel import BasisPoints, Count, CountryCode, Digest, Event, Instant, MemberId, Message, Name, PersonId, Slug
-from domain.money import Minor
+from domain.money import Currency, Minor
 from domain.reference import BankReference
 
 
@@ -352,6 +352,22 @@ class DebtStated(Event):
     amount: Minor
 
 
+class CreditStated(Event):
+    """What of a member's money on a stream is payable to it, and what is on its way back to it already; 0 when nothing is.
+
+    Only a stream that was begun under a charter with set-off says so.
+    """
+
+    kind: Literal["credit_stated"] = "credit_stated"
+    member: MemberId
+    source: str
+    payable: Minor
+    refunding: Minor
+    currency: Currency
+    since: Instant
+    """When the stream began: the credit of the oldest is set off first."""
+
+
 class LeasesHeld(Event):
     """How many leases of early access to a release a member has, not ended yet; 0 when none is left."""
 
@@ -532,6 +548,7 @@ MoneyFact = (
     CommitmentBound
     | CommitmentKept
     | DebtStated
+    | CreditStated
     | ContributionCleared
     | ContributionReturned
     | PaymentExpected
@@ -539,7 +556,7 @@ MoneyFact = (
     | EvidenceUsed
     | PayeeLinked
 )
-"""What members bound themselves to, owe and contributed, by which references their money is recognised, and whose the payees are."""
+"""What members bound themselves to, owe, are owed and contributed, by which references their money is recognised, and whose the payees are."""
 
 DecisionFact = CharterAdopted | MandateGranted | MandateExercised | MandateWithdrawn | VoteDecided
 """The charter, and what votes decided and authorise."""

@@ -14,6 +14,7 @@ from domain.kernel import Digest, Event, Map, MemberId, PersonId, mapping, witho
 from domain.register import facts
 from domain.register.facts import Fact, Standing
 from domain.register.state import (
+    Credit,
     Decided,
     Expected,
     Link,
@@ -33,7 +34,7 @@ from domain.register.state import (
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
-REGISTER_VERSION: Final = 15
+REGISTER_VERSION: Final = 16
 """Raised whenever the register is made of other fields or classes, or the same facts make another one: stored ones of another version are not read."""
 
 _FACTS: Final = frozenset(get_args(Fact))
@@ -238,6 +239,8 @@ def _of_money(register: Register, fact: facts.MoneyFact) -> Register:
             return register._replace(kept=_set_amount(register.kept, member, source, amount))
         case facts.DebtStated(member=member, source=source, amount=amount):
             return register._replace(debts=_set_amount(register.debts, member, source, amount))
+        case facts.CreditStated():
+            return register._replace(credits=_with_credit(register.credits, fact))
         case facts.ContributionCleared(member=member, source=source, amount=amount):
             return _contribute(register, member, source, amount)
         case facts.BankReferenceUsed(reference=reference, source=source):
@@ -264,6 +267,14 @@ def _set_amount(amounts: Map[MemberId, Map[str, int]], member: MemberId, source:
     mine = amounts.get(member, mapping())
     mine = mine.set(source, amount) if amount else without(mine, source)
     return amounts.set(member, mine) if mine else without(amounts, member)
+
+
+def _with_credit(known: Map[MemberId, Map[str, Credit]], stated: facts.CreditStated) -> Map[MemberId, Map[str, Credit]]:
+    """The credits with this one of a member on a stream; what is nothing is left out."""
+    credit = Credit(stated.payable, stated.refunding, stated.currency, stated.since)
+    mine = known.get(stated.member, mapping())
+    mine = mine.set(stated.source, credit) if credit.payable or credit.refunding else without(mine, stated.source)
+    return known.set(stated.member, mine) if mine else without(known, stated.member)
 
 
 # ---------------------------------------------------------------- charter and votes

@@ -146,6 +146,18 @@ class Steering(NamedTuple):
     budget: Decided = Decided()
 
 
+class Credit(NamedTuple):
+    """What of a member's money on a stream is the member's."""
+
+    payable: int
+    """To be paid back, or set off."""
+    refunding: int
+    """On its way back."""
+    currency: str
+    since: datetime
+    """When the stream began."""
+
+
 class Register(NamedTuple):
     """The agreed state of the consortium as of one position of the log."""
 
@@ -170,6 +182,8 @@ class Register(NamedTuple):
     """What leaving members are still bound to and not called for, by stream."""
     debts: Map[MemberId, Map[str, int]] = mapping()
     """What each member has been called for and not paid, by stream."""
+    credits: Map[MemberId, Map[str, Credit]] = mapping()
+    """What is payable to each member, or on its way back to it, by stream."""
     leases: Map[MemberId, Map[str, int]] = mapping()
     """How many leases of early access each member has, by the release's stream."""
     entities: Map[str, MemberId] = mapping()
@@ -366,6 +380,11 @@ class Register(NamedTuple):
         return found is not None and (
             found.standing is Standing.ACTIVE or (found.standing is Standing.LEAVING and found.keeps_access and not found.causes)
         )
+
+    def credits_of(self, member: MemberId, currency: str) -> tuple[tuple[str, Credit], ...]:
+        """What is payable to a member in this currency, or on its way back, by stream: that of the oldest stream first."""
+        mine = ((source, credit) for source, credit in self.credits.get(member, mapping()).items() if credit.currency == currency)
+        return tuple(sorted(mine, key=lambda each: (each[1].since, each[0])))
 
     def tiers(self) -> Mapping[Slug, frozenset[MemberId]]:
         """Who has a seat in each tier, or has one kept for it; tiers without any are left out."""

@@ -17,6 +17,7 @@ from domain.round.books import (
     Receipt,
     Refund,
     RefundOrder,
+    SetOff,
     Spending,
     TakenOver,
     add,
@@ -39,6 +40,8 @@ def book(books: Books, event: events.BooksEvent) -> Books:
         return _book_spending(books, event)
     if isinstance(event, events.DutyEvent):
         return books if isinstance(event, events.DutyTaken) else books._replace(watch=event.watch)
+    if isinstance(event, events.SetOffEvent):
+        return _book_set_off(books, event)
     return _book_refund(books, event)
 
 
@@ -469,3 +472,28 @@ def _book_refund(books: Books, event: events.RefundEvent) -> Books:
 
 def _with_refund(books: Books, payment: Slug, refund: Refund) -> Books:
     return books._replace(refunds=books.refunds.set(payment, refund))
+
+
+# ---------------------------------------------------------------- set-off
+
+
+def set_off_key(debtor: str, number: int) -> str:
+    """By what the books know a set-off."""
+    return f"{debtor}:{number}"
+
+
+def _book_set_off(books: Books, event: events.SetOffEvent) -> Books:
+    member, amount = event.member, event.amount
+    match event:
+        case events.CreditSetOff():
+            books = add(books, member, Figures(credit=-amount, set_off=amount))
+            return _with_set_off(books, SetOff(member, event.debtor, event.number, amount))
+        case events.SetOffDeferred():
+            return _with_set_off(books, SetOff(member, event.debtor, event.number, amount, waits=True))
+        case events.CreditRestored():
+            books = add(books, member, Figures(credit=amount, set_off=-amount))
+            return _with_set_off(books, books.set_offs[set_off_key(event.debtor, event.number)]._replace(restored=amount))
+
+
+def _with_set_off(books: Books, set_off: SetOff) -> Books:
+    return books._replace(set_offs=books.set_offs.set(set_off_key(set_off.debtor, set_off.number), set_off))

@@ -25,7 +25,7 @@ class Figures(NamedTuple):
     """One member's money in the round, or everybody's together. Each line only grows, but for those that say so.
 
     pledged = called + uncalled + cancelled; called = cleared + owed;
-    received + earned + returned = cash + interest + credit + refunding + refunded.
+    received + earned + returned = cash + interest + credit + refunding + refunded + set_off.
     """
 
     pledged: int = 0
@@ -52,6 +52,8 @@ class Figures(NamedTuple):
     """Falls when the bank takes a payment back; so does what it had cleared."""
     refunded: int = 0
     """Falls when a refund comes back."""
+    set_off: int = 0
+    """Credit that paid what the member owes elsewhere. Falls by what was more than it owed."""
     defaulted_owed: int = 0
     """While the member is in default: what is called and not paid; else nothing."""
     defaulted_uncalled: int = 0
@@ -239,6 +241,21 @@ class StandingOrder(NamedTuple):
     approved: bool = False
 
 
+class SetOff(NamedTuple):
+    """Credit of a member that was asked for what it owes elsewhere."""
+
+    member: MemberId
+    debtor: str
+    """The stream that it owes on."""
+    number: int
+    amount: int
+    """What was asked while it waits; afterwards what was taken."""
+    restored: int = 0
+    """What of it was more than the member owed, and is its credit again."""
+    waits: bool = False
+    """Whether it waits until refunds to the member are made or given up."""
+
+
 class Receipt(NamedTuple):
     """A member's payment that the bank has not taken back: what it settled, and what of it became credit."""
 
@@ -296,6 +313,8 @@ class Books(NamedTuple):
     refunds: Map[Slug, Refund] = mapping()
     refund_orders: Map[int, RefundOrder] = mapping()
     """By their numbers."""
+    set_offs: Map[str, SetOff] = mapping()
+    """By the stream that the member owes on, and the number of the set-off there."""
     movements: Map[str, Movement] = mapping()
     receipts: Map[str, Receipt] = mapping()
     """The payments that stand, by their bank reference."""
@@ -323,7 +342,7 @@ class Books(NamedTuple):
     @property
     def held(self) -> int:
         """What is on the account for this round."""
-        return self.totals.received - self.totals.refunded - self.spent
+        return self.totals.received - self.totals.refunded - self.totals.set_off - self.spent
 
     @property
     def free(self) -> int:
@@ -407,4 +426,5 @@ def by_state(figures: Figures) -> Mapping[str, int]:
         "refunding": figures.refunding,
         "received": figures.received,
         "refunded": figures.refunded,
+        "set_off": figures.set_off,
     }

@@ -324,4 +324,6 @@ RoundCommand = (
     | letters.RecordRefund
     | letters.ReturnRefund
     | letters.ReleaseRefund
+    | letters.SetOffCredit
+    | letters.RestoreCredit
 )

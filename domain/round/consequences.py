@@ -45,11 +45,16 @@ def following(state: RoundState, decided: Events) -> RoundState:
     return fold(evolve, state, decided)
 
 
-def fold_phase(state: Phase, decided: Events) -> Phase:
-    """The phase after these events, none of which ends the round."""
+def fold_holding(state: Live | Ended, decided: Events) -> Live | Ended:
+    """The phase after these events, none of which closes the round."""
     phase = following(state, decided)
     assert isinstance(phase, Committed | Calling | Endangered | Refunding | ClosedWithDebts)
-    return cast(Phase, phase)
+    return phase
+
+
+def fold_phase(state: Phase, decided: Events) -> Phase:
+    """The phase after these events, none of which ends the round."""
+    return cast(Phase, fold_holding(state, decided))
 
 
 class Decision(NamedTuple):

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from domain.charter import Office
 from domain.kernel import BasisPoints, Digest, Event, Instant, MemberId, Name, PersonId, Prose, Slug
-from domain.letters import TrancheNumber
+from domain.letters import SetOffNumber, Source, TrancheNumber
 from domain.money import Minor
 from domain.reference import BankReference
 from domain.register.facts import (
@@ -22,6 +22,7 @@ from domain.register.facts import (
     CommitmentKept,
     ContributionCleared,
     ContributionReturned,
+    CreditStated,
     DebtStated,
     EvidenceUsed,
     PaymentExpected,
@@ -595,6 +596,36 @@ class DebtsAskedFor(Event):
     """When it is asked for the next time."""
 
 
+class CreditSetOff(Event):
+    """So much of a member's credit pays what it owes on another stream. Nothing, when nothing was payable any more."""
+
+    kind: Literal["credit_set_off"] = "credit_set_off"
+    member: MemberId
+    debtor: Source
+    number: SetOffNumber
+    amount: Minor
+
+
+class SetOffDeferred(Event):
+    """Nothing is payable to the member while a refund to it is on its way: what is asked for its debt waits until that is made or given up."""
+
+    kind: Literal["set_off_deferred"] = "set_off_deferred"
+    member: MemberId
+    debtor: Source
+    number: SetOffNumber
+    amount: Minor
+
+
+class CreditRestored(Event):
+    """The member owed less than was set off: so much is its credit again."""
+
+    kind: Literal["credit_restored"] = "credit_restored"
+    member: MemberId
+    debtor: Source
+    number: SetOffNumber
+    amount: Minor
+
+
 class RoundClosed(Event):
     """Nothing is held any more."""
 
@@ -613,6 +644,7 @@ RegisterFact = (
     CommitmentBound
     | CommitmentKept
     | DebtStated
+    | CreditStated
     | ContributionCleared
     | ContributionReturned
     | BankReferenceUsed
@@ -666,7 +698,10 @@ DutyEvent = DutyAwaited | DutyPassed | DutyTaken
 StandingEvent = StandingRefundsSigned | StandingRefundsApproved | StandingRefundsRevoked
 """What is approved beforehand for a time when nobody orders the refunds: in every phase before the end."""
 
-BooksEvent = PaymentEvent | LadderEvent | CommitmentEvent | InKindEvent | SpendingEvent | RefundEvent | DutyEvent
+SetOffEvent = CreditSetOff | SetOffDeferred | CreditRestored
+"""Credit pays what members owe elsewhere."""
+
+BooksEvent = PaymentEvent | LadderEvent | CommitmentEvent | InKindEvent | SpendingEvent | RefundEvent | DutyEvent | SetOffEvent
 """What changes the books and not the phase."""
 
 RoundEvent = RegisterFact | PledgingEvent | CallEvent | PhaseEvent | BooksEvent | StandingEvent

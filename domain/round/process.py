@@ -6,8 +6,8 @@ draft → pledging (→ short → pledging, once) → committed → calling, tra
 `decide` is the table of commands: each has the guard of its phase (`rules`) and its rule in a topic. The topics are `pledging` up to the
 close, `calls` for tranches, `payments`, the `ladder` of who does not pay, `making_up` for them and what late money gives back, `catching_up` of who
 comes late or back, deliveries `in_kind`, `commitments` for who carries the round, `leaving`, `spending`, `refunds`, the `ending` and the
-`winding_up` of what members owe each other then, `silence` when nobody acts, and the `standing` refund order for that time. What they share is
-in `dues` (what is owed), `notices` and `consequences` (what follows from any change of the books). `state`, `books` and `booking` say what is true.
+`winding_up` of what members owe each other then, `set_off` of what they owe elsewhere, `silence` when nobody acts, and the `standing` refund
+order for that time. What they share is in `dues` (what is owed), `notices` and `consequences` (what follows from any change of the books). `state`, `books` and `booking` say what is true.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from domain.round import (
     pledging,
     refunds,
     rules,
+    set_off,
     silence,
     spending,
     standing,
@@ -79,6 +80,7 @@ MEASURE: Final = "n equal shares make 10,000 / n, a single member 10,000"
 # ---------------------------------------------------------------- decide
 
 
+@set_off.stating_credits
 def decide(state: RoundState, command: commands.RoundCommand, context: Context) -> Events:
     """The facts that follow, or `Refused`. A rule that is given the whole state looks at its phase after something else, or in every phase."""
     match command:
@@ -174,6 +176,10 @@ def decide(state: RoundState, command: commands.RoundCommand, context: Context) 
             return silence.end_in_silence(rules.awaiting(state), command, context)
         case commands.AskForDebts():
             return silence.ask_for_debts(phase_of_deadline(state, ClosedWithDebts), command, context)
+        case letters.SetOffCredit():
+            return set_off.set_off_credit(state, command, context)
+        case letters.RestoreCredit():
+            return set_off.restore_credit(state, command, context)
 
 
 def watched(state: RoundState, command: commands.RoundCommand, context: Context) -> Events:
@@ -369,6 +375,7 @@ def _of_books(phase: str, books: Books, note: str, waits_for: tuple[str, ...], m
         "reserved": books.reserved,
         "spent": books.spent,
         "refunded": money.refunded,
+        "set off": money.set_off,
         "held": books.held,
     }
     table = "\n".join(f"| {name} | {amount_text(books, amount)} |" for name, amount in rows.items())
@@ -425,6 +432,6 @@ ROUND: Final[Process[commands.RoundCommand, events.RoundEvent, RoundState]] = Pr
     commands=TypeAdapter(Annotated[commands.RoundCommand, Field(discriminator="kind")]),
     events=TypeAdapter(tuple[Annotated[events.RoundEvent | Common, Field(discriminator="kind")], ...]),
     tables=tables,
-    state_version=11,
-    list_version=9,
+    state_version=12,
+    list_version=10,
 )

@@ -12,8 +12,9 @@ from domain.process import Context, tell_treasury
 from domain.register.facts import BankReferenceUsed
 from domain.round import commands, events
 from domain.round.books import Books, Movement, Refund
-from domain.round.consequences import Decision, apply_credits, close, conclude, fold_phase, reopen
+from domain.round.consequences import Decision, apply_credits, close, conclude, fold_holding, fold_phase, reopen
 from domain.round.rules import Events, account_of, amount_text, holding, is_repeated, live_or_none, order_name, require_holder
+from domain.round.set_off import after_refund
 from domain.round.state import ClosedWithDebts, Ended, Live, Refunding, RoundState, books_of
 from domain.round.terms import Duty
 from domain.round.winding_up import facts_after_end, wind_up
@@ -147,7 +148,9 @@ def record_refund(state: RoundState, command: letters.RecordRefund, context: Con
         raise Refused("refund_released", "it was given up, and is credit again", remedy="order it anew (`consortium round order-refunds`)")
     made = events.RefundMade(payment=command.payment, member=command.member, amount=command.amount, reference=command.reference)
     used = BankReferenceUsed(reference=command.reference, source=context.stream)
-    return (made, used, *close(state, books, gone=command.amount))
+    after = fold_holding(holding(state), (made,))
+    answers = after_refund(after, command.member, context)
+    return (made, used, *answers, *close(state, fold_holding(after, answers).books, gone=0))
 
 
 def return_refund(state: RoundState, command: letters.ReturnRefund, context: Context) -> Events:
@@ -172,11 +175,14 @@ def release_refund(state: RoundState, command: letters.ReleaseRefund, context: C
     released = events.RefundReleased(payment=command.payment, member=command.member, amount=command.amount, reason=command.reason)
     current = live_or_none(state)
     if isinstance(state, Refunding | ClosedWithDebts):
-        further = wind_up(fold_phase(state, (released,)), context)
-        return (released, *further, *facts_after_end(state.books, fold_phase(state, (released, *further)).books, context))
+        decided = (released, *wind_up(fold_phase(state, (released,)), context))
+        decided = (*decided, *after_refund(fold_phase(state, decided), command.member, context))
+        after = fold_phase(state, decided).books
+        return (*decided, *close(state, after, gone=0), *facts_after_end(state.books, after, context))
     if current is None:
         return (released,)
-    return conclude(apply_credits(Decision.of(current, released), (command.member,), context), (command.member,), context)
+    decision = apply_credits(Decision.of(current, released), (command.member,), context)
+    return conclude(decision.then(*after_refund(decision.after, command.member, context)), (command.member,), context)
 
 
 def _refund_of(books: Books | None, payment: Slug, member: MemberId, amount: int) -> Refund:

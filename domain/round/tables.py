@@ -32,7 +32,7 @@ MEMBERS = (
 
 
 def tables(state: RoundState, register: Register, at: datetime) -> Sequence[Table]:
-    """Pledges until the close; from then on each member, each call, what is to be paid, each refund and each delivery. Interest is reckoned to the day of `at`."""
+    """Pledges until the close; then each member, each call, what is to be paid, each refund, set-off and delivery. Interest is reckoned to the day of `at`."""
     books = books_of(state)
     if books is None:
         return _pledges(state)
@@ -51,6 +51,7 @@ def tables(state: RoundState, register: Register, at: datetime) -> Sequence[Tabl
             [_asked(books, member, account, rate) for member, account in sorted(books.accounts.items()) if account.dues],
         ),
         Table("refunds", ("member", "amount", "stage", "order", "reason", "payment"), _refunds(books)),
+        Table("set_offs", ("member", "owed_on", "number", "stands", "amount", "restored"), _set_offs(books)),
         *_debts(state),
         Table("deliveries", ("evidence", "stands", "member", "value"), [_delivery(books, name) for name in sorted(books.deliveries)]),
     ]
@@ -138,6 +139,22 @@ def _debts(state: RoundState) -> list[Table]:
     currency = state.books.terms.currency
     rows = [(str(debt.kind), debt.party, Money(debt.amount, currency)) for debt in state.debts]
     return [Table("debts", ("debt", "party", "amount"), rows)]
+
+
+def _set_offs(books: Books) -> list[tuple[str | int | Money | None, ...]]:
+    """What of the members' credit was asked for what they owe elsewhere: whether it waits for a refund, or what was taken of it."""
+    currency = books.terms.currency
+    return [
+        (
+            each.member,
+            each.debtor,
+            each.number,
+            "waits for a refund" if each.waits else "taken",
+            Money(each.amount, currency),
+            Money(each.restored, currency) if each.restored else None,
+        )
+        for each in sorted(books.set_offs.values(), key=lambda each: (each.member, each.debtor, each.number))
+    ]
 
 
 def _delivery(books: Books, evidence: str) -> tuple[str, str, str, Money]:
