@@ -31,7 +31,7 @@ withdrawn, left, terminated or expelled.
 | --- | --- | --- |
 | lapse_application | `application_days` after applying; until the agreement is countersigned, `signing_days` after the admission if that is earlier | as withdraw_application |
 | issue_invoice | a year after the last one was due to be issued | tier_changed, dues_invoiced |
-| climb_ladder | by default 60, 75, 90 and 105 days after the due date | rung_reached, member_suspended, departure_begun, member_departing |
+| climb_ladder | by default 60, 75, 90 and 105 days after the due date, not while a payment plan runs or a set-off is announced or under way | rung_reached, member_suspended, departure_begun, member_departing; before each rung set_off_announced where a round owes the member (tests/test_set_off.py) |
 | suspend_vacancy | `vacancy_days` after the last representative left | member_suspended |
 | end_membership | at the end of the notice, then every `run_off_days` while something is owed | member_departed, legal_entity_released, dues_closed; or run_off_continued |
 
