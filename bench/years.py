@@ -226,7 +226,7 @@ class Years:
     async def _enter(self, member: str) -> None:
         stream, speaker = f"member/{member}", f"{member}-rep"
         if not isinstance(self._state(stream), Signing):
-            self.members.remove(member)
+            self.members = [each for each in self.members if each != member]
             return
         await self.give(stream, "sign_agreement", speaker, agreement=self.charter.membership.agreement)
         await self.give(stream, "countersign_agreement", "sam")

@@ -1485,7 +1485,8 @@ def test_a_notice_is_taken_back_while_it_runs_and_the_member_is_what_it_was() ->
 
 
 def test_a_notice_is_not_taken_back_where_the_charter_says_nothing_or_when_it_is_over_or_was_given_to_the_member() -> None:
-    leaving().when(member_commands.WithdrawNotice(), by="ada").refused("notice_is_final")
+    final = member(founded(charter(membership__notice_can_be_withdrawn=False)))
+    leaving(final).when(member_commands.WithdrawNotice(), by="ada").refused("notice_is_final")
     story = member(founded(charter(**WITHDRAWABLE)))
     owing = leaving(also(story, DebtStated(member="helio", source="round/a", amount=7))).due()
     owing.when(member_commands.WithdrawNotice(), by="ada").refused("no_notice_runs")

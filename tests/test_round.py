@@ -102,10 +102,16 @@ ALL = (*MEMBERS, "eli", "fay")
 
 
 def rules(**changes: Any) -> Charter:
-    """Few members carry much each, so that stories stay short; what is waited for by people waits for ever (see tests/test_silence.py)."""
+    """Few members carry much each, so that stories stay short; what is waited for by people waits for ever (see tests/test_silence.py).
+
+    A commitment ends when its member gives notice, without a charge, and pledges are never locked, where a story does not say otherwise.
+    """
     return charter(
         **{
             "silence": {},
+            "funding__leaver_bound_until": "notice_given",
+            "funding__leaving_charge": 0,
+            "funding__pledge_lock_hours": 0,
             "funding__share_cap": 4_000,
             "funding__default_interest": 3_600,
             "funding__equalisation_interest": 3_600,
