@@ -266,7 +266,7 @@ class Years:
 
         async def begin() -> None:
             state = self._state(proposal)
-            for seat in sorted(state.seats) if isinstance(state, Open) else ():
+            for seat in sorted({**state.seats, **state.persons}) if isinstance(state, Open) else ():
                 if self._chance.random() < share:
                     self.plan(self._days(0, 3.5), partial(self._ballot, proposal, seat, ballot))
 

@@ -304,6 +304,8 @@ class Vote:
         motion, passed = self.terms.motion, self.result is not None and self.result.outcome == "passed"
         self.mandates += 1
         ordered = None if motion is None else motion.command if passed else motion.otherwise
+        if motion is not None and self.result is not None and self.result.outcome == "lapsed" and motion.unanswered is not None:
+            ordered = motion.unanswered
         ended = self.over or (self.result is not None and not passed)
         if self.mandates > 1 or not ended or motion is None or ordered is None or digest != digest_of(motion.stream, ordered):
             yield "a mandate is granted once, at the end, for exactly what was voted on"
