@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from domain.charter import Office
 from domain.kernel import MemberId, Refused, Step, holders, notify
 from domain.process import Context
@@ -71,7 +73,10 @@ def _ask_to_approve(named: events.PayeeNamed, context: Context) -> Step:
         facts["belongs_to"] = named.member
     if named.shared_with:
         facts["same_account_as"] = ", ".join(named.shared_with)
-    key = f"notice:payee:{named.payee}:{named.details[:40]}:{context.at.isoformat()}"
+    told = named.details
+    if named.shared_with:  # named again at one instant, when others have the account too, it says something else
+        told = hashlib.sha256("\x1f".join((told, *named.shared_with)).encode()).hexdigest()
+    key = f"notice:payee:{named.payee}:{told[:40]}:{context.at.isoformat()}"
     return notify("payee_to_approve", holders(terms_of(context).payee_offices), key=key, **facts)
 
 
