@@ -332,7 +332,7 @@ class Rounds(RuleBasedStateMachine):
         self.last: tuple[Command, str] | None = None
         rules = charter(
             funding__share_cap=6_000, funding__share_floor=0, funding__default_interest=9_000, funding__equalisation_interest=9_000,
-            funding__makeup_cap=9_000, funding__leaver_funds_called=not forgiving,
+            funding__makeup_cap=9_000, funding__leaver_funds_called=not forgiving, funding__pledge_lock_hours=0,
             funding__leaver_bound_until=binding, funding__leaving_charge=0 if binding == "notice_given" else CHARGE, rate_card__rates={"hour": 7},
         )  # fmt: skip
         register = with_members(founded(rules), *MEMBERS)
