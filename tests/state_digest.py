@@ -7,7 +7,7 @@ left out, so that a field which a later release adds changes nothing while it ha
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import MISSING, fields, is_dataclass
 from datetime import date, datetime, timedelta
 from enum import Enum
@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from domain.kernel import canonical_json
+from domain.proposal.state import Open, Over
 
 RENAMED: Final[Mapping[str, str]] = {
     "member.requested": "asked",
@@ -31,11 +32,17 @@ RENAMED: Final[Mapping[str, str]] = {
 """Phases as `process phase`, fields as `process.field` (of the register: `register.field`): what is called so now, and how it was called before."""
 ADDED: Final[Mapping[str, int]] = {
     "treasury.account_digest": 4,
+    **dict.fromkeys(("member.asked", "member.before", "member.over", "proposal.persons", "proposal.phase"), 6),
     **dict.fromkeys(
         (f"treasury.{name}" for name in ("reading", "refused", "elsewhere", "statements", "editions_on", "proposed", "open_payments")), 4
     ),
 }
 """Fields that a later release makes of the same events: since which rules. Digests of older logs are without them."""
+FORMER: Final[Mapping[type, Mapping[str, Callable[[Any], Any]]]] = {
+    Over: {"executed": lambda over: over.phase == "executed"},
+    Open: {"seats": lambda vote: {**vote.seats, **vote.persons}},
+}
+"""What records of proposals held before rules 6 by these names, made of what they hold now."""
 
 
 def state_digest(process: str, phase: str, stream: Any, *, rules: int) -> str:
@@ -69,6 +76,8 @@ class _Plain:
             known = f"{self._process}.{name}"
             if (held := getattr(value, name)) != default and ADDED.get(known, 0) <= self._rules:
                 found[RENAMED.get(known, name)] = self.plain(held)
+        if self._rules < 6:
+            found |= {name: self.plain(former(value)) for name, former in FORMER.get(kind, {}).items()}
         return found
 
     def plain(self, value: Any) -> Any:

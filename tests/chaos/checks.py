@@ -91,7 +91,7 @@ def unbalanced(state: Stream[Any]) -> list[str]:
         "pledged = called + uncalled + cancelled": total.pledged == total.called + total.uncalled + total.cancelled,
         "called is at most committed": total.called <= total.committed,
         "cleared is at most called": total.cleared <= total.called,
-        "cash in = refunded + spent + held": total.received == total.refunded + books.spent + books.held,
+        "cash in = refunded + set off + spent + held": total.received == total.refunded + total.set_off + books.spent + books.held,
         "nothing is negative": min(total.uncalled, total.owed, books.held, books.spent, total.credit) >= 0,
     }
     return [law for law, holds in laws.items() if not holds]
