@@ -27,7 +27,7 @@ import pytest
 
 from audit.export import entry_of, line_of
 from domain.catalog import CATALOG, RULES
-from domain.kernel import SERVICE, derived_id, mapping
+from domain.kernel import SERVICE, derived_id, mapping, slug_of
 from domain.register.state import Person, Register
 from domain.stream import StepCommand, Stream, letter_id
 from eventstore.entries import ACCEPTED, GENESIS, Entry, Submission
@@ -227,9 +227,9 @@ class Player:
         return answer
 
     def vote(self, proposal: str, choice: str = "yes") -> Decision:
-        """Everybody votes alike until the proposal is at its end; what came of it."""
+        """Everybody votes alike, or nobody where there is no choice, until the proposal is at its end; what came of it."""
         for _ in range(12):
-            if self.phase(proposal) == "open":
+            if choice and self.phase(proposal) == "open":
                 for person, known in self.register.people.items():
                     for member in (*known.speaks_for, None):
                         self.taken(proposal, {"kind": "cast_ballot", "choice": choice, "member": member}, person)
@@ -402,7 +402,13 @@ def funded(player: Player, register: Register, stream: str) -> None:
     for number, (member, account) in enumerate(sorted(player.state(stream).state.books.accounts.items())):
         paid = min(register.cleared.get(member, 0), account.figures.called)
         if paid:
-            command = {"kind": "record_payment", "member": member, "amount": paid, "currency": currency, "reference": f"PAID-{number}"}
+            command = {
+                "kind": "record_payment",
+                "member": member,
+                "amount": paid,
+                "currency": currency,
+                "reference": f"PAID-{slug_of(stream)}-{number}".upper(),
+            }
             player.must(stream, command | {"value_date": player.now.date().isoformat()}, SERVICE)
 
 
@@ -480,11 +486,12 @@ def given(player: Player, stream: str, command: Mapping[str, Any], told: Told, a
 
 
 def voted(player: Player, stream: str, command: Mapping[str, Any]) -> Decision:
-    """A command is voted on and given; an application is declined by the vote on its admission."""
-    if command["kind"] != "decline":
+    """A command is voted on and given; an application is declined, or asked about again, as the vote on its admission ends."""
+    choice = {"decline": "no", "ask_again": ""}.get(command["kind"])
+    if choice is None:
         return player.order(stream, command)
     player.tell(stream)
-    return player.vote(f"proposal/admit-{stream.partition('/')[2]}", choice="no")
+    return player.vote(f"proposal/admit-{stream.partition('/')[2]}", choice=choice)
 
 
 def play(begin: Player, told: Told, rename: tuple[str, str] = ("", "")) -> Player:
@@ -505,13 +512,20 @@ def play(begin: Player, told: Told, rename: tuple[str, str] = ("", "")) -> Playe
             decided = voted(player, stream, command).entry
             names.later += -(-(player.now - max(before, at)) // WEEK) * WEEK if player.now > at else timedelta(0)
         else:
-            decided = given(player, stream, command, each, at).entry
+            names.later += _wait(player, stream, command, at) if not each.rule else timedelta(0)
+            decided = given(player, stream, names.told(each.command), each, each.at + names.later).entry
         refusal = json.loads(decided.body)["rule"] if decided.outcome != ACCEPTED else ""
         if refusal != each.rule:
             raise Unplayable(f"{each.command['kind']}: the story says {each.rule or 'yes'}, the log {refusal or 'yes'}")
         if not refusal:
             names.learn([event.model_dump(mode="json") for event in each.events], json.loads(decided.body))
     return player
+
+
+def _wait(player: Player, stream: str, command: Mapping[str, Any], at: datetime) -> timedelta:
+    """So much later than the story's a deadline comes on the log, in whole weeks: the story took for granted what began at another time."""
+    own = (due.at for due in player.agenda(stream).deadlines if due.command.model_dump(mode="json") == command)
+    return max((-(-(due - at) // WEEK) * WEEK for due in own if due > at), default=timedelta(0))
 
 
 # ---------------------------------------------------------------- choosing
@@ -564,7 +578,8 @@ def chosen(candidates: Mapping[str, list[Told]]) -> tuple[list[Player], dict[str
                 begin = begins[key]
                 if isinstance(begin, Unplayable):
                     raise begin
-                player = play(begin, told)
+                own = first.process == "consortium" and bool(first.register.charters)
+                player = play(begin, told, rename=(first.stream, "consortium/golden") if own else ("", ""))
             except Unplayable as error:
                 why[str(error)[:160]] += 1
                 continue
