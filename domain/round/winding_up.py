@@ -146,7 +146,7 @@ def _shared(books: Books) -> Events:
     free = max(books.spendable, 0)
     returns = returned(books, books.carried, free) if books.carried else in_proportion(books, free)
     surplus = (events.SurplusReturned(returns=returns),) if returns else ()
-    return (*surplus, *shared_interest(books))
+    return (*surplus, *shared_interest(books, owing=False))
 
 
 def facts_after_end(before: Books, books: Books, context: Context) -> Iterator[events.RegisterFact]:
