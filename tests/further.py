@@ -124,7 +124,7 @@ LINES: Final[Sequence[Line]] = (
     Line("tests/test_ledger.py", r"from domain\.kernel import", r"from domain.grant import events as grant_events\n\g<0>", "mypy"),
     Line("pyproject.toml", r'"domain\.member", ', r'"domain.grant", \g<0>', "tests/test_catalog.py"),
     Line("tests/test_letters.py", r'by_the_clock == \{\n        ', r'\g<0>"grant lapse_grant", ', "tests/test_letters.py"),
-    Line("tests/golden_log.py", r'STORIES: Final = \("consortium", ', r'\g<0>"grant", ', "tests/test_catalog.py"),
+    Line("tests/golden_log.py", r'STORIES: Final = \(\n    ', '\\g<0>"grant",\n    ', "tests/test_catalog.py"),
     Line("tests/test_replay.py", r"UNRECORDED: Final\[Sequence\[str\]\] = \(", r'\g<0>"grant",', HISTORIES),
 )  # fmt: skip
 

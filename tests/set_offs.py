@@ -47,8 +47,9 @@ MEMBERS: Final = ("ada", "bel", "cyd", "dov")
 
 
 def rules(**changes: Any) -> Charter:
-    """The example charter with small dues, and with few members who carry much each."""
-    return charter(**{"tiers__founding__annual_fee": FEE, "funding__share_cap": 4_000, **changes})
+    """The example charter with small dues, with few members who carry much each, and with commitments that end when a member leaves."""
+    free_to_leave = {"funding__leaver_bound_until": "notice_given", "funding__leaving_charge": 0, "funding__pledge_lock_hours": 0}
+    return charter(**{"tiers__founding__annual_fee": FEE, "funding__share_cap": 4_000, **free_to_leave, **changes})
 
 
 def tomorrow(at: datetime) -> datetime:

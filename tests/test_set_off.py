@@ -313,7 +313,7 @@ def test_a_member_on_notice_does_not_go_before_the_answer_is_there() -> None:
 
 
 def test_an_expelled_member_has_its_dues_set_off_too() -> None:
-    world = announced(FEE + 15_000)  # what the charter charges a leaver is paid first
+    world = announced(FEE)
     world.voted(ADA, member_commands.Expel())
     world.until("member_departed")
     assert [event.amount for event in world.of("dues_set_off")] == [FEE]
