@@ -142,7 +142,7 @@ MISTAKES: Final[Sequence[Mistake]] = (
     ),
     Mistake(
         "anybody can say what another process, or a step, says",
-        (Change("domain/process.py", r"(case Speaker\.SYSTEM:\n\s+if command\.kind not in PHASE_FIRST:\n\s+)context\.require_service\(\)", r"\1pass"),),
+        (Change("domain/process.py", r"(case Speaker\.SYSTEM:\n\s+)context\.require_service\(\)", r"\1pass"),),
         "tests/test_letters.py",
         "test_what_the_system_says_is_refused_of_a_person_before_its_process_is_asked.*RecordPayment",
     ),

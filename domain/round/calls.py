@@ -126,7 +126,7 @@ def _delivered(books: Books, planned: Tranche, amounts: Mapping[MemberId, int]) 
 def shared_interest(books: Books, *, owing: bool = True) -> tuple[events.InterestShared, ...]:
     """What came in as interest since the last time, to those who paid the same tranche in time; if nobody did, to all.
 
-    Without those `owing`, it comes to nobody who owes anything: what they got would pay their own interest, and be shared again, and again.
+    Without those `owing` it comes to nobody who owes anything: what they got would pay their own interest, and be shared again, and again.
     """
     earning = {member: account.figures.pledged for member, account in books.accounts.items() if owing or not account.dues}
     shares: list[events.InterestShared] = []

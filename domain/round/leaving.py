@@ -75,7 +75,7 @@ def release_leaver(state: RoundState, command: letters.ReleaseLeaver, context: C
         return () if is_locked(state, context) else drop_pledge(state, command.member)
     current = rules.live_or_none(state)
     account = current.books.accounts.get(command.member) if current else None
-    if current is None or account is None:
+    if current is None or account is None or (account.releases and not account.figures.uncalled):
         return ()
     until = bound_until(current.books, command.member, context, notice_over=command.notice_over)
     if until is None:

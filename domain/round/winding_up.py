@@ -7,7 +7,7 @@ own. What it paid less than its share stays owed, with the interest that has run
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import Final, Literal
 
 from domain.kernel import MemberId, notify
 from domain.money import share, share_under_caps
@@ -23,6 +23,9 @@ from domain.round.rules import STAFF, Events, amount_text, terms_of
 from domain.round.state import Ended
 from domain.round.terms import Due
 from domain.stream import StepOwed, owe
+
+_CYCLES: Final = 1_000
+"""While everybody owes something, interest that is shared pays interest, and is shared again, so often at most; what is left then waits in its pool."""
 
 # ---------------------------------------------------------------- who bears what
 
@@ -109,9 +112,9 @@ def wind_up(state: Ended, context: Context) -> Events:
     interest to those who paid in time; a member that owes no principal any more is in default no more.
     """
     decided: Events = ()
-    while True:
+    for _ in range(_CYCLES):
         further: Events = (*_reduced(state, context), *_applied(state.books, context))
-        further = further or _shared(state.books)
+        further = further or _shared(state.books) or shared_interest(state.books)
         if not further:
             break
         decided, state = (*decided, *further), fold_phase(state, further)
