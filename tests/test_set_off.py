@@ -423,8 +423,10 @@ def test_the_last_credit_that_is_set_off_closes_the_round_and_what_comes_back_op
     world.voted(FIRST, round_commands.CancelRound())
     world.until("set_off_announced")
     world.due(ADA)
-    world.send(*world.letters()[0])
+    asked = world.letters()[0]
+    world.arrive(*asked)
     assert world.stories[FIRST].phase == "cancelled"
+    assert world.send(*asked).answer == (), "asked again after the end it answers no second time"
     world.pays_dues(FEE)
     quiet(world)
     assert (world.stories[FIRST].phase, world.credit(FIRST)) == ("refunding", FEE)

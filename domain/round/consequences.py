@@ -94,6 +94,7 @@ def conclude(decision: Decision, members: Iterable[MemberId], context: Context) 
     cured = tuple(_cured_defaults(decision, touched, context))
     concluded = decision.then(*_cleared_calls(decision, touched, context), *cured)
     concluded, notices = _call_missed(concluded, [event.member for event in cured if isinstance(event, events.DefaultCured)], context)
+    concluded = concluded.then(*_cleared_calls(concluded, touched, context))  # what was missed may be paid by credit at once
     renewed = any(isinstance(event, events.GoalReduced) for event in decision.decided)
     return (
         *concluded.decided,

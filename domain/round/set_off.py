@@ -37,10 +37,10 @@ def set_off_credit(state: RoundState, command: letters.SetOffCredit, context: Co
     Asked again nothing follows. While nothing is payable and a refund is on its way, the answer waits for it where the stream says so.
     """
     books = books_of(state)
+    if books is not None and set_off_key(command.debtor, command.number) in books.set_offs:
+        return ()
     if books is None or not isinstance(state, Committed | Calling | Endangered | Refunding | ClosedWithDebts):
         return (_answer(context, SetOff(command.member, command.debtor, command.number, 0)),)
-    if set_off_key(command.debtor, command.number) in books.set_offs:
-        return ()
     asked = SetOff(command.member, command.debtor, command.number, command.amount)
     account = books.accounts.get(command.member)
     if account is not None and command.after_refunds and not account.figures.credit and account.figures.refunding:
