@@ -60,7 +60,7 @@ LISTED: Final = 100
 
 
 class RecordPayment(Letter):
-    """Money of a member arrived. It settles the oldest call first; what is left over is the member's credit. By the treasury process."""
+    """Money of a member arrived. It settles what is due, then what is not due yet; what is left over is the member's credit. By the treasury process."""
 
     to: ClassVar[str] = "round"
     kind: Literal["record_payment"] = "record_payment"

@@ -15,7 +15,7 @@ What the charter keeps apart is kept apart when a substitute is named and whenev
 The absent may still act. An office that is taken from them is their substitute's no longer. Term: `silence.substitute_days`, 0 by default (nobody), 180
 in the example.
 
-Steps: `notify` (`substitute_named`, to both, with what members owe and are bound to). Notices to an office go to who stands in as well.
+Steps: `notify` (`substitute_named`, to both, with what members owe and are bound to; `substitute_withdrawn`, to both). Notices to an office go to who stands in as well.
 """
 
 from __future__ import annotations
@@ -41,7 +41,6 @@ from domain.register.facts import (
     OfficeRevoked,
     RepresentativeSeated,
     SubstituteNamed,
-    SubstituteWithdrawn,
 )
 from domain.register.state import Register
 from domain.round import commands as round_commands
@@ -145,7 +144,9 @@ def test_the_absent_or_the_substitute_withdraws_it() -> None:
     withdraw = commands.WithdrawSubstitute(person="tess", substitute="ann")
     story.when(withdraw, by="theo").refused("not_your_absence")
     for by in ("tess", "ann"):
-        done = story.when(withdraw, by=by).then(SubstituteWithdrawn(person="tess", substitute="ann"))
+        done = story.when(withdraw, by=by).followed_by("substitute_withdrawn")
+        (told,) = (step for step in done.steps if step.data.get("template") == "substitute_withdrawn")
+        assert (set(told.data["to"]), told.data["facts"]["by"]) == ({"ann", "tess"}, by)
         done.when(withdraw, by=by).then()
         assert done.register.substitutes["tess"] == ()
 

@@ -462,6 +462,22 @@ def test_what_is_earmarked_for_spending_is_not_set_off() -> None:
     assert story.answer[0].model_dump()["amount"] == 0
 
 
+def test_credit_that_is_not_payable_while_a_refund_is_on_its_way_is_waited_for_too() -> None:
+    """Her credit is earmarked, a refund is on its way: an answer of nothing would be asked for again and again while the ladder stands still."""
+    world = World.begin()
+    world.open(FIRST)
+    world.all_pay(FIRST, besides=FEE)
+    world.orders_refund(FIRST, "wanted")
+    world.pays(FIRST, FEE)
+    world.must(FIRST, round_commands.ProposeSpending(spending="gpu", line="compute", amount=4 * CALLED, payee="cloud"), "tess")
+    world.must(FIRST, letters.ReversePayment(member="bel", amount=CALLED, reference="GONE-2", original="IN-2"))
+    assert world.credit(FIRST) == FEE
+    letter = letters.SetOffCredit(member="ada", debtor=ADA, number=1, amount=FEE, currency="USD", after_refunds=True)
+    assert [event.kind for event in world.must(FIRST, letter).answer][:1] == ["set_off_deferred"]
+    world.refund_made(FIRST)
+    assert world.of("credit_set_off")[-1].amount == 0, "none is on its way any more, and nothing is payable"
+
+
 def test_a_payment_that_the_bank_takes_back_after_its_credit_was_set_off_waits_for_a_person() -> None:
     world = World.begin()
     world.open(FIRST)

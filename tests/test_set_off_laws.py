@@ -342,7 +342,7 @@ def _takes_it_at_once(patch: pytest.MonkeyPatch) -> None:
 
 
 def _books_more_than_is_owed(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(domain.member.set_off, "_settled", lambda _, amount: {"1": amount} if amount else {})
+    patch.setattr(domain.member.set_off, "settle_oldest", lambda _, amount: ({"1": amount} if amount else {}, 0))
 
 
 def _takes_twice(patch: pytest.MonkeyPatch) -> None:

@@ -51,7 +51,7 @@ from domain.round import commands as round_commands
 from domain.round import events as round_events
 from domain.round import standing
 from domain.round.process import ROUND
-from domain.round.state import ClosedWithDebts, books_of, standing_of
+from domain.round.state import ClosedWithDebts, books_of, duty_of, standing_of
 from domain.round.terms import Debt, DebtKind, Duty
 from domain.stream import StepOwed
 from tests.stories import Story, charter
@@ -148,7 +148,7 @@ def test_a_duty_passes_at_last_to_the_whole_board_and_then_the_round_is_closed_w
 def test_debts_are_asked_for_again_each_quarter_and_fewer_when_some_are_paid() -> None:
     story = silent(with_debts(settled(WATCHED)), "ask_for_debts").followed_by("debts_asked_for")
     assert (story.at - with_debts(settled(WATCHED)).at).days == 91
-    story = story.owes("notify", "notice:debts:1").when(round_commands.OrderRefund(refund="ada-1", member="ada"), by="bo")
+    story = story.owes("notify", "notice:debts:7:1").when(round_commands.OrderRefund(refund="ada-1", member="ada"), by="bo")
     story = story.when(refund_of(story, "ada"))
     again = silent(story, "ask_for_debts")
     assert isinstance(again.state.state, ClosedWithDebts)
@@ -168,6 +168,9 @@ def test_debts_are_paid_by_whoever_they_came_to_and_the_last_one_closes_the_roun
         "round_reopened", "refund_returned", "bank_reference_used"
     )
     assert [each.command.kind for each in again.agenda.deadlines] == ["pass_duty"]
+    once_more = with_debts(again).followed_by("round_closed_with_debts")
+    former = notice(with_debts(settled(WATCHED)), "debts_listed").key
+    assert notice(once_more, "debts_listed").key != former, "what is listed anew is told anew"
 
 
 def test_refunds_that_nobody_approves_are_debts_too() -> None:
@@ -268,6 +271,12 @@ def test_the_standing_order_is_approved_from_the_announcement_on_and_lives_as_lo
     assert standing_of(kept.state.state).approved
     amended = story.when(round_commands.AmendRound(**terms(title="Atlas, smaller")), by="sam")
     assert not standing_of(amended.state.state).signed
+    assert sorted(told(amended, "standing_refunds_to_approve")) == ["office:board", "office:second-signatory", "office:treasurer"]
+    assert notice(amended, "standing_refunds_to_approve").key != notice(opened(WATCHED), "standing_refunds_to_approve").key
+    opened(WATCHED).when(round_commands.AmendRound(**terms(title="Atlas, smaller")), by="sam").followed_by("round_opened")
+    assert [each.key for each in opened(WATCHED).when(round_commands.AmendRound(**terms(title="Atlas, smaller")), by="sam").steps] == [
+        "notice:standing-refunds"
+    ], "who was asked and did not sign yet is not asked again"
     short = with_standing(pledged(pledging(WATCHED), ada=400_000).due())
     assert standing_of(mandated(short, round_commands.ExtendRound()).state.state).approved
 
@@ -325,6 +334,12 @@ def test_a_round_that_is_not_settled_is_given_back_too() -> None:
     assert facts(passed, "duty_passed")["waits"] == "All is called, and the round is to be settled"
     assert passed.when(round_commands.SettleRound(), by="sam").phase == "refunding"
     assert silent(passed, "pass_duty", "end_in_silence").phase == "refunding"
+
+
+def test_a_round_whose_goal_was_reduced_to_what_is_called_waits_to_be_settled() -> None:
+    story = mandated(all_paid(called(WATCHED), 100_000), round_commands.ReduceGoal(goal=400_000, minimum=400_000))
+    assert duty_of(story.state.state) is Duty.SETTLE
+    assert story.when(round_commands.SettleRound(), by="tess").refusal is None
 
 
 def test_the_deputy_calls_the_tranche_that_the_treasurer_does_not_call() -> None:

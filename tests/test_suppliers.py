@@ -25,6 +25,7 @@ import pytest
 
 from domain import letters
 from domain.kernel import Event
+from domain.letters import ListedRefund
 from domain.register.facts import Capacity, Holding, LegalEntityNamed, OwnershipDeclared, PayeeLinked, RepresentativeSeated
 from domain.register.state import Register
 from domain.round import commands as round_commands
@@ -195,11 +196,11 @@ def test_the_consortiums_own_account_is_nobody_elses() -> None:
 
 
 def test_own_details_that_an_earlier_release_took_are_neither_approved_nor_paid() -> None:
-    def taken_before(story: Story, *kinds: str) -> Story:
+    def taken_before(story: Story, *kinds: str, payee: str = "us") -> Story:
         own, details = Creditor(name="Us", iban=IBAN), "0" * 64
         past = (
-            events.PayeeNamed(payee="us", account=own, details=details, by="tess"),
-            events.PayeeApproved(payee="us", details=details, by="theo"),
+            events.PayeeNamed(payee=payee, account=own, details=details, by="tess"),
+            events.PayeeApproved(payee=payee, details=details, by="theo"),
         )
         stream = story.state
         for event in past:
@@ -211,6 +212,9 @@ def test_own_details_that_an_earlier_release_took_are_neither_approved_nor_paid(
     waiting.when(commands.ApprovePayee(payee="us", details="0" * 64), by="theo").refused("own_account")
     story = ordered(taken_before(funded(), "payee_named", "payee_approved"), payee="us")
     story.when(commands.ApprovePayment(payment="p1", digest=digest(story)), by="theo").refused("own_account")
+    listed = order_of(ListedRefund(payment="r1", member="ada", amount=1), ordered_by="service", approved_by=("theo", "bo"))
+    beforehand = taken_before(with_payee(funded(), "member:ada"), "payee_named", "payee_approved", payee="member:ada").when(listed)
+    beforehand.followed_by("payment_ordered", "payment_list_ordered")
 
 
 def test_who_approves_sees_that_an_account_is_another_payees_too() -> None:

@@ -175,6 +175,10 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
         "From {since} until {until}, {substitute} sees to these duties of {person}: {duties}. The acts are theirs too; what several people sign "
         "is signed by holders of an office only.\nWhat waits now: {waits}. `consortium inbox` lists it with amounts and days.",
     ),
+    "substitute_withdrawn": Letter(
+        "{substitute} stands in for {person} no longer",
+        "{by} withdrew it. The duties that {substitute} saw to are those of {person} alone again: `consortium inbox` lists what waits.",
+    ),
     "standing_refunds_to_approve": Letter(
         "{round} is announced: approve its standing refund order",
         "If nobody orders the refunds of {round} after its end, its standing order does: to payees whose bank details are approved, of their own "

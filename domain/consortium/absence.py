@@ -58,7 +58,7 @@ def _of(named: SubstituteNamed) -> Substitute:
 
 
 def withdraw_substitute(_: Founded, command: commands.WithdrawSubstitute, context: Context) -> Events:
-    """The absence is over, or the substitute cannot: withdrawn again nothing follows."""
+    """The absence is over, or the substitute cannot; both are told. Withdrawn again nothing follows."""
     if context.actor not in {command.person, command.substitute}:
         raise Refused(
             "not_your_absence",
@@ -68,7 +68,15 @@ def withdraw_substitute(_: Founded, command: commands.WithdrawSubstitute, contex
         )
     if all(each.person != command.substitute for each in context.register.substitutes.get(command.person, ())):
         return ()
-    return (SubstituteWithdrawn(person=command.person, substitute=command.substitute),)
+    notice = notify(
+        "substitute_withdrawn",
+        (command.substitute, command.person),
+        key=f"notice:substitute-withdrawn:{command.person}:{command.substitute}:{context.at.isoformat()}",
+        person=command.person,
+        substitute=command.substitute,
+        by=context.actor,
+    )
+    return (SubstituteWithdrawn(person=command.person, substitute=command.substitute), owe(notice))
 
 
 def _require_period(state: Founded, command: commands.NameSubstitute, context: Context) -> None:

@@ -14,17 +14,18 @@ from domain.member.rules import (
     activate,
     begin_departure,
     charter_of,
+    display_dues,
     in_good_standing,
     lift_suspension,
     owe_notice,
     parting_recipients,
     rungs,
+    settle_oldest,
     suspend,
 )
 from domain.member.set_off import announce_set_off, give_up_set_off
 from domain.member.state import Active, Belonging, Dues, Identity, Paying, after_payment
 from domain.member.terms import Rung
-from domain.money import display
 from domain.process import Context, turn_away
 from domain.reference import creditor_reference, shown_reference
 from domain.register.facts import BankReferenceUsed, PaymentExpected, TierChanged
@@ -68,7 +69,7 @@ def _invoice_notice(identity: Identity, invoice: events.DuesInvoiced, context: C
     if invoice.amount == invoice.credit_used:
         return ()
     facts: dict[str, str | int] = {
-        "amount": _display(invoice.amount - invoice.credit_used, context),
+        "amount": display_dues(invoice.amount - invoice.credit_used, context),
         "due_at": invoice.due_at.isoformat(),
         "number": invoice.number,
         "reference": shown_reference(creditor_reference(context.stream, identity.member)),
@@ -84,10 +85,6 @@ def _expect_payment(identity: Identity, invoice: events.DuesInvoiced, context: C
     return (PaymentExpected(reference=reference, stream=context.stream, member=identity.member),)
 
 
-def _display(amount: int, context: Context) -> str:
-    return display(amount, context.charter.currency)
-
-
 # ---------------------------------------------------------------- payments
 
 
@@ -99,12 +96,7 @@ def record_payment(state: Paying | Belonging | None, command: letters.RecordDues
     if state is None:
         return (turn_away(context, command.reference, "no dues are invoiced"),)
     _require_money(command, context)
-    left, parts = command.amount + state.dues.credit, dict[str, int]()
-    for invoice in state.dues.open:
-        part = min(left, invoice.amount - invoice.paid)
-        if part:
-            parts[str(invoice.number)] = part
-        left -= part
+    parts, left = settle_oldest(state.dues.open, command.amount + state.dues.credit)
     payment = events.DuesPaid(amount=command.amount, reference=command.reference, value_date=command.value_date, settled=parts, credit=left)
     used = BankReferenceUsed(reference=command.reference, source=context.stream)
     after = after_payment(state.dues, payment)
@@ -147,8 +139,8 @@ def reverse_payment(state: Paying | Belonging | None, command: letters.ReverseDu
         "dues-reversed",
         state.identity,
         key=f"dues-reversed:{command.reference}",
-        amount=_display(command.amount, context),
-        owed=_display(reopened, context),
+        amount=display_dues(command.amount, context),
+        owed=display_dues(reopened, context),
     )
     return (undone, used, notice)
 
@@ -191,7 +183,7 @@ def close_dues(identity: Identity, dues: Dues, *, joined: bool, context: Context
         identity,
         "office:treasurer",
         *parting_recipients(identity),
-        amount=_display(refund, context),
+        amount=display_dues(refund, context),
         payee=f"member:{identity.member}",
     )
     return (events.DuesClosed(unpaid=unpaid, refund=refund), *((notice,) if refund else ()))
@@ -250,9 +242,7 @@ def climb_ladder(state: Belonging, context: Context) -> Events:
         return announced
     oldest, rung = state.dues.open[0], rungs(state.identity.terms)[state.dues.rung][0]
     reached = events.RungReached(invoice=oldest.number, rung=rung)
-    notice = owe_notice(
-        f"dues-{rung}", state.identity, key=f"dues-{rung}:{oldest.number}", amount=_display(oldest.amount - oldest.paid, context)
-    )
+    notice = owe_notice(f"dues-{rung}", state.identity, key=f"dues-{rung}:{oldest.number}", amount=display_dues(oldest.owed, context))
     match rung:
         case Rung.NOTICE | Rung.TERMINATION_NOTICE:
             return (reached, notice)

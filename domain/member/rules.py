@@ -20,6 +20,7 @@ from domain.member.state import (
     Dues,
     Ended,
     Identity,
+    Invoice,
     Leaving,
     MemberState,
     Paying,
@@ -31,6 +32,7 @@ from domain.member.state import (
     Voting,
 )
 from domain.member.terms import Cause, Delegate, Rung
+from domain.money import display
 from domain.process import Context
 from domain.register.facts import (
     KeyEnrolled,
@@ -288,6 +290,22 @@ def require_seat_in(tier: str, member: MemberId, context: Context) -> None:
 def charter_of(identity: Identity, context: Context) -> Charter:
     """The charter version that it applied under."""
     return context.register.charters[identity.charter]
+
+
+def settle_oldest(invoices: Iterable[Invoice], amount: int) -> tuple[dict[str, int], int]:
+    """How much of each invoice an amount pays, by the invoice's number, in the order given; and what is left of the amount."""
+    parts: dict[str, int] = {}
+    for invoice in invoices:
+        part = min(amount, invoice.owed)
+        if part:
+            parts[str(invoice.number)] = part
+        amount -= part
+    return parts, amount
+
+
+def display_dues(amount: int, context: Context) -> str:
+    """An amount of dues, for people: they are in the consortium's currency."""
+    return display(amount, context.charter.currency)
 
 
 def owe_notice(template: str, identity: Identity, *to: str, key: str = "", **facts: str | int) -> StepOwed:

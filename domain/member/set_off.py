@@ -13,10 +13,9 @@ from domain import letters
 from domain.charter import Office
 from domain.kernel import tell
 from domain.member import events
-from domain.member.rules import Events, charter_of, in_good_standing, lift_suspension, owe_notice
+from domain.member.rules import Events, charter_of, display_dues, in_good_standing, lift_suspension, owe_notice, settle_oldest
 from domain.member.state import Belonging, Dues, Invoice, SetOff, after_set_off
 from domain.member.terms import Offset, Rung
-from domain.money import display
 from domain.process import Context
 from domain.stream import StepOwed, owe
 
@@ -33,18 +32,18 @@ def announce_set_off(state: Belonging, context: Context) -> Events:
     notice = charter.treasury.set_off_notice_business_days
     if not notice:
         return ()
-    owed = sum(invoice.amount - invoice.paid for invoice in _overdue(dues, context.at))
+    owed = sum(invoice.owed for invoice in _overdue(dues, context.at))
     offsets = _offsets(state, owed, context)
     if not offsets:
         return ()
     announced = events.SetOffAnnounced(
-        number=dues.set_offs + 1, owed=owed, offsets=offsets, carry_out_at=charter.calendar.add(context.at, notice)
+        number=dues.set_offs + 1, owed=owed, offsets=offsets, carry_out_at=context.charter.calendar.add(context.at, notice)
     )
     facts: dict[str, str | int] = {
-        "amount": _display(sum(offset.amount for offset in offsets), context),
-        "owed": _display(owed, context),
+        "amount": display_dues(sum(offset.amount for offset in offsets), context),
+        "owed": display_dues(owed, context),
         "carry_out_at": announced.carry_out_at.isoformat(),
-        "offsets": ", ".join(f"{_display(offset.amount, context)} of {offset.source}" for offset in offsets),
+        "offsets": ", ".join(f"{display_dues(offset.amount, context)} of {offset.source}" for offset in offsets),
     }
     key = f"set-off-announced:{announced.number}"
     return (announced, owe_notice("set-off-announced", state.identity, *_who_is_told(state), key=key, **facts))
@@ -84,7 +83,7 @@ def carry_out_set_off(state: Belonging, context: Context) -> Events:
 
 def _go_on(state: Belonging, dues: Dues, set_off: SetOff, context: Context) -> Events:
     """Ask the next round for what is still overdue; the end when nothing is, or no round is left."""
-    owed = sum(invoice.amount - invoice.paid for invoice in _overdue(dues, context.at))
+    owed = sum(invoice.owed for invoice in _overdue(dues, context.at))
     if not owed or not set_off.offsets:
         return (events.SetOffEnded(number=set_off.number, amount=set_off.settled),)
     offset = set_off.offsets[0]
@@ -108,9 +107,9 @@ def record_set_off(state: Belonging | None, command: letters.RecordSetOff, conte
     set_off = state.dues.set_off if state else None
     if state is None or set_off is None or (set_off.number, set_off.asked) != (command.number, command.source):
         return ()
-    settled = _settled(_overdue(state.dues, context.at), command.amount)
-    amount = sum(settled.values())
-    taken = events.DuesSetOff(number=command.number, source=command.source, amount=amount, settled=settled, excess=command.amount - amount)
+    settled, excess = settle_oldest(_overdue(state.dues, context.at), command.amount)
+    amount = command.amount - excess
+    taken = events.DuesSetOff(number=command.number, source=command.source, amount=amount, settled=settled, excess=excess)
     after = after_set_off(state.dues, taken)
     assert after.set_off is not None
     return (
@@ -120,17 +119,6 @@ def record_set_off(state: Belonging | None, command: letters.RecordSetOff, conte
         *(lift_suspension(state, "dues") if in_good_standing(after, state.identity.terms, context) else ()),
         *_told(state, taken, after, context),
     )
-
-
-def _settled(overdue: Sequence[Invoice], amount: int) -> dict[str, int]:
-    """How much of each invoice an amount pays."""
-    parts: dict[str, int] = {}
-    for invoice in overdue:
-        part = min(amount, invoice.amount - invoice.paid)
-        if part:
-            parts[str(invoice.number)] = part
-        amount -= part
-    return parts
 
 
 def _restore(state: Belonging, taken: events.DuesSetOff, context: Context) -> Sequence[StepOwed]:
@@ -144,7 +132,11 @@ def _restore(state: Belonging, taken: events.DuesSetOff, context: Context) -> Se
 def _told(state: Belonging, taken: events.DuesSetOff, after: Dues, context: Context) -> Sequence[StepOwed]:
     if not taken.amount:
         return ()
-    facts: dict[str, str | int] = {"amount": _display(taken.amount, context), "round": taken.source, "owed": _display(after.owed, context)}
+    facts: dict[str, str | int] = {
+        "amount": display_dues(taken.amount, context),
+        "round": taken.source,
+        "owed": display_dues(after.owed, context),
+    }
     key = f"set-off-carried-out:{taken.number}:{taken.source}"
     return (owe_notice("set-off-carried-out", state.identity, *_who_is_told(state), key=key, **facts),)
 
@@ -163,7 +155,3 @@ def give_up_set_off(dues: Dues, *, though_owed: bool = False) -> Sequence[events
 def _who_is_told(state: Belonging) -> tuple[str, str]:
     """The member, and the treasurer."""
     return f"member:{state.identity.member}", f"office:{Office.TREASURER}"
-
-
-def _display(amount: int, context: Context) -> str:
-    return display(amount, context.charter.currency)

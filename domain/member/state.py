@@ -47,6 +47,11 @@ class Invoice:
     overdue_from: datetime
     """The due date, moved on by what payment plans stopped the clock."""
 
+    @property
+    def owed(self) -> int:
+        """What of it is not paid."""
+        return self.amount - self.paid
+
 
 @dataclass(frozen=True, slots=True)
 class SetOff:
@@ -86,7 +91,7 @@ class Dues:
     @property
     def owed(self) -> int:
         """What is invoiced and not paid, in all."""
-        return sum(invoice.amount - invoice.paid for invoice in self.open)
+        return sum(invoice.owed for invoice in self.open)
 
 
 @dataclass(frozen=True, slots=True)

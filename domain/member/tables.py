@@ -34,7 +34,7 @@ def _invoices(member: MemberId, dues: Dues, currency: str, at: datetime) -> Tabl
         (
             each.number,
             Money(each.amount, currency),
-            Money(each.amount - each.paid, currency),
+            Money(each.owed, currency),
             reference,
             each.due_at,
             each.overdue_from <= at,

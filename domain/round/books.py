@@ -33,9 +33,9 @@ class Figures(NamedTuple):
     cancelled: int = 0
     """What of it ended: scaled back, released, taken over."""
     called: int = 0
-    """Falls when a called amount is taken over or forgiven."""
+    """Falls when a called amount is taken over or forgiven, and when a make-up call shrinks because its defaulter paid after all."""
     cash: int = 0
-    """Money that settled calls."""
+    """Money that settled calls. Falls when a payment is taken back, and by what of it came back from a make-up call."""
     in_kind: int = 0
     """Deliveries that settled calls."""
     interest: int = 0
@@ -350,6 +350,11 @@ class Books(NamedTuple):
         return self.held - self.totals.refunding
 
     @property
+    def unreserved(self) -> int:
+        """What of that is not earmarked for spending."""
+        return self.free - self.reserved
+
+    @property
     def spendable(self) -> int:
         """Cleared money that is neither spent nor reserved nor given back; below nothing after a payment was taken back that is."""
         return self.totals.cash - self.totals.returned - self.spent - self.reserved - self.advanced
@@ -370,6 +375,11 @@ class Books(NamedTuple):
     def soundly_called(self) -> int:
         """What is paid, or called of members that are not in default."""
         return self.totals.called - self.totals.defaulted_owed
+
+    @property
+    def all_called(self) -> bool:
+        """Whether no tranche is left to be called: each was, or what is soundly called reaches the goal."""
+        return len(self.tranches) == len(self.terms.tranches) or self.soundly_called >= self.goal
 
     @property
     def room(self) -> int:

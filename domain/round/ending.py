@@ -49,8 +49,7 @@ def settle_round(state: RoundState, _: commands.SettleRound, context: Context) -
         return ()
     current = rules.live(state)
     books = current.books
-    complete = len(books.tranches) == len(books.terms.tranches) or books.soundly_called >= books.goal
-    if isinstance(current, Endangered) or not complete:
+    if isinstance(current, Endangered) or not books.all_called:
         raise Refused("not_all_called", "tranches are still to be called", remedy="call them, or have the goal reduced to what is called")
     if books.running:
         raise Refused(

@@ -1,4 +1,4 @@
-"""The rules of members' payments: what arrives settles the oldest call, and what the bank takes back is owed again."""
+"""The rules of members' payments: what arrives settles what is due, and what the bank takes back is owed again."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from domain.stream import StepOwed
 
 
 def record_payment(state: RoundState, command: letters.RecordPayment, context: Context) -> Events:
-    """Cleared money settles the oldest call first, of each the principal and then its interest; the rest is credit.
+    """Cleared money settles the principal of all that is due, the oldest first, then its interest, then what is not due yet; the rest is
+    credit.
 
     Money for a round that takes none, of nobody in it, or that the bank has taken back, goes back to the treasury's inbox.
     """

@@ -38,8 +38,11 @@ def open_round(state: RoundState, command: commands.OpenRound, context: Context)
 
 
 def amend_round(state: Draft, command: commands.AmendRound, context: Context) -> Events:
-    """Announce other terms under the charter in force now."""
-    return () if state.terms == _terms(command) else (_announced(command, context),)
+    """Announce other terms under the charter in force now. Who had signed the standing refund order is asked anew: it was for the former terms."""
+    if state.terms == _terms(command):
+        return ()
+    asked_anew = _ask_beforehand(context, f":{context.position}") if state.standing.signed else ()
+    return (_announced(command, context), *asked_anew)
 
 
 def withdraw_round(state: RoundState, _: commands.WithdrawRound, context: Context) -> Events:
@@ -73,11 +76,11 @@ def _announced(command: commands.OpenRound | commands.AmendRound, context: Conte
     return events.RoundOpened(terms=terms, charter_version=context.register.version)
 
 
-def _ask_beforehand(context: Context) -> Iterator[StepOwed]:
-    """Asks the charter's approval offices for the standing refund order, where the charter knows one; once."""
+def _ask_beforehand(context: Context, again: str = "") -> Iterator[StepOwed]:
+    """Asks the charter's approval offices for the standing refund order, where the charter knows one."""
     if context.charter.silence.standing_days:
         offices = holders(context.charter.treasury.approval_offices)
-        yield owe(notify("standing_refunds_to_approve", offices, key="notice:standing-refunds", round=context.stream))
+        yield owe(notify("standing_refunds_to_approve", offices, key=f"notice:standing-refunds{again}", round=context.stream))
 
 
 def _require_sound_terms(terms: Terms, context: Context) -> None:

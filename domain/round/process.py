@@ -44,6 +44,7 @@ from domain.round import (
 )
 from domain.round.allocation import index
 from domain.round.books import Books, Call
+from domain.round.consequences import held_back
 from domain.round.dues import Bill, next_bill
 from domain.round.rules import Events, amount_text
 from domain.round.state import (
@@ -304,8 +305,9 @@ def _headline(state: RoundState) -> Headline:
             note = f"{amount_text(books, books.totals.credit)} to give back" + _still_owed(books)
             return _of_books("refunding", books, note, ("office:treasurer", *_debtors(books)))
         case ClosedWithDebts(books=books, debts=debts, ask_at=ask_at):
-            left = books.totals.credit + books.totals.refunding + books.reserved
-            note = f"closed with debts of {amount_text(books, left)}, asked for again at {shown_at(ask_at)}" + _still_owed(books)
+            note = f"closed with debts of {amount_text(books, held_back(books))}, asked for again at {shown_at(ask_at)}" + _still_owed(
+                books
+            )
             return _of_books(
                 "closed_with_debts", books, note, ("office:treasurer", "office:board", *_debtors(books)), _listed(books, debts)
             )

@@ -43,7 +43,7 @@ def set_off_credit(state: RoundState, command: letters.SetOffCredit, context: Co
         return (_answer(context, SetOff(command.member, command.debtor, command.number, 0)),)
     asked = SetOff(command.member, command.debtor, command.number, command.amount)
     account = books.accounts.get(command.member)
-    if account is not None and command.after_refunds and not account.figures.credit and account.figures.refunding:
+    if account is not None and command.after_refunds and not payable(books, command.member) and account.figures.refunding:
         return (events.SetOffDeferred(member=asked.member, debtor=asked.debtor, number=asked.number, amount=asked.amount),)
     taken = _taken(state, asked, context, known=command.currency == books.terms.currency)
     after = fold_holding(state, taken[:1])
@@ -61,17 +61,12 @@ def payable(books: Books, member: MemberId) -> int:
     """What a refund order could give the member now: its credit; where less is on the account than all credit, and than what was earmarked
     for spending leaves, its part of that.
     """
-    account, free = books.accounts.get(member), _free(books)
+    account, free = books.accounts.get(member), books.unreserved
     if account is None or not account.figures.credit or free <= 0:
         return 0
     if books.totals.credit <= free:
         return account.figures.credit
     return share(free, {each: other.figures.credit for each, other in books.accounts.items()})[member]
-
-
-def _free(books: Books) -> int:
-    """What is on the account for this round, is not on its way back, and not earmarked for spending."""
-    return books.held - books.totals.refunding - books.reserved
 
 
 def _answer(context: Context, taken: SetOff) -> StepOwed:
@@ -88,8 +83,7 @@ def after_refund(state: Live | Ended, member: MemberId, context: Context) -> Eve
     answers: list[events.CreditSetOff | StepOwed] = []
     waiting = (each for each in state.books.set_offs.values() if each.waits and each.member == member)
     for asked in sorted(waiting, key=lambda each: (each.debtor, each.number)):
-        figures = state.books.accounts[member].figures
-        if figures.credit or not figures.refunding:
+        if payable(state.books, member) or not state.books.accounts[member].figures.refunding:
             taken = _taken(state, asked, context)
             state, answers = fold_holding(state, taken[:1]), [*answers, *taken]
     return tuple(answers)
@@ -160,7 +154,7 @@ def _credits_stated(state: RoundState, decided: Events, context: Context) -> Ite
 
 def _is_short(books: Books) -> bool:
     """Whether less is free than the members' credit: then what is payable to each depends on all of it."""
-    return books.totals.credit > _free(books)
+    return books.totals.credit > books.unreserved
 
 
 _Elsewhere = (

@@ -38,6 +38,9 @@ _MOVES: Final = frozenset(
         events.TrancheReleased,
         events.CallCleared,
         events.CallDefaulted,
+        events.MemberDefaulted,
+        events.DefaultCured,
+        events.CommitmentReleased,
         events.MinimumRestored,
         events.RoundSettled,
         events.RoundCancelled,
@@ -213,14 +216,15 @@ def debts_of(books: Books) -> Iterator[Debt]:
 
 
 def _ask(books: Books, debts: tuple[Debt, ...], asked: int, context: Context) -> Iterator[StepOwed]:
-    """Officers are told of all, each member of its own."""
+    """Officers are told of all, each member of its own; a round may close with its debts more than once, each after a watch of its own."""
+    times = f"{watched(books).number}:{asked}"
     to_pay = sum(debt.amount for debt in debts if debt.kind is not DebtKind.BY_MEMBER)
     creditors = [debt for debt in debts if debt.kind is not DebtKind.BY_MEMBER]
     yield owe(
         notify(
             "debts_listed",
             (*STAFF, *holders((Office.BOARD,))),
-            key=f"notice:debts:{asked}",
+            key=f"notice:debts:{times}",
             round=context.stream,
             amount=amount_text(books, to_pay),
             creditors=len(creditors),
@@ -228,8 +232,8 @@ def _ask(books: Books, debts: tuple[Debt, ...], asked: int, context: Context) ->
         )
     )
     facts, theirs, ours = {"round": context.stream}, _own(books, debts, DebtKind.TO_MEMBER), _own(books, debts, DebtKind.BY_MEMBER)
-    yield from owe_notices("debt_to_you", sorted(theirs), f"notice:debt-to-you:{asked}", facts, each=theirs)
-    yield from owe_notices("debt_of_yours", sorted(ours), f"notice:debt-of-yours:{asked}", facts, each=ours)
+    yield from owe_notices("debt_to_you", sorted(theirs), f"notice:debt-to-you:{times}", facts, each=theirs)
+    yield from owe_notices("debt_of_yours", sorted(ours), f"notice:debt-of-yours:{times}", facts, each=ours)
 
 
 def _own(books: Books, debts: tuple[Debt, ...], kind: DebtKind) -> dict[str, dict[str, str | int]]:

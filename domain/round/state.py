@@ -343,9 +343,9 @@ def duty_of(state: RoundState) -> Duty | None:
         case Committed(books=books) | Calling(books=books):
             if books.running:
                 return None
-            number = len(books.tranches) + 1
-            if number > len(books.terms.tranches):
+            if books.all_called:
                 return Duty.SETTLE
+            number = len(books.tranches) + 1
             locked = books.terms.tranches[number - 1].milestone is not None and number not in books.released
             return Duty.MILESTONE if locked else Duty.CALL
         case Refunding(books=books):

@@ -67,9 +67,11 @@ def order_payment_list(state: Open, command: letters.OrderPaymentList, context: 
 
 
 def _is_approved_beforehand(state: Open, listed: events.PaymentListOrdered) -> bool:
-    """Whether as many people as the charter asks for approved it by a standing order, and the money is there; else people are asked now."""
-    total = sum(line.amount for line in listed.lines)
-    return len(set(listed.approved_by)) >= listed.approvals and total <= max(state.free_in(listed.currency), 0)
+    """Whether as many people as the charter asks for approved it by a standing order, every account stands, and the money is there; else
+    people are asked now.
+    """
+    approved = len(set(listed.approved_by)) >= listed.approvals and all(_account_stands(state, line) for line in listed.lines)
+    return approved and sum(line.amount for line in listed.lines) <= max(state.free_in(listed.currency), 0)
 
 
 def _send_all(state: Open, listed: events.PaymentListOrdered, context: Context) -> Events:
