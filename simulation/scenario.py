@@ -228,7 +228,7 @@ class Story:
         await self._give(f"member/{LEAVER}", "give_notice", f"{LEAVER}-rep")
         await self._stage.until(f"member/{LEAVER}", lambda look: look.phase in {"leaving", "left"})
         leaving = await self._stage.until(ROUND, lambda look: _noticed(look.state.books.accounts[LEAVER]))
-        bound = leaving.state.books.accounts[LEAVER].kept
+        bound = leaving.state.books.accounts[LEAVER].still_bound
         price = f"its commitment binds it through the notice: {self._amount(bound)} may still be called" if bound else "what it paid stays"
         self._stage.told(f"{LEAVER} gives notice and leaves; {price}")
         self._stage.told(f"  tranche 1 is cleared: {leaving.line}")

@@ -1541,7 +1541,7 @@ GIVEN, OVER = letters.ReleaseLeaver(member="ada"), letters.ReleaseLeaver(member=
 
 
 def kept(story: Story) -> int:
-    return story.register.kept.get("ada", mapping()).get("round/atlas-1", 0)
+    return story.register.still_bound.get("ada", mapping()).get("round/atlas-1", 0)
 
 
 def test_a_charter_binds_a_leaver_through_its_notice_and_charges_it_for_what_ends() -> None:

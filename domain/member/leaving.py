@@ -45,7 +45,7 @@ def withdraw_notice(state: Belonging, context: Context) -> Events:
             remedy="apply again when the membership has ended",
             clause="membership.leaving_notice_days",
         )
-    rounds = sorted(context.register.kept.get(member, mapping()))
+    rounds = sorted(context.register.still_bound.get(member, mapping()))
     key = f"departure:withdrawn:{identity.stayed + 1}"
     return (
         MemberStaying(member=member),
@@ -67,7 +67,7 @@ def end_membership(state: Leaving, context: Context) -> Events:
     through its notice are told that this is over.
     """
     identity, member, register = state.identity, state.identity.member, context.register
-    kept: Mapping[str, int] = register.kept.get(member, mapping())
+    kept: Mapping[str, int] = register.still_bound.get(member, mapping())
     if kept or member in register.debts or is_pursued(state.dues) or state.dues.set_off is not None:
         return (
             events.RunOffContinued(again_at=context.at + days(identity.terms.run_off_days)),

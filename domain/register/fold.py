@@ -236,7 +236,7 @@ def _of_money(register: Register, fact: facts.MoneyFact) -> Register:
         case facts.CommitmentBound(member=member, source=source, amount=amount):
             return register._replace(commitments=_set_amount(register.commitments, member, source, amount))
         case facts.CommitmentKept(member=member, source=source, amount=amount):
-            return register._replace(kept=_set_amount(register.kept, member, source, amount))
+            return register._replace(still_bound=_set_amount(register.still_bound, member, source, amount))
         case facts.DebtStated(member=member, source=source, amount=amount):
             return register._replace(debts=_set_amount(register.debts, member, source, amount))
         case facts.CreditStated():

@@ -178,7 +178,7 @@ class Register(NamedTuple):
     """What was contributed on each stream."""
     commitments: Map[MemberId, Map[str, int]] = mapping()
     """What each member has bound itself to, by stream."""
-    kept: Map[MemberId, Map[str, int]] = mapping()
+    still_bound: Map[MemberId, Map[str, int]] = mapping()
     """What leaving members are still bound to and not called for, by stream."""
     debts: Map[MemberId, Map[str, int]] = mapping()
     """What each member has been called for and not paid, by stream."""

@@ -127,7 +127,7 @@ class Account(NamedTuple):
     """The value of accepted deliveries that belongs to tranches that are not called yet."""
 
     @property
-    def kept(self) -> int:
+    def still_bound(self) -> int:
         """What a member that leaves is still bound to and not called for."""
         return self.figures.uncalled if self.bound else 0
 

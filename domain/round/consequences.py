@@ -218,9 +218,9 @@ def register_facts(
         bound = 0 if over else new.figures.committed
         if bound != old.figures.committed:
             yield CommitmentBound(member=member, source=context.stream, amount=bound)
-        kept, former = 0 if over else new.kept, old.kept
-        if kept != former:
-            yield CommitmentKept(member=member, source=context.stream, amount=kept)
+        still_bound = 0 if over else new.still_bound
+        if still_bound != old.still_bound:
+            yield CommitmentKept(member=member, source=context.stream, amount=still_bound)
         if bound and not new.reference:
             yield from expect_payments(context, (member,))
         if new.debt != old.debt:
