@@ -1484,6 +1484,14 @@ def test_a_notice_is_taken_back_while_it_runs_and_the_member_is_what_it_was() ->
     assert again.due().followed_by("run_off_continued").owes("tell", "tell:round/a:left:over:2").phase == "leaving"
 
 
+def test_a_member_that_took_its_notice_back_goes_on_with_the_invoices_and_the_tier_that_it_had() -> None:
+    story = member(founded(charter(**WITHDRAWABLE, membership__leaving_notice_days=500)))
+    story = story.when(member_commands.ChangeTier(tier="partner"), by="ada")
+    story = leaving(story).when(member_commands.WithdrawNotice(), by="ada", at=day(400)).followed_by("member_staying").due()
+    story.followed_by("tier_changed", "dues_invoiced")
+    assert (story.at, story.state.state.dues.last) == (day(400), 2), "the year that began meanwhile is invoiced at once"
+
+
 def test_a_notice_is_not_taken_back_where_the_charter_says_nothing_or_when_it_is_over_or_was_given_to_the_member() -> None:
     final = member(founded(charter(membership__notice_can_be_withdrawn=False)))
     leaving(final).when(member_commands.WithdrawNotice(), by="ada").refused("notice_is_final")

@@ -38,7 +38,7 @@ def withdraw_notice(state: Belonging, context: Context) -> Events:
             remedy="apply again when the membership has ended",
             clause="membership.notice_can_be_withdrawn",
         )
-    if state.before is None or state.over or state.cause != "left":
+    if state.over or state.cause != "left":
         raise Refused(
             "no_notice_runs",
             "its notice is over" if state.over else f"it does not leave by a notice of its own: {state.cause}",

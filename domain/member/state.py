@@ -215,6 +215,16 @@ class Active:
 
 
 @dataclass(frozen=True, slots=True)
+class Resumption:
+    """What of a membership rests while the member leaves, and goes on if it takes its notice back."""
+
+    next_at: datetime
+    """When the next dues are invoiced."""
+    next_tier: str
+    """In which tier then, if that changes."""
+
+
+@dataclass(frozen=True, slots=True)
 class Leaving:
     """Notice was given; dues and what was called are still owed."""
 
@@ -222,9 +232,8 @@ class Leaving:
     cause: Cause
     ends_at: datetime
     dues: Dues
+    resumption: Resumption
     causes: frozenset[str] = frozenset()
-    before: Active | None = None
-    """What the member was when its notice began; it is that again when it takes the notice back, with the dues and the standing of then."""
     over: bool = False
     """Whether the notice is over, so that nothing takes it back."""
 
@@ -402,8 +411,8 @@ def _after_leaving(state: MemberState, event: events.LeavingEvent) -> MemberStat
     match event:
         case events.DepartureBegun(cause=cause):
             assert isinstance(state, Belonging)
-            before = state if isinstance(state, Active) else None
-            return Leaving(state.identity, cause, _NEVER, state.dues, state.causes, before)
+            rests = Resumption(state.next_at, state.next_tier) if isinstance(state, Active) else state.resumption
+            return Leaving(state.identity, cause, _NEVER, state.dues, rests, state.causes)
         case MemberDeparting(leaves_at=ends_at):
             assert isinstance(state, Leaving)
             return replace(state, ends_at=ends_at)
@@ -412,10 +421,8 @@ def _after_leaving(state: MemberState, event: events.LeavingEvent) -> MemberStat
             return replace(state, ends_at=ends_at, over=True)
         case MemberStaying():
             assert isinstance(state, Leaving)
-            assert state.before is not None
-            identity = replace(state.identity, stayed=state.identity.stayed + 1)
-            name_by = None if identity.represented else state.before.name_by
-            return replace(state.before, identity=identity, dues=state.dues, causes=state.causes, name_by=name_by)
+            identity, rested = replace(state.identity, stayed=state.identity.stayed + 1), state.resumption
+            return Active(identity, state.dues, rested.next_at, state.causes, next_tier=rested.next_tier)
         case MemberDeparted(cause=cause):
             return Ended(_identity(state), cause)
 
