@@ -1630,6 +1630,12 @@ def test_a_notice_opens_no_lock() -> None:
     assert kept(late) == 250_000
 
 
+def test_a_member_is_told_of_each_notice_what_binds_it() -> None:
+    story = called(rules(**BINDING)).when(GIVEN).owes("notify", "notice:bound:ada:notice_ends:1")
+    again = story.when(letters.KeepMember(member="ada")).when(GIVEN).owes("notify", "notice:bound:ada:notice_ends:2")
+    again.when(OVER).owes("notify", "notice:bound:ada:next_tranche:3")
+
+
 def test_a_lock_that_a_notice_would_open_is_no_charter() -> None:
     with pytest.raises(ValidationError, match="a notice would open the lock"):
         rules(funding__pledge_lock_hours=48)

@@ -345,7 +345,8 @@ def _book_commitment(books: Books, event: events.CommitmentEvent) -> Books:
             account = books.accounts[member]
             return put(books, member, account._replace(releases=account.releases + 1, bound=None))
         case events.LeaverBound(member=member, until=until):
-            return put(books, member, books.accounts[member]._replace(bound=until))
+            account = books.accounts[member]
+            return put(books, member, account._replace(bound=until, bindings=account.bindings + (until is not None)))
         case events.GoalReduced(goal=goal, minimum=minimum, budget=budget, cancelled=cancelled):
             for member, amount in cancelled.items():
                 books = add(books, member, Figures(cancelled=amount))

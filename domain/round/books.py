@@ -123,6 +123,8 @@ class Account(NamedTuple):
     """Whether it joined when the round was committed already."""
     bound: BoundUntil | None = None
     """Of a member that leaves: until when what it is not called for binds it."""
+    bindings: int = 0
+    """How often it was told that it is bound although it leaves."""
     ahead: int = 0
     """The value of accepted deliveries that belongs to tranches that are not called yet."""
 

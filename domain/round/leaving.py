@@ -22,7 +22,7 @@ from domain.round.pledging import drop_pledge, is_locked
 from domain.round.rules import STAFF, Events, account_of, amount_text, terms_of
 from domain.round.state import Live, Pledging, RoundState
 from domain.round.terms import BoundUntil, Settlement
-from domain.stream import StepEvent, owe
+from domain.stream import StepEvent, StepOwed, owe
 
 _BY_NOTICE: Final = (
     "leave by the consortium's notice (`consortium member give-notice`): the charter says how long the commitment binds then"
@@ -83,7 +83,7 @@ def release_leaver(state: RoundState, command: letters.ReleaseLeaver, context: C
     if not account.figures.uncalled or account.bound is until:
         return ()
     bound = Decision.of(current, events.LeaverBound(member=command.member, until=until))
-    return (*conclude(bound, (command.member,), context), *_tell_bound(bound.after.books, command.member, until, context))
+    return (*conclude(bound, (command.member,), context), tell_bound(bound.after.books, command.member, until, context))
 
 
 def keep_member(state: RoundState, command: letters.KeepMember, context: Context) -> Events:
@@ -169,10 +169,10 @@ def tell_released(decision: Decision, context: Context) -> Events:
     return tuple(steps)
 
 
-def _tell_bound(books: Books, member: MemberId, until: BoundUntil, context: Context) -> Events:
-    """The notice to a member that leaves, and to the staff, of what binds it still."""
+def tell_bound(books: Books, member: MemberId, until: BoundUntil, context: Context) -> StepOwed:
+    """The notice to a member that leaves, and to the staff, of what binds it still; each time that it is bound anew."""
     account = books.accounts[member]
-    key = f"notice:bound:{member}:{until}:{account.releases + 1}"
+    key = f"notice:bound:{member}:{until}:{account.bindings}"
     to = (*STAFF, f"member:{member}")
     amount = amount_text(books, account.figures.uncalled)
-    return (owe(notify("leaver_bound", to, key=key, round=context.stream, member=member, amount=amount, until=until.value)),)
+    return owe(notify("leaver_bound", to, key=key, round=context.stream, member=member, amount=amount, until=until.value))
