@@ -196,7 +196,9 @@ class FundingTerms(Message):
     leaving_charge: BasisPoints = 0
     """Of the part of a commitment that ends because its member leaves, the fraction that is called at once."""
     pledge_lock_hours: Hours = 0
-    """In the last so many hours before the close pledges can only be raised. 0: never. It takes that leavers stay bound."""
+    """In the last so many hours before the close pledges can only be raised, and who begins to leave then is bound by its pledge as by a
+    commitment. 0: never. It takes that leavers stay bound.
+    """
 
     @model_validator(mode="after")
     def _locks_bind_leavers(self) -> FundingTerms:
@@ -420,6 +422,9 @@ def flaws(charter: Charter) -> Iterator[str]:
             yield f"silence.deputies.{office}: {deputy} is kept apart from {office} (roles.apart): name another office"
     if membership.signing_days == 0:
         yield "membership.signing_days: nobody can sign in no time; allow a day at least"
+    if funding.pledge_lock_hours > 24 * membership.leaving_notice_days:
+        notice = f"{membership.leaving_notice_days} days"
+        yield f"funding.pledge_lock_hours: a notice of {notice} (membership.leaving_notice_days) would end, and open the lock, before the close"
     if funding.extension_days == 0:
         yield "funding.extension_days: nobody can pledge in no time; extend a round by a day at least"
     yield from _late(charter, "membership.application_days", membership.application_days, "member/admit")

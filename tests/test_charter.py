@@ -33,6 +33,7 @@ def test_the_example_charter_has_no_flaw() -> None:
         ({"membership__application_days": 0}, "membership.application_days"),
         ({"membership__application_days": 7}, "membership.application_days"),
         ({"funding__extension_days": 0}, "funding.extension_days"),
+        ({"funding__pledge_lock_hours": 49, "membership__leaving_notice_days": 2}, "funding.pledge_lock_hours"),
         ({"silence__duty_days": 0}, "silence.standing_days"),
         ({"funding__extension_vote_days": 9}, "funding.extension_vote_days"),
         ({"decisions__funding__notice_hours": 300}, "funding.extension_vote_days"),

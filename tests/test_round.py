@@ -4,8 +4,8 @@
 | --- | --- | --- | --- |
 | open_round, amend_round | secretariat, treasurer | round_opened | round_exists, name_too_long, wrong_currency (currency), opens_in_the_past, closes_before_opening, closes_too_late, minimum_above_goal, budget_does_not_sum, tranches_do_not_sum, tranche_without_milestone, milestone_named_twice, pledging_started |
 | withdraw_round | secretariat, treasurer | round_withdrawn | pledging_started |
-| pledge | representative of an active member | (pledging_started) pledge_made | pledging_not_started, pledging_closed, member_not_active, unknown_member, wrong_currency, pledge_below_floor (funding.share_floor), pledge_above_cap (funding.share_cap) |
-| withdraw_pledge | representative | pledge_withdrawn | pledging_not_started, pledging_closed |
+| pledge | representative of an active member | (pledging_started) pledge_made | pledging_not_started, pledging_closed, member_not_active, unknown_member, wrong_currency, pledge_below_floor (funding.share_floor), pledge_above_cap (funding.share_cap), pledges_locked (funding.pledge_lock_hours) |
+| withdraw_pledge | representative | pledge_withdrawn | pledging_not_started, pledging_closed, pledges_locked (funding.pledge_lock_hours) |
 | extend_round, reduce_goal | a passed proposal | round_extended; goal_reduced, commitment_bound… | no_mandate, goal_out_of_range |
 | cancel_round | a passed proposal; for a shortfall also the clock | round_cancelled, round_closed where nothing is to be paid back | no_mandate, not_pledging, service_only, not_due |
 | fail_round | the proposal's rejection, the service when the vote's time is over | round_failed | service_only, not_due |
@@ -19,7 +19,7 @@
 | join_late | representative of an active member outside the round | late_joiner_committed, catch_up_called | member_not_active, unknown_member, already_committed, commitment_below_floor (funding.share_floor), commitment_above_cap (funding.share_cap), calendar_ended (calendar.until), too_many_calls |
 | take_over | representative of an active member | commitment_taken_over, catch_up_called | member_not_active, unknown_member, not_in_default, more_than_defaulted, taken_over_before, commitment_above_cap (funding.share_cap), calendar_ended (calendar.until), too_many_calls |
 | exit_round | representative | commitment_released | no_such_decision, bound_by_yes, did_not_oppose, decision_in_effect, in_default |
-| release_leaver | the membership process: notice given, notice over | commitment_released, leaving_charged; leaver_bound; pledge_withdrawn | service_only |
+| release_leaver | the membership process: notice given, notice over | commitment_released, leaving_charged; leaver_bound; nothing before the close | service_only |
 | keep_member | the membership process: notice taken back | leaver_bound | service_only |
 | propose_, approve_, withdraw_spending | treasurer; second signatory | spending_… | more_than_cleared, line_exceeded, no_such_line, minimum_lost, spending_exists, no_such_spending, same_person (roles), own_payment (roles), spending_paid, spending_withdrawn, payment_ordered |
 | record_, return_, release_spending | treasury | spending_paid, (round_reopened) spending_returned, spending_withdrawn | no_such_spending, not_approved, spending_paid, spending_withdrawn, spending_not_paid, reference_used |
@@ -57,7 +57,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -77,6 +77,7 @@ from domain.register.facts import (
     MandateGranted,
     MemberDeparted,
     MemberDeparting,
+    MemberStaying,
     MemberSuspended,
     OfficeGranted,
     OwnershipDeclared,
@@ -1527,7 +1528,7 @@ def test_a_leaver_of_the_consortium_owes_what_was_called_and_nothing_more() -> N
     assert money(left, "committed", "ada") == 100_000
     left.when(letters.ReleaseLeaver(member="ada")).then()
     story.when(letters.ReleaseLeaver(member="eli")).then()
-    pledged(pledging(), ada=100_000).when(letters.ReleaseLeaver(member="ada")).followed_by("pledge_withdrawn")
+    pledged(pledging(), ada=100_000).when(letters.ReleaseLeaver(member="ada")).then()
 
 
 def test_a_charter_may_forgive_a_leaver_what_was_called() -> None:
@@ -1621,13 +1622,57 @@ def test_in_the_last_hours_before_the_close_pledges_are_only_raised() -> None:
     story.when(round_commands.WithdrawPledge(member="eli"), by="rep-eli", at=day(8)).then()
 
 
+def pledged_by_all(**changes: Any) -> Story:
+    """Four members pledged a quarter each, and pledges will be locked two days before the close."""
+    return pledged(pledging(rules(**LOCKED | changes)), **dict.fromkeys(MEMBERS, 250_000))
+
+
+def leaves(story: Story, at: datetime | None, ends: datetime | None = None) -> Story:
+    """The story in which ada's departure began then."""
+    return knowing(story, MemberDeparting(member="ada", leaves_at=ends or day(90), at=at))
+
+
 def test_a_notice_opens_no_lock() -> None:
-    story = pledged(pledging(rules(**LOCKED)), **dict.fromkeys(MEMBERS, 250_000))
-    early = knowing(story, MemberDeparting(member="ada", leaves_at=day(90))).when(GIVEN, at=day(7)).followed_by("pledge_withdrawn").due()
-    assert sorted(books(early.state.state)) == ["bel", "cyd", "dov"]
-    late = knowing(story, MemberDeparting(member="ada", leaves_at=day(90))).when(GIVEN, at=day(9)).then().due()
-    assert money(late, "committed") == GOAL
-    assert kept(late) == 250_000
+    story = leaves(pledged_by_all(), day(8)).due().owes("notify", "notice:bound:ada:notice_ends:1")
+    assert {"leaver_bound", "commitment_kept"} <= {event.kind for event in story.answer}
+    assert (money(story, "committed"), kept(story)) == (GOAL, 250_000)
+
+
+@pytest.mark.parametrize("binding", ["notice_ended", "next_tranche"])
+def test_a_pledge_of_who_was_on_the_way_out_before_pledges_were_locked_does_not_count(binding: str) -> None:
+    story = pledged_by_all(funding__leaver_bound_until=binding)
+    for early in (leaves(story, day(8) - timedelta(microseconds=1)), leaves(story, day(3), ends=day(3)), leaves(story, None)):
+        closed = early.due()
+        assert sorted(books(closed.state.state)) == ["bel", "cyd", "dov"]
+        assert "leaver_bound" not in {event.kind for event in closed.answer}
+    again = leaves(leaves(story, day(3)), day(9), ends=day(9)).due()
+    assert sorted(books(again.state.state)) == ["bel", "cyd", "dov"], "expelled in the last hours, it was on the way out before"
+
+
+def test_a_notice_that_is_taken_back_before_the_close_changes_nothing_about_the_pledge() -> None:
+    story = knowing(leaves(pledged_by_all(), day(3)), MemberStaying(member="ada"))
+    closed = story.due()
+    assert (money(closed, "committed"), kept(closed)) == (GOAL, 0)
+    assert kept(leaves(story, day(9)).due()) == 250_000, "and its next notice opens no lock"
+
+
+@pytest.mark.parametrize("binding", ["notice_ended", "next_tranche"])
+def test_who_is_expelled_while_pledges_are_locked_pledges_nothing_that_counts(binding: str) -> None:
+    expelled = leaves(pledged_by_all(funding__leaver_bound_until=binding), day(9), ends=day(9)).due()
+    assert sorted(books(expelled.state.state)) == ["bel", "cyd", "dov"]
+
+
+def test_who_voted_to_go_on_with_a_round_and_leaves_while_pledges_are_locked_is_bound_to_all_of_it() -> None:
+    story = leaves(opposed(pledged_by_all(), yes=("ada",)), day(9)).due().owes("notify", "notice:bound:ada:end:1")
+    story = story.when(OVER).then().when(round_commands.CallTranche(tranche=1), by="tess")
+    assert kept(story) == 150_000
+
+
+def test_nobody_is_bound_to_a_pledge_who_is_suspended_or_gone_at_the_close() -> None:
+    leaver = leaves(pledged_by_all(), day(9))
+    suspended = knowing(leaver, MemberSuspended(member="ada", cause="dues")).due()
+    gone = knowing(leaver, MemberDeparted(member="ada", cause="left", at=day(9))).due()
+    assert sorted(books(suspended.state.state)) == sorted(books(gone.state.state)) == ["bel", "cyd", "dov"]
 
 
 def test_a_member_is_told_of_each_notice_what_binds_it() -> None:

@@ -422,7 +422,7 @@ def begin_departure(state: Belonging, cause: Cause, leaves_at: datetime, context
     rounds: Mapping[str, int] = context.register.commitments.get(member, mapping())
     return (
         events.DepartureBegun(cause=cause),
-        MemberDeparting(member=member, leaves_at=leaves_at, keeps_access=cause == "left"),
+        MemberDeparting(member=member, leaves_at=leaves_at, keeps_access=cause == "left", at=context.at),
         *ask_release(identity, cause, rounds, notice_over=leaves_at <= context.at),
         *end_leases(member, cause, context),
         owe_notice(

@@ -241,6 +241,8 @@ class MemberDeparting(Event):
     leaves_at: Instant
     keeps_access: bool = False
     """Whether the early access that it has a right to lasts until the end: so it does for one who leaves of its own will."""
+    at: Instant | None = None
+    """When that was; not known of a departure that began under rules before 6."""
 
 
 class MemberDeparted(Event):

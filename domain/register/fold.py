@@ -34,7 +34,7 @@ from domain.register.state import (
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
-REGISTER_VERSION: Final = 16
+REGISTER_VERSION: Final = 17
 """Raised whenever the register is made of other fields or classes, or the same facts make another one: stored ones of another version are not read."""
 
 _FACTS: Final = frozenset(get_args(Fact))
@@ -158,13 +158,15 @@ def _of_members(register: Register, fact: facts.MemberFact) -> Register:
             before = register.members[member]
             standing = Standing.LEAVING if before.standing is Standing.LEAVING else Standing.ACTIVE
             return _with_member(register, before._replace(standing=standing, causes=frozenset()))
-        case facts.MemberDeparting(member=member, leaves_at=leaves_at, keeps_access=keeps_access):
-            leaving = register.members[member]._replace(standing=Standing.LEAVING, leaves_at=leaves_at, keeps_access=keeps_access)
+        case facts.MemberDeparting(member=member, leaves_at=leaves_at, keeps_access=keeps_access, at=at):
+            before = register.members[member]
+            since = before.leaving_since if before.standing is Standing.LEAVING else at
+            leaving = before._replace(standing=Standing.LEAVING, leaves_at=leaves_at, keeps_access=keeps_access, leaving_since=since)
             return _with_member(register, leaving)
         case facts.MemberStaying(member=member):
             before = register.members[member]
             standing = Standing.SUSPENDED if before.causes else Standing.ACTIVE
-            return _with_member(register, before._replace(standing=standing, leaves_at=None, keeps_access=False))
+            return _with_member(register, before._replace(standing=standing, leaves_at=None, keeps_access=False, leaving_since=None))
         case facts.MemberDeparted(member=member):
             return _regroup_around(_with_member(register, register.members[member]._replace(standing=Standing.GONE)), member)
         case facts.OwnershipDeclared(member=member, holdings=holdings):

@@ -39,6 +39,8 @@ class Member(NamedTuple):
     leaves_at: datetime | None = None
     keeps_access: bool = False
     """Whether a leaving member's early access lasts until the end."""
+    leaving_since: datetime | None = None
+    """Since when it leaves; not known of a departure that began under rules before 6."""
 
 
 class Unreached(NamedTuple):
@@ -368,6 +370,13 @@ class Register(NamedTuple):
     def active(self, member: MemberId) -> bool:
         """Whether the member has all its rights now."""
         return self.standing(member) is Standing.ACTIVE
+
+    def notice_over(self, member: MemberId, at: datetime) -> bool:
+        """Whether the member leaves, or left, and its notice is over at an instant, if it had one."""
+        found = self.members.get(member)
+        if found is None or found.leaves_at is None:
+            return False
+        return found.standing is Standing.GONE or (found.standing is Standing.LEAVING and found.leaves_at <= at)
 
     def belongs(self, member: MemberId) -> bool:
         """Whether the membership has begun and not ended, suspended or not: only then is what it declares binding on others."""

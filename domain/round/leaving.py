@@ -18,9 +18,8 @@ from domain.round.books import Account, Books
 from domain.round.consequences import Decision, apply_credits, conclude
 from domain.round.dues import own_schedule
 from domain.round.notices import bills, notify_members, say_beyond_calendar
-from domain.round.pledging import drop_pledge, is_locked
 from domain.round.rules import STAFF, Events, account_of, amount_text, terms_of
-from domain.round.state import Live, Pledging, RoundState
+from domain.round.state import Live, RoundState
 from domain.round.terms import BoundUntil, Settlement
 from domain.stream import StepEvent, StepOwed, owe
 
@@ -69,10 +68,8 @@ def exit_round(state: Live, command: commands.ExitRound, context: Context) -> Ev
 def release_leaver(state: RoundState, command: letters.ReleaseLeaver, context: Context) -> Events:
     """A member leaves the consortium: what it is not called for ends, at once or when it no longer binds; what was called stays owed.
 
-    A pledge ends too, unless pledges are locked: then the member's commitment binds it like any other's.
+    Which pledges of leavers count is seen at the close.
     """
-    if isinstance(state, Pledging):
-        return () if is_locked(state, context) else drop_pledge(state, command.member)
     current = rules.live_or_none(state)
     account = current.books.accounts.get(command.member) if current else None
     if current is None or account is None or (account.releases and not account.figures.uncalled):
@@ -95,14 +92,17 @@ def keep_member(state: RoundState, command: letters.KeepMember, context: Context
     return conclude(Decision.of(current, events.LeaverBound(member=command.member, until=None)), (command.member,), context)
 
 
-def bound_until(books: Books, member: MemberId, context: Context, *, notice_over: bool) -> BoundUntil | None:
-    """Until when a commitment binds a member that leaves now; `None` when it ends."""
+def bound_until(books: Books, member: MemberId, context: Context, *, notice_over: bool = False) -> BoundUntil | None:
+    """Until when a commitment binds a member that leaves now; `None` when it ends.
+
+    Its notice may be over by now although the letter that comes here says that it was given.
+    """
     terms = terms_of(context, books)
     if terms.leaver_bound_until == "notice_given":
         return None
     if _voted_for(books, member, context):
         return BoundUntil.END
-    if not notice_over:
+    if not (notice_over or context.register.notice_over(member, context.at)):
         return BoundUntil.NOTICE_ENDS
     further = len(books.tranches) < len(books.terms.tranches)
     return BoundUntil.NEXT_TRANCHE if further and terms.leaver_bound_until == "next_tranche" else None

@@ -13,10 +13,12 @@ from domain.process import Context
 from domain.register.facts import CommitmentBound, CommitmentKept, Standing
 from domain.round import commands, events, rules
 from domain.round.allocation import Promise, allocate, concentration, counted, part, summed
+from domain.round.books import Books
 from domain.round.consequences import expect_payments, following
+from domain.round.leaving import bound_until, tell_bound
 from domain.round.notices import notify_members
 from domain.round.rules import STAFF, Events, charter_of, propose, require_currency
-from domain.round.state import Draft, Pledging, RoundState, Short, Withdrawn
+from domain.round.state import Committed, Draft, Pledging, RoundState, Short, Withdrawn
 from domain.round.terms import BoundUntil, Terms
 from domain.stream import StepOwed, owe
 
@@ -159,36 +161,27 @@ def _pledge(state: Pledging, command: commands.Pledge, context: Context) -> Even
 def withdraw_pledge(state: Pledging, command: commands.WithdrawPledge, context: Context) -> Events:
     """Pledges are conditional until the close, or until they are locked before it."""
     context.require_speaker(command.member)
-    if command.member in state.pledges:
-        _require_unlocked(state, context)
-    return drop_pledge(state, command.member)
+    if command.member not in state.pledges:
+        return ()
+    _require_unlocked(state, context)
+    return (events.PledgeWithdrawn(member=command.member),)
 
 
-def is_locked(state: Pledging, context: Context) -> bool:
-    """Whether pledges can only be raised."""
-    locked_at = locked_from(state, context)
-    return locked_at is not None and context.at >= locked_at
-
-
-def locked_from(state: Pledging, context: Context) -> datetime | None:
+def _locked_from(state: Pledging, context: Context) -> datetime | None:
     """From when on pledges can only be raised; `None` when they never are locked."""
     locked = charter_of(context, state.charter_version).funding.pledge_lock_hours
     return state.closes_at - timedelta(hours=locked) if locked else None
 
 
 def _require_unlocked(state: Pledging, context: Context) -> None:
-    if is_locked(state, context):
+    locked = _locked_from(state, context)
+    if locked is not None and context.at >= locked:
         raise Refused(
             "pledges_locked",
             f"before the close at {shown_at(state.closes_at)} pledges can only be raised",
             remedy="raise it, or let it stand: pledges can be lowered again only if the round is extended",
             clause="funding.pledge_lock_hours",
         )
-
-
-def drop_pledge(state: Pledging, member: MemberId) -> Events:
-    """The member pledges nothing any more, if it ever did."""
-    return (events.PledgeWithdrawn(member=member),) if member in state.pledges else ()
 
 
 def _require_floor(pledging: Pledging, command: commands.Pledge, former: int, context: Context) -> None:
@@ -227,12 +220,11 @@ def _cap(pledging: Pledging, context: Context) -> int:
 
 
 def close_pledging(state: Pledging, _: commands.ClosePledging, context: Context) -> Events:
-    """Count what the active members pledged, test the minimum, and share the goal out.
-
-    Where pledges are locked, who gave notice is counted too: the lock would bind nobody else.
-    """
-    locked = locked_from(state, context) is not None
-    standing = {member: promise for member, promise in sorted(state.pledges.items()) if _counts(member, context, locked=locked)}
+    """Count what the active members pledged, and the leavers who are bound to their pledges; test the minimum, and share the goal out."""
+    leavers = {member: until for member in sorted(state.pledges) if (until := _leaver_bound_until(state, member, context))}
+    standing = {
+        member: promise for member, promise in sorted(state.pledges.items()) if member in leavers or context.register.active(member)
+    }
     seats = {member: context.register.seat_of(member) for member in standing}
     cap = _cap(state, context)
     pledges = counted(standing, seats, cap)
@@ -240,34 +232,51 @@ def close_pledging(state: Pledging, _: commands.ClosePledging, context: Context)
     if total < state.terms.minimum:
         return _miss_minimum(state, total, context)
     allocation = allocate(state.terms.goal, pledges, seats, cap)
+    allocated = events.PledgesAllocated(
+        allocation=allocation,
+        counted=total,
+        concentration=concentration(summed(allocation, seats)),
+        gauge=charter_of(context, state.charter_version).funding.concentration_gauge,
+        default_interest=charter_of(context, state.charter_version).funding.default_interest,
+        charter_version=state.charter_version,
+    )
     return (
-        events.PledgesAllocated(
-            allocation=allocation,
-            counted=total,
-            concentration=concentration(summed(allocation, seats)),
-            gauge=charter_of(context, state.charter_version).funding.concentration_gauge,
-            default_interest=charter_of(context, state.charter_version).funding.default_interest,
-            charter_version=state.charter_version,
-        ),
+        allocated,
         *(CommitmentBound(member=member, source=context.stream, amount=amount) for member, amount in sorted(allocation.items())),
-        *_bind_leavers(allocation, context),
+        *_bind_leavers(state, allocated, leavers, context),
         *expect_payments(context, sorted(allocation)),
         *notify_members("pledges_allocated", state.pledges, "allocated", round=context.stream),
     )
 
 
-def _counts(member: MemberId, context: Context, *, locked: bool) -> bool:
-    """Whether a pledge counts at the close."""
-    standing = context.register.standing(member)
-    return standing is Standing.ACTIVE or (locked and standing is Standing.LEAVING)
+def _leaver_bound_until(state: Pledging, member: MemberId, context: Context) -> BoundUntil | None:
+    """Until when its pledge binds a member that leaves, as a commitment would; `None` when it does not, and of a member that stays.
+
+    It binds whose notice runs and was given when pledges were locked already: a lock that a notice opens would bind nobody. Who gave it before
+    could withdraw the pledge then. Who is expelled or terminated has no notice; and who is suspended pledges nothing that counts, leaving or not.
+    """
+    known, locked = context.register.members.get(member), _locked_from(state, context)
+    if known is None or known.standing is not Standing.LEAVING or known.causes or context.register.notice_over(member, context.at):
+        return None
+    if locked is None or known.leaving_since is None or known.leaving_since < locked:
+        return None
+    return bound_until(Books.of(state.terms, state.charter_version), member, context)
 
 
-def _bind_leavers(allocation: Mapping[MemberId, int], context: Context) -> Iterator[events.LeaverBound | CommitmentKept]:
-    """Who gave notice before the close is bound through its notice, like one that gives it later."""
-    for member, amount in sorted(allocation.items()):
-        if not context.register.active(member):
-            yield events.LeaverBound(member=member, until=BoundUntil.NOTICE_ENDS)
-            yield CommitmentKept(member=member, source=context.stream, amount=amount)
+def _bind_leavers(
+    state: Pledging, allocated: events.PledgesAllocated, leavers: Mapping[MemberId, BoundUntil], context: Context
+) -> Iterator[events.LeaverBound | CommitmentKept | StepOwed]:
+    """Who leaves and is bound to its pledge is bound to what it is allocated, like one that gives notice later."""
+    bound = {member: until for member, until in leavers.items() if allocated.allocation.get(member)}
+    if not bound:
+        return
+    facts = {member: events.LeaverBound(member=member, until=until) for member, until in bound.items()}
+    committed = following(state, (allocated, *facts.values()))
+    assert isinstance(committed, Committed)
+    for member, until in bound.items():
+        yield facts[member]
+        yield CommitmentKept(member=member, source=context.stream, amount=committed.books.accounts[member].still_bound)
+        yield tell_bound(committed.books, member, until, context)
 
 
 def _miss_minimum(state: Pledging, total: int, context: Context) -> Events:
