@@ -33,7 +33,7 @@ withdrawn, left, terminated or expelled.
 | issue_invoice | a year after the last one was due to be issued | tier_changed, dues_invoiced |
 | climb_ladder | by default 60, 75, 90 and 105 days after the due date, not while a payment plan runs or a set-off is announced or under way | rung_reached, member_suspended, departure_begun, member_departing; before each rung set_off_announced where a round owes the member (tests/test_set_off.py) |
 | suspend_vacancy | `vacancy_days` after the last representative left | member_suspended |
-| end_membership | at the end of the notice, then every `run_off_days` while something is owed | member_departed, legal_entity_released, dues_closed; or run_off_continued |
+| end_membership | at the end of the notice, then every `run_off_days` while something is owed or binds it, or a round has not heard of it | member_departed, legal_entity_released, dues_closed; or run_off_continued |
 
 Steps: `screen` (the applicant and its owners), `tell` (the proposal to admit; the rounds and releases of one who leaves; the treasury, when money is not taken), `notify`.
 """
@@ -1469,10 +1469,12 @@ def test_the_rounds_let_a_leaver_go() -> None:
 
 
 WITHDRAWABLE = {"membership__notice_can_be_withdrawn": True}
+BOUND = (CommitmentBound(member="helio", source="round/a", amount=5), CommitmentKept(member="helio", source="round/a", amount=5))
+"""A round holds helio to its commitment although it leaves."""
 
 
 def test_a_notice_is_taken_back_while_it_runs_and_the_member_is_what_it_was() -> None:
-    story = also(member(founded(charter(**WITHDRAWABLE))), CommitmentKept(member="helio", source="round/a", amount=5))
+    story = also(member(founded(charter(**WITHDRAWABLE))), *BOUND)
     story.when(member_commands.WithdrawNotice(), by="ada").then()
     story = leaving(story).when(member_commands.WithdrawNotice(), by="sam").refused("not_a_representative")
     story = story.when(letters.SuspendForDefault(source="round/a")).when(member_commands.WithdrawNotice(), by="ada", at=day(80))
@@ -1482,6 +1484,13 @@ def test_a_notice_is_taken_back_while_it_runs_and_the_member_is_what_it_was() ->
     assert (story.phase, standing(story)) == ("active", Standing.ACTIVE)
     again = leaving(story).owes("notify", "notice:departure:left:2")
     assert again.due().followed_by("run_off_continued").owes("tell", "tell:round/a:left:over:2").phase == "leaving"
+
+
+def test_a_round_that_has_not_heard_of_a_notice_yet_hears_too_that_it_is_taken_back() -> None:
+    story = leaving(also(member(founded(charter(**WITHDRAWABLE))), CommitmentBound(member="helio", source="round/a", amount=5)))
+    story = story.when(member_commands.WithdrawNotice(), by="ada").followed_by("member_staying")
+    told = [story.known[key].data["command"]["kind"] for to, key in story.state.ready if to == "round/a"]
+    assert told == ["release_leaver", "keep_member"], "letters to one stream come in their order"
 
 
 def test_a_member_that_took_its_notice_back_goes_on_with_the_invoices_and_the_tier_that_it_had() -> None:
@@ -1503,13 +1512,22 @@ def test_a_notice_is_not_taken_back_where_the_charter_says_nothing_or_when_it_is
 
 
 def test_rounds_that_hold_a_leaver_are_told_when_its_notice_is_over_and_it_stays_until_they_let_it_go() -> None:
-    story = leaving(also(member(), CommitmentKept(member="helio", source="round/a", amount=5))).due()
+    story = leaving(also(member(), *BOUND)).when(StepDone(step="tell:round/a:left")).due()
     story = story.followed_by("run_off_continued").owes("tell", "tell:round/a:left:over")
     asked = next(step.data for step in story.steps if step.key == "tell:round/a:left:over")
     assert asked["command"] == {"kind": "release_leaver", "member": "helio", "notice_over": True}
     story = story.due().followed_by("run_off_continued")
     assert len([step for step in story.steps if step.key.startswith("tell:round/a:left:over")]) == 1, "they are told once"
+    story = story.when(StepDone(step="tell:round/a:left:over"))
     assert also(story, CommitmentKept(member="helio", source="round/a", amount=0)).due().phase == "left"
+
+
+def test_nobody_is_gone_before_the_rounds_know_that_they_leave() -> None:
+    story = also(member(), CommitmentBound(member="helio", source="round/a", amount=5))
+    expelled = mandated(story, member_commands.Expel()).when(member_commands.Expel()).due().followed_by("run_off_continued")
+    told = expelled.when(StepDone(step="tell:round/a:expelled"))
+    charged = also(told, DebtStated(member="helio", source="round/a", amount=1)).due().followed_by("run_off_continued")
+    assert also(charged, DebtStated(member="helio", source="round/a", amount=0)).due().phase == "expelled"
 
 
 @pytest.mark.parametrize(

@@ -1675,6 +1675,16 @@ def test_nobody_is_bound_to_a_pledge_who_is_suspended_or_gone_at_the_close() -> 
     assert sorted(books(suspended.state.state)) == sorted(books(gone.state.state)) == ["bel", "cyd", "dov"]
 
 
+def test_a_round_that_hears_of_a_notice_only_when_it_is_over_does_not_bind_the_leaver_through_it() -> None:
+    story = committed(rules(**BINDING | {"funding__leaver_bound_until": "notice_ended"}), minimum=1)
+    for late in (
+        leaves(story, day(3), ends=story.at),
+        knowing(leaves(story, day(3)), MemberDeparted(member="ada", cause="left", at=day(9))),
+    ):
+        late.when(GIVEN).followed_by("commitment_released", "leaving_charged", "commitment_bound", "debt_stated")
+    leaves(story, day(3), ends=story.at + timedelta(microseconds=1)).when(GIVEN).followed_by("leaver_bound", "commitment_kept")
+
+
 def test_a_member_is_told_of_each_notice_what_binds_it() -> None:
     story = called(rules(**BINDING)).when(GIVEN).owes("notify", "notice:bound:ada:notice_ends:1")
     again = story.when(letters.KeepMember(member="ada")).when(GIVEN).owes("notify", "notice:bound:ada:notice_ends:2")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from domain import letters
 from domain.charter import days
-from domain.kernel import Refused, mapping, tell
+from domain.kernel import TELL, Refused, mapping, tell
 from domain.member import events
 from domain.member.dues import close_dues, is_pursued
 from domain.member.rules import Events, ask_release, begin_departure, end_leases, owe_notice, parting_recipients, release_identity
@@ -26,7 +26,11 @@ def give_notice(state: Belonging, context: Context) -> Events:
 
 
 def withdraw_notice(state: Belonging, context: Context) -> Events:
-    """A representative takes the notice back while it runs: the member is what it was; what was released meanwhile stays released."""
+    """A representative takes the notice back while it runs: the member is what it was, with what it owes and why it is suspended now.
+
+    What was released meanwhile stays released. Who was expelled, or whose dues have climbed the whole ladder meanwhile, has no notice to
+    take back. All rounds to which it is committed are told: one may have the word of its leaving still before it.
+    """
     identity, member = state.identity, state.identity.member
     context.require_representative(member)
     if not isinstance(state, Leaving):
@@ -45,7 +49,7 @@ def withdraw_notice(state: Belonging, context: Context) -> Events:
             remedy="apply again when the membership has ended",
             clause="membership.leaving_notice_days",
         )
-    rounds = sorted(context.register.still_bound.get(member, mapping()))
+    rounds = sorted(context.register.commitments.get(member, mapping()))
     key = f"departure:withdrawn:{identity.stayed + 1}"
     return (
         MemberStaying(member=member),
@@ -63,15 +67,15 @@ def expel(state: Belonging | None, context: Context) -> Events:
 def end_membership(state: Leaving, context: Context) -> Events:
     """The end, once nothing binds the member: what was called is paid, and the dues are paid or have climbed the whole ladder.
 
-    Until then, and while a round was asked for credit that is to be set off and has not answered, the run-off goes on; rounds that held it
-    through its notice are told that this is over.
+    Until then, and while a round was asked for credit that is to be set off and has not answered, or does not know yet that the member leaves,
+    the run-off goes on; rounds that held it through its notice are told that this is over.
     """
     identity, member, register = state.identity, state.identity.member, context.register
-    kept: Mapping[str, int] = register.still_bound.get(member, mapping())
-    if kept or member in register.debts or is_pursued(state.dues) or state.dues.set_off is not None:
+    bound: Mapping[str, int] = register.still_bound.get(member, mapping())
+    if bound or _rounds_to_hear(context) or member in register.debts or is_pursued(state.dues) or state.dues.set_off is not None:
         return (
             events.RunOffContinued(again_at=context.at + days(identity.terms.run_off_days)),
-            *(() if state.over else ask_release(state.identity, f"{state.cause}:over", kept, notice_over=True)),
+            *(() if state.over else ask_release(state.identity, f"{state.cause}:over", bound, notice_over=True)),
         )
     return (
         *release_identity(identity, context),
@@ -80,3 +84,9 @@ def end_membership(state: Leaving, context: Context) -> Events:
         *end_leases(identity.member, "end", context),
         owe_notice("membership-ended", identity, *parting_recipients(identity), "office:secretariat", cause=state.cause),
     )
+
+
+def _rounds_to_hear(context: Context) -> bool:
+    """Whether a letter to a round by which it learns that the member leaves has not come there."""
+    told = letters.ReleaseLeaver.model_fields["kind"].default
+    return any(step.kind == TELL and step.data["command"]["kind"] == told for step in context.owed.values())
