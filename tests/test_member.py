@@ -24,14 +24,14 @@ withdrawn, left, terminated or expelled.
 | confirm_ownership | the secretariat, a compliance reviewer; of an officer's declaration a representative | ownership_declared, screening_started | no_such_declaration, second_person_required, own_case (`membership`) |
 | change_tier | a representative | tier_change_asked, tier_reserved | unknown_tier (`tiers`), tier_full (`tiers.<tier>`) |
 | give_notice | a representative | departure_begun, member_departing | |
-| withdraw_notice | a representative, while the notice runs | member_staying | notice_is_final (membership.notice_can_be_withdrawn), no_notice_runs |
+| withdraw_notice | a representative, while the notice runs that it gave, unless dues have climbed the whole ladder since | member_staying | notice_is_final (membership.notice_can_be_withdrawn), no_notice_runs |
 | expel | a passed proposal | departure_begun, member_departing | no_mandate (`decisions`) |
 
 | deadline | comes | events |
 | --- | --- | --- |
 | lapse_application | `application_days` after applying; until the agreement is countersigned, `signing_days` after the admission if that is earlier | as withdraw_application |
 | issue_invoice | a year after the last one was due to be issued | tier_changed, dues_invoiced |
-| climb_ladder | by default 60, 75, 90 and 105 days after the due date, not while a payment plan runs or a set-off is announced or under way | rung_reached, member_suspended, departure_begun, member_departing; before each rung set_off_announced where a round owes the member (tests/test_set_off.py) |
+| climb_ladder | by default 60, 75, 90 and 105 days after the due date, not while a payment plan runs or a set-off is announced or under way | rung_reached, member_suspended, departure_begun, member_departing (of one on notice with the end of that notice); before each rung set_off_announced where a round owes the member (tests/test_set_off.py) |
 | suspend_vacancy | `vacancy_days` after the last representative left | member_suspended |
 | end_membership | at the end of the notice, then every `run_off_days` while something is owed or binds it, or a round has not heard of it | member_departed, legal_entity_released, dues_closed; or run_off_continued |
 
@@ -1499,6 +1499,35 @@ def test_a_member_that_took_its_notice_back_goes_on_with_the_invoices_and_the_ti
     story = leaving(story).when(member_commands.WithdrawNotice(), by="ada", at=day(400)).followed_by("member_staying").due()
     story.followed_by("tier_changed", "dues_invoiced")
     assert (story.at, story.state.state.dues.last) == (day(400), 2), "the year that began meanwhile is invoiced at once"
+
+
+def test_a_notice_saves_nobody_from_the_end_over_unpaid_dues() -> None:
+    ended = ("rung_reached", "departure_begun", "member_departing")
+    on_notice = leaving(member(founded(charter(**WITHDRAWABLE))).due().due()).due().due()
+    back = on_notice.when(member_commands.WithdrawNotice(), by="ada").followed_by("member_staying")
+    assert back.due().followed_by(*ended).at == day(395 + 105), "the ladder went on meanwhile"
+    story = on_notice.due().followed_by(*ended).owes("notify", "notice:departure:terminated")
+    assert story.register.members["helio"].leaves_at == day(395 + 60 + 90), "the notice runs on"
+    story = story.when(member_commands.WithdrawNotice(), by="ada").refused("no_notice_runs")
+    story = story.when(payment(FEE, "BANK-2")).when(member_commands.WithdrawNotice(), by="ada").refused("no_notice_runs")
+    assert (story.due().phase, story.due().at) == ("terminated", day(395 + 60 + 90))
+
+
+def last_rung(story: Story) -> Story:
+    """Deadlines come until dues have climbed the whole ladder."""
+    while not any(isinstance(event, member_events.RungReached) and event.rung == "terminated" for event in story.answer):
+        story = story.due()
+    return story
+
+
+def test_who_was_expelled_or_whose_notice_is_over_is_terminated_no_more() -> None:
+    owing = leaving(overdue()).due()
+    over = owing.when(member_commands.EndMembership(), at=day(455)).followed_by("run_off_continued")
+    expelled = mandated(overdue(), member_commands.Expel()).when(member_commands.Expel())
+    assert (last_rung(over).followed_by("rung_reached").due().phase, last_rung(expelled).followed_by("rung_reached").due().phase) == (
+        "left",
+        "expelled",
+    )
 
 
 def test_a_notice_is_not_taken_back_where_the_charter_says_nothing_or_when_it_is_over_or_was_given_to_the_member() -> None:

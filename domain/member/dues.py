@@ -24,7 +24,7 @@ from domain.member.rules import (
     suspend,
 )
 from domain.member.set_off import announce_set_off, give_up_set_off
-from domain.member.state import Active, Belonging, Dues, Identity, Paying, after_payment
+from domain.member.state import Active, Belonging, Dues, Identity, Leaving, Paying, after_payment
 from domain.member.terms import Rung
 from domain.process import Context, turn_away
 from domain.reference import creditor_reference, shown_reference
@@ -233,9 +233,8 @@ def is_pursued(dues: Dues) -> bool:
 
 
 def climb_ladder(state: Belonging, context: Context) -> Events:
-    """The next rung: the second suspends the member, and the last ends the membership unless the member is leaving already.
-
-    Before any of them, what rounds owe the member is set off, if the charter says so.
+    """The next rung: the second suspends the member, and the last ends the membership. Before any of them, what rounds owe the member is set
+    off, if the charter says so.
     """
     announced = announce_set_off(state, context)
     if announced:
@@ -249,4 +248,18 @@ def climb_ladder(state: Belonging, context: Context) -> Events:
         case Rung.SUSPENDED:
             return (reached, *suspend(state, "dues", context), notice)
         case Rung.TERMINATED:
-            return (reached, *(begin_departure(state, "terminated", context.at, context) if isinstance(state, Active) else ()), notice)
+            return (reached, *_terminate(state, context), notice)
+
+
+def _terminate(state: Belonging, context: Context) -> Events:
+    """The membership ends over its dues: now, or with the notice that the member gave itself, which cannot be taken back any more.
+
+    Of a member that was expelled, or whose notice is over, nothing changes.
+    """
+    match state:
+        case Active():
+            return begin_departure(state, "terminated", context.at, context)
+        case Leaving(cause="left", over=False, ends_at=ends_at):
+            return begin_departure(state, "terminated", ends_at, context)
+        case Leaving():
+            return ()

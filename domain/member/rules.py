@@ -414,7 +414,7 @@ def lift_suspension(state: Belonging, cause: str) -> Events:
 def begin_departure(state: Belonging, cause: Cause, leaves_at: datetime, context: Context) -> Events:
     """The notice begins: rounds release what they have not called; dues, and what was called, stay owed until they are paid.
 
-    A second departure for the same cause, as from a second vote to expel, changes nothing.
+    A second departure for the same cause, as from a second vote to expel, changes nothing; one for another cause takes its place.
     """
     if isinstance(state, Leaving) and state.cause == cause:
         return ()
