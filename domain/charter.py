@@ -190,9 +190,12 @@ class FundingTerms(Message):
     equalisation_interest: BasisPoints = 400
     """Per year, simple, actual/360, that a late joiner pays on what it would have paid, to those who paid it."""
     leaver_funds_called: bool = True
-    """Whether one who leaves still owes what was called before the notice."""
+    """Whether one who leaves still owes what it is called for when its commitment ends."""
     leaver_bound_until: Literal["notice_given", "notice_ended", "next_tranche"] = "notice_given"
-    """How long a commitment binds one who leaves. Past the first, whoever voted for the round or its run stays bound to all of it."""
+    """Until when a member that leaves is bound to what it is not called for yet: until it gives notice; until its notice is over; or until the
+    next tranche is called after that, of which it is called too. Who is expelled, or terminated over its dues, has no notice of its own.
+    Under the last two, who voted yes to anything that passed about the round or its run stays bound until the round ends.
+    """
     leaving_charge: BasisPoints = 0
     """Of the part of a commitment that ends because its member leaves, the fraction that is called at once."""
     pledge_lock_hours: Hours = 0
