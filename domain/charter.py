@@ -197,7 +197,9 @@ class FundingTerms(Message):
     Under the last two, who voted yes to anything that passed about the round or its run stays bound until the round ends.
     """
     leaving_charge: BasisPoints = 0
-    """Of the part of a commitment that ends because its member leaves, the fraction that is called at once."""
+    """Of the part of a commitment that ends because its member leaves, the fraction that is called at once. It is money of the round like any
+    other that is called: of what nobody spends, it comes back at the end like everybody's.
+    """
     pledge_lock_hours: Hours = 0
     """In the last so many hours before the close pledges can only be raised, and who begins to leave then is bound by its pledge as by a
     commitment. 0: never. It takes that leavers stay bound.

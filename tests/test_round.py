@@ -45,6 +45,13 @@ charter's `interest_carried_up_to`. Late money of a member in default, or of who
 `make_up_reduced`. A member that is cured is called at once for what it missed: `catch_up_called`. When a round is cancelled, a member bears what
 was spent in proportion to what it was called for by itself; what it paid less stays owed, with its default.
 
+A pledge counts at the close for who is an active member then, and for a leaver whose notice runs and was given when pledges were locked already:
+that one is bound to what it is allocated, as by a notice after the close. A commitment that a leaver is let go of costs it the charter's
+`leaving_charge` of what ends. The charge is called, pays for what the round does, and counts like any other call: what nobody spends of it comes
+back, at a settlement in proportion to the cash that each paid in; at a cancellation the leaver bears its share of what was spent as of one that
+was called for so much, and where it never paid, that share stays owed. So it is no penalty: who leaves carries the charter's part of what it
+had committed, wherever the round goes.
+
 An order of all refunds takes what is credit now, from each in proportion where less is left on the account, a hundred members at a time;
 the treasury has it approved as one list. What the treasury gives up of it (`release_refund`) is credit again, and in the next order.
 
@@ -1689,6 +1696,34 @@ def test_a_member_is_told_of_each_notice_what_binds_it() -> None:
     story = called(rules(**BINDING)).when(GIVEN).owes("notify", "notice:bound:ada:notice_ends:1")
     again = story.when(letters.KeepMember(member="ada")).when(GIVEN).owes("notify", "notice:bound:ada:notice_ends:2")
     again.when(OVER).owes("notify", "notice:bound:ada:next_tranche:3")
+
+
+def charged() -> Story:
+    """Ada left before the first call, and is charged 50,000; each other is called for 100,000."""
+    story = committed(rules(**BINDING | {"funding__leaver_bound_until": "notice_ended"}), minimum=1).when(OVER)
+    return story.when(round_commands.CallTranche(tranche=1), by="tess")
+
+
+def half_is_spent(story: Story) -> Story:
+    amount = money(story, "cleared") // 2
+    return ordered(story, amount=amount).when(letters.RecordSpending(spending="gpu-1", reference="OUT"))
+
+
+def test_of_what_a_leaver_was_charged_the_part_that_nobody_spent_comes_back_at_a_settlement() -> None:
+    story = everybody_pays(everybody_pays(charged()).when(RELEASE).when(round_commands.CallTranche(tranche=2), by="tess"))
+    story = half_is_spent(story).when(round_commands.SettleRound(), by="tess")
+    assert [money(story, "credit", member) for member in MEMBERS] == [25_000, 125_000, 125_000, 125_000]
+
+
+def test_of_what_a_leaver_was_charged_its_share_of_what_was_spent_is_borne_at_a_cancellation() -> None:
+    story = mandated(half_is_spent(everybody_pays(charged())), round_commands.CancelRound())
+    assert [money(story, "credit", member) for member in MEMBERS] == [25_000, 50_000, 50_000, 50_000]
+    unpaid = mandated(half_is_spent(everybody_pays_but(charged(), "ada")), round_commands.CancelRound())
+    share = 150_000 * 50_000 // 350_000
+    assert abs(money(unpaid, "debt", "ada") - share) <= 1, "of what it was charged and never paid, its share stays owed, and no more"
+    assert sum(money(unpaid, "credit", member) for member in MEMBERS) == 150_000
+    nothing_spent = mandated(everybody_pays(charged()), round_commands.CancelRound())
+    assert [money(nothing_spent, "credit", member) for member in MEMBERS] == [50_000, 100_000, 100_000, 100_000]
 
 
 def test_a_lock_that_a_notice_would_open_is_no_charter() -> None:
