@@ -46,6 +46,7 @@ import pytest
 from domain import letters
 from domain.member import commands as member_commands
 from domain.member.process import MEMBER
+from domain.member.state import Ended
 from domain.member.terms import Offset, Rung
 from domain.money import Money
 from domain.register.facts import CharterAdopted
@@ -318,6 +319,19 @@ def test_an_expelled_member_has_its_dues_set_off_too() -> None:
     world.until("member_departed")
     assert [event.amount for event in world.of("dues_set_off")] == [FEE]
     assert world.of("dues_closed") == []
+
+
+def test_what_a_round_owes_by_the_end_pays_the_dues_of_a_member_that_was_put_out_over_them() -> None:
+    """Its credit came about after the last rung: closed unpaid, its dues would be lost while the round went on owing it money."""
+    world = overpaid(0)
+    world.until("departure_begun")
+    assert world.of("set_off_announced") == []
+    world.pays(FIRST, FEE + 5_000)
+    world.until("member_departed")
+    quiet(world)
+    ended = world.stories[ADA].state.state
+    assert isinstance(ended, Ended)
+    assert ([each.amount for each in world.of("set_off_ended")], ended.unpaid, world.credit(FIRST)) == ([FEE], 0, 5_000)
 
 
 def test_two_rounds_are_asked_one_after_the_other_and_the_second_for_what_is_left() -> None:

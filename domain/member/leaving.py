@@ -10,6 +10,7 @@ from domain.kernel import TELL, Refused, mapping, tell
 from domain.member import events
 from domain.member.dues import close_dues, is_pursued
 from domain.member.rules import Events, ask_release, begin_departure, end_leases, owe_notice, parting_recipients, release_identity
+from domain.member.set_off import announce_set_off
 from domain.member.state import Belonging, Leaving
 from domain.process import Context
 from domain.register.facts import MemberDeparted, MemberStaying
@@ -68,7 +69,8 @@ def end_membership(state: Leaving, context: Context) -> Events:
     """The end, once nothing binds the member: what was called is paid, and the dues are paid or have climbed the whole ladder.
 
     Until then, and while a round was asked for credit that is to be set off and has not answered, or does not know yet that the member leaves,
-    the run-off goes on; rounds that held it through its notice are told that this is over.
+    the run-off goes on; rounds that held it through its notice are told that this is over. What rounds owe it by then is set off against its
+    dues before they are closed.
     """
     identity, member, register = state.identity, state.identity.member, context.register
     bound: Mapping[str, int] = register.still_bound.get(member, mapping())
@@ -77,6 +79,8 @@ def end_membership(state: Leaving, context: Context) -> Events:
             events.RunOffContinued(again_at=context.at + days(identity.terms.run_off_days)),
             *(() if state.over else ask_release(state.identity, f"{state.cause}:over", bound, notice_over=True)),
         )
+    if announced := announce_set_off(state, context):
+        return (*announced, events.RunOffContinued(again_at=context.at + days(identity.terms.run_off_days)))
     return (
         *release_identity(identity, context),
         MemberDeparted(member=identity.member, cause=state.cause, at=context.at),
