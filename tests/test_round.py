@@ -1194,6 +1194,12 @@ def test_who_paid_nothing_of_what_was_spent_owes_its_share_beyond_the_end_and_st
     assert [cost(story, member) for member in MEMBERS] == [100_000] * 3 + [75_000 + late]
 
 
+def test_who_owes_beyond_the_end_is_asked_to_pay_by_the_next_business_day_as_who_is_in_default_is() -> None:
+    story = spent_and_cancelled()
+    assert story.at.date() == date(2026, 12, 11), "a Friday"
+    assert asked(story, "in-default:1:1")[1] == asked(story, "share-owed:dov:1")[1] == date(2026, 12, 14)
+
+
 @pytest.mark.parametrize("closed", [False, True])
 def test_what_comes_in_after_the_end_goes_to_those_who_bore_it_and_ends_the_default(*, closed: bool) -> None:
     story = spent_and_cancelled()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
 
 from domain import letters
 from domain.kernel import MemberId, notify, tell
@@ -13,7 +12,7 @@ from domain.round.books import Books, Call
 from domain.round.consequences import Decision, apply_credits, conclude
 from domain.round.dues import pressed
 from domain.round.making_up import make_up_call
-from domain.round.notices import bills, notify_members, say_beyond_calendar
+from domain.round.notices import bills, notify_members, say_beyond_calendar, soon
 from domain.round.rules import STAFF, Events, amount_text, terms_of
 from domain.round.state import Live
 from domain.round.terms import Stage
@@ -92,8 +91,7 @@ def _notify_default(books: Books, call: Call, extra: events.MakeUpCalled | None,
 
 def _notify_fallen(books: Books, call: Call, fallen: Sequence[MemberId], context: Context) -> Iterator[StepOwed]:
     """Who is in default from now on hears it itself: what it owes, what it lost, and how both come back."""
-    day = context.charter.calendar.add(context.at, 1) - timedelta(days=1)
-    each = bills(context, books, fallen, day.date())
+    each = bills(context, books, fallen, soon(context))
     return notify_members("in_default", fallen, f"in-default:{call.label}", each=each, round=context.stream, call=call.number)
 
 

@@ -29,6 +29,11 @@ def notify_members(
     return owe_notices(template, to, f"notice:{key}", facts, each=own)
 
 
+def soon(context: Context) -> date:
+    """By when a notice asks for what is overdue already: to the end of the next business day."""
+    return (context.charter.calendar.add(context.at, 1) - timedelta(days=1)).date()
+
+
 def bills(context: Context, books: Books, members: Iterable[MemberId], day: date) -> dict[MemberId, dict[str, str]]:
     """What each member is to pay by a day: all that it owes then, interest included, what each further day adds, and its reference."""
     rate = terms_of(context, books).default_interest

@@ -18,7 +18,7 @@ from domain.round.books import Account, Books
 from domain.round.calls import shared_interest
 from domain.round.consequences import contributions, fold_phase, lift_default
 from domain.round.dues import in_order, run_up, settle
-from domain.round.notices import bills, notify_members
+from domain.round.notices import bills, notify_members, soon
 from domain.round.rules import STAFF, Events, amount_text, terms_of
 from domain.round.state import Ended
 from domain.round.terms import Due
@@ -97,7 +97,7 @@ def notify_owed(books: Books, context: Context) -> Iterator[StepOwed]:
     owing = [member for member, account in sorted(books.accounts.items()) if account.dues]
     for member in owing:
         due_on = [books.calls[due.call].schedule.due_on for due in books.accounts[member].dues]
-        day = max(context.charter.calendar.add(context.at, 1).date(), *due_on)
+        day = max(soon(context), *due_on)
         each = bills(context, books, (member,), day)
         yield from notify_members("share_owed", (member,), f"share-owed:{member}", each=each, round=context.stream)
 
