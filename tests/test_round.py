@@ -12,7 +12,7 @@
 | release_tranche | the run; the board while there is none | tranche_released | other_milestone, run_releases (training.reviewers), no_such_tranche |
 | call_tranche | treasurer | interest_shared…, tranche_called, credit_applied… | no_such_tranche, tranche_out_of_order, tranche_not_released, minimum_lost, calendar_ended (calendar.until), not_a_business_day (calendar), notice_too_short (funding.call_notice_business_days), due_too_late, too_many_calls |
 | record_payment | treasury | payment_recorded, make_up_reduced, call_cleared, default_cured, catch_up_called | reference_used, value_date_in_the_future, wrong_currency; what is not taken goes to the treasury's inbox |
-| record_payment after the end | treasury, of a member that still owes | (round_reopened) payment_recorded, surplus_returned, interest_shared, default_cured | value_date_in_the_future; of who owes nothing it goes to the treasury's inbox |
+| record_payment after the end | treasury, of a member that still owes | (round_reopened) payment_recorded, surplus_returned, interest_shared, default_cured, round_closed once nothing is held | value_date_in_the_future; of who owes nothing it goes to the treasury's inbox |
 | reverse_payment | treasury | payment_reversed, call_reopened…, surplus_returned; reversal_turned_away of a payment that never came | reference_used; what went back meanwhile goes to the treasury's inbox |
 | deliver_in_kind | representative | in_kind_delivered | not_on_rate_card (rate_card), delivery_above_commitment (rate_card), evidence_used |
 | accept_in_kind, reject_in_kind | secretariat, treasurer, not of that member | in_kind_accepted, evidence_used; in_kind_rejected | evidence_used, own_delivery, no_such_delivery, delivery_rejected, delivery_accepted |
@@ -1219,6 +1219,38 @@ def test_what_comes_in_after_the_end_goes_to_those_who_bore_it_and_ends_the_defa
     assert money(story, "held") == money(story, "credit")
     assert not story.register.debts.get("dov")
     assert turned_away(paid(story, "dov", 1, reference="MORE").then(), "MORE")
+
+
+def without_what_was_spent() -> Story:
+    """Of 200,000 that were spent half was taken back, and the round is cancelled: all but bel owe their share, and nothing is there."""
+    story = paid(paid(paid(called(), "bel", 100_000), "ada", 100_000, reference="IN-1"), "ada", 30_000)
+    story = story.when(set_off := letters.SetOffCredit(member="ada", debtor="member/ada", number=1, amount=30_000, currency="USD"))
+    story = ordered(story.when(set_off).then(), amount=200_000).when(letters.RecordSpending(spending="gpu-1", reference="OUT"))
+    story = mandated(taken_back(story, "ada", 100_000, "IN-1"), round_commands.CancelRound())
+    assert (story.phase, money(story, "held"), money(story, "credit")) == ("cancelled", -100_000, 0)
+    assert [money(story, "debt", member) for member in MEMBERS] == [50_000, 0, 50_000, 50_000]
+    return story
+
+
+def test_a_payment_after_the_end_that_leaves_nothing_to_give_back_closes_the_round_again() -> None:
+    story = paid(without_what_was_spent(), "cyd", 50_000)
+    assert [event.kind for event in story.answer if event.kind != "step_owed"][-3:] == [
+        "round_closed",
+        "debt_stated",
+        "contribution_cleared",
+    ]
+    assert (story.phase, money(story, "held")) == ("cancelled", -50_000)
+    assert not any(key.startswith("notice:refunds-due:") for key in story.known), "there is nothing to refund"
+    story = paid(paid(story, "dov", 50_000), "ada", 50_000)
+    assert (story.phase, money(story, "credit", "bel"), money(story, "held")) == ("refunding", 50_000, 50_000)
+    assert refunded(story, "bel").phase == "cancelled"
+
+
+def test_credit_that_comes_back_after_the_end_and_pays_what_its_member_owes_closes_the_round_again() -> None:
+    back = letters.RestoreCredit(member="ada", debtor="member/ada", number=1, amount=30_000)
+    story = without_what_was_spent().when(back)
+    assert (story.phase, money(story, "debt", "ada"), money(story, "credit", "ada")) == ("cancelled", 20_000, 0)
+    story.when(back).then()
 
 
 def test_interest_that_was_carried_is_taken_from_what_comes_back_at_the_end() -> None:

@@ -61,9 +61,9 @@ def _paid_after_end(state: RoundState, command: letters.RecordPayment, context: 
     recorded = _recorded(books, command, context)
     decided: Events = (recorded, BankReferenceUsed(reference=command.reference, source=context.stream))
     further = wind_up(fold_phase(before, decided), context)
-    after = fold_phase(before, (*decided, *further)).books
-    told = notify_refunds(after, f":{command.reference}", context)
-    return (*opened, *decided, *further, *facts_after_end(books, after, context), told)
+    after = fold_phase(before, (*decided, *further))
+    told = (notify_refunds(after.books, f":{command.reference}", context),) if after.books.totals.credit else ()
+    return (*opened, *decided, *further, *close(after, after.books, gone=0), *facts_after_end(books, after.books, context), *told)
 
 
 def _not_taken(books: Books, command: letters.RecordPayment, context: Context) -> StepOwed | None:

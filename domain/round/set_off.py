@@ -110,7 +110,8 @@ def _restored_after_end(state: RoundState, restored: events.CreditRestored, cont
     over = following(state, back)
     assert isinstance(over, Refunding | ClosedWithDebts)
     further = wind_up(over, context)
-    return (*back, *further, *facts_after_end(over.books, fold_phase(over, further).books, context))
+    after = fold_phase(over, further)
+    return (*back, *further, *close(after, after.books, gone=0), *facts_after_end(over.books, after.books, context))
 
 
 # ---------------------------------------------------------------- what everybody knows of it
