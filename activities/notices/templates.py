@@ -102,7 +102,8 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
     ),
     "default_cured": Letter(
         "{round}: the default is over",
-        "Your organisation's money for {round} has cleared: it votes and pledges again, and its commitment stands.",
+        "Your organisation owes nothing of {round} any more that makes a default: it votes and pledges again. As long as the round goes on, "
+        "its commitment stands.",
     ),
     "missed_called": Letter(
         "{round}: the default is over, and call {call} is due on {due_on}",

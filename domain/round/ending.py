@@ -9,7 +9,7 @@ from domain.kernel import Refused
 from domain.process import Context
 from domain.round import commands, events, rules
 from domain.round.calls import shared_interest
-from domain.round.consequences import close, fold_phase, lift_default, register_facts
+from domain.round.consequences import close, fold_phase, register_facts
 from domain.round.notices import notify_members
 from domain.round.rules import Events, amount_text
 from domain.round.state import (
@@ -32,7 +32,7 @@ from domain.round.state import (
     evolve,
 )
 from domain.round.terms import Duty
-from domain.round.winding_up import in_proportion, notify_owed, notify_refunds, returned, still_owed, weights, wind_up
+from domain.round.winding_up import in_proportion, notify_over, notify_owed, notify_refunds, returned, still_owed, weights, wind_up
 
 
 def settle_round(state: RoundState, _: commands.SettleRound, context: Context) -> Events:
@@ -122,7 +122,7 @@ def end(state: Live, way: Literal["settled", "cancelled"], cause: Literal["decis
         *wound_up,
         *close(after, after.books, gone=0),
         *register_facts(books, after.books, members, context, over=True),
-        *(lift_default(context, member, books) for member in lifted),
+        *notify_over(books, lifted, context),
         *notify_owed(after.books, context),
         *notify_members(f"round_{way}", members, way, round=context.stream),
         notify_refunds(after.books, "", context),

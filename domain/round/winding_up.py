@@ -6,7 +6,7 @@ own. What it paid less than its share stays owed, with the interest that has run
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Literal
 
 from domain.kernel import MemberId, notify
@@ -16,6 +16,7 @@ from domain.register.facts import DebtStated
 from domain.round import events
 from domain.round.books import Account, Books
 from domain.round.calls import shared_interest
+from domain.round.catching_up import notify_cured
 from domain.round.consequences import contributions, fold_phase, lift_default
 from domain.round.dues import in_order, run_up, settle
 from domain.round.notices import bills, notify_members, soon
@@ -119,8 +120,14 @@ def wind_up(state: Ended, context: Context) -> Events:
             break
         decided, state = (*decided, *further), fold_phase(state, further)
     cured = [member for member, account in sorted(state.books.accounts.items()) if account.in_default and not account.figures.owed]
-    steps = (lift_default(context, member, state.books) for member in cured)
-    return (*decided, *(events.DefaultCured(member=member) for member in cured), *steps)
+    return (*decided, *(events.DefaultCured(member=member) for member in cured), *notify_over(state.books, cured, context))
+
+
+def notify_over(books: Books, members: Iterable[MemberId], context: Context) -> Iterator[StepOwed]:
+    """Whose default is over has its votes back, and is told."""
+    for member in members:
+        yield lift_default(context, member, books)
+        yield from notify_cured(books, member, context)
 
 
 def _reduced(state: Ended, context: Context) -> Iterator[events.ShareReduced]:
