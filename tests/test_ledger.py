@@ -194,6 +194,11 @@ ROUNDS: Final[Sequence[tuple[str, Sequence[Event], Mapping[str, int]]]] = (
         "a payment taken back",
         (PAID, round_events.PaymentReversed(member="m", amount=95, reference=B, original=A, credit=35, uncleared=60)), {TRANSIT: 5, INTEREST: -5},
     ),
+    (
+        "a payment whose credit had gone back is taken back",
+        (PAID, round_events.RefundMade(member="m", amount=35, reference=B), round_events.PaymentReversed(member="m", amount=100, reference="C", original=A, credit=0, uncleared=60, interest=5, gone_back=35)),
+        {TRANSIT: -35, PAID_IN: 35},
+    ),
     ("interest is shared", (PAID, round_events.InterestShared(call=1, credits={"n": 3, "m": 2})), {TRANSIT: 100, PAID_IN: -60, CREDIT: -37, "Liabilities:Credit:N:R": -3}),
     (
         "what was made up comes back",

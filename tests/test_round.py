@@ -13,7 +13,8 @@
 | call_tranche | treasurer | interest_shared…, tranche_called, credit_applied… | no_such_tranche, tranche_out_of_order, tranche_not_released, minimum_lost, calendar_ended (calendar.until), not_a_business_day (calendar), notice_too_short (funding.call_notice_business_days), due_too_late, too_many_calls |
 | record_payment | treasury | payment_recorded, make_up_reduced, call_cleared, default_cured, catch_up_called | reference_used, value_date_in_the_future, wrong_currency; what is not taken goes to the treasury's inbox |
 | record_payment after the end | treasury, of a member that still owes | (round_reopened) payment_recorded, surplus_returned, interest_shared, default_cured, round_closed once nothing is held | value_date_in_the_future; of who owes nothing it goes to the treasury's inbox |
-| reverse_payment | treasury | payment_reversed, call_reopened…, surplus_returned; reversal_turned_away of a payment that never came | reference_used; what went back meanwhile goes to the treasury's inbox |
+| reverse_payment | treasury | payment_reversed, call_reopened…; reversal_turned_away of a payment that never came | reference_used; what went back meanwhile goes to the treasury's inbox |
+| reverse_payment after the end | treasury | (round_reopened) payment_reversed, surplus_returned, share_reduced, member_defaulted, round_closed; reversal_turned_away | reference_used; credit of a round that called nothing, which went back, goes to the treasury's inbox |
 | deliver_in_kind | representative | in_kind_delivered | not_on_rate_card (rate_card), delivery_above_commitment (rate_card), evidence_used |
 | accept_in_kind, reject_in_kind | secretariat, treasurer, not of that member | in_kind_accepted, evidence_used; in_kind_rejected | evidence_used, own_delivery, no_such_delivery, delivery_rejected, delivery_accepted |
 | join_late | representative of an active member outside the round | late_joiner_committed, catch_up_called | member_not_active, unknown_member, already_committed, commitment_below_floor (funding.share_floor), commitment_above_cap (funding.share_cap), calendar_ended (calendar.until), too_many_calls |
@@ -43,7 +44,8 @@ A notice of a call asks for everything that the member owes by a day, interest i
 settles it. Money settles the principal that is due, then its interest, then what is not due yet. Interest alone makes no default up to the
 charter's `interest_carried_up_to`. Late money of a member in default, or of who stands in for it, lowers what others made up, in proportion:
 `make_up_reduced`. A member that is cured is called at once for what it missed: `catch_up_called`. When a round is cancelled, a member bears what
-was spent in proportion to what it was called for by itself; what it paid less stays owed, with its default.
+was spent in proportion to what it was called for by itself; what it paid less stays owed, with its default. What the bank takes back
+after the end is owed again up to that share, with what went back of it, and others' surplus that had come of it is theirs no more until it is paid.
 
 A pledge counts at the close for who is an active member then, and for a leaver whose notice runs and was given when pledges were locked already:
 that one is bound to what it is allocated, as by a notice after the close. A commitment that a leaver is let go of costs it the charter's
@@ -1236,9 +1238,9 @@ def without_what_was_spent() -> Story:
 def test_a_payment_after_the_end_that_leaves_nothing_to_give_back_closes_the_round_again() -> None:
     story = paid(without_what_was_spent(), "cyd", 50_000)
     assert [event.kind for event in story.answer if event.kind != "step_owed"][-3:] == [
-        "round_closed",
         "debt_stated",
         "contribution_cleared",
+        "round_closed",
     ]
     assert (story.phase, money(story, "held")) == ("cancelled", -50_000)
     assert not any(key.startswith("notice:refunds-due:") for key in story.known), "there is nothing to refund"
@@ -2205,19 +2207,164 @@ def test_a_reversal_of_what_went_back_to_the_member_goes_to_the_treasurer() -> N
     assert turned_away(pledging().when(letters.ReversePayment(member="ada", amount=1, reference="B-2", original="IN-9")).then(), "B-2")
 
 
-def test_after_the_end_a_reversal_takes_the_members_credit_first_and_then_makes_the_surplus_smaller() -> None:
+def over(*, refunds: tuple[str, ...] = ()) -> Story:
+    """All paid 100,000, of which 200,000 was spent; the round is cancelled, and so much of the surplus of 50,000 each went back."""
     story = paid(all_paid(called(), 100_000, "bel", "cyd", "dov"), "ada", 100_000, reference="IN-1")
     story = ordered(story, amount=200_000).when(letters.RecordSpending(spending="gpu-1", reference="OUT"))
     story = mandated(story, round_commands.CancelRound())
     assert {money(story, "credit", member) for member in MEMBERS} == {50_000}
-    late = taken_back(story, "ada", 100_000, "IN-1").followed_by(
-        "payment_reversed", "bank_reference_used", "surplus_returned", "contribution_returned",
-        "contribution_cleared", "contribution_cleared", "contribution_cleared",
+    for member in refunds:
+        story = refunded(story, member)
+    return story
+
+
+def test_after_the_end_a_payment_that_is_taken_back_leaves_its_share_owed_and_nobody_with_what_came_of_it() -> None:
+    story = taken_back(over(), "ada", 100_000, "IN-1").followed_by(
+        "payment_reversed", "bank_reference_used", "surplus_returned", "share_reduced", "debt_stated", "contribution_returned",
+        *["contribution_cleared"] * 3,
     )  # fmt: skip
-    assert [money(late, "credit", member) for member in MEMBERS] == [0, 33_333, 33_333, 33_334]
-    assert money(late, "held") == money(late, "credit") == 100_000
-    refunds = refunded(story, "ada")
-    assert turned_away(taken_back(refunds, "ada", 100_000, "IN-1").then(), "GONE-IN-1")
+    assert [money(story, "credit", member) for member in MEMBERS] == [0, 33_333, 33_333, 33_334]
+    assert money(story, "held") == money(story, "credit") == 100_000
+    assert (money(story, "debt", "ada"), story.register.debts["ada"]["round/atlas-1"]) == (50_000, 50_000)
+    assert asked(story, "reversed:GONE-IN-1:1", "ada") == (50_000, date(2026, 11, 26), 50)
+    told = story.known["notice:surplus-reversed:GONE-IN-1:1"].data["each"]
+    assert {member: facts["less"] for member, facts in told.items()} == {
+        "member:bel": "USD 166.67", "member:cyd": "USD 166.67", "member:dov": "USD 166.66",
+    }  # fmt: skip
+    assert "ada" not in {member for member, account in books_of(story.state.state).accounts.items() if account.in_default}  # type: ignore[union-attr]
+    story = paid(story, "ada", 50_000)
+    assert [money(story, "credit", member) for member in MEMBERS] == [0] + [50_000] * 3
+    assert ([cost(story, member) for member in MEMBERS], money(story, "held")) == ([50_000] * 4, 150_000)
+
+
+def test_after_the_end_what_went_back_of_a_payment_that_is_taken_back_is_owed_too() -> None:
+    story = taken_back(over(refunds=("ada",)), "ada", 100_000, "IN-1")
+    assert (money(story, "debt", "ada"), money(story, "held"), money(story, "credit")) == (100_000, 50_000, 50_000)
+    assert story.register.cleared["ada"] == 0
+    story = paid(story, "ada", 100_000)
+    assert ([cost(story, member) for member in MEMBERS], money(story, "held")) == ([50_000] * 4, 150_000)
+
+
+def test_a_round_that_had_closed_has_a_claim_on_who_was_paid_back_of_a_payment_that_is_taken_back() -> None:
+    story = over(refunds=MEMBERS)
+    assert story.phase == "cancelled"
+    story = taken_back(story, "ada", 100_000, "IN-1").followed_by(
+        "round_reopened", "payment_reversed", "bank_reference_used", "debt_stated", "contribution_returned", "round_closed"
+    )
+    assert (story.phase, money(story, "debt", "ada"), money(story, "held")) == ("cancelled", 100_000, -100_000)
+    assert turned_away(taken_back(story, "ada", 100_000, "IN-1", "AGAIN").then(), "AGAIN")
+    story = paid(story, "ada", 100_000)
+    assert (story.phase, money(story, "debt", "ada"), money(story, "held")) == ("cancelled", 0, 0)
+    assert [cost(story, member) for member in MEMBERS] == [50_000] * 4
+
+
+def test_who_still_has_its_surplus_gets_it_again_before_others_who_were_paid() -> None:
+    story = taken_back(over(refunds=("cyd", "dov")), "ada", 100_000, "IN-1")
+    assert [money(story, "credit", member) for member in MEMBERS] == [0] * 4
+    assert (story.phase, money(story, "held"), money(story, "debt", "ada")) == ("cancelled", 0, 50_000)
+    story = paid(story, "ada", 50_000)
+    assert ([money(story, "credit", member) for member in MEMBERS], money(story, "held")) == ([0, 50_000, 0, 0], 50_000)
+
+
+def test_a_default_that_a_payment_after_the_end_had_ended_is_one_again_when_it_is_taken_back() -> None:
+    story = spent_and_cancelled()
+    before, costs = story, [cost(story, member) for member in MEMBERS]
+    rate = story.register.charters[1].funding.default_interest
+    owed = owed_on(books_of(story.state.state), books_of(story.state.state).accounts["dov"], rate, story.at.date())  # type: ignore[union-attr,arg-type]
+    story = paid(story, "dov", owed, reference="IN-D")
+    assert money(story, "in_default") == 0
+    story = taken_back(story, "dov", owed, "IN-D")
+    kinds = [event.kind for event in story.answer if event.kind != "step_owed"]
+    assert kinds[:4] == ["payment_reversed", "bank_reference_used", "surplus_returned", "member_defaulted"]
+    assert (money(story, "in_default"), money(story, "debt", "dov")) == (75_000, money(before, "debt", "dov"))
+    late = owed - 75_000
+    assert sum(money(story, "credit", member) for member in ("ada", "bel", "cyd")) == money(story, "held") == 75_000
+    assert [cost(story, member) for member in MEMBERS] == costs, "the interest that was shared comes out of what they brought"
+    story.owes("tell", "tell:default:dov:2").owes("notify", "notice:in-default:dov:2:1")
+    story = cured(story)
+    story.owes("tell", "tell:lift-default:dov:2").owes("notify", "notice:default-cured:dov:2:1")
+    assert [cost(story, member) for member in MEMBERS] == [75_000 - late // 3] * 3 + [75_000 + late]
+    assert money(story, "held") == money(story, "credit")
+
+
+def test_a_payment_that_is_taken_back_after_the_end_leaves_everybody_where_they_were_had_it_never_been_made() -> None:
+    def lived(story: Story) -> Story:
+        story = all_paid(story, 100_000, "ada", "bel", "cyd")
+        story = ordered(story, amount=200_000).when(letters.RecordSpending(spending="gpu-1", reference="OUT"))
+        return mandated(replace(story, at=day(32)), round_commands.CancelRound())
+
+    never, back = lived(called()), lived(paid(called(), "dov", 100_000, reference="IN-D"))
+    later = day(50)
+    back = taken_back(replace(back, at=later), "dov", 100_000, "IN-D")
+    rate, kept = never.register.charters[1].funding.default_interest, [books_of(story.state.state) for story in (never, back)]
+    owed = [owed_on(each, each.accounts["dov"], rate, later.date()) for each in kept if each]
+    assert owed == [51_700, 51_700], "the interest ran on all of it to the end, and on the share since"
+    assert [money(back, "credit", member) for member in MEMBERS] == [33_333, 33_333, 33_334, 0]
+    assert sum(money(never, "credit", member) for member in MEMBERS) == 100_000
+    back.owes("tell", "tell:default:dov:1").owes("notify", "notice:in-default:dov:1:1")
+
+
+def test_after_a_settlement_a_payment_that_is_taken_back_leaves_its_part_of_what_was_spent_owed() -> None:
+    story = all_paid(called(), 100_000, "bel", "cyd", "dov")
+    story = paid(story, "ada", 100_000, reference="IN-1").when(RELEASE).when(round_commands.CallTranche(tranche=2), by="tess")
+    story = paid(all_paid(story, 150_000, "bel", "cyd", "dov"), "ada", 150_000, reference="IN-2")
+    story = ordered(story, amount=600_000).when(letters.RecordSpending(spending="gpu-1", reference="OUT"))
+    story = story.when(round_commands.SettleRound(), by="tess")
+    assert {money(story, "credit", member) for member in MEMBERS} == {100_000}
+    story = taken_back(story, "ada", 150_000, "IN-2")
+    assert ([money(story, "credit", member) for member in MEMBERS], money(story, "debt", "ada")) == (
+        [0, 83_333, 83_333, 83_334], 50_000,
+    )  # fmt: skip
+    assert money(story, "held") == money(story, "credit") == 250_000
+    story = taken_back(story, "ada", 100_000, "IN-1")
+    assert money(story, "held") == money(story, "credit") == 150_000
+    assert money(story, "debt", "ada") == 150_000
+    for member in ("bel", "cyd", "dov"):
+        story = refunded(story, member)
+    assert story.phase == "settled"
+    story = paid(story, "ada", 150_000)
+    assert ([cost(story, member) for member in MEMBERS], money(story, "held")) == ([150_000] * 4, 150_000)
+
+
+def test_after_the_end_credit_that_was_paid_out_of_a_payment_that_is_taken_back_is_owed() -> None:
+    story = refunded(paid(all_paid(called(), 100_000, "bel", "cyd", "dov"), "ada", 130_000, reference="IN-1"), "ada")
+    assert turned_away(taken_back(story, "ada", 130_000, "IN-1").then(), "GONE-IN-1")
+    story = mandated(story, round_commands.CancelRound())
+    for member in ("bel", "cyd", "dov"):
+        story = refunded(story, member)
+    story = story.when(round_commands.OrderRefund(refund="ada-2", member="ada"), by="tess")
+    kept = books_of(story.state.state)
+    assert kept is not None
+    (name,) = (name for name, refund in kept.refunds.items() if refund.stage == "ordered")
+    story = story.when(letters.RecordRefund(payment=name, member="ada", amount=100_000, reference="BACK-2"))
+    assert (story.phase, money(story, "held")) == ("cancelled", 0)
+    story = taken_back(story, "ada", 130_000, "IN-1")
+    assert (story.phase, money(story, "debt", "ada"), money(story, "held")) == ("cancelled", 130_000, -130_000)
+    story = paid(story, "ada", 130_000)
+    assert (story.phase, money(story, "debt", "ada"), money(story, "held")) == ("cancelled", 0, 0)
+
+
+def test_credit_of_a_round_that_never_called_and_was_paid_out_goes_to_the_treasurer_when_its_payment_is_taken_back() -> None:
+    story = refunded(mandated(paid(committed(), "ada", 1_000, reference="IN-1"), round_commands.CancelRound()), "ada")
+    assert turned_away(taken_back(story, "ada", 1_000, "IN-1").then(), "GONE-IN-1")
+
+
+def test_a_payment_that_was_taken_back_before_it_came_is_not_taken_by_a_round_that_had_closed() -> None:
+    story = taken_back(without_what_was_spent(), "dov", 50_000, "IN-D").followed_by(
+        "round_reopened", "reversal_turned_away", "round_closed"
+    )
+    assert turned_away(story, "GONE-IN-D")
+    taken_back(story, "dov", 50_000, "IN-D").then()
+    assert turned_away(paid(story, "dov", 50_000, reference="IN-D").then(), "IN-D")
+
+
+def test_a_round_that_is_closed_with_debts_closes_when_what_it_held_was_taken_back() -> None:
+    story = called(rules(silence=charter().silence.model_dump(mode="json")))
+    story = mandated(paid(story, "ada", 100_000, reference="IN-1"), round_commands.CancelRound())
+    story = until(story, "end_in_silence")
+    assert (story.phase, money(story, "credit", "ada")) == ("closed_with_debts", 100_000)
+    story = taken_back(story, "ada", 100_000, "IN-1")
+    assert (story.phase, money(story, "credit"), money(story, "held")) == ("cancelled", 0, 0)
 
 
 def test_every_committed_member_has_its_reference() -> None:

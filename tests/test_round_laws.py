@@ -24,7 +24,7 @@ from domain.kernel import SERVICE, WHOLE, Command, Event, digest_of, mapping
 from domain.register.facts import BankReferenceUsed, MandateGranted, MemberReinstated, MemberSuspended, VoteDecided
 from domain.round import commands as round_commands
 from domain.round import events as round_events
-from domain.round import notices
+from domain.round import notices, reversals
 from domain.round.allocation import Promise, allocate, counted, interest, make_up, summed, tranche
 from domain.round.books import Books, Refund
 from domain.round.dues import Bill, due_by, owed_on
@@ -120,15 +120,18 @@ class Ledger:
                 assert self._cleared(member, settled) + credited == amount
                 self.credit[member] += credited
             case round_events.PaymentReversed(
-                member=member, amount=amount, credit=credit, uncleared=uncleared, interest=late, undone=undone
+                member=member, amount=amount, credit=credit, uncleared=uncleared, interest=late, undone=undone, gone_back=back
             ):
-                assert credit + uncleared + late == amount
-                assert not undone or (sum(part.principal for part in undone), sum(part.interest for part in undone)) == (uncleared, late)
+                assert credit + uncleared + late + back == amount
+                assert not back or self.over
+                assert (sum(part.principal for part in undone), sum(part.interest for part in undone)) == (uncleared + back, late)
+                self.pledged[member] += back
+                self.called[member] += back
+                self.returned[member] += back
                 self.received[member] -= amount
                 self.taken_back += amount
                 self.credit[member] -= credit
                 self.cash[member] -= uncleared
-                self.called[member] -= 0 if undone else uncleared
                 for part in undone:
                     self.pools[part.pool] -= part.interest
             case round_events.MakeUpReduced(filled=filled, repaid=repaid, lapsed=lapsed):
@@ -227,8 +230,9 @@ class Ledger:
             assert 0 <= paid <= self.called[member] <= self.pledged[member] - self.cancelled[member]
             assert self.set_off[member] >= 0
             gone = self.refunded[member] + self.refunding[member] + self.set_off[member]
-            assert gone <= self.received[member] + self.earned[member]
-            assert self.returned[member] <= self.cash[member]
+            claim = self.called[member] - paid if self.taken_back and self.over else 0
+            assert gone <= self.received[member] + self.earned[member] + claim
+            assert self.returned[member] <= self.cash[member] + claim, "what went back of what was taken back is owed"
         held = self.received.total() - self.refunded.total() - self.set_off.total() - self.spent
         unspent = self.cash.total() - self.returned.total() - self.spent
         assert held == unspent + self.credit.total() + self.refunding.total() + self.pools.total()
@@ -270,7 +274,7 @@ class Ledger:
             credit = story.register.credits.get(member, mapping()).get(story.stream)
             stated = (credit.payable, credit.refunding) if credit else (0, 0)
             assert stated == (payable(kept, member), mine["refunding"])
-            assert story.register.cleared.get(member, 0) == paid - self.returned[member]
+            assert story.register.cleared.get(member, 0) == max(paid - self.returned[member], 0)
         for name in ("pledged", "released", "committed", "called", "cleared", "in_default", "credit", "refunding", "received", "refunded"):
             assert money[name] == sum(mine[name] for mine in books(story.state.state).values())
         self._ladders(kept)
@@ -584,9 +588,38 @@ class Rounds(RuleBasedStateMachine):
         undo = letters.ReversePayment(member=member, amount=amount, reference=self.fresh("GONE"), original=reference)
         if self.give(undo) and any(event.kind == "payment_reversed" for event in self.story.answer):
             self.taken_back.add(reference)
+            self.nobody_keeps_what_came_of_it(member)
             before = self.story.state.state
             self.give(undo.model_copy(update={"reference": self.fresh("GONE")}))
             assert self.story.state.state == before, "one payment is taken back once"
+
+    def nobody_keeps_what_came_of_it(self, member: str) -> None:
+        """After the end its member owes its share and what went back to it, in default once its time is over; what is missing is nobody's credit."""
+        kept = self.kept
+        if kept is None or not self.ledger.over:
+            return
+        asked["taken back after the end"] += 1
+        account = kept.accounts[member]
+        gone, carried = kept.spent + kept.ordered + kept.advanced, sum(kept.carried.values())
+        borne = gone * kept.carried.get(member, 0) // carried if carried else 0
+        (undone,) = (event.undone for event in self.story.answer if isinstance(event, round_events.PaymentReversed))
+        missing = min(borne + account.figures.returned - account.figures.cash, sum(part.principal for part in undone))
+        assert account.figures.owed >= missing, f"{member} owes {account.figures.owed}, and {missing} of its share is missing"
+        late = any(due.principal and kept.calls[due.call].schedule.cure_ends_at <= self.story.at for due in account.dues)
+        assert account.in_default or not late, f"{member} owes its share, and is not in default"
+        if kept.spendable < 0:
+            left = [each for each, other in kept.accounts.items() if other.figures.credit and other.figures.returned > 0]
+            assert not left, f"{left} keep what came of a payment that was taken back"
+
+    @precondition(lambda self: hasattr(self, "ledger") and self.ledger.over)
+    @rule(choice=st.integers(0, 5))
+    def take_back_after_the_end(self, choice: int) -> None:
+        self.take_back(choice)
+
+    @precondition(lambda self: hasattr(self, "ledger") and self.ledger.over)
+    @rule(choice=st.integers(0, 5), part=st.sampled_from((1, 1, 2)))
+    def pay_after_the_end(self, choice: int, part: int) -> None:
+        self.pay(choice, 0, part, 0)
 
     # ---- who carries it
 
@@ -766,6 +799,36 @@ def test_a_planted_mistake_that_asks_for_no_interest_is_found(monkeypatch: pytes
     monkeypatch.setattr(notices, "bill", lambda books, account, _rate, day: Bill(day, owed_on(books, account, 0, day), 0))
     with pytest.raises(AssertionError, match="paid what it was asked for, and owes"):
         Rounds().open(weights=[8, 8, 8, 8], goal=9_999, minimum=1, forgiving=False, binding="notice_given", begun="defaulted")
+
+
+def ended_with_something_spent() -> Rounds:
+    """All paid, a part of it is spent, and the round is cancelled; what is left is credit."""
+    rounds = Rounds()
+    rounds.open(weights=[8, 8, 8, 8], goal=1026, minimum=1, forgiving=False, binding="notice_given", begun="calling")
+    rounds.nearly_all_pay(but=5)
+    rounds.spend(percent=48, line="x")
+    rounds.cancel(really=40)
+    assert rounds.kept is not None
+    assert (rounds.story.phase, rounds.kept.spent > 0) == ("refunding", True)
+    return rounds
+
+
+@pytest.mark.parametrize(
+    ("rule_", "broken", "complaint"),
+    [("surplus_taken_back", lambda *_: {}, "keep what came of a payment"), ("_in_default_again", lambda *_: (), "is not in default")],
+)
+def test_a_planted_mistake_in_what_is_taken_back_after_the_end_is_found(
+    rule_: str, broken: Callable[..., Any], complaint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounds = ended_with_something_spent()
+    rounds.story = replace(rounds.story, at=rounds.story.at + timedelta(days=90))
+    good = rounds.story
+    rounds.take_back(choice=0)
+    rounds.money_is_conserved()
+    monkeypatch.setattr(reversals, rule_, broken)
+    rounds.story, rounds.taken_back = good, set()
+    with pytest.raises(AssertionError, match=complaint):
+        rounds.take_back(choice=0)
 
 
 def test_a_call_for_what_was_missed_that_credit_pays_at_once_is_cleared_at_once() -> None:

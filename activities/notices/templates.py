@@ -232,6 +232,24 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
         "interest runs from the day they were due, and what is not paid by the end of the time to cure is a default.\n"
         "With all else that it owes, {to_pay} is to be paid until {pay_by}; each further day adds {per_day}. Pay with the reference {reference}.",
     ),
+    "payment_reversed_after_end": Letter(
+        "{round}: a payment of {taken_back} was taken back",
+        "Your bank took {taken_back} back that your organisation had paid to {round}, which has ended. Your organisation owes its share of what the "
+        "round spent again, and what went back to it of that payment: with all else that it owes, {amount} is to be paid until {pay_by}; each further "
+        "day adds {per_day}. Pay with the reference {reference}.",
+    ),
+    "in_default_after_end": Letter(
+        "Your organisation is in default in {round}",
+        "A payment of your organisation to {round} was taken back, and the time to pay what it had paid for is over. Until that is paid, your "
+        "organisation's votes and pledges rest.\n"
+        "The way back: pay all that is owed, {amount} until {pay_by}; each further day adds {per_day}. Pay with the reference {reference}. "
+        "Once it has cleared, the default is over.",
+    ),
+    "surplus_taken_back": Letter(
+        "{round}: {less} of your organisation's credit is not there",
+        "The bank took a payment back that another member had made to {round}, and {less} of your organisation's credit had come of it. It comes back "
+        "when that member pays.",
+    ),
     # Applicants and members, about the membership; and the officers who deal with it.
     "screening-hit": Letter(
         "{name} resembles a listed name",

@@ -164,7 +164,7 @@ def _taken_back(here: str, transit: Account, reversed_: events.PaymentReversed, 
         Posting(transit, -reversed_.amount, currency),
         Posting(interest(here), reversed_.interest, currency),
         Posting(credit(reversed_.member, here), reversed_.credit, currency),
-        Posting(contribution(here, reversed_.member), reversed_.uncleared, currency),
+        Posting(contribution(here, reversed_.member), reversed_.uncleared + reversed_.gone_back, currency),
     )
 
 

@@ -281,9 +281,13 @@ def _settle_calls(calls: Map[int, Call], member: MemberId, settled: Sequence[Set
 
 
 def _reverse_payment(books: Books, event: events.PaymentReversed) -> Books:
-    """What the payment had settled is owed again, on the same calls; interest leaves the pool, also what was shared of it."""
-    member, uncleared = event.member, event.uncleared
+    """What the payment had settled is owed again, on the same calls; interest leaves the pool, also what was shared of it.
+
+    So is what went back to the member of its credit: as if it were called, and had been returned.
+    """
+    member, uncleared, back = event.member, event.uncleared, event.gone_back
     gone = Figures(cash=-uncleared, interest=-event.interest, credit=-event.credit, received=-event.amount)
+    gone = gone + Figures(pledged=back, called=back, returned=back) if back else gone
     if event.undone:
         account = books.accounts[member]
         books = books._replace(calls=_unsettle_calls(books.calls, event))
@@ -291,6 +295,7 @@ def _reverse_payment(books: Books, event: events.PaymentReversed) -> Books:
     else:
         books, gone = _not_in_time(books, member, uncleared), gone + Figures(called=-uncleared)
     books = books._replace(receipts=books.receipts.delete(event.original))
+    books = books._replace(carried=mapping(event.carried)) if event.carried else books
     return _moved(add(books, member, gone), event.reference, Movement("reversal", member, event.amount))
 
 

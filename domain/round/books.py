@@ -29,7 +29,7 @@ class Figures(NamedTuple):
     """
 
     pledged: int = 0
-    """What the member bound itself to, and what make-up calls added."""
+    """What the member bound itself to, what make-up calls added, and after the end what went back to it of money that the bank took back."""
     cancelled: int = 0
     """What of it ended: scaled back, released, taken over."""
     called: int = 0
@@ -47,7 +47,7 @@ class Figures(NamedTuple):
     refunding: int = 0
     """Credit on its way back, until the bank shows it. Falls by being refunded, or given up."""
     returned: int = 0
-    """Cash that became credit when the round ended."""
+    """Cash that became credit when the round ended, and credit that went back to the member before the bank took its payment back."""
     received: int = 0
     """Falls when the bank takes a payment back; so does what it had cleared."""
     refunded: int = 0
@@ -323,7 +323,9 @@ class Books(NamedTuple):
     gone: Map[str, str] = mapping()
     """The references of payments that were taken back before they came, and of what took them back."""
     carried: Map[MemberId, int] = mapping()
-    """Once the round is cancelled: in which proportion members bear what was spent."""
+    """Once the round is cancelled, or a payment was taken back after its end: in which proportion members bear what was spent."""
+    ended_on: date | None = None
+    """The day of its end; not known of a round that ended under rules before 6."""
     shortfalls: int = 0
     """How often the minimum was lost."""
     watch: Watch | None = None

@@ -152,6 +152,12 @@ def _cured_defaults(decision: Decision, members: Iterable[MemberId], context: Co
             yield lift_default(context, member, books)
 
 
+def suspend_for_default(context: Context, member: MemberId, books: Books) -> StepOwed:
+    """The step by which the votes of a member rest whose default is declared, which these books do not count yet."""
+    key = f"tell:default:{member}:{books.accounts[member].defaults + 1}"
+    return owe(tell(f"member/{member}", letters.SuspendForDefault(source=context.stream), key=key))
+
+
 def lift_default(context: Context, member: MemberId, books: Books) -> StepOwed:
     """The step that gives a member its votes back, once for each default, which a call of its own made."""
     key = f"tell:lift-default:{member}:{books.accounts[member].defaults}"
@@ -235,11 +241,16 @@ def contributions(before: Books, books: Books, members: Iterable[MemberId], cont
 
 
 def _contributed(member: MemberId, old: Account, new: Account, context: Context) -> Iterator[events.RegisterFact]:
-    brought = new.figures.cleared - new.figures.returned - old.figures.cleared + old.figures.returned
+    brought = _brought(new) - _brought(old)
     if brought > 0:
         yield ContributionCleared(member=member, source=context.stream, amount=brought)
     elif brought < 0:
         yield ContributionReturned(member=member, source=context.stream, amount=-brought)
+
+
+def _brought(account: Account) -> int:
+    """What the member brought and did not get back; nothing where more went back to it than it paid, since the bank took that back."""
+    return max(account.figures.cleared - account.figures.returned, 0)
 
 
 def expect_payments(context: Context, members: Iterable[MemberId]) -> Iterator[PaymentExpected]:

@@ -203,8 +203,13 @@ def _left(due: Due, principal: int, late: int, on: date) -> Due:
 
 def owed_again(books: Books, dues: Sequence[Due], undone: Iterable[Settlement], rate: int) -> tuple[Due, ...]:
     """What is owed when these settlements do not hold: as if they had never been, each with the interest that has run up meanwhile."""
+    return together((*dues, *(_due_again(books, part) for part in undone)), rate)
+
+
+def together(dues: Iterable[Due], rate: int) -> tuple[Due, ...]:
+    """The same dues, one for each part of a call: where there are two, with the interest that both have run up."""
     owed = dict[tuple[int, int], Due]()
-    for due in (*dues, *(_due_again(books, part) for part in undone)):
+    for due in dues:
         former = owed.get((due.call, due.pool))
         owed[due.call, due.pool] = due if former is None else _together(former, due, rate)
     return tuple(due for _, due in sorted(owed.items()))

@@ -104,11 +104,11 @@ def end(state: Live, way: Literal["settled", "cancelled"], cause: Literal["decis
     free = max(books.totals.cash - books.spent - books.ordered - books.advanced, 0)
     carried = weights(books) if way == "cancelled" else {}
     returns = returned(books, carried, free) if carried else in_proportion(books, free)
-    owed = still_owed(books, way, carried, context)
+    owed, today = still_owed(books, way, carried, context), context.at.date()
     over = (
-        events.RoundSettled(returns=returns, owed=owed)
+        events.RoundSettled(returns=returns, owed=owed, on=today)
         if way == "settled"
-        else events.RoundCancelled(cause=cause, returns=returns, carried=carried, owed=owed)
+        else events.RoundCancelled(cause=cause, returns=returns, carried=carried, owed=owed, on=today)
     )
     ended = evolve(fold_phase(state, shares), over)
     assert isinstance(ended, Refunding)

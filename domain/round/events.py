@@ -186,7 +186,10 @@ class PaymentRecorded(Event):
 
 
 class PaymentReversed(Event):
-    """The bank took a member's payment back: what it had settled is owed again, and what of it was credit is gone."""
+    """The bank took a member's payment back: what it had settled is owed again, and what of it was credit is gone.
+
+    After a round's end no more of it is owed than the member's share of what was spent: `share_reduced` says how much less.
+    """
 
     kind: Literal["payment_reversed"] = "payment_reversed"
     member: MemberId
@@ -203,6 +206,10 @@ class PaymentReversed(Event):
     """What of the member's credit settled before still holds."""
     dues: tuple[Due, ...] = ()
     """All that the member owes afterwards, when something is undone."""
+    gone_back: Minor = 0
+    """After the round's end: what of its credit had gone back to the member, or paid what it owes elsewhere. That is owed too."""
+    carried: Amounts = Field(default_factory=dict)
+    """After the end of a round that did not say so: in which proportion members bear what was spent, from now on."""
 
 
 class CallReopened(Event):
@@ -449,6 +456,8 @@ class RoundSettled(Event):
     returns: Amounts
     owed: Mapping[MemberId, tuple[Due, ...]] = Field(default_factory=dict)
     """What members still owe: interest that was carried."""
+    on: date | None = None
+    """The day; not known under rules before 6."""
 
 
 class RoundCancelled(Event):
@@ -461,6 +470,8 @@ class RoundCancelled(Event):
     """In which proportion members bear what was spent; by the cash that they paid in where it is left out, as under rules before 6."""
     owed: Mapping[MemberId, tuple[Due, ...]] = Field(default_factory=dict)
     """What members still owe of their share of what was spent, and the interest that ran up."""
+    on: date | None = None
+    """The day; not known under rules before 6."""
 
 
 class ShareReduced(Event):

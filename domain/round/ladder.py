@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from domain import letters
-from domain.kernel import MemberId, notify, tell
+from domain.kernel import MemberId, notify
 from domain.process import Context
 from domain.round import commands, events
 from domain.round.books import Books, Call
-from domain.round.consequences import Decision, apply_credits, conclude
+from domain.round.consequences import Decision, apply_credits, conclude, suspend_for_default
 from domain.round.dues import pressed
 from domain.round.making_up import make_up_call
 from domain.round.notices import bills, notify_members, say_beyond_calendar, soon
@@ -61,14 +60,9 @@ def declare_default(state: Live, command: commands.DeclareDefault, context: Cont
         decision = apply_credits(decision.then(extra), extra.amounts, context)
     return (
         *conclude(decision, {*late, *(extra.amounts if extra else ())}, context),
-        *(_suspend(books, member, context) for member in fallen),
+        *(suspend_for_default(context, member, books) for member in fallen),
         *_notify_default(decision.after.books, call, extra, context),
     )
-
-
-def _suspend(books: Books, member: MemberId, context: Context) -> StepOwed:
-    key = f"tell:default:{member}:{books.accounts[member].defaults + 1}"
-    return owe(tell(f"member/{member}", letters.SuspendForDefault(source=context.stream), key=key))
 
 
 def _notify_default(books: Books, call: Call, extra: events.MakeUpCalled | None, context: Context) -> Events:

@@ -4,7 +4,7 @@ draft → pledging (→ short → pledging, once) → committed → calling, tra
 | withdrawn | failed (pledges released) | cancelled (refunds) | closed with debts (nobody gave back what it holds)
 
 `decide` is the table of commands: each has the guard of its phase (`rules`) and its rule in a topic. The topics are `pledging` up to the
-close, `calls` for tranches, `payments`, the `ladder` of who does not pay, `making_up` for them and what late money gives back, `catching_up` of who
+close, `calls` for tranches, `payments` and their `reversals`, the `ladder` of who does not pay, `making_up` for them and what late money gives back, `catching_up` of who
 comes late or back, deliveries `in_kind`, `commitments` for who carries the round, `leaving`, `spending`, `refunds`, the `ending` and the
 `winding_up` of what members owe each other then, `set_off` of what they owe elsewhere, `silence` when nobody acts, and the `standing` refund
 order for that time. What they share is in `dues` (what is owed), `notices` and `consequences` (what follows from any change of the books). `state`, `books` and `booking` say what is true.
@@ -36,6 +36,7 @@ from domain.round import (
     payments,
     pledging,
     refunds,
+    reversals,
     rules,
     set_off,
     silence,
@@ -110,7 +111,7 @@ def decide(state: RoundState, command: commands.RoundCommand, context: Context) 
         case letters.RecordPayment():
             return payments.record_payment(state, command, context)
         case letters.ReversePayment():
-            return payments.reverse_payment(state, command, context)
+            return reversals.reverse_payment(state, command, context)
         case commands.RemindBeforeDue():
             return ladder.remind_before_due(rules.on_ladder(state), command, context)
         case commands.MarkOverdue():
@@ -434,6 +435,6 @@ ROUND: Final[Process[commands.RoundCommand, events.RoundEvent, RoundState]] = Pr
     commands=TypeAdapter(Annotated[commands.RoundCommand, Field(discriminator="kind")]),
     events=TypeAdapter(tuple[Annotated[events.RoundEvent | Common, Field(discriminator="kind")], ...]),
     tables=tables,
-    state_version=13,
+    state_version=14,
     list_version=10,
 )

@@ -111,7 +111,7 @@ def _restored_after_end(state: RoundState, restored: events.CreditRestored, cont
     assert isinstance(over, Refunding | ClosedWithDebts)
     further = wind_up(over, context)
     after = fold_phase(over, further)
-    return (*back, *further, *close(after, after.books, gone=0), *facts_after_end(over.books, after.books, context))
+    return (*back, *further, *facts_after_end(over.books, after.books, context), *close(after, after.books, gone=0))
 
 
 # ---------------------------------------------------------------- what everybody knows of it

@@ -251,13 +251,13 @@ def _evolve_phase(state: RoundState, event: events.PhaseEvent) -> RoundState:
         case events.MinimumRestored():
             books = _books_of_live(state)
             return Calling(books) if books.calls else Committed(books)
-        case events.RoundSettled(returns=returns, owed=owed):
-            return Refunding(end(_books_of_live(state), returns, owed), "settled")
-        case events.RoundCancelled(returns=returns, carried=carried, owed=owed):
+        case events.RoundSettled(returns=returns, owed=owed, on=on):
+            return Refunding(end(_books_of_live(state), returns, owed)._replace(ended_on=on), "settled")
+        case events.RoundCancelled(returns=returns, carried=carried, owed=owed, on=on):
             if isinstance(state, Pledging | Short):
                 pledging = _pledging(state)
                 return Refunding(Books.of(pledging.terms, pledging.charter_version), "cancelled")
-            return Refunding(end(_books_of_live(state), returns, owed)._replace(carried=mapping(carried)), "cancelled")
+            return Refunding(end(_books_of_live(state), returns, owed)._replace(carried=mapping(carried), ended_on=on), "cancelled")
         case events.RoundClosedWithDebts(debts=debts, ask_at=ask_at):
             assert isinstance(state, Refunding)
             return ClosedWithDebts(state.books, state.end, debts, ask_at)

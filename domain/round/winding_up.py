@@ -7,6 +7,7 @@ own. What it paid less than its share stays owed, with the interest that has run
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
 from typing import Final, Literal
 
 from domain.kernel import MemberId, notify
@@ -18,7 +19,7 @@ from domain.round.books import Account, Books
 from domain.round.calls import shared_interest
 from domain.round.catching_up import notify_cured
 from domain.round.consequences import contributions, fold_phase, lift_default
-from domain.round.dues import in_order, run_up, settle
+from domain.round.dues import in_order, owed_again, run_up, settle, together
 from domain.round.notices import bills, notify_members, soon
 from domain.round.rules import STAFF, Events, amount_text, terms_of
 from domain.round.state import Ended
@@ -61,7 +62,7 @@ def returned(books: Books, carried: Mapping[MemberId, int], free: int) -> dict[M
 
 def in_proportion(books: Books, amount: int) -> dict[MemberId, int]:
     """An amount shared by the cash that each paid in and did not get back."""
-    paid = {member: account.figures.cash - account.figures.returned for member, account in books.accounts.items()}
+    paid = {member: max(account.figures.cash - account.figures.returned, 0) for member, account in books.accounts.items()}
     return {member: part for member, part in sorted(share(amount, paid).items()) if part}
 
 
@@ -97,10 +98,42 @@ def notify_owed(books: Books, context: Context) -> Iterator[StepOwed]:
     """Who owes beyond the end is told what, and that its default lasts until that is paid."""
     owing = [member for member, account in sorted(books.accounts.items()) if account.dues]
     for member in owing:
-        due_on = [books.calls[due.call].schedule.due_on for due in books.accounts[member].dues]
-        day = max(soon(context), *due_on)
-        each = bills(context, books, (member,), day)
+        each = bills(context, books, (member,), asked_by(books, member, context))
         yield from notify_members("share_owed", (member,), f"share-owed:{member}", each=each, round=context.stream)
+
+
+def asked_by(books: Books, member: MemberId, context: Context) -> date:
+    """By when a member is asked for all that it owes beyond the end: soon, or by the last day on which some of it falls due."""
+    return max(soon(context), *(books.calls[due.call].schedule.due_on for due in books.accounts[member].dues))
+
+
+# ---------------------------------------------------------------- what the bank takes back
+
+
+def surplus_taken_back(books: Books, member: MemberId) -> dict[MemberId, int]:
+    """What of their credit members lose for what is missing since the bank took a payment of this member back.
+
+    First it gives back itself what it got beyond its share; the rest is taken of the others, in proportion to what each got of it and still has.
+    """
+    figures, missing = books.accounts[member].figures, max(-books.spendable, 0)
+    own = max(min(missing, figures.credit, figures.returned, -_beyond_share(books, books.carried)[member]), 0)
+    theirs = {other: min(account.figures.credit, account.figures.returned) for other, account in books.accounts.items() if other != member}
+    caps = {other: amount for other, amount in theirs.items() if amount > 0}
+    taken = {member: own, **share_under_caps(missing - own, caps, caps)}
+    return {each: amount for each, amount in sorted(taken.items()) if amount}
+
+
+def share_again(before: Books, books: Books, undone: events.PaymentReversed, context: Context) -> Iterator[events.ShareReduced]:
+    """Of what a payment had settled no more is owed again than its member paid less than its share.
+
+    As if it had never been paid: the interest runs on all of it to the round's end, and on the share alone since.
+    """
+    member, rate = undone.member, terms_of(context, books).default_interest
+    less = books.accounts[member].figures.owed - max(-_beyond_share(books, books.carried)[member], 0)
+    if less > 0:
+        ended_on = books.ended_on or context.at.date()
+        settled, left = settle(books, owed_again(books, (), undone.undone, rate), less, ended_on, rate, by="replacement")
+        yield events.ShareReduced(member=member, settled=settled, dues=together((*before.accounts[member].dues, *left), rate))
 
 
 # ---------------------------------------------------------------- what comes in
