@@ -2266,6 +2266,17 @@ def test_who_still_has_its_surplus_gets_it_again_before_others_who_were_paid() -
     assert ([money(story, "credit", member) for member in MEMBERS], money(story, "held")) == ([0, 50_000, 0, 0], 50_000)
 
 
+def test_a_refund_that_is_given_up_while_a_payment_is_missing_comes_back_when_that_is_paid() -> None:
+    story = over(refunds=("cyd", "dov")).when(round_commands.OrderRefund(refund="bel-1", member="bel"), by="tess")
+    told = refund_of(story, "bel").model_dump(exclude={"kind", "reference"})
+    story = taken_back(story, "ada", 100_000, "IN-1")
+    assert (story.phase, money(story, "refunding", "bel"), money(story, "held")) == ("refunding", 50_000, 0)
+    story = story.when(letters.ReleaseRefund(**told))
+    assert (story.phase, money(story, "credit", "bel"), money(story, "debt", "ada")) == ("cancelled", 0, 50_000)
+    story = paid(story, "ada", 50_000)
+    assert ([money(story, "credit", member) for member in MEMBERS], money(story, "held")) == ([0, 50_000, 0, 0], 50_000)
+
+
 def test_a_default_that_a_payment_after_the_end_had_ended_is_one_again_when_it_is_taken_back() -> None:
     story = spent_and_cancelled()
     before, costs = story, [cost(story, member) for member in MEMBERS]

@@ -117,10 +117,15 @@ def surplus_taken_back(books: Books, member: MemberId) -> dict[MemberId, int]:
     """
     figures, missing = books.accounts[member].figures, max(-books.spendable, 0)
     own = max(min(missing, figures.credit, figures.returned, -_beyond_share(books, books.carried)[member]), 0)
-    theirs = {other: min(account.figures.credit, account.figures.returned) for other, account in books.accounts.items() if other != member}
-    caps = {other: amount for other, amount in theirs.items() if amount > 0}
-    taken = {member: own, **share_under_caps(missing - own, caps, caps)}
+    theirs = {other: amount for other, amount in _surplus_left(books).items() if other != member}
+    taken = {member: own, **share_under_caps(missing - own, theirs, theirs)}
     return {each: amount for each, amount in sorted(taken.items()) if amount}
+
+
+def _surplus_left(books: Books) -> dict[MemberId, int]:
+    """What members still have of what they got of the surplus."""
+    left = {member: min(account.figures.credit, account.figures.returned) for member, account in books.accounts.items()}
+    return {member: amount for member, amount in sorted(left.items()) if amount > 0}
 
 
 def share_again(before: Books, books: Books, undone: events.PaymentReversed, context: Context) -> Iterator[events.ShareReduced]:
@@ -142,13 +147,14 @@ def share_again(before: Books, books: Books, undone: events.PaymentReversed, con
 def wind_up(state: Ended, context: Context) -> Events:
     """What follows from any change of the books of a round that is over.
 
-    Credit pays what its member owes; what less was spent lowers what is owed; what is free comes back to those who paid beyond their share, and
+    Credit pays what its member owes; what less was spent lowers what is owed; surplus of a refund that was given up is nobody's while a payment
+    that was taken back is missing; what is free comes back to those who paid beyond their share, and
     interest to those who paid in time; a member that owes no principal any more is in default no more.
     """
     decided: Events = ()
     for _ in range(_CYCLES):
         further: Events = (*_reduced(state, context), *_applied(state.books, context))
-        further = further or _shared(state.books) or shared_interest(state.books)
+        further = further or _missing(state.books) or _shared(state.books) or shared_interest(state.books)
         if not further:
             break
         decided, state = (*decided, *further), fold_phase(state, further)
@@ -183,6 +189,13 @@ def _applied(books: Books, context: Context) -> Iterator[events.CreditApplied]:
         if account.figures.credit and account.dues:
             settled, dues = settle(books, account.dues, account.figures.credit, today, rate)
             yield events.CreditApplied(member=member, settled=settled, dues=dues)
+
+
+def _missing(books: Books) -> Events:
+    left = _surplus_left(books)
+    taken = share_under_caps(-books.spendable, left, left) if books.carried and books.spendable < 0 else {}
+    less = {member: -amount for member, amount in taken.items() if amount}
+    return (events.SurplusReturned(returns=less),) if less else ()
 
 
 def _shared(books: Books) -> Events:
