@@ -6,8 +6,8 @@
 | amend_proposal | the sponsor, before the opening | proposal_made, vote_opened | not_the_sponsor, not_amendable, and those of propose but already_proposed and name_reserved |
 | withdraw_proposal | the sponsor, before anybody voted | proposal_withdrawn; mandate_granted of `otherwise` | not_the_sponsor, not_withdrawable |
 | open_vote, close_vote, execute | the service, when due | vote_opened; vote_closed, vote_decided; proposal_executed, mandate_granted | service_only, not_due |
-| end_mandate | the service, when due | motion_given_up with the step waived; answer_awaited while a try is under way | service_only, not_due |
-| what the order of a passed motion brings back (fail_step, step_done, waive_step) | the service; the secretariat | motion_refused; motion_carried_out after that; motion_given_up | step_not_failed |
+| end_mandate | the service, when due | motion_given_up with the step waived; motion_carried_out where the mandate is spent | service_only, not_due |
+| what the order of a passed motion brings back (fail_step, step_done, waive_step) | the service; the secretariat | motion_refused; motion_carried_out after that, or where the mandate is spent; motion_given_up | step_not_failed, already_carried_out |
 | cast_ballot | who speaks for a member on the roll; a board member where the board votes | ballot_cast, vote_extended, and the close when it is settled | vote_not_open, not_on_roll, recused, choice_unfit, not_a_representative, member_not_active, office_required |
 | declare_conflict | the same | conflict_declared, vote_extended, and the close when it is settled | vote_not_open, not_on_roll, not_a_representative, member_not_active, office_required |
 
@@ -42,6 +42,7 @@ from domain.register.facts import (
     ContributionCleared,
     Holding,
     LeadNamed,
+    MandateExercised,
     MandateGranted,
     MemberSuspended,
     OfficeGranted,
@@ -950,12 +951,68 @@ def test_what_was_refused_stays_refused_when_its_mandate_ends() -> None:
     over.when(proposal_commands.EndMandate()).then()
 
 
-def test_a_try_that_was_under_way_when_the_mandate_ended_is_answered_first() -> None:
+def test_a_try_that_is_under_way_when_the_mandate_ends_cannot_be_accepted_any_more() -> None:
     trying = refused().when(RetryStep(step="tell:motion"), by="sam", at=day(92.9))
-    waiting = trying.due().then(proposal_events.AnswerAwaited(until=day(94)))
-    assert waiting.when(StepDone(step="tell:motion")).phase == "executed"
-    over = waiting.when(FailStep(step="tell:motion", reason="no_mandate")).due().followed_by("step_waived", "motion_given_up")
-    assert (over.phase, over.at) == ("refused", day(94))
+    over = trying.due().followed_by("step_waived", "motion_given_up")
+    assert (over.phase, over.at, over.agenda.deadline) == ("refused", day(93), None)
+    for answer in (StepDone(step="tell:motion"), FailStep(step="tell:motion", reason="no_mandate")):
+        over.when(answer).then()
+
+
+def spent(story: Story, motion: Motion = EXPEL) -> Story:
+    """The motion was carried out meanwhile, under the mandate of this proposal."""
+    exercised = MandateExercised(proposal="proposal/one", digest=digest_of(motion.stream, motion.command))
+    return replace(story, register=noted(story.register, exercised))
+
+
+def test_an_order_whose_answer_is_under_way_is_not_waived_once_it_was_carried_out() -> None:
+    ordered = votes(story_of_expulsion(), "yes", *EIGHT[1:6]).due()
+    for trying in (ordered, refused().when(RetryStep(step="tell:motion"), by="sam")):
+        late = spent(trying.when(DelayStep(step="tell:motion", reason="no answer")))
+        turned = late.when(WaiveStep(step="tell:motion", reason="amber left by itself"), by="sam").refused("already_carried_out").refusal
+        assert turned is not None
+        assert "`consortium retry`" in turned.remedy
+        done = late.when(StepDone(step="tell:motion"))
+        assert (done.phase, done.agenda.deadline) == ("executed", None)
+
+
+def test_what_was_carried_out_before_the_mandate_ended_is_executed_though_its_answer_is_not_here_yet() -> None:
+    trying = spent(refused().when(RetryStep(step="tell:motion"), by="sam", at=day(92.9)))
+    over = trying.due().followed_by("step_waived", "motion_carried_out").owes("notify", "notice:motion-carried-out:1")
+    assert (over.phase, over.at) == ("executed", day(93))
+    over.when(StepDone(step="tell:motion")).then()
+
+
+def test_a_motion_that_another_proposal_of_the_same_carried_out_under_this_ones_mandate_is_executed() -> None:
+    """Two proposals order the same, and the mandate that was granted first is spent first, whoever asks."""
+    ordered = spent(votes(story_of_expulsion(), "yes", *EIGHT[1:6]).due())
+    answered = ordered.when(FailStep(step="tell:motion", reason="member/amber refused: not_a_member: amber has left"))
+    answered.followed_by("step_failed", "step_waived")
+    assert (answered.phase, answered.state.attention, answered.agenda.deadline) == ("executed", False, None)
+    again = spent(refused()).when(RetryStep(step="tell:motion"), by="sam").when(FailStep(step="tell:motion", reason="amber has left"))
+    again.followed_by("step_failed", "step_waived", "motion_carried_out").owes("notify", "notice:motion-carried-out:1")
+    assert (again.phase, again.agenda.deadline) == ("executed", None)
+
+
+def test_what_is_ordered_when_a_motion_does_not_pass_is_not_waived_once_it_was_carried_out() -> None:
+    otherwise = Motion(stream=ADMIT.stream, command=ADMIT.otherwise or {})
+    lapsed = admission().due().when(DelayStep(step="tell:otherwise", reason="no answer"))
+    waived = lapsed.when(WaiveStep(step="tell:otherwise", reason="withdrawn"), by="sam").followed_by("step_waived", "mandate_withdrawn")
+    assert waived.phase == "lapsed"
+    late = spent(lapsed, otherwise)
+    late.when(WaiveStep(step="tell:otherwise", reason="withdrawn"), by="sam").refused("already_carried_out")
+    ended = late.when(FailStep(step="tell:otherwise", reason="not_an_applicant")).followed_by("step_failed", "step_waived")
+    assert (ended.phase, ended.state.attention) == ("lapsed", False)
+
+
+def test_a_refused_motion_whose_mandate_has_no_end_is_tried_as_long_as_the_charter_says() -> None:
+    """A mandate that a former release granted may name no end."""
+    ordered = votes(story_of_expulsion(), "yes", *EIGHT[1:6]).due()
+    digest = digest_of(EXPEL.stream, EXPEL.command)
+    endless = MandateGranted(proposal="proposal/one", digest=digest)
+    register = ordered.register._replace(mandates=ordered.register.mandates.set(digest, (endless,)))
+    over = refused(replace(ordered, register=register)).due().followed_by("step_waived", "motion_given_up")
+    assert (over.phase, over.at) == ("refused", day(93))
 
 
 def test_an_order_that_is_waived_was_not_executed() -> None:

@@ -14,7 +14,7 @@ from domain.letters import Terms
 from domain.proposal import events as proposal_events
 from domain.proposal import voting
 from domain.proposal.terms import RollEntry
-from domain.register.facts import MandateGranted, Standing, VoteDecided
+from domain.register.facts import MandateExercised, MandateGranted, Standing, VoteDecided
 from domain.register.fold import note
 from domain.register.state import Register
 from eventstore.entries import Entry, instant
@@ -35,6 +35,8 @@ def unfair(entries: Sequence[Entry]) -> list[str]:
             broken = votes[entry.stream].note(events, instant(entry.at), register)
             found += [f"entry {entry.position} on {entry.stream}: {law}" for law in broken]
         for event in events:
+            if isinstance(event, MandateExercised):
+                votes[event.proposal].carried_out = True
             register = note(register, event)
     return found
 
@@ -56,6 +58,8 @@ class Vote:
     mandates: int = 0
     refused: bool = False
     given_up: bool = False
+    carried_out: bool = False
+    """Its mandate is spent."""
 
     def note(self, events: Sequence[Event], at: datetime, register: Register) -> list[str]:
         """Follows the events of one decision, taken on this register; which laws they break."""
@@ -112,8 +116,8 @@ class Vote:
                     yield "only what passed is executed, once, after its timelock"
                 self.over = True
             case proposal_events.MotionRefused():
-                if not self.over or self.given_up:
-                    yield "only what was ordered is refused"
+                if not self.over or self.given_up or self.carried_out:
+                    yield "only what was ordered, and was not carried out, is refused"
                 self.refused = True
             case proposal_events.MotionCarriedOut():
                 if not self.refused or self.given_up:
@@ -122,6 +126,8 @@ class Vote:
             case proposal_events.MotionGivenUp():
                 if not self.over or self.given_up:
                     yield "an order is given up once"
+                if self.carried_out:
+                    yield "what was carried out is given up"
                 self.given_up = True
             case proposal_events.ProposalWithdrawn():
                 if self.over or self.result is not None or self.ballots or at >= self.closes_at:

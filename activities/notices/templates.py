@@ -333,7 +333,7 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
         "What was voted on was refused when it was carried out: {reason}\nUntil {until} the secretariat may mend the cause and try it again "
         "(`consortium retry`); after that it needs another vote.",
     ),
-    "motion-carried-out": Letter("Carried out after all: {title}", "What had been refused was accepted at another try."),
+    "motion-carried-out": Letter("Carried out after all: {title}", "What had been refused was carried out since."),
     "motion-given-up": Letter("Not carried out: {title}", "It is not tried again, and needs another vote to be done. The reason: {reason}"),
     # The training lead, reviewers and officers, about a training run.
     "run-planned": Letter("{run} is planned: put its contract to the vote", "The contract has the digest {contract}."),

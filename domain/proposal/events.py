@@ -98,19 +98,12 @@ class MotionRefused(Event):
 
     kind: Literal["motion_refused"] = "motion_refused"
     reason: str
-    until: Instant | None = None
-    """The end of the mandate; a mandate of former rules may have none."""
-
-
-class AnswerAwaited(Event):
-    """The mandate of a refused motion ended while another try was under way, whose answer is waited for until then."""
-
-    kind: Literal["answer_awaited"] = "answer_awaited"
     until: Instant
+    """The end of the mandate."""
 
 
 class MotionCarriedOut(Event):
-    """Another try of a motion that had been refused was accepted."""
+    """A motion that had been refused was carried out after all: another try was accepted, or another proposal ordered the same."""
 
     kind: Literal["motion_carried_out"] = "motion_carried_out"
 
@@ -132,7 +125,6 @@ ProposalEvent = (
     | VoteClosed
     | ProposalExecuted
     | MotionRefused
-    | AnswerAwaited
     | MotionCarriedOut
     | MotionGivenUp
     | VoteDecided

@@ -2,15 +2,18 @@
 
 What passed is sent to the stream that it is about, under a mandate. Refused there, the proposal is *refused* and not executed. The
 secretariat may mend the cause and try it again (`consortium retry`) until the mandate ends; then it stays refused.
+
+A mandate that is spent was carried out, whatever came of this order: its answer may still be under way, or another proposal ordered the
+same command and came first. Such an order is never given up, and its proposal ends as executed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 
-from domain.kernel import digest_of
+from domain.kernel import Instant, Refused, digest_of
 from domain.process import Context, tell_motion
 from domain.proposal import events
 from domain.proposal.notices import notify_voters
@@ -21,8 +24,8 @@ from domain.stream import FailStep, StepDone, StepWaived, WaiveStep, owe
 
 MOTION: Final = "tell:motion"
 """The key of the step that sends what passed."""
-ANSWERED_WITHIN: Final = timedelta(days=1)
-"""How long the answer to a try is waited for that was under way when the mandate ended."""
+OTHERWISE: Final = "tell:otherwise"
+"""The key of the step that sends what is ordered when it did not pass."""
 
 
 def execute(state: Timelocked, context: Context) -> Events:
@@ -47,48 +50,88 @@ def order_otherwise(proposal: Announced, context: Context, *, unanswered: bool =
     if command is None:
         return ()
     granted = _mandate(proposal, motion.stream, command, context)
-    return (granted, owe(tell_motion(motion.stream, command, granted, key="tell:otherwise")))
+    return (granted, owe(tell_motion(motion.stream, command, granted, key=OTHERWISE)))
 
 
 def _mandate(proposal: Announced, stream: str, command: Mapping[str, Any], context: Context) -> MandateGranted:
-    until = context.at + timedelta(days=proposal.rule.mandate_days)
-    return MandateGranted(proposal=context.stream, digest=digest_of(stream, command), until=until)
+    return MandateGranted(proposal=context.stream, digest=digest_of(stream, command), until=_mandate_ends_at(proposal, context))
+
+
+def _mandate_ends_at(proposal: Announced, context: Context) -> Instant:
+    """When a mandate ends that begins now."""
+    return context.at + timedelta(days=proposal.rule.mandate_days)
 
 
 # ---------------------------------------------------------------- what becomes of it
 
 
 def after_step(state: ProposalState, command: StepDone | FailStep | WaiveStep, context: Context) -> Events:
-    """What follows when the order of what passed was taken, refused or given up. Nothing follows for any other step."""
-    if command.step != MOTION:
+    """What follows when an order was taken, refused or given up. Nothing follows for any other step."""
+    if command.step not in {MOTION, OTHERWISE}:
         return ()
-    match state, command:
-        case Over(proposal=proposal), FailStep(reason=reason):
-            refused = events.MotionRefused(reason=reason, until=_mandate_ends_at(proposal, context))
-            return (refused, *notify_voters("motion-refused", proposal, context, reason=reason, **_until(refused)))
-        case Unexecuted(), FailStep(reason=reason):
-            return (events.MotionRefused(reason=reason, until=state.until),)
-        case Unexecuted(proposal=proposal), StepDone():
-            return (events.MotionCarriedOut(), *notify_voters("motion-carried-out", proposal, context))
-        case Over(proposal=proposal) | Unexecuted(proposal=proposal), WaiveStep(reason=reason):
-            return (events.MotionGivenUp(reason=f"waived: {reason}"), *notify_voters("motion-given-up", proposal, context, reason=reason))
-        case _:
-            return ()
+    mandate, passed = _mandate_of(command.step, context), command.step == MOTION
+    match command:
+        case StepDone():
+            return _carried_out(state, context)
+        case FailStep(reason=reason):
+            if mandate is None:
+                return _end_as_carried_out(state, command.step, context)
+            return _refused(state, reason, mandate, context) if passed else ()
+        case WaiveStep(reason=reason):
+            _require_not_carried_out(mandate)
+            return _given_up(state, reason, context) if passed else ()
 
 
 def end_mandate(state: Unexecuted, context: Context) -> Events:
-    """What was refused stays refused. A try that is under way is answered first: it was perhaps accepted just before."""
-    if MOTION not in context.failed:
-        return (events.AnswerAwaited(until=context.at + ANSWERED_WITHIN),)
+    """What was refused stays refused, unless its mandate is spent. A try that is under way brings no other answer any more."""
+    if _mandate_of(MOTION, context) is None:
+        return _end_as_carried_out(state, MOTION, context)
     return (StepWaived(step=MOTION, reason="its mandate is over"), events.MotionGivenUp(reason=state.reason))
 
 
-def _mandate_ends_at(proposal: Announced, context: Context) -> datetime | None:
-    motion = proposal.terms.motion
-    assert motion is not None
-    granted = context.register.mandates.get(digest_of(motion.stream, motion.command), ())
-    return next((mandate.until for mandate in granted if mandate.proposal == context.stream), None)
+def _mandate_of(step: str, context: Context) -> MandateGranted | None:
+    """What authorises an order of this proposal, also when it has ended; nothing once it is spent."""
+    order = context.owed[step].data
+    granted = context.register.mandates.get(digest_of(order["stream"], order["command"]), ())
+    return next((mandate for mandate in granted if mandate.proposal == context.stream), None)
 
 
-def _until(refused: events.MotionRefused) -> Mapping[str, str]:
-    return {} if refused.until is None else {"until": refused.until.isoformat()}
+def _require_not_carried_out(mandate: MandateGranted | None) -> None:
+    if mandate is None:
+        raise Refused(
+            "already_carried_out",
+            "what this step orders was carried out",
+            clause="decisions",
+            remedy="ask for another try (`consortium retry`): its answer ends the step",
+        )
+
+
+def _refused(state: ProposalState, reason: str, mandate: MandateGranted, context: Context) -> Events:
+    """The first refusal is told; after a further one nothing but the reason is another."""
+    ordered = _ordered(state)
+    if isinstance(ordered, Unexecuted):
+        return (events.MotionRefused(reason=reason, until=ordered.until),)
+    until = mandate.until or _mandate_ends_at(ordered.proposal, context)
+    told = notify_voters("motion-refused", ordered.proposal, context, reason=reason, until=until.isoformat())
+    return (events.MotionRefused(reason=reason, until=until), *told)
+
+
+def _given_up(state: ProposalState, reason: str, context: Context) -> Events:
+    told = notify_voters("motion-given-up", _ordered(state).proposal, context, reason=reason)
+    return (events.MotionGivenUp(reason=f"waived: {reason}"), *told)
+
+
+def _carried_out(state: ProposalState, context: Context) -> Events:
+    """What had been refused was carried out after all. Of any other order that is known already."""
+    if not isinstance(state, Unexecuted):
+        return ()
+    return (events.MotionCarriedOut(), *notify_voters("motion-carried-out", state.proposal, context))
+
+
+def _end_as_carried_out(state: ProposalState, step: str, context: Context) -> Events:
+    return (StepWaived(step=step, reason="what it orders was carried out already"), *_carried_out(state, context))
+
+
+def _ordered(state: ProposalState) -> Over | Unexecuted:
+    assert isinstance(state, Over | Unexecuted), f"nothing was ordered in {type(state).__name__}"
+    return state

@@ -57,7 +57,7 @@ def agenda(state: ProposalState) -> Agenda:
         case Timelocked(executes_at=executes_at):
             return Agenda((Deadline(executes_at, commands.Execute()),))
         case Unexecuted(until=until):
-            return Agenda(() if until is None else (Deadline(until, commands.EndMandate()),))
+            return Agenda((Deadline(until, commands.EndMandate()),))
         case Unproposed() | Over() | Withdrawn():
             return Agenda(closed=True)
 
@@ -88,7 +88,7 @@ def describe(state: ProposalState) -> Headline:
             note = f"passed; nobody is waited for: it is carried out by itself at {shown_at(executes_at)}, when its timelock is over"
             return _headline("timelocked", proposal, note, _numbers(result) | {"timelock": _timelock(proposal)})
         case Unexecuted(proposal=proposal, result=result, reason=reason, until=until):
-            again = f"the secretariat may try it again (`consortium retry`){'' if until is None else f' until {shown_at(until)}'}"
+            again = f"the secretariat may try it again (`consortium retry`) until {shown_at(until)}"
             note = f"passed, and refused when it was carried out: {escaped(reason, rules.REASON_LENGTH)}; {again}"
             return _headline("refused", proposal, note, _numbers(result), (f"office:{Office.SECRETARIAT}",), rules.values_of(result))
         case Over(proposal=proposal, result=result, phase=phase, reason=reason):
@@ -178,6 +178,6 @@ def proposals(processes: Iterable[Process[Any, Any, Any]]) -> Process[commands.P
         after_step=ordering.after_step,
         commands=TypeAdapter(Annotated[commands.ProposalCommand, Field(discriminator="kind")]),
         events=TypeAdapter(tuple[Annotated[events.ProposalEvent | Common, Field(discriminator="kind")], ...]),
-        state_version=8,
+        state_version=9,
         list_version=6,
     )

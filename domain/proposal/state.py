@@ -76,8 +76,8 @@ class Unexecuted:
     proposal: Announced
     result: events.VoteClosed
     reason: str
-    until: datetime | None
-    """When the mandate ends; a mandate of former rules may have no end."""
+    until: datetime
+    """When the mandate ends."""
 
 
 Ending = Literal["passed", "executed", "refused", "rejected", "lapsed"]
@@ -134,9 +134,6 @@ def evolve(state: ProposalState, event: events.ProposalEvent) -> ProposalState:
         case events.MotionRefused(reason=reason, until=until):
             assert isinstance(state, Over | Unexecuted)
             return Unexecuted(state.proposal, state.result, reason, until)
-        case events.AnswerAwaited(until=until):
-            assert isinstance(state, Unexecuted)
-            return replace(state, until=until)
         case events.MotionCarriedOut():
             assert isinstance(state, Unexecuted)
             return Over(state.proposal, state.result, "executed")
