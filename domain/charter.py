@@ -22,7 +22,10 @@ Hours = Annotated[int, Field(ge=0, le=24 * 3_650)]
 
 
 def _is(default: object) -> Callable[[object], bool]:
-    """Whether a term says what a charter without it says: then it is left out of what is written, as it was before there was such a term."""
+    """Leaves a term out of what is written where it says what a charter without it says.
+
+    Each term that a later release adds has it: so a charter keeps the bytes, and the digest, that it was voted on with.
+    """
     return lambda value: value == default
 
 
@@ -45,7 +48,7 @@ class Office(StrEnum):
 class RoleTerms(Message):
     """Clause `roles`: what nobody is entrusted with at a time."""
 
-    apart: Annotated[Mapping[Office, frozenset[Office]], Field(max_length=11)] = Field(default_factory=dict)
+    apart: Annotated[Mapping[Office, frozenset[Office]], Field(max_length=len(Office))] = Field(default_factory=dict)
     """Who holds the one office is granted none of the others, nor the other way round; who held both before keeps them."""
 
     def barring(self, office: Office, held: Iterable[Office]) -> tuple[Office, ...]:
@@ -86,7 +89,7 @@ class MembershipTerms(Message):
     payment_plan_days: Days = 180
     """The longest time a payment plan may stop the ladder's clock."""
     leaving_notice_days: Days = 90
-    notice_can_be_withdrawn: bool = False
+    notice_can_be_withdrawn: bool = Field(default=False, exclude_if=_is(default=False))
     """Whether a member may take its notice back until the notice ends."""
     run_off_days: Annotated[int, Field(ge=1, le=366)] = 7
     """How often one whose notice is over and who still owes something is looked at again."""
@@ -182,7 +185,7 @@ class FundingTerms(Message):
     cure_business_days: Annotated[int, Field(ge=1, le=120)] = 10
     default_interest: BasisPoints = 800
     """Per year, simple, actual/360, on the overdue amount; paid to those who funded the tranche in time."""
-    interest_carried_up_to: Minor | None = None
+    interest_carried_up_to: Minor | None = Field(default=None, exclude_if=_is(None))
     """Interest up to this, of a principal that is paid, makes no default: it is asked for with the next call. Left out, no interest alone does."""
     makeup_cap: BasisPoints = 2_500
     """The most that make-up calls for one tranche may add, as a fraction of the member's own call; also beyond the share cap."""
@@ -191,16 +194,18 @@ class FundingTerms(Message):
     """Per year, simple, actual/360, that a late joiner pays on what it would have paid, to those who paid it."""
     leaver_funds_called: bool = True
     """Whether one who leaves still owes what it is called for when its commitment ends."""
-    leaver_bound_until: Literal["notice_given", "notice_ended", "next_tranche"] = "notice_given"
+    leaver_bound_until: Literal["notice_given", "notice_ended", "next_tranche"] = Field(
+        default="notice_given", exclude_if=_is("notice_given")
+    )
     """Until when a member that leaves is bound to what it is not called for yet: until it gives notice; until its notice is over; or until the
     next tranche is called after that, of which it is called too. Who is expelled, or terminated over its dues, has no notice of its own.
     Under the last two, who voted yes to anything that passed about the round or its run stays bound until the round ends.
     """
-    leaving_charge: BasisPoints = 0
+    leaving_charge: BasisPoints = Field(default=0, exclude_if=_is(0))
     """Of the part of a commitment that ends because its member leaves, the fraction that is called at once. It is money of the round like any
     other that is called: of what nobody spends, it comes back at the end like everybody's.
     """
-    pledge_lock_hours: Hours = 0
+    pledge_lock_hours: Hours = Field(default=0, exclude_if=_is(0))
     """In the last so many hours before the close pledges can only be raised, and who begins to leave then is bound by its pledge as by a
     commitment. 0: never. It takes that leavers stay bound.
     """
@@ -221,7 +226,7 @@ class SilenceTerms(Message):
     """How long a duty waits for each of those who hold it in turn, before it passes to the next, and the round ends after the last. 0: for ever."""
     milestone_days: Days = 0
     """How long a round waits first for the milestone that releases its next tranche. 0: for ever."""
-    deputies: Annotated[Mapping[Office, Office], Field(max_length=11)] = Field(default_factory=dict)
+    deputies: Annotated[Mapping[Office, Office], Field(max_length=len(Office))] = Field(default_factory=dict)
     """The office that a duty of the first one passes to, before it passes to the whole board."""
     standing_days: Days = 0
     """How long after a round's end the standing refund order, if one was approved while it ran, orders the refunds by itself. 0: never."""
@@ -253,7 +258,7 @@ class TreasuryTerms(Message):
     """How often the bank is asked for new statements."""
     execution_business_days: Annotated[int, Field(ge=0, le=30)] = 1
     """How many business days after its last approval a payment is to be carried out."""
-    set_off_notice_business_days: Annotated[int, Field(ge=0, le=120)] = 0
+    set_off_notice_business_days: Annotated[int, Field(ge=0, le=120)] = Field(default=0, exclude_if=_is(0))
     """How long it is announced before that what a member owes is set off against what is payable to it. 0: nothing is set off."""
 
 
@@ -268,7 +273,7 @@ class StageTerms(Message):
     """How long a release stays in this stage at least, before the next."""
     gates: frozenset[Gate] = frozenset()
     """What must be passed before this stage is entered; what an earlier stage asked for must still hold."""
-    approvals: Annotated[Mapping[Office, Annotated[int, Field(ge=1, le=20)]], Field(max_length=11)] = Field(default_factory=dict)
+    approvals: Annotated[Mapping[Office, Annotated[int, Field(ge=1, le=20)]], Field(max_length=len(Office))] = Field(default_factory=dict)
     """How many different holders of each office approve this stage; nobody counts for two."""
 
 
@@ -351,11 +356,6 @@ class RateCard(Message):
     """Minor units for one unit of each kind (`h100-hour`, `engineer-day`, `billion-tokens`)."""
 
 
-def _says_nothing(clause: object) -> bool:
-    """A clause as it stands by default is not written: a charter keeps the bytes, and the digest, that it was voted on with."""
-    return clause == SilenceTerms()
-
-
 def _known(code: str) -> str:
     if code not in MINOR_UNITS:
         raise ValueError(f"{code} is not a currency in use (ISO 4217)")
@@ -375,7 +375,7 @@ class Charter(Message):
     decisions: Annotated[Mapping[Slug, DecisionRule], Field(min_length=1)]
     funding: FundingTerms = FundingTerms()
     rate_card: RateCard
-    silence: SilenceTerms = Field(default_factory=SilenceTerms, exclude_if=_says_nothing)
+    silence: SilenceTerms = Field(default_factory=SilenceTerms, exclude_if=_is(SilenceTerms()))
     treasury: TreasuryTerms = TreasuryTerms()
     release: ReleaseTerms = Field(default_factory=ReleaseTerms)
     training: TrainingTerms = Field(default_factory=TrainingTerms)

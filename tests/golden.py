@@ -40,15 +40,15 @@ def _shape_only(schema: Any) -> Any:
     """A schema without its words: rewording a docstring changes no shape; nor does the order of a set that is a default."""
     if isinstance(schema, dict):
         kept = {key: _shape_only(value) for key, value in schema.items() if key not in {"description", "title"} or isinstance(value, dict)}
-        return kept | {"default": _in_order(kept["default"])} if "default" in kept else kept
+        return kept | {"default": in_order(kept["default"])} if "default" in kept else kept
     return [_shape_only(item) for item in schema] if isinstance(schema, list) else schema
 
 
-def _in_order(default: Any) -> Any:
-    """A default value with every list sorted: sets come in any order."""
-    if isinstance(default, dict):
-        return {key: _in_order(value) for key, value in default.items()}
-    return sorted(map(_in_order, default), key=str) if isinstance(default, list) else default
+def in_order(value: Any) -> Any:
+    """A value with every list sorted: sets come in any order."""
+    if isinstance(value, dict):
+        return {key: in_order(item) for key, item in value.items()}
+    return sorted(map(in_order, value), key=str) if isinstance(value, list) else value
 
 
 def kinds(process: Process[Any, Any, Any]) -> Iterator[type[Event]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ from domain.charter import Charter, DecisionRule, cautions, flaws
 from domain.consortium import commands
 from domain.consortium.process import CONSORTIUM
 from domain.register.facts import CharterAdopted
-from eventstore.entries import encode_events
+from eventstore.entries import ACCEPTED, encode_events
+from tests import golden
+from tests.golden_log import entries_of, rules_file
 from tests.stories import charter
 
 
@@ -68,6 +71,16 @@ def test_what_a_charter_says_that_means_less_than_one_may_think_is_told() -> Non
         *(f"decisions.{name}.group_cap: holds from 7 seats on; with fewer every seat that weighs anything weighs one" for name in ("runs", "steering")),
     ]  # fmt: skip
     assert list(flaws(rules)) == []
+
+
+def test_a_charter_of_the_last_release_is_written_as_that_release_wrote_it() -> None:
+    """Terms that came later are left out where they say what a charter without them says."""
+    bodies = (json.loads(entry.body) for entry in entries_of(rules_file("5")) if entry.outcome == ACCEPTED)
+    adopted = [event["charter"] for body in bodies for event in body if event["kind"] == "charter_adopted"]
+    assert adopted
+    for written in adopted:
+        read = Charter.model_validate_json(json.dumps(written))
+        assert golden.in_order(read.model_dump(mode="json")) == golden.in_order(written)
 
 
 def test_a_flawed_charter_is_put_in_force_by_no_command_and_read_where_it_is_in_force() -> None:

@@ -87,7 +87,7 @@ class NameSubstitute(Command):
     """A person with a key; for a member one who speaks for it, as its alternates do."""
     since: Instant
     until: Instant
-    offices: Annotated[tuple[Office, ...], Field(max_length=11)] = ()
+    offices: Annotated[tuple[Office, ...], Field(max_length=len(Office))] = ()
     """Offices of one's own."""
     members: Annotated[tuple[MemberId, ...], Field(max_length=20)] = ()
     """Members that one represents."""
