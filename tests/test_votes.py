@@ -14,13 +14,22 @@ from hypothesis import strategies as st
 
 from domain import letters
 from domain.charter import DecisionRule
-from domain.kernel import SERVICE, WHOLE, Command, Event, PersonId
+from domain.kernel import SERVICE, WHOLE, Command, Event, PersonId, digest_of
 from domain.process import Context
 from domain.proposal import balloting, closing, ordering, roll, state, voting
 from domain.proposal import commands as proposal_commands
 from domain.proposal import events as proposal_events
-from domain.register.facts import Capacity, ContributionCleared, Holding, OwnershipDeclared, RepresentativeSeated, VoteDecided
+from domain.register.facts import (
+    Capacity,
+    ContributionCleared,
+    Holding,
+    MandateExercised,
+    OwnershipDeclared,
+    RepresentativeSeated,
+    VoteDecided,
+)
 from domain.register.state import Register, Seat
+from domain.stream import DelayStep, WaiveStep
 from tests.stories import Story, charter, day, founded, noted, with_members
 from tests.test_proposal import EIGHT, EXPEL, PROJECTS, SIZES, board_of_three, story
 from tests.votes import Vote
@@ -76,6 +85,17 @@ def expulsion() -> Watched:
         watched.when(proposal_commands.Execute(), at=day(14))
         .when(proposal_commands.Execute(), at=day(17))
         .when(proposal_commands.Execute(), at=day(18))
+    )
+
+
+def unanswered() -> Watched:
+    """What passed was carried out, the answer is still under way, and somebody wants to give it up."""
+    ordered = expulsion()
+    exercised = MandateExercised(proposal=ordered.story.stream, digest=digest_of(EXPEL.stream, EXPEL.command))
+    watched = ordered.told(exercised)
+    watched = replace(watched, story=replace(watched.story, register=noted(watched.story.register, exercised)))
+    return watched.when(DelayStep(step=ordering.MOTION, reason="no answer")).when(
+        WaiveStep(step=ordering.MOTION, reason="we live without it"), "sam"
     )
 
 
@@ -153,14 +173,16 @@ def consent() -> Watched:
 
 def everything() -> set[str]:
     """What the watch says of all of it."""
-    told = (play() for play in (expulsion, cancelling, halfhearted, together, tied, lonely, steering, sharing, consent))
+    told = (play() for play in (expulsion, unanswered, cancelling, halfhearted, together, tied, lonely, steering, sharing, consent))
     return {law for watched in told for law in watched.broken}
 
 
 def test_a_fair_vote_breaks_no_law() -> None:
     assert everything() == set()
-    ends = [play().story.phase for play in (expulsion, cancelling, halfhearted, together, tied, lonely, steering, sharing, consent)]
-    assert ends == ["executed", "rejected", "rejected", "rejected", "passed", "lapsed", "passed", "passed", "rejected"]
+    ends = [
+        play().story.phase for play in (expulsion, unanswered, cancelling, halfhearted, together, tied, lonely, steering, sharing, consent)
+    ]
+    assert ends == ["executed", "executed", "rejected", "rejected", "rejected", "passed", "lapsed", "passed", "passed", "rejected"]
 
 
 def nothing(*_: Any, **__: Any) -> None:
@@ -228,6 +250,7 @@ def always(*_: Any) -> bool:
         (voting, "equal_shares", everything_funded, "the budget is not shared as the ballots say"),
         (Context, "require_due", nothing, "only what passed is executed, once, after its timelock"),
         (closing, "_members", lambda state, *choices: frozenset(), "the register is told other votes"),
+        (ordering, "_require_not_carried_out", nothing, "what was carried out is given up"),
         (ordering, "order_motion", orders_another, "a mandate is granted once, at the end, for exactly what was voted on"),
     ],
     ids=lambda part: part if isinstance(part, str) else "",

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from domain.charter import DecisionRule, Office
-from domain.kernel import Event, digest_of
+from domain.kernel import Event, Step, digest_of
 from domain.letters import Terms
 from domain.proposal import events as proposal_events
 from domain.proposal import voting
@@ -17,6 +17,7 @@ from domain.proposal.terms import RollEntry
 from domain.register.facts import MandateExercised, MandateGranted, Standing, VoteDecided
 from domain.register.fold import note
 from domain.register.state import Register
+from domain.stream import StepOwed
 from eventstore.entries import Entry, instant
 from eventstore.replica import Replica
 
@@ -36,7 +37,7 @@ def unfair(entries: Sequence[Entry]) -> list[str]:
             found += [f"entry {entry.position} on {entry.stream}: {law}" for law in broken]
         for event in events:
             if isinstance(event, MandateExercised):
-                votes[event.proposal].carried_out = True
+                votes[event.proposal].note((event,), instant(entry.at), register)
             register = note(register, event)
     return found
 
@@ -115,6 +116,8 @@ class Vote:
                 if self.over or result is None or result.outcome != "passed" or result.executes_at is None or at < result.executes_at:
                     yield "only what passed is executed, once, after its timelock"
                 self.over = True
+            case MandateExercised():
+                self.carried_out = True
             case proposal_events.MotionRefused():
                 if not self.over or self.given_up or self.carried_out:
                     yield "only what was ordered, and was not carried out, is refused"
@@ -135,6 +138,11 @@ class Vote:
                 self.over = True
             case MandateGranted(digest=digest):
                 yield from self._granted(digest)
+            case StepOwed(step=Step(kind="notify", data={"template": "vote-opened", "facts": facts})):
+                weighing = sum(entry.weight > 0 for entry in self.roll.values())
+                for_members = any(entry.members for entry in self.roll.values())
+                if ("weights" in facts) != (for_members and weighing * self.rule.group_cap < WHOLE):
+                    yield "it is told where the cap on a group cannot hold"
 
     # ------------------------------------------------------------ the roll
 
@@ -157,9 +165,6 @@ class Vote:
             yield "members and board have one vote each while they decide together"
         if seats and not founding and not self._fair({seat: self._weight(members, register) for seat, members in seats.items()}):
             yield "seats weigh what the charter's scheme and cap give them at the opening"
-        weighing = sum(entry.weight > 0 for entry in event.roll)
-        if seats and event.group_cap_holds != (weighing * self.rule.group_cap >= WHOLE):
-            yield "it is told where the cap on a group cannot hold"
         if not event.barred <= self.roll.keys():
             yield "who is not on the roll is barred"
 

@@ -37,8 +37,6 @@ class VoteOpened(Event):
     barred: frozenset[Slug] = frozenset()
     """Seats that are recused by rule: the decision is about one of them."""
     closes_at: Instant
-    group_cap_holds: bool = True
-    """Whether there were enough seats for the charter's group cap; with fewer, every seat that weighs anything weighs one."""
 
 
 class BallotCast(Event):

@@ -11,7 +11,7 @@ from domain.process import Context
 from domain.proposal import events
 from domain.proposal.notices import notify_opened
 from domain.proposal.roll import frozen
-from domain.proposal.rules import Events, equal_weights
+from domain.proposal.rules import Events
 from domain.proposal.state import Announced
 from domain.proposal.terms import RollEntry
 from domain.register.state import Register
@@ -24,7 +24,6 @@ def open_vote(proposal: Announced, context: Context) -> Events:
         roll=roll,
         barred=_barred(proposal, roll, context),
         closes_at=context.at + timedelta(hours=proposal.rule.duration_hours),
-        group_cap_holds=not equal_weights(proposal, roll),
     )
     return (opened, *notify_opened(proposal, opened))
 
