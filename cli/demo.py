@@ -35,6 +35,7 @@ from cli.failures import BadInput, Broken
 from cli.files import example, read_charter
 from cli.options import folder_option
 from domain.charter import Charter
+from domain.kernel import percent
 from domain.money import display
 from domain.round.books import Books
 from domain.round.state import books_of, money_by_state
@@ -307,7 +308,7 @@ def _show(console: Console, end: dict[str, Any], currency: str, folder: Path) ->
         leverage = row["leverage_hundredths"]
         members.add_row(
             row["name"], row["standing"], _plain(row["committed"], currency), _plain(row["cleared"], currency),
-            f"{row['share_basis_points'] / 100:.2f} %", f"{leverage / 100:.1f} x" if leverage else "-", row["early_access"],
+            percent(row["share_basis_points"]), f"{leverage / 100:.1f} x" if leverage else "-", row["early_access"],
         )  # fmt: skip
     money = Table("state", "amount", title=f"Its money, of {display(end['goal'], currency)}")
     for name, amount in end["money"].items():

@@ -162,6 +162,11 @@ BasisPoints = Annotated[int, Field(ge=0, le=10_000), Form("basis points (hundred
 """Hundredths of a percent: 10,000 is the whole."""
 
 
+def percent(basis_points: int) -> str:
+    """A fraction for people: `15.00 %`."""
+    return f"{basis_points // 100}.{basis_points % 100:02} %"
+
+
 def _utc(value: datetime) -> datetime:
     try:
         return value.astimezone(UTC)

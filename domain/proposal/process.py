@@ -16,7 +16,7 @@ from pydantic import Field, TypeAdapter
 
 from domain import letters
 from domain.charter import DecisionRule, Office
-from domain.kernel import AWAITED, WHOLE, Agenda, Deadline, Headline, escaped, process_of, shown_at
+from domain.kernel import AWAITED, WHOLE, Agenda, Deadline, Headline, escaped, percent, process_of, shown_at
 from domain.process import Context, Process, phase_of_deadline
 from domain.proposal import announcing, balloting, closing, commands, events, notices, opening, ordering, rules, voting
 from domain.proposal.rules import Events
@@ -127,7 +127,7 @@ def _headline(
 def _threshold(rule: DecisionRule) -> dict[str, str]:
     """What yes needs, and how a tie is broken, where the charter says so."""
     if rule.method == "weighted":
-        least = "all" if rule.threshold == WHOLE else f"more than {rule.threshold // 100}.{rule.threshold % 100:02} %"
+        least = "all" if rule.threshold == WHOLE else f"more than {percent(rule.threshold)}"
         return {"needs": f"{least} of {'the roll' if rule.threshold_of == 'roll' else 'yes and no'}"}
     return {"ties": "broken by " + ", then as ".join(sorted(rule.tie_breaks))} if rule.tie_breaks else {}
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from domain import process
 from domain.charter import seats_for_cap
-from domain.kernel import ASKED, Refused, one_line, shown_at, slug_of
+from domain.kernel import ASKED, Refused, one_line, percent, shown_at, slug_of
 from domain.process import Context
 from domain.proposal import events, voting
 from domain.proposal.state import Announced, Open, Over, ProposalState, Timelocked, Unexecuted, Unproposed, Withdrawn
@@ -116,7 +116,7 @@ def equal_weights(proposal: Announced, roll: Collection[RollEntry]) -> str:
     needed = f"; from {seats_for_cap(cap)} seats on it holds" if cap else ""
     return (
         f"every seat that weighs anything weighs one: of {sum(weight > 0 for weight in held)} seats none can be kept to "
-        f"{cap // 100}.{cap % 100:02} % (decisions.{proposal.decision}.group_cap){needed}"
+        f"{percent(cap)} (decisions.{proposal.decision}.group_cap){needed}"
     )
 
 
