@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from domain.kernel import Message, unsaid
+from domain.kernel import Message, is_empty
 
 
 class Calendar(Message):
@@ -16,7 +16,7 @@ class Calendar(Message):
     weekend: frozenset[Annotated[int, Field(ge=1, le=7)]] = frozenset({6, 7})
     """ISO weekday numbers: Monday is 1."""
     holidays: frozenset[date] = frozenset()
-    until: date | None = Field(default=None, exclude_if=unsaid)
+    until: date | None = Field(default=None, exclude_if=is_empty)
     """The last day up to which all holidays are named. A charter that does not say it is taken at its word for every day."""
 
     @model_validator(mode="after")

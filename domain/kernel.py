@@ -294,8 +294,8 @@ class Event(Message):
 _canonical: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 
-def unsaid(value: object) -> bool:
-    """For `exclude_if`: what says nothing is not written either, so that what was written before the field was keeps its bytes and digests."""
+def is_empty(value: object) -> bool:
+    """For `exclude_if`: a later field is not written while it is empty, so that what was written before it keeps its bytes and digests."""
     return value is None or value == ()
 
 

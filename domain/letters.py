@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 from pydantic import Field
 
 from domain.forms import Form
-from domain.kernel import SLUG, STREAM, Digest, Instant, Letter, MemberId, Message, Name, PersonId, Prose, Slug, unsaid
+from domain.kernel import SLUG, STREAM, Digest, Instant, Letter, MemberId, Message, Name, PersonId, Prose, Slug, is_empty
 from domain.money import CEILING, Amount, Currency, Minor
 from domain.reference import BankReference
 
@@ -332,7 +332,7 @@ class Motion(Message):
     """A command of that stream: its kind and its fields."""
     otherwise: dict[str, Any] | None = None
     """What is given when it does not pass; a person leaves it out."""
-    unanswered: dict[str, Any] | None = Field(default=None, exclude_if=lambda command: command is None)
+    unanswered: dict[str, Any] | None = Field(default=None, exclude_if=is_empty)
     """What is given in its place when too few voted; a person leaves it out."""
 
 
@@ -352,7 +352,7 @@ class Option(Message):
     id: Slug
     label: Name
     cost: Amount | None = None
-    contract: Annotated[Steered | None, Field(exclude_if=unsaid)] = None
+    contract: Annotated[Steered | None, Field(exclude_if=is_empty)] = None
     """What it asks of a run's contract; left out where it binds none."""
 
 

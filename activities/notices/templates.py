@@ -377,8 +377,8 @@ def written(template: str, facts: Mapping[str, str | int], stream: str) -> Lette
     """The notice in words. Facts may be anybody's text: each is one line, shows nothing invisible, and links nowhere."""
     letter = TEMPLATES.get(template, Letter(re.sub("[_-]", " ", template).capitalize(), ""))
     values = {name: _shown(value) for name, value in facts.items()}
-    unsaid = "\n".join(f"{name.replace('_', ' ')}: {value}" for name, value in values.items() if f"{{{name}}}" not in letter.text)
-    paragraphs = (_filled(letter.text, values), unsaid, f"This is about {stream}." if stream else "")
+    others = "\n".join(f"{name.replace('_', ' ')}: {value}" for name, value in values.items() if f"{{{name}}}" not in letter.text)
+    paragraphs = (_filled(letter.text, values), others, f"This is about {stream}." if stream else "")
     return Letter(plain(_filled(letter.subject, values), 150), "\n\n".join(filter(None, paragraphs)) + "\n")
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from domain.kernel import MemberId, Message, PersonId, Slug
+from domain.kernel import MemberId, Message, PersonId, Slug, is_empty
 
 Choice = Literal["yes", "no", "abstain", "consent", "object"]
 
@@ -17,7 +17,7 @@ class RollEntry(Message):
     seat: Slug
     members: tuple[MemberId, ...] = ()
     weight: int
-    person: PersonId | None = Field(default=None, exclude_if=lambda value: value is None)
+    person: PersonId | None = Field(default=None, exclude_if=is_empty)
     """The board member whose vote it is, where the seat does not have their handle: a member has it."""
 
     @property

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from domain.evaluation import Measured, Place, Score
 from domain.forms import Form
-from domain.kernel import BasisPoints, Instant, Message, Name, PersonId, Prose, Slug, unsaid
+from domain.kernel import BasisPoints, Instant, Message, Name, PersonId, Prose, Slug, is_empty
 from domain.letters import PayeeId
 from domain.money import Amount, Currency, Minor
 from domain.run.telemetry import MOST_TOKENS, STAGES, MicroNats, SpikeRule, StagePlan, Tokens, Watch
@@ -93,7 +93,7 @@ class Contract(Message):
     """What must have cleared in that round before the run starts."""
     stages: Annotated[tuple[StagePlan, ...], Field(min_length=1, max_length=STAGES)]
     milestones: Annotated[tuple[Milestone, ...], Field(min_length=1, max_length=MOST_MILESTONES)]
-    suppliers: Annotated[tuple[PayeeId, ...], Field(max_length=MOST_SUPPLIERS, exclude_if=unsaid)] = ()
+    suppliers: Annotated[tuple[PayeeId, ...], Field(max_length=MOST_SUPPLIERS, exclude_if=is_empty)] = ()
     """Who is paid for hardware, data or work under it, as the treasury names payees: the members behind them have no vote on it."""
     source: Source
     spikes: SpikeRule = SpikeRule()

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from domain import letters
-from domain.kernel import Command, Digest, Due, MemberId, Name, Prose, Slug, unsaid
+from domain.kernel import Command, Digest, Due, MemberId, Name, Prose, Slug, is_empty
 from domain.letters import PayeeId, Source
 from domain.money import CEILING, Currency, Minor
 from domain.reference import Lei
@@ -115,9 +115,9 @@ class NamePayee(Command):
 
     kind: Literal["name_payee"] = "name_payee"
     payee: PayeeId
-    member: Annotated[MemberId | None, Field(exclude_if=unsaid)] = None
+    member: Annotated[MemberId | None, Field(exclude_if=is_empty)] = None
     """The member to which the payee belongs, or which belongs to it; left out where it is nobody's here."""
-    lei: Annotated[Lei | None, Field(exclude_if=unsaid)] = None
+    lei: Annotated[Lei | None, Field(exclude_if=is_empty)] = None
     """The payee's Legal Entity Identifier, where it has one: what is known of that entity holds for the payee."""
     name: Name
     iban: MaybeIban = None

@@ -15,7 +15,7 @@ from typing import Annotated, Final, Literal, Protocol, TypeVar
 from pydantic import AfterValidator, Field, model_validator
 
 from domain.forms import Form
-from domain.kernel import Digest, Instant, Message, Name, Prose, Slug, canonical_json, unsaid
+from domain.kernel import Digest, Instant, Message, Name, Prose, Slug, canonical_json, is_empty
 from domain.letters import PayeeId
 from domain.money import Amount, Currency, Minor
 from domain.reference import parse_account_number, parse_bic, parse_clearing_member, parse_iban
@@ -59,8 +59,8 @@ ClearingMember = Annotated[
 """A bank by its number in a clearing system (ISO 20022 `ClrSysMmbId`): `USABA021000021`."""
 
 
-OtherNumber = Annotated[AccountNumber | None, Field(exclude_if=unsaid, repr=False)]
-OtherBank = Annotated[ClearingMember | None, Field(exclude_if=unsaid)]
+OtherNumber = Annotated[AccountNumber | None, Field(exclude_if=is_empty, repr=False)]
+OtherBank = Annotated[ClearingMember | None, Field(exclude_if=is_empty)]
 MaybeIban = Annotated[Iban | None, Field(repr=False)]
 
 
