@@ -160,7 +160,7 @@ class Context(NamedTuple):
 
     def _with_period(self, refused: Refused, *offices: Office) -> Refused:
         """The refusal, and when the actor stands in for a holder, if they ever do."""
-        named = [each for each in self.register.absences(self.actor) if each.offices.intersection(offices)]
+        named = [each for each in self.register.substitutions(self.actor) if each.offices.intersection(offices)]
         barred = any(each.covers(self.at) for each in named)
         apart = ", for which the charter keeps it apart from another office of theirs, or the absent holds it no longer" if barred else ""
         return Refused(refused.rule, f"{refused.message}{self._period(named)}{apart}", clause=refused.clause, remedy=refused.remedy)
@@ -186,9 +186,10 @@ class Context(NamedTuple):
         """Refuses actors who do not speak for the member, and its alternates that stand in for no absent representative now."""
         self.require_speaker(member)
         if not self.register.represents(self.actor, member) and not self.register.represents_absent(self.actor, member, self.at):
+            named = [each for each in self.register.substitutions(self.actor) if member in each.members]
             raise Refused(
                 "representative_required",
-                f"{self.actor} is an alternate of {member}{self._period([each for each in self.register.absences(self.actor) if member in each.members])}",
+                f"{self.actor} is an alternate of {member}{self._period(named)}",
                 clause="membership",
                 remedy=f"ask a representative to give this command (`consortium who-represents {member}`)",
             )

@@ -277,8 +277,8 @@ class Register(NamedTuple):
         named = {each.person for absent in self.holders(office) for each in self.substitutes.get(absent, ()) if office in each.offices}
         return tuple(sorted(person for person in named if self.stands_in(person, office, at)))
 
-    def absences(self, person: PersonId) -> tuple[Substitute, ...]:
-        """For whose absence, and when, the person was named, whether it has begun or is over; the earliest first."""
+    def substitutions(self, person: PersonId) -> tuple[Substitute, ...]:
+        """Each time that the person was named as a substitute, begun or not, over or not; the earliest first."""
         named = (each for substitutes in self.substitutes.values() for each in substitutes if each.person == person)
         return tuple(sorted(named, key=lambda each: each.since))
 
