@@ -58,12 +58,12 @@ def account_of(stream: str, state: Open) -> Account:
     return Account(
         balance=state.balances.get(state.currency, 0) if latest is None else latest[1],
         cursor=state.cursor,
-        statements=max(len(state.files), *counted, int(state.cursor) if state.cursor.isdecimal() else 0, 0),
+        statements=max(len(state.files), *counted, int(state.cursor) if state.cursor.isdecimal() else 0),
         lines=len(state.movements),
         orders=tuple(
             Order(payment.amount, payment.currency, sending_ids(stream, name, payment.attempt)[1], payment.payee)
-            for name, payment in ((name, state.payments[name]) for name in sorted(state.open_payments))
-            if payment.stage == "taken"
+            for name in sorted(state.open_payments)
+            if (payment := state.payments[name]).stage == "taken"
         ),
     )
 
@@ -87,8 +87,8 @@ class Bank:
         """The end-to-end ids of money that arrived."""
         self._statements: list[tuple[str, int, int]] = []
         """Of each statement written: the digest of its file, and which lines it shows."""
-        self._numbers: dict[str, int] = {}
-        """Of each statement, by the digest of its file; from 1."""
+        self._places: dict[str, int] = {}
+        """The place of each among the statements, by the digest of its file."""
         self._orders: dict[str, steps.SendPayment] = {}
         for order in before.orders:
             self._book(order.amount, order.currency, order.end_to_end_id, side="debit", counterparty=order.payee)
@@ -140,21 +140,21 @@ class Bank:
         return self._before.statements + statements
 
     def _cursor(self, statements: int) -> str:
-        """What a look goes on from that was told of so many of its own statements."""
+        """The cursor of a look that has read so many of its own statements."""
         return str(self._number(statements)) if statements else self._before.cursor
 
     def _known(self, cursor: str) -> int:
-        """Of how many of its own statements a look with this cursor was told. One of the bank before may be older than its last: of none."""
+        """How many of its own statements a look with this cursor has read. With a cursor of the bank before it has read none."""
         own = int(cursor) - self._before.statements if cursor.isdecimal() else 0
-        return own if 0 <= own <= len(self._statements) and self._cursor(own) == cursor else 0
+        return max(own, 0)
 
     def _fetched(self, key: str, asked: steps.FetchStatements) -> steps.StatementsFetched:
         shown = self._shown
         if shown < len(self._lines):
             number = self._number(len(self._statements) + 1)
             digest = hashlib.sha256(f"{asked.account_id} {number}".encode()).hexdigest()
+            self._places[digest] = len(self._statements)
             self._statements.append((digest, shown, len(self._lines)))
-            self._numbers[digest] = number
         known = self._known(asked.cursor)
         files = tuple(
             StatementFile(file=digest, name=f"statement-{self._number(known + place)}.xml")
@@ -164,10 +164,10 @@ class Bank:
         return steps.StatementsFetched(step=key, files=files, cursor=self._cursor(upto), more=upto < len(self._statements))
 
     def _read(self, key: str, asked: steps.ReadStatement) -> steps.StatementRead | FailStep:
-        if asked.file not in self._numbers:
+        if asked.file not in self._places:
             return FailStep(step=key, reason="the bank before sent this file, and the simulated one does not have it")
-        number = self._numbers[asked.file]
-        _, first, after = self._statements[number - self._number(0) - 1]
+        place = self._places[asked.file]
+        number, (_, first, after) = self._number(place + 1), self._statements[place]
         start = first + int(asked.cursor or 0)
         end = min(start + AT_A_TIME, after)
         page = Page(

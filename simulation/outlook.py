@@ -1,4 +1,4 @@
-"""What happens from here on if nobody acts any more: a log is lived on in the simulator, and what became of every process is told."""
+"""What happens from here on if nobody acts any more: a log goes on in the simulator, which reports what becomes of every process."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from eventstore.replica import Replica
 from simulation.world import Simulation
 
 Progress = Callable[[datetime], None]
-"""Is told how far the simulator's time has come."""
+"""Hears how far the simulator's time has come."""
 
-A_TIME: Final = timedelta(days=30)
-"""How much of it passes between two tellings."""
+REPORT_EVERY: Final = timedelta(days=30)
+"""How much of the simulator's time passes between two reports of progress."""
 LOOKS: Final = (LookForStatements, LookAtTelemetry)
 """Deadlines that come again and again, and end nothing."""
-US: Final = "consortium"
-"""Among debtors and creditors."""
+CONSORTIUM: Final = "consortium"
+"""Its name among debtors and creditors."""
 
 
 class Change(NamedTuple):
@@ -89,12 +89,12 @@ class Outlook(NamedTuple):
 
 
 async def look_ahead(simulation: Simulation, until: datetime, progress: Progress = lambda now: None) -> Outlook:
-    """Lets nothing but time pass, and tells what came to pass. The simulation stands there then."""
+    """Lets nothing but time pass, and reports what happened. The simulation stands at that time then."""
     log = simulation.recorder.log
     begins, position = simulation.now, (await log.head()).position
     states = {stream: simulation.stream(stream) for stream in simulation.streams()}
     while simulation.now < until:
-        await simulation.advance(min(simulation.now + A_TIME, until))
+        await simulation.advance(min(simulation.now + REPORT_EVERY, until))
         progress(simulation.now)
     return Outlook(
         position=position,
@@ -109,7 +109,7 @@ async def look_ahead(simulation: Simulation, until: datetime, progress: Progress
     )
 
 
-# ---------------------------------------------------------------- what came to pass
+# ---------------------------------------------------------------- what happened
 
 
 async def _changes(log: Log, position: int, states: dict[str, Stream[Any]]) -> Sequence[Change]:
@@ -121,10 +121,10 @@ async def _changes(log: Log, position: int, states: dict[str, Stream[Any]]) -> S
             process = replica.process_of(entry.stream)
             before = states.get(entry.stream, Stream(process.initial))
             after = states[entry.stream] = replica.fold(entry.stream, (entry,), before)
-            told = process.describe(after.state)
+            headline = process.describe(after.state)
             former = process.describe(before.state).phase
-            if told.phase != former:
-                found.append(Change(instant(entry.at), entry.stream, former, told.phase, told.line, entry.position))
+            if headline.phase != former:
+                found.append(Change(instant(entry.at), entry.stream, former, headline.phase, headline.line, entry.position))
     return found
 
 
@@ -136,7 +136,9 @@ def obligations(simulation: Simulation) -> Iterator[Obligation]:
     register = simulation.recorder.register
     currency = register.charter.currency
     for member, by_stream in sorted(register.debts.items()):
-        yield from (Obligation(f"member:{member}", US, stream, amount, currency) for stream, amount in sorted(by_stream.items()) if amount)
+        yield from (
+            Obligation(f"member:{member}", CONSORTIUM, stream, amount, currency) for stream, amount in sorted(by_stream.items()) if amount
+        )
     for stream in simulation.streams():
         state = simulation.stream(stream).state
         for each in _of_round(stream, state) if process_of(stream) == "round" else _of_other(stream, state):
@@ -148,26 +150,26 @@ def _of_round(stream: str, state: RoundState) -> Iterator[Obligation]:
     """What a round owes to its members, also what is on its way to them."""
     books = books_of(state)
     for member, account in sorted(books.accounts.items()) if books is not None else ():
-        yield Obligation(US, f"member:{member}", stream, account.figures.credit + account.figures.refunding)
+        yield Obligation(CONSORTIUM, f"member:{member}", stream, account.figures.credit + account.figures.refunding)
 
 
 def _of_other(stream: str, state: object) -> Iterator[Obligation]:
     """What a member owes in dues, or is owed of them; what a treasury is to pay of itself, and money of which nobody said whose it is."""
     match state:  # type: ignore[exhaustive-match]  # no other process owes money
         case Paying(identity=identity, dues=dues) | Active(identity=identity, dues=dues) | Leaving(identity=identity, dues=dues):
-            yield Obligation(f"member:{identity.member}", US, stream, dues.owed)
-            yield Obligation(US, f"member:{identity.member}", stream, dues.credit)
+            yield Obligation(f"member:{identity.member}", CONSORTIUM, stream, dues.owed)
+            yield Obligation(CONSORTIUM, f"member:{identity.member}", stream, dues.credit)
         case MembershipEnded(identity=identity, unpaid=unpaid, refund=refund):
-            yield Obligation(f"member:{identity.member}", US, stream, unpaid)
-            yield Obligation(US, f"member:{identity.member}", stream, refund)
+            yield Obligation(f"member:{identity.member}", CONSORTIUM, stream, unpaid)
+            yield Obligation(CONSORTIUM, f"member:{identity.member}", stream, refund)
         case Open():
             for line in state.waiting:
                 details = state.movements[line].details
-                yield Obligation(US, "unknown", stream, state.movements[line].earmarked, details.currency)
+                yield Obligation(CONSORTIUM, "unknown", stream, state.movements[line].earmarked, details.currency)
             for name in state.open_payments:
                 payment = state.payments[name]
                 if payment.purpose is not Purpose.REFUND:  # what is given back is the round's credit
-                    yield Obligation(US, f"payee:{payment.payee}", stream, payment.amount, payment.currency)
+                    yield Obligation(CONSORTIUM, f"payee:{payment.payee}", stream, payment.amount, payment.currency)
 
 
 def undated(simulation: Simulation) -> Iterator[Undated]:
@@ -175,12 +177,12 @@ def undated(simulation: Simulation) -> Iterator[Undated]:
 
     An account has no end: of a treasury it is what waits for somebody.
     """
-    owing = {each.stream for each in obligations(simulation) if each.debtor == US}
+    owing = {each.stream for each in obligations(simulation) if each.debtor == CONSORTIUM}
     for stream in simulation.streams():
         standing = simulation.standing(stream)
-        agenda, told, failed = standing.agenda, standing.headline, tuple(sorted(standing.stream.failed))
+        agenda, headline, failed = standing.agenda, standing.headline, tuple(sorted(standing.stream.failed))
         dated = any(not isinstance(deadline.command, LOOKS) for deadline in agenda.deadlines)
         begun = standing.stream.state != process_for(stream).initial
-        open_ = not agenda.closed and begun and (bool(told.waits_for) or process_of(stream) != "treasury")
+        open_ = not agenda.closed and begun and (bool(headline.waits_for) or process_of(stream) != "treasury")
         if failed or (not dated and (open_ or (agenda.closed and stream in owing))):
-            yield Undated(stream, told.phase, told.line, told.waits_for, failed)
+            yield Undated(stream, headline.phase, headline.line, headline.waits_for, failed)

@@ -184,13 +184,13 @@ class Simulation:
 
     def _due(self, stream: str) -> datetime | None:
         """When the next deadline of a stream comes; a look that would find nothing does not come."""
-        found = (
-            deadline.at if self._idle_looks else self._finds_something(stream, deadline) for deadline in self._agendas[stream].deadlines
-        )
-        return min((at for at in found if at is not None), default=None)
+        found = (self._comes_at(stream, deadline) for deadline in self._agendas[stream].deadlines)
+        return min(filter(None, found), default=None)
 
-    def _finds_something(self, stream: str, deadline: Deadline) -> datetime | None:
-        """When a deadline comes that is no look, or a look that finds something; `None` while it would find nothing."""
+    def _comes_at(self, stream: str, deadline: Deadline) -> datetime | None:
+        """When a deadline comes; `None` for a look as long as it would find nothing, where such looks are left out."""
+        if self._idle_looks:
+            return deadline.at
         match deadline.command:
             case LookForStatements():
                 every = timedelta(hours=self.recorder.register.charter.treasury.statement_hours)
@@ -237,10 +237,10 @@ class Simulation:
     async def _tell(self, stream: str, step: Step) -> dict[str, Any]:
         target, refused = step.data["stream"], ""
         for retries in range(self._streams[stream][1].retried.get(step.key, 0) + 1):
-            told = await self._record(target, step.data["command"], SERVICE, letter_id(stream, step.key, retries))
-            if told.refusal is None:
+            recorded = await self._record(target, step.data["command"], SERVICE, letter_id(stream, step.key, retries))
+            if recorded.refusal is None:
                 return {"kind": "step_done", "step": step.key}
-            refused = f"{told.refusal.rule}: {told.refusal.message}"
+            refused = f"{recorded.refusal.rule}: {recorded.refusal.message}"
         return {"kind": "fail_step", "step": step.key, "reason": f"{target} refused: {refused}"}
 
     async def _record(self, stream: str, command: Mapping[str, Any], by: str, command_id: str) -> Recorded:
@@ -249,7 +249,7 @@ class Simulation:
         return recorded
 
     def _keep(self, stream: str, position: int, state: Stream[Any]) -> None:
-        """Takes down what stands on a stream as of a position, and what is owed there."""
+        """Keeps the state of a stream as of a position, and what is owed there."""
         agenda = process.agenda(process_for(stream), state)
         self._streams[stream], self._agendas[stream] = (position, state), agenda
         (self._owing.add if agenda.steps else self._owing.discard)(stream)

@@ -32,7 +32,7 @@ from domain.treasury.records import Payee
 from domain.treasury.terms import payment_digest
 from eventstore.entries import Entry
 from eventstore.memory import MemoryLog
-from simulation.outlook import US, Undated, look_ahead, obligations
+from simulation.outlook import CONSORTIUM, Undated, look_ahead, obligations
 from simulation.scenario import FOURTEEN, OFFICERS, Story, owing
 from simulation.stage import SimulatedStage
 from simulation.world import Simulation
@@ -165,7 +165,7 @@ async def test_nobodys_departure_leaves_anything_without_a_date(histories: Seque
     for seed in range(LONG if long else MOMENTS):
         simulation = await departed(histories[seed % 2], seed)
         assert await orphans(simulation) == [], f"seed {seed}"
-        owed = sum(each.amount for each in obligations(simulation) if each.debtor == US)
+        owed = sum(each.amount for each in obligations(simulation) if each.debtor == CONSORTIUM)
         assert owed <= simulation.bank.balance, f"seed {seed}"
         if not long or seed % 20 == 0:
             assert problems(await everything(simulation.recorder.log)) == [], f"seed {seed}"

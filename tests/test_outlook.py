@@ -35,7 +35,7 @@ from eventstore.entries import Entry
 from eventstore.memory import MemoryLog
 from simulation import bank
 from simulation.bank import Account, Bank, Order, account_of
-from simulation.outlook import US, Outlook, look_ahead
+from simulation.outlook import CONSORTIUM, Outlook, look_ahead
 from simulation.outside import ANSWERS
 from simulation.scenario import DEFAULTER, LEAVER, ROUND, Story
 from simulation.stage import SimulatedStage
@@ -255,7 +255,7 @@ async def test_after_ten_silent_years_every_law_holds_and_what_is_open_is_told(t
     assert all(state.unpaid == 0 for state in gone.values()), "what the round owes whoever went pays their dues before the end"
     ended = simulation.stream(ROUND).state
     assert isinstance(ended, ClosedWithDebts)
-    owed = [each for each in found.obligations if each.debtor == US]
+    owed = [each for each in found.obligations if each.debtor == CONSORTIUM]
     assert {each.stream for each in owed} == {ROUND}
     assert 0 < sum(each.amount for each in owed) <= found.held
     listed = {f"member:{debt.party}": debt.amount for debt in ended.debts if debt.kind is DebtKind.TO_MEMBER}
@@ -273,7 +273,11 @@ def test_an_export_is_enough_to_be_told_what_comes(unwatched: MemoryLog, bare: T
     assert answer["position"] == len(entries_on(unwatched))
     assert {each["phase"] for each in answer["changes"] if each["stream"] == f"member/{LEAVER}"} == set(), "it owes the charge for leaving"
     assert [each["stream"] for each in answer["undated"]] == [ROUND]
-    assert {each["debtor"] for each in answer["obligations"] if each["stream"] == ROUND} == {US, f"member:{DEFAULTER}", f"member:{LEAVER}"}
+    assert {each["debtor"] for each in answer["obligations"] if each["stream"] == ROUND} == {
+        CONSORTIUM,
+        f"member:{DEFAULTER}",
+        f"member:{LEAVER}",
+    }
     in_words = bare("outlook", "--file", str(export), "--years", "2")
     for title in ("What changes", "What is owed in the end", "What comes to no end by itself"):
         assert title in in_words.out
