@@ -71,7 +71,7 @@ EXCEPTIONS: Final[Mapping[str, str]] = {
         ("entity_known", "holder_known_otherwise", "other_contract_waits", "own_delivery", "own_payment", "run_lead", "run_releases"),
         _CHANGED,
     ),
-    **dict.fromkeys(("steered_otherwise", "supplier_reviews"), _ELSEWHERE),
+    **dict.fromkeys(("already_carried_out", "steered_otherwise", "supplier_reviews"), _ELSEWHERE),
     "office_vacant": _BEFORE,
     "release supersede_release": "it needs two releases of one run's model, and a story has one",
     "too_many_calls": "it needs more members than a play admits",
