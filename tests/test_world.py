@@ -68,6 +68,28 @@ async def test_what_was_refused_stays_refused_when_nobody_mends_the_cause_in_tim
     assert world.simulation.standing(ORDER).agenda.closed
 
 
+async def test_what_another_proposal_carried_out_under_the_mandate_of_a_refused_one_counts_as_executed() -> None:
+    """Both order the same, and what was voted first is spent first."""
+    world, again = Founded(), "proposal/once-more"
+    await world.begin()
+    dismissal = {"stream": ATLAS, "command": {"kind": "revoke_office", "person": "tess", "office": "treasurer"}}
+    await world.give(ORDER, "propose", by="bo", title="Another treasurer", motion=dismissal)
+    await world.give(ORDER, "cast_ballot", by="bo", choice="yes")
+    await world.simulation.advance(START + timedelta(days=20))
+    assert world.phase == "refused"
+    await world.give(ATLAS, "grant_office", person="tom", office="treasurer")
+    await world.give(again, "propose", by="bo", title="Another treasurer", motion=dismissal)
+    await world.give(again, "cast_ballot", by="bo", choice="yes")
+    await world.simulation.advance(START + timedelta(days=40))
+    assert world.simulation.standing(again).headline.phase == "executed"
+    waived = await world.simulation.give(ORDER, {"kind": "waive_step", "step": "tell:motion", "reason": "tess is gone"}, "sam")
+    assert waived.refusal is not None
+    assert waived.refusal.rule == "already_carried_out"
+    await world.simulation.advance(START + timedelta(days=200))
+    assert (world.failed, world.phase) == ({}, "executed")
+    assert world.simulation.standing(ORDER).agenda.closed
+
+
 async def test_an_applicant_on_whom_nobody_votes_is_asked_about_again_and_never_turned_down() -> None:
     world = Founded()
     await world.begin()

@@ -42,8 +42,8 @@ def notify_extended(state: Open, extended: events.VoteExtended) -> Events:
 
 def notify_withdrawn(state: Announced | Open, context: Context) -> Events:
     """Tells whoever was told of the vote that there is none."""
-    proposal, told = (state.proposal, _on(state.roll.values())) if isinstance(state, Open) else (state, _voters(context))
-    return tuple(owe_notices("vote-withdrawn", told, "notice:withdrawn", {"title": proposal.terms.title}))
+    proposal, recipients = (state.proposal, _on(state.roll.values())) if isinstance(state, Open) else (state, _voters(context))
+    return tuple(owe_notices("vote-withdrawn", recipients, "notice:withdrawn", {"title": proposal.terms.title}))
 
 
 def notify_closed(state: Open, closed: events.VoteClosed) -> Events:

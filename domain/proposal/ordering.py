@@ -3,8 +3,8 @@
 What passed is sent to the stream that it is about, under a mandate. Refused there, the proposal is *refused* and not executed. The
 secretariat may mend the cause and try it again (`consortium retry`) until the mandate ends; then it stays refused.
 
-A mandate that is spent was carried out, whatever came of this order: its answer may still be under way, or another proposal ordered the
-same command and came first. Such an order is never given up, and its proposal ends as executed.
+Once the mandate is spent the motion was carried out, whatever came of this proposal's own order: the answer may still be under way, or
+another proposal ordered the same command and came first. Such an order is never given up, and its proposal ends as executed.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def after_step(state: ProposalState, command: StepDone | FailStep | WaiveStep, c
 
 
 def end_mandate(state: Unexecuted, context: Context) -> Events:
-    """What was refused stays refused, unless its mandate is spent. A try that is under way brings no other answer any more."""
+    """What was refused stays refused, unless its mandate is spent. A try that is under way cannot be accepted any more."""
     if _mandate_of(MOTION, context) is None:
         return _end_as_carried_out(state, MOTION, context)
     return (StepWaived(step=MOTION, reason="its mandate is over"), events.MotionGivenUp(reason=state.reason))
@@ -107,22 +107,22 @@ def _require_not_carried_out(mandate: MandateGranted | None) -> None:
 
 
 def _refused(state: ProposalState, reason: str, mandate: MandateGranted, context: Context) -> Events:
-    """The first refusal is told; after a further one nothing but the reason is another."""
+    """Of the first refusal the voters are notified; a further one changes only the reason."""
     ordered = _ordered(state)
     if isinstance(ordered, Unexecuted):
         return (events.MotionRefused(reason=reason, until=ordered.until),)
     until = mandate.until or _mandate_ends_at(ordered.proposal, context)
-    told = notify_voters("motion-refused", ordered.proposal, context, reason=reason, until=until.isoformat())
-    return (events.MotionRefused(reason=reason, until=until), *told)
+    notices = notify_voters("motion-refused", ordered.proposal, context, reason=reason, until=until.isoformat())
+    return (events.MotionRefused(reason=reason, until=until), *notices)
 
 
 def _given_up(state: ProposalState, reason: str, context: Context) -> Events:
-    told = notify_voters("motion-given-up", _ordered(state).proposal, context, reason=reason)
-    return (events.MotionGivenUp(reason=f"waived: {reason}"), *told)
+    notices = notify_voters("motion-given-up", _ordered(state).proposal, context, reason=reason)
+    return (events.MotionGivenUp(reason=f"waived: {reason}"), *notices)
 
 
 def _carried_out(state: ProposalState, context: Context) -> Events:
-    """What had been refused was carried out after all. Of any other order that is known already."""
+    """What had been refused was carried out after all. Nothing follows where the proposal says *executed* already."""
     if not isinstance(state, Unexecuted):
         return ()
     return (events.MotionCarriedOut(), *notify_voters("motion-carried-out", state.proposal, context))
