@@ -7,7 +7,7 @@ from typing import Final
 
 from domain import letters
 from domain.charter import Office, days
-from domain.kernel import MemberId, Refused, given, shortened, slug_of, tell
+from domain.kernel import MemberId, Refused, given, percent, shortened, slug_of, tell
 from domain.member import commands, events, steps
 from domain.member.dues import close_dues, issue_first_invoice
 from domain.member.rules import (
@@ -155,7 +155,7 @@ def _require_unclaimed(member: MemberId, lei: str, context: Context) -> None:
 def holdings_in_words(holdings: Sequence[Holding]) -> str:
     """Holdings in words, the largest first."""
     ordered = sorted(holdings, key=lambda holding: (-holding.fraction, holding.holder))
-    return ", ".join(f"{holding.holder} {holding.fraction // 100}.{holding.fraction % 100:02} %" for holding in ordered) or "none declared"
+    return ", ".join(f"{holding.holder} {percent(holding.fraction)}" for holding in ordered) or "none declared"
 
 
 def require_holdings(holdings: Sequence[Holding], context: Context) -> None:
