@@ -72,6 +72,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from activities.notices.templates import written
 from domain import letters
 from domain.charter import Charter, Office
 from domain.kernel import Command, Event, digest_of, mapping
@@ -1654,6 +1655,24 @@ def test_what_binds_a_leaver_ends_with_the_round() -> None:
     story = opposed(called(rules(**BINDING)), yes=("ada",)).when(GIVEN)
     assert kept(story) == 150_000
     assert kept(mandated(story, round_commands.CancelRound())) == 0
+
+
+@pytest.mark.parametrize(
+    ("until", "told"),
+    [
+        ("notice_ended", "binds it still, until its notice is over."),
+        ("next_tranche", "binds it still, until the next tranche is called, of which it pays its part."),
+        ("voted", "binds it still, to the end: all of it is called like that of others, because it voted for the round or its run."),
+    ],
+)
+def test_a_leaver_is_told_in_words_until_when_it_is_bound(until: str, told: str) -> None:
+    story = committed(rules(**BINDING))
+    if until == "voted":
+        story = opposed(story, yes=("ada",))
+    story = story.when(GIVEN if until == "notice_ended" else OVER)
+    (step,) = (step.data for step in story.steps if step.data.get("template") == "leaver_bound")
+    text = written("leaver_bound", step["facts"], "").text
+    assert text == f"ada gave notice. USD 2,500.00 of its commitment to round/atlas-1 that is not called yet {told}\n"
 
 
 LOCKED = {**BINDING, "funding__pledge_lock_hours": 48}

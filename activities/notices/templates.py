@@ -151,9 +151,7 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
     ),
     "leaver_bound": Letter(
         "{member} leaves, and stays bound to {round}",
-        "{member} gave notice. {amount} of its commitment to {round} that is not called yet binds it still: {until}.\n"
-        "notice_ends: until its notice is over; next_tranche: until the next tranche is called, of which it pays its part; "
-        "end: all of it is called like that of others, because {member} voted for the round or its run.",
+        "{member} gave notice. {amount} of its commitment to {round} that is not called yet binds it still, {until}.",
     ),
     "leaving_charged": Letter(
         "Charge for leaving {round}: call {call}, due on {due_on}",

@@ -23,6 +23,13 @@ from domain.round.state import Live, RoundState
 from domain.round.terms import BoundUntil, Settlement
 from domain.stream import StepEvent, StepOwed, owe
 
+BOUND: Final = {
+    BoundUntil.NOTICE_ENDS: "until its notice is over",
+    BoundUntil.NEXT_TRANCHE: "until the next tranche is called, of which it pays its part",
+    BoundUntil.END: "to the end: all of it is called like that of others, because it voted for the round or its run",
+}
+"""How long a commitment binds, in words."""
+
 _BY_NOTICE: Final = (
     "leave by the consortium's notice (`consortium member give-notice`): the charter says how long the commitment binds then"
 )
@@ -175,4 +182,4 @@ def tell_bound(books: Books, member: MemberId, until: BoundUntil, context: Conte
     key = f"notice:bound:{member}:{until}:{account.bindings}"
     to = (*STAFF, f"member:{member}")
     amount = amount_text(books, account.figures.uncalled)
-    return owe(notify("leaver_bound", to, key=key, round=context.stream, member=member, amount=amount, until=until.value))
+    return owe(notify("leaver_bound", to, key=key, round=context.stream, member=member, amount=amount, until=BOUND[until]))
