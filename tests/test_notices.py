@@ -395,6 +395,7 @@ TELLING = {
     "owe_notice": 0,
     "owe_notices": 0,
     "_notify_owing": 1,
+    "_notify_open": 0,
     "notify_voters": 0,
 }
 """What the processes tell by, and which argument names the template."""
@@ -408,6 +409,8 @@ COMPUTED = {
     "vote-closed-exit",
     "vote-closed-timelock",
     "round_settled",
+    "pledging_started_lock",
+    "round_extended_lock",
     "round_cancelled",
 }
 

@@ -1699,6 +1699,27 @@ def leaves(story: Story, at: datetime | None, ends: datetime | None = None) -> S
     return knowing(story, MemberDeparting(member="ada", leaves_at=ends or day(90), at=at))
 
 
+def test_members_are_told_from_when_on_pledges_are_only_raised() -> None:
+    plain, locked = opened().due(), opened(rules(**LOCKED)).due()
+    told = plain.state.owed["notice:pledging:1"].data
+    assert (told["template"], told["facts"].keys()) == ("pledging_started", {"round", "closes_at"})
+    told = locked.state.owed["notice:pledging:1"].data
+    assert told["facts"] == {"round": "round/atlas-1", "closes_at": day(10).isoformat(), "locked_from": day(8).isoformat()}
+    assert written(told["template"], told["facts"], "").text == (
+        f"round/atlas-1 is open. Your organisation can pledge until {day(10).isoformat()}, and change or withdraw its pledge until "
+        f"{day(8).isoformat()}: from then on it can only be raised.\n"
+    )
+    extended = mandated(pledged(pledging(rules(**LOCKED)), ada=400_000).due(), round_commands.ExtendRound())
+    told, closes_at = extended.state.owed["notice:extended:1"].data, day(40)
+    locked_from = closes_at - timedelta(hours=48)
+    assert told["facts"] == {"round": "round/atlas-1", "closes_at": closes_at.isoformat(), "locked_from": locked_from.isoformat()}
+    assert f"changed or withdrawn until {locked_from.isoformat()}" in written(told["template"], told["facts"], "").text
+    extended.when(round_commands.WithdrawPledge(member="ada"), by="rep-ada", at=locked_from).refused("pledges_locked")
+    extended.when(round_commands.WithdrawPledge(member="ada"), by="rep-ada", at=locked_from - timedelta(microseconds=1)).followed_by(
+        "pledge_withdrawn"
+    )
+
+
 def test_a_notice_opens_no_lock() -> None:
     story = leaves(pledged_by_all(), day(8)).due().owes("notify", "notice:bound:ada:notice_ends:1")
     assert {"leaver_bound", "commitment_kept"} <= {event.kind for event in story.answer}

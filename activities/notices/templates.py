@@ -35,7 +35,17 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
         "{round} takes pledges",
         "{round} is open. Your organisation can pledge until {closes_at}, and change or withdraw its pledge until then.",
     ),
+    "pledging_started_lock": Letter(
+        "{round} takes pledges",
+        "{round} is open. Your organisation can pledge until {closes_at}, and change or withdraw its pledge until {locked_from}: from then on it "
+        "can only be raised.",
+    ),
     "round_extended": Letter("{round} stays open longer", "By vote, {round} takes pledges until {closes_at}. Pledges already made stand."),
+    "round_extended_lock": Letter(
+        "{round} stays open longer",
+        "By vote, {round} takes pledges until {closes_at}. Pledges already made stand. They can be changed or withdrawn until {locked_from}: from "
+        "then on they can only be raised.",
+    ),
     "pledges_allocated": Letter(
         "{round} is funded: see your share",
         "The minimum of {round} was met and the pledges are binding now. `consortium show {round}` lists what each member was allocated.",

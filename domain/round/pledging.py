@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -58,13 +58,24 @@ def withdraw_round(state: RoundState, _: commands.WithdrawRound, context: Contex
 
 def start_pledging(state: Draft, _: commands.StartPledging, context: Context) -> Events:
     """Pledging starts at the announced instant."""
-    return tuple(_start(state.terms, context))
+    return tuple(_start(state, context))
 
 
-def _start(terms: Terms, context: Context) -> Iterator[events.PledgingStarted | StepOwed]:
-    yield events.PledgingStarted()
+def _start(state: Draft, context: Context) -> Iterator[events.PledgingStarted | StepOwed]:
+    started = events.PledgingStarted()
+    opened = following(state, (started,))
+    assert isinstance(opened, Pledging)
     active = (member.id for member in context.register.members.values() if member.standing is Standing.ACTIVE)
-    yield from notify_members("pledging_started", active, "pledging", round=context.stream, closes_at=terms.closes_at.isoformat())
+    yield started
+    yield from _notify_open("pledging_started", opened, active, "pledging", context)
+
+
+def _notify_open(template: str, state: Pledging, members: Iterable[MemberId], key: str, context: Context) -> Iterator[StepOwed]:
+    """The notices that pledges are taken: until when, and from when on they can only be raised, where they are locked before the close."""
+    until, locked = state.closes_at.isoformat(), _locked_from(state, context)
+    if locked is None:
+        return notify_members(template, members, key, round=context.stream, closes_at=until)
+    return notify_members(f"{template}_lock", members, key, round=context.stream, closes_at=until, locked_from=locked.isoformat())
 
 
 def _terms(command: commands.OpenRound | commands.AmendRound) -> Terms:
@@ -137,7 +148,7 @@ def pledge(state: Draft | Pledging, command: commands.Pledge, context: Context) 
     """A pledge replaces the member's former one; the same again changes nothing. The first one may find that the opening instant is over."""
     if isinstance(state, Pledging):
         return _pledge(state, command, context)
-    started = tuple(_start(state.terms, context))
+    started = tuple(_start(state, context))
     opened = following(state, started)
     assert isinstance(opened, Pledging)
     return (*started, *_pledge(opened, command, context))
@@ -315,10 +326,10 @@ def extend_round(state: RoundState, _: commands.ExtendRound, context: Context) -
         return ()
     terms = charter_of(context, state.pledging.charter_version).funding
     closes_at = context.at + days(terms.extension_days)
-    return (
-        events.RoundExtended(closes_at=closes_at),
-        *notify_members("round_extended", state.pledging.pledges, "extended", round=context.stream, closes_at=closes_at.isoformat()),
-    )
+    extended = events.RoundExtended(closes_at=closes_at)
+    reopened = following(state, (extended,))
+    assert isinstance(reopened, Pledging)
+    return (extended, *_notify_open("round_extended", reopened, reopened.pledges, "extended", context))
 
 
 def fail_round(state: RoundState, _: commands.FailRound, context: Context) -> Events:
