@@ -14,6 +14,7 @@ import asyncio
 import email
 import email.policy
 import logging
+import re
 import socket
 import sys
 import uuid
@@ -394,8 +395,8 @@ TELLING = {
     "notify_members": 0,
     "owe_notice": 0,
     "owe_notices": 0,
-    "_notify_owing": 1,
     "_notify_open": 0,
+    "_notify_owing": 1,
     "notify_voters": 0,
 }
 """What the processes tell by, and which argument names the template."""
@@ -408,9 +409,9 @@ COMPUTED = {
     "vote-closed",
     "vote-closed-exit",
     "vote-closed-timelock",
-    "round_settled",
     "pledging_started_lock",
     "round_extended_lock",
+    "round_settled",
     "round_cancelled",
 }
 
@@ -427,6 +428,31 @@ def named_templates() -> Iterator[str]:
 
 def test_every_notice_of_every_process_has_a_text_and_no_text_is_for_nothing() -> None:
     assert {*named_templates(), *COMPUTED} == TEMPLATES.keys()
+
+
+NUMBERS = ("count", "creditors", "lines", "missing", "payments", "restarts", "spikes")
+"""Facts that count things."""
+
+
+def test_a_number_of_things_is_right_for_one_of_them_too() -> None:
+    counted = {fact for letter in TEMPLATES.values() for fact in NUMBERS if f"{{{fact}}}" in letter.text}
+    assert counted == set(NUMBERS)
+    for letter in TEMPLATES.values():
+        assert not re.search(rf"\{{({'|'.join(NUMBERS)})\}} \w", f"{letter.subject}\n{letter.text}"), letter
+
+
+def test_what_must_be_done_at_the_latest_on_a_day_is_to_be_done_by_it() -> None:
+    for letter in TEMPLATES.values():
+        assert not re.search(r"\b(pay|paid|sign|name)\b[^.;]* until \{", f"{letter.subject}\n{letter.text}", re.IGNORECASE), letter
+
+
+def test_no_notice_promises_more_than_the_decision_that_it_tells_of() -> None:
+    over = {name: written(name, {"round": "round/atlas-1"}, "").text for name in ("default_cured", "missed_called")}
+    for text in over.values():
+        assert "it votes" not in text, "it may be suspended for another round, or for its dues"
+        assert "what was not taken over of its commitment stands" in text
+    ahead = written("calendar_ended", {"until": "2029-12-31"}, "")
+    assert ahead.subject == "The charter's calendar ends with 2029-12-31: name further days"
 
 
 # ---------------------------------------------------------------- whom

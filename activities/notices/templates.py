@@ -62,38 +62,38 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
     "capital_called": Letter(
         "Capital call {call} of {round}: due on {due_on}",
         "Your organisation is called for a payment to {round} (call {call}), due on {due_on}.\n"
-        "With what it owed before, {amount} is to be paid until {pay_by}; each further day adds {per_day} of interest.\n"
+        "With what it owed before, {amount} is to be paid by {pay_by}; each further day adds {per_day} of interest.\n"
         "Pay with the reference {reference}. Only money that has cleared by then counts.",
     ),
     "catch_up_called": Letter(
         "You joined {round}: first call due on {due_on}",
         "Having joined {round} after its first call, your organisation pays in as if it had been there from the start: call {call}, "
-        "due on {due_on}, with the interest to those who paid earlier. {amount} is to be paid until {pay_by}; each further day adds {per_day}.\n"
+        "due on {due_on}, with the interest to those who paid earlier. {amount} is to be paid by {pay_by}; each further day adds {per_day}.\n"
         "Pay with the reference {reference}.",
     ),
     "capital_call_due": Letter(
         "Capital call {call} of {round} is due on {due_on}",
-        "Call {call} of {round} is not paid yet, and is due on {due_on}. {amount} is to be paid until {pay_by}; each further day adds {per_day} "
+        "Call {call} of {round} is not paid yet, and is due on {due_on}. {amount} is to be paid by {pay_by}; each further day adds {per_day} "
         "of interest. The time to cure a late payment ends at {cure_ends_at}.\n"
         "Pay with the reference {reference}.",
     ),
     "capital_call_overdue": Letter(
         "Capital call {call} of {round} is overdue",
         "Call {call} of {round} was due on {due_on}, and is not paid. Interest runs from then on, and goes to the members who paid in time.\n"
-        "With it, {amount} is to be paid until {pay_by}; each further day adds {per_day}. Pay with the reference {reference}.\n"
+        "With it, {amount} is to be paid by {pay_by}; each further day adds {per_day}. Pay with the reference {reference}.\n"
         "If it is not paid by {cure_ends_at}, your organisation is in default: its votes rest and its commitment can be taken over.",
     ),
     "capital_call_cure_ends": Letter(
         "Last reminder: call {call} of {round}, until {cure_ends_at}",
         "Call {call} of {round} was due on {due_on}, and is still unpaid. The time to cure ends at {cure_ends_at}.\n"
-        "With the interest, {amount} is to be paid until {pay_by}; each further day adds {per_day}.\n"
+        "With the interest, {amount} is to be paid by {pay_by}; each further day adds {per_day}.\n"
         "Pay with the reference {reference}.\n"
         "After that your organisation is in default: its votes rest and its commitment can be taken over.",
     ),
     "make_up_called": Letter(
         "Make-up call {call} of {round}: due on {due_on}",
         "A member did not pay. The others are called for the gap in {round} (call {call}), each up to the charter's cap, due on {due_on}.\n"
-        "With what it owed before, {amount} is your organisation's to pay until {pay_by}, with the reference {reference}; each further day adds "
+        "With what it owed before, {amount} is your organisation's to pay by {pay_by}, with the reference {reference}; each further day adds "
         "{per_day}.\n"
         "What the late member pays of it comes back to those who made up.",
     ),
@@ -101,25 +101,25 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
         "Your organisation is in default in {round}",
         "The time to cure call {call} of {round} is over, and it is not paid. Until it is, your organisation's votes and pledges rest, and "
         "another member can take its commitment over.\n"
-        "The way back: pay all that is owed, {amount} until {pay_by}; each further day adds {per_day}. Pay with the reference {reference}. "
+        "The way back: pay all that is owed, {amount} by {pay_by}; each further day adds {per_day}. Pay with the reference {reference}. "
         "Once it has cleared, the default is over.",
     ),
     "share_owed": Letter(
         "{round} has ended, and your organisation owes {amount} of it",
         "What {round} spent is borne by all its members, each by its share. With the interest, {amount} of your organisation's share is not paid: it "
-        "is to be paid until {pay_by}, with the reference {reference}; each further day adds {per_day}. If your organisation is in default, it stays "
+        "is to be paid by {pay_by}, with the reference {reference}; each further day adds {per_day}. If your organisation is in default, it stays "
         "so until that is paid. What it pays comes to the members who bore it.",
     ),
     "default_cured": Letter(
         "{round}: the default is over",
-        "Your organisation owes nothing of {round} any more that makes a default: it votes and pledges again. As long as the round goes on, "
-        "its commitment stands.",
+        "Your organisation owes nothing of {round} any more that makes a default: it is no longer suspended for this. As long as the round goes on, "
+        "what was not taken over of its commitment stands.",
     ),
     "missed_called": Letter(
         "{round}: the default is over, and call {call} is due on {due_on}",
-        "Your organisation's money for {round} has cleared: it votes and pledges again, and its commitment stands. Call {call} asks for what the "
-        "others were called for meanwhile, with the interest to those who paid it.\n"
-        "{amount} is to be paid until {pay_by}; each further day adds {per_day}. Pay with the reference {reference}.",
+        "Your organisation's money for {round} has cleared: it is no longer suspended for this, and what was not taken over of its commitment "
+        "stands. Call {call} asks for what the others were called for meanwhile, with the interest to those who paid it.\n"
+        "{amount} is to be paid by {pay_by}; each further day adds {per_day}. Pay with the reference {reference}.",
     ),
     "make_up_reduced": Letter(
         "{round}: {returned} of what your organisation made up comes back",
@@ -145,7 +145,7 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
     ),
     "call_defaulted": Letter("A default in {round}", "The time to cure is over and {unpaid} is still unpaid in {round}."),
     "calendar_ended": Letter(
-        "The charter's calendar has ended: it ends with {until}",
+        "The charter's calendar ends with {until}: name further days",
         "Call {call} of {round} is due on {due_on}, and the time to cure ends at {cure_ends_at}. The charter names the days on which no money "
         "moves until {until} only: beyond that, nothing but weekends was left out.\n"
         "Amend the charter's calendar (`consortium charter calendar` writes one); until then nobody can make a call that falls due later.",
@@ -165,8 +165,8 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
     ),
     "leaving_charged": Letter(
         "Charge for leaving {round}: call {call}, due on {due_on}",
-        "The part of your commitment to {round} that was not called has ended, because your organisation leaves. The charter charges a part of it: "
-        "{amount} is to be paid until {pay_by}; each further day adds {per_day}.\nPay with the reference {reference}.",
+        "Your organisation leaves, so the part of its commitment to {round} that was not called has ended. The charter charges a part of it: "
+        "{amount} is to be paid by {pay_by}; each further day adds {per_day}.\nPay with the reference {reference}.",
     ),
     "spending_to_approve": Letter("Spending in {round} waits for you", "A payment from {round} needs the second signature."),
     "refunds_due": Letter(
@@ -199,7 +199,7 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
     ),
     "debts_listed": Letter(
         "{round} has debts of {amount}",
-        "Nobody wound {round} up. It owes {amount} to {creditors} members and payees, and {held} is on the account for it. "
+        "Nobody wound {round} up. It owes {amount} (creditors: {creditors}), and {held} is on the account for it. "
         "`consortium show {round}` lists whom it owes what. The treasurer and the board can still pay it back (`consortium round order-refunds`).",
     ),
     "debt_to_you": Letter(
@@ -210,7 +210,7 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
     "debt_of_yours": Letter("You owe {amount} to {round}", "{round} ended, and {amount} of what you owe to it is not paid."),
     # Officers, about the treasury.
     "money_unmatched": Letter(
-        "Money waits to be matched", "{lines} movements on {treasury} wait: `consortium show {treasury}` lists them."
+        "Money waits to be matched", "Movements on {treasury} that wait: {lines}. `consortium show {treasury}` lists them."
     ),
     "statement_refused": Letter("A statement could not be imported", "A file of the bank was refused: {reason}"),
     "payee_to_approve": Letter(
@@ -218,14 +218,14 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
     ),
     "payment_to_approve": Letter("A payment waits for your signature", "{payment} over {amount} waits for its approvals."),
     "payment_list_to_approve": Letter(
-        "{payments} payments over {amount} wait for your signature",
-        "The list {payment_list} is approved as a whole: look at it (`consortium show {treasury}`), and sign its digest "
+        "A list of payments over {amount} waits for your signature",
+        "The list {payment_list} (payments: {payments}) is approved as a whole: look at it (`consortium show {treasury}`), and sign its digest "
         "(`consortium treasury approve-payment-list`).",
     ),
     "payments_left_out": Letter(
-        "{payments} payments of a list were left out",
-        "{payments} payments of {payment_list} are not made: {reason}. They are credit in {source} again. Have the bank details approved, and "
-        "order again (`consortium round order-refunds`).",
+        "Left out of a list of payments: {payments}",
+        "Not all of {payment_list} is paid (payments left out: {payments}): {reason}. Their money is credit in {source} again. Have the bank "
+        "details approved, and order again (`consortium round order-refunds`).",
     ),
     "payment_failed": Letter("A payment failed", "The bank did not carry out {payment}: {reason}\nRetry it, or cancel it."),
     # Members, about money that goes back to them, or that the bank took back.
@@ -238,19 +238,19 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
         "{round}: a payment of {amount} was taken back",
         "Your bank took {amount} back that your organisation had paid to {round}. Of it {owed} are owed again, as if they had never been paid:\n"
         "interest runs from the day they were due, and what is not paid by the end of the time to cure is a default.\n"
-        "With all else that it owes, {to_pay} is to be paid until {pay_by}; each further day adds {per_day}. Pay with the reference {reference}.",
+        "With all else that it owes, {to_pay} is to be paid by {pay_by}; each further day adds {per_day}. Pay with the reference {reference}.",
     ),
     "payment_reversed_after_end": Letter(
         "{round}: a payment of {taken_back} was taken back",
         "Your bank took {taken_back} back that your organisation had paid to {round}, which has ended. Your organisation owes its share of what the "
-        "round spent again, and what went back to it of that payment: with all else that it owes, {amount} is to be paid until {pay_by}; each further "
+        "round spent again, and what went back to it of that payment: with all else that it owes, {amount} is to be paid by {pay_by}; each further "
         "day adds {per_day}. Pay with the reference {reference}.",
     ),
     "in_default_after_end": Letter(
         "Your organisation is in default in {round}",
         "A payment of your organisation to {round} was taken back, and the time to pay what it had paid for is over. Until that is paid, your "
         "organisation's votes and pledges rest.\n"
-        "The way back: pay all that is owed, {amount} until {pay_by}; each further day adds {per_day}. Pay with the reference {reference}. "
+        "The way back: pay all that is owed, {amount} by {pay_by}; each further day adds {per_day}. Pay with the reference {reference}. "
         "Once it has cleared, the default is over.",
     ),
     "surplus_taken_back": Letter(
@@ -271,7 +271,7 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
     "application-lapsed": Letter("The application of {name} lapsed", "Its time is over. {name} may apply again, under another handle."),
     "agreement-to-sign": Letter(
         "{name} is admitted: sign the agreement",
-        "The vote admitted {name}. Sign the agreement until {sign_by}: `consortium member sign-agreement`.",
+        "The vote admitted {name}. Sign the agreement by {sign_by}: `consortium member sign-agreement`.",
     ),
     "agreement-to-countersign": Letter("{name} signed the agreement", "Countersign it: `consortium member countersign-agreement`."),
     "member-active": Letter("{name} is a member", "{name} has its vote and can pledge from now on."),
@@ -295,7 +295,7 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
         "{amount} that {round} owed {name} paid its dues. {owed} of dues are still open. No bank moved anything for it.",
     ),
     "dues-reversed": Letter("A payment of your dues was taken back", "Your bank took {amount} back; {owed} are owed again."),
-    "seat-vacated": Letter("Nobody speaks for {name}", "Name a representative until {name_by}: `consortium member seat-representative`."),
+    "seat-vacated": Letter("Nobody speaks for {name}", "Name a representative by {name_by}: `consortium member seat-representative`."),
     "seat-vacant": Letter("{name} is suspended: nobody speaks for it", "Name a representative: `consortium member seat-representative`."),
     "ownership-to-confirm": Letter(
         "The owners of {name} wait for a second person",
@@ -348,11 +348,11 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
     "run-approved": Letter("{run} is approved", "Start it when the trainer is ready: `consortium run start-run`."),
     "run-findings": Letter(
         "Something happened in {run}",
-        "Since the last look: {missing} checkpoints are missing, {restarts} restarts, {spikes} loss spikes. `consortium show {run}` has them.",
+        "Since the last look: missing checkpoints: {missing}, restarts: {restarts}, loss spikes: {spikes}. `consortium show {run}` has them.",
     ),
     "run-diverged": Letter(
         "The loss of {run} is no number",
-        "Since the last look, {count} losses are not finite, the first at step {step} of {stage}. Look after it: the run has diverged.",
+        "Losses since the last look that are not finite: {count}, the first at step {step} of {stage}. Look after it: the run has diverged.",
     ),
     "run-fell-silent": Letter("{run} is silent", "Nothing was heard of the trainer since {since}. Look after it."),
     "run-stalled": Letter("{run} makes no progress", "The trainer writes, and no step was done since {since}. Look after it."),
