@@ -87,14 +87,18 @@ def told_of(calendar: Calendar, today: date) -> tuple[str, tuple[str, ...]]:
             "calendar.until: it does not say until when its holidays are named, so every weekday that is not among them counts as a business day",
         )
     left = (calendar.until - today).days
-    distance = f"in {left:,} days" if left >= 0 else f"{-left:,} days ago"
+    distance = f"in {_days_long(left)}" if left >= 0 else f"{_days_long(-left)} ago"
     line = f"{len(calendar.holidays)} holidays, until {calendar.until} ({distance})"
     if left >= SOON:
         return line, ()
-    ends = f"ends in {left} days" if left >= 0 else "has ended"
+    ends = f"ends in {_days_long(left)}" if left >= 0 else "has ended"
     return line, (
         f"calendar.until: the calendar {ends}, and calls that would fall due later are refused: `consortium charter calendar` writes a longer one",
     )
+
+
+def _days_long(number: int) -> str:
+    return "1 day" if number == 1 else f"{number:,} days"
 
 
 def years_of(text: str) -> range:

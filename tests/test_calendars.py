@@ -95,6 +95,9 @@ def test_until_when_a_calendar_reaches_is_told_and_warned_of_in_time() -> None:
     fed = made("FEDWIRE")
     assert told_of(fed, date(2026, 11, 2)) == (f"{len(fed.holidays)} holidays, until 2030-12-31 (in 1,520 days)", ())
     assert "ends in 456 days" not in "".join(told_of(fed, date(2029, 10, 1))[1])
+    line, warnings = told_of(fed, date(2030, 12, 30))
+    assert (line.endswith("until 2030-12-31 (in 1 day)"), "the calendar ends in 1 day," in warnings[0]) == (True, True)
+    assert told_of(fed, date(2031, 1, 1))[0].endswith("until 2030-12-31 (1 day ago)")
     assert "ends in 455 days" in told_of(fed, date(2029, 10, 2))[1][0]
     line, warnings = told_of(fed, date(2031, 1, 2))
     assert line.endswith("until 2030-12-31 (2 days ago)")
