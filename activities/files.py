@@ -77,7 +77,7 @@ def checked(path: str) -> str:
     if path.startswith("/") or "\\" in path or not path or "" in parts or "." in parts or re.match(r"[A-Za-z]:", path):
         raise Unfit(path, "not a relative path of plain names", "path")
     if any(part.startswith(".") for part in parts):
-        raise Unfit(path, "hidden files are no part of a release; remove or rename it", "path")
+        raise Unfit(path, "hidden files are not read; remove or rename it", "path")
     if len(parts) > DEPTH or len(path.encode()) > 1_000 or any(len(part.encode()) > 255 or part != part.strip() for part in parts):
         raise Unfit(path, f"the name is too long, deeper than {DEPTH} folders, or begins or ends with a space", "path")
     return path

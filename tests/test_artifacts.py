@@ -137,6 +137,13 @@ def test_names_that_leave_the_folder_hide_or_deceive_are_refused(path: str) -> N
         checked(path)
 
 
+@pytest.mark.parametrize("path", [".git/config", "weights/.hidden"])
+def test_a_hidden_file_is_refused_in_words_that_hold_in_every_folder(path: str) -> None:
+    with pytest.raises(Unfit) as refused:
+        checked(path)
+    assert refused.value.why == "hidden files are not read; remove or rename it"
+
+
 def test_a_manifest_with_a_path_out_of_the_folder_is_refused_by_name(folder: Path) -> None:
     forged = canonical(hashed(folder)).replace(b'"LICENSE"', b'"../../LICENSE"')
     with pytest.raises(Unfit, match=r"\.\./\.\./LICENSE"):
