@@ -13,7 +13,7 @@ from cyclopts import App, Parameter
 from cli.amounts import amounts_of
 from cli.calendars import SYSTEMS, as_toml, calendar_of, told_of, years_of
 from cli.failures import BadInput
-from cli.files import read_charter
+from cli.files import charter_in
 from cli.options import HERE, Where
 from cli.output import plain, say, say_json, say_whole, table
 from cli.site import log_of, register, settings
@@ -27,26 +27,25 @@ app: Final = App(name="charter")
 @app.command
 def check(file: Annotated[Path, Parameter(help="A TOML file; - is stdin.", allow_leading_hyphen=True)], /, *, where: Where = HERE) -> None:
     """Check a charter: every problem is named with its place."""
-    charter = read_charter(file)
-    rules = Charter.model_validate_json(json.dumps(charter))
-    reach, warnings = told_of(rules.calendar, datetime.now(UTC).date())
-    unknown = [*sorted(_uncovered(charter)), *warnings, *cautions(rules)]
-    amounts = {place: display(amount, charter["currency"]) for place, amount in amounts_of(Charter, charter, charter["currency"]).items()}
+    charter = charter_in(file)
+    reach, calendar_warnings = told_of(charter.calendar, datetime.now(UTC).date())
+    warnings = [*sorted(_uncovered(charter)), *calendar_warnings, *cautions(charter)]
+    amounts = _amounts(charter, charter.model_dump(mode="json", exclude_unset=True))
     if where.json:
         told = {
             "file": str(file),
-            "name": charter["name"],
-            "currency": charter["currency"],
+            "name": charter.name,
+            "currency": charter.currency,
             "calendar": reach,
             "amounts": amounts,
-            "warnings": unknown,
+            "warnings": warnings,
         }
         say_json(told)
         return
-    say(f"{file} is a charter: {charter['name']}, in {charter['currency']}.")
+    say(f"{file} is a charter: {charter.name}, in {charter.currency}.")
     table(("amount", "clause"), [(amount, place) for place, amount in amounts.items()], right=("amount",))
     say(f"Its calendar: {reach}.")
-    say(*(f"  note: {warning}" for warning in unknown))
+    say(*(f"  note: {warning}" for warning in warnings))
 
 
 @app.command
@@ -96,8 +95,8 @@ async def diff(
     where: Where = HERE,
 ) -> None:
     """Show what a charter would change in another: each term with its place, before and after."""
-    after = _terms(Charter.model_validate_json(json.dumps(read_charter(file))))
-    before = _terms(Charter.model_validate_json(json.dumps(read_charter(base))) if base else await _in_force(where))
+    after = _terms(charter_in(file))
+    before = _terms(charter_in(base) if base else await _in_force(where))
     places = [place for place in dict.fromkeys((*before, *after)) if before.get(place) != after.get(place)]
     changes = [(place, before.get(place, ""), after.get(place, "")) for place in places]
     if where.json:
@@ -118,8 +117,13 @@ async def _in_force(where: Where) -> Charter:
 def _terms(charter: Charter) -> Mapping[str, str]:
     """What a charter says, each term by its place, amounts in units. What is left out by default is not said."""
     dumped = _in_order(charter.model_dump(mode="json", exclude_none=True))
-    amounts = {place: display(amount, charter.currency) for place, amount in amounts_of(Charter, dumped, charter.currency).items()}
+    amounts = _amounts(charter, dumped)
     return {place: amounts.get(place, _toml_value(value)) for place, value in _flat(dumped)}
+
+
+def _amounts(charter: Charter, dumped: Mapping[str, Any]) -> Mapping[str, str]:
+    """The amounts of a charter's terms in units, each by its place."""
+    return {place: display(amount, charter.currency) for place, amount in amounts_of(Charter, dumped, charter.currency).items()}
 
 
 def _flat(terms: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, Any]]:
@@ -157,10 +161,10 @@ def _toml_value(value: Any) -> str:
     return json.dumps(plain(value) if isinstance(value, str) else value, ensure_ascii=False)
 
 
-def _uncovered(charter: Mapping[str, Any]) -> Iterator[str]:
+def _uncovered(charter: Charter) -> Iterator[str]:
     """Commands that classes of decisions name and that no process knows."""
     known = {f"{name}/{kind}" for name, process in CATALOG.items() for kind in process.commands.json_schema()["discriminator"]["mapping"]}
-    for name, rule in charter["decisions"].items():
-        for command in rule.get("covers", ()):
+    for name, rule in charter.decisions.items():
+        for command in rule.covers:
             if command not in known:
                 yield f"decisions.{name}.covers: this release knows no command {command}"

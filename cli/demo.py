@@ -32,7 +32,7 @@ from audit.ledger.export import beancount, hledger
 from audit.ledger.fold import ledger
 from cli.embedded import LOCK, PORTS, alone, embedded, rest
 from cli.failures import BadInput, Broken
-from cli.files import example, read_charter
+from cli.files import charter_in, example
 from cli.options import folder_option
 from domain.charter import Charter
 from domain.kernel import percent
@@ -123,7 +123,7 @@ def adopted(path: Path) -> Charter:
     """The charter in a file. Raises `BadInput`."""
     if not path.is_file():
         raise BadInput(f"there is no charter at {path}", "name another with --charter, or leave it out: the example is adopted then")
-    return Charter.model_validate_json(json.dumps(read_charter(path)))
+    return charter_in(path)
 
 
 async def _compressed(folder: Path, charter: Charter, told: Callable[[str], None], console: Console | None) -> dict[str, Any]:

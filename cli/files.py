@@ -59,6 +59,11 @@ def read_charter(path: Path) -> dict[str, Any]:
     return found
 
 
+def charter_in(path: Path) -> Charter:
+    """The same as a charter. Raises `BadInput`."""
+    return Charter.model_validate_json(json.dumps(read_charter(path)))
+
+
 def problems_of(charter: dict[str, Any]) -> list[str]:
     """Everything that keeps this from being a charter that can be adopted, each with its place."""
     try:
