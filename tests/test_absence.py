@@ -27,8 +27,10 @@ from typing import Any
 import pytest
 
 from activities.notices.sending import standing_for
+from cli.fields import docs_of
 from domain.charter import Charter, Office
 from domain.consortium import commands
+from domain.consortium.absence import ACTING
 from domain.consortium.process import CONSORTIUM
 from domain.kernel import Event
 from domain.register.facts import (
@@ -166,9 +168,7 @@ def test_one_person_names_so_many_substitutes_at_most() -> None:
 def test_a_substitute_acts_for_the_absent_treasurer_in_the_period_only_and_the_refusal_names_it() -> None:
     story = knowing(settled(WATCHED), treasurer_away(day(100), day(130)))
     order = round_commands.OrderRefunds()
-    story.when(order, by="ann").refused("office_required")
-    assert story.when(order, by="ann").refusal is not None
-    early = story.when(order, by="ann").refusal
+    early = story.when(order, by="ann").refused("office_required").refusal
     assert early is not None
     assert "is a substitute from 2027-02-10 09:00 UTC until 2027-03-12 09:00 UTC" in early.message
     acted = replace(story, at=day(101)).when(order, by="ann")
@@ -177,6 +177,11 @@ def test_a_substitute_acts_for_the_absent_treasurer_in_the_period_only_and_the_r
     replace(story, at=day(130)).when(order, by="ann").refused("office_required")
     taken = knowing(story, OfficeRevoked(person="tess", office=Office.TREASURER))
     replace(taken, at=day(101)).when(order, by="ann").refused("office_required")
+
+
+def test_the_help_names_the_offices_that_can_be_stood_in_for() -> None:
+    told = docs_of(commands.NameSubstitute)["offices"]
+    assert {office for office in Office if office.replace("_", " ") in told} == ACTING
 
 
 def test_what_the_charter_keeps_apart_is_kept_apart_of_a_substitute_whenever_they_act() -> None:

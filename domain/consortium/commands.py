@@ -88,7 +88,7 @@ class NameSubstitute(Command):
     since: Instant
     until: Instant
     offices: Annotated[tuple[Office, ...], Field(max_length=len(Office))] = ()
-    """Offices of one's own."""
+    """Offices of one's own: treasurer or secretariat. Others sign, judge or answer by name, and nobody does that for them."""
     members: Annotated[tuple[MemberId, ...], Field(max_length=20)] = ()
     """Members that one represents."""
 
