@@ -44,6 +44,12 @@ SECOND: Final = "round/second"
 CALLED: Final = 100_000
 """What each of four members is called for in each round."""
 MEMBERS: Final = ("ada", "bel", "cyd", "dov")
+BOUND: Final[Mapping[str, int | str]] = {
+    "funding__leaver_bound_until": "notice_ended",
+    "funding__leaving_charge": 1_000,
+    "funding__pledge_lock_hours": 48,
+}
+"""The terms of a charter that binds leavers: through their notice, at a tenth of what ends, and by a lock of pledges."""
 
 
 def rules(**changes: Any) -> Charter:

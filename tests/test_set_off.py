@@ -53,13 +53,13 @@ from domain.register.facts import CharterAdopted
 from domain.register.fold import note
 from domain.round import commands as round_commands
 from domain.round.process import ROUND
-from tests.set_offs import ADA, CALLED, FEE, FIRST, SECOND, World, rules
+from tests.set_offs import ADA, BOUND, CALLED, FEE, FIRST, SECOND, World, rules
 from tests.stories import Story, charter
 
 # ---------------------------------------------------------------- beginnings
 
 
-def overpaid(*owed: int, **changes: int) -> World:
+def overpaid(*owed: int, **changes: int | str) -> World:
     """A world in which ada has so much credit in each of the rounds, and the next year's dues are invoiced."""
     world = World.begin(**changes)
     for stream, credit in zip((FIRST, SECOND), owed, strict=False):
@@ -69,7 +69,7 @@ def overpaid(*owed: int, **changes: int) -> World:
     return world
 
 
-def announced(*owed: int, **changes: int) -> World:
+def announced(*owed: int, **changes: int | str) -> World:
     """The same up to the announcement: the dues are 60 days overdue."""
     world = overpaid(*owed, **changes)
     world.until("set_off_announced")
@@ -332,6 +332,29 @@ def test_what_a_round_owes_by_the_end_pays_the_dues_of_a_member_that_was_put_out
     ended = world.stories[ADA].state.state
     assert isinstance(ended, Ended)
     assert ([each.amount for each in world.of("set_off_ended")], ended.unpaid, world.credit(FIRST)) == ([FEE], 0, 5_000)
+
+
+@pytest.mark.parametrize(("credit", "set_off"), [(FEE + 15_000, FEE), (FEE, FEE - 15_000)])
+def test_what_the_charter_charges_a_leaver_is_paid_first(credit: int, set_off: int) -> None:
+    world = announced(credit, **BOUND)
+    world.voted(ADA, member_commands.Expel())
+    world.until("member_departed")
+    assert [event.amount for event in world.of("leaving_charged")] == [15_000]
+    assert [event.amount for event in world.of("dues_set_off")] == [set_off]
+    assert world.credit(FIRST) == 0
+    assert world.of("debt_stated")[-1].amount == 0, "the charge is paid"
+    quiet(world)
+
+
+def test_a_leaver_that_is_bound_is_charged_when_its_notice_is_over_and_its_dues_are_set_off_meanwhile() -> None:
+    world = announced(FEE + 15_000, **BOUND)
+    world.must(ADA, member_commands.GiveNotice(), "rep-ada")
+    world.until("dues_set_off")
+    assert (world.of("dues_set_off")[0].amount, world.credit(FIRST), world.of("leaving_charged")) == (FEE, 15_000, [])
+    world.until("member_departed")
+    assert [event.amount for event in world.of("leaving_charged")] == [15_000]
+    assert world.credit(FIRST) == 0
+    quiet(world)
 
 
 def test_two_rounds_are_asked_one_after_the_other_and_the_second_for_what_is_left() -> None:
