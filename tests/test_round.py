@@ -449,6 +449,14 @@ def test_a_conditional_pledge_counts_only_if_the_counted_pledges_reach_its_total
     assert money(missed, "committed") == 800_000
 
 
+def test_what_a_group_pledged_beyond_its_cap_counts_for_nothing_though_it_became_known_only_then() -> None:
+    alone = pledged(pledging(), ada=400_000, bel=400_000, cyd=400_000).due()
+    story = pledged(pledging(), ada=400_000, bel=400_000, cyd=400_000, eli=400_000)
+    split = knowing(story, OwnershipDeclared(member="eli", holdings=(Holding(holder="ada", fraction=9_000),))).due()
+    assert money(alone, "committed", "ada") == 333_334
+    assert (money(split, "committed", "ada"), money(split, "committed", "eli")) == (166_667, 166_667)
+
+
 def test_conditions_that_lean_on_each_other_hold_together_or_fall_together() -> None:
     story = pledged(pledging(minimum=400_000), ada=400_000)
     story = story.when(round_commands.Pledge(member="bel", amount=200_000, if_total_at_least=800_000), by="rep-bel")

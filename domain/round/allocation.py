@@ -56,9 +56,12 @@ def counted(promises: Mapping[MemberId, Promise], seats: Mapping[MemberId, Slug]
 
 
 def allocate(goal: int, pledges: Mapping[MemberId, int], seats: Mapping[MemberId, Slug], cap: int) -> dict[MemberId, int]:
-    """Each member's commitment: the pledges, no seat above its cap, scaled back to the goal by largest remainder."""
-    by_seat = summed(pledges, seats)
-    granted = share_under_caps(goal, by_seat, {seat: min(amount, cap) for seat, amount in by_seat.items()})
+    """Each member's commitment: the pledges, each seat's up to its cap, scaled back to the goal by largest remainder.
+
+    What a seat pledged beyond its cap counts for nothing: members may be known to be related only after they pledged.
+    """
+    by_seat = {seat: min(amount, cap) for seat, amount in summed(pledges, seats).items()}
+    granted = share(min(goal, sum(by_seat.values())), by_seat)
     members: dict[Slug, dict[MemberId, int]] = {}
     for member, amount in pledges.items():
         members.setdefault(seats[member], {})[member] = amount
