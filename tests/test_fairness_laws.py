@@ -129,7 +129,7 @@ def accounts(story: Story) -> Mapping[str, Any]:
         "phase": story.phase,
         "books": {member: dict(figures) for member, figures in books(story.state.state).items()},
         "bound": {member: dict(sources) for member, sources in register.commitments.items()},
-        "kept": {member: dict(sources) for member, sources in register.kept.items()},
+        "kept": {member: dict(sources) for member, sources in register.still_bound.items()},
         "owed": {member: dict(debts) for member, debts in register.debts.items()},
     }
 
