@@ -13,7 +13,7 @@ from typing import Final
 import grimp
 
 HERE: Final = Path(__file__).parent
-LAYERS: Final[Sequence[Sequence[str]]] = (("cli",), ("workflows", "simulation", "audit"), ("activities",), ("eventstore",), ("domain",))
+LAYERS: Final[Sequence[Sequence[str]]] = (("cli",), ("workflows", "simulation", "audit"), ("activities",), ("eventstore",), ("domain", "signatures"))
 SAYS: Final[Mapping[str, str]] = {
     "cli": "words to commands, rows to tables",
     "workflows": "the durable loop",
@@ -22,6 +22,7 @@ SAYS: Final[Mapping[str, str]] = {
     "activities": "the log's door, and the outside world",
     "eventstore": "serial decisions, one hash-chained log",
     "domain": "decide · evolve · agenda · describe",
+    "signatures": "who signed which bytes, for what",
 }
 WIDTH, BOX, HEIGHT, GAP = 760, 220, 64, 52
 

@@ -15,7 +15,7 @@ from cyclopts import App
 from cli.main import app
 
 ROOT: Final = Path(__file__).parent.parent
-CODE: Final = ("domain", "cli", "activities", "eventstore", "audit", "workflows", "simulation")
+CODE: Final = ("domain", "cli", "activities", "eventstore", "audit", "signatures", "workflows", "simulation")
 SINGLE: Final = ("worker.py", "settings.py", "keeper.py", "open_model_consortium.py")
 _CODED: Final = re.compile(r"`([^`\n]*)`")
 _NAMED: Final = re.compile(r"(?:[A-Z_]+=\S+ )*consortium(?: |$)")

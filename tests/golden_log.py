@@ -632,7 +632,7 @@ def digests(replica: Replica, streams: Set[str], version: int) -> dict[str, str]
 
 def commit() -> str:
     """The newest commit of the main branch whose rules are those of this folder."""
-    folders = ("domain", "eventstore", "audit")
+    folders = ("domain", "eventstore", "audit", "signatures")
     for candidate in _git("log", "-20", "--format=%H", "main").split():
         if not _git("diff", "--stat", candidate, "--", *folders):
             return candidate

@@ -151,7 +151,7 @@ def test_a_renamed_phase_or_field_goes_with_a_line_in_the_table(monkeypatch: pyt
 
 def patched(folder: Path) -> Path:
     """The release with a further field, with a default, in every message: charter, contract, events, commands, steps and all."""
-    for name in ("domain", "eventstore", "audit"):
+    for name in ("domain", "eventstore", "audit", "signatures"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     kernel = folder / "domain" / "kernel.py"
     text = kernel.read_text(encoding="utf-8")
