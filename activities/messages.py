@@ -126,6 +126,23 @@ class StepRef(_Wire):
     """
 
 
+class Tagged(_Wire):
+    """What came of a step, with the tag of the worker that carried it out, as an activity returns it. The log takes no other."""
+
+    command: dict[str, Any]
+    signed: str
+    """Base64 of what is tagged."""
+    signature: str
+
+    @classmethod
+    def read(cls, result: dict[str, Any]) -> Tagged:
+        """The result of a step's activity. Those of former releases are the command alone, without a tag; so is whatever else may come."""
+        try:
+            return cls.model_validate(result)
+        except ValueError:
+            return cls(command=result, signed="", signature="")
+
+
 class Noted(_Wire):
     """An entry of the stream in a line of Markdown: what was asked, and what came of it."""
 
@@ -201,6 +218,10 @@ BUG = "Bug"
 UNAVAILABLE = "LogUnavailable"
 STEP_FAILED = "StepFailed"
 """For workflows alone: a step failed for good; the error's detail is the outcome that says so."""
+NOT_OWED = "NotOwed"
+"""For workflows alone: the log does not owe what was to be recorded, or no longer; nothing is wrong."""
+WRONG_TAG = "WrongTag"
+"""For workflows alone: what came of a step is not tagged by a worker of this log, so it is carried out again."""
 ANOTHERS = "AnotherWorkers"
 """For workflows alone: what this worker cannot do, and one of a newer release can."""
 NO_ENVELOPE = "the argument is no envelope"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asyncio import Future
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -14,6 +14,7 @@ from domain.kernel import shown_at
 from domain.stream import Stream
 from eventstore.entries import ACCEPTED, Entry, Refusal, Submission
 from eventstore.log import Log
+from eventstore.verifying import Vouched
 
 CACHED: Final = 2_048
 """How many answers a worker keeps in memory; older ones are looked up on the log."""
@@ -55,6 +56,15 @@ class Pending(NamedTuple):
 
     submission: Submission
     answer: Future[Recorded]
+    vouched: Vouched | None = None
+    """What stands behind it; nothing in unit tests of the core."""
+
+    @property
+    def streams(self) -> Iterator[str]:
+        """Those by whose state it is decided."""
+        yield self.submission.stream
+        if self.vouched is not None and self.vouched.source is not None:
+            yield self.vouched.source
 
     def accept(self, recorded: Recorded) -> None:
         """Gives the caller the answer, unless there is one already or the caller is gone."""

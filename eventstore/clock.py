@@ -27,6 +27,10 @@ class Clock(Protocol):
     def is_real(self) -> bool:
         """Whether it is the system's own clock: then how far it may be apart from others' is checked."""
 
+    @property
+    def runs(self) -> bool:
+        """Whether it goes on by itself."""
+
     def now(self, head: datetime) -> datetime:
         """The log's time now, in UTC. `head` is the time of the last entry."""
 
@@ -44,6 +48,7 @@ class SystemClock:
 
     read: Callable[[], datetime] = _system
     is_real: bool = True
+    runs: bool = True
 
     def now(self, head: datetime) -> datetime:
         """See `Clock.now`."""
@@ -65,6 +70,7 @@ class PacedClock:
     anchor_log: datetime
     pace: int
     is_real: bool = False
+    runs: bool = True
 
     @classmethod
     def parse(cls, text: str) -> PacedClock:
@@ -92,6 +98,7 @@ class StandingClock:
     """A rehearsal that is only looked at: the log's time is that of its last entry, so nothing comes due."""
 
     is_real: bool = False
+    runs: bool = False
 
     def now(self, head: datetime) -> datetime:
         """See `Clock.now`."""
@@ -109,6 +116,7 @@ class MovedClock:
     """A clock that somebody moves: a test, a simulation, or whoever follows a time-skipping server, whose time it then is."""
 
     is_real: Final = False
+    runs: Final = False
 
     def __init__(self, at: datetime) -> None:
         self._at = at.astimezone(UTC)

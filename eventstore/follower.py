@@ -39,6 +39,7 @@ class Follower:
         """Takes in what other workers recorded. Raises `Damaged`."""
         if self.replica.head.position == 0:
             await self._snapshots.restore(self.replica)
+            self.replica.first = "".join(entry.hash.hex() for entry in await self._log.read(0, 1))
         full = True
         while full:
             entries = await self._log.read(self.replica.head.position, PAGE)

@@ -22,6 +22,7 @@ import structlog
 
 from domain.process import ACCEPTING_TIME
 from eventstore.answers import Answers, NotYet, Pending, Recorded, SameIdOtherCommand
+from eventstore.authority import NotOwed
 from eventstore.entries import Entry, Submission
 from eventstore.fitness import Fitness
 from eventstore.follower import Follower
@@ -49,8 +50,8 @@ class Batch(NamedTuple):
     """Those with an entry to append."""
     unlogged: list[tuple[Pending, Recorded]]
     """Refusals of people whom the log does not know: they leave no entry."""
-    not_due: list[tuple[Pending, NotYet]]
-    """Deadlines that have not come: they leave no entry either."""
+    not_due: list[tuple[Pending, NotYet | NotOwed]]
+    """Deadlines that have not come, and what is not owed: they leave no entry either."""
     duplicates: list[Pending]
     """Commands with the id of another one, in this batch or earlier."""
 
@@ -274,7 +275,7 @@ class Pipeline:
 
         While another batch is `in_flight` duplicates get no answer, for what is known may still be rolled back.
         """
-        await self._follower.load(each.submission.stream for each in pending)
+        await self._follower.load(stream for each in pending for stream in each.streams)
         replica = self._replica
         if replica.beyond is not None:
             raise replica.beyond
@@ -297,10 +298,11 @@ class Pipeline:
         """Decides a command and adds it to its batch; or fails it, and the others go on."""
         replica, submission = self._replica, pending.submission
         try:
-            replica.require_readable(submission.stream)
+            for stream in pending.streams:
+                replica.require_readable(stream)
             self._require_time(submission, now, obstacle)
-            decision = replica.decide(submission, now)
-        except NotYet as error:
+            decision = replica.decide(submission, now, pending.vouched)
+        except (NotYet, NotOwed) as error:
             batch.not_due.append((pending, error))
         except (Malformed, LogUnavailable) as error:
             pending.fail(error)

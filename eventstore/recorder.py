@@ -10,7 +10,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any, Final, NamedTuple
+
+import msgspec
 
 from domain.catalog import CATALOG
 from domain.kernel import Agenda, Headline
@@ -18,13 +21,16 @@ from domain.process import Process, agenda, describe
 from domain.register.state import Register
 from domain.stream import Stream
 from eventstore.answers import Answers, Pending, Recorded
+from eventstore.authority import ByWorker, Unauthorised, behind, verify
 from eventstore.clock import Clock, SystemClock
-from eventstore.entries import Submission
+from eventstore.entries import ACCEPTED, Submission, instant
 from eventstore.fitness import Fitness
 from eventstore.follower import Follower
 from eventstore.log import HeadAhead, Log, LogUnavailable, Unfit
 from eventstore.pipeline import Pipeline
 from eventstore.replica import Replica
+from eventstore.statement import Carried, digest
+from eventstore.verifying import Signing
 
 YIELD_EVERY: Final = 4
 """One uncontended command in so many yields to the event loop first, so that a batch can form. It costs a third of a decision."""
@@ -44,8 +50,17 @@ class Standing(NamedTuple):
 class Recorder:
     """Records commands on one log for everything in this process. Make one per log, in a running event loop."""
 
-    def __init__(self, log: Log, processes: Mapping[str, Process[Any, Any, Any]] = CATALOG, clock: Clock = _SYSTEM) -> None:
+    def __init__(
+        self,
+        log: Log,
+        processes: Mapping[str, Process[Any, Any, Any]] = CATALOG,
+        clock: Clock = _SYSTEM,
+        signing: Signing | None = None,
+    ) -> None:
+        """Without `signing` whatever is submitted is believed: for unit tests of the core, and for looking."""
         self.log = log
+        self.signing = signing
+        self._processes = processes
         self._fitness = Fitness(log, clock)
         self._follower = Follower(log, processes, self._fitness)
         self._answers = Answers(log)
@@ -56,19 +71,23 @@ class Recorder:
         """How many read, or wait for their turn to read."""
         self._uncontended = 0
         """How many commands in a row were recorded in their callers' own tasks."""
+        self._first = ""
         self._queued = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def record(self, submission: Submission) -> Recorded:
         """Records a command once, however often it is given, and returns its answer: the entry, and the refusal if there is one.
 
-        Raises `Malformed` for what is no command, `SameIdOtherCommand` for a reused id, `NotYet` for a deadline that has not
-        come, and `LogUnavailable` when the log cannot be written, or not by this worker (`Unfit`), or not now (`HeadAhead`): then
+        Raises `Malformed` for what is no command, `Unauthorised` for one behind which nothing stands, `SameIdOtherCommand` for a reused id,
+        `NotYet` for a deadline that has not come, `NotOwed` for what the system would say and is not owed, and `LogUnavailable` when the log cannot be written, or not by this worker (`Unfit`), or not now (`HeadAhead`): then
         the command may or may not be recorded, and giving it again with the same id tells.
         """
         if self._fitness.unfit is not None and (unfit := await self.examine()) is not None:
             raise unfit
-        pending = Pending(submission, asyncio.get_running_loop().create_future())
+        vouched = None
+        if self.signing is not None:
+            submission, vouched = await self.signing.vouch(submission, self._processes, self.log, await self.first())
+        pending = Pending(submission, asyncio.get_running_loop().create_future(), vouched)
         queue = self._pipeline.queue
         queue.append(pending)
         uncontended = len(queue) == 1 and not self._turn.locked()
@@ -76,6 +95,40 @@ class Recorder:
             self._task = self._task or asyncio.create_task(self._record_queued(), name="recorder")
             self._queued.set()
         return await pending.answer
+
+    async def first(self) -> str:
+        """The hash of the log's first entry; empty while there is none."""
+        if not self._first:
+            entries = await self.log.read(0, 1)
+            self._first = entries[0].hash.hex() if entries else ""
+        return self._first
+
+    async def is_tagged(self, submission: Submission) -> bool:
+        """Whether a worker of this log says what the submission says came of a step, be it a command or not."""
+        try:
+            authority = behind(submission)
+            verify(authority)
+        except Unauthorised:
+            return False
+        said = authority.said if isinstance(authority, ByWorker) else None
+        if not isinstance(authority, ByWorker) or not isinstance(said, Carried):
+            return False
+        tagged = (said.log, said.outcome) == (await self.first(), digest(submission.command))
+        return tagged and self.register.is_log_key(authority.key)
+
+    async def owed_since(self, stream: str, key: str) -> datetime | None:
+        """When a step of a stream was owed, or a person asked for it again the last time; `None` for one that never was."""
+        limit = 100
+        while True:
+            entries = await self.log.last_of(stream, limit)
+            for entry in reversed(entries):
+                for event in msgspec.json.decode(entry.body) if entry.outcome == ACCEPTED else ():
+                    owed = event["kind"] == "step_owed" and event["step"]["key"] == key
+                    if owed or (event["kind"] == "step_retried" and event["step"] == key):
+                        return instant(entry.at)
+            if len(entries) < limit:
+                return None
+            limit *= 10
 
     async def close(self) -> None:
         """Stops recording. Callers that still wait get `LogUnavailable`."""

@@ -17,6 +17,7 @@ from domain.register.facts import Fact
 from domain.register.fold import FACT_KINDS, is_fact, note
 from domain.register.state import Register
 from domain.stream import Stream, deadline_id
+from eventstore.authority import Given, Place, Vouched, holder, is_known, permit
 from eventstore.entries import (
     ACCEPTED,
     EMPTY,
@@ -87,6 +88,8 @@ class Replica:
 
     def __init__(self, processes: Mapping[str, Process[Any, Any, Any]] = CATALOG) -> None:
         self.head: Head = EMPTY
+        self.first = ""
+        """The hash of the log's first entry; empty before it."""
         self.register: Register = Register()
         self.processes = processes
         self._streams: OrderedDict[str, Stream[Any]] = OrderedDict()
@@ -111,7 +114,7 @@ class Replica:
         """Another replica that stands where this one does, and goes its own way; only while no mark is held."""
         assert not self._marks, "what may still be taken back belongs to one replica"
         other = Replica(self.processes)
-        other.head, other.register, other._streams = self.head, self.register, self._streams.copy()
+        other.head, other.first, other.register, other._streams = self.head, self.first, self.register, self._streams.copy()
         other._parked, other._beyond = dict(self._parked), self._beyond
         return other
 
@@ -211,7 +214,7 @@ class Replica:
             if entry.hash != hash_of(entry):
                 raise Damaged(entry.position, "it was changed after it was recorded")
             if self._passes_by(entry):
-                self.head = Head.of(entry)
+                self._advance(entry)
             elif self.beyond is not None or falls(RULES, entry.rules):
                 self._look_at(entry)
             else:
@@ -239,7 +242,7 @@ class Replica:
                 self.register = register
         except ValidationError:
             self._beyond = WrittenByNewer(f"a newer release stated a {kind} in entry {entry.position}, which this release cannot take in")
-        self.head = Head.of(entry)
+        self._advance(entry)
 
     def _look_at(self, entry: Entry) -> None:
         """Takes in an entry for those who look only: its stream's state where it can be read, and no fact, for some may be missing."""
@@ -249,7 +252,7 @@ class Replica:
                 self.put(entry.stream, self.fold(entry.stream, (entry,), state))
             except Exception:  # noqa: BLE001  what newer rules made of a stream may be anything, and nothing is decided on it
                 self.park(entry.stream, entry.position)
-        self.head = Head.of(entry)
+        self._advance(entry)
 
     def _passes_by(self, entry: Entry) -> bool:
         """Whether nothing here changes by an entry, as its kinds tell without reading all of it: most entries of others are of that sort."""
@@ -279,6 +282,7 @@ class Replica:
             self._streams.update(last.before)
         self._streams.update(mark.before)
         self.head, self.register = mark.head, mark.register
+        self.first = self.first if self.head.position else ""
 
     def keep(self, mark: Mark) -> None:
         """What was decided since the oldest mark stands."""
@@ -304,11 +308,11 @@ class Replica:
             return submission.due
         return standing.at if submission.due is None else max(standing.at, submission.due)
 
-    def decide(self, submission: Submission, at: datetime) -> Decision:
+    def decide(self, submission: Submission, at: datetime, vouched: Vouched | None = None) -> Decision:
         """The entry that records this submission next, at this time (in UTC) or the head's, already taken in.
 
-        Raises `Malformed` for what is no command here, `WrittenOn` for a stream that is left to a newer release, and an `Unfit` when all of
-        the log is.
+        Where nothing is `vouched` for it, it is believed. Raises `Malformed` for what is no command here, `Unauthorised` and `NotOwed` for
+        what leaves no entry, `WrittenOn` for a stream that is left to a newer release, and an `Unfit` when all of the log is.
         """
         if self.beyond is not None:
             raise self.beyond
@@ -316,7 +320,7 @@ class Replica:
         process = self.process_of(submission.stream)
         command = parse(process, submission.command)
         now = max(at, self.head_time)
-        events, refusal = self._judged(process, submission.stream, submission.actor, command, submission.command, now)
+        events, refusal = self._judged(process, submission, command, now, vouched)
         entry = sealed(
             self.head.position + 1, submission.stream, submission.command_id, command.kind, submission.actor, microseconds(now), RULES,
             submission.command, submission.signed, submission.signature,
@@ -324,31 +328,53 @@ class Replica:
             encode_events(events) if refusal is None else encode_json(refusal),
             self.head.hash,
         )  # fmt: skip
-        if refusal is None or self.register.knows(submission.actor):
+        if refusal is None or self._knows(submission.actor, vouched):
             self.take(entry, process, events)
         return Decision(entry, events, refusal)
 
-    def judge(self, entry: Entry) -> tuple[Sequence[Event], Refusal | None]:
-        """What the rules of this release say of the command of the entry after the head. Nothing is taken in. Raises `Malformed`."""
+    def judge(self, entry: Entry, vouched: Vouched | None = None) -> tuple[Sequence[Event], Refusal | None]:
+        """What the rules of this release say of the command of the entry after the head. Nothing is taken in. Raises as `decide` does."""
         process = self.process_of(entry.stream)
         command = parse(process, entry.command)
         if command.kind != entry.kind:
             raise Malformed(f"the command is a {command.kind}, not a {entry.kind[:40]}")
-        return self._judged(process, entry.stream, entry.actor, command, entry.command, instant(entry.at))
+        return self._judged(process, entry, command, instant(entry.at), vouched)
+
+    def _knows(self, actor: str, vouched: Vouched | None) -> bool:
+        return self.register.knows(actor) if vouched is None else is_known(vouched.authority, self.register, actor)
 
     def _judged(
-        self, process: Process[Any, Any, Any], name: str, actor: str, command: Command, given: bytes, now: datetime
+        self, process: Process[Any, Any, Any], given: Given, command: Command, now: datetime, vouched: Vouched | None
     ) -> tuple[Sequence[Event], Refusal | None]:
-        register, mandate, stream = self.register, None, self._streams[name]
-        if register.mandates and actor == SERVICE:
-            mandate = mandate_for(register, name, msgspec.json.decode(given), actor, now)
+        register, mandate, stream = self.register, None, self._streams[given.stream]
+        if register.mandates and given.actor == SERVICE:
+            mandate = mandate_for(register, given.stream, msgspec.json.decode(given.command), given.actor, now)
+        proven = frozenset(holder(each) for each in command.possessions()) if vouched is None else vouched.proven
         context = Context(
-            now, actor, StreamId(name), register, mandate, stream.owed, stream.failed, self.head.position + 1, given, stream.delayed
+            now, given.actor, StreamId(given.stream), register, mandate, stream.owed, stream.failed, self.head.position + 1, given.command,
+            stream.delayed, proven,
         )  # fmt: skip
         try:
+            if vouched is not None:
+                source = self._streams[vouched.source] if vouched.source is not None else None
+                permit(vouched.authority, given, command, self._place(process, given.stream, now), source)
             return decide(process, stream, command, context), None
         except Refused as refused:
             return (), Refusal.of(refused)
+
+    def _advance(self, entry: Entry) -> None:
+        self.head = Head.of(entry)
+        if entry.position == 1:
+            self.first = entry.hash.hex()
+
+    def _place(self, process: Process[Any, Any, Any], name: str, now: datetime) -> Place:
+        stream = self._streams[name]
+
+        def owed() -> frozenset[str]:
+            deadlines = process.agenda(stream.state).deadlines
+            return frozenset(deadline_id(name, stream.version, each.at, each.command.model_dump(mode="json")) for each in deadlines)
+
+        return Place(self.first, now, self.register, stream, owed)
 
     def take(self, entry: Entry, process: Process[Any, Any, Any], events: Sequence[Event]) -> None:
         """Takes in the entry after the head, whose events these are."""
@@ -361,7 +387,7 @@ class Replica:
             self.put(entry.stream, state)
         for event in events:
             self.register = note(self.register, event)
-        self.head = Head.of(entry)
+        self._advance(entry)
 
 
 def _require_whole(entry: Entry) -> None:

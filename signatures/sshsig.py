@@ -54,7 +54,7 @@ _WEBAUTHN: Final = "webauthn-sk-ecdsa-sha2-nistp256@openssh.com"
 
 
 class Purpose(StrEnum):
-    """The namespaces of SSHSIG that people sign in here: what was signed for one purpose stands for no other, and for no other program."""
+    """The namespaces of SSHSIG that people and workers sign in here: what was signed for one purpose stands for no other, and for no other program."""
 
     COMMAND = "open-model-consortium/command"
     """A command, given by the person who signs."""
@@ -64,6 +64,10 @@ class Purpose(StrEnum):
     """A challenge of the door."""
     AGREEMENT = "open-model-consortium/agreement"
     """The members' agreement, by its digest."""
+    OUTCOME = "open-model-consortium/outcome"
+    """What came of a step, by the log key of the worker that carried it out."""
+    CLOCK = "open-model-consortium/clock"
+    """That a rehearsal's clock is set anew, by the log key of whoever runs it."""
 
 
 class Hash(StrEnum):

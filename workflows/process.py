@@ -23,9 +23,11 @@ with workflow.unsafe.imports_passed_through():
         LAST_SHOWN,
         MALFORMED,
         NO_ENVELOPE,
+        NOT_OWED,
         NOT_YET,
         REFUSED,
         STEP_FAILED,
+        WRONG_TAG,
         Answering,
         Due,
         Envelope,
@@ -35,6 +37,7 @@ with workflow.unsafe.imports_passed_through():
         RecordRequest,
         Standing,
         StepRef,
+        Tagged,
         is_plain,
     )
 
@@ -190,12 +193,23 @@ class ProcessWorkflow:
         self._see(recorded.standing)
         return recorded
 
-    async def _record_own(self, answering: Answering, command: dict[str, Any], due: datetime | None = None) -> Recorded:
-        """Records what the system itself says. A bug in a rule is waited out: a mended release takes up where this one stood."""
+    async def _record_own(self, answering: Answering, tagged: Tagged, due: datetime | None = None) -> Recorded | None:
+        """Records what the system itself says; `None` for what the log does not owe, or no longer: then it is looked what it does.
+
+        A bug in a rule is waited out: a mended release takes up where this one stood.
+        """
         request = RecordRequest(stream=self._stream, command_id=answering, due=due)
+        command = tagged.command
         kind, about = str(command.get("kind")), answering.step if due is None else f"due {due:%Y-%m-%d %H:%M} UTC"
         line = next((line for line in (f"{kind}: {about}", kind) if is_plain(line)), answering.what)
-        return await self._record(request, Envelope(actor=SERVICE, command=command), line, retry=_UNTIL_DONE)
+        envelope = Envelope(actor=SERVICE, command=command, signed=tagged.signed, signature=tagged.signature)
+        try:
+            return await self._record(request, envelope, line, retry=_UNTIL_DONE)
+        except ApplicationError as error:
+            if error.type != NOT_OWED:
+                raise
+            self._see(await self._look())
+            return None
 
     # ------------------------------------------------------------ what is owed
 
@@ -208,23 +222,29 @@ class ProcessWorkflow:
                 self._under_way[step.key, step.attempt] = asyncio.create_task(self._carry_out(step))
 
     async def _carry_out(self, step: Owed) -> None:
-        """Carries a step out, however long it takes. After so many tries a person is asked to look, and it is tried less often from then on."""
-        outcome: dict[str, Any] | None = None
-        while outcome is None:
+        """Carries a step out, however long it takes. After so many tries a person is asked to look, and it is tried less often from then on.
+
+        What came of it without the tag of a worker of this log is not believed: the step is carried out again.
+        """
+        while (outcome := await self._outcome_of(step)) is not None and not await self._answer(step, outcome):
+            await workflow.sleep(LATEST, summary=step.key)
+
+    async def _outcome_of(self, step: Owed) -> Tagged | None:
+        """What came of a step; nothing when it is owed no longer."""
+        while True:
             try:
-                outcome = await (self._tried_on(step) if step.delayed else self._tried(step, _at_first(step)))
+                return await (self._tried_on(step) if step.delayed else self._tried(step, _at_first(step)))
             except ActivityError as error:
                 if step.delayed:
-                    return  # it was waived, or a person asked for another try
+                    return None  # it was waived, or a person asked for another try
                 reason = str(error.cause or error)
                 await self._record_own(Answering(what="delay", step=step.key, number=step.attempt), _told("delay_step", step, reason))
                 owed = [each for each in self._standing.steps if (each.key, each.attempt) == (step.key, step.attempt)]
                 if not owed:
-                    return
+                    return None
                 step = owed[0]
-        await self._answer(step, outcome)
 
-    async def _tried_on(self, step: Owed) -> dict[str, Any]:
+    async def _tried_on(self, step: Owed) -> Tagged:
         """Carries out a delayed step, unless it is given up meanwhile: then it raises as a cancelled activity does."""
         mark = (step.key, step.attempt)
         self._patient.add(mark)
@@ -239,7 +259,7 @@ class ProcessWorkflow:
         finally:
             self._patient.discard(mark)
 
-    async def _tried(self, step: Owed, policy: RetryPolicy) -> dict[str, Any]:
+    async def _tried(self, step: Owed, policy: RetryPolicy) -> Tagged:
         """The outcome, also that of a step that failed for good: of its activity, which shows it, that is an error."""
         try:
             outcome: dict[str, Any] = await workflow.execute_activity(
@@ -256,17 +276,23 @@ class ProcessWorkflow:
             if not isinstance(failed, ApplicationError) or failed.type != STEP_FAILED or not failed.details:
                 raise
             outcome = failed.details[0]
-        return outcome
+        return Tagged.read(outcome)
 
-    async def _answer(self, step: Owed, outcome: dict[str, Any]) -> None:
-        """Records an outcome. One that is refused or no command at all becomes the failure of its step, for a person to see."""
+    async def _answer(self, step: Owed, outcome: Tagged) -> bool:
+        """Records an outcome; whether it had a tag that the log takes. One that is refused, or no command at all, becomes the failure of its
+        step, for a person to see: where commands are signed by the activity that records it, else by what is recorded next.
+        """
         try:
-            refusal = (await self._record_own(Answering(what="outcome", step=step.key, number=step.attempt), outcome)).refusal
+            recorded = await self._record_own(Answering(what="outcome", step=step.key, number=step.attempt), outcome)
+            refusal = recorded.refusal if recorded is not None else None
             reason = f"{refusal.rule}: {refusal.message}" if refusal else ""
         except ApplicationError as error:
+            if error.type == WRONG_TAG:
+                return False
             reason = error.message
         if reason:
             await self._record_own(Answering(what="failure", step=step.key, number=step.attempt), _told("fail_step", step, reason))
+        return True
 
     # ------------------------------------------------------------ what is due
 
@@ -295,9 +321,10 @@ class ProcessWorkflow:
         given = (version, due.kind, due.at)
         try:
             self._given.add(given)
-            recorded = await self._record_own(Answering(what="deadline", number=version), due.command, due.at)
-            still = recorded.standing.due
-            if still is not None and (still.command, still.at) == (due.command, due.at):
+            said = Tagged(command=due.command, signed="", signature="")
+            recorded = await self._record_own(Answering(what="deadline", number=version), said, due.at)
+            still = recorded.standing.due if recorded is not None else None
+            if recorded is not None and still is not None and (still.command, still.at) == (due.command, due.at):
                 self._given.add((recorded.standing.version, still.kind, still.at))
         except ApplicationError as error:
             if error.type != NOT_YET:
@@ -392,8 +419,8 @@ def _line_of(envelope: RawValue) -> str:
         return ""
 
 
-def _told(kind: str, step: Owed, reason: str) -> dict[str, Any]:
-    return {"kind": kind, "step": step.key, "reason": reason[:1_000]}
+def _told(kind: str, step: Owed, reason: str) -> Tagged:
+    return Tagged(command={"kind": kind, "step": step.key, "reason": reason[:1_000]}, signed="", signature="")
 
 
 def _at_first(step: Owed) -> RetryPolicy:

@@ -24,9 +24,11 @@ from activities.messages import (
     ID_REUSED,
     LAST_SHOWN,
     MALFORMED,
+    NOT_OWED,
     NOT_YET,
     STEP_FAILED,
     UNAVAILABLE,
+    WRONG_TAG,
     Answering,
     Due,
     Envelope,
@@ -38,6 +40,7 @@ from activities.messages import (
     Refusal,
     Standing,
     StepRef,
+    Tagged,
 )
 from activities.outside import FAILED, plain
 from domain.forms import typed, words_for
@@ -46,10 +49,12 @@ from domain.register.facts import LogTime, MovedTime, PacedTime, SystemTime
 from domain.stream import deadline_id, delay_id, failure_id, outcome_id
 from eventstore import recorder as store
 from eventstore.answers import NotYet, SameIdOtherCommand
+from eventstore.authority import NotOwed, WrongTag
 from eventstore.clock import Clock, fact_of
 from eventstore.entries import Entry, Submission, instant
 from eventstore.log import HeadFarAhead, LogUnavailable, NewerRules, WrittenByNewer, WrittenOn
 from eventstore.recorder import Recorder
+from eventstore.statement import VERSION, Carried, digest
 from eventstore.wire import Malformed, canonical_command, require_sender
 
 FOUND: Final = "found"
@@ -82,6 +87,11 @@ class Policy:
     def __post_init__(self) -> None:
         assert self.attempts > 0, "a person looks at what does not succeed"
 
+    @property
+    def patience(self) -> timedelta:
+        """How long all tries take at least, until a person is asked: the waits between them, as Temporal's default policy has them."""
+        return timedelta(seconds=sum(min(2**number, 60) for number in range(self.attempts - 1)))
+
 
 class Recording:
     """Recording on one log, as activities."""
@@ -98,9 +108,12 @@ class Recording:
     async def record(self, request: RecordRequest, envelope: Envelope) -> Recorded:
         """Records a command once and gives its answer, a refusal included. Only faults are raised; those may be tried again.
 
-        A deadline that has not come is told as `NOT_YET`, with the seconds until it does by Temporal's clock, if it does by itself.
+        No argument is believed: what the command rests on is looked at by the log (`eventstore.authority`). A deadline that has not come is
+        told as `NOT_YET`, with the seconds until it does by Temporal's clock, if it does by itself; what is not owed as `NOT_OWED`. An
+        outcome that a rule refuses, or that is no command at all, is recorded as the failure of its step.
         """
         try:
+            await self._require_patience(request)
             command_id = _command_id(request, envelope.command)
             require_sender(envelope.actor, command_id)
             if envelope.command.get("kind") == FOUND and not (await self._recorder.replica()).register.version:
@@ -111,9 +124,10 @@ class Recording:
                 base64.b64decode(envelope.signed, validate=True), base64.b64decode(envelope.signature, validate=True),
                 request.due,
             )  # fmt: skip
-            recorded = await self._recorder.record(submission)
-        except binascii.Error as error:
-            raise ApplicationError(f"signature: {error}", type=MALFORMED, non_retryable=True) from error
+            recorded = await self._recorded(request, submission)
+        except (Malformed, binascii.Error) as error:
+            said = str(error) if isinstance(error, Malformed) else f"signature: {error}"
+            raise _told(WrongTag(said) if self._is_tagged_only(request) else Malformed(said)) from error
         except NotYet as error:
             raise ApplicationError(str(error), self._seconds_until(error), type=NOT_YET, non_retryable=True) from error
         except HeadFarAhead as error:
@@ -135,6 +149,53 @@ class Recording:
                 [self._noted(entry)] if on_log else [],
             ),
         )  # fmt: skip
+
+    async def _recorded(self, request: RecordRequest, submission: Submission) -> store.Recorded:
+        """The answer of the log; of an outcome that it does not take the answer to the failure of its step, which this worker says itself."""
+        answered = request.command_id
+        if not isinstance(answered, Answering) or not self._is_tagged_only(request):
+            return await self._recorder.record(submission)
+        try:
+            recorded = await self._recorder.record(submission)
+        except Malformed as error:
+            if not await self._recorder.is_tagged(submission):
+                raise WrongTag(str(error)) from error
+            reason = str(error)
+        else:
+            if recorded.refusal is None:
+                return recorded
+            reason = f"{recorded.refusal.rule}: {recorded.refusal.message}"
+        failed = canonical_command({"kind": "fail_step", "step": answered.step, "reason": plain(reason, LONGEST_FAULT)})
+        signed, signature = await self._tag(request.stream, answered.step, answered.number, failed)
+        failure = failure_id(request.stream, answered.step, answered.number)
+        return await self._recorder.record(Submission(request.stream, failure, SERVICE, failed, signed, signature))
+
+    def _is_tagged_only(self, request: RecordRequest) -> bool:
+        """Whether it is what came of a step, which the log takes with a worker's tag only: without one it is carried out again."""
+        answered = request.command_id
+        return self._recorder.signing is not None and isinstance(answered, Answering) and answered.what == "outcome"
+
+    async def _tag(self, stream: str, step: str, attempt: int, outcome: bytes) -> tuple[bytes, bytes]:
+        """What this worker says came of a step, and its tag; nothing in unit tests of the core."""
+        signing = self._recorder.signing
+        if signing is None:
+            return b"", b""
+        log = await self._recorder.first()
+        return signing.tag(Carried(attempt=attempt, log=log, outcome=digest(outcome), step=step, stream=stream, version=VERSION))
+
+    async def _require_patience(self, request: RecordRequest) -> None:
+        """Raises `NotOwed` for a step that is said to take long before it can: nobody is left to sign that, so the log's clock is asked."""
+        answered = request.command_id
+        if self._recorder.signing is None or not (isinstance(answered, Answering) and answered.what == "delay"):
+            return
+        step = await self.step(request.stream, answered.step)
+        since = None if step is None else await self._recorder.owed_since(request.stream, answered.step)
+        if step is None or since is None:
+            raise NotOwed
+        clock = self._recorder.clock
+        began, now = clock.real(since), clock.real(clock.now(since))
+        if began is not None and now is not None and clock.runs and now - began < self._policies.get(step.kind, Policy()).patience:
+            raise NotOwed
 
     @activity.defn(name="standing")
     async def standing(self, stream: str) -> Standing:
@@ -161,16 +222,27 @@ class Recording:
 
         @activity.defn(name=kind)
         async def carried_out(ref: StepRef) -> dict[str, Any]:
-            step = await self.step(ref.stream, ref.key)
+            stream = (await self._recorder.standing(ref.stream)).stream
+            step, attempt = stream.owed.get(ref.key), stream.tries.get(ref.key, 0)
             if step is None:
-                return {"kind": "step_done", "step": ref.key}
+                return await self._tagged(ref, attempt, {"kind": "step_done", "step": ref.key})
             with _told_briefly():
                 outcome = await carry_out(step)
+            tagged = await self._tagged(ref, attempt, outcome)
             if ref.raises and outcome.get("kind") == FAILED:
-                raise ApplicationError(plain(str(outcome["reason"]), LONGEST_FAULT), outcome, type=STEP_FAILED, non_retryable=True)
-            return outcome
+                raise ApplicationError(plain(str(outcome["reason"]), LONGEST_FAULT), tagged, type=STEP_FAILED, non_retryable=True)
+            return tagged
 
         return carried_out
+
+    async def _tagged(self, ref: StepRef, attempt: int, outcome: dict[str, Any]) -> dict[str, Any]:
+        """An outcome as the activity returns it: with this worker's tag. One that is no JSON at all cannot be tagged, and is told as it is."""
+        if self._recorder.signing is None:
+            return outcome
+        signed, signature = await self._tag(ref.stream, ref.key, attempt, canonical_command(outcome))
+        return Tagged(
+            command=outcome, signed=base64.b64encode(signed).decode(), signature=base64.b64encode(signature).decode()
+        ).model_dump()
 
     def _seconds_until(self, early: NotYet) -> float | None:
         clock = self._recorder.clock
@@ -284,6 +356,10 @@ def _command_id(request: RecordRequest, command: Mapping[str, Any]) -> str:
 def _told(error: Exception) -> ApplicationError:
     """The error as workflows and clients see it: what is bad input stays so however often it is tried."""
     match error:
+        case NotOwed():
+            return ApplicationError("the log does not owe this, or no longer", type=NOT_OWED, non_retryable=True)
+        case WrongTag():
+            return ApplicationError(plain(str(error), LONGEST_FAULT), type=WRONG_TAG, non_retryable=True)
         case Malformed():
             return ApplicationError(plain(str(error), LONGEST_FAULT), type=MALFORMED, non_retryable=True)
         case SameIdOtherCommand():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from itertools import count
 from typing import Any
@@ -12,6 +13,7 @@ from activities.log.sending import NotTaken, Sender, TurnedDown
 from domain.kernel import SERVICE, Step
 from domain.stream import letter_id
 from eventstore.entries import encode_json
+from eventstore.statement import Sent, written
 
 Retried = Callable[[str, str], Awaitable[int]]
 """How often a person asked again for the owed step of a stream with a key."""
@@ -35,7 +37,10 @@ class Tell:
         line = line_of(target, SERVICE, encode_json(command), self._currency())
         for retries in count():
             try:
-                await self._sender.send(target, letter_id(source, step.key, retries), SERVICE, command, line=line)
+                sent = written(Sent(retries=retries, source=source, step=step.key))
+                await self._sender.send(
+                    target, letter_id(source, step.key, retries), SERVICE, command, signed=b64encode(sent).decode(), line=line
+                )
                 break
             except TurnedDown as error:
                 reason = f"{target} refused: {error}"

@@ -1,0 +1,134 @@
+"""Checking signatures before the turn, in threads: the arithmetic releases the interpreter's lock, so that deciding goes on meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+from domain.process import Process
+from eventstore.authority import (
+    Authority,
+    ByPerson,
+    Unauthorised,
+    Vouched,
+    behind,
+    holder,
+    is_misdelivered,
+    misdelivered_id,
+    proven,
+    verify,
+)
+from eventstore.entries import Submission
+from eventstore.log import Log
+from eventstore.statement import Carried, Restarted, Seen, written
+from eventstore.wire import Malformed, parse
+from signatures import sshsig
+from signatures.signers import KeySigner
+from signatures.sshsig import Purpose
+
+THREADS: Final = 2
+AT_ONCE: Final = 32
+"""The most signatures that a thread is given at a time: what waits meanwhile goes to the next."""
+
+
+class Signing:
+    """What a worker signs with, and how it checks what others signed. Make one per recorder, in a running event loop."""
+
+    def __init__(self, log_key: KeySigner, origins: Collection[str] = ()) -> None:
+        self._log_key = log_key
+        self._origins = origins
+        """On which pages a passkey may be used."""
+        self._pool = ThreadPoolExecutor(THREADS, "signatures")
+        self._waiting: list[tuple[Authority, asyncio.Future[None]]] = []
+        self._busy = 0
+        """How many threads are at work."""
+
+    @property
+    def public_key(self) -> str:
+        """The line of this worker's log key."""
+        return self._log_key.public_key.line
+
+    def tag(self, said: Carried | Restarted) -> tuple[bytes, bytes]:
+        """What this worker says, and its signature: what an entry keeps of both."""
+        signed = written(said)
+        purpose = Purpose.OUTCOME if isinstance(said, Carried) else Purpose.CLOCK
+        return signed, sshsig.unarmour(self._log_key.sign(signed, purpose))
+
+    async def vouch(
+        self, submission: Submission, processes: Mapping[str, Process[Any, Any, Any]], log: Log, first: str
+    ) -> tuple[Submission, Vouched]:
+        """What stands behind a submission, checked as far as it can be before its turn; and the submission as it is to be judged.
+
+        `first` is the hash of the log's first entry, or empty. Raises `Unauthorised` for what is turned away without an entry.
+        """
+        authority = behind(submission)
+        await self._verify(authority)
+        if isinstance(authority, ByPerson):
+            if authority.said.seen is not None:
+                await _require_seen(log, authority.said.seen)
+            if is_misdelivered(submission, authority.said):
+                submission = submission._replace(command_id=misdelivered_id(submission.signed))
+        return submission, Vouched(authority, proofs_in(submission, processes, first))
+
+    async def _verify(self, authority: Authority) -> None:
+        loop = asyncio.get_running_loop()
+        checked: asyncio.Future[None] = loop.create_future()
+        self._waiting.append((authority, checked))
+        self._begin(loop)
+        await checked
+
+    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        while self._waiting and self._busy < THREADS:
+            share = min(AT_ONCE, -(-len(self._waiting) // (THREADS - self._busy)))
+            batch, self._waiting = self._waiting[:share], self._waiting[share:]
+            self._busy += 1
+            work = loop.run_in_executor(self._pool, _verify_all, [authority for authority, _ in batch], self._origins)
+            work.add_done_callback(lambda done, batch=batch: self._end(loop, batch, done))  # type: ignore[misc]
+
+    def _end(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        batch: Sequence[tuple[Authority, asyncio.Future[None]]],
+        done: asyncio.Future[Sequence[Exception | None]],
+    ) -> None:
+        self._busy -= 1
+        failed = done.exception()
+        results = [failed] * len(batch) if failed is not None else done.result()
+        for (_, checked), error in zip(batch, results, strict=True):
+            if not checked.done():
+                checked.set_result(None) if error is None else checked.set_exception(error)
+        self._begin(loop)
+
+
+def proofs_in(given: Submission, processes: Mapping[str, Process[Any, Any, Any]], first: str) -> frozenset[tuple[str, str]]:
+    """Those proofs of possession in a command that hold. Few commands have any, and only those are read here."""
+    process = processes.get(given.stream.partition("/")[0])
+    if process is None or b'"proof":' not in given.command:
+        return frozenset()
+    try:
+        command = parse(process, given.command)
+    except Malformed:
+        return frozenset()
+    return frozenset(holder(each) for each in proven(command, first or given.stream))
+
+
+def _verify_all(authorities: Sequence[Authority], origins: Collection[str]) -> Sequence[Exception | None]:
+    results: list[Exception | None] = []
+    for authority in authorities:
+        try:
+            verify(authority, origins)
+            results.append(None)
+        except Exception as error:  # noqa: BLE001  its caller gets it
+            results.append(error)
+    return results
+
+
+async def _require_seen(log: Log, seen: Seen) -> None:
+    """Raises `Unauthorised` where the log does not hold what the person was shown: it is another, or an older copy."""
+    entries = await log.read(seen.position - 1, 1) if seen.position else ()
+    if not entries or entries[0].position != seen.position or entries[0].hash.hex() != seen.hash:
+        raise Unauthorised(
+            f"this log does not hold the entry {seen.position:,} that whoever signed was shown: it is another log, or an older copy"
+        )
