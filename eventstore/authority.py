@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, NamedTuple, Protocol
 
 from domain.kernel import SERVICE, TELL, Command, Due, Letter, Outcome, Possession, Refused, derived_id, shown_at
 from domain.register.facts import PacedTime
@@ -38,7 +38,8 @@ MAX_AUTHORITY: Final = 128 * 1024
 RESTART: Final = "restart_clock"
 """The kind of the command by which whoever runs a rehearsal's log sets its clock."""
 
-S = TypeVar("S", Statement, Carried, Restarted)
+INTRODUCES: Final = frozenset({"found", "apply", "begin_signing"})
+"""The kinds of the commands that are signed by a key which the log does not know yet, and which they bring with its proof."""
 
 
 class Unauthorised(Malformed):
@@ -278,7 +279,7 @@ def _is_theirs(key: str, given: Given, command: Command, register: Register) -> 
     """Whether a key is or was the actor's; or, of somebody whom the log does not know, one that the command itself brings, proved."""
     if register.keyholders.get(key) == given.actor or register.speaks_on(key, given.actor, given.stream):
         return True
-    return command.introduces and any((each.person, each.public_key) == (given.actor, key) for each in command.possessions())
+    return command.kind in INTRODUCES and any((each.person, each.public_key) == (given.actor, key) for each in command.possessions())
 
 
 def _require_time(said: Statement, place: Place) -> None:

@@ -105,7 +105,7 @@ class Signing:
 def proofs_in(given: Submission, processes: Mapping[str, Process[Any, Any, Any]], first: str) -> frozenset[tuple[str, str]]:
     """Those proofs of possession in a command that hold. Few commands have any, and only those are read here."""
     process = processes.get(given.stream.partition("/")[0])
-    if process is None or b'"proof":' not in given.command:
+    if process is None or b'proof":' not in given.command:
         return frozenset()
     try:
         command = parse(process, given.command)
