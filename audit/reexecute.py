@@ -12,13 +12,15 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from audit.values import same
-from domain.catalog import RULES
+from domain.catalog import CATALOG, RULES
 from domain.kernel import Event
 from domain.process import Process
 from domain.stream import Stream
+from eventstore.authority import NotOwed, Unauthorised, Vouched, behind, check_signature, is_known
 from eventstore.entries import ACCEPTED, EMPTY, REFUSED, Broken, Entry, Head, Refusal, encode_json, falls, verify
 from eventstore.log import Damaged
 from eventstore.replica import Replica, UnreadableEntry
+from eventstore.verifying import proofs_in
 from eventstore.wire import Malformed
 
 NAMED: Final = 1_000
@@ -46,6 +48,8 @@ class Reexecution:
         """How far everything was as it should be."""
         self.undecided: list[Undecided] = []
         """What is for other releases to decide again, in order."""
+        self.unsigned = 0
+        """Up to which entry nothing is signed."""
         self.reworded = 0
         """How many refusals stand, but are worded otherwise by this release."""
         self.reworded_at: list[int] = []
@@ -109,13 +113,19 @@ class Reexecution:
 
     def _differs(self, entry: Entry, process: Process[Any, Any, Any], stored: Sequence[Event]) -> str:
         """What the rules demand otherwise."""
-        events, refusal = self._replica.judge(entry)
+        try:
+            vouched = self._vouched(entry)
+            events, refusal = self._replica.judge(entry, vouched)
+        except Unauthorised as error:
+            return f"nothing that the log takes stands behind it: {error}"
+        except NotOwed:
+            return "it was not owed"
         if (entry.outcome == REFUSED) != (refusal is not None):
             return f"the rules demand another outcome: {f'refused by {refusal.rule}' if refusal else ACCEPTED}"
         if refusal is None:
             demanded = ", ".join(event.kind for event in events) or "none"
             return "" if same(process, stored, events) else f"the rules demand other events: {demanded}"
-        if not self._replica.register.knows(entry.actor):
+        if not self._knows(entry, vouched):
             return f"no refusal of {entry.actor} is recorded, whom the log does not know"
         told = msgspec.json.decode(entry.body, type=Refusal)
         if (told.rule, told.clause) != (refusal.rule, refusal.clause):
@@ -124,6 +134,19 @@ class Reexecution:
             self.reworded += 1
             self.reworded_at += [entry.position] if len(self.reworded_at) < NAMED else []
         return ""
+
+    def _vouched(self, entry: Entry) -> Vouched | None:
+        """What stands behind an entry, its signature checked; nothing as long as the log is not signed."""
+        if not self._replica.register.signing and not entry.signed:
+            self.unsigned = entry.position
+            return None
+        authority = behind(entry)
+        check_signature(authority, self._replica.register.origins)
+        return Vouched(authority, proofs_in(entry, CATALOG, self._replica.first))
+
+    def _knows(self, entry: Entry, vouched: Vouched | None) -> bool:
+        register = self._replica.register
+        return register.knows(entry.actor) if vouched is None else is_known(vouched.authority, register, entry.actor)
 
 
 class _Command(msgspec.Struct):

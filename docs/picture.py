@@ -13,7 +13,13 @@ from typing import Final
 import grimp
 
 HERE: Final = Path(__file__).parent
-LAYERS: Final[Sequence[Sequence[str]]] = (("cli",), ("workflows", "simulation", "audit"), ("activities",), ("eventstore",), ("domain", "signatures"))
+LAYERS: Final[Sequence[Sequence[str]]] = (
+    ("cli",),
+    ("workflows", "simulation", "audit"),
+    ("activities",),
+    ("eventstore",),
+    ("domain", "signatures"),
+)
 SAYS: Final[Mapping[str, str]] = {
     "cli": "words to commands, rows to tables",
     "workflows": "the durable loop",

@@ -6,12 +6,13 @@ whether they suffice inside it, by the state before the entry (`permit`). An aud
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, Protocol
 
-from domain.kernel import SERVICE, TELL, Command, Due, Letter, Outcome, Possession, Refused, derived_id, shown_at
+from domain.kernel import SERVICE, TELL, Command, Due, Letter, Outcome, Refused, derived_id, shown_at
+from domain.process import Proven
 from domain.register.facts import PacedTime
 from domain.register.state import Register
 from domain.stream import DelayStep, Stream, delay_id, failure_id, letter_id, outcome_id
@@ -96,8 +97,7 @@ class Vouched(NamedTuple):
     """What stands behind a command: its signature is by the key that it names, and of its proofs of possession these hold."""
 
     authority: Authority
-    proven: frozenset[tuple[str, str]] = frozenset()
-    """Persons, each with a public key."""
+    proven: Proven = frozenset()
 
     @property
     def source(self) -> str | None:
@@ -144,7 +144,7 @@ def behind(given: Given) -> Authority:
 # ---------------------------------------------------------------- signatures
 
 
-def verify(authority: Authority, origins: Collection[str] = ()) -> None:
+def check_signature(authority: Authority, origins: Collection[str] = ()) -> None:
     """Returns when the signature is by the key that it names. Whose key that is, `permit` looks at. Raises `Unauthorised`."""
     match authority:
         case ByPerson(signature=signature, bytes=signed):
@@ -164,22 +164,19 @@ def _verify(signature: Signature, signed: bytes, purpose: Purpose, origins: Coll
         raise Unauthorised(f"the signature: {error}") from error
 
 
-def proven(command: Command, consortium: str) -> Iterator[Possession]:
-    """Those proofs of possession in a command that hold. `consortium` is the hash of the log's first entry, or the stream's name before it."""
+def proven(command: Command, consortium: str) -> Proven:
+    """Whose keys a command proves: of its proofs of possession those that hold. `consortium` is the hash of the log's first entry, or the stream's name before it."""
+    held = set[tuple[str, str]]()
     for claimed in command.possessions():
         try:
             key = keys.parse(claimed.public_key)
             if key.line == claimed.public_key:
                 signed = possession(consortium, claimed.person, claimed.public_key)
                 sshsig.verify(sshsig.parse(claimed.proof), signed, Purpose.POSSESSION, key)
-                yield claimed
+                held.add((claimed.person, claimed.public_key))
         except Unacceptable:
             continue
-
-
-def holder(proof: Possession) -> tuple[str, str]:
-    """The person of a proof of possession, and their key."""
-    return proof.person, proof.public_key
+    return frozenset(held)
 
 
 @lru_cache(maxsize=4_096)
@@ -210,18 +207,18 @@ class Place(NamedTuple):
     """The ids of the commands that the stream's agenda owes at some time."""
 
 
-def permit(authority: Authority, given: Given, command: Command, place: Place, source: Stream[Any] | None) -> None:
+def permit(vouched: Vouched, given: Given, command: Command, place: Place, source: Stream[Any] | None) -> None:
     """Returns when the authority suffices by the state before the entry. `source` is the stream that a letter names.
 
     Raises `Refused` for what a person known to the log signed and what does not suffice; `Unauthorised` for what leaves no entry; `NotOwed`.
     """
-    match authority:
-        case ByPerson():
-            _permit_person(authority, given, command, place)
-        case ByWorker(said=Carried()):
-            _permit_outcome(authority, authority.said, given, command, place)
-        case ByWorker(said=Restarted()):
-            _permit_clock(authority, authority.said, given, command, place)
+    match vouched.authority:
+        case ByPerson() as signed:
+            _permit_person(signed, vouched.proven, given, command, place)
+        case ByWorker(said=Carried() as said, key=key):
+            _permit_outcome(key, said, given, command, place)
+        case ByWorker(said=Restarted() as restarted, key=key):
+            _permit_clock(key, restarted, given, command, place)
         case ByStream(sent=sent):
             _permit_letter(sent, given, command, source)
         case ByLog():
@@ -230,7 +227,7 @@ def permit(authority: Authority, given: Given, command: Command, place: Place, s
 
 def is_known(authority: Authority, register: Register, actor: str) -> bool:
     """Whether the log knows who gave a command: then its refusals are recorded too."""
-    return not isinstance(authority, ByPerson) or register.keyholders.get(authority.key) == actor
+    return not isinstance(authority, ByPerson) or register.knows_key(actor, authority.key)
 
 
 def misdelivered_id(signed: bytes) -> str:
@@ -243,11 +240,12 @@ def is_misdelivered(given: Given, said: Statement) -> bool:
     return (said.stream, said.command_id) != (given.stream, given.command_id)
 
 
-def _permit_person(authority: ByPerson, given: Given, command: Command, place: Place) -> None:
-    said, register = authority.said, place.register
+def _permit_person(signed: ByPerson, proven: Proven, given: Given, command: Command, place: Place) -> None:
+    said, key, register = signed.said, signed.key, place.register
     if said.actor != given.actor or encode_json(said.command) != given.command:
         raise Unauthorised("what was signed is another command than the one given, or by another person")
-    if not _is_theirs(authority.key, given, command, register):
+    brought = command.kind in INTRODUCES and (given.actor, key) in proven
+    if not brought and not register.knows_key(given.actor, key):
         raise Unauthorised(f"the signature is by no key of {given.actor} (`consortium key list {given.actor}` shows theirs)")
     consortium = place.log or digest(given.command)
     if said.consortium != consortium:
@@ -265,21 +263,13 @@ def _permit_person(authority: ByPerson, given: Given, command: Command, place: P
             remedy="none is needed by who signed it: somebody else sent it here",
         )
     _require_time(said, place)
-    person = register.people.get(given.actor)
-    if register.keyholders.get(authority.key) == given.actor and (person is None or authority.key not in person.keys):
+    if not brought and not register.speaks_by(given.actor, key, given.stream):
         raise Refused(
             "key_not_valid",
-            f"the key that signed speaks for {given.actor} no longer",
+            f"the key that signed does not speak for {given.actor} on {given.stream}, or no longer",
             remedy=f"sign with another key of {given.actor} (`consortium key list {given.actor}`), under a new id",
             clause="roles",
         )
-
-
-def _is_theirs(key: str, given: Given, command: Command, register: Register) -> bool:
-    """Whether a key is or was the actor's; or, of somebody whom the log does not know, one that the command itself brings, proved."""
-    if register.keyholders.get(key) == given.actor or register.speaks_on(key, given.actor, given.stream):
-        return True
-    return command.kind in INTRODUCES and any((each.person, each.public_key) == (given.actor, key) for each in command.possessions())
 
 
 def _require_time(said: Statement, place: Place) -> None:
@@ -326,8 +316,8 @@ def _permit_letter(sent: Sent, given: Given, command: Command, source: Stream[An
         raise Unauthorised("the id is not that of the letter")
 
 
-def _permit_outcome(authority: ByWorker, said: Carried, given: Given, command: Command, place: Place) -> None:
-    _require_log_key(authority.key, place)
+def _permit_outcome(key: str, said: Carried, given: Given, command: Command, place: Place) -> None:
+    require_log_key(key, place.register)
     if (
         not isinstance(command, Outcome)
         or (said.step, said.stream) != (command.step, given.stream)
@@ -343,8 +333,8 @@ def _permit_outcome(authority: ByWorker, said: Carried, given: Given, command: C
         raise NotOwed
 
 
-def _permit_clock(authority: ByWorker, said: Restarted, given: Given, command: Command, place: Place) -> None:
-    _require_log_key(authority.key, place)
+def _permit_clock(key: str, said: Restarted, given: Given, command: Command, place: Place) -> None:
+    require_log_key(key, place.register)
     if command.kind != RESTART or not isinstance(command, Letter) or (said.command, said.log) != (digest(given.command), place.log):
         raise WrongTag("the tag is of another command")
 
@@ -353,6 +343,8 @@ class WrongTag(Unauthorised):
     """What came of a step is not tagged by the log key of a worker: it is carried out again."""
 
 
-def _require_log_key(key: str, place: Place) -> None:
-    if not place.register.is_log_key(key):
+def require_log_key(key: str, register: Register) -> None:
+    """Raises `WrongTag` for a key that signs nothing of the log now."""
+    enrolled = register.log_keys.get(key)
+    if enrolled is None or enrolled.until is not None:
         raise WrongTag("the tag is by no log key of this log")

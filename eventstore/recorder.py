@@ -21,7 +21,7 @@ from domain.process import Process, agenda, describe
 from domain.register.state import Register
 from domain.stream import Stream
 from eventstore.answers import Answers, Pending, Recorded
-from eventstore.authority import ByWorker, Unauthorised, behind, verify
+from eventstore.authority import ByWorker, Unauthorised, behind, check_signature
 from eventstore.clock import Clock, SystemClock
 from eventstore.entries import ACCEPTED, Submission, instant
 from eventstore.fitness import Fitness
@@ -107,14 +107,14 @@ class Recorder:
         """Whether a worker of this log says what the submission says came of a step, be it a command or not."""
         try:
             authority = behind(submission)
-            verify(authority)
+            check_signature(authority)
         except Unauthorised:
             return False
         said = authority.said if isinstance(authority, ByWorker) else None
         if not isinstance(authority, ByWorker) or not isinstance(said, Carried):
             return False
         tagged = (said.log, said.outcome) == (await self.first(), digest(submission.command))
-        return tagged and self.register.is_log_key(authority.key)
+        return tagged and authority.key in self.register.valid_log_keys()
 
     async def owed_since(self, stream: str, key: str) -> datetime | None:
         """When a step of a stream was owed, or a person asked for it again the last time; `None` for one that never was."""

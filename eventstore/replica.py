@@ -12,12 +12,12 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from domain.catalog import CATALOG, RULES
 from domain.kernel import SERVICE, Command, Event, Refused, StreamId, process_of
-from domain.process import Context, Process, decide, evolve, mandate_for
+from domain.process import Context, Process, decide, evolve, mandate_for, stated_by
 from domain.register.facts import Fact
 from domain.register.fold import FACT_KINDS, is_fact, note
 from domain.register.state import Register
 from domain.stream import Stream, deadline_id
-from eventstore.authority import Given, Place, Vouched, holder, is_known, permit
+from eventstore.authority import Given, Place, Vouched, is_known, permit
 from eventstore.entries import (
     ACCEPTED,
     EMPTY,
@@ -349,15 +349,15 @@ class Replica:
         register, mandate, stream = self.register, None, self._streams[given.stream]
         if register.mandates and given.actor == SERVICE:
             mandate = mandate_for(register, given.stream, msgspec.json.decode(given.command), given.actor, now)
-        proven = frozenset(holder(each) for each in command.possessions()) if vouched is None else vouched.proven
+        proven = stated_by(command) if vouched is None else vouched.proven
         context = Context(
             now, given.actor, StreamId(given.stream), register, mandate, stream.owed, stream.failed, self.head.position + 1, given.command,
             stream.delayed, proven,
         )  # fmt: skip
         try:
             if vouched is not None:
-                source = self._streams[vouched.source] if vouched.source is not None else None
-                permit(vouched.authority, given, command, self._place(process, given.stream, now), source)
+                source = self._streams.get(vouched.source) if vouched.source is not None else None
+                permit(vouched, given, command, self._place(process, given.stream, now), source)
             return decide(process, stream, command, context), None
         except Refused as refused:
             return (), Refusal.of(refused)

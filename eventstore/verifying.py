@@ -14,11 +14,10 @@ from eventstore.authority import (
     Unauthorised,
     Vouched,
     behind,
-    holder,
+    check_signature,
     is_misdelivered,
     misdelivered_id,
     proven,
-    verify,
 )
 from eventstore.entries import Submission
 from eventstore.log import Log
@@ -102,7 +101,7 @@ class Signing:
         self._begin(loop)
 
 
-def proofs_in(given: Submission, processes: Mapping[str, Process[Any, Any, Any]], first: str) -> frozenset[tuple[str, str]]:
+def proofs_in(given: Given, processes: Mapping[str, Process[Any, Any, Any]], first: str) -> Proven:
     """Those proofs of possession in a command that hold. Few commands have any, and only those are read here."""
     process = processes.get(given.stream.partition("/")[0])
     if process is None or b'proof":' not in given.command:
@@ -111,14 +110,14 @@ def proofs_in(given: Submission, processes: Mapping[str, Process[Any, Any, Any]]
         command = parse(process, given.command)
     except Malformed:
         return frozenset()
-    return frozenset(holder(each) for each in proven(command, first or given.stream))
+    return proven(command, first or given.stream)
 
 
 def _verify_all(authorities: Sequence[Authority], origins: Collection[str]) -> Sequence[Exception | None]:
     results: list[Exception | None] = []
     for authority in authorities:
         try:
-            verify(authority, origins)
+            check_signature(authority, origins)
             results.append(None)
         except Exception as error:  # noqa: BLE001  its caller gets it
             results.append(error)

@@ -26,7 +26,13 @@ from tests.test_following import looked
 
 ROOT: Final = Path(__file__).parent.parent
 READERS: Final = {
-    "json.loads": {"activities/bounded.py", "eventstore/wire.py", "eventstore/readmodels.py", "eventstore/upcasters.py", "signatures/sshsig.py"},
+    "json.loads": {
+        "activities/bounded.py",
+        "eventstore/wire.py",
+        "eventstore/readmodels.py",
+        "eventstore/upcasters.py",
+        "signatures/sshsig.py",
+    },
     "tomllib": {"activities/bounded.py"},
     "httpx": {"activities/web.py"},
     "zipfile": set[str](),
