@@ -45,11 +45,20 @@ class Office(StrEnum):
     AUDITOR = "auditor"
 
 
+OFFICERS: Final = frozenset({Office.SECRETARIAT, Office.TREASURER, Office.SECOND_SIGNATORY, Office.BOARD})
+"""Who answers for the consortium as a whole: two of them do what nobody may do alone and no charter words otherwise."""
+
+
 class RoleTerms(Message):
-    """Clause `roles`: what nobody is entrusted with at a time."""
+    """Clause `roles`: what nobody is entrusted with at a time, and how a lost key is replaced."""
 
     apart: Annotated[Mapping[Office, frozenset[Office]], Field(max_length=len(Office))] = Field(default_factory=dict)
     """Who holds the one office is granted none of the others, nor the other way round; who held both before keeps them."""
+
+    recovery_offices: Annotated[frozenset[Office], Field(min_length=1)] = Field(default=OFFICERS, exclude_if=_is(OFFICERS))
+    """Two of whose holders, of different organisations, put a new key in the place of somebody's lost one."""
+    recovery_hours: Annotated[int, Field(ge=1, le=24 * 366)] = Field(default=72, exclude_if=_is(72))
+    """For how long that can be stopped, by the person or a holder of these offices, before it is done."""
 
     def barring(self, office: Office, held: Iterable[Office]) -> tuple[Office, ...]:
         """Which of the offices that a person holds keep them from this one, in order."""
@@ -100,6 +109,8 @@ class MembershipTerms(Message):
     admission_asks: Annotated[int, Field(ge=1, le=12)] = Field(default=1, exclude_if=_is(1))
     """How often members are asked about an applicant as long as too few of them vote. Each time the application's time begins anew, and after
     the last it lapses. 1: an applicant on whom too few voted is turned down."""
+    open_applications: Annotated[int, Field(ge=1, le=10_000)] = Field(default=50, exclude_if=_is(50))
+    """How many applications are under way at a time, before the members' vote on them: strangers make them."""
     founding_seats: Annotated[int, Field(ge=0, le=1_000)] = Field(default=0, exclude_if=_is(0))
     """With fewer active seats than this, members and board decide together, one vote each. 0: from the first active member on they decide
     alone."""

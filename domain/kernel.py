@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
 import json
 import re
@@ -10,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import lru_cache
-from typing import Annotated, Any, ClassVar, Final, NewType, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Final, NamedTuple, NewType, Self, TypeVar
 from uuid import UUID, uuid5
 
 import immutables
@@ -39,6 +41,15 @@ PersonId = Slug
 
 SERVICE: Final = "service"
 """The actor of outcomes, deadlines and letters: the system itself. It gives a person's command only under the mandate of a vote."""
+
+LOG: Final = "log"
+"""In whose name a log key is proved, and holds that key: whoever records, and no person."""
+
+RELEASES: Final = "releases"
+"""In whose name a key that signs releases is proved, and holds that key."""
+
+RESERVED: Final = frozenset({SERVICE, LOG, RELEASES})
+"""Handles that no person has."""
 
 _NAMESPACE: Final = UUID("6f1d7f3e-9c52-5b0e-8d43-27c3d6a1b0aa")
 
@@ -183,6 +194,59 @@ def shown_at(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
+# ---------------------------------------------------------------- keys
+
+
+def _one_form(line: str) -> str:
+    """The key, if its Base64 is the one that its bytes have: else one key would be two texts, and serve two people."""
+    encoded = line.partition(" ")[2]
+    try:
+        blob = base64.b64decode(encoded, validate=True)
+    except binascii.Error as error:
+        raise ValueError("its Base64 cannot be read") from error
+    if base64.b64encode(blob).decode() != encoded:
+        raise ValueError("its Base64 is not the one form of its bytes; take the line as OpenSSH writes it")
+    return line
+
+
+PublicKey = Annotated[
+    str,
+    Field(
+        max_length=1_000,
+        pattern=r"^(ssh-ed25519|ecdsa-sha2-nistp256|sk-ssh-ed25519@openssh\.com|sk-ecdsa-sha2-nistp256@openssh\.com) [A-Za-z0-9+/]+={0,2}$",
+    ),
+    AfterValidator(_one_form),
+    Form(
+        "an OpenSSH public key in one line, without its comment (ssh-ed25519, ecdsa-sha2-nistp256, or one of a security key: sk-ssh-ed25519@openssh.com, sk-ecdsa-sha2-nistp256@openssh.com)",
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHJbUuXYFlUiSpJH7GIvkZLPkO4C4h3zYbXy0Xl9Jm0T",
+    ),
+]
+"""An OpenSSH public key in one line, without a comment. That its point is sound is checked with the proof of its possession."""
+
+Proof = Annotated[
+    str,
+    Field(max_length=2_000, pattern=r"^-----BEGIN SSH SIGNATURE-----\n(?:[A-Za-z0-9+/=]{1,100}\n){1,60}-----END SSH SIGNATURE-----\n?$"),
+    Form(
+        "an SSH signature in its armour, as `consortium key request` writes it",
+        "-----BEGIN SSH SIGNATURE-----\nU1NIU0lHAAAAAQ==\n-----END SSH SIGNATURE-----\n",
+    ),
+]
+"""A proof of possession: an armoured SSHSIG by the key over what it is for (see docs/log-format.md)."""
+
+
+class Possession(NamedTuple):
+    """What a command states of a key: that this person holds it, and the proof of that."""
+
+    person: PersonId
+    public_key: PublicKey
+    proof: Proof
+
+
+def possessions_of(named: Iterable[tuple[PersonId, PublicKey | None, Proof | None]]) -> tuple[Possession, ...]:
+    """What persons with keys and proofs state; who has no key, or no proof of it, states nothing."""
+    return tuple(Possession(person, key, proof) for person, key, proof in named if key is not None and proof is not None)
+
+
 # ---------------------------------------------------------------- containers
 
 K = TypeVar("K")
@@ -263,6 +327,13 @@ class Command(Message):
             if day.year not in YEARS:
                 raise ValueError(f"{day.isoformat()} lies outside of the years {YEARS[0]} to {YEARS[-1]}")
         return self
+
+    def possessions(self) -> tuple[Possession, ...]:
+        """The proofs that it carries of who holds which key; a key without a proof is none of them.
+
+        Whoever records verifies them before the command's turn, and passes what verified on as `Context.proven`.
+        """
+        return ()
 
 
 class Due(Command):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from enum import StrEnum
@@ -32,6 +32,7 @@ from domain.kernel import (
     MemberId,
     Outcome,
     PersonId,
+    PublicKey,
     Refused,
     Step,
     StreamId,
@@ -77,6 +78,14 @@ NAMED: Final = 5
 
 # ---------------------------------------------------------------- context
 
+Proven = frozenset[tuple[PersonId, PublicKey]]
+"""Who was proved to hold which key."""
+
+
+def stated_by(command: Command) -> Proven:
+    """Every possession that a command states, as if each proof had been verified: for tests of the core, rehearsals and unsigned logs."""
+    return frozenset((stated.person, stated.public_key) for stated in command.possessions())
+
 
 @dataclass(frozen=True, slots=True)
 class Mandate:
@@ -118,6 +127,8 @@ class Context(NamedTuple):
     """The command as it was given: the JSON that the log keeps."""
     delayed: Mapping[str, str] = mapping()
     """Of the owed steps those that did not succeed for long, and are still tried."""
+    proven: Proven = frozenset()
+    """Who was proved to hold which key: of the possessions that the command states, those whose proof was verified."""
 
     def digest_of(self, field: str) -> str:
         """What people approve when they approve this field of the command: the SHA-256 of its canonical JSON, as it was given.
@@ -135,6 +146,26 @@ class Context(NamedTuple):
     def charter(self) -> Charter:
         """The charter in force."""
         return self.register.charter
+
+    def require_key(self, person: PersonId, public_key: PublicKey | None, whose: str = "") -> PublicKey:
+        """The key, if it can be enrolled for this person: it is given, proved to be theirs, nobody else's and not ended."""
+        named = whose or person
+        if public_key is None:
+            raise Refused(
+                "key_missing",
+                f"no key is named for {named}",
+                clause="roles",
+                remedy="name the public key and the proof of their key request",
+            )
+        self.register.require_free(public_key, person)
+        if (person, public_key) not in self.proven:
+            raise Refused(
+                "key_not_proven",
+                f"nothing proves that {named} holds this key",
+                clause="roles",
+                remedy="give the proof by that key, for exactly this person and consortium",
+            )
+        return public_key
 
     def require_office(self, *offices: Office, clause: str = "roles") -> None:
         """Refuses actors who hold none of these offices."""
@@ -193,6 +224,28 @@ class Context(NamedTuple):
                 clause="membership",
                 remedy=f"ask a representative to give this command (`consortium who-represents {member}`)",
             )
+
+    def require_not_own(
+        self, person: PersonId, act: str, *, clause: str = "roles", remedy: str = "ask somebody else to approve it"
+    ) -> None:
+        """Refuses whoever did what is approved here: `act` says what, as in `named these details`."""
+        if self.actor == person:
+            raise Refused("same_person", f"{self.actor} {act}", clause=clause, remedy=remedy)
+
+    def require_independent(self, signed: Iterable[PersonId], *, clause: str = "roles") -> None:
+        """Refuses a second signature of one person under one act, and one for an organisation that signed: related companies are one.
+
+        Who speaks for no member is of the consortium's own staff, and differs from others by their person only.
+        """
+        for other in signed:
+            self.require_not_own(other, "signed it already", clause=clause, remedy="ask another person to sign it")
+            if shared := self.register.organisations(self.actor) & self.register.organisations(other):
+                raise Refused(
+                    "same_organisation",
+                    f"{self.actor} speaks for {min(shared)}, or a company related to it, and so does {other}, who signed it",
+                    clause=clause,
+                    remedy="ask a person of another organisation to sign it",
+                )
 
     def require_disinterested(self, payee: str) -> None:
         """Refuses who speaks for a company that is paid: as this payee, as its owner, or as who is related to it."""

@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 from cli.files import read_charter
 from domain.charter import Charter, Office
 from domain.kernel import SERVICE, Agenda, Command, Event, Message, PersonId, Refused, Step, StreamId, canonical, canonical_json
-from domain.process import Context, Process, agenda, decide, evolve, mandate_for
+from domain.process import Context, Process, agenda, decide, evolve, mandate_for, stated_by
 from domain.register.facts import (
     Capacity,
     CharterAdopted,
@@ -192,7 +192,8 @@ class Story:
         mandate = mandate_for(self.register, self.stream, given, by, now)
         stream = self.state
         context = Context(
-            now, by, self.stream, self.register, mandate, stream.owed, stream.failed, position, canonical_json(given), stream.delayed
+            now, by, self.stream, self.register, mandate, stream.owed, stream.failed, position, canonical_json(given), stream.delayed,
+            stated_by(command),
         )  # fmt: skip
         try:
             events = tuple(decide(self.process, self.state, command, context))

@@ -1,12 +1,10 @@
-"""The founding, the charter and the officers.
+"""The founding, the charter and the officers. Keys are in `test_key_rules`, `test_key_recovery` and `test_service_keys`.
 
 | command | by whom | events | refusals |
 | --- | --- | --- | --- |
-| found | one of the officers named | charter_adopted, office_granted…, key_enrolled…, clock_set | already_founded, founder_not_named, officer_named_twice, key_taken, office_vacant, offices_apart |
+| found | one of the officers named | charter_adopted, office_granted…, key_enrolled…, clock_set | already_founded, founder_not_named, officer_named_twice (roles), person_reserved (roles), office_vacant (roles), offices_apart (roles.apart), and what keeps a key from being enrolled |
 | amend_charter | a passed proposal | charter_adopted | no_mandate, currency_is_fixed, tier_in_use |
 | grant_office, revoke_office | secretariat; a passed proposal for the board | office_granted, office_revoked | office_required, no_mandate, person_reserved, offices_apart, last_officer |
-| enrol_key | the person; the secretariat for an officer without a key | key_enrolled | office_required, not_an_officer, has_a_key, key_taken |
-| revoke_key | the person, the secretariat | key_revoked | office_required |
 | accept_time | two of secretariat, treasurer, second signatory, board | time_acceptance_given, then time_accepted | office_required (roles), nothing_to_accept, not_the_head, same_person (roles), other_head_accepted (roles) |
 | restart_clock | the service | clock_set | service_only, clock_is_real |
 """
@@ -21,10 +19,9 @@ from domain.charter import Office
 from domain.consortium import commands, events
 from domain.consortium.process import CONSORTIUM
 from domain.consortium.terms import Officer
-from domain.kernel import SERVICE, digest_of
+from domain.kernel import RESERVED, SERVICE, digest_of
 from domain.register.facts import (
     ClockSet,
-    KeyEnrolled,
     LogTime,
     MandateGranted,
     MemberDeparted,
@@ -44,8 +41,6 @@ OFFICERS = (
     Officer(person="tess", offices=frozenset({Office.TREASURER})),
     Officer(person="bo", offices=frozenset({Office.BOARD})),
 )
-KEY = "ssh-ed25519 " + "A" * 68
-OTHER_KEY = "ssh-ed25519 " + "B" * 68
 
 
 def unfounded() -> Story:
@@ -66,11 +61,11 @@ def test_no_office_without_which_nothing_can_be_decided_stands_empty_at_the_foun
     unfounded().when(commands.Found(charter=charter(), officers=officers), by=officers[0].person).refused("office_vacant")
 
 
-def test_the_service_holds_no_office_and_no_key() -> None:
-    as_officer = (*OFFICERS, Officer(person=SERVICE, offices=frozenset({Office.AUDITOR})))
-    unfounded().when(commands.Found(charter=charter(), officers=as_officer), by="sam").refused("officer_named_twice")
-    founded().when(commands.GrantOffice(person=SERVICE, office=Office.AUDITOR), by="sam").refused("person_reserved")
-    founded().when(commands.EnrolKey(person=SERVICE, public_key=KEY), by="sam").refused("person_reserved")
+@pytest.mark.parametrize("handle", sorted(RESERVED))
+def test_what_is_no_person_holds_no_office(handle: str) -> None:
+    as_officer = (*OFFICERS, Officer(person=handle, offices=frozenset({Office.AUDITOR})))
+    unfounded().when(commands.Found(charter=charter(), officers=as_officer), by="sam").refused("person_reserved")
+    founded().when(commands.GrantOffice(person=handle, office=Office.AUDITOR), by="sam").refused("person_reserved")
 
 
 def test_a_log_is_founded_once() -> None:
@@ -153,55 +148,6 @@ def test_the_currency_outlives_every_amendment() -> None:
     story = founded()
     story = replace(story, register=noted(story.register, MandateGranted(proposal="euro", digest=digest)))
     story.when(amendment).refused("currency_is_fixed")
-
-
-def test_a_person_enrols_his_own_keys_and_a_stranger_none() -> None:
-    story = founded().when(commands.EnrolKey(person="tess", public_key=KEY), by="tess").followed_by("key_enrolled")
-    story.when(commands.EnrolKey(person="tess", public_key=KEY), by="tess").then()
-    story.when(commands.EnrolKey(person="tess", public_key=OTHER_KEY), by="tess").followed_by("key_enrolled")
-    founded().when(commands.EnrolKey(person="tess", public_key=KEY), by="eve").refused("office_required")
-    founded().when(commands.EnrolKey(person="eve", public_key=KEY), by="eve").refused("not_an_officer")
-
-
-def test_the_secretariat_enrols_the_first_key_of_an_officer_and_no_other() -> None:
-    story = founded().when(commands.EnrolKey(person="tess", public_key=KEY), by="sam").followed_by("key_enrolled")
-    story.when(commands.EnrolKey(person="tess", public_key=OTHER_KEY), by="sam").refused("has_a_key")
-    lost = story.when(commands.RevokeKey(person="tess", public_key=KEY), by="sam")
-    lost.when(commands.EnrolKey(person="tess", public_key=OTHER_KEY), by="sam").followed_by("key_enrolled")
-
-
-def test_who_speaks_for_a_member_has_his_keys_from_it_and_enrols_more_himself() -> None:
-    story = founded()
-    story = replace(story, register=with_members(story.register, "helio"))
-    story.when(commands.EnrolKey(person="rep-helio", public_key=KEY), by="sam").refused("not_an_officer")
-    story.when(commands.EnrolKey(person="rep-helio", public_key=KEY), by="rep-helio").followed_by("key_enrolled")
-
-
-def test_one_key_speaks_for_one_person() -> None:
-    story = founded().when(commands.EnrolKey(person="tess", public_key=KEY), by="tess")
-    story.when(commands.EnrolKey(person="sam", public_key=KEY), by="sam").refused("key_taken")
-    free = story.when(commands.RevokeKey(person="tess", public_key=KEY), by="tess")
-    free.when(commands.EnrolKey(person="sam", public_key=KEY), by="sam").followed_by("key_enrolled")
-    alike = tuple(officer.model_copy(update={"public_key": KEY}) for officer in OFFICERS)
-    unfounded().when(commands.Found(charter=charter(), officers=alike), by="sam").refused("key_taken")
-
-
-def test_a_revoked_key_speaks_for_nobody_and_a_repeat_changes_nothing() -> None:
-    story = founded().when(commands.EnrolKey(person="tess", public_key=KEY), by="tess")
-    story = story.when(commands.RevokeKey(person="tess", public_key=KEY), by="sam").followed_by("key_revoked")
-    assert story.register.people["tess"].keys == frozenset()
-    story.when(commands.RevokeKey(person="tess", public_key=KEY), by="sam").then()
-
-
-def test_a_key_that_came_with_a_seat_is_revoked_like_any_other() -> None:
-    story = founded()
-    seated = noted(with_members(story.register, "helio"), KeyEnrolled(person="rep-helio", public_key=KEY))
-    story = (
-        replace(story, register=seated)
-        .when(commands.RevokeKey(person="rep-helio", public_key=KEY), by="rep-helio")
-        .followed_by("key_revoked")
-    )
-    assert story.register.people["rep-helio"].keys == frozenset()
 
 
 # ---------------------------------------------------------------- the log's time

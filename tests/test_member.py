@@ -85,15 +85,15 @@ from domain.stream import NoticeSent, StepDone
 from eventstore.entries import Submission, encode_json
 from eventstore.memory import MemoryLog
 from eventstore.recorder import Recorder
+from tests.keys import PROOF, key_of
 from tests.stories import START, Story, charter, day, founded, noted, with_members
 
 FEE = 50_000_000
 """The founding tier's annual fee in the example charter, in cents."""
 
 TODAY = START.date()
-KEY = "ssh-ed25519 " + "A" * 68
-OTHER_KEY = "ssh-ed25519 " + "B" * 68
-ADA = Delegate(person="ada", public_key=KEY)
+KEY, OTHER_KEY = key_of("ada"), key_of("another")
+ADA = Delegate(person="ada", public_key=KEY, proof=PROOF)
 ALAN = Delegate(person="alan", capacity=Capacity.ALTERNATE)
 OVER = ("representative_unseated", "key_revoked", "representative_unseated", "legal_entity_released", "application_ended")
 """What ends an application: entity and persons are free again, and no key of theirs speaks for them."""
@@ -928,7 +928,7 @@ def test_nobody_but_a_round_reports_a_default(command: Command) -> None:
 def test_a_member_seats_and_unseats_who_speaks_for_it() -> None:
     story = (
         member()
-        .when(member_commands.SeatRepresentative(person="grace", public_key=OTHER_KEY), by="ada")
+        .when(member_commands.SeatRepresentative(person="grace", public_key=OTHER_KEY, proof=PROOF), by="ada")
         .followed_by("representative_seated", "key_enrolled")
     )
     story = story.when(member_commands.UnseatRepresentative(person="ada"), by="grace", at=day(10)).followed_by(
@@ -940,8 +940,8 @@ def test_a_member_seats_and_unseats_who_speaks_for_it() -> None:
 
 
 def test_a_key_that_speaks_for_somebody_else_seats_nobody() -> None:
-    member().when(member_commands.SeatRepresentative(person="grace", public_key=KEY), by="ada").refused("key_taken")
-    both = (ADA, Delegate(person="alan", public_key=KEY))
+    member().when(member_commands.SeatRepresentative(person="grace", public_key=KEY, proof=PROOF), by="ada").refused("key_taken")
+    both = (ADA, Delegate(person="alan", public_key=KEY, proof=PROOF))
     nobody().when(application(representatives=both), by="ada").refused("key_taken")
 
 
@@ -954,7 +954,7 @@ def test_who_is_unseated_by_another_hears_of_it_himself() -> None:
 
 
 def test_seating_or_unseating_somebody_again_changes_nothing() -> None:
-    member().when(member_commands.SeatRepresentative(person="ada", public_key=KEY), by="ada").then()
+    member().when(member_commands.SeatRepresentative(person="ada", public_key=KEY, proof=PROOF), by="ada").then()
     member().when(member_commands.SeatRepresentative(person="alan", capacity=Capacity.ALTERNATE), by="sam").then()
     member().when(member_commands.UnseatRepresentative(person="eve"), by="sam").then()
 
@@ -1040,28 +1040,27 @@ def test_alternates_alone_make_no_application() -> None:
     nobody().when(application(representatives=(ALAN,)), by="alan").refused("representative_missing")
 
 
-OTHER_KEY = "ssh-ed25519 " + "B" * 68
-
-
 def test_a_further_key_is_enrolled_by_whose_it_is_and_nobody_else() -> None:
-    more = member_commands.SeatRepresentative(person="ada", public_key=OTHER_KEY)
+    more = member_commands.SeatRepresentative(person="ada", public_key=OTHER_KEY, proof=PROOF)
     member().when(more, by="alan").refused("key_of_another")
     member().when(more, by="sam").refused("key_of_another")
     two = member().when(member_commands.SeatRepresentative(person="grace"), by="ada")
     two.when(more, by="grace").refused("key_of_another")
     member().when(more, by="ada").followed_by("key_enrolled").when(more, by="ada").then()
-    own = member_commands.SeatRepresentative(person="alan", capacity=Capacity.ALTERNATE, public_key=OTHER_KEY)
+    own = member_commands.SeatRepresentative(person="alan", capacity=Capacity.ALTERNATE, public_key=OTHER_KEY, proof=PROOF)
     member().when(own, by="alan").followed_by("key_enrolled")
 
 
 @pytest.mark.parametrize("officer", ["sam", "bo"])
 def test_an_officer_seats_nobody_on_a_member_that_has_a_representative(officer: str) -> None:
-    member().when(member_commands.SeatRepresentative(person="sock", public_key=OTHER_KEY), by=officer).refused("seat_not_vacant")
+    member().when(member_commands.SeatRepresentative(person="sock", public_key=OTHER_KEY, proof=PROOF), by=officer).refused(
+        "seat_not_vacant"
+    )
     member().when(member_commands.SeatRepresentative(person="alan"), by=officer).refused("seat_not_vacant")
 
 
 def test_who_vacated_a_seat_does_not_fill_it() -> None:
-    sock = member_commands.SeatRepresentative(person="sock", public_key=OTHER_KEY)
+    sock = member_commands.SeatRepresentative(person="sock", public_key=OTHER_KEY, proof=PROOF)
     silent().when(sock, by="sam").refused("second_person_required")
     silent().when(sock, by="alan").refused("representative_required")
     silent().when(sock, by="bo").followed_by("representative_seated", "key_enrolled")

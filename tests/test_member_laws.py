@@ -27,6 +27,7 @@ from domain.member.terms import Delegate, Rung
 from domain.register.facts import Capacity, Holding, MandateGranted, MemberReinstated, MemberSuspended, Standing
 from domain.register.fold import note
 from domain.register.state import Member, Register
+from tests.keys import PROOF, key_of
 from tests.stories import OFFICERS, START, Story, charter, founded
 from tests.test_member import FEE, lei
 
@@ -39,7 +40,7 @@ VERDICTS: Final[Sequence[Literal["clear", "confirm"]]] = ("clear", "confirm")
 
 
 def key(person: str) -> str:
-    return "ssh-ed25519 " + person.replace("-", "0").ljust(68, "A")
+    return key_of(person)
 
 
 # ---------------------------------------------------------------- playing
@@ -89,8 +90,8 @@ class World:
         """From the application to the first dues, which make it a member once they are paid."""
         representative, alternate = f"{member}-1", f"{member}-2"
         delegates = (
-            Delegate(person=representative, public_key=key(representative)),
-            Delegate(person=alternate, capacity=Capacity.ALTERNATE, public_key=key(alternate)),
+            Delegate(person=representative, public_key=key(representative), proof=PROOF),
+            Delegate(person=alternate, capacity=Capacity.ALTERNATE, public_key=key(alternate), proof=PROOF),
         )
         number = MEMBERS.index(member) + 1
         self.give(
@@ -286,7 +287,7 @@ def command(member: str, chance: Random) -> Command:
     return chance.choice(
         [
             member_commands.DeclareOwnership(holdings=holdings(chance)), member_commands.DeclareOwnership(holdings=holdings(chance)), member_commands.Rescreen(), member_commands.Rescreen(),
-            member_commands.SeatRepresentative(person=person, capacity=chance.choice(list(Capacity)), public_key=key(person)),
+            member_commands.SeatRepresentative(person=person, capacity=chance.choice(list(Capacity)), public_key=key(person), proof=PROOF),
             member_commands.UnseatRepresentative(person=person), member_commands.GiveNotice(), member_commands.WithdrawApplication(),
         ]
     )  # fmt: skip

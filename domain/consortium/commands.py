@@ -7,9 +7,23 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from domain.charter import Office, SoundCharter
-from domain.consortium.terms import Officer, Position
-from domain.kernel import Command, Instant, Letter, MemberId, PersonId
-from domain.register.facts import LogTime, PacedTime, PublicKey, SystemTime
+from domain.consortium.terms import KeyRequest, Officer, Position, ReleaseKey
+from domain.kernel import (
+    LOG,
+    RELEASES,
+    Command,
+    Due,
+    Instant,
+    Letter,
+    MemberId,
+    PersonId,
+    Possession,
+    Proof,
+    Prose,
+    PublicKey,
+    possessions_of,
+)
+from domain.register.facts import LogTime, PacedTime, SystemTime
 
 
 class AcceptTime(Command):
@@ -38,6 +52,15 @@ class Found(Command):
     officers: tuple[Officer, ...] = Field(min_length=1, max_length=100)
     clock: LogTime = SystemTime()
     """Which clock the log goes by: the system's, unless it is a rehearsal. Where `consortium up --pace` runs it is filled in."""
+    log_key: PublicKey | None = None
+    """The key with which the first recorder signs the log. Named in every founding under rules 7."""
+    log_key_proof: Proof | None = None
+    """That the recorder holds it."""
+
+    def possessions(self) -> tuple[Possession, ...]:
+        """The officers' keys, and the log's."""
+        officers = ((named.person, named.public_key, named.proof) for named in self.officers)
+        return possessions_of((*officers, (LOG, self.log_key, self.log_key_proof)))
 
 
 class AmendCharter(Command):
@@ -63,20 +86,126 @@ class RevokeOffice(Command):
     office: Office
 
 
-class EnrolKey(Command):
-    """Let a key speak for a person with an office or a member. By that person, or the secretariat for an officer without one."""
+class _OfKey(Command):
+    """A command that brings a key of one person."""
 
-    kind: Literal["enrol_key"] = "enrol_key"
     person: PersonId
     public_key: PublicKey
+    proof: Proof | None = None
+    """That this person holds the key, from their key request."""
+
+    def possessions(self) -> tuple[Possession, ...]:
+        """The key that it brings."""
+        return possessions_of(((self.person, self.public_key, self.proof),))
+
+
+class EnrolKey(_OfKey):
+    """Let a key speak for a person with an office or a member. By that person, or the secretariat for an officer who never had one."""
+
+    kind: Literal["enrol_key"] = "enrol_key"
+
+
+class RotateKey(_OfKey):
+    """Put a new key in the place of one of one's own, also of the last. By its holder."""
+
+    kind: Literal["rotate_key"] = "rotate_key"
+    old_key: PublicKey
+    """The key that ends; the one under `public_key` is new."""
 
 
 class RevokeKey(Command):
-    """Let a key speak for a person no longer. By that person or the secretariat."""
+    """Let a key speak for a person never again. By that person, as long as another one is left; by the secretariat, when it is compromised."""
 
     kind: Literal["revoke_key"] = "revoke_key"
     person: PersonId
     public_key: PublicKey
+
+
+class RecoverKey(_OfKey):
+    """Ask for a new key for a person who lost the last one. By a holder of one of the charter's recovery offices; it takes a second one, and time."""
+
+    kind: Literal["recover_key"] = "recover_key"
+
+
+class ConfirmKeyRecovery(Command):
+    """Confirm that a person lost their last key, and that the new one is theirs. By a second officer, of another organisation."""
+
+    kind: Literal["confirm_key_recovery"] = "confirm_key_recovery"
+    person: PersonId
+    public_key: PublicKey
+    """The new key, as the first officer named it."""
+
+
+class StopKeyRecovery(Command):
+    """Stop the recovery of a key before it is done. By the person, with a key that is still valid, or a holder of a recovery office."""
+
+    kind: Literal["stop_key_recovery"] = "stop_key_recovery"
+    person: PersonId
+    reason: Prose
+
+
+class CompleteKeyRecovery(Due):
+    """The time in which the recovery of a key could be stopped is over."""
+
+    kind: Literal["complete_key_recovery"] = "complete_key_recovery"
+    person: PersonId
+    public_key: PublicKey
+
+
+class BeginSigning(Command):
+    """Sign everything on a log that was begun without signatures. By two officers, who give the same command."""
+
+    kind: Literal["begin_signing"] = "begin_signing"
+    holders: Annotated[tuple[KeyRequest, ...], Field(min_length=1, max_length=1_000)]
+    """Every officer's key, and those of representatives who have one; keys that are not named here end."""
+    log_key: PublicKey
+    """The key with which the recorder signs the log."""
+    log_key_proof: Proof | None = None
+
+    def possessions(self) -> tuple[Possession, ...]:
+        """The keys of the holders, and the log's."""
+        named = ((each.person, each.public_key, each.proof) for each in self.holders)
+        return possessions_of((*named, (LOG, self.log_key, self.log_key_proof)))
+
+
+class EnrolLogKey(Command):
+    """Let a further key sign the log. By two officers of different organisations, who give the same command."""
+
+    kind: Literal["enrol_log_key"] = "enrol_log_key"
+    public_key: PublicKey
+    proof: Proof | None = None
+
+    def possessions(self) -> tuple[Possession, ...]:
+        """The log's key."""
+        return possessions_of(((LOG, self.public_key, self.proof),))
+
+
+class RevokeLogKey(Command):
+    """Let a key sign the log no longer, never the last one. By two officers of different organisations, who give the same command."""
+
+    kind: Literal["revoke_log_key"] = "revoke_log_key"
+    public_key: PublicKey
+
+
+class EnrolReleaseKey(Command):
+    """Let a key sign releases, if wanted in the place of another. By a release manager and a second officer, who give the same command."""
+
+    kind: Literal["enrol_release_key"] = "enrol_release_key"
+    public_key: ReleaseKey
+    proof: Proof | None = None
+    replaces: ReleaseKey | None = None
+    """A key that signs no release any more once this one does."""
+
+    def possessions(self) -> tuple[Possession, ...]:
+        """The key for releases."""
+        return possessions_of(((RELEASES, self.public_key, self.proof),))
+
+
+class RevokeReleaseKey(Command):
+    """Let a key sign releases no longer. By a release manager, a safety reviewer or the secretariat."""
+
+    kind: Literal["revoke_release_key"] = "revoke_release_key"
+    public_key: ReleaseKey
 
 
 class NameSubstitute(Command):
@@ -108,7 +237,17 @@ ConsortiumCommand = (
     | GrantOffice
     | RevokeOffice
     | EnrolKey
+    | RotateKey
     | RevokeKey
+    | RecoverKey
+    | ConfirmKeyRecovery
+    | StopKeyRecovery
+    | CompleteKeyRecovery
+    | BeginSigning
+    | EnrolLogKey
+    | RevokeLogKey
+    | EnrolReleaseKey
+    | RevokeReleaseKey
     | NameSubstitute
     | WithdrawSubstitute
     | AcceptTime

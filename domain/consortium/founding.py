@@ -6,25 +6,37 @@ from collections.abc import Sequence
 
 from domain.charter import Charter
 from domain.consortium import commands
-from domain.consortium.rules import Events, require_compatible
+from domain.consortium.rules import Events, require_compatible, require_person
 from domain.consortium.state import SOLE, Founded, Unfounded
 from domain.consortium.terms import Officer
-from domain.kernel import SERVICE, Refused
+from domain.kernel import LOG, Refused
 from domain.process import Context
-from domain.register.facts import CharterAdopted, ClockSet, KeyEnrolled, OfficeGranted
+from domain.register.facts import CharterAdopted, ClockSet, KeyEnrolled, LogKeyEnrolled, OfficeGranted, SigningBegun
 
 
 def found(_: Unfounded, command: commands.Found, context: Context) -> Events:
     """The first charter, the first officers with their keys, and the clock that the log goes by."""
     _require_first(context)
-    _require_complete(command.officers, context)
+    _require_complete(command, context)
     _require_apart(command.charter, command.officers)
     return (
         CharterAdopted(version=1, charter=command.charter),
         *(OfficeGranted(person=named.person, office=office) for named in command.officers for office in sorted(named.offices)),
         *(KeyEnrolled(person=named.person, public_key=named.public_key) for named in command.officers if named.public_key),
         ClockSet(clock=command.clock),
+        *_signing(command, context),
     )
+
+
+def _signing(command: commands.Found, context: Context) -> Events:
+    """The log's first key: everything is signed from the first entry on."""
+    for named in command.officers:
+        if named.public_key is not None or command.log_key is not None:
+            context.require_key(named.person, named.public_key)
+    if command.log_key is None:
+        return ()
+    key = context.require_key(LOG, command.log_key, "the log")
+    return (LogKeyEnrolled(public_key=key, position=context.position), SigningBegun(position=context.position))
 
 
 def amend_charter(state: Founded, command: commands.AmendCharter, context: Context) -> Events:
@@ -40,15 +52,20 @@ def _require_first(context: Context) -> None:
         raise Refused("already_founded", "this log has a consortium already", remedy="one log is one consortium: use another log")
 
 
-def _require_complete(officers: Sequence[Officer], context: Context) -> None:
+def _require_complete(command: commands.Found, context: Context) -> None:
+    officers = command.officers
     if context.actor not in {named.person for named in officers}:
         raise Refused("founder_not_named", f"{context.actor} is not among the officers", remedy="found it as one of the officers you name")
     persons = [named.person for named in officers]
-    if len(persons) != len(set(persons)) or SERVICE in persons:
-        raise Refused("officer_named_twice", "each officer is named once, and none is called `service`", remedy="name each person once")
-    keys = [named.public_key for named in officers if named.public_key]
+    if len(persons) != len(set(persons)):
+        raise Refused("officer_named_twice", "each officer is named once", remedy="name each person once", clause="roles")
+    for person in persons:
+        require_person(person)
+    keys = [key for key in (*(named.public_key for named in officers), command.log_key) if key]
     if len(keys) != len(set(keys)):
-        raise Refused("key_taken", "two officers are named with one key", remedy="give each officer a key of their own", clause="roles")
+        raise Refused(
+            "key_taken", "one key is named twice", remedy="give each officer a key of their own, and the log another", clause="roles"
+        )
     for office in SOLE:
         if not any(office in named.offices for named in officers):
             raise Refused("office_vacant", f"nobody is named as {office}", remedy=f"name a {office}", clause="roles")

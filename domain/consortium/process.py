@@ -1,7 +1,8 @@
 """The consortium itself, `consortium/<name>`: its founding, its charter, its officers and their keys.
 
 The first entry of every log is `found`. Afterwards the charter changes only by a passed proposal (`founding`); offices are granted
-and revoked by the secretariat, and the board's by a vote through the same commands under a mandate (`offices`). Who is absent names
+and revoked by the secretariat, and the board's by a vote through the same commands under a mandate (`offices`). Persons' keys are enrolled with a
+proof (`keys`), and two officers replace a lost one (`recovery`); two enrol what signs the log and releases (`signing`). Who is absent names
 a substitute (`absence`). The log's clock is a topic of its own (`clock`).
 """
 
@@ -13,11 +14,11 @@ from typing import Annotated, Final
 
 from pydantic import Field, TypeAdapter
 
-from domain.consortium import absence, clock, commands, events, founding, offices, rules
+from domain.consortium import absence, clock, commands, events, founding, keys, offices, recovery, rules, signing
 from domain.consortium.rules import Events
 from domain.consortium.state import ConsortiumState, Founded, Unfounded, evolve
-from domain.kernel import Agenda, Headline, escaped
-from domain.process import Context, Process, Table
+from domain.kernel import Agenda, Deadline, Headline, escaped
+from domain.process import Context, Process, Table, phase_of_deadline
 from domain.register.state import Register
 from domain.stream import Common
 
@@ -34,9 +35,29 @@ def decide(state: ConsortiumState, command: commands.ConsortiumCommand, context:
         case commands.RevokeOffice():
             return offices.revoke(rules.founded(state), command, context)
         case commands.EnrolKey():
-            return offices.enrol_key(rules.founded(state), command, context)
+            return keys.enrol(rules.founded(state), command, context)
+        case commands.RotateKey():
+            return keys.rotate(rules.founded(state), command, context)
         case commands.RevokeKey():
-            return offices.revoke_key(rules.founded(state), command, context)
+            return keys.revoke(rules.founded(state), command, context)
+        case commands.RecoverKey():
+            return recovery.request(rules.founded(state), command, context)
+        case commands.ConfirmKeyRecovery():
+            return recovery.confirm(rules.founded(state), command, context)
+        case commands.StopKeyRecovery():
+            return recovery.stop(rules.founded(state), command, context)
+        case commands.CompleteKeyRecovery():
+            return recovery.complete(phase_of_deadline(state, Founded), command, context)
+        case commands.BeginSigning():
+            return signing.begin(rules.founded(state), command, context)
+        case commands.EnrolLogKey():
+            return signing.enrol_log_key(rules.founded(state), command, context)
+        case commands.RevokeLogKey():
+            return signing.revoke_log_key(rules.founded(state), command, context)
+        case commands.EnrolReleaseKey():
+            return signing.enrol_release_key(rules.founded(state), command, context)
+        case commands.RevokeReleaseKey():
+            return signing.revoke_release_key(rules.founded(state), command, context)
         case commands.NameSubstitute():
             return absence.name_substitute(rules.founded(state), command, context)
         case commands.WithdrawSubstitute():
@@ -48,8 +69,17 @@ def decide(state: ConsortiumState, command: commands.ConsortiumCommand, context:
 
 
 def agenda(state: ConsortiumState) -> Agenda:
-    """A consortium owes nothing by itself, and does not end."""
-    return Agenda(closed=True)
+    """The end of each time in which the recovery of a key can be stopped. Otherwise a consortium owes nothing by itself, and does not end."""
+    match state:
+        case Unfounded():
+            return Agenda(closed=True)
+        case Founded(recoveries=recoveries):
+            due = tuple(
+                Deadline(each.until, commands.CompleteKeyRecovery(person=person, public_key=each.public_key))
+                for person, each in sorted(recoveries.items())
+                if each.until is not None
+            )
+            return Agenda(due, closed=not due)
 
 
 def describe(state: ConsortiumState) -> Headline:
@@ -95,6 +125,6 @@ CONSORTIUM: Final[Process[commands.ConsortiumCommand, events.ConsortiumEvent, Co
     commands=TypeAdapter(Annotated[commands.ConsortiumCommand, Field(discriminator="kind")]),
     events=TypeAdapter(tuple[Annotated[events.ConsortiumEvent | Common, Field(discriminator="kind")], ...]),
     tables=tables,
-    state_version=12,
+    state_version=13,
     list_version=1,
 )

@@ -6,7 +6,7 @@ from domain import process
 from domain.charter import Charter, Office
 from domain.consortium import events
 from domain.consortium.state import ConsortiumState, Founded, Unfounded
-from domain.kernel import PersonId, Refused
+from domain.kernel import RESERVED, PersonId, Refused
 
 Events = process.Events[events.ConsortiumEvent]
 
@@ -43,3 +43,9 @@ def require_compatible(charter: Charter, person: PersonId, office: Office, held:
             clause="roles.apart",
             remedy=f"entrust somebody else with it, or take the office {names} from {person} first",
         )
+
+
+def require_person(person: PersonId) -> None:
+    """Refuses the handles of what is no person: the system itself, the log, and what signs releases."""
+    if person in RESERVED:
+        raise Refused("person_reserved", f"{person} is no person here", remedy="name a person under another handle", clause="roles")

@@ -7,8 +7,8 @@ from typing import Annotated
 from pydantic import Field
 
 from domain.charter import Office
-from domain.kernel import Message, PersonId
-from domain.register.facts import PublicKey
+from domain.forms import Form
+from domain.kernel import Message, PersonId, Proof, PublicKey
 
 Position = Annotated[int, Field(ge=1, lt=2**53)]
 """The position of an entry on the log."""
@@ -20,3 +20,25 @@ class Officer(Message):
     person: PersonId
     offices: frozenset[Office] = Field(min_length=1)
     public_key: PublicKey | None = None
+    """Named in every founding under rules 7; those of older rules may lack it."""
+    proof: Proof | None = None
+    """That the person holds the key: the proof of their key request."""
+
+
+class KeyRequest(Message):
+    """A person's key, and the proof that they hold it: what `consortium key request` writes for whoever enrols it."""
+
+    person: PersonId
+    public_key: PublicKey
+    proof: Proof | None = None
+
+
+ReleaseKey = Annotated[
+    PublicKey,
+    Field(pattern=r"^ecdsa-sha2-nistp256 "),
+    Form(
+        "an OpenSSH public key in one line, on the curve P-256 (ecdsa-sha2-nistp256), as model signing takes it",
+        "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBKSr1ESMSVYtgoEV0TofzOqSf1K01UWSl/i0PkLaiSOLwTYm5D3LON2wgkiJJ+yQT7QgV0Q5g+iFhRedUFUa/mI=",
+    ),
+]
+"""The public part of a key that signs releases: P-256, which the format of model signing asks for."""

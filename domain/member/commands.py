@@ -7,11 +7,25 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from domain import letters
-from domain.kernel import Command, CountryCode, Digest, Due, Instant, Name, PersonId, Prose, Slug
+from domain.kernel import (
+    Command,
+    CountryCode,
+    Digest,
+    Due,
+    Instant,
+    Name,
+    PersonId,
+    Possession,
+    Proof,
+    Prose,
+    PublicKey,
+    Slug,
+    possessions_of,
+)
 from domain.member import steps
 from domain.member.terms import HOLDERS, Delegate
 from domain.reference import Lei
-from domain.register.facts import Capacity, Holding, PublicKey
+from domain.register.facts import Capacity, Holding
 
 
 class Apply(Command):
@@ -28,7 +42,11 @@ class Apply(Command):
     holdings: Annotated[tuple[Holding, ...], Field(max_length=HOLDERS)] = ()
     """Who owns the applicant, all holders above a tenth."""
     representatives: Annotated[tuple[Delegate, ...], Field(min_length=1, max_length=10)]
-    """Who is to speak for it."""
+    """Who is to speak for it, each with a key and the proof of it."""
+
+    def possessions(self) -> tuple[Possession, ...]:
+        """The keys of those who are to speak for it."""
+        return possessions_of((named.person, named.public_key, named.proof) for named in self.representatives)
 
 
 class WithdrawApplication(Command):
@@ -122,6 +140,12 @@ class SeatRepresentative(Command):
     person: PersonId
     capacity: Capacity = Capacity.REPRESENTATIVE
     public_key: PublicKey | None = None
+    proof: Proof | None = None
+    """That the person holds the key."""
+
+    def possessions(self) -> tuple[Possession, ...]:
+        """The key that comes with the seat."""
+        return possessions_of(((self.person, self.public_key, self.proof),))
 
 
 class UnseatRepresentative(Command):

@@ -334,8 +334,7 @@ def seat_person(member: MemberId, delegate: Delegate | commands.SeatRepresentati
     seat = RepresentativeSeated(member=member, person=delegate.person, capacity=delegate.capacity, at=context.at)
     if delegate.public_key is None:
         return (seat,)
-    context.register.require_free(delegate.public_key, delegate.person)
-    return (seat, KeyEnrolled(person=delegate.person, public_key=delegate.public_key))
+    return (seat, KeyEnrolled(person=delegate.person, public_key=context.require_key(delegate.person, delegate.public_key)))
 
 
 def unseat_person(member: MemberId, person: PersonId, context: Context, *, vacated_by: PersonId | None = None) -> Events:
@@ -343,7 +342,7 @@ def unseat_person(member: MemberId, person: PersonId, context: Context, *, vacat
     keys = context.register.keys_left(person, member)
     return (
         RepresentativeUnseated(member=member, person=person, at=context.at, vacated_by=vacated_by),
-        *(KeyRevoked(person=person, public_key=key) for key in keys),
+        *(KeyRevoked(person=person, public_key=key, cause="left") for key in keys),
     )
 
 

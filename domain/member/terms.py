@@ -7,10 +7,10 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from domain.kernel import Message, PersonId
+from domain.kernel import Message, PersonId, Proof, PublicKey
 from domain.letters import RoundName
 from domain.money import Amount
-from domain.register.facts import Capacity, PublicKey
+from domain.register.facts import Capacity
 
 ApplicationOutcome = Literal["rejected", "lapsed", "withdrawn"]
 """How an application ends that comes to nothing."""
@@ -31,6 +31,9 @@ class Delegate(Message):
     person: PersonId
     capacity: Capacity = Capacity.REPRESENTATIVE
     public_key: PublicKey | None = None
+    """Named in every application under rules 7; those of older rules may lack it."""
+    proof: Proof | None = None
+    """That the person holds the key."""
 
 
 class Offset(Message):

@@ -6,14 +6,14 @@ They are ordinary events that any process may state; every other event passes th
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
 from domain.charter import Charter, Office
 from domain.evaluation import MilestonePassed
 from domain.forms import Form
-from domain.kernel import BasisPoints, Count, CountryCode, Digest, Event, Instant, MemberId, Message, Name, PersonId, Slug
+from domain.kernel import BasisPoints, Count, CountryCode, Digest, Event, Instant, MemberId, Message, Name, PersonId, PublicKey, Slug
 from domain.money import Currency, Minor
 from domain.reference import BankReference
 
@@ -34,17 +34,6 @@ class Standing(StrEnum):
     SUSPENDED = "suspended"
     LEAVING = "leaving"
     GONE = "gone"
-
-
-PublicKey = Annotated[
-    str,
-    Field(max_length=1_000, pattern=r"^(ssh-ed25519|ecdsa-sha2-nistp256|sk-ssh-ed25519@openssh\.com) [A-Za-z0-9+/=]+$"),
-    Form(
-        "an OpenSSH public key in one line, without its comment (ssh-ed25519, ecdsa-sha2-nistp256 or sk-ssh-ed25519@openssh.com)",
-        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHJbUuXYFlUiSpJH7GIvkZLPkO4C4h3zYbXy0Xl9Jm0T",
-    ),
-]
-"""An OpenSSH public key in one line, without a comment."""
 
 
 CreditorReference = Annotated[
@@ -164,19 +153,77 @@ class OfficeRevoked(Event):
 
 
 class KeyEnrolled(Event):
-    """Signatures by this key (OpenSSH one-line form) speak for the person from this entry on."""
+    """Signatures by this key (OpenSSH one-line form) speak for the person from this entry on.
+
+    Logs of rules older than 7 enrolled keys without a proof that the person holds them.
+    """
 
     kind: Literal["key_enrolled"] = "key_enrolled"
     person: PersonId
     public_key: Annotated[str, Field(max_length=1_000)]
 
 
+KeyEnd = Literal["", "revoked", "rotated", "recovered", "left", "unproven"]
+"""Why a key ended: it was revoked, another took its place, it was lost, its holder has no role any more, or it was enrolled without a proof
+before signing began. Nothing in logs of rules older than 7: there the key is free for others again."""
+
+ENDED_FOR_GOOD: Final = frozenset({"revoked", "rotated", "recovered"})
+"""The ends after which a key is enrolled for nobody again: somebody else may have it, and its old proofs are on the log."""
+
+
 class KeyRevoked(Event):
-    """The key speaks for the person no longer."""
+    """The key speaks for the person no longer. It is never anybody else's, unless rules older than 7 revoked it."""
 
     kind: Literal["key_revoked"] = "key_revoked"
     person: PersonId
     public_key: str
+    cause: Annotated[KeyEnd, Field(exclude_if=lambda cause: cause == "")] = ""
+
+
+class LogKeyEnrolled(Event):
+    """Checkpoints and tags by this key are the log's own from this entry on."""
+
+    kind: Literal["log_key_enrolled"] = "log_key_enrolled"
+    public_key: PublicKey
+    position: int
+    """Of this entry."""
+
+
+class LogKeyRevoked(Event):
+    """What this key signs of the log after this entry is not the log's."""
+
+    kind: Literal["log_key_revoked"] = "log_key_revoked"
+    public_key: PublicKey
+    position: int
+    """Of this entry."""
+
+
+class ReleaseKeyEnrolled(Event):
+    """Releases are signed with this key from this entry on."""
+
+    kind: Literal["release_key_enrolled"] = "release_key_enrolled"
+    public_key: PublicKey
+    fingerprint: Digest
+    """As releases name it: the SHA-256 of the public key's PEM file."""
+    position: int
+    """Of this entry."""
+
+
+class ReleaseKeyRevoked(Event):
+    """No release is signed or published under a signature of this key after this entry; what is public stays."""
+
+    kind: Literal["release_key_revoked"] = "release_key_revoked"
+    public_key: PublicKey
+    position: int
+    """Of this entry."""
+
+
+class SigningBegun(Event):
+    """From this entry on everything on the log is signed; what comes before is not."""
+
+    kind: Literal["signing_begun"] = "signing_begun"
+    position: int
+    """Of this entry."""
 
 
 class RepresentativeSeated(Event):
@@ -566,8 +613,18 @@ DecisionFact = CharterAdopted | MandateGranted | MandateExercised | MandateWithd
 ModelFact = RunReported | LeadNamed | SuppliersNamed | ContractSteered | ReleaseStaged | LeasesHeld
 """Training runs, and the releases made of them."""
 
-LogFact = ClockSet | TimeAccepted | RecipientsUnreached | RecipientsReached
-"""The log's clock, and whom notices reach."""
+LogFact = (
+    ClockSet
+    | TimeAccepted
+    | RecipientsUnreached
+    | RecipientsReached
+    | LogKeyEnrolled
+    | LogKeyRevoked
+    | ReleaseKeyEnrolled
+    | ReleaseKeyRevoked
+    | SigningBegun
+)
+"""The log's clock, its own keys and those of releases, since when it is signed, and whom notices reach."""
 
 Fact = PersonFact | MemberFact | MoneyFact | DecisionFact | ModelFact | LogFact
 """Everything the register holds."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, cast, get_args
 
-from domain.kernel import Digest, Event, Map, MemberId, PersonId, mapping, without
+from domain.kernel import LOG, RELEASES, Digest, Event, Map, MemberId, PersonId, mapping, without
 from domain.register import facts
 from domain.register.facts import Fact, Standing
 from domain.register.state import (
@@ -23,6 +23,7 @@ from domain.register.state import (
     Register,
     Release,
     Run,
+    ServiceKey,
     Steering,
     Substitute,
     Term,
@@ -108,10 +109,12 @@ def _of_persons(register: Register, fact: facts.PersonFact) -> Register:
             before = register.people.get(person, Person())
             register = register._replace(keyholders=register.keyholders.set(key, person))
             return _with_person(register, person, before._replace(keys=before.keys | {key}))
-        case facts.KeyRevoked(person=person, public_key=key):
+        case facts.KeyRevoked(person=person, public_key=key, cause=cause):
             before = register.people.get(person, Person())
-            if register.keyholders.get(key) == person:
+            if not cause and register.keyholders.get(key) == person:
                 register = register._replace(keyholders=register.keyholders.delete(key))
+            if cause in facts.ENDED_FOR_GOOD:
+                register = register._replace(ended_keys=register.ended_keys.set(key, cause))
             return _with_person(register, person, before._replace(keys=before.keys - {key}))
         case facts.RepresentativeSeated(person=person, member=member, capacity=capacity, at=at):
             before = register.people.get(person, Person())
@@ -345,6 +348,20 @@ def _of_log(register: Register, fact: facts.LogFact) -> Register:
             return register._replace(clock=clock)
         case facts.TimeAccepted(until=until):
             return register._replace(time_accepted_until=until)
+        case facts.LogKeyEnrolled(public_key=key, position=position):
+            held = register.keyholders.set(key, LOG)
+            return register._replace(keyholders=held, log_keys=register.log_keys.set(key, ServiceKey(position)))
+        case facts.LogKeyRevoked(public_key=key, position=position):
+            ended = register.log_keys[key]._replace(until=position)
+            return register._replace(ended_keys=register.ended_keys.set(key, "revoked"), log_keys=register.log_keys.set(key, ended))
+        case facts.ReleaseKeyEnrolled(public_key=key, position=position, fingerprint=fingerprint):
+            held, enrolled = register.keyholders.set(key, RELEASES), ServiceKey(position, None, fingerprint)
+            return register._replace(keyholders=held, release_keys=register.release_keys.set(key, enrolled))
+        case facts.ReleaseKeyRevoked(public_key=key, position=position):
+            ended = register.release_keys[key]._replace(until=position)
+            return register._replace(ended_keys=register.ended_keys.set(key, "revoked"), release_keys=register.release_keys.set(key, ended))
+        case facts.SigningBegun(position=position):
+            return register._replace(signing_since=position)
         case facts.RecipientsUnreached():
             return register._replace(unreached=_count_unreached(register.unreached, fact))
         case facts.RecipientsReached(recipients=recipients):

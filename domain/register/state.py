@@ -74,6 +74,17 @@ class Person(NamedTuple):
     speaks_for: Map[MemberId, Capacity] = mapping()
 
 
+class ServiceKey(NamedTuple):
+    """A key of the consortium itself: the log's, or one that signs releases."""
+
+    since: int
+    """The position of the entry that enrolled it."""
+    until: int | None = None
+    """That of the entry that revoked it; none while it is valid."""
+    fingerprint: Digest = ""
+    """Of a key that signs releases: as releases name it."""
+
+
 class Seat(NamedTuple):
     """Related members together: one seat, one vote, one cap."""
 
@@ -168,7 +179,7 @@ class Register(NamedTuple):
     charters: Map[int, Charter] = mapping()
     people: Map[PersonId, Person] = mapping()
     keyholders: Map[str, PersonId] = mapping()
-    """For whom each key speaks."""
+    """Whose each key is or was: a key that rules 7 or later enrolled stays its holder's for ever. `LOG` and `RELEASES` hold keys too."""
     members: Map[MemberId, Member] = mapping()
     terms: Map[MemberId, tuple[Term, ...]] = mapping()
     holdings: Map[MemberId, tuple[Holding, ...]] = mapping()
@@ -219,6 +230,14 @@ class Register(NamedTuple):
     """By who is absent."""
     time_accepted_until: datetime | None = None
     """Up to when two officers accepted that entries are dated ahead of the clock."""
+    ended_keys: Map[str, str] = mapping()
+    """Keys that speak for nobody again, each with its end."""
+    log_keys: Map[str, ServiceKey] = mapping()
+    """The keys that signed the log, and those that do."""
+    release_keys: Map[str, ServiceKey] = mapping()
+    """The keys that signed releases, and those that do."""
+    signing_since: int = 0
+    """The position from which on the log is signed; 0 while it is not."""
 
     @property
     def charter(self) -> Charter:
@@ -282,13 +301,77 @@ class Register(NamedTuple):
         named = (each for substitutes in self.substitutes.values() for each in substitutes if each.person == person)
         return tuple(sorted(named, key=lambda each: each.since))
 
+    @property
+    def signing(self) -> bool:
+        """Whether everything that is recorded now is signed."""
+        return self.signing_since > 0
+
+    def had_key(self, person: PersonId) -> bool:
+        """Whether a key ever was this person's, as far as rules 7 or later ended it."""
+        return person in self.keyholders.values()
+
+    def knows_key(self, person: PersonId, public_key: str) -> bool:
+        """Whether the key is or was the person's: what it signs is known to come from them, valid or not."""
+        return self.keyholders.get(public_key) == person
+
+    def speaks_by(self, person: PersonId, public_key: str, stream: str) -> bool:
+        """Whether a signature by this key speaks for the person on this stream now."""
+        found = self.people.get(person)
+        if found is None or public_key not in found.keys:
+            return False
+        confined = self.confined_to(person)
+        return confined is None or stream in confined
+
+    def confined_to(self, person: PersonId) -> frozenset[str] | None:
+        """The only streams on which the keys of somebody speak who stands for applicants alone; none where they speak everywhere."""
+        found = self.people.get(person, Person())
+        if found.offices or not found.speaks_for or any(self.admitted(member) for member in found.speaks_for):
+            return None
+        return frozenset(f"member/{member}" for member in found.speaks_for)
+
+    def admitted(self, member: MemberId) -> bool:
+        """Whether the members took it in, now or before; the agreement may be unsigned yet."""
+        return member in self.members or member in self.reserved
+
+    def applicants(self) -> tuple[MemberId, ...]:
+        """Who applied and is neither taken in nor turned down, in order."""
+        return tuple(sorted(member for member in self.entities.values() if not self.admitted(member)))
+
+    def log_key_at(self, public_key: str, position: int) -> bool:
+        """Whether a checkpoint over so many entries is the log's own when this key signed it.
+
+        The entry that revokes a key is the last one that it covers, for its recorder may have had no other. What is tagged inside an entry is
+        judged by the state before it instead: by `valid_log_keys`.
+        """
+        found = self.log_keys.get(public_key)
+        return found is not None and found.since <= position and (found.until is None or position <= found.until)
+
+    def valid_log_keys(self) -> tuple[str, ...]:
+        """The keys that sign the log now, in the order in which they were enrolled."""
+        return _valid(self.log_keys)
+
+    def valid_release_keys(self) -> tuple[str, ...]:
+        """The keys that sign releases now, in the order in which they were enrolled."""
+        return _valid(self.release_keys)
+
+    def signs_releases(self, fingerprint: Digest) -> bool:
+        """Whether the key of this fingerprint signs releases now."""
+        return any(key.until is None and key.fingerprint == fingerprint for key in self.release_keys.values())
+
     def require_free(self, public_key: str, person: PersonId) -> None:
-        """Refuses a key that speaks for somebody else: a signature must tell who gave it."""
+        """Refuses a key that is or was somebody else's, and one that ended for good: a signature must tell who gave it."""
         if self.keyholders.get(public_key, person) != person:
             raise Refused(
                 "key_taken",
-                "this key speaks for another person",
+                "this key is or was another's",
                 remedy="make a key of one's own (`ssh-keygen -t ed25519`)",
+                clause="roles",
+            )
+        if public_key in self.ended_keys:
+            raise Refused(
+                "key_ended",
+                f"this key was {self.ended_keys[public_key]}, and speaks for nobody again",
+                remedy="make a new key (`ssh-keygen -t ed25519`)",
                 clause="roles",
             )
 
@@ -301,6 +384,10 @@ class Register(NamedTuple):
         """Whether the person is a representative of the member, and no mere alternate."""
         found = self.people.get(person)
         return found is not None and found.speaks_for.get(member) is Capacity.REPRESENTATIVE
+
+    def organisations(self, person: PersonId) -> frozenset[Slug]:
+        """The seats that the person speaks for: related companies are one. None of who is of the consortium's own staff."""
+        return frozenset(self.seat_of(member) for member in self.people.get(person, Person()).speaks_for)
 
     def keys_left(self, person: PersonId, member: MemberId) -> tuple[str, ...]:
         """The keys, in order, of a person who has no role left once they do not speak for this member; none while they have one."""
@@ -404,6 +491,11 @@ class Register(NamedTuple):
         for reserving, tier in self.reserved.items():
             seated.setdefault(tier, set()).add(reserving)
         return {tier: frozenset(members) for tier, members in seated.items()}
+
+
+def _valid(keys: Mapping[str, ServiceKey]) -> tuple[str, ...]:
+    held = [(key.since, public_key) for public_key, key in keys.items() if key.until is None]
+    return tuple(public_key for _, public_key in sorted(held))
 
 
 def shares(holdings: Iterable[Holding], seat: Callable[[str], str]) -> Mapping[str, int]:
