@@ -1,4 +1,7 @@
-"""A log as a file: JSON lines, an entry a line with every column exactly as stored. The form is written down in docs/log-format.md."""
+"""A log as a file: JSON lines, an entry a line with every column exactly as stored. The form is written down in docs/log-format.md.
+
+An entry of rules without salts has no field of that name, so that its line is the one that releases before salts wrote.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,8 @@ from eventstore.entries import Entry
 LONGEST: Final = 2**26
 """Bytes of the longest line that is read: several times the largest entry."""
 
-_Line: Final[Any] = msgspec.defstruct("_Line", list(get_type_hints(Entry).items()), forbid_unknown_fields=True)
+_FIELDS: Final = [(name, kind, b"") if name == "salts" else (name, kind) for name, kind in get_type_hints(Entry).items()]
+_Line: Final[Any] = msgspec.defstruct("_Line", _FIELDS, kw_only=True, forbid_unknown_fields=True)
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(_Line).decode
 
@@ -22,7 +26,10 @@ class BadLine(ValueError):
 
 def line_of(entry: Entry) -> bytes:
     """The line of an entry, with its end; columns of bytes are in base64."""
-    return _encode(_Line(*entry)) + b"\n"
+    columns = entry._asdict()
+    if not entry.salts:
+        del columns["salts"]
+    return _encode(columns) + b"\n"
 
 
 def entry_of(line: bytes) -> Entry:

@@ -141,7 +141,7 @@ class Reexecution:
             self.unsigned = entry.position
             return None
         authority = behind(entry)
-        check_signature(authority, self._replica.register.origins)
+        check_signature(authority)
         return Vouched(authority, proofs_in(entry, CATALOG, self._replica.first))
 
     def _knows(self, entry: Entry, vouched: Vouched | None) -> bool:

@@ -17,7 +17,7 @@ from domain.catalog import RULES
 from domain.kernel import Agenda, Command, Event, Headline
 from domain.process import Context, Process
 from domain.stream import Common
-from eventstore.entries import ACCEPTED, EMPTY, Entry, Head, Submission, encode_events, encode_json, hash_of, microseconds
+from eventstore.entries import ACCEPTED, EMPTY, Entry, Head, Submission, encode_events, encode_json, hash_of, microseconds, random_salts
 
 STREAMS: Final = 200
 _MEMO: Final = "Paid in under tranche two of the first round, cleared by the treasurer against the bank statement of the day. " * 3
@@ -98,7 +98,7 @@ def entries(size: int, head: Head = EMPTY) -> list[Entry]:
         event = Posted(amount=position % 977, reference=f"RF18539007547034-{position:09}", memo=_MEMO, total=position)
         entry = Entry(
             position, submission.stream, submission.command_id, "post", submission.actor, at, RULES,
-            submission.command, b"", b"", ACCEPTED, encode_events((event,)), previous, b"",
+            submission.command, b"", b"", ACCEPTED, encode_events((event,)), random_salts(2), previous, b"",
         )  # fmt: skip
         previous = hash_of(entry)
         made.append(entry._replace(hash=previous))

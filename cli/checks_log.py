@@ -19,7 +19,7 @@ from domain.kernel import one_line, slug_of
 from domain.register.facts import MovedTime, PacedTime, SystemTime
 from domain.register.state import Register
 from eventstore.clock import TOLERANCE, WAITED_FOR, StandingClock
-from eventstore.entries import Entry, hash_of, instant
+from eventstore.entries import Entry, flaw_of, instant
 from eventstore.keeper import role
 from eventstore.log import Log
 from eventstore.readmodels import FOLDED
@@ -41,7 +41,7 @@ async def log(patient: Patient) -> Finding:
     if entry is None:
         return Finding("log", Verdict.WELL, f"{shown}: empty, nothing is founded yet", facts={"log": shown, "position": 0})
     facts = {"log": shown, "position": entry.position}
-    if hash_of(entry) != entry.hash:
+    if flaw_of(entry):
         remedy = f"consortium verify{patient.folder}"
         return Finding(
             "log", Verdict.ACT, f"{shown}: entry {entry.position:,} is not what was recorded", (remedy, "restore the log"), facts

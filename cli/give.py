@@ -19,7 +19,7 @@ from cli.output import Progress, say, say_json, unescaped
 from cli.site import currency, log_of, row_of, settings, temporal
 from domain.catalog import process_for
 from domain.kernel import SERVICE, SLUG
-from eventstore.entries import ACCEPTED, Entry, hash_of
+from eventstore.entries import ACCEPTED, Entry, flaw_of
 from eventstore.log import Log
 from eventstore.wire import Malformed, canonical_command, parse
 from settings import Settings
@@ -149,7 +149,7 @@ async def awaited(result: Result, log: Log, receipt: Receipt) -> str:
 
 def _require_true(chosen: Settings, receipt: Receipt, actor: str, body: bytes, entry: Entry | None) -> None:
     """Raises `Broken` for a receipt that the log knows nothing of, and `BadInput` for one of another command."""
-    if entry is None or entry.outcome != ACCEPTED or not hash_of(entry).hex() == entry.hash.hex() == receipt.hash:
+    if entry is None or entry.outcome != ACCEPTED or flaw_of(entry) or entry.hash.hex() != receipt.hash:
         raise Broken(
             f"the answer named position {receipt.position}, but the log at {chosen.log_shown} does not hold this command there",
             "check that --folder or CONSORTIUM_LOG names the log that this Temporal works on; then run `consortium verify`",

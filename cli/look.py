@@ -455,6 +455,7 @@ def entry_told(entry: Entry) -> dict[str, Any]:
         "command_id": entry.command_id, "command": decoded(entry.command), "outcome": entry.outcome,
         ("events" if entry.outcome == ACCEPTED else "refusal"): body, "rules": entry.rules,
         "signed": base64.b64encode(entry.signed).decode(), "signature": base64.b64encode(entry.signature).decode(),
+        "salts": base64.b64encode(entry.salts).decode(),
         "previous": entry.previous.hex(), "hash": entry.hash.hex(),
     }  # fmt: skip
 

@@ -19,7 +19,7 @@ from domain.run.process import RUN
 from domain.treasury import steps as treasury_steps
 from domain.treasury.process import TREASURY
 
-RULES: Final = "6"
+RULES: Final = "7"
 """The version of the rules that decide, a number that never falls along a log.
 
 Raised by the first change after a release that would decide an old entry otherwise: everything that an entry holds is a rule,

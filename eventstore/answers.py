@@ -12,9 +12,9 @@ import msgspec
 
 from domain.kernel import shown_at
 from domain.stream import Stream
+from eventstore.authority import Vouched
 from eventstore.entries import ACCEPTED, Entry, Refusal, Submission
 from eventstore.log import Log
-from eventstore.verifying import Vouched
 
 CACHED: Final = 2_048
 """How many answers a worker keeps in memory; older ones are looked up on the log."""

@@ -68,9 +68,22 @@ class ByPerson(NamedTuple):
 
 
 class ByWorker(NamedTuple):
-    """The worker that carried a step out tagged what came of it; or whoever runs a rehearsal's log, that its clock is set anew."""
+    """The worker that carried a step out tagged what came of it."""
 
-    said: Carried | Restarted
+    said: Carried
+    bytes: bytes
+    signature: Signature
+
+    @property
+    def key(self) -> str:
+        """The line of the log key that signed."""
+        return line_of(self.signature.key_blob)
+
+
+class ByHost(NamedTuple):
+    """Whoever runs a rehearsal's log tagged that its clock is set anew."""
+
+    said: Restarted
     bytes: bytes
     signature: Signature
 
@@ -90,7 +103,7 @@ class ByLog(NamedTuple):
     """The stream itself owes it: a deadline of its agenda. Also that a step takes long, which nobody is left to sign."""
 
 
-Authority = ByPerson | ByWorker | ByStream | ByLog
+Authority = ByPerson | ByWorker | ByHost | ByStream | ByLog
 
 
 class Vouched(NamedTuple):
@@ -133,8 +146,10 @@ def behind(given: Given) -> Authority:
             return ByPerson(read(Statement, given.signed), given.signed, sshsig.parse_blob(given.signature))
         if not given.signature:
             return ByStream(read(Sent, given.signed)) if given.signed else ByLog()
-        form = Restarted if b'"step":' not in given.signed else Carried
-        return ByWorker(read(form, given.signed), given.signed, sshsig.parse_blob(given.signature))
+        signature = sshsig.parse_blob(given.signature)
+        if signature.namespace == Purpose.CLOCK:
+            return ByHost(read(Restarted, given.signed), given.signed, signature)
+        return ByWorker(read(Carried, given.signed), given.signed, signature)
     except Unreadable as error:
         raise Unauthorised(f"what was signed: {error}") from error
     except Unacceptable as error:
@@ -149,9 +164,9 @@ def check_signature(authority: Authority, origins: Collection[str] = ()) -> None
     match authority:
         case ByPerson(signature=signature, bytes=signed):
             _verify(signature, signed, Purpose.COMMAND, origins)
-        case ByWorker(signature=signature, bytes=signed, said=Carried()):
+        case ByWorker(signature=signature, bytes=signed):
             _verify(signature, signed, Purpose.OUTCOME)
-        case ByWorker(signature=signature, bytes=signed, said=Restarted()):
+        case ByHost(signature=signature, bytes=signed):
             _verify(signature, signed, Purpose.CLOCK)
         case ByStream() | ByLog():
             return
@@ -215,10 +230,10 @@ def permit(vouched: Vouched, given: Given, command: Command, place: Place, sourc
     match vouched.authority:
         case ByPerson() as signed:
             _permit_person(signed, vouched.proven, given, command, place)
-        case ByWorker(said=Carried() as said, key=key):
-            _permit_outcome(key, said, given, command, place)
-        case ByWorker(said=Restarted() as restarted, key=key):
-            _permit_clock(key, restarted, given, command, place)
+        case ByWorker() as tagged:
+            _permit_outcome(tagged.key, tagged.said, given, command, place)
+        case ByHost() as tagged:
+            _permit_clock(tagged.key, tagged.said, given, command, place)
         case ByStream(sent=sent):
             _permit_letter(sent, given, command, source)
         case ByLog():
@@ -326,7 +341,7 @@ def _permit_outcome(key: str, said: Carried, given: Given, command: Command, pla
         raise WrongTag("the tag is of another outcome")
     if said.log != place.log:
         raise WrongTag("the tag is for another log")
-    ids = (make(given.stream, said.step, said.attempt) for make in (outcome_id, failure_id, delay_id))
+    ids = [make(given.stream, said.step, said.attempt) for make in (outcome_id, failure_id, delay_id)]
     if given.command_id not in ids:
         raise WrongTag("the id is not that of the outcome")
     if place.stream.tries.get(said.step) != said.attempt or said.step in place.stream.failed:

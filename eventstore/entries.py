@@ -1,13 +1,15 @@
 """What the log holds: entries, their one byte form, and the hash chain over them.
 
-An entry is one command and its outcome. Its hash covers every stored column; bodies enter by digest, so that a body can
-be erased or archived and the chain still verifies. The form is written down in docs/log-format.md.
+An entry is one command and its outcome. Its contents are parts: the request, then each event or the refusal. Its hash covers every
+stored column; parts enter by digest, each with a salt of its own, so that a part can be withheld, erased or archived and the chain
+still verifies, and nobody can find a withheld part by guessing. The form is written down in docs/log-format.md.
 """
 
 from __future__ import annotations
 
+import os
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
@@ -24,9 +26,17 @@ GENESIS: Final = bytes(32)
 ACCEPTED: Final = "accepted"
 REFUSED: Final = "refused"
 
-_FRAME: Final = struct.Struct(">32sQqHHHHHH32s32s")
+SALT_BYTES: Final = 16
+"""The length of the salt of one part."""
+DIGEST_BYTES: Final = 32
+UNSALTED: Final = frozenset(map(str, range(7)))
+"""The versions of the rules whose entries have no salts: their two parts, the request and the whole body, enter the hash as they are."""
+
+_FRAME: Final = struct.Struct(">32sQqHHHHHH")
 _LENGTHS: Final = struct.Struct(">III")
+_NUMBER: Final = struct.Struct(">I")
 _encode: Final = msgspec.json.Encoder(order="sorted").encode
+_elements: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 class Entry(NamedTuple):
@@ -52,6 +62,8 @@ class Entry(NamedTuple):
     """`accepted` or `refused`."""
     body: bytes
     """The events as a canonical JSON array, or the refusal as an object."""
+    salts: bytes
+    """The salts of its parts, one after another; empty by older rules (`UNSALTED`)."""
     previous: bytes
     hash: bytes
 
@@ -108,30 +120,101 @@ class Submission(NamedTuple):
     """When the deadline comes that it answers."""
 
 
+class NotParts(ValueError):
+    """The columns of an entry do not make parts that each have a salt: no recorder wrote it so."""
+
+
+Salts = Callable[[int], bytes]
+"""Makes the salts for so many parts, one after another."""
+
+
+def random_salts(parts: int) -> bytes:
+    """Salts that nobody can guess."""
+    return os.urandom(SALT_BYTES * parts)
+
+
+def parts_of(entry: Entry) -> list[bytes]:
+    """What an entry consists of: the request (command, what was signed, and the signature, framed by their lengths), then each event, or
+    the refusal. By rules without salts: the request and the whole body. Raises `NotParts` for events that are no canonical array.
+    """
+    command, signed, signature = entry.command, entry.signed, entry.signature
+    request = _LENGTHS.pack(len(command), len(signed), len(signature)) + command + signed + signature
+    whole = entry.outcome != ACCEPTED or entry.rules in UNSALTED
+    return [request, entry.body] if whole else [request, *map(bytes, _events(entry.body))]
+
+
+def part_digest(salt: bytes, part: bytes) -> bytes:
+    """What stands for a part in the hash of its entry, and for a part that is withheld."""
+    return sha256(salt + part).digest()
+
+
+def digests_of(entry: Entry) -> bytes:
+    """The digests of an entry's parts (`part_digest`), 32 bytes each, in their order. Raises `NotParts`."""
+    _, _, _, _, _, _, rules, command, signed, signature, outcome, body, salts, _, _ = entry
+    request = _LENGTHS.pack(len(command), len(signed), len(signature)) + command + signed + signature
+    if rules in UNSALTED:
+        if salts:
+            raise NotParts(f"rules {rules} have no salts")
+        return sha256(request).digest() + sha256(body).digest()
+    answer = _events(body) if outcome == ACCEPTED else (body,)
+    if len(salts) != SALT_BYTES * (1 + len(answer)):
+        raise NotParts(f"there are {len(salts)} bytes of salts for {1 + len(answer)} parts")
+    digests, salt = sha256(salts[:SALT_BYTES] + request).digest(), SALT_BYTES
+    for part in answer:
+        digests += sha256(salts[salt : salt + SALT_BYTES] + part).digest()
+        salt += SALT_BYTES
+    return digests
+
+
+def _events(body: bytes) -> Sequence[bytes]:
+    """The events of a body, as they stand there. Raises `NotParts`."""
+    try:
+        events = _elements(body)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise NotParts(f"its events cannot be told apart: {error}") from error
+    if len(body) != sum(map(len, events)) + max(len(events) - 1, 0) + 2:
+        raise NotParts("its events are not written as a canonical array")
+    return events
+
+
 def hash_of(entry: Entry) -> bytes:
-    """The SHA-256 over every column but the hash itself. Lengths frame the fields, so none can borrow from its neighbour."""
-    return _hash(*entry[:-1])
+    """The SHA-256 over every column but the hash itself. Lengths frame the fields, so none can borrow from its neighbour. Raises `NotParts`."""
+    return hash_with(entry, digests_of(entry))
+
+
+def hash_with(entry: Entry, digests: bytes) -> bytes:
+    """The hash of an entry whose parts have these digests: what a reader computes from whom parts are withheld.
+
+    The columns that hold parts and salts are not looked at: `command`, `signed`, `signature`, `body` and `salts`.
+    """
+    position, stream, command_id, kind, actor, at, rules, _, _, _, outcome, _, _, previous, _ = entry
+    s, i, k, a, r, o = stream.encode(), command_id.encode(), kind.encode(), actor.encode(), rules.encode(), outcome.encode()
+    frame = _FRAME.pack(previous, position, at, len(s), len(i), len(k), len(a), len(r), len(o))
+    if rules not in UNSALTED:
+        frame += _NUMBER.pack(len(digests) // DIGEST_BYTES)
+    return sha256(frame + digests + s + i + k + a + r + o).digest()
+
+
+def flaw_of(entry: Entry) -> str:
+    """What is wrong with an entry by itself, as the end of a sentence; empty when its hash is that of what it holds."""
+    try:
+        return "" if entry.hash == hash_of(entry) else _CHANGED
+    except (NotParts, struct.error) as error:
+        return f"{_CHANGED}: {error}"
+
+
+_CHANGED: Final = "was changed after it was recorded"
 
 
 def sealed(
     position: int, stream: str, command_id: str, kind: str, actor: str, at: int, rules: str, command: bytes, signed: bytes,
-    signature: bytes, outcome: str, body: bytes, previous: bytes,
+    signature: bytes, outcome: str, body: bytes, previous: bytes, salts: bytes = b"",
 ) -> Entry:  # fmt: skip
-    """The entry of these columns, with its hash."""
-    return Entry(
-        position, stream, command_id, kind, actor, at, rules, command, signed, signature, outcome, body, previous,
-        _hash(position, stream, command_id, kind, actor, at, rules, command, signed, signature, outcome, body, previous),
+    """The entry of these columns, with its hash. Raises `NotParts` when the salts are not as many as the parts."""
+    entry = Entry(
+        position, stream, command_id, kind, actor, at, rules, command, signed, signature, outcome, body, salts, previous, b""
     )  # fmt: skip
-
-
-def _hash(
-    position: int, stream: str, command_id: str, kind: str, actor: str, at: int, rules: str, command: bytes, signed: bytes,
-    signature: bytes, outcome: str, body: bytes, previous: bytes,
-) -> bytes:  # fmt: skip
-    s, i, k, a, r, o = stream.encode(), command_id.encode(), kind.encode(), actor.encode(), rules.encode(), outcome.encode()
-    request = sha256(_LENGTHS.pack(len(command), len(signed), len(signature)) + command + signed + signature).digest()
-    frame = _FRAME.pack(previous, position, at, len(s), len(i), len(k), len(a), len(r), len(o), request, sha256(body).digest())
-    return sha256(frame + s + i + k + a + r + o).digest()
+    return entry._replace(hash=hash_of(entry))
 
 
 def microseconds(at: datetime) -> int:
@@ -174,10 +257,9 @@ def verify(entries: Iterable[Entry], head: Head = EMPTY) -> Head | Broken:
             return Broken(position, "is earlier than the entry before it")
         if entry.rules != rules and (wrong := _wrong_rules(entry.rules, rules)):
             return Broken(position, wrong)
-        previous = hash_of(entry)
-        if entry.hash != previous:
-            return Broken(position, "was changed after it was recorded")
-        at, rules = entry.at, entry.rules
+        if flaw := flaw_of(entry):
+            return Broken(position, flaw)
+        previous, at, rules = entry.hash, entry.at, entry.rules
     return Head(position, at, previous, rules)
 
 

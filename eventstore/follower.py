@@ -8,6 +8,7 @@ from typing import Any, Final
 import structlog
 
 from domain.process import Process
+from eventstore.entries import Salts
 from eventstore.fitness import Fitness
 from eventstore.log import Log, Unfit
 from eventstore.replica import Replica, UnreadableEntry
@@ -23,17 +24,17 @@ _log = structlog.get_logger(__name__)
 class Follower:
     """Keeps one replica near the head of its log. What it reads there may make this worker unfit."""
 
-    def __init__(self, log: Log, processes: Mapping[str, Process[Any, Any, Any]], fitness: Fitness) -> None:
+    def __init__(self, log: Log, processes: Mapping[str, Process[Any, Any, Any]], fitness: Fitness, salts: Salts) -> None:
         self._log = log
         self._snapshots = Snapshots(log)
         self._fitness = fitness
-        self.replica = Replica(processes)
+        self.replica = Replica(processes, salts)
         self.caught_up = False
         """Whether the replica reached the head, and has followed it since as far as is known. An append finds out when it has not."""
 
     def start_over(self) -> None:
         """Begins with an empty replica: after a bug the old one is not trusted."""
-        self.replica, self.caught_up = Replica(self.replica.processes), False
+        self.replica, self.caught_up = Replica(self.replica.processes, self.replica.salts), False
 
     async def catch_up(self) -> None:
         """Takes in what other workers recorded. Raises `Damaged`."""

@@ -23,7 +23,7 @@ from eventstore.migrations import SchemaMismatch, migrations, pending, require_a
 _COLUMNS: Final = ", ".join(Entry._fields)
 _MISSED: Final = 1_000
 _APPEND: Final = (
-    "WITH appended AS MATERIALIZED (SELECT append_entries($1, $2) AS done)"
+    "WITH appended AS MATERIALIZED (SELECT record_entries($1, $2) AS done)"
     f" SELECT a.done, {', '.join(f'e.{column}' for column in Entry._fields)}"
     f" FROM appended a LEFT JOIN entries e ON NOT a.done AND e.position >= $3 ORDER BY e.position LIMIT {_MISSED}"
 )

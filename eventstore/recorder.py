@@ -23,13 +23,13 @@ from domain.stream import Stream
 from eventstore.answers import Answers, Pending, Recorded
 from eventstore.authority import ByWorker, Unauthorised, behind, check_signature
 from eventstore.clock import Clock, SystemClock
-from eventstore.entries import ACCEPTED, Submission, instant
+from eventstore.entries import ACCEPTED, Salts, Submission, instant, random_salts
 from eventstore.fitness import Fitness
 from eventstore.follower import Follower
 from eventstore.log import HeadAhead, Log, LogUnavailable, Unfit
 from eventstore.pipeline import Pipeline
 from eventstore.replica import Replica
-from eventstore.statement import Carried, digest
+from eventstore.statement import digest
 from eventstore.verifying import Signing
 
 YIELD_EVERY: Final = 4
@@ -55,6 +55,7 @@ class Recorder:
         log: Log,
         processes: Mapping[str, Process[Any, Any, Any]] = CATALOG,
         clock: Clock = _SYSTEM,
+        salts: Salts = random_salts,
         signing: Signing | None = None,
     ) -> None:
         """Without `signing` whatever is submitted is believed: for unit tests of the core, and for looking."""
@@ -62,7 +63,7 @@ class Recorder:
         self.signing = signing
         self._processes = processes
         self._fitness = Fitness(log, clock)
-        self._follower = Follower(log, processes, self._fitness)
+        self._follower = Follower(log, processes, self._fitness, salts)
         self._answers = Answers(log)
         self._pipeline = Pipeline(log, self._follower, self._fitness, self._answers)
         self._turn = asyncio.Lock()
@@ -110,10 +111,9 @@ class Recorder:
             check_signature(authority)
         except Unauthorised:
             return False
-        said = authority.said if isinstance(authority, ByWorker) else None
-        if not isinstance(authority, ByWorker) or not isinstance(said, Carried):
+        if not isinstance(authority, ByWorker):
             return False
-        tagged = (said.log, said.outcome) == (await self.first(), digest(submission.command))
+        tagged = (authority.said.log, authority.said.outcome) == (await self.first(), digest(submission.command))
         return tagged and authority.key in self.register.valid_log_keys()
 
     async def owed_since(self, stream: str, key: str) -> datetime | None:

@@ -25,13 +25,15 @@ from eventstore.entries import (
     Entry,
     Head,
     Refusal,
+    Salts,
     Submission,
     encode_events,
     encode_json,
     falls,
-    hash_of,
+    flaw_of,
     instant,
     microseconds,
+    random_salts,
     sealed,
 )
 from eventstore.log import Damaged, NewerRules, Unfit, WrittenByNewer, WrittenOn
@@ -86,12 +88,14 @@ class Replica:
     leaves no trace.
     """
 
-    def __init__(self, processes: Mapping[str, Process[Any, Any, Any]] = CATALOG) -> None:
+    def __init__(self, processes: Mapping[str, Process[Any, Any, Any]] = CATALOG, salts: Salts = random_salts) -> None:
+        """Of these processes; what it decides is sealed with these salts."""
         self.head: Head = EMPTY
         self.first = ""
         """The hash of the log's first entry; empty before it."""
         self.register: Register = Register()
         self.processes = processes
+        self.salts = salts
         self._streams: OrderedDict[str, Stream[Any]] = OrderedDict()
         self._marks: list[Mark] = []
         self._passing: set[tuple[str, str]] = set()
@@ -113,7 +117,7 @@ class Replica:
     def copy(self) -> Replica:
         """Another replica that stands where this one does, and goes its own way; only while no mark is held."""
         assert not self._marks, "what may still be taken back belongs to one replica"
-        other = Replica(self.processes)
+        other = Replica(self.processes, self.salts)
         other.head, other.first, other.register, other._streams = self.head, self.first, self.register, self._streams.copy()
         other._parked, other._beyond = dict(self._parked), self._beyond
         return other
@@ -211,8 +215,8 @@ class Replica:
             assert entry.position == self.head.position + 1, "a follower must not skip an entry"
             if entry.previous != self.head.hash:
                 raise Damaged(entry.position, "it does not follow the entry before it")
-            if entry.hash != hash_of(entry):
-                raise Damaged(entry.position, "it was changed after it was recorded")
+            if flaw := flaw_of(entry):
+                raise Damaged(entry.position, f"it {flaw}")
             if self._passes_by(entry):
                 self._advance(entry)
             elif self.beyond is not None or falls(RULES, entry.rules):
@@ -327,6 +331,7 @@ class Replica:
             ACCEPTED if refusal is None else REFUSED,
             encode_events(events) if refusal is None else encode_json(refusal),
             self.head.hash,
+            self.salts(2 if refusal else 1 + len(events)),
         )  # fmt: skip
         if refusal is None or self._knows(submission.actor, vouched):
             self.take(entry, process, events)
@@ -392,8 +397,8 @@ class Replica:
 
 def _require_whole(entry: Entry) -> None:
     """Raises `Damaged` for an entry that is not as it was recorded, or that holds no events."""
-    if entry.hash != hash_of(entry):
-        raise Damaged(entry.position, "it was changed after it was recorded")
+    if flaw := flaw_of(entry):
+        raise Damaged(entry.position, f"it {flaw}")
     try:
         _kinds(entry.body)
     except msgspec.MsgspecError as error:

@@ -7,10 +7,11 @@ from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-from domain.process import Process
+from domain.process import Process, Proven
 from eventstore.authority import (
     Authority,
     ByPerson,
+    Given,
     Unauthorised,
     Vouched,
     behind,

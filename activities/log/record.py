@@ -47,6 +47,7 @@ from domain.forms import typed, words_for
 from domain.kernel import SERVICE, Step, escaped, shown_at
 from domain.register.facts import LogTime, MovedTime, PacedTime, SystemTime
 from domain.stream import deadline_id, delay_id, failure_id, outcome_id
+from eventstore import answers
 from eventstore import recorder as store
 from eventstore.answers import NotYet, SameIdOtherCommand
 from eventstore.authority import NotOwed, WrongTag
@@ -150,7 +151,7 @@ class Recording:
             ),
         )  # fmt: skip
 
-    async def _recorded(self, request: RecordRequest, submission: Submission) -> store.Recorded:
+    async def _recorded(self, request: RecordRequest, submission: Submission) -> answers.Recorded:
         """The answer of the log; of an outcome that it does not take the answer to the failure of its step, which this worker says itself."""
         answered = request.command_id
         if not isinstance(answered, Answering) or not self._is_tagged_only(request):
