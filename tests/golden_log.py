@@ -35,6 +35,7 @@ from eventstore.replica import Decision, Replica
 from eventstore.wire import Malformed, canonical_command
 from tests import golden, stories
 from tests.refusals import rules
+from tests.sealing import salts
 from tests.state_digest import register_digest, state_digest
 from tests.stories import START, Told, founded, with_members
 
@@ -130,7 +131,7 @@ class Player:
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.now = START
-        self._replica = Replica()
+        self._replica = Replica(salts=salts)
 
     def fork(self) -> Player:
         """Another log that begins like this one."""

@@ -13,12 +13,14 @@ from typing import Any, Protocol
 import apsw
 import asyncpg
 
+from domain.catalog import RULES
 from eventstore import postgres, sqlite
-from eventstore.entries import ACCEPTED, REFUSED, Entry, Head, hash_of
+from eventstore.entries import ACCEPTED, REFUSED, Entry, Head, sealed
 from eventstore.log import Appended, Log
 from eventstore.memory import MemoryLog
 from eventstore.postgres import PostgresLog
 from eventstore.sqlite import SqliteLog
+from tests.sealing import salts
 
 FINAL = "entries_are_final"
 
@@ -120,13 +122,12 @@ def chain(head: Head, size: int, *, by: str, stream: str = "round/atlas-1", refu
     entries: list[Entry] = []
     for number in range(1, size + 1):
         position = head.position + number
-        entry = Entry(
-            position, stream, f"{by}-{position}", "pledge", "ada", head.at + number, "1", b'{"kind":"pledge"}', b"what ada signed", b"how",
+        entries.append(sealed(
+            position, stream, f"{by}-{position}", "pledge", "ada", head.at + number, RULES, b'{"kind":"pledge"}', b"what ada signed", b"how",
             REFUSED if refused else ACCEPTED,
             b'{"rule":"round_closed"}' if refused else f'[{{"kind":"pledge_made","number":{position}}},{{"kind":"round_filled"}}]'.encode(),
-            entries[-1].hash if entries else head.hash, b"",
-        )  # fmt: skip
-        entries.append(entry._replace(hash=hash_of(entry)))
+            entries[-1].hash if entries else head.hash, salts(2 if refused else 3),
+        ))  # fmt: skip
     return entries
 
 

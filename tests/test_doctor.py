@@ -43,6 +43,7 @@ from eventstore.recorder import Recorder
 from eventstore.wire import canonical_command
 from settings import MARKER, Settings, open_log
 from tests.places import SqlitePlace
+from tests.sealing import salts
 from tests.stories import charter
 from tests.test_cli import Answer, Terminal, bare
 from tests.test_member import ADA, ALAN, application
@@ -237,7 +238,7 @@ async def test_an_entry_that_this_release_cannot_take_in_is_named_with_what_to_u
         events = b'[{"kind":"office_granted","office":"auditor","person":"lys","until":"2027-01-01"}]'
         newer = sealed(
             5, ATLAS, derived_id("newer"), "grant_office", "sam", last.at, last.rules, canonical_command(grant("lys")), b"", b"",
-            ACCEPTED, events, last.hash,
+            ACCEPTED, events, last.hash, salts(2),
         )  # fmt: skip
         assert await log.append([newer]) is Appended.DONE
     told = await examined(type_, "--json")

@@ -36,12 +36,13 @@ from domain.charter import Office
 from domain.kernel import Event, Message, Refused, Step, escaped, notify, one_line, steerless, unescaped
 from domain.process import Process, agenda, describe, evolve
 from domain.stream import StepDelayed, StepFailed, Stream, owe
-from eventstore.entries import ACCEPTED, EMPTY, REFUSED, Entry, Head, Refusal, encode_events, encode_json, hash_of
+from eventstore.entries import ACCEPTED, EMPTY, REFUSED, Entry, Head, Refusal, encode_events, encode_json
 from eventstore.log import Appended, Log
 from eventstore.readmodels import Projector, seen
 from eventstore.recorder import Recorder
 from eventstore.replica import Replica
 from eventstore.sqlite import SqliteLog
+from tests.sealing import resealed
 from tests.test_scenario import played_to_the_end
 
 MARKUP: Final = "[EVIL](https://evil.example) ![x](//evil.example/y) <b>EVIL</b> | EVIL | `c` **b** www.evil.example"
@@ -165,8 +166,7 @@ def followed(process: Process[Any, Any, Any], stream: Stream[Any], event: Event)
 
 def linked(entry: Entry, head: Head, body: bytes) -> Entry:
     """The entry with this body, as the one after this head."""
-    entry = entry._replace(previous=head.hash, body=body)
-    return entry._replace(hash=hash_of(entry))
+    return resealed(entry, previous=head.hash, body=body)
 
 
 @pytest_asyncio.fixture(scope="module")

@@ -654,9 +654,9 @@ class TestFinal:
         entries = chain(EMPTY, 2, by="ada")
         await log.append(entries)
         forged = chain(await log.head(), 1, by="eve")[0]._replace(**{column: getattr(entries[0], column)})
-        marks = ", ".join("?" * len(Entry._fields))
+        columns, marks = ", ".join(Entry._fields), ", ".join("?" * len(Entry._fields))
         with pytest.raises(apsw.Error, match="entries are final"):
-            await place.sql(f"INSERT OR REPLACE INTO entries VALUES ({marks})", *forged)
+            await place.sql(f"INSERT OR REPLACE INTO entries ({columns}) VALUES ({marks})", *forged)
         assert list(await log.read(0)) == entries
         await log.close()
 

@@ -37,6 +37,7 @@ from eventstore.log import Appended
 from eventstore.readmodels import Projector
 from eventstore.recorder import Recorder
 from eventstore.wire import canonical_command
+from tests.sealing import salts
 from tests.stories import charter, day, founded, noted
 from tests.test_cli import Terminal, bare
 from tests.test_doctor import OFFICERS, log_in
@@ -230,6 +231,7 @@ def test_people_whom_no_notice_reaches_need_attention_summed_by_person_and_reaso
                 ACCEPTED,
                 events,
                 head.hash,
+                salts(1 + events.count(b'"kind"')),
             )
             assert await log.append([entry]) is Appended.DONE
 

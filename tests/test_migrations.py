@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
+import apsw
+import asyncpg
 import pytest
 
 from eventstore import postgres, sqlite
-from eventstore.entries import EMPTY
+from eventstore.entries import EMPTY, Entry, microseconds, verify
 from eventstore.log import Appended
 from eventstore.migrations import Migration, SchemaMismatch, migrations
+from eventstore.postgres import PostgresLog
 from tests.places import PostgresPlace, SqlitePlace, chain
+from tests.sealing import resealed, without_salts
 
 Database = SqlitePlace | PostgresPlace
 
@@ -101,3 +106,76 @@ async def test_one_that_fails_leaves_nothing_behind(postgres_url: str, monkeypat
     await (await database.open()).close()
     with pytest.raises(Exception, match="half"):
         await database.sql("SELECT * FROM half")
+
+
+# ---------------------------------------------------------------- salts
+
+BEFORE_SALTS = [migration for migration in migrations("postgres") if migration.name < "0006"]
+
+
+def now() -> int:
+    """What the clock of this host shows."""
+    return microseconds(datetime.now(UTC))
+
+
+def older(entries: Sequence[Entry]) -> list[Entry]:
+    """The entries as rules 6 decided them."""
+    made: list[Entry] = []
+    for entry in entries:
+        made.append(resealed(entry, rules="6", at=now(), previous=made[-1].hash if made else entry.previous))
+    return made
+
+
+async def test_a_log_of_entries_without_salts_goes_on_with_salted_ones(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = older(chain(EMPTY, 3, by="ada"))
+    with monkeypatch.context() as before:
+        for module in (sqlite, postgres):
+            before.setattr(module, "migrations", lambda name: [each for each in migrations(name) if each.name < "0006"])
+        await (await database.open()).close()
+    columns, marks = ", ".join(name for name in Entry._fields if name != "salts"), len(Entry._fields) - 1
+    for entry in entries:
+        places = ", ".join("?" if isinstance(database, SqlitePlace) else f"${number + 1}" for number in range(marks))
+        await database.sql(f"INSERT INTO entries ({columns}) VALUES ({places})", *without_salts(entry))
+    log = await database.open()
+    assert list(await log.read(0)) == entries
+    salted = chain(await log.head(), 2, by="bo")
+    assert await log.append(salted, now) is Appended.DONE
+    assert list(await log.read(0)) == [*entries, *salted]
+    assert verify(await log.read(0)) == await log.head()
+    await log.close()
+    with pytest.raises((apsw.Error, asyncpg.PostgresError), match="entries are final"):
+        await database.sql("UPDATE entries SET salts = salts")
+
+
+async def test_workers_of_the_release_before_salts_append_while_a_newer_release_migrates(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as before:
+        before.setattr(postgres, "migrations", lambda _: BEFORE_SALTS)
+        await (await PostgresPlace(postgres_url).open()).close()
+    entries = older(chain(EMPTY, 4, by="ada"))
+    worker = await former_worker(postgres_url)
+    assert await appended_before_salts(worker, entries[:1])
+    log = await PostgresLog.open(postgres_url)
+    with pytest.raises((asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, asyncpg.InterfaceError)):
+        await appended_before_salts(worker, entries[1:2])
+    again = await former_worker(postgres_url)
+    assert await appended_before_salts(again, entries[1:3])
+    assert not await appended_before_salts(again, entries[:1]), "behind"
+    assert await again.fetchval("SELECT append_entries($1)", list(map(without_salts, entries[3:])))
+    assert list(await log.read(0)) == entries
+    assert await log.append(chain(await log.head(), 1, by="bo"), now) is Appended.DONE
+    late = older([resealed(chain(await log.head(), 1, by="cy")[0])])
+    with pytest.raises(asyncpg.OperatorInterventionError, match="rules 7 decided the last entry, and rules 6 this one"):
+        await appended_before_salts(again, late)
+    await again.close()
+    await log.close()
+
+
+async def former_worker(url: str) -> asyncpg.Connection:
+    return await asyncpg.connect(url, server_settings={"application_name": "consortium"})
+
+
+async def appended_before_salts(worker: asyncpg.Connection, entries: Sequence[Entry]) -> bool:
+    """Whether entries were appended with the statement that releases before salts prepare."""
+    return bool(await worker.fetchval("SELECT append_entries($1, $2)", list(map(without_salts, entries)), now()))

@@ -45,6 +45,7 @@ from tests import golden, probe
 from tests.probe import PROBE, Probe
 from tests.probe_workflows import ProbeWorkflow
 from tests.sandbox import sandbox
+from tests.sealing import salts
 from tests.test_shell import FAST, FOUNDED, Site, temporal, works
 
 __all__ = ["temporal"]
@@ -85,7 +86,7 @@ async def appended(log: Log, stream: str, kind: str, events: Sequence[dict[str, 
     head = await log.head()
     entry = sealed(
         head.position + 1, stream, str(uuid.uuid4()), kind, SERVICE, head.at + 1, rules, encode_json({"kind": kind}), b"", b"", ACCEPTED,
-        encode_json(list(events)), head.hash,
+        encode_json(list(events)), head.hash, salts(1 + len(events)),
     )  # fmt: skip
     assert await log.append([entry]) is Appended.DONE
     return entry.position

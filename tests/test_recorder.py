@@ -26,12 +26,13 @@ from domain.process import Process
 from eventstore import snapshots
 from eventstore.answers import SameIdOtherCommand
 from eventstore.clock import Clock, MovedClock, SystemClock
-from eventstore.entries import EMPTY, Entry, Head, Submission, encode_json, hash_of, verify
+from eventstore.entries import EMPTY, Entry, Head, Submission, encode_json, verify
 from eventstore.keeper import Keeper
 from eventstore.log import Appended, FellBack, Log
 from eventstore.recorder import YIELD_EVERY, Recorder
 from eventstore.wire import Malformed, canonical_command, require_sender, strict_json
 from tests.places import MemoryPlace, Place, PostgresPlace, SqlitePlace
+from tests.sealing import resealed
 from tests.stories import START, charter
 
 ATLAS = "consortium/atlas"
@@ -334,8 +335,7 @@ async def test_what_other_rules_decided_is_followed_and_named_and_not_decided_ag
     await recorder.record(grant(1))
     head, older = EMPTY, list[Entry]()
     for entry in await everything(recorder.log):
-        changed = entry._replace(rules="0" if entry.position == 1 else entry.rules, previous=head.hash)
-        older.append(changed._replace(hash=hash_of(changed)))
+        older.append(resealed(entry, rules="0" if entry.position == 1 else entry.rules, previous=head.hash))
         head = Head.of(older[-1])
     again = Reexecution()
     assert again.check(older) is None

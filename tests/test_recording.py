@@ -23,6 +23,7 @@ from eventstore.entries import ACCEPTED, encode_events, microseconds, sealed
 from eventstore.memory import MemoryLog
 from eventstore.recorder import Recorder
 from tests.probe import PROBE
+from tests.sealing import salts
 from tests.stories import START, charter
 from tests.test_doctor import OFFICERS
 
@@ -141,7 +142,7 @@ async def test_the_board_is_waited_for_no_longer_once_the_run_that_a_round_waits
     begun = RunReported(run="vega", phase="approved", contract="c" * 64, checkpoints_retained=True, training_lead="lea")
     events, head = encode_events([begun]), await log.head()
     await log.append(
-        [sealed(1, "run/vega", "begun", "report", SERVICE, microseconds(START), RULES, b"{}", b"", b"", ACCEPTED, events, head.hash)]
+        [sealed(1, "run/vega", "begun", "report", SERVICE, microseconds(START), RULES, b"{}", b"", b"", ACCEPTED, events, head.hash, salts(2))]
     )
     await recorder.replica()
     after = recording._shown(stream, waiting, [])

@@ -15,12 +15,13 @@ from audit.reexecute import Reexecution, Undecided
 from cli import main
 from domain.catalog import RULES
 from eventstore.clock import MovedClock
-from eventstore.entries import EMPTY, Broken, Entry, Head, Submission, encode_json, hash_of, verify
+from eventstore.entries import EMPTY, Broken, Entry, Head, Submission, encode_json, verify
 from eventstore.log import Log, NewerRules
 from eventstore.memory import MemoryLog
 from eventstore.recorder import Recorder
 from eventstore.wire import canonical_command
 from tests.places import MemoryPlace, Place, PostgresPlace, SqlitePlace
+from tests.sealing import resealed
 from tests.stories import START, charter
 
 OLDER, NEWER = str(int(RULES) - 1), str(int(RULES) + 1)
@@ -52,8 +53,7 @@ def chained(entries: Sequence[Entry], change: Callable[[Entry], Entry]) -> list[
     """The entries, each changed and sealed anew, so that only the change itself can be found."""
     head, made = EMPTY, list[Entry]()
     for entry in entries:
-        unsealed = change(entry)._replace(previous=head.hash)
-        made.append(unsealed._replace(hash=hash_of(unsealed)))
+        made.append(resealed(change(entry), previous=head.hash))
         head = Head.of(made[-1])
     return made
 
@@ -200,8 +200,7 @@ async def test_a_recorder_decides_nothing_after_newer_rules_and_goes_on_after_ol
     recorder = Recorder(log, clock=MovedClock(START))
     answer = await recorder.record(given(5, kind="grant_office", person="bea", office="auditor"))
     assert (answer.refusal, answer.entry.rules) == (None, RULES)
-    unsealed = entries[3]._replace(previous=answer.entry.hash, rules=NEWER, position=4)
-    await log.append([unsealed._replace(hash=hash_of(unsealed))])
+    await log.append([resealed(entries[3], previous=answer.entry.hash, rules=NEWER, position=4)])
     for _ in "twice":
         with pytest.raises(NewerRules):
             await recorder.record(given(6, kind="grant_office", person="cyd", office="auditor"))

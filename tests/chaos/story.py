@@ -18,7 +18,6 @@ from temporalio.client import Client
 
 from activities.log.sending import Sender
 from eventstore.clock import PacedClock
-from eventstore.entries import hash_of
 from eventstore.recorder import Recorder
 from settings import open_log
 from simulation.live import bank_of, live
@@ -28,6 +27,7 @@ from tests.chaos.checks import everything, problems
 from tests.chaos.lane import Findings, Ground, Lane
 from tests.chaos.load import story
 from tests.chaos.servers import temporal
+from tests.sealing import resealed
 from tests.stories import charter
 
 PACE: Final = 20_000
@@ -117,8 +117,7 @@ async def falsified(ground: Ground) -> Findings:
     at = next(number for number, entry in enumerate(entries) if entry.kind == "pledge")
     entries[at] = entries[at]._replace(body=re.sub(rb'"amount":(\d+)', rb'"amount":1\1', entries[at].body))
     for number in range(at, len(entries)):
-        chained = entries[number]._replace(previous=entries[number - 1].hash)
-        entries[number] = chained._replace(hash=hash_of(chained))
+        entries[number] = resealed(entries[number], previous=entries[number - 1].hash)
     return Findings(1, problems(entries))
 
 

@@ -14,6 +14,7 @@ from tests.chaos.checks import Receipt, chained, everything, kept
 from tests.chaos.lane import Findings, Ground, Lane
 from tests.chaos.load import Callers, under_load
 from tests.places import SqlitePlace
+from tests.sealing import salts
 
 NEWER: Final = str(int(RULES) + 1)
 WAITED_SECONDS: Final = 3
@@ -57,7 +58,7 @@ async def _between(log: Log, stream: str, rules: str) -> Entry:
         head = await log.head()
         entry = sealed(
             head.position + 1, stream, derived_id("strange", stream), "greet", "sam", head.at, rules, b'{"kind":"greet"}', b"", b"",
-            ACCEPTED, b'[{"kind":"greeted"}]', head.hash,
+            ACCEPTED, b'[{"kind":"greeted"}]', head.hash, salts(2),
         )  # fmt: skip
         if await log.append([entry]) is Appended.DONE:
             return entry

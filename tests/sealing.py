@@ -1,0 +1,25 @@
+"""Entries that tests make or change themselves, sealed as a recorder would have sealed them."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Any
+
+from eventstore.entries import SALT_BYTES, UNSALTED, Entry, hash_of, parts_of
+
+
+def salts(parts: int) -> bytes:
+    """The same salts whenever they are made, another for each part."""
+    return b"".join(sha256(b"salt %d" % number).digest()[:SALT_BYTES] for number in range(parts))
+
+
+def without_salts(entry: Entry) -> tuple[Any, ...]:
+    """The columns that entries had before they had salts."""
+    return tuple(value for name, value in entry._asdict().items() if name != "salts")
+
+
+def resealed(entry: Entry, **columns: Any) -> Entry:
+    """The entry with these columns, with as many salts as it then has parts, and with the hash of all that."""
+    changed = entry._replace(**columns)
+    changed = changed._replace(salts=b"" if changed.rules in UNSALTED else salts(len(parts_of(changed))))
+    return changed._replace(hash=hash_of(changed))
