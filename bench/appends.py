@@ -23,7 +23,7 @@ from itertools import count
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, get_type_hints
 from uuid import uuid4
 
 import apsw
@@ -51,7 +51,7 @@ FIRST: Final = PROCESSES_OF_WRITERS
 """The writer who makes the tables: eight that make them at once get in each other's way."""
 _COLUMNS: Final = ", ".join(Entry._fields)
 _TYPES: Final = {int: "bigint", str: "text", bytes: "bytea"}
-_POSTGRES_TYPES: Final = [_TYPES[kind] for kind in (int, str, str, str, str, int, str, bytes, bytes, bytes, str, bytes, bytes, bytes)]
+_POSTGRES_TYPES: Final = [_TYPES[kind] for kind in get_type_hints(Entry).values()]
 
 
 @dataclass(frozen=True)

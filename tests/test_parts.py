@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from hashlib import sha256
+from typing import Any
 
 import pytest
 
@@ -89,14 +91,18 @@ def test_an_accepted_command_without_events_is_its_request_alone() -> None:
 def test_one_bit_changed_anywhere_in_an_entry_is_found(entry: Entry) -> None:
     assert verify([entry]) == Head.of(entry)
     for name, value in entry._asdict().items():
-        if isinstance(value, int):
-            changed = [value ^ 1 << bit for bit in range(62)]
-        elif isinstance(value, bytes):
-            changed = [_flipped(value, bit) for bit in range(8 * len(value))]
-        else:
-            changed = [text for bit in range(8 * len(value.encode())) if (text := _text(_flipped(value.encode(), bit)))]
-        for other in changed:
+        for other in _one_bit_off(value):
             assert isinstance(verify([entry._replace(**{name: other})]), Broken), (name, other)
+
+
+def _one_bit_off(value: int | str | bytes) -> Iterator[Any]:
+    match value:
+        case int():
+            yield from (value ^ 1 << bit for bit in range(62))
+        case bytes():
+            yield from (_flipped(value, bit) for bit in range(8 * len(value)))
+        case str():
+            yield from filter(None, (_text(_flipped(value.encode(), bit)) for bit in range(8 * len(value.encode()))))
 
 
 def _flipped(value: bytes, bit: int) -> bytes:
@@ -124,7 +130,8 @@ def test_every_part_has_one_salt_and_entries_of_older_rules_have_none() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"[ " + FIRST + b"]", b"[" + FIRST + b", " + SECOND + b"]", b"[" + FIRST + b"] ", b"[ ]", b"[" + FIRST, b"{}", b"", b"[" * 100_000]
+    "body",
+    [b"[ " + FIRST + b"]", b"[" + FIRST + b", " + SECOND + b"]", b"[" + FIRST + b"] ", b"[ ]", b"[" + FIRST, b"{}", b"", b"[" * 100_000],
 )
 def test_a_body_with_something_between_its_events_is_no_entry(body: bytes) -> None:
     found = verify([pledge()._replace(body=body)])

@@ -142,7 +142,24 @@ async def test_the_board_is_waited_for_no_longer_once_the_run_that_a_round_waits
     begun = RunReported(run="vega", phase="approved", contract="c" * 64, checkpoints_retained=True, training_lead="lea")
     events, head = encode_events([begun]), await log.head()
     await log.append(
-        [sealed(1, "run/vega", "begun", "report", SERVICE, microseconds(START), RULES, b"{}", b"", b"", ACCEPTED, events, head.hash, salts(2))]
+        [
+            sealed(
+                1,
+                "run/vega",
+                "begun",
+                "report",
+                SERVICE,
+                microseconds(START),
+                RULES,
+                b"{}",
+                b"",
+                b"",
+                ACCEPTED,
+                events,
+                head.hash,
+                salts(2),
+            )
+        ]
     )
     await recorder.replica()
     after = recording._shown(stream, waiting, [])
