@@ -27,7 +27,7 @@ from domain.treasury.commands import LookForStatements
 from domain.treasury.state import Open
 from eventstore.answers import Recorded
 from eventstore.clock import MovedClock
-from eventstore.entries import Submission
+from eventstore.entries import SALT_BYTES, Submission
 from eventstore.log import Log
 from eventstore.recorder import Recorder, Standing
 from eventstore.wire import canonical_command
@@ -58,7 +58,8 @@ class Simulation:
     def __init__(self, start: datetime, log: Log, outside: Outside = agreeable, seed: int = 0, *, idle_looks: bool = True) -> None:
         self.clock = MovedClock(start)
         self.bank = Bank(lambda: self.now, rings=self._ring)
-        self.recorder = Recorder(log, clock=self.clock)
+        chance = Random(f"salts of {seed}")  # noqa: S311  one seed is one history, and nothing of it is secret
+        self.recorder = Recorder(log, clock=self.clock, salts=lambda parts: chance.randbytes(SALT_BYTES * parts))
         self._outside = outside
         self._idle_looks = idle_looks
         self._banks: dict[str, Bank] = {}
