@@ -242,10 +242,14 @@ class Context(NamedTuple):
             if shared := self.register.organisations(self.actor) & self.register.organisations(other):
                 raise Refused(
                     "same_organisation",
-                    f"{self.actor} speaks for {min(shared)}, or a company related to it, and so does {other}, who signed it",
+                    f"{self.actor} speaks for {min(shared)}, or a company related to it, and so does {other}",
                     clause=clause,
                     remedy="ask a person of another organisation to sign it",
                 )
+
+    def sides_with(self, member: MemberId) -> bool:
+        """Whether the actor speaks for the member, or for a company related to it."""
+        return self.register.speaks_for(self.actor, member) or self.register.seat_of(member) in self.register.organisations(self.actor)
 
     def require_disinterested(self, payee: str) -> None:
         """Refuses who speaks for a company that is paid: as this payee, as its owner, or as who is related to it."""

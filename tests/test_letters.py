@@ -60,7 +60,7 @@ def test_two_kinds_of_speakers_give_these_commands_and_no_others() -> None:
 def test_the_clock_gives_what_agendas_name_and_nothing_else() -> None:
     by_the_clock = {f"{name} {kind_of(kind)}" for name, kind in MESSAGES if speaker_of(kind) is Speaker.CLOCK}
     assert by_the_clock == {
-        "member carry_out_set_off", "member climb_ladder", "member end_membership", "member issue_invoice", "member lapse_application", "member suspend_vacancy",
+        "consortium complete_key_recovery", "member carry_out_set_off", "member climb_ladder", "member end_membership", "member issue_invoice", "member lapse_application", "member suspend_vacancy",
         "proposal close_vote", "proposal end_mandate", "proposal execute", "proposal open_vote", "release end_hold", "release mind_leases", "release publish_by_itself",
         "round ask_for_debts", "round close_pledging", "round declare_default", "round end_in_silence", "round mark_overdue", "round order_standing_refunds", "round pass_duty",
         "round remind_before_due", "round remind_overdue", "round start_pledging", "run look_at_telemetry", "run mark_missed", "run sound_alarm",

@@ -1775,7 +1775,7 @@ async def test_the_two_thousandth_application_asks_for_no_more_work_than_the_fir
         Officer(person="bo", offices=frozenset({Office.BOARD})),
     )
     recorder = Recorder(MemoryLog())
-    founding = consortium_commands.Found(charter=charter(), officers=officers)
+    founding = consortium_commands.Found(charter=charter(membership__open_applications=10_000), officers=officers)
     assert (await recorder.record(_submission("consortium/atlas", founding, "sam", 0))).refusal is None
     calls = []
     for start in range(1, 2_001, 500):

@@ -188,6 +188,22 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
         "{substitute} stands in for {person} no longer",
         "{by} withdrew it. The duties that {substitute} saw to are those of {person} alone again: `consortium inbox` lists what waits.",
     ),
+    "key_recovery_requested": Letter(
+        "A new key is asked for in the place of the lost one of {person}",
+        "{by} asked for it, with proof that {person} holds the new key. Another officer confirms it (`consortium consortium confirm-key-recovery`). "
+        "If {person} lost no key, stop it (`consortium consortium stop-key-recovery`).",
+    ),
+    "key_recovery_confirmed": Letter(
+        "{person} gets a new key at {until}",
+        "{by} stand for it: from {until} on a new key speaks for {person}, and no former one. If {person} lost no key, or the new one is not "
+        "theirs, stop it before (`consortium consortium stop-key-recovery`).",
+    ),
+    "key_recovery_stopped": Letter("{person} gets no new key", "{by} stopped it: {reason}\nThe former keys speak for {person} as before."),
+    "key_recovered": Letter(
+        "{person} has a new key",
+        "A new key speaks for {person} from now on, and no former one; {by} stood for it. If this is wrong, have it revoked at once "
+        "(`consortium consortium revoke-key`).",
+    ),
     "standing_refunds_to_approve": Letter(
         "{round} is announced: approve its standing refund order",
         "If nobody orders the refunds of {round} after its end, its standing order does: to payees whose bank details are approved, of their own "

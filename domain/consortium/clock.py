@@ -31,13 +31,7 @@ def accept(state: Founded, command: commands.AcceptTime, context: Context) -> Ev
     if given is None or given.at != context.at:
         _require_head(command, context)
         return (events.TimeAcceptanceGiven(position=command.position, at=command.at, by=context.actor),)
-    if given.by == context.actor:
-        raise Refused(
-            "same_person",
-            f"{context.actor} accepted it already, and a second officer must",
-            clause="roles",
-            remedy=f"ask another holder of one of the offices {', '.join(ACCEPTING[:-1])} or {ACCEPTING[-1]}",
-        )
+    context.require_independent((given.by,))
     if given.position != command.position:
         raise Refused(
             "other_head_accepted",

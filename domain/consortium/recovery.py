@@ -121,5 +121,5 @@ def _require_in_office(person: PersonId, context: Context) -> None:
 def _notice(template: str, person: PersonId, context: Context, **facts: str) -> StepOwed:
     """The person, the secretariat and the board are told."""
     to = (person, f"office:{Office.SECRETARIAT}", f"office:{Office.BOARD}")
-    key = f"notice:{template.replace('_', '-')}:{person}:{context.at.isoformat()}"
+    key = f"notice:{template.replace('_', '-')}:{person}:{context.position}"
     return owe(notify(template, to, key=key, person=person, consortium=context.stream, **facts))

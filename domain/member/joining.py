@@ -7,7 +7,7 @@ from typing import Final
 
 from domain import letters
 from domain.charter import Office, days
-from domain.kernel import MemberId, Refused, given, percent, shortened, slug_of, tell
+from domain.kernel import MemberId, PersonId, Refused, given, percent, shortened, slug_of, tell
 from domain.member import commands, events, steps
 from domain.member.dues import close_dues, issue_first_invoice
 from domain.member.rules import (
@@ -47,6 +47,7 @@ def apply(_: Unapplied, command: commands.Apply, context: Context) -> Events:
     """The application, its owners and who speaks for it; the name and the owners are screened."""
     member = slug_of(context.stream)
     _require_applicant(member, command, context)
+    _require_room(context)
     require_seat_in(command.tier, member, context)
     require_holdings(command.holdings, context)
     identity = Identity(
@@ -103,14 +104,7 @@ def end_application(state: Applying, outcome: ApplicationOutcome, context: Conte
 
 def _require_applicant(member: MemberId, command: commands.Apply, context: Context) -> None:
     persons = [delegate.person for delegate in command.representatives]
-    if context.actor not in persons and not context.register.holds(context.actor, Office.SECRETARIAT):
-        named = ", ".join(f"`--as {person}`" for person in persons[:NAMED])
-        raise Refused(
-            "office_required",
-            f"{context.actor} is not among the representatives that the application names, nor of the secretariat",
-            remedy=f"one of those whom it names gives it ({named}), or the secretariat; or name {context.actor} in it",
-            clause="membership",
-        )
+    _require_signer(persons, context)
     if len(member) > HANDLE:
         raise Refused(
             "handle_too_long", f"a member's handle has at most {HANDLE} characters", remedy="take a shorter one", clause="membership"
@@ -118,6 +112,9 @@ def _require_applicant(member: MemberId, command: commands.Apply, context: Conte
     if len(persons) != len(set(persons)):
         raise Refused("representative_named_twice", "a person is named twice", remedy="name each person once", clause="membership")
     keys = [delegate.public_key for delegate in command.representatives if delegate.public_key]
+    if context.register.signing:
+        for delegate in command.representatives:
+            context.require_key(delegate.person, delegate.public_key)
     if len(keys) != len(set(keys)):
         raise Refused("key_taken", "two persons are named with one key", remedy="give each person a key of their own", clause="membership")
     if all(delegate.capacity is not Capacity.REPRESENTATIVE for delegate in command.representatives):
@@ -137,6 +134,33 @@ def _require_applicant(member: MemberId, command: commands.Apply, context: Conte
             f"{command.lei} applied as {holder}",
             clause="membership",
             remedy=f"see member/{holder}; one legal entity applies once",
+        )
+
+
+def _require_signer(persons: Sequence[PersonId], context: Context) -> None:
+    """Refuses everybody whom the application does not name: it is signed with a key that it carries. On an unsigned log the secretariat may."""
+    if context.actor in persons:
+        return
+    signed = context.register.signing
+    if signed or not context.register.holds(context.actor, Office.SECRETARIAT):
+        named = ", ".join(persons[:NAMED])
+        raise Refused(
+            "office_required",
+            f"{context.actor} is not among the representatives that the application names" + ("" if signed else ", nor of the secretariat"),
+            remedy=f"one of those whom it names gives it: {named}; or name {context.actor} in it",
+            clause="membership",
+        )
+
+
+def _require_room(context: Context) -> None:
+    """Refuses a further application while as many as the charter takes at a time wait for the members' decision: strangers make them."""
+    most = context.charter.membership.open_applications
+    if len(context.register.applicants) >= most:
+        raise Refused(
+            "too_many_applications",
+            f"{most} applications are under way, and the members decided on none of them yet",
+            clause="membership.open_applications",
+            remedy="apply again when one of them is decided, withdrawn or lapsed; `consortium members` lists them",
         )
 
 
@@ -260,7 +284,7 @@ def sign_agreement(state: Signing, command: commands.SignAgreement, context: Con
 def countersign_agreement(state: Signing, context: Context) -> Events:
     """An officer signs for the consortium, and the first dues are invoiced."""
     context.require_office(Office.SECRETARIAT, Office.BOARD, clause="membership.agreement")
-    if context.actor == state.signer or context.register.speaks_for(context.actor, state.identity.member):
+    if context.actor == state.signer or context.sides_with(state.identity.member):
         raise own_case(context, state.identity.member, "membership.agreement")
     require_in_time(lapses_at(state), context)
     return (events.AgreementCountersigned(agreement=state.agreement, person=context.actor), *issue_first_invoice(state.identity, context))

@@ -74,6 +74,7 @@ def confirm_ownership(state: Present, command: commands.ConfirmOwnership, contex
         if context.register.speaks_for(unconfirmed.person, member):
             raise own_case(context, member)
         context.require_representative(member)
+    context.require_independent((unconfirmed.person,), clause="membership")
     return _put_in_force(identity, unconfirmed.holdings, context)
 
 

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from domain import letters, process
 from domain.charter import Charter, MembershipTerms, days
-from domain.kernel import MemberId, PersonId, Refused, mapping, notify, shown_at, tell
+from domain.kernel import RESERVED, MemberId, PersonId, Refused, mapping, notify, shown_at, tell
 from domain.member import commands, events
 from domain.member.state import (
     Active,
@@ -45,6 +45,7 @@ from domain.register.facts import (
     RepresentativeSeated,
     RepresentativeUnseated,
 )
+from domain.register.state import Person
 from domain.stream import StepOwed, owe
 
 Events = process.Events[events.MemberEvent]
@@ -259,6 +260,8 @@ def require_in_time(until: datetime, context: Context) -> None:
 def require_new(person: PersonId, member: MemberId, context: Context) -> None:
     """Refuses a handle that speaks for another member or holds an office: whoever names it here may mean another person."""
     other = context.register.people.get(person)
+    if person in RESERVED:
+        raise Refused("person_reserved", f"{person} is no person here", remedy="choose another handle", clause="membership")
     if context.register.knows(person) and (other is None or other.offices or any(each != member for each in other.speaks_for)):
         raise Refused(
             "person_taken", f"{person} is another person on this log", remedy="choose a handle that nobody has", clause="membership"
@@ -330,9 +333,10 @@ def end_leases(member: MemberId, why: str, context: Context) -> Sequence[StepOwe
 
 
 def seat_person(member: MemberId, delegate: Delegate | commands.SeatRepresentative, context: Context) -> Events:
-    """A person speaks for the member from now on, with the key given."""
+    """A person speaks for the member from now on, with the key given; on a signed log nobody speaks without one."""
     seat = RepresentativeSeated(member=member, person=delegate.person, capacity=delegate.capacity, at=context.at)
-    if delegate.public_key is None:
+    keys = context.register.people.get(delegate.person, Person()).keys
+    if delegate.public_key in keys or (delegate.public_key is None and (keys or not context.register.signing)):
         return (seat,)
     return (seat, KeyEnrolled(person=delegate.person, public_key=context.require_key(delegate.person, delegate.public_key)))
 

@@ -81,7 +81,7 @@ def _require_reliable(found: steps.ScreeningCompleted, terms: MembershipTerms, t
 def judge_screening(state: Present, command: commands.JudgeScreening, context: Context) -> Events:
     """A reviewer's judgement of the oldest hit. If it is confirmed, an applicant is rejected, and a member suspended."""
     context.require_office(Office.COMPLIANCE_REVIEWER, clause="membership")
-    if context.register.speaks_for(context.actor, state.identity.member):
+    if context.sides_with(state.identity.member):
         raise own_case(context, state.identity.member)
     if not command.reason.strip():
         raise Refused("reason_missing", "a judgement is recorded with its reason", remedy="say what you compared", clause="membership")

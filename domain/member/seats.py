@@ -39,7 +39,7 @@ def seat_representative(state: Present, command: commands.SeatRepresentative, co
     elif (key := _further_key(command, context)) is not None:
         _require_own_key(command.person, context)
         if present == command.capacity:
-            return (KeyEnrolled(person=command.person, public_key=key),)
+            return (KeyEnrolled(person=command.person, public_key=context.require_key(command.person, key)),)
     if present == command.capacity:
         return ()
     _require_seater(identity, context)
@@ -99,7 +99,8 @@ def require_concerned(identity: Identity, context: Context, *offices: Office) ->
 
 
 def _require_own_key(person: PersonId, context: Context) -> None:
-    if context.actor != person:
+    """Refuses a key for somebody who is seated: only who never had one gets it from who may seat them."""
+    if context.actor != person and context.register.had_key(person):
         raise Refused(
             "key_of_another",
             f"{person} is seated already: who else enrolled a key of theirs could sign in their name",

@@ -236,6 +236,8 @@ class Register(NamedTuple):
     """The keys that signed the log, and those that do."""
     release_keys: Map[str, ServiceKey] = mapping()
     """The keys that signed releases, and those that do."""
+    applicants: Map[MemberId, str] = mapping()
+    """Who applied and is neither taken in nor turned down, each with its Legal Entity Identifier."""
     signing_since: int = 0
     """The position from which on the log is signed; 0 while it is not."""
 
@@ -333,10 +335,6 @@ class Register(NamedTuple):
         """Whether the members took it in, now or before; the agreement may be unsigned yet."""
         return member in self.members or member in self.reserved
 
-    def applicants(self) -> tuple[MemberId, ...]:
-        """Who applied and is neither taken in nor turned down, in order."""
-        return tuple(sorted(member for member in self.entities.values() if not self.admitted(member)))
-
     def log_key_at(self, public_key: str, position: int) -> bool:
         """Whether a checkpoint over so many entries is the log's own when this key signed it.
 
@@ -388,6 +386,16 @@ class Register(NamedTuple):
     def organisations(self, person: PersonId) -> frozenset[Slug]:
         """The seats that the person speaks for: related companies are one. None of who is of the consortium's own staff."""
         return frozenset(self.seat_of(member) for member in self.people.get(person, Person()).speaks_for)
+
+    def independent(self, signed: Iterable[PersonId]) -> tuple[PersonId, ...]:
+        """Of those who signed one act, in their order, those whose signatures count: of an organisation, as companies are related now, the first."""
+        counted, organisations = list[PersonId](), frozenset[Slug]()
+        for person in dict.fromkeys(signed):
+            own = self.organisations(person)
+            if organisations.isdisjoint(own):
+                counted.append(person)
+                organisations |= own
+        return tuple(counted)
 
     def keys_left(self, person: PersonId, member: MemberId) -> tuple[str, ...]:
         """The keys, in order, of a person who has no role left once they do not speak for this member; none while they have one."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 from domain.charter import Charter, ReleaseTerms, StageTerms
+from domain.kernel import mapping
 from domain.process import Context
 from domain.register.state import Register
 from domain.release import events, steps
@@ -95,6 +97,15 @@ class Gate:
     met: bool
 
 
+SIGNATURE: Final = "a signature by a key that signs releases now"
+"""What every stage asks for on a log that is signed."""
+
+
+def signed_validly(edition: Edition, register: Register) -> bool:
+    """Whether the key that signed these files signs releases now. Before a log is signed nothing says which keys do."""
+    return not register.signing or register.signs_releases(edition.key)
+
+
 def missing(release: Release, edition: Edition, to: Stage, register: Register) -> tuple[str, ...]:
     """What these files have not passed yet that a stage asks for, in words; nothing when its gates are open."""
     return tuple(gate.words for gate in gates(release, edition, to, register) if not gate.met)
@@ -104,7 +115,7 @@ def gates(release: Release, edition: Edition, to: Stage, register: Register) -> 
     """All that a stage asks for, with what the stages before it do, in order."""
     rules = rules_of(release, register)
     kinds = frozenset().union(*(stage_terms(rules, stage).gates for stage in STAGES[: STAGES.index(to) + 1]))
-    found: list[Gate] = []
+    found = [Gate(SIGNATURE, met=signed_validly(edition, register))] if register.signing else []
     if "evaluations" in kinds:
         found += [_evaluation(name, edition) for name in wanted_evaluations(release, rules)]
     if "findings" in kinds:
@@ -129,11 +140,12 @@ def _licence_review(edition: Edition) -> Gate:
 
 
 def _approvals(edition: Edition, to: Stage, rules: ReleaseTerms, register: Register) -> Sequence[Gate]:
-    """Who approved counts as long as they hold the office they approved for."""
-    given = edition.approvals.get(to)
+    """Who approved counts as long as they hold the office they approved for; of an organisation one does."""
+    given = edition.approvals.get(to, mapping())
+    counted = register.independent(sorted(person for person, office in given.items() if register.holds(person, office)))
     found: list[Gate] = []
     for office, wanted in sorted(stage_terms(rules, to).approvals.items()):
-        count = sum(held is office and register.holds(person, office) for person, held in given.items()) if given is not None else 0
+        count = sum(given[person] is office for person in counted)
         left = wanted - count
         found.append(Gate(f"{left if left > 0 else wanted} of {wanted} approvals by {office}", met=left <= 0))
     return found

@@ -6,10 +6,21 @@ from datetime import timedelta
 
 from domain import letters
 from domain.charter import Office, ReleaseTerms
-from domain.kernel import SERVICE, Refused, Step, shown_at, slug_of, tell
+from domain.kernel import SERVICE, Digest, Refused, Step, shown_at, slug_of, tell
 from domain.process import Context
 from domain.release import commands, events, steps
-from domain.release.gates import ROMAN, changes, classified_for, earliest, following, missing, openness_of, reaches, rules_of
+from domain.release.gates import (
+    ROMAN,
+    changes,
+    classified_for,
+    earliest,
+    following,
+    missing,
+    openness_of,
+    reaches,
+    rules_of,
+    signed_validly,
+)
 from domain.release.parts import Check, Edition, Former, Release
 from domain.release.publishing import classification, documents_step, judgement, notify_audience, reclassify, staged_fact
 from domain.release.rules import Events, after, embargo_over, signed
@@ -58,6 +69,7 @@ def record_signature(state: Proposed, outcome: steps.ManifestSigned, context: Co
         case Pending(release=release, place=Signing(manifest=manifest)) | Held(release=release, place=Signing(manifest=manifest)):
             if (release.edition, manifest) != (outcome.edition, outcome.manifest):
                 return ()
+            _require_enrolled(outcome.key, context)
             sealed: Events = (events.ManifestSealed(edition=outcome.edition, signature=outcome.signature, key=outcome.key),)
             match after(state, sealed):
                 case Pending(place=Verifying(edition=edition)):
@@ -67,6 +79,17 @@ def record_signature(state: Proposed, outcome: steps.ManifestSigned, context: Co
                     return sealed
         case Pending() | Held() | Public() | Superseded() | Recalled() | Abandoned():
             return ()
+
+
+def _require_enrolled(key: Digest, context: Context) -> None:
+    """Refuses a signature by a key that nobody enrolled: the step fails, and waits for a person. On an unsigned log every key is taken."""
+    if context.register.signing and not context.register.signs_releases(key):
+        raise Refused(
+            "release_key_unknown",
+            f"the files were signed with the key {key[:16]}…, which signs no releases",
+            clause="release",
+            remedy="have that key enrolled (`consortium consortium enrol-release-key`), or give the worker one that is; then retry the step",
+        )
 
 
 # ---------------------------------------------------------------- moving on
@@ -208,6 +231,10 @@ def record_verification(state: Proposed, outcome: steps.ArtifactsVerified, conte
         return ()
     pending, place, check = found
     release, edition = pending.release, place.edition
+    if not signed_validly(edition, context.register):
+        reason = f"the key {edition.key[:16]}… signs no releases any more: amend the release, and its files are signed anew"
+        refused = events.StageRefused(to=check.to, rule="release_key_revoked", subject="model.sig", reason=reason)
+        return (refused, *_notify_refused(refused, number, context))
     if embargo_over(release, context):
         stale = () if classified_for(edition, check.number) else (UNCLASSIFIED,)
         return _enter(release, edition, Stage.PUBLIC, (*_lacking(release, place, context), *stale), context)

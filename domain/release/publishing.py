@@ -297,9 +297,10 @@ def recall(state: Public | Superseded | Recalled, command: commands.RecallReleas
         return _take_back(state, (), command.reason, context)
     rules = rules_of(state.release, context.register)
     context.require_office(*sorted(rules.recall_offices), clause="release.recall_offices")
-    if context.actor in state.recall:
-        return ()
-    keys = sorted(person for person in state.recall | {context.actor} if context.register.holds(person, *rules.recall_offices))
+    in_office = sorted(person for person in state.recall if context.register.holds(person, *rules.recall_offices))
+    before = context.register.independent(in_office)
+    context.require_independent(before, clause="release.recall_keys")
+    keys = sorted((*before, context.actor))
     signed = events.RecallSigned(by=context.actor, reason=command.reason)
     return (signed,) if len(keys) < rules.recall_keys else (signed, *_take_back(state, tuple(keys), command.reason, context))
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from domain.charter import Office, days
 from domain.evaluation import EvaluationRead, EvaluationRefused, ReadEvaluation, Score, decimal_of
-from domain.kernel import Refused, Step, shown_at
+from domain.kernel import Refused, Step, mapping, shown_at
 from domain.process import Context
 from domain.release import commands, events, steps
 from domain.release.gates import rules_of, stage_terms, wanted_evaluations
@@ -176,13 +176,11 @@ def approve(state: Pending | Held, command: commands.ApproveStage, context: Cont
     if place.edition.openness is None:
         raise Refused("not_classified", "its components are not classified yet", remedy="wait; `consortium show` tells when they are")
     _require_not_the_lead(release, context)
-    if context.actor == release.by:
-        raise Refused(
-            "same_person", f"{context.actor} proposed these files", remedy="let somebody else approve", clause=f"release.{command.stage}"
-        )
-    given = place.edition.approvals.get(command.stage)
-    if given is not None and given.get(context.actor) is command.office:
-        return ()
+    clause = f"release.{command.stage}"
+    context.require_not_own(release.by, "proposed these files", clause=clause, remedy="let somebody else approve")
+    given = place.edition.approvals.get(command.stage, mapping())
+    others = (person for person, office in given.items() if person != context.actor or office is command.office)
+    context.require_independent((person for person in others if context.register.holds(person, given[person])), clause=clause)
     return (events.StageApproved(stage=command.stage, manifest=command.manifest, by=context.actor, office=command.office),)
 
 
@@ -239,8 +237,9 @@ def extend_hold(state: Held, command: commands.ExtendHold, context: Context) -> 
     release, hold = state.release, state.hold
     rules = rules_of(release, context.register)
     context.require_office(*sorted(rules.hold_offices), clause="release.hold_offices")
-    if context.actor in hold.keys:
-        return ()
+    in_office = sorted(person for person in hold.keys if context.register.holds(person, *rules.hold_offices))
+    signed = context.register.independent(in_office)
+    context.require_independent(signed, clause="release.hold_keys")
     if context.at >= hold.until:
         raise Refused(
             "not_held",
@@ -255,11 +254,11 @@ def extend_hold(state: Held, command: commands.ExtendHold, context: Context) -> 
             clause="release.hold_extensions",
             remedy="propose to a vote that it is abandoned (`consortium proposal propose`)",
         )
-    signed = events.HoldExtensionSigned(by=context.actor, reason=command.reason)
-    keys = sorted(person for person in hold.keys | {context.actor} if context.register.holds(person, *rules.hold_offices))
+    extension = events.HoldExtensionSigned(by=context.actor, reason=command.reason)
+    keys = sorted((*signed, context.actor))
     if len(keys) < rules.hold_keys:
-        return (signed,)
-    return (signed, events.HoldExtended(by=tuple(keys), until=until, extensions_left=release.hold_extensions - 1))
+        return (extension,)
+    return (extension, events.HoldExtended(by=tuple(keys), until=until, extensions_left=release.hold_extensions - 1))
 
 
 def lift_hold(state: ReleaseState, command: commands.LiftHold, context: Context) -> Events:

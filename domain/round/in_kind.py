@@ -116,7 +116,7 @@ def _delivery_to_judge(books: Books, evidence: str, context: Context) -> Deliver
     delivery = books.deliveries.get(evidence)
     if delivery is None:
         raise Refused("no_such_delivery", "nobody delivered on this evidence", remedy="check the digest")
-    if context.register.speaks_for(context.actor, delivery.member):
+    if context.sides_with(delivery.member):
         raise Refused(
             "own_delivery", f"{context.actor} speaks for {delivery.member}", remedy="ask another officer to judge it", clause="roles"
         )

@@ -52,8 +52,7 @@ def approve_spending(state: Live, command: commands.ApproveSpending, context: Co
     """The second signature, of another person, while the money is still there."""
     context.require_office(Office.SECOND_SIGNATORY)
     spending = _spending_of(state.books, command.spending)
-    if context.actor == spending.proposed_by:
-        raise Refused("same_person", f"{context.actor} proposed it", remedy="ask another second signatory", clause="roles")
+    context.require_not_own(spending.proposed_by, "proposed it", remedy="ask another second signatory")
     context.require_disinterested(spending.payee)
     match spending.stage:
         case "approved" | "paid":
@@ -61,6 +60,7 @@ def approve_spending(state: Live, command: commands.ApproveSpending, context: Co
         case "withdrawn":
             raise _spending_withdrawn()
         case "proposed":
+            context.require_independent((spending.proposed_by,))
             require_above_minimum(state)
             _require_not_taken_back(state.books)
             approved = events.SpendingApproved(spending=command.spending, by=context.actor)

@@ -35,9 +35,11 @@ def approve(state: BeforeEnd, _: commands.ApproveStandingRefunds, context: Conte
             remedy="a vote can amend the charter for rounds to come; the refunds of this one are ordered by its treasurer",
         )
     order = standing_of(state)
-    if order.approved or context.actor in order.signed:
+    if order.approved:
         return ()
-    if len(order.signed) + 1 < context.charter.treasury.approvals:
+    signed = context.register.independent(sorted(order.signed))
+    context.require_independent(signed, clause="treasury.approvals")
+    if len(signed) + 1 < context.charter.treasury.approvals:
         return (events.StandingRefundsSigned(by=context.actor),)
     return (events.StandingRefundsApproved(by=context.actor),)
 

@@ -177,10 +177,12 @@ def accept(state: Running | Paused, command: commands.AcceptMilestone, context: 
     milestone = _milestone(book, command.milestone)
     mark = _require_reviewer(book, milestone.id, command.evidence, context)
     standing = tuple(person for person in mark.signed if _stands(book, person, context))
-    if mark.stage == "accepted" or (context.actor in standing and len(standing) < terms.reviewers):
+    if mark.stage == "accepted":
         return ()
-    others = [person for person in standing if person != context.actor]
-    _require_apart(context.actor, (*others, book.contract.lead), context)
+    others = context.register.independent(person for person in standing if person != context.actor)
+    if context.actor in standing and len(others) + 1 < terms.reviewers:
+        context.require_independent((context.actor,), clause="training.reviewers")
+    context.require_independent((book.contract.lead, *others), clause="training.reviewers")
     signed = (*others, context.actor)
     if len(signed) < terms.reviewers:
         return (events.MilestoneSigned(milestone=milestone.id, evidence=command.evidence, by=context.actor),)
@@ -231,7 +233,7 @@ def _require_reviewer(book: Book, milestone: str, evidence: str, context: Contex
             clause="training.reviewers",
             remedy="let a reviewer of another organisation judge it",
         )
-    if not _organisations(context, context.actor):
+    if not context.register.organisations(context.actor):
         raise Refused(
             "no_organisation",
             f"{context.actor} speaks for no member, so nobody can tell whose judgement it is",
@@ -247,30 +249,12 @@ def _require_reviewer(book: Book, milestone: str, evidence: str, context: Contex
 def _stands(book: Book, person: PersonId, context: Context) -> bool:
     """Whether a signature counts: its reviewer still holds the office, still speaks for somebody, and for nobody who is paid."""
     in_office = context.register.holds(person, *terms_of(book, context).review_offices)
-    return in_office and bool(_organisations(context, person)) and not _supplied_by(book, person, context)
+    return in_office and bool(context.register.organisations(person)) and not _supplied_by(book, person, context)
 
 
 def _supplied_by(book: Book, person: PersonId, context: Context) -> str:
     """The company that this person speaks for and that stands behind a supplier; empty where there is none."""
     return next((own for supplier in book.contract.suppliers for own in context.own_companies(person, supplier)), "")
-
-
-def _require_apart(reviewer: PersonId, others: tuple[PersonId, ...], context: Context) -> None:
-    """Refuses a reviewer who speaks for the organisation of one that accepted already, or of the training lead."""
-    for other in others:
-        shared = _organisations(context, reviewer) & _organisations(context, other)
-        if shared:
-            raise Refused(
-                "same_organisation",
-                f"{reviewer} speaks for {min(shared)}, and so does {other}",
-                clause="training.reviewers",
-                remedy="let a reviewer of another organisation judge it",
-            )
-
-
-def _organisations(context: Context, person: PersonId) -> frozenset[str]:
-    registered = context.register.people.get(person)
-    return frozenset(context.register.seat_of(member) for member in registered.speaks_for) if registered is not None else frozenset()
 
 
 def _release_tranche(book: Book, milestone: Milestone, evidence: str, context: Context) -> Events:

@@ -146,8 +146,7 @@ def _add_signature(state: Open, command: commands.ApprovePaymentList, listed: Pa
     require_other_than(listed.ordered_by, context)
     require_digest("list", listed.digest, command.digest)
     signed = still_in_office(listed.signed, context)
-    if context.actor in signed:
-        return ()
+    context.require_independent(signed, clause="treasury.approvals")
     if len(signed) + 1 < listed.approvals:
         return (events.PaymentListSigned(payment_list=command.payment_list, digest=listed.digest, by=context.actor),)
     going = [line for line in listed.lines if _account_stands(state, line)]

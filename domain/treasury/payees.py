@@ -92,12 +92,11 @@ def approve_payee(state: Open, command: commands.ApprovePayee, context: Context)
         raise Refused(
             "no_such_details", f"no such bank details of {command.payee} wait", remedy="name them first, and compare their digest"
         )
-    if context.actor == proposed.named_by:
-        raise Refused("same_person", f"{context.actor} named these details", remedy="ask another person to approve them", clause="treasury")
+    context.require_not_own(proposed.named_by, "named these details", clause="treasury.payee_approvals", remedy="ask another person")
     require_foreign_account(state, proposed.account)
-    if context.actor in proposed.signed:
-        return ()
-    if len(proposed.signed) + 1 < terms.payee_approvals:
+    signed = context.register.independent(sorted(proposed.signed))
+    context.require_independent((proposed.named_by, *signed), clause="treasury.payee_approvals")
+    if len(signed) + 1 < terms.payee_approvals:
         return (events.PayeeSigned(payee=command.payee, details=command.details, by=context.actor),)
     return (events.PayeeApproved(payee=command.payee, details=command.details, by=context.actor), _link(command.payee, proposed))
 

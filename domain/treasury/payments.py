@@ -102,8 +102,7 @@ def approve_payment(state: Open, command: commands.ApprovePayment, context: Cont
 
 def require_other_than(ordered_by: PersonId, context: Context) -> None:
     """Refuses the approval of whoever ordered it."""
-    if context.actor == ordered_by:
-        raise Refused("same_person", f"{context.actor} ordered it", remedy="ask other people to approve it", clause="treasury.approvals")
+    context.require_not_own(ordered_by, "ordered it", clause="treasury.approvals", remedy="ask other people to approve it")
 
 
 def require_foreign_account(state: Open, account: Creditor) -> None:
@@ -124,9 +123,9 @@ def require_digest(what: str, digest: str, given: str) -> None:
 
 
 def still_in_office(signed: Iterable[PersonId], context: Context) -> frozenset[PersonId]:
-    """Whose signatures count: a signature does as long as who gave it holds an office."""
+    """Whose signatures count: a signature does as long as who gave it holds an office, one for each organisation."""
     offices = terms_of(context).approval_offices
-    return frozenset(person for person in signed if context.register.holds(person, *offices))
+    return frozenset(context.register.independent(sorted(person for person in signed if context.register.holds(person, *offices))))
 
 
 def _still_sign(payment: Payment, signed: Iterable[PersonId], context: Context) -> frozenset[PersonId]:
@@ -169,8 +168,7 @@ def _add_signature(state: Open, command: commands.ApprovePayment, payment: Payme
     digest = payment_digest(command.payment, payment.attempt, payment.amount, payment.currency, payment.payee, payee.account_digest)
     require_digest("payment", digest, command.digest)
     signed = _still_sign(payment, payment.signed if payment.digest == digest else (), context)
-    if context.actor in signed:
-        return ()
+    context.require_independent(signed, clause="treasury.approvals")
     if len(signed) + 1 < payment.approvals:
         return (events.PaymentSigned(payment=command.payment, attempt=payment.attempt, digest=digest, by=context.actor),)
     _require_no_debit(state, command.payment)
