@@ -5,7 +5,7 @@
 | found | one of the officers named | charter_adopted, office_granted…, key_enrolled…, clock_set | already_founded, founder_not_named, officer_named_twice (roles), person_reserved (roles), office_vacant (roles), offices_apart (roles.apart), and what keeps a key from being enrolled |
 | amend_charter | a passed proposal | charter_adopted | no_mandate, currency_is_fixed, tier_in_use |
 | grant_office, revoke_office | secretariat; a passed proposal for the board | office_granted, office_revoked | office_required, no_mandate, person_reserved, offices_apart, last_officer |
-| accept_time | two of secretariat, treasurer, second signatory, board | time_acceptance_given, then time_accepted | office_required (roles), nothing_to_accept, not_the_head, same_person (roles), other_head_accepted (roles) |
+| accept_time | two of secretariat, treasurer, second signatory, board | time_acceptance_given, then time_accepted | office_required (roles), nothing_to_accept, not_the_head, same_person (roles), same_organisation (roles), other_head_accepted (roles) |
 | restart_clock | the service | clock_set | service_only, clock_is_real |
 """
 

@@ -248,7 +248,7 @@ def test_on_a_signed_log_an_application_carries_every_key_and_is_signed_by_one_o
 
 def test_the_keys_of_an_applicant_speak_on_its_stream_only_until_the_members_took_it_in() -> None:
     story = applied().register
-    assert story.confined_to("ada") == {"member/helio"}
+    assert story.confined_to("ada") == frozenset({"member/helio"})
     assert story.speaks_by("ada", key_of("ada"), "member/helio")
     assert not story.speaks_by("ada", key_of("ada"), "consortium/atlas")
     assert not story.speaks_by("ada", key_of("alan"), "member/helio")

@@ -11,15 +11,15 @@ States: unproposed, pending (proposed, verifying, internal, members, gated), hel
 | lower_claim | release manager | claim_lowered | claim_not_lower, claim_below_charter |
 | publish_again | release manager | publishing_renewed; of what is public check_began, then openness_judged and, if it is another, release_staged | nothing_staged |
 | abandon_release | a passed proposal | release_abandoned, release_staged, lease_ended… | |
-| recall_release | a passed proposal; `recall_keys` different holders of `recall_offices` | recall_signed, release_recalled, release_staged, lease_ended… | not_public |
+| recall_release | a passed proposal; `recall_keys` different holders of `recall_offices` | recall_signed, release_recalled, release_staged, lease_ended… | not_public, same_person, same_organisation (`release.recall_keys`) |
 | supersede_release | the newer release (service) | release_superseded, release_staged | not_a_successor |
 | record_evaluation | evaluation reviewer, not the run's lead | evaluation_named; then evaluation_recorded or evaluation_unread | other_manifest, evaluation_not_asked, no_threshold, run_lead |
 | open_finding, close_finding | safety reviewer | finding_opened, finding_closed | finding_exists, too_many_findings, no_such_finding, other_manifest |
 | review_licence | licence reviewer | licence_reviewed | other_manifest, other_report |
-| approve_stage | holder of an office that the stage asks for; not who proposed, not the run's lead | stage_approved | approval_not_asked, stage_entered_already, other_manifest, not_classified, same_person, run_lead |
+| approve_stage | holder of an office that the stage asks for; not who proposed, not the run's lead | stage_approved | approval_not_asked, stage_entered_already, other_manifest, not_classified, same_person, same_organisation (`release.<stage>`), run_lead |
 | withdraw_approval | who approved | approval_withdrawn | |
 | hold_release | safety reviewer | release_held | already_held, hold_is_spent (`release.hold_days`) |
-| extend_hold | `hold_keys` different holders of `hold_offices` | hold_extension_signed, hold_extended | not_held, hold_is_spent (`release.hold_extensions`) |
+| extend_hold | `hold_keys` different holders of `hold_offices` | hold_extension_signed, hold_extended | not_held, same_person, same_organisation (`release.hold_keys`), hold_is_spent (`release.hold_extensions`) |
 | lift_hold | safety reviewer | hold_ended | not_held |
 | grant_lease | a representative of an active member; release manager for who speaks for it | lease_granted, lease_opened…, leases_held | not_a_representative, member_not_active, person_not_named, lease_exists, lease_too_long, lease_ends_before_it_starts, too_many_persons |
 | revoke_lease | a representative of the member, release manager, safety reviewer | lease_ended, leases_held | no_such_lease |
@@ -66,7 +66,7 @@ from cli.options import Where
 from domain import letters
 from domain.charter import Charter, Office
 from domain.evaluation import EvaluationRead, EvaluationRefused, Measured, MilestonePassed
-from domain.kernel import SERVICE, Command, Step, derived_id, digest_of, shown_at
+from domain.kernel import SERVICE, Command, Event, Step, derived_id, digest_of, shown_at
 from domain.register.facts import (
     Capacity,
     MandateGranted,
@@ -74,10 +74,13 @@ from domain.register.facts import (
     MemberSuspended,
     OfficeGranted,
     OfficeRevoked,
+    ReleaseKeyEnrolled,
+    ReleaseKeyRevoked,
     ReleaseStaged,
     RepresentativeSeated,
     RepresentativeUnseated,
     RunReported,
+    SigningBegun,
 )
 from domain.register.state import Register
 from domain.release import commands as release_commands
@@ -91,6 +94,7 @@ from eventstore.entries import Submission, encode_json
 from eventstore.memory import MemoryLog
 from eventstore.recorder import Recorder
 from eventstore.sqlite import SqliteLog
+from tests.keys import p256_key_of
 from tests.stories import START, Story, charter, day, founded, noted, with_members
 
 PEOPLE = {
@@ -693,7 +697,7 @@ def test_approvals_come_from_different_people_who_hold_the_office_and_did_not_pr
     replace(story, register=both).when(approve, by="max").refused("same_person")
     replace(story, register=both).when(approve, by="lea").refused("run_lead")
     story = approved(story, Stage.PUBLIC, ("bo", Office.BOARD))
-    story.when(approve, by="bo").then()
+    story.when(approve, by="bo").refused("same_person")
     story = approved(story, Stage.PUBLIC, ("ben", Office.BOARD), ("sia", Office.SAFETY_REVIEWER))
     story.when(release_commands.AdvanceRelease(to=Stage.PUBLIC), by="max", at=day(30)).followed_by("check_began")
     swapped = approved(story, Stage.PUBLIC, ("ben", Office.SAFETY_REVIEWER))
@@ -1072,7 +1076,7 @@ def test_a_longer_hold_takes_two_keys_each_time_and_has_an_end() -> None:
     story = held(internal())
     story.when(release_commands.ExtendHold(reason="x"), by="max").refused("office_required")
     story = story.when(release_commands.ExtendHold(reason="x"), by="sia").followed_by("hold_extension_signed")
-    story.when(release_commands.ExtendHold(reason="x"), by="sia").then()
+    story.when(release_commands.ExtendHold(reason="x"), by="sia").refused("same_person")
     story = story.when(release_commands.ExtendHold(reason="y"), by="bo").followed_by("hold_extension_signed", "hold_extended")
     assert RELEASE.describe(story.state.state).line.count(shown_at(day(28)))
     story = story.when(release_commands.ExtendHold(reason="x"), by="bo").followed_by("hold_extension_signed")
@@ -1245,7 +1249,7 @@ def test_a_public_release_is_recalled_by_enough_different_people() -> None:
     recall = release_commands.RecallRelease(reason="it leaks")
     story.when(recall, by="max").refused("office_required")
     story = story.when(recall, by="sia").followed_by("recall_signed")
-    story.when(recall, by="sia").then()
+    story.when(recall, by="sia").refused("same_person")
     story = story.when(recall, by="bo").followed_by("recall_signed")
     without = noted(story.register, OfficeRevoked(person="bo", office=Office.BOARD))
     replace(story, register=without).when(recall, by="sam").followed_by("recall_signed")
@@ -1556,3 +1560,56 @@ async def standing(folder: Path, at: datetime | None, capsys: pytest.CaptureFixt
     """How the releases stand that `consortium registry` lists as of an instant."""
     await registry(as_of=None if at is None else at.isoformat(), where=Where(folder=folder, json=True))
     return [each["standing"] for each in json.loads(capsys.readouterr().out)["releases"]]
+
+
+# ---------------------------------------------------------------- the keys that sign releases
+
+
+def key_enrolled(name: str = "key", position: int = 2) -> ReleaseKeyEnrolled:
+    return ReleaseKeyEnrolled(public_key=p256_key_of(name), fingerprint=sha(name), position=position)
+
+
+def signed_log(*facts: Event) -> Register:
+    """The register of a log that is signed, on which these things are true of release keys."""
+    return noted(register(), SigningBegun(position=1), *facts)
+
+
+def test_on_a_signed_log_files_are_signed_with_an_enrolled_key_or_wait_for_a_person() -> None:
+    sealed(listed(proposed(signed_log()))).refused("release_key_unknown")
+    sealed(listed(proposed(signed_log(key_enrolled("other"))))).refused("release_key_unknown")
+    sealed(listed(proposed(signed_log(key_enrolled())))).followed_by("step_carried_out", "manifest_sealed", "check_began")
+    sealed(listed(proposed())).followed_by("step_carried_out", "manifest_sealed", "check_began")
+
+
+def test_no_stage_is_entered_under_a_signature_of_a_key_that_was_revoked() -> None:
+    story = internal(signed_log(key_enrolled()))
+    revoked = noted(story.register, ReleaseKeyRevoked(public_key=p256_key_of("key"), position=9))
+    story = approved(evaluated(story), Stage.MEMBERS, ("sia", Office.SAFETY_REVIEWER))
+    refused = replace(story, register=revoked).when(release_commands.AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2))
+    refused.refused("gates_missing")
+    assert refused.refusal is not None
+    assert "a key that signs releases now" in refused.refusal.message
+    begun = story.when(release_commands.AdvanceRelease(to=Stage.MEMBERS), by="max", at=day(2))
+    story = verified(classified(replace(begun, register=revoked)))
+    assert refused_stage(story) == ("members", "release_key_revoked")
+
+
+def test_the_embargos_end_publishes_nothing_that_a_revoked_key_signed_and_an_amendment_signs_it_anew() -> None:
+    story = internal(signed_log(key_enrolled()))
+    revoked = noted(story.register, ReleaseKeyRevoked(public_key=p256_key_of("key"), position=9))
+    ended = replace(story, register=revoked).due()
+    while not any(event.kind == "embargo_ended" for event in ended.answer):
+        ended = ended.due()
+    assert refused_stage(checked(ended)) == ("public", "release_key_revoked")
+    both = noted(revoked, ReleaseKeyEnrolled(public_key=p256_key_of("next"), fingerprint=sha("next"), position=10))
+    amended = replace(story, register=both).when(amendment(title="Atlas 8B, signed anew"), by="max")
+    again = listed(amended)
+    step = owed(again, "sign_manifest")
+    outcome = release_steps.ManifestSigned(step=step.key, edition=2, manifest=step.data["manifest"], signature=SIGNATURE, key=sha("next"))
+    again.when(outcome).followed_by("step_carried_out", "manifest_sealed", "check_began")
+
+
+def test_what_is_public_stays_when_its_key_is_revoked() -> None:
+    story = public(signed_log(key_enrolled()))
+    revoked = noted(story.register, ReleaseKeyRevoked(public_key=p256_key_of("key"), position=99))
+    assert replace(story, register=revoked).phase == "public"

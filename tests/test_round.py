@@ -22,7 +22,7 @@
 | exit_round | representative | commitment_released | no_such_decision, bound_by_yes, did_not_oppose, decision_in_effect, in_default |
 | release_leaver | the membership process: notice given, notice over | commitment_released, leaving_charged; leaver_bound; nothing before the close | service_only |
 | keep_member | the membership process: notice taken back | leaver_bound | service_only |
-| propose_, approve_, withdraw_spending | treasurer; second signatory | spending_… | more_than_cleared, line_exceeded, no_such_line, minimum_lost, spending_exists, no_such_spending, same_person (roles), own_payment (roles), spending_paid, spending_withdrawn, payment_ordered |
+| propose_, approve_, withdraw_spending | treasurer; second signatory | spending_… | more_than_cleared, line_exceeded, no_such_line, minimum_lost, spending_exists, no_such_spending, same_person (roles), same_organisation (roles), own_payment (roles), spending_paid, spending_withdrawn, payment_ordered |
 | record_, return_, release_spending | treasury | spending_paid, (round_reopened) spending_returned, spending_withdrawn | no_such_spending, not_approved, spending_paid, spending_withdrawn, spending_not_paid, reference_used |
 | settle_round | treasurer | round_settled | not_all_called, calls_running, default_open (funding), delivery_open, spending_open |
 | order_refund | treasurer | refund_ordered | refund_above_credit, refund_above_held (funding), refund_exists |

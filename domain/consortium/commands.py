@@ -53,7 +53,7 @@ class Found(Command):
     clock: LogTime = SystemTime()
     """Which clock the log goes by: the system's, unless it is a rehearsal. Where `consortium up --pace` runs it is filled in."""
     log_key: PublicKey | None = None
-    """The key with which the first recorder signs the log. Named in every founding under rules 7."""
+    """The key with which the first recorder signs the log: with it everything is signed from the first entry on."""
     log_key_proof: Proof | None = None
     """That the recorder holds it."""
 

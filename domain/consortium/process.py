@@ -17,9 +17,9 @@ from pydantic import Field, TypeAdapter
 from domain.consortium import absence, clock, commands, events, founding, keys, offices, recovery, rules, signing
 from domain.consortium.rules import Events
 from domain.consortium.state import ConsortiumState, Founded, Unfounded, evolve
-from domain.kernel import Agenda, Deadline, Headline, escaped
+from domain.kernel import Agenda, Deadline, Headline, escaped, shown_at
 from domain.process import Context, Process, Table, phase_of_deadline
-from domain.register.state import Register
+from domain.register.state import Register, ServiceKey
 from domain.stream import Common
 
 
@@ -96,21 +96,62 @@ def describe(state: ConsortiumState) -> Headline:
                 "seat": charter.seat,
                 "charter_version": version,
             }
-            return Headline("founded", f"{escaped(charter.name)}, charter version {version}", text, values=values)
+            waits = ("office:secretariat", "office:board") if state.recoveries or state.acts else ()
+            return Headline("founded", f"{escaped(charter.name)}, charter version {version}{_waiting(state)}", text, waits, values)
+
+
+def _waiting(state: Founded) -> str:
+    """What waits for a second officer, or for its time, in words."""
+    asked = [f"{person} is to have a new key{_from(each.until)}" for person, each in sorted(state.recoveries.items())]
+    asked += [f"{act.replace('_', '-')} waits for a second officer" for act in sorted(state.acts)]
+    return "".join(f"; {each}" for each in asked[:3]) + ("; …" if len(asked) > 3 else "")
+
+
+def _from(until: datetime | None) -> str:
+    return ", if a second officer confirms it" if until is None else f" from {shown_at(until)} on"
 
 
 SUBSTITUTES: Final = ("absent", "substitute", "duties", "since", "until", "in_force")
 
 
 def tables(state: ConsortiumState, register: Register, at: datetime) -> Sequence[Table]:
-    """Who stands in for whom, for what and when; whose absence is over is left out."""
+    """Who stands in for whom, for what and when, unless the absence is over; the keys of the consortium; and what waits for a second officer."""
+    named = (_substitutes(register, at), _keys(register), _recoveries(state), _acts(state))
+    return [table for table in named if table.rows]
+
+
+def _keys(register: Register) -> Table:
+    """The keys that sign the log and releases, and those that did, each with its positions."""
+    held = (("log", register.log_keys), ("releases", register.release_keys))
+    rows = [(use, public_key, key.since, key.until) for use, keys in held for public_key, key in sorted(keys.items(), key=_since)]
+    return Table("service_keys", ("signs", "public_key", "since", "until"), rows)
+
+
+def _since(item: tuple[str, ServiceKey]) -> int:
+    return item[1].since
+
+
+def _recoveries(state: ConsortiumState) -> Table:
+    """Whose lost key two officers replace, and until when that can be stopped."""
+    found = state.recoveries if isinstance(state, Founded) else {}
+    rows = [(person, each.public_key, ", ".join(each.signed), each.until) for person, each in sorted(found.items())]
+    return Table("key_recoveries", ("person", "public_key", "signed", "until"), rows)
+
+
+def _acts(state: ConsortiumState) -> Table:
+    """What one officer gave and a second one must give too."""
+    found = state.acts if isinstance(state, Founded) else {}
+    return Table("awaiting_second", ("command", "digest", "by"), [(act, each.digest, each.by) for act, each in sorted(found.items())])
+
+
+def _substitutes(register: Register, at: datetime) -> Table:
     rows = [
         (absent, each.person, ", ".join((*sorted(each.offices), *sorted(each.members))), each.since, each.until, each.covers(at))
         for absent, named in sorted(register.substitutes.items())
         for each in sorted(named, key=lambda each: (each.since, each.person))
         if at < each.until
     ]
-    return [Table("substitutes", SUBSTITUTES, rows)] if rows else ()
+    return Table("substitutes", SUBSTITUTES, rows)
 
 
 CONSORTIUM: Final[Process[commands.ConsortiumCommand, events.ConsortiumEvent, ConsortiumState]] = Process(
@@ -126,5 +167,5 @@ CONSORTIUM: Final[Process[commands.ConsortiumCommand, events.ConsortiumEvent, Co
     events=TypeAdapter(tuple[Annotated[events.ConsortiumEvent | Common, Field(discriminator="kind")], ...]),
     tables=tables,
     state_version=13,
-    list_version=1,
+    list_version=2,
 )

@@ -20,7 +20,7 @@ class Officer(Message):
     person: PersonId
     offices: frozenset[Office] = Field(min_length=1)
     public_key: PublicKey | None = None
-    """Named in every founding under rules 7; those of older rules may lack it."""
+    """At the founding of a signed log every officer is named with one."""
     proof: Proof | None = None
     """That the person holds the key: the proof of their key request."""
 

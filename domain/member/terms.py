@@ -31,7 +31,7 @@ class Delegate(Message):
     person: PersonId
     capacity: Capacity = Capacity.REPRESENTATIVE
     public_key: PublicKey | None = None
-    """Named in every application under rules 7; those of older rules may lack it."""
+    """On a signed log everybody is named with one."""
     proof: Proof | None = None
     """That the person holds the key."""
 

@@ -117,7 +117,14 @@ class StageRefused(Event):
     kind: Literal["stage_refused"] = "stage_refused"
     to: Stage
     rule: Literal[
-        "artifacts_refused", "licence_changed", "component_changed", "not_classified", "claim_not_reached", "gates_missing", "too_early"
+        "artifacts_refused",
+        "licence_changed",
+        "component_changed",
+        "not_classified",
+        "claim_not_reached",
+        "gates_missing",
+        "too_early",
+        "release_key_revoked",
     ]
     subject: Shown
     """The file, component or gates."""
