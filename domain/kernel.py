@@ -227,7 +227,7 @@ Proof = Annotated[
     str,
     Field(max_length=2_000, pattern=r"^-----BEGIN SSH SIGNATURE-----\n(?:[A-Za-z0-9+/=]{1,100}\n){1,60}-----END SSH SIGNATURE-----\n?$"),
     Form(
-        "an SSH signature in its armour, as `consortium key request` writes it",
+        "an SSH signature in its armour, as a key request holds it",
         "-----BEGIN SSH SIGNATURE-----\nU1NIU0lHAAAAAQ==\n-----END SSH SIGNATURE-----\n",
     ),
 ]

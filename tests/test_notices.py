@@ -393,6 +393,7 @@ TELLING = {
     "notify": 0,
     "notify_audience": 0,
     "notify_members": 0,
+    "_notify_concerned": 0,
     "owe_notice": 0,
     "owe_notices": 0,
     "_notify_open": 0,

@@ -38,7 +38,7 @@ def request(state: Founded, command: commands.RecoverKey, context: Context) -> E
         )
     key = context.require_key(command.person, command.public_key)
     requested = events.KeyRecoveryRequested(person=command.person, public_key=key, by=context.actor, at=context.at)
-    return (requested, _notice("key_recovery_requested", command.person, context, by=context.actor))
+    return (requested, _notify_concerned("key_recovery_requested", command.person, context, by=context.actor))
 
 
 def confirm(state: Founded, command: commands.ConfirmKeyRecovery, context: Context) -> Events:
@@ -58,7 +58,7 @@ def confirm(state: Founded, command: commands.ConfirmKeyRecovery, context: Conte
     until = context.at + timedelta(hours=state.charter.roles.recovery_hours)
     confirmed = events.KeyRecoveryConfirmed(person=command.person, public_key=command.public_key, by=context.actor, until=until)
     by = " and ".join((*recovery.signed, context.actor))
-    return (confirmed, _notice("key_recovery_confirmed", command.person, context, by=by, until=until.isoformat()))
+    return (confirmed, _notify_concerned("key_recovery_confirmed", command.person, context, by=by, until=until.isoformat()))
 
 
 def stop(state: Founded, command: commands.StopKeyRecovery, context: Context) -> Events:
@@ -80,7 +80,7 @@ def complete(state: Founded, command: commands.CompleteKeyRecovery, context: Con
         events.KeyRecovered(person=command.person, public_key=recovery.public_key, by=recovery.signed),
         KeyEnrolled(person=command.person, public_key=recovery.public_key),
         *(KeyRevoked(person=command.person, public_key=key, cause="recovered") for key in former),
-        _notice("key_recovered", command.person, context, by=" and ".join(recovery.signed)),
+        _notify_concerned("key_recovered", command.person, context, by=" and ".join(recovery.signed)),
     )
 
 
@@ -98,7 +98,7 @@ def _obstacle(state: Founded, person: PersonId, recovery: Recovery, context: Con
 
 def _stopped(person: PersonId, reason: str, context: Context) -> Events:
     stopped = events.KeyRecoveryStopped(person=person, by=context.actor, reason=reason)
-    return (stopped, _notice("key_recovery_stopped", person, context, by=context.actor, reason=reason))
+    return (stopped, _notify_concerned("key_recovery_stopped", person, context, by=context.actor, reason=reason))
 
 
 def _require_officer(state: Founded, person: PersonId, context: Context) -> None:
@@ -118,7 +118,7 @@ def _require_in_office(person: PersonId, context: Context) -> None:
         )
 
 
-def _notice(template: str, person: PersonId, context: Context, **facts: str) -> StepOwed:
+def _notify_concerned(template: str, person: PersonId, context: Context, **facts: str) -> StepOwed:
     """The person, the secretariat and the board are told."""
     to = (person, f"office:{Office.SECRETARIAT}", f"office:{Office.BOARD}")
     key = f"notice:{template.replace('_', '-')}:{person}:{context.position}"

@@ -26,7 +26,7 @@ class Officer(Message):
 
 
 class KeyRequest(Message):
-    """A person's key, and the proof that they hold it: what `consortium key request` writes for whoever enrols it."""
+    """A key request: a person's key and the proof that they hold it, for whoever enrols it."""
 
     person: PersonId
     public_key: PublicKey

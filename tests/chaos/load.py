@@ -30,7 +30,7 @@ from simulation.world import Simulation
 from tests.chaos.checks import Receipt, everything, kept, problems
 from tests.stories import START, charter
 
-RULES: Final = charter(decisions__admission__duration_hours=24 * 28)
+RULES: Final = charter(decisions__admission__duration_hours=24 * 28, membership__open_applications=10_000)
 PATIENCE_SECONDS: Final = 60
 """How long a command may take, faults and all; and everything that was asked, once the faults stop."""
 AGAIN_SECONDS: Final = 0.02
