@@ -25,7 +25,7 @@ long: $(READY)
 check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy activities audit bench cli domain eventstore open_model_consortium.py settings.py keeper.py signatures simulation tests workflows worker.py
+	$(BIN)/mypy activities audit bench cli domain eventstore open_model_consortium.py settings.py keeper.py signatures simulation tests transparency workflows worker.py
 	MYPYPATH=deploy $(BIN)/mypy deploy/trial deploy/run-image
 	$(BIN)/lint-imports
 	$(BIN)/python docs/picture.py --check

@@ -18,7 +18,7 @@ LAYERS: Final[Sequence[Sequence[str]]] = (
     ("workflows", "simulation", "audit"),
     ("activities",),
     ("eventstore",),
-    ("domain", "signatures"),
+    ("domain", "signatures", "transparency"),
 )
 SAYS: Final[Mapping[str, str]] = {
     "cli": "words to commands, rows to tables",
@@ -29,6 +29,7 @@ SAYS: Final[Mapping[str, str]] = {
     "eventstore": "serial decisions, one hash-chained log",
     "domain": "decide · evolve · agenda · describe",
     "signatures": "who signed which bytes, for what",
+    "transparency": "tree, checkpoints, proofs",
 }
 WIDTH, BOX, HEIGHT, GAP = 760, 220, 64, 52
 
@@ -77,7 +78,7 @@ def svg() -> str:
                 f'<line x1="{x1 + BOX // 2}" y1="{y1 + HEIGHT}" x2="{x2 + BOX // 2}" y2="{y2 - 3}" stroke="#64748b" marker-end="url(#tip)"/>'
             )
     for package, (x, y) in places.items():
-        fill = "#dcfce7" if package == "domain" else "#eff6ff"
+        fill = "#dcfce7" if package in {"domain", "transparency"} else "#eff6ff"
         parts += [
             f'<rect x="{x}" y="{y}" width="{BOX}" height="{HEIGHT}" rx="8" fill="{fill}" stroke="#94a3b8"/>',
             f'<text x="{x + 14}" y="{y + 27}" font-size="16" font-weight="600" fill="#0f172a">{package}/</text>',
