@@ -10,7 +10,7 @@ type and length: so another kind of signer (witnesses, type 0x04 and 0x06) can p
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final, NamedTuple
@@ -155,7 +155,7 @@ def parse(data: bytes) -> Note:
     return Note(text, tuple(map(_signature, lines)))
 
 
-def verify(note: Note, keys: Iterable[VerifierKey]) -> Collection[VerifierKey]:
+def verify(note: Note, keys: Iterable[VerifierKey]) -> tuple[VerifierKey, ...]:
     """Which of these keys signed the note: at least one. Raises `Invalid` when none did, or when a line that names one of them does not verify."""
     known = {(key.name, key.key_id): key for key in keys}
     signed: dict[VerifierKey, None] = {}

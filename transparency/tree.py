@@ -260,6 +260,7 @@ def verify_inclusion(data: bytes, index: int, size: int, root: bytes, proof: Seq
     """
     if not 0 <= index < size:
         raise Invalid("the entry lies beyond the end of the tree")
+    _require_hashes(proof)
     place, last, digest = index, size - 1, leaf_hash(data)
     for other in proof:
         if not last:
@@ -290,6 +291,7 @@ def verify_consistency(old: int, old_root: bytes, new: int, new_root: bytes, pro
         if old == new and old_root != new_root:
             raise Invalid("two trees of one size differ")
         return
+    _require_hashes(proof)
     # Where the old tree is one complete subtree its root is where the path begins, and is left out.
     path = (old_root, *proof) if not old & (old - 1) else tuple(proof)
     if not path:
@@ -312,3 +314,8 @@ def verify_consistency(old: int, old_root: bytes, new: int, new_root: bytes, pro
         raise Invalid("the proof of consistency is shorter than its tree is high")
     if before != old_root or after != new_root:
         raise Invalid("the later tree does not begin with the earlier one")
+
+
+def _require_hashes(proof: Sequence[bytes]) -> None:
+    if any(len(each) != HASH_BYTES for each in proof):
+        raise Invalid(f"a hash of the proof has not {HASH_BYTES} bytes")
