@@ -214,7 +214,10 @@ def test_no_proof_reads_more_than_two_tiles_of_a_level_and_none_lies_beyond_the_
         assert all(0 < tile.width <= 256 and tile.end <= size >> 8 * tile.level for tile in plan.tiles)
 
 
-@given(SIZES)
+@given(size=st.integers(0, 1_100))
+@example(size=2**16 - 1)
+@example(size=2**16)
+@example(size=MANY)
 def test_whoever_starts_gets_the_frontier_of_any_size_from_what_is_stored(store: Store, size: int) -> None:
     assert Frontier(size, store.hashes(tree.edge(size))) == Frontier().extended(store.data[:size]).frontier
 
