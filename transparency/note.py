@@ -156,8 +156,15 @@ def parse(data: bytes) -> Note:
 
 
 def verify(note: Note, keys: Iterable[VerifierKey]) -> tuple[VerifierKey, ...]:
-    """Which of these keys signed the note: at least one. Raises `Invalid` when none did, or when a line that names one of them does not verify."""
-    known = {(key.name, key.key_id): key for key in keys}
+    """Which of these keys signed the note: at least one.
+
+    Raises `Invalid` when none did, when a line that names one of them does not verify, and when two of them have one name and id, which happens
+    only to who chose their keys so.
+    """
+    known: dict[tuple[str, bytes], VerifierKey] = {}
+    for each in keys:
+        if known.setdefault((each.name, each.key_id), each) != each:
+            raise Invalid("two keys of one name and id cannot be told apart")
     signed: dict[VerifierKey, None] = {}
     for signature in note.signatures:
         if key := known.get((signature.name, signature.key_id)):
