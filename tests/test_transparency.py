@@ -371,7 +371,9 @@ def test_a_log_that_told_two_stories_cannot_prove_that_one_goes_on_from_the_othe
         (2, VECTOR_ROOTS[2], 3, VECTOR_ROOTS[3], ()),
         (3, VECTOR_ROOTS[3], 4, VECTOR_ROOTS[4], ()),
     ],
-)
+    ids=["back in time", "less than nothing", "nothing with a root", "two roots of nothing", "a proof of nothing", "a proof of the same",
+         "two roots of one size", "no proof from a whole tree", "no proof from a torn one"],
+)  # fmt: skip
 def test_nothing_is_consistent_by_being_empty(old: int, old_root: bytes, new: int, new_root: bytes, hashes: tuple[bytes, ...]) -> None:
     with pytest.raises(Invalid):
         verify_consistency(old, old_root, new, new_root, hashes)
@@ -386,6 +388,37 @@ def test_every_log_goes_on_from_the_empty_one() -> None:
 def test_no_entry_is_proven_beyond_the_end(index: int, size: int) -> None:
     with pytest.raises(Invalid, match="beyond the end"):
         verify_inclusion(b"", index, size, VECTOR_ROOTS[1], ())
+
+
+@given(size=st.integers(1, 300), share=st.floats(0, 1, exclude_max=True))
+def test_a_root_over_more_than_its_size_proves_nothing(store: Store, size: int, share: float) -> None:
+    """Roots that hide another tree beside the one of the size that they are signed for."""
+    index, beside, root = int(share * size), store.root(7), store.root(size)
+    before = store.root(index)
+    included, grown = [*store.hashes(tree.inclusion(index, size)), beside], [*store.hashes(tree.consistency(index, size)), beside]
+    for hidden, hidden_before in (
+        (node_hash(beside, root), node_hash(beside, before)),
+        (node_hash(root, beside), node_hash(before, beside)),
+    ):
+        assert refused(verify_inclusion, store.data[index], index, size, hidden, included)
+        assert refused(verify_consistency, index, hidden_before, size, hidden, grown)
+
+
+@given(size=st.integers(2, 300), share=st.floats(0, 1, exclude_max=True))
+def test_a_root_over_less_than_its_size_proves_nothing(store: Store, size: int, share: float) -> None:
+    """Roots that leave out what is right of the largest complete subtree, and its proofs."""
+    left = 1 << (size - 1).bit_length() - 1
+    index = int(share * left)
+    assert refused(verify_inclusion, store.data[index], index, size, store.root(left), store.hashes(tree.inclusion(index, left)))
+    grown = store.hashes(tree.consistency(index, left))
+    assert refused(verify_consistency, index, store.root(index), size, store.root(left), grown) == (index > 0)
+
+
+@pytest.mark.parametrize("odd", [b"", bytes(31), bytes(33), bytes(64)])
+def test_what_is_no_hash_proves_nothing_though_the_root_is_made_of_it(store: Store, odd: bytes) -> None:
+    leaf = store.root(1)
+    assert refused(verify_inclusion, store.data[0], 0, 2, node_hash(leaf, odd), [odd])
+    assert refused(verify_consistency, 1, leaf, 2, node_hash(leaf, odd), [odd])
 
 
 def test_an_inner_node_is_no_entry(store: Store) -> None:
@@ -429,6 +462,8 @@ def test_signatures_by_strangers_are_kept_and_passed_over() -> None:
     read = note.parse(crowded.encode())
     assert read == crowded
     assert note.verify(read, [KEY.verifier]) == (KEY.verifier,)
+    most = Note(signed.text, signed.signatures * note.MOST_SIGNATURES)
+    assert note.parse(most.encode()) == most
 
 
 def test_a_key_of_the_same_name_or_of_the_same_id_is_another_key() -> None:
