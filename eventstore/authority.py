@@ -39,7 +39,9 @@ MAX_AUTHORITY: Final = 128 * 1024
 RESTART: Final = "restart_clock"
 """The kind of the command by which whoever runs a rehearsal's log sets its clock."""
 
-INTRODUCES: Final = frozenset({"found", "apply", "begin_signing"})
+BEGINS: Final = "begin_signing"
+"""The kind of the command by which officers begin to sign on a log that was begun without."""
+INTRODUCES: Final = frozenset({"found", "apply", BEGINS})
 """The kinds of the commands that are signed by a key which the log does not know yet, and which they bring with its proof."""
 
 

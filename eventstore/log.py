@@ -108,6 +108,16 @@ class FellBack(Unfit):
         )
 
 
+class Unsigned(LogUnavailable):
+    """The log was begun without signatures, and its officers did not begin to sign yet: nothing else is recorded until they do."""
+
+    def __init__(self, position: int) -> None:
+        super().__init__(
+            f"this log is unsigned up to entry {position:,}, and goes on only once two of its officers begin to sign"
+            " (`consortium consortium begin-signing`; docs/operations.md says how)"
+        )
+
+
 class WrittenOn(LogUnavailable):
     """A newer release wrote on this stream what this one cannot read. Everything else goes on here; a worker of that release answers."""
 

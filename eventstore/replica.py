@@ -17,7 +17,7 @@ from domain.register.facts import Fact
 from domain.register.fold import FACT_KINDS, is_fact, note
 from domain.register.state import Register
 from domain.stream import Stream, deadline_id
-from eventstore.authority import Given, Place, Vouched, is_known, permit
+from eventstore.authority import BEGINS, Given, Place, Vouched, is_known, permit
 from eventstore.entries import (
     ACCEPTED,
     EMPTY,
@@ -36,7 +36,7 @@ from eventstore.entries import (
     random_salts,
     sealed,
 )
-from eventstore.log import Damaged, NewerRules, Unfit, WrittenByNewer, WrittenOn
+from eventstore.log import Damaged, NewerRules, Unfit, Unsigned, WrittenByNewer, WrittenOn
 from eventstore.upcasters import UPCASTERS, upcast
 from eventstore.wire import Malformed, parse
 
@@ -359,6 +359,8 @@ class Replica:
             now, given.actor, StreamId(given.stream), register, mandate, stream.owed, stream.failed, self.head.position + 1, given.command,
             stream.delayed, proven,
         )  # fmt: skip
+        if vouched is not None and self.head.position and not register.signing and command.kind != BEGINS:
+            raise Unsigned(self.head.position)
         try:
             if vouched is not None:
                 source = self._streams.get(vouched.source) if vouched.source is not None else None

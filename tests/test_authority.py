@@ -18,21 +18,26 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 import pytest_asyncio
 
 from audit.reexecute import Reexecution
+from domain.charter import OFFICERS as OFFICES
+from domain.charter import Office
 from domain.kernel import SERVICE, derived_id
 from domain.stream import deadline_id, letter_id, outcome_id
 from eventstore.answers import NotYet, Recorded, SameIdOtherCommand
 from eventstore.authority import NotOwed, Unauthorised, WrongTag
 from eventstore.clock import MovedClock
 from eventstore.entries import Submission, encode_json
+from eventstore.log import Unsigned
 from eventstore.memory import MemoryLog
 from eventstore.recorder import Recorder
 from eventstore.statement import Carried, Restarted, Seen, Sent, digest, instant_text, written
 from eventstore.verifying import Signing
 from eventstore.wire import Malformed
+from tests.golden_log import entries_of, logs, rules_file
 from tests.signers import Signers, unsigned
 from tests.stories import charter, day
 
@@ -324,3 +329,41 @@ async def test_whoever_decides_the_log_again_finds_what_stands_behind_nothing(si
     assert (found.position, "sign" in found.reason) == (3, True)
     await rogue.close()
     site.log = MemoryLog()  # what is checked afterwards is empty
+
+
+# ---------------------------------------------------------------- a log that was begun without signatures
+
+
+async def unsigned_log() -> tuple[MemoryLog, list[str]]:
+    """The founding of a consortium under rules 6, and its officers."""
+    founded = next(iter(logs(entries_of(rules_file("6")))))[:1]
+    log = MemoryLog()
+    await log.append(founded)
+    return log, sorted({event["person"] for event in msgspec.json.decode(founded[0].body) if event["kind"] == "office_granted"})
+
+
+async def test_a_log_that_was_begun_without_signatures_goes_on_once_two_officers_begin_to_sign() -> None:
+    site = Site()
+    site.log, officers = await unsigned_log()
+    stream = (await site.log.read(0, 1))[0].stream
+    site.recorder = Recorder(site.log, clock=site.clock, signing=site.signing)
+    site.first = await site.recorder.first()
+    site.clock.to((await site.recorder.replica()).head_time + timedelta(minutes=1))
+    for officer in officers:
+        await site.no_entry(site.signed(stream, officer, GRANT), (Unsigned, Unauthorised))  # type: ignore[arg-type]
+    register = (await site.recorder.replica()).register
+    answering = [person for person in officers if register.holds(person, *OFFICES)]
+    holders = [site.signers.request(person, site.first) for person in officers]
+    begin = {
+        "kind": "begin_signing", "holders": holders, "log_key": site.signers.line("log"), "log_key_proof": site.signers.proof("log", site.first),
+    }  # fmt: skip
+    await site.no_entry(site.signed(stream, answering[0], begin, key="eve"))
+    await site.no_entry(unsigned(stream, begin, answering[0]))
+    assert (await site.give(stream, answering[0], begin)).refusal is None
+    await site.no_entry(site.signed(stream, answering[0], GRANT), Unsigned)
+    assert (await site.give(stream, answering[1], begin)).kinds[-1] == "signing_begun"
+    secretary = next(person for person in officers if register.holds(person, Office.SECRETARIAT))
+    assert (await site.give(stream, secretary, GRANT)).refusal is None
+    check = Reexecution()
+    assert (check.check(await site.log.read(0, 100)), check.head.position) == (None, (await site.log.head()).position)
+    await site.recorder.close()

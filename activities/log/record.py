@@ -53,7 +53,7 @@ from eventstore.answers import NotYet, SameIdOtherCommand
 from eventstore.authority import NotOwed, WrongTag
 from eventstore.clock import Clock, fact_of
 from eventstore.entries import Entry, Submission, instant
-from eventstore.log import HeadFarAhead, LogUnavailable, NewerRules, WrittenByNewer, WrittenOn
+from eventstore.log import HeadFarAhead, LogUnavailable, NewerRules, Unsigned, WrittenByNewer, WrittenOn
 from eventstore.recorder import Recorder
 from eventstore.statement import VERSION, Carried, digest
 from eventstore.wire import Malformed, canonical_command, require_sender
@@ -131,7 +131,7 @@ class Recording:
             raise _told(WrongTag(said) if self._is_tagged_only(request) else Malformed(said)) from error
         except NotYet as error:
             raise ApplicationError(str(error), self._seconds_until(error), type=NOT_YET, non_retryable=True) from error
-        except HeadFarAhead as error:
+        except (HeadFarAhead, Unsigned) as error:
             # What the system says goes on waiting; a person is told at once.
             said = f"{error}. Then give the command again, under a new id"
             raise ApplicationError(said, type=UNAVAILABLE, non_retryable=envelope.actor != SERVICE) from error
