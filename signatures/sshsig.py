@@ -328,7 +328,7 @@ def unarmour(armoured: str) -> bytes:
         raise MalformedSignature(str(error)) from error
 
 
-def asserted(key: PublicKey, purpose: Purpose, authenticator_data: bytes, client_data: bytes, signature: bytes, *, hash_name: Hash = Hash.SHA512) -> Signature:  # fmt: skip
+def from_assertion(key: PublicKey, purpose: Purpose, authenticator_data: bytes, client_data: bytes, signature: bytes, *, hash_name: Hash = Hash.SHA512) -> Signature:  # fmt: skip
     """The signature that a browser's assertion is, from `authenticatorData`, `clientDataJSON` and `signature` as `navigator.credentials.get` gives
     them for the challenge `to_be_signed(...)`.
 
