@@ -167,10 +167,14 @@ def _write_new(path: Path, written: bytes, mode: int) -> None:
         raise CannotSign(f"{path} is there already: a key is never overwritten; name another file") from error
     except OSError as error:
         raise CannotSign(f"{path} cannot be written: {error.strerror}") from error
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(written)
-        file.flush()
-        os.fsync(descriptor)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(written)
+            file.flush()
+            os.fsync(descriptor)
+    except OSError as error:
+        path.unlink()
+        raise CannotSign(f"{path} cannot be written: {error.strerror}") from error
 
 
 def _private_bytes(path: Path) -> bytes:
@@ -179,13 +183,16 @@ def _private_bytes(path: Path) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise CannotSign(f"{path} cannot be read: {error.strerror}") from error
-    with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
             raise CannotSign(f"{path} is no file")
-        if found.st_mode & 0o077:
+        if mode & 0o077:
             raise CannotSign(f"{path} can be read by others: `chmod 600 {path}`, and make a new key if others use this machine")
-        written = file.read(MAX_FILE + 1)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            written = file.read(MAX_FILE + 1)
+    finally:
+        os.close(descriptor)
     if len(written) > MAX_FILE:
         raise CannotSign(f"{path} is larger than {MAX_FILE} bytes: it is no private key")
     return written
@@ -230,8 +237,8 @@ class KeygenSigner:
         words = [self.program, "-Y", "sign", "-f", str(self.path), "-n", purpose]
         try:
             done = subprocess.run(words, input=message, stdout=subprocess.PIPE, timeout=_SIGN_SECONDS, check=False)
-        except FileNotFoundError as error:
-            raise CannotSign(f"{self.program} is not installed: a security key needs OpenSSH 8.2 or newer") from error
+        except OSError as error:
+            raise CannotSign(f"{self.program} cannot be run ({error.strerror}): a security key needs OpenSSH 8.2 or newer") from error
         except subprocess.TimeoutExpired as error:
             raise CannotSign(f"the security key of {self.path} was not touched within two minutes") from error
         if done.returncode:

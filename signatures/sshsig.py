@@ -51,6 +51,9 @@ _BEGIN: Final = "-----BEGIN SSH SIGNATURE-----\n"
 _END: Final = "-----END SSH SIGNATURE-----"
 _LINE: Final = 70
 _WEBAUTHN: Final = "webauthn-sk-ecdsa-sha2-nistp256@openssh.com"
+_ALGORITHMS: Final = frozenset([*map(str, Algorithm), _WEBAUTHN])
+_PLAIN: Final = frozenset(map(str, (Algorithm.ED25519, Algorithm.P256)))
+_EDWARDS: Final = frozenset(map(str, (Algorithm.ED25519, Algorithm.SK_ED25519)))
 
 
 class Purpose(StrEnum):
@@ -75,6 +78,9 @@ class Hash(StrEnum):
 
     SHA256 = "sha256"
     SHA512 = "sha512"
+
+
+_HASHES: Final = {str(each): each for each in Hash}
 
 
 class Flags(int):
@@ -281,9 +287,9 @@ def parse_blob(blob: bytes) -> Signature:
         raise MalformedSignature(str(error)) from error
     if version != _VERSION:
         raise UnsupportedSignature(f"version {version} of the form is not taken: only {_VERSION}")
-    if hash_name not in set(Hash):
+    if hash_name not in _HASHES:
         raise UnsupportedSignature(f"the hash {hash_name} is not taken: only {' and '.join(Hash)}")
-    return of_parts(key_blob, namespace, Hash(hash_name), inner)
+    return of_parts(key_blob, namespace, _HASHES[hash_name], inner)
 
 
 def of_parts(key_blob: bytes, namespace: str, hash_name: Hash, inner: bytes) -> Signature:
@@ -354,16 +360,16 @@ def _inner(blob: bytes) -> tuple[str, Form]:
     """The signature within: the name of its algorithm, and what follows from that."""
     reader = wire.Reader(blob)
     algorithm = reader.text(64, "the signature's algorithm")
-    if algorithm not in {*Algorithm, _WEBAUTHN}:
-        raise UnsupportedSignature(f"a signature of the kind {algorithm} is not taken: only {', '.join(Algorithm)}, {_WEBAUTHN}")
+    if algorithm not in _ALGORITHMS:
+        raise UnsupportedSignature(f"a signature of the kind {algorithm} is not taken: only {', '.join(sorted(_ALGORITHMS))}")
     value = reader.string(256, "the signature's value")
-    if algorithm in {Algorithm.ED25519, Algorithm.SK_ED25519}:
+    if algorithm in _EDWARDS:
         if len(value) != _ED25519_BYTES:
             raise MalformedSignature(f"a signature of Ed25519 has {_ED25519_BYTES} bytes, and not {len(value)}")
     else:
         _two_numbers(value)
     form: Form = Plain(value)
-    if algorithm not in {Algorithm.ED25519, Algorithm.P256}:
+    if algorithm not in _PLAIN:
         form = Touched(value, Flags(reader.byte("the authenticator's flags")), reader.number("the authenticator's counter"))
     if isinstance(form, Touched) and algorithm == _WEBAUTHN:
         origin = reader.text(_MAX_ORIGIN, "the origin")

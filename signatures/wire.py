@@ -52,10 +52,10 @@ class Reader:
 
     def text(self, limit: int, what: str) -> str:
         """A `string` of printable ASCII without spaces."""
-        read = self.string(limit, what)
-        if not all(0x21 <= each <= 0x7E for each in read):
+        read = self.string(limit, what).decode("latin-1")
+        if not (read.isascii() and read.isprintable()) or " " in read:
             raise Malformed(f"{what} has other characters than printable ASCII")
-        return read.decode("ascii")
+        return read
 
     def positive(self, limit: int, what: str) -> int:
         """An `mpint` above zero, without needless leading zeros."""
