@@ -39,6 +39,8 @@ SUITES: Final[Mapping[str, Sequence[str]]] = {
     "readings": ("telemetry", "run", "run_laws"),
     "telemetry": ("telemetry", "run", "run_laws"),
     "run": ("run", "run_laws"),
+    "signatures": ("signatures", "signature_attacks"),
+    "signers": ("signers",),
     "treasury": ("treasury", "treasury_laws", "treasury_payers"),
     "voting": ("voting", "schulze_laws", "proposal", "votes"),
 }

@@ -1,4 +1,4 @@
-"""The core and the workflows ask nobody for the time, for luck or for anything outside: their imports are a short list."""
+"""The core, the workflows and what checks signatures ask nobody for the time, for luck or for anything outside: their imports are a short list."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 DOMAIN = Path(__file__).parent.parent / "domain"
 WORKFLOWS = DOMAIN.parent / "workflows"
+SIGNATURES = DOMAIN.parent / "signatures"
 
 ALLOWED = frozenset(
     {"__future__", "bisect", "collections", "collections.abc", "dataclasses", "datetime", "difflib", "enum", "fractions", "functools", "hashlib", "heapq", "immutables",
@@ -17,6 +18,10 @@ ALLOWED = frozenset(
 OF_WORKFLOWS = frozenset(
     {"__future__", "activities.messages", "asyncio", "collections.abc", "datetime", "temporalio", "temporalio.common", "temporalio.exceptions", "typing"}
 )  # fmt: skip
+OF_SIGNATURES = ALLOWED | {
+    "base64", "binascii", "cryptography.exceptions", "cryptography.hazmat.primitives", "cryptography.hazmat.primitives.asymmetric",
+    "cryptography.hazmat.primitives.asymmetric.utils",
+}  # fmt: skip
 CLOCKS_AND_CHANCE = frozenset({"now", "utcnow", "today", "uuid1", "uuid4", "fromtimestamp"})
 INPUT_AND_OUTPUT = frozenset({"open", "print", "input", "exec", "eval", "__import__"})
 
@@ -49,6 +54,11 @@ def test_the_domain_reaches_nothing_outside(path: Path) -> None:
 @pytest.mark.parametrize("path", sorted(WORKFLOWS.glob("*.py")), ids=lambda path: path.stem)
 def test_workflows_reach_nothing_outside_but_messages_and_temporal(path: Path) -> None:
     assert impurities(path.read_text(encoding="utf-8"), "workflows", OF_WORKFLOWS) == []
+
+
+@pytest.mark.parametrize("path", sorted(SIGNATURES.glob("*.py")), ids=lambda path: path.stem)
+def test_what_checks_signatures_reaches_nothing_outside_and_what_signs_does(path: Path) -> None:
+    assert bool(impurities(path.read_text(encoding="utf-8"), "signatures", OF_SIGNATURES)) == (path.stem == "signers")
 
 
 @pytest.mark.parametrize(

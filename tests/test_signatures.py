@@ -324,6 +324,22 @@ def test_ecdsa_has_a_second_signature_for_everything_so_nothing_hangs_on_its_byt
     assert judge.accepts(armoured(twin), MESSAGE, Purpose.COMMAND, by.public_key.line)
 
 
+@needs_ssh_keygen
+@pytest.mark.parametrize("kind", PENS)
+def test_the_documented_command_line_is_the_judge_of_every_kind_of_key(kind: str, tmp_path: Path) -> None:
+    """And says no to another statement, and to a signature for another purpose."""
+    by = PENS[kind]
+    text = (Path(__file__).parent.parent / "docs" / "security.md").read_text(encoding="utf-8")
+    words = ("sh", "-ec", text.split("```sh\n")[1].split("```")[0])
+    (tmp_path / "ada.pub").write_text(f"{by.public_key.line} ada@home\n", encoding="utf-8")
+    for message, purpose, accepted in ((MESSAGE, Purpose.COMMAND, True), (b"{}", Purpose.COMMAND, False), (MESSAGE, Purpose.LOGIN, False)):
+        (tmp_path / "statement.json").write_bytes(MESSAGE)
+        (tmp_path / "statement.sig").write_text(armoured(by.sign(message, purpose)), encoding="utf-8")
+        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.stdout.startswith('Good "open-model-consortium/command" signature for ada with') == accepted, done
+        assert (done.returncode == 0) == accepted
+
+
 # ---------------------------------------------------------------- what a passkey signs
 
 
