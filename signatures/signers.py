@@ -208,7 +208,9 @@ class _Head(NamedTuple):
 def _head(written: bytes, path: Path) -> _Head:
     match = _PRIVATE.fullmatch(written)
     if not match:
-        raise CannotSign(f"{path} is no private key of OpenSSH: name the file without `.pub`, or `ssh-keygen -p -f {path}` writes another format anew")
+        raise CannotSign(
+            f"{path} is no private key of OpenSSH: name the file without `.pub`, or `ssh-keygen -p -f {path}` writes another format anew"
+        )
     try:
         reader = wire.Reader(binascii.a2b_base64(match[1]))
         reader.exactly(_PRIVATE_MAGIC, "its beginning")
