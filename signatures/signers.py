@@ -35,7 +35,7 @@ MAX_FILE: Final = 65_536
 _MAX_MESSAGE: Final = 262_144
 _MAX_KEYS: Final = 1_000
 _MAX_COMMENT: Final = 1_024
-_ANSWER_SECONDS: Final = 10.0
+_ANSWER_SECONDS: Final = 30.0
 _SIGN_SECONDS: Final = 120.0
 """Somebody has to find and touch the security key, or to confirm."""
 _LIST, _LISTED, _SIGN, _SIGNED = 11, 12, 13, 14

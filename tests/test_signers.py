@@ -12,7 +12,7 @@ import subprocess
 import threading
 from base64 import b64decode, encodebytes
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -22,20 +22,21 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from signatures import keys, sshsig, wire
 from signatures.errors import WrongSignature
-from signatures.keys import Algorithm
+from signatures.keys import Algorithm, PublicKey
 from signatures.signers import (
     MAX_FILE,
     AgentSigner,
     CannotSign,
     KeygenSigner,
     KeySigner,
+    Signer,
     WrongPassphrase,
     from_agent,
     from_file,
     held_by_agent,
     new_key,
 )
-from signatures.sshsig import Purpose
+from signatures.sshsig import Purpose, Touched
 from tests.authenticator import Judge, needs_ssh_keygen, pen
 
 MESSAGE: Final = b'{"actor":"ada"}'
@@ -407,3 +408,65 @@ def test_a_key_in_memory_signs_for_its_purpose() -> None:
     signature = sshsig.parse(signer.sign(MESSAGE, Purpose.COMMAND))
     with pytest.raises(WrongSignature):
         sshsig.verify(signature, b"other", Purpose.COMMAND, signer.public_key)
+
+
+# ---------------------------------------------------------------- a security key behind the real `ssh-keygen`
+
+HANDLE: Final = b"by which the device knows its key"
+VERSIONS: Final = ("000a0000", "00090000", "00080000", "00070000", "000b0000", "000c0000")
+"""Of the interface between `ssh-keygen` and a security key's middleware: each OpenSSH knows one."""
+
+
+def _sk_file(path: Path, key: PublicKey) -> Path:
+    """What `ssh-keygen -t ed25519-sk` writes: no secret, but the handle by which the device knows its key."""
+    fields = key.blob + b"\1" + wire.strings([HANDLE, b"", b"ada at home"])
+    private = b"same" * 2 + fields
+    private += bytes(range(1, 1 + -len(private) % 8))
+    return _private(path, _wrapped(_head(key.blob) + wire.string(private)))
+
+
+@pytest.fixture(scope="session")
+def middleware(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    compiler = shutil.which("cc")
+    if not compiler:
+        pytest.skip("no C compiler: the middleware of a security key cannot be made")
+    library = tmp_path_factory.mktemp("middleware") / "security_key.so"
+    subprocess.run((compiler, "-shared", "-fPIC", "-o", library, Path(__file__).parent / "security_key.c"), check=True)
+    return library
+
+
+@needs_ssh_keygen
+@pytest.mark.parametrize("algorithm", [Algorithm.SK_ED25519, Algorithm.SK_P256])
+def test_a_security_key_signs_through_the_real_ssh_keygen(
+    algorithm: Algorithm, middleware: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by = pen(algorithm, "ssh:atlas")
+    signer = from_file(_sk_file(tmp_path / "id_sk", by.public_key), never)
+    monkeypatch.setenv("SSH_SK_PROVIDER", str(middleware))
+    monkeypatch.setenv("SK_FOLDER", str(tmp_path))
+    monkeypatch.setenv("SK_SIGNS", f"cat {tmp_path}/answer")
+    signed = sshsig.to_be_signed(MESSAGE, Purpose.COMMAND)
+    (tmp_path / "answer").write_text(_words(by.touched(signed)), encoding="utf-8")
+    armoured = _by_any_version(signer, monkeypatch)
+    assert (tmp_path / "asked").read_text(encoding="utf-8").split() == ["ssh:atlas", HANDLE.hex(), signed.hex()]
+    sshsig.verify(sshsig.parse(armoured), MESSAGE, Purpose.COMMAND, by.public_key)
+    assert Judge(tmp_path).accepts(armoured, MESSAGE, Purpose.COMMAND, by.public_key.line)
+    (tmp_path / "answer").write_text(_words(by.touched(signed, flags=0)), encoding="utf-8")
+    with pytest.raises(CannotSign, match="without being touched"):
+        signer.sign(MESSAGE, Purpose.COMMAND)
+
+
+def _words(form: Touched) -> str:
+    """As the middleware reads them: flags, counter, and the signature's one part or two."""
+    if len(form.value) == 64:
+        return f"{form.flags:d} {form.counter} {form.value.hex()}"
+    reader = wire.Reader(form.value)
+    return f"{form.flags:d} {form.counter} " + " ".join(reader.positive(33, "number").to_bytes(32, "big").hex() for _ in "rs")
+
+
+def _by_any_version(signer: Signer, monkeypatch: pytest.MonkeyPatch) -> str:
+    for version in VERSIONS:
+        monkeypatch.setenv("SK_VERSION", version)
+        with suppress(CannotSign):
+            return signer.sign(MESSAGE, Purpose.COMMAND)
+    pytest.skip("this OpenSSH speaks another version with the middleware of security keys, or was built without them")
