@@ -51,7 +51,7 @@ class PublicKey:
     """As OpenSSH encodes it: what the Base64 of a line stands for, and what a signature carries."""
     algorithm: Algorithm = field(init=False, compare=False)
     point: bytes = field(init=False, compare=False)
-    """32 bytes of Ed25519, or the 65 of an uncompressed point on P-256."""
+    """32 bytes of Ed25519, or the 65 of an uncompressed point on P-256. Keys with one point are one secret in different wrappings."""
     application: str = field(init=False, compare=False)
     """What a security key signs for: `ssh:…`, or the relying party's id (a domain) of a passkey; empty for other keys."""
 

@@ -11,7 +11,8 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -155,7 +156,7 @@ class Signature:
 # ---------------------------------------------------------------- checking
 
 
-def verify(signature: Signature, message: bytes, purpose: Purpose, key: PublicKey, origins: Collection[str] = ()) -> None:
+def verify(signature: Signature, message: bytes, purpose: Purpose, key: PublicKey, origins: AbstractSet[str] = frozenset()) -> None:
     """Returns when this key signed this message for this purpose, and else raises an `Unacceptable` that says what is wrong.
 
     `key` comes from what you know of the person, never from the signature. `origins` are the pages, like `https://consortium.example`, on which a
@@ -165,7 +166,7 @@ def verify(signature: Signature, message: bytes, purpose: Purpose, key: PublicKe
         raise OtherKey(f"another key signed than {key.fingerprint}")
     if signature.namespace != purpose:
         raise OtherPurpose(f"it was signed for {_shown(signature.namespace)}, and not for {purpose}")
-    _check_algorithm(signature, key)
+    _check_kind(signature, key)
     signed = to_be_signed(message, purpose, signature.hash)
     match signature.form:
         case Plain(value=value):
@@ -185,10 +186,13 @@ def to_be_signed(message: bytes, purpose: Purpose, hash_name: Hash = Hash.SHA512
     return _MAGIC + wire.strings([purpose.encode(), b"", hash_name.encode(), digest])
 
 
-def _check_algorithm(signature: Signature, key: PublicKey) -> None:
+def _check_kind(signature: Signature, key: PublicKey) -> None:
     own = _WEBAUTHN if key.passkey else key.algorithm.value
     if signature.algorithm != own:
         raise UnsupportedSignature(f"a key like {key.fingerprint} signs as {own}, and this is {signature.algorithm}")
+    form = Asserted if key.passkey else Touched if key.algorithm.security_key else Plain
+    if not isinstance(signature.form, form):
+        raise MalformedSignature(f"a signature of the kind {own} has other parts")
 
 
 def _check_touch(flags: Flags, extensions: bytes) -> None:
@@ -198,7 +202,7 @@ def _check_touch(flags: Flags, extensions: bytes) -> None:
         raise NotTouched("the security key signed without being touched")
 
 
-def _check_client_data(form: Asserted, signed: bytes, origins: Collection[str]) -> None:
+def _check_client_data(form: Asserted, signed: bytes, origins: AbstractSet[str]) -> None:
     """The browser's own account of what was asked of the passkey, and where.
 
     OpenSSH wants it to begin as WebAuthn's serialization does (section 5.8.1.2) and looks no further; here it has to say the same as JSON too.

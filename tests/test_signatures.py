@@ -509,6 +509,12 @@ def test_a_signature_of_another_kind_than_its_key_is_refused(kind: str) -> None:
                 verify(replace(signature, key_blob=by.public_key.blob), by)
 
 
+def test_a_signature_put_together_by_hand_does_not_go_around_the_touch() -> None:
+    by = PENS["sk-ed25519"]
+    with pytest.raises(MalformedSignature, match="has other parts"):
+        sshsig.verify(by.seal(Plain(by.raw(SIGNED))), MESSAGE, Purpose.COMMAND, by.public_key)
+
+
 # ---------------------------------------------------------------- the form
 
 
