@@ -453,7 +453,6 @@ BROWSERS: Final[Mapping[str, Saying]] = {
 """What a browser says, how the passkey signs it, the error, and whether `ssh-keygen` accepts it."""
 
 
-@needs_ssh_keygen
 @pytest.mark.parametrize("said", BROWSERS)
 def test_a_passkey_counts_when_it_was_asked_for_this_on_an_accepted_page(said: str, judge: Judge) -> None:
     by = PENS["passkey"]
@@ -464,13 +463,12 @@ def test_a_passkey_counts_when_it_was_asked_for_this_on_an_accepted_page(said: s
             verify(signature, by)
     else:
         verify(signature, by)
-    assert judge.accepts(armoured(signature), MESSAGE, Purpose.COMMAND, by.public_key.line) == openssh
+    assert judge.agrees(openssh, armoured(signature), by.public_key, MESSAGE)
 
 
 # ---------------------------------------------------------------- what a security key signs
 
 
-@needs_ssh_keygen
 @pytest.mark.parametrize("kind", ["sk-ed25519", "sk-p256"])
 def test_a_security_key_has_to_be_touched_which_ssh_keygen_does_not_ask(kind: str, judge: Judge) -> None:
     by = PENS[kind]
@@ -481,20 +479,19 @@ def test_a_security_key_has_to_be_touched_which_ssh_keygen_does_not_ask(kind: st
                 verify(signature, by)
         else:
             verify(signature, by)
-        assert judge.accepts(armoured(signature), MESSAGE, Purpose.COMMAND, by.public_key.line)
+        assert judge.agrees(True, armoured(signature), by.public_key, MESSAGE)  # noqa: FBT003
     good = by.touched(SIGNED)
     for changed in (replace(good, counter=8), replace(good, flags=Flags(5))):
         with pytest.raises(WrongSignature):
             verify(by.seal(changed), by)
 
 
-@needs_ssh_keygen
 def test_a_passkey_signs_in_a_browser_only_and_a_security_key_of_openssh_never(judge: Judge) -> None:
     """Else the accepted pages could be gone around."""
     passkey, key = PENS["passkey"], PENS["sk-p256"]
     for by, form in ((passkey, passkey.touched(SIGNED)), (key, key.answer(SAID))):
         signature = by.seal(form)
-        assert judge.accepts(armoured(signature), MESSAGE, Purpose.COMMAND, by.public_key.line)
+        assert judge.agrees(True, armoured(signature), by.public_key, MESSAGE)  # noqa: FBT003
         with pytest.raises(UnsupportedSignature, match="signs as"):
             verify(signature, by)
 
@@ -570,7 +567,6 @@ FORMS: Final[Mapping[str, tuple[bytes, type[Unacceptable] | None, bool | None]]]
 """Bytes of a signature, the error, and whether `ssh-keygen` accepts them: `None` where that depends on its version."""
 
 
-@needs_ssh_keygen
 @pytest.mark.parametrize("form", FORMS)
 def test_there_is_one_form_of_a_signature(form: str, judge: Judge) -> None:
     blob, error, openssh = FORMS[form]
@@ -584,7 +580,7 @@ def test_there_is_one_form_of_a_signature(form: str, judge: Judge) -> None:
             check()
     else:
         check()
-    assert openssh in {None, judge.accepts(sshsig.armour(blob), MESSAGE, Purpose.COMMAND, by.public_key.line)}
+    assert judge.agrees(openssh, sshsig.armour(blob), by.public_key, MESSAGE)
 
 
 Numbers = Callable[[int, int], bytes]
@@ -613,7 +609,6 @@ NUMBERS: Final[Mapping[str, tuple[Numbers, type[Unacceptable] | None, bool]]] = 
 """How the two numbers of ECDSA are written, the error, and whether `ssh-keygen` accepts it."""
 
 
-@needs_ssh_keygen
 @pytest.mark.parametrize("kind", ["p256", "sk-p256", "passkey"])
 @pytest.mark.parametrize("numbers", NUMBERS)
 def test_the_numbers_of_ecdsa_are_written_in_one_way(kind: str, numbers: str, judge: Judge) -> None:
@@ -626,7 +621,7 @@ def test_the_numbers_of_ecdsa_are_written_in_one_way(kind: str, numbers: str, ju
             verify(changed, by)
     else:
         verify(changed, by)
-    assert judge.accepts(armoured(changed), MESSAGE, Purpose.COMMAND, by.public_key.line) == openssh
+    assert judge.agrees(openssh, armoured(changed), by.public_key, MESSAGE)
 
 
 GOOD: Final = armoured(PENS["ed25519"].sign(MESSAGE))
