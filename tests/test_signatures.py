@@ -101,6 +101,7 @@ LINES: Final[Mapping[str, tuple[str, type[Unacceptable], str]]] = {
     "a letter less": (f"ssh-ed25519 {_words(ED)[1][:-1]}", MalformedKey, "not Base64"),
     "no padding": (P256.line.rstrip("="), MalformedKey, "not Base64"),
     "two lines": (f"{ED.line}\n{ED.line}", MalformedKey, "more than one line"),
+    "two lines of an old Macintosh": (f"{ED.line} ada\r{ED.line}", MalformedKey, "more than one line"),
     "a long comment": (f"{ED.line} {'x' * 3_000}", MalformedKey, "longer than 2048 characters"),
     "Cyrillic": ("ssh-ed25519 АAAA", MalformedKey, "not Base64"),
 }
