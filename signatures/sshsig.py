@@ -182,7 +182,7 @@ def verify(signature: Signature, message: bytes, purpose: Purpose, key: PublicKe
 
 def to_be_signed(message: bytes, purpose: Purpose, hash_name: Hash = Hash.SHA512) -> bytes:
     """The bytes that a key signs over a message, and that are the challenge of a passkey. They begin like no other data that SSH signs."""
-    digest = hashlib.new(hash_name, message).digest()
+    digest = (hashlib.sha512 if hash_name is Hash.SHA512 else hashlib.sha256)(message).digest()
     return _MAGIC + wire.strings([purpose.encode(), b"", hash_name.encode(), digest])
 
 

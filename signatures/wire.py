@@ -14,6 +14,8 @@ class Malformed(ValueError):
 class Reader:
     """Reads one value after another from bytes, each within a limit; `end` refuses what is left over."""
 
+    __slots__ = ("_at", "_data")
+
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._at = 0
