@@ -7,6 +7,7 @@ whether they suffice inside it, by the state before the entry (`permit`). An aud
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, Protocol
@@ -161,7 +162,7 @@ def behind(given: Given) -> Authority:
 # ---------------------------------------------------------------- signatures
 
 
-def check_signature(authority: Authority, origins: Collection[str] = ()) -> None:
+def check_signature(authority: Authority, origins: AbstractSet[str] = frozenset()) -> None:
     """Returns when the signature is by the key that it names. Whose key that is, `permit` looks at. Raises `Unauthorised`."""
     match authority:
         case ByPerson(signature=signature, bytes=signed):
@@ -174,7 +175,7 @@ def check_signature(authority: Authority, origins: Collection[str] = ()) -> None
             return
 
 
-def _verify(signature: Signature, signed: bytes, purpose: Purpose, origins: Collection[str] = ()) -> None:
+def _verify(signature: Signature, signed: bytes, purpose: Purpose, origins: AbstractSet[str] = frozenset()) -> None:
     try:
         sshsig.verify(signature, signed, purpose, _key(signature.key_blob), origins)
     except Unacceptable as error:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -36,7 +37,7 @@ AT_ONCE: Final = 32
 class Signing:
     """What a worker signs with, and how it checks what others signed. Make one per recorder, in a running event loop."""
 
-    def __init__(self, log_key: KeySigner, origins: Collection[str] = ()) -> None:
+    def __init__(self, log_key: KeySigner, origins: AbstractSet[str] = frozenset()) -> None:
         self._log_key = log_key
         self._origins = origins
         """On which pages a passkey may be used."""
@@ -114,7 +115,7 @@ def proofs_in(given: Given, processes: Mapping[str, Process[Any, Any, Any]], fir
     return proven(command, first or given.stream)
 
 
-def _verify_all(authorities: Sequence[Authority], origins: Collection[str]) -> Sequence[Exception | None]:
+def _verify_all(authorities: Sequence[Authority], origins: AbstractSet[str]) -> Sequence[Exception | None]:
     results: list[Exception | None] = []
     for authority in authorities:
         try:
