@@ -42,17 +42,22 @@ class Envelope(_Wire):
     signed: str = ""
     """Base64 of what was signed; empty without a signature."""
     signature: str = ""
+    command_id: str = ""
+    """Under which id it is to be recorded; without one that of the Update. Temporal gives an Update whose id it knows the answer that it gave
+    to the first, so what somebody else sent under a command's id, unsigned, would be the answer to who signed it.
+    """
     line: Annotated[str, AfterValidator(_plain)] = ""
     """What the sender says of the command, for people who look at the timeline: `pledge by ada for helio: USD 500,000.00`. It is shown
     and nothing else: nobody believes it, and it is not on the log.
     """
 
     @model_serializer(mode="wrap")
-    def _without_an_empty_line(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_what_is_empty(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Workers of former releases take no field that they do not know."""
         written: dict[str, Any] = whole(self)
-        if not self.line:
-            del written["line"]
+        for name in ("line", "command_id"):
+            if not written[name]:
+                del written[name]
         return written
 
     @property

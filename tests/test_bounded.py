@@ -48,7 +48,11 @@ def test_what_others_wrote_is_read_in_one_place(name: str) -> None:
     found = set()
     for path in [
         *ROOT.glob("*.py"),
-        *(each for folder in ("activities", "audit", "cli", "eventstore", "signatures", "transparency") for each in (ROOT / folder).rglob("*.py")),
+        *(
+            each
+            for folder in ("activities", "audit", "cli", "eventstore", "signatures", "transparency")
+            for each in (ROOT / folder).rglob("*.py")
+        ),
     ]:
         names = {
             ast.unparse(node)

@@ -129,8 +129,9 @@ class ProcessWorkflow:
         self._taken += 1
         info = workflow.current_update_info()
         assert info is not None
-        request = RecordRequest(stream=self._stream, command_id=info.id)
-        recorded = await self._record(request, args[0], _line_of(args[0]), retry=_UNLESS_BUG)
+        envelope = _read(args[0])
+        request = RecordRequest(stream=self._stream, command_id=(envelope and envelope.command_id) or info.id)
+        recorded = await self._record(request, args[0], envelope.shown if envelope else "", retry=_UNLESS_BUG)
         if recorded.refusal is not None:
             refusal = recorded.refusal
             raise ApplicationError(
@@ -411,12 +412,12 @@ async def _uncancelled(wait: Callable[[], Awaitable[T]]) -> T:
                 raise
 
 
-def _line_of(envelope: RawValue) -> str:
-    """What the timeline shows of a command; nothing for an envelope of a newer release."""
+def _read(envelope: RawValue) -> Envelope | None:
+    """The envelope, as far as this release can read it."""
     try:
-        return Envelope.model_validate_json(envelope.payload.data).shown
+        return Envelope.model_validate_json(envelope.payload.data)
     except ValueError:
-        return ""
+        return None
 
 
 def _told(kind: str, step: Owed, reason: str) -> Tagged:

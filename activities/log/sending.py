@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import timedelta
+from hashlib import sha256
 from typing import Any, Final, TypeVar
 
 from temporalio.client import (
@@ -81,12 +82,14 @@ class Sender:
 
         `line` is what Temporal's timeline shows of it, made by `activities.log.display`; without one its kind and who gave it.
         """
-        envelope = Envelope(actor=actor, command=dict(command), signed=signed, signature=signature, line=line)
+        named = command_id if signature else ""
+        envelope = Envelope(actor=actor, command=dict(command), signed=signed, signature=signature, command_id=named, line=line)
+        update_id = _update_id(command_id, envelope)
         clock = asyncio.get_running_loop().time
         end, wait = clock() + self._patience.total_seconds(), 0.05
         while (left := end - clock()) > 0:
             try:
-                receipt = await self._try(stream, command_id, envelope, timedelta(seconds=left))
+                receipt = await self._try(stream, update_id, envelope, timedelta(seconds=left))
             except NotTaken as error:
                 if not envelope.line or not str(error).startswith(NO_ENVELOPE):
                     raise
@@ -121,16 +124,16 @@ class Sender:
 
         await few_at_once(streams, start)
 
-    async def _try(self, stream: str, command_id: str, envelope: Envelope, patience: timedelta) -> Receipt | None:
+    async def _try(self, stream: str, update_id: str, envelope: Envelope, patience: timedelta) -> Receipt | None:
         """One try; `None` when it is worth another."""
         kind, running = str(envelope.command["kind"]), stream in self._running
         self._running.discard(stream)
         try:
             if running:
                 handle = self._client.get_workflow_handle(stream)
-                receipt: Receipt = await handle.execute_update(kind, envelope, id=command_id, result_type=Receipt, rpc_timeout=patience)
+                receipt: Receipt = await handle.execute_update(kind, envelope, id=update_id, result_type=Receipt, rpc_timeout=patience)
             else:
-                receipt = await self._start_and_update(stream, command_id, kind, envelope, patience)
+                receipt = await self._start_and_update(stream, update_id, kind, envelope, patience)
         except WorkflowUpdateFailedError as error:
             _raise_unless_passing(error)
             return None
@@ -142,7 +145,7 @@ class Sender:
             self._running.add(stream)
         return receipt
 
-    async def _start_and_update(self, stream: str, command_id: str, kind: str, envelope: Envelope, patience: timedelta) -> Receipt:
+    async def _start_and_update(self, stream: str, update_id: str, kind: str, envelope: Envelope, patience: timedelta) -> Receipt:
         start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
             stream.partition("/")[0], id=stream, task_queue=self._task_queue, task_timeout=TASK_TIMEOUT,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING, result_type=type(None),
@@ -150,13 +153,20 @@ class Sender:
         )  # fmt: skip
         try:
             receipt: Receipt = await self._client.execute_update_with_start_workflow(
-                kind, envelope, start_workflow_operation=start, id=command_id, result_type=Receipt, rpc_timeout=patience
+                kind, envelope, start_workflow_operation=start, id=update_id, result_type=Receipt, rpc_timeout=patience
             )
         except BaseException:
             with suppress(Exception):  # the handle fails as the Update did; unasked for, it would complain when it is collected
                 await asyncio.wait_for(start.workflow_handle(), 0.1)
             raise
         return receipt
+
+
+def _update_id(command_id: str, envelope: Envelope) -> str:
+    """The id of the Update that sends a command: of what is signed it depends on every byte, so that nobody else's words have the same."""
+    if not envelope.signature:
+        return command_id
+    return f"{command_id}:{sha256(f'{envelope.signed} {envelope.signature}'.encode()).hexdigest()[:32]}"
 
 
 def summary_of(stream: str) -> str:

@@ -1,0 +1,324 @@
+"""Attacks on the running system: whoever reaches Temporal gets nothing recorded that the log does not owe or a person did not sign.
+
+| attack | what comes of it |
+| --- | --- |
+| a command for another, unsigned, or signed by another's key | not taken; no entry |
+| a command as the system (`service`), of any kind | not taken; no entry |
+| a command of one's own time: 2199, 9999, expired long ago | refused, on the log |
+| what somebody signed, sent again under a new id, or to another stream | refused once, on the log; later ones not taken |
+| what somebody signed, after their key was revoked | refused, on the log |
+| a key with which everything verifies (small order); a key of another person | refused, on the log |
+| a charter or a key that would permit itself | judged by the state before: refused, or not taken |
+| a worker of somebody else's on the task queue: outcomes, failures, outcomes of no form | carried out again by ours |
+| a deadline before its time, and letters that no stream owes | not taken; no entry |
+| envelopes of no form, with more fields, too large | not taken; the stream answers again within seconds |
+| an Update of 2.5 MB | refused by Temporal's frontend; the stream answers again within seconds |
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from temporalio import activity
+from temporalio.client import Client, WorkflowUpdateFailedError
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+
+import worker
+from activities.log.record import Recording
+from activities.log.sending import NotTaken, Sender, TurnedDown
+from activities.log.tell import Tell
+from activities.messages import STEP_FAILED, Receipt, StepRef
+from audit.reexecute import Reexecution
+from domain.kernel import SERVICE, Step
+from eventstore.entries import Entry, Submission, encode_json
+from eventstore.recorder import Recorder
+from eventstore.sqlite import SqliteLog
+from eventstore.statement import instant_text
+from eventstore.verifying import Signing
+from tests.dev_server import dev_server
+from tests.signers import Signers
+from tests.stories import charter
+from workflows.catalog import WORKFLOWS
+
+pytestmark = pytest.mark.heavy
+
+ATLAS = "consortium/atlas"
+VEGA = "round/vega"
+OFFICERS = {"sam": ["secretariat"], "tess": ["treasurer"], "theo": ["second-signatory"], "bo": ["board"]}
+GRANT = {"kind": "grant_office", "person": "ann", "office": "auditor"}
+SMALL_ORDER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAEAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+"""A key for which one signature fits every message."""
+
+
+@pytest_asyncio.fixture(scope="module")
+async def temporal() -> AsyncIterator[Client]:
+    async with await dev_server() as environment:
+        yield environment.client
+
+
+class Site:
+    """A signed log with a worker on the shared server, and everybody's keys; and an attacker who has Temporal's client."""
+
+    def __init__(self, client: Client, path: Path) -> None:
+        self.client, self.path, self.queue = client, path, f"queue-{uuid.uuid4()}"
+        self.sender = Sender(client, self.queue, patience=timedelta(seconds=60))
+        self.signers = Signers()
+        self.carried: list[str] = []
+        self.log: SqliteLog
+        self.recorder: Recorder
+        self.first = ""
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Site]:
+        self.log = await SqliteLog.open(self.path / "log.db")
+        self.recorder = Recorder(self.log, signing=Signing(self.signers.key("log")))
+        try:
+            async with self.worker():
+                founding = self.signers.founding(ATLAS, charter().model_dump(mode="json"), OFFICERS)
+                await self.give(ATLAS, "sam", founding)
+                self.first = await self.recorder.first()
+                yield self
+                check = Reexecution()
+                assert (check.check(await self.entries()), check.unsigned) == (None, 0)
+        finally:
+            await self.recorder.close()
+            await self.log.close()
+
+    @asynccontextmanager
+    async def worker(self) -> AsyncIterator[None]:
+        recording = Recording(self.recorder)
+        activities = [
+            *recording.activities(),
+            recording.carrying_out("notify", self._notified),
+            recording.carrying_out("tell", Tell(self.sender, recording.retried)),
+        ]
+        async with Worker(
+            self.client, task_queue=self.queue, workflows=WORKFLOWS, activities=activities, workflow_runner=UnsandboxedWorkflowRunner(),
+            sticky_queue_schedule_to_start_timeout=worker.STICKY,
+        ):  # fmt: skip
+            yield
+
+    async def _notified(self, step: Step) -> dict[str, Any]:
+        self.carried.append(step.key)
+        return {"kind": "step_done", "step": step.key}
+
+    async def entries(self) -> list[Entry]:
+        return list(await self.log.read(0, 10_000))
+
+    def signed(self, stream: str, by: str, command: Mapping[str, Any], **changes: Any) -> Submission:
+        return self.signers.signed(stream, by, command, self.first, **changes)
+
+    async def send(self, given: Submission, **changes: Any) -> Receipt:
+        """Sends what was signed, as a client of ours does; `changes` are an attacker's."""
+        fields: dict[str, Any] = {
+            "stream": given.stream, "command_id": given.command_id, "actor": given.actor,
+            "signed": base64.b64encode(given.signed).decode(), "signature": base64.b64encode(given.signature).decode(),
+        }  # fmt: skip
+        command = json.loads(given.command)
+        fields |= changes
+        return await self.sender.send(
+            fields.pop("stream"), fields.pop("command_id"), fields.pop("actor"), fields.pop("command", command), **fields
+        )
+
+    async def give(self, stream: str, by: str, command: Mapping[str, Any], **changes: Any) -> Receipt:
+        return await self.send(self.signed(stream, by, command, **changes))
+
+    async def no_entry(self, sending: Any) -> str:
+        """It is not taken, and the log is as before."""
+        before = await self.log.head()
+        with pytest.raises(NotTaken) as raised:
+            await sending
+        assert await self.log.head() == before
+        return str(raised.value)
+
+    async def refused(self, rule: str, sending: Any) -> None:
+        """It is refused by this rule, and the log says so."""
+        with pytest.raises(TurnedDown) as raised:
+            await sending
+        last = (await self.entries())[-1]
+        assert (raised.value.refusal.rule, last.outcome, rule.encode() in last.body) == (rule, "refused", True)
+
+
+@pytest_asyncio.fixture
+async def site(temporal: Client, tmp_path: Path) -> AsyncIterator[Site]:
+    async with Site(temporal, tmp_path).running() as site:
+        yield site
+
+
+def round_terms(opens_in: timedelta = timedelta(days=2)) -> dict[str, Any]:
+    opens = datetime.now(UTC) + opens_in
+    return {
+        "kind": "open_round", "title": "Vega", "currency": "USD", "goal": 100_000_000, "minimum": 50_000_000,
+        "opens_at": instant_text(opens), "closes_at": instant_text(opens + timedelta(days=7)),
+        "budget": [{"name": "compute", "amount": 100_000_000}], "tranches": [{"name": "all", "fraction": 10_000}],
+    }  # fmt: skip
+
+
+# ---------------------------------------------------------------- by what is sent
+
+
+async def test_nobody_speaks_for_another(site: Site) -> None:
+    grant = site.signed(ATLAS, "sam", GRANT)
+    await site.no_entry(site.send(grant, signed="", signature=""))
+    await site.no_entry(site.give(ATLAS, "sam", GRANT, key="bo"))
+    await site.no_entry(site.give(ATLAS, "sam", GRANT, key="eve"))
+    await site.no_entry(site.send(site.signed(ATLAS, "bo", GRANT), actor="sam"))
+    await site.no_entry(site.send(grant, command={**GRANT, "person": "eve"}))
+    assert (await site.send(grant)).events == ["office_granted"]
+
+
+async def test_nobody_speaks_as_the_system(site: Site) -> None:
+    await site.give(VEGA, "tess", round_terms())
+    money = {"kind": "record_payment", "member": "ada", "amount": 1, "reference": "X", "value_date": "2026-03-01"}
+    early = {"kind": "start_pledging"}
+    failed = {"kind": "fail_step", "step": "notice:standing-refunds", "reason": "forged"}
+    for command in (money, early, failed, {"kind": "suspend_member", "member": "ada", "cause": "dues"}):
+        for stream in (VEGA, "member/ada"):
+            with pytest.raises((NotTaken, ApplicationError, Exception)):
+                await asyncio.wait_for(site.sender.send(stream, str(uuid.uuid4()), SERVICE, command), 20)
+    assert {entry.actor for entry in await site.entries()} <= {"sam", "tess", SERVICE}
+    kinds = [entry.kind for entry in await site.entries()]
+    assert not {"record_payment", "start_pledging", "fail_step", "suspend_member"} & set(kinds)
+
+
+async def test_nobody_gives_a_command_a_time_of_their_own(site: Site) -> None:
+    await site.refused("issued_ahead", site.give(ATLAS, "sam", GRANT, at=datetime(2199, 1, 1, tzinfo=UTC)))
+    nines = {"issued_at": "9999-12-31T23:00:00Z", "expires_at": "9999-12-31T23:59:59Z"}
+    await site.refused("issued_ahead", site.give(ATLAS, "sam", GRANT, **nines))
+    await site.refused("command_expired", site.give(ATLAS, "sam", GRANT, at=datetime.now(UTC) - timedelta(days=400)))
+    granted = await site.give(ATLAS, "sam", GRANT, issued_at="2020-01-01T00:00:00Z")
+    assert granted.at > datetime.now(UTC) - timedelta(minutes=2), "whatever was signed, the recorder's clock dates the entry"
+
+
+async def test_what_somebody_signed_is_worth_nothing_anywhere_else(site: Site) -> None:
+    grant = site.signed(ATLAS, "sam", GRANT)
+    await site.refused("other_place", site.send(grant, command_id=str(uuid.uuid4())))
+    await site.no_entry(site.send(grant, stream="consortium/other"))
+    await site.refused("other_consortium", site.give(ATLAS, "sam", GRANT, consortium="0" * 64))
+    assert (await site.send(grant)).events == ["office_granted"]
+    first = await site.send(grant)
+    assert (await site.send(grant)).hash == first.hash, "sent again it is the same"
+
+
+async def test_a_revoked_key_and_a_weak_one_open_nothing(site: Site) -> None:
+    second = site.signers.request("sam", site.first, "sam's second")
+    await site.give(ATLAS, "sam", {"kind": "enrol_key", **second})
+    kept = site.signed(ATLAS, "sam", GRANT)
+    await site.give(ATLAS, "sam", {"kind": "revoke_key", "person": "sam", "public_key": site.signers.line("sam")}, key="sam's second")
+    await site.refused("key_not_valid", site.send(kept))
+    weak = {"kind": "enrol_key", "person": "bo", "public_key": SMALL_ORDER, "proof": site.signers.proof("bo", site.first)}
+    await site.refused("key_not_proven", site.give(ATLAS, "bo", weak))
+    theirs = {
+        "kind": "enrol_key",
+        "person": "bo",
+        **{name: second[name] for name in ("public_key",)},
+        "proof": site.signers.proof("bo", site.first),
+    }
+    await site.refused("key_taken", site.give(ATLAS, "bo", theirs))
+
+
+async def test_nothing_permits_itself(site: Site) -> None:
+    mine = {"kind": "enrol_key", **site.signers.request("eve", site.first)}
+    await site.no_entry(site.give(ATLAS, "eve", mine))
+    await site.refused("office_required", site.give(ATLAS, "bo", {"kind": "grant_office", "person": "bo", "office": "secretariat"}))
+    await site.refused("no_mandate", site.give(ATLAS, "bo", {"kind": "amend_charter", "charter": charter().model_dump(mode="json")}))
+
+
+async def test_envelopes_of_no_form_are_not_taken_and_the_stream_answers_on(site: Site) -> None:
+    handle = site.client.get_workflow_handle(ATLAS)
+    good = site.signed(ATLAS, "sam", GRANT)
+    envelope = {"actor": "sam", "command": GRANT, "signed": base64.b64encode(good.signed).decode(), "signature": "!"}
+    for odd in (
+        None, 1, "x", [], {}, {"actor": "sam"}, envelope, {**envelope, "more": 1}, {**envelope, "signature": "AAAA"},
+        {**envelope, "signed": "A" * 200_000}, {**envelope, "command": {**GRANT, "x": "y" * 70_000}}, {**envelope, "actor": ["sam"]},
+    ):  # fmt: skip
+        before = await site.log.head()
+        with pytest.raises((WorkflowUpdateFailedError, RPCError)):
+            await handle.execute_update("grant_office", odd, id=str(uuid.uuid4()), rpc_timeout=timedelta(seconds=20))
+        assert await site.log.head() == before
+    assert (await site.send(good)).events == ["office_granted"]
+
+
+async def test_an_update_of_two_and_a_half_megabytes_blocks_no_stream(site: Site) -> None:
+    handle = site.client.get_workflow_handle(ATLAS)
+    with pytest.raises((WorkflowUpdateFailedError, RPCError)):
+        await handle.execute_update("grant_office", "x" * 2_500_000, id=str(uuid.uuid4()), rpc_timeout=timedelta(seconds=20))
+    sender = Sender(site.client, site.queue, patience=timedelta(seconds=5))
+    good = site.signed(ATLAS, "sam", GRANT)
+    receipt = await sender.send(
+        ATLAS, good.command_id, "sam", GRANT, signed=base64.b64encode(good.signed).decode(), signature=base64.b64encode(good.signature).decode()
+    )  # fmt: skip
+    assert receipt.events == ["office_granted"]
+
+
+# ---------------------------------------------------------------- by who works
+
+
+def _lies(outcome: Callable[[StepRef], Any]) -> Callable[..., Any]:
+    @activity.defn(name="notify")
+    async def notify(ref: StepRef) -> Any:
+        return outcome(ref)
+
+    return notify
+
+
+def _failed(ref: StepRef) -> Any:
+    raise ApplicationError("forged", {"kind": "fail_step", "step": ref.key, "reason": "forged"}, type=STEP_FAILED, non_retryable=True)
+
+
+def _tagged_by_another(site: Site) -> Callable[[StepRef], Any]:
+    def outcome(ref: StepRef) -> Any:
+        body = {"kind": "step_done", "step": ref.key}
+        signed, signature = Signing(site.signers.key("a rogue worker's")).tag(_carried(site, ref, body))
+        return {"command": body, "signed": base64.b64encode(signed).decode(), "signature": base64.b64encode(signature).decode()}
+
+    return outcome
+
+
+def _carried(site: Site, ref: StepRef, body: Mapping[str, Any]) -> Any:
+    from eventstore.statement import VERSION, Carried, digest
+
+    return Carried(attempt=1, log=site.first, outcome=digest(encode_json(dict(body))), step=ref.key, stream=ref.stream, version=VERSION)
+
+
+@pytest.mark.parametrize("lie", ["done", "failed", "of no form", "nothing", "tagged by another"])
+async def test_what_a_rogue_worker_says_of_a_step_is_not_believed_and_ours_carries_it_out(
+    site: Site, lie: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workflows.process.LATEST", timedelta(seconds=1))
+    lies: dict[str, Callable[[StepRef], Any]] = {
+        "done": lambda ref: {"kind": "step_done", "step": ref.key},
+        "failed": _failed,
+        "of no form": lambda _: {"x": 1},
+        "nothing": lambda _: {},
+        "tagged by another": _tagged_by_another(site),
+    }
+    theirs = await Client.connect(site.client.service_client.config.target_host, data_converter=pydantic_data_converter)
+    rogue = Worker(theirs, task_queue=site.queue, activities=[_lies(lies[lie])], max_concurrent_activities=50)
+    async with rogue:
+        for number in range(6):
+            await site.give(f"round/r{number}", "tess", round_terms())
+
+    async def all_told() -> bool:
+        streams = [await site.recorder.standing(f"round/r{number}") for number in range(6)]
+        return all(not each.stream.owed for each in streams)
+
+    async with asyncio.timeout(90):
+        while not await all_told():
+            await asyncio.sleep(0.2)
+    kinds = [entry.kind for entry in await site.entries()]
+    assert "fail_step" not in kinds
+    assert len(site.carried) >= 6, "each notice was really carried out by a worker of ours"
