@@ -34,6 +34,7 @@ from eventstore.entries import ACCEPTED, GENESIS, Entry, Submission
 from eventstore.replica import Decision, Replica
 from eventstore.wire import Malformed, canonical_command
 from tests import golden, stories
+from tests.keys import PROOF, key_of
 from tests.refusals import rules
 from tests.sealing import salts
 from tests.state_digest import register_digest, state_digest
@@ -278,14 +279,10 @@ def begun(register: Register, *, voters: bool = False, runs: Sequence[Told] = ()
     charter = register.charters[max(register.charters)].model_dump(mode="json")
     first = [person for person, known in register.people.items() if known.offices and not known.speaks_for]
     officers = [
-        {
-            "person": person,
-            "offices": sorted(register.people[person].offices),
-            "public_key": min(register.people[person].keys, default=None),
-        }
-        for person in sorted(first)
+        {"person": person, "offices": sorted(register.people[person].offices)} | key_of_person(register, person) for person in sorted(first)
     ]
-    player.must("consortium/golden", {"kind": "found", "charter": charter, "officers": officers}, first[0])
+    signing = {"log_key": min(register.valid_log_keys()), "log_key_proof": PROOF} if register.signing else {}
+    player.must("consortium/golden", {"kind": "found", "charter": charter, "officers": officers} | signing, first[0])
     for member in sorted(register.members):
         admitted(player, register, member)
     if voters or expected:
@@ -296,6 +293,12 @@ def begun(register: Register, *, voters: bool = False, runs: Sequence[Told] = ()
     if told is not None:
         player.become(play(player, told, rename=(told.stream, f"run/{min(register.runs)}")))
     return player
+
+
+def key_of_person(register: Register, person: str) -> dict[str, str]:
+    """The fields of a key that the person has, or on a signed log needs, with its proof."""
+    key = min(register.people[person].keys, default=key_of(person) if register.signing else None)
+    return {} if key is None else {"public_key": key, "proof": PROOF}
 
 
 def with_voters(player: Player) -> None:
@@ -335,6 +338,7 @@ def reconciled(player: Player, register: Register) -> None:
         held, seats = (now.offices, now.speaks_for) if now else (frozenset(), {})
         for member in sorted(set(known.speaks_for) - set(seats)):
             seat = {"kind": "seat_representative", "person": person, "capacity": known.speaks_for[member]}
+            seat |= key_of_person(register, person)
             player.by_anybody(f"member/{member}", seat)
         for office in sorted(known.offices - held):
             player.by_office({"kind": "grant_office", "person": person, "office": office})
@@ -346,7 +350,7 @@ def admitted(player: Player, register: Register, member: str) -> None:
     """The member applies, is admitted and pays."""
     known, stream = register.members[member], f"member/{member}"
     delegates = [
-        {"person": person, "capacity": each.speaks_for[member]}
+        {"person": person, "capacity": each.speaks_for[member]} | key_of_person(register, person)
         for person, each in sorted(
             register.people.items(), key=lambda known: (known[1].speaks_for.get(member) != "representative", known[0])
         )

@@ -34,7 +34,6 @@ from domain.register.facts import (
     KeyRevoked,
     LogKeyEnrolled,
     LogKeyRevoked,
-    OfficeGranted,
     ReleaseKeyEnrolled,
     ReleaseKeyRevoked,
     RepresentativeSeated,
@@ -189,8 +188,8 @@ RELEASE, NEXT = p256_key_of("release"), p256_key_of("next")
 
 
 def with_managers() -> Story:
-    offices = (("rhea", Office.RELEASE_MANAGER), ("sia", Office.SAFETY_REVIEWER))
-    return signed().given(*(OfficeGranted(person=person, office=office) for person, office in offices))
+    story = signed().when(commands.GrantOffice(person="rhea", office=Office.RELEASE_MANAGER), by="sam")
+    return story.when(commands.GrantOffice(person="sia", office=Office.SAFETY_REVIEWER), by="sam")
 
 
 def enrol(key: PublicKey = RELEASE, replaces: PublicKey | None = None) -> commands.EnrolReleaseKey:
@@ -203,7 +202,7 @@ def enrolled() -> Story:
 
 def test_a_release_manager_and_a_second_officer_enrol_a_key_for_releases() -> None:
     story = enrolled()
-    assert seconded(story) == (ReleaseKeyEnrolled(public_key=RELEASE, fingerprint=fingerprint(RELEASE), position=3),)
+    assert seconded(story) == (ReleaseKeyEnrolled(public_key=RELEASE, fingerprint=fingerprint(RELEASE), position=5),)
     assert story.register.valid_release_keys() == (RELEASE,)
     assert story.register.signs_releases(fingerprint(RELEASE))
     story.when(enrol(), by="bo").then()
@@ -212,8 +211,8 @@ def test_a_release_manager_and_a_second_officer_enrol_a_key_for_releases() -> No
 def test_a_key_for_releases_is_rotated_in_one_entry() -> None:
     story = enrolled().when(enrol(NEXT, RELEASE), by="rhea").when(enrol(NEXT, RELEASE), by="bo")
     assert seconded(story) == (
-        ReleaseKeyEnrolled(public_key=NEXT, fingerprint=fingerprint(NEXT), position=5),
-        ReleaseKeyRevoked(public_key=RELEASE, position=5),
+        ReleaseKeyEnrolled(public_key=NEXT, fingerprint=fingerprint(NEXT), position=7),
+        ReleaseKeyRevoked(public_key=RELEASE, position=7),
     )
     assert story.register.valid_release_keys() == (NEXT,)
     story.when(enrol(), by="rhea").refused("key_ended")
@@ -222,7 +221,7 @@ def test_a_key_for_releases_is_rotated_in_one_entry() -> None:
 @pytest.mark.parametrize("by", ["rhea", "sia", "bo", "sam"])
 def test_one_officer_revokes_it_and_a_repeat_changes_nothing(by: str) -> None:
     revoke = commands.RevokeReleaseKey(public_key=RELEASE)
-    story = enrolled().when(revoke, by=by).then(ReleaseKeyRevoked(public_key=RELEASE, position=4))
+    story = enrolled().when(revoke, by=by).then(ReleaseKeyRevoked(public_key=RELEASE, position=6))
     assert not story.register.signs_releases(fingerprint(RELEASE))
     story.when(revoke, by=by).then()
     enrolled().when(revoke, by="tess").refused("office_required")
