@@ -5,7 +5,7 @@
 | found | one of the officers named | …, key_enrolled…, clock_set, log_key_enrolled, signing_begun | key_missing, key_not_proven, key_taken (`roles`) |
 | enrol_key | the person; the secretariat for an officer who never had one | key_enrolled | office_required, not_an_officer, has_a_key, had_a_key (`roles.recovery_offices`), key_taken, key_ended, key_not_proven, person_reserved (`roles`) |
 | rotate_key | its holder | key_enrolled, key_revoked (rotated) | key_of_another, no_such_key, same_key, key_taken, key_ended, key_not_proven (`roles`) |
-| revoke_key | the person, not their last one; the secretariat | key_revoked (revoked) | office_required, last_key (`roles`) |
+| revoke_key | the person, not their last one; the secretariat | key_revoked (revoked) | office_required, last_key (`roles`), too_few_keys_left (`roles.recovery_offices`) |
 | apply (on a signed log) | a person named in it | …, representative_seated, key_enrolled… | office_required (`membership`), key_missing, key_not_proven, key_taken, key_ended (`roles`), too_many_applications (`membership.open_applications`) |
 | seat_representative | as before; a first key also by who may seat | representative_seated, key_enrolled | key_missing on a signed log, key_not_proven (`roles`), key_of_another (`membership`) |
 
@@ -215,6 +215,13 @@ def test_nobody_rotates_the_key_of_another_nor_one_that_they_have_not_nor_into_i
     signed().when(rotate("tess", OWN, OWN), by="tess").refused("same_key")
     signed().when(rotate("tess", OWN, OTHER, proved=False), by="tess").refused("key_not_proven")
     signed().when(rotate("tess", OWN, key_of("sam")), by="tess").refused("key_taken")
+
+
+def test_nobody_shuts_all_other_officers_out() -> None:
+    story = signed().when(revoke("tess", OWN), by="sam").when(revoke("bo", key_of("bo")), by="sam").followed_by("key_revoked")
+    story.when(revoke("sue", key_of("sue")), by="sam").refused("too_few_keys_left")
+    two = story.when(enrol("sue", OTHER), by="sue")
+    two.when(revoke("sue", key_of("sue")), by="sam").followed_by("key_revoked")
 
 
 def test_nobody_revokes_their_own_last_key_but_the_secretariat_may() -> None:

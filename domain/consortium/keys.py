@@ -7,6 +7,7 @@ an officer's first key; from then on the person enrols and rotates by themselves
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from domain.charter import Office
 from domain.consortium import commands
@@ -16,6 +17,9 @@ from domain.kernel import PersonId, Refused
 from domain.process import Context
 from domain.register.facts import KeyEnrolled, KeyRevoked
 from domain.register.state import Person
+
+PAIR: Final = 2
+"""How many officers it takes to put a new key in the place of a lost one."""
 
 
 def enrol(_: Founded, command: commands.EnrolKey, context: Context) -> Events:
@@ -58,7 +62,7 @@ def _enrolled_beside(command: commands.RotateKey, context: Context) -> Sequence[
     return (KeyEnrolled(person=command.person, public_key=context.require_key(command.person, command.public_key)),)
 
 
-def revoke(_: Founded, command: commands.RevokeKey, context: Context) -> Events:
+def revoke(state: Founded, command: commands.RevokeKey, context: Context) -> Events:
     """A key speaks for a person never again; nobody shuts themselves out by that. Again changes nothing."""
     _require_self_or_secretariat(command.person, context)
     keys = _person_of(command.person, context).keys
@@ -71,7 +75,22 @@ def revoke(_: Founded, command: commands.RevokeKey, context: Context) -> Events:
             clause="roles",
             remedy="put a new key in its place (`consortium consortium rotate-key`), or ask another holder of the office secretariat to revoke it",
         )
+    if len(keys) == 1:
+        _require_two_left(state, command.person, context)
     return (KeyRevoked(person=command.person, public_key=command.public_key, cause="revoked"),)
+
+
+def _require_two_left(state: Founded, person: PersonId, context: Context) -> None:
+    """Refuses to take the last key of one of the last two officers who could put another in its place: nobody shuts all others out."""
+    offices = state.charter.roles.recovery_offices
+    left = sorted(each for each, known in context.register.people.items() if each != person and known.keys and known.offices & offices)
+    if context.register.signing and len(context.register.independent(left)) < PAIR:
+        raise Refused(
+            "too_few_keys_left",
+            f"without this key of {person} no two officers of different organisations could replace a lost key",
+            clause="roles.recovery_offices",
+            remedy="enrol or recover the key of another officer first (`consortium consortium recover-key`)",
+        )
 
 
 def _require_self_or_secretariat(person: PersonId, context: Context) -> None:
