@@ -8,8 +8,11 @@ from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
+import msgspec
+
 from domain.process import Process, Proven
 from eventstore.authority import (
+    BEGINNINGS,
     Authority,
     ByPerson,
     Given,
@@ -66,12 +69,21 @@ class Signing:
         """
         authority = behind(submission)
         await self._verify(authority)
+        self._require_own_key(submission)
         if isinstance(authority, ByPerson):
             if authority.said.seen is not None:
                 await _require_seen(log, authority.said.seen)
             if is_misdelivered(submission, authority.said):
                 submission = submission._replace(command_id=misdelivered_id(submission.signed))
         return submission, Vouched(authority, proofs_in(submission, processes, first))
+
+    def _require_own_key(self, submission: Submission) -> None:
+        """Raises `Unauthorised` for a command by which a log begins to be signed, and not by this host: whoever reaches it could name theirs."""
+        if b'"log_key":' not in submission.command and b'"found"' not in submission.command:
+            return
+        given = msgspec.json.decode(submission.command)
+        if given.get("kind") in BEGINNINGS and given.get("log_key") != self.public_key:
+            raise Unauthorised(f"log_key: must be the key of the host that records, {self.public_key}")
 
     async def _verify(self, authority: Authority) -> None:
         loop = asyncio.get_running_loop()

@@ -225,6 +225,9 @@ async def test_nobody_founds_in_the_name_of_an_officer_without_their_key() -> No
     command = site.signers.founding(ATLAS, charter().model_dump(mode="json"), OFFICERS) | {"clock": {"kind": "moved"}}
     await site.no_entry(site.signers.signed(ATLAS, "sam", command, "", at=site.clock.now(), key="eve"))
     await site.no_entry(unsigned(ATLAS, command, "sam"))
+    for log_key in ({"log_key": site.signers.line("eve"), "log_key_proof": site.signers.proof("log", ATLAS, "eve")}, {"log_key": None}):
+        theirs = command | log_key
+        assert "of the host" in await site.no_entry(site.signers.signed(ATLAS, "sam", theirs, "", at=site.clock.now()))
     other = site.signers.signed(ATLAS, "sam", command, "0" * 64, at=site.clock.now())
     turned = await site.recorder.record(other)
     assert turned.refusal is not None
