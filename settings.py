@@ -67,6 +67,12 @@ class Settings(BaseSettings):
     """Where manifests, signatures, reports and documents are kept by their digests, for all workers; by default `kept` in the folder."""
     signing_key: Path | None = None
     """The key that signs releases (EC P-256, PEM); made on first use, by default `signing.pem` in the folder."""
+    key: str = ""
+    """What signs commands that are given here, when `--key` names nothing: the name of a key in `keys` in the folder, or a path with a `/`."""
+    passphrase_file: Path | None = None
+    """A file, readable by its owner alone, whose first line is the passphrase of that key: for scripts. Without it a terminal is asked."""
+    log_key: Path | None = None
+    """The key with which workers sign what they record (Ed25519, OpenSSH); made on first use, by default `keys/log` in the folder."""
     licences: Path | None = None
     """A complete list of licences in SPDX's format, for judging openness."""
     accounts: Path | None = None
@@ -95,6 +101,11 @@ class Settings(BaseSettings):
     smtp_security: Literal["tls", "starttls", "none"] = "tls"
     smtp_username: str | None = None
     smtp_password: SecretStr | None = None
+
+    @property
+    def keys(self) -> Path:
+        """Where the keys of this folder are."""
+        return self.folder / "keys"
 
     @property
     def demonstration(self) -> bool:

@@ -35,7 +35,7 @@ from activities.bank.banking import Bank, Banking
 from activities.bank.folder import FolderBank
 from activities.bank.http import HttpBank
 from activities.bank.statements import Statements
-from activities.log import cluster
+from activities.log import cluster, keyring
 from activities.log.cluster import NotTold, Unprepared
 from activities.log.heads import Heads, OtherLog
 from activities.log.reconciling import Reconciler
@@ -59,11 +59,14 @@ from activities.run.telemetry import Following
 from activities.screening import ListFiles, Screening
 from activities.web import Web
 from domain.catalog import RULES
+from domain.kernel import LOG
 from eventstore.clock import Clock, StandingClock, SystemClock
 from eventstore.keeper import role
 from eventstore.log import HeadAhead, LogUnavailable, Unfit
 from eventstore.recorder import Recorder
-from settings import Settings, in_force, is_rehearsal, keep_private, open_log, rehearsed
+from eventstore.verifying import Signing
+from settings import Settings, in_force, is_rehearsal, keep_private, make_private, open_log, rehearsed
+from signatures.signers import CannotSign, KeySigner
 from workflows.catalog import WORKFLOWS
 
 RUNNER: Final = UnsandboxedWorkflowRunner()
@@ -325,9 +328,13 @@ class _FitnessGauges:
 
 @asynccontextmanager
 async def recording(chosen: Settings, clock: Clock | None = None) -> AsyncIterator[Recorder]:
-    """A recorder on the log, closed in the end: by this clock, else by the one that the log goes by. A rehearsal stands still."""
+    """A recorder on the log, closed in the end: by this clock, else by the one that the log goes by. A rehearsal stands still.
+
+    Raises `CannotSign` where there is no key to sign with, and none can be made.
+    """
+    signing = Signing(log_key(chosen))
     log = await open_log(chosen.log_url)
-    recorder = Recorder(log, clock=clock or SystemClock())
+    recorder = Recorder(log, clock=clock or SystemClock(), signing=signing)
     try:
         if clock is None and await stands(recorder, chosen):
             recorder.clock = StandingClock()
@@ -337,6 +344,16 @@ async def recording(chosen: Settings, clock: Clock | None = None) -> AsyncIterat
         await log.close()
 
 
+def log_key(chosen: Settings) -> KeySigner:
+    """The key with which whoever records here signs; made on first use. Raises `CannotSign`."""
+    path = chosen.log_key or chosen.keys / LOG
+    try:
+        make_private(chosen.folder)
+        return keyring.own(path)
+    except OSError as error:
+        raise CannotSign(f"{error.filename or path} cannot be used: {error.strerror}; CONSORTIUM_LOG_KEY names another file") from error
+
+
 async def stands(recorder: Recorder, chosen: Settings) -> bool:
     """Whether the log is a rehearsal that was begun: it stands still at its last entry, unless somebody lets it run on."""
     return is_rehearsal((await recorder.replica()).register, chosen) and (await recorder.log.head()).position > 0
@@ -344,7 +361,7 @@ async def stands(recorder: Recorder, chosen: Settings) -> bool:
 
 def played(chosen: Settings) -> Settings:
     """The settings for a rehearsal on the same log and folder: no real bank, mailbox or publisher can be meant."""
-    return rehearsed(chosen.folder, log=chosen.log, task_queue=chosen.task_queue, address=chosen.address, metrics=chosen.metrics)
+    return rehearsed(chosen.folder, log=chosen.log, log_key=chosen.log_key, task_queue=chosen.task_queue, address=chosen.address, metrics=chosen.metrics)
 
 
 @asynccontextmanager
@@ -518,7 +535,7 @@ def main() -> None:
         asyncio.run(serve(in_force()))
     except Unprepared as error:
         sys.exit("\n".join((str(error), *error.remedies)))
-    except (OtherLog, LogUnavailable, RPCError, ValueError) as error:
+    except (OtherLog, LogUnavailable, RPCError, CannotSign, ValueError) as error:
         sys.exit(str(error))
 
 

@@ -16,7 +16,7 @@ from activities.bank.xml import Unreadable
 from activities.messages import Receipt
 from cli.failures import BadInput, of_file
 from cli.give import give
-from cli.options import By
+from cli.options import MINE, By
 from cli.output import Progress
 from cli.site import settings
 from domain.stream import StepFailed
@@ -35,7 +35,7 @@ File = Annotated[Path, Parameter(help="A camt.053 file, as the bank gave it.")]
 Account = Annotated[str, Parameter(help="Which treasury keeps the account.")]
 
 
-async def import_statement(file: File, *, account: Account = "main", by: By) -> None:
+async def import_statement(file: File, *, account: Account = "main", by: By = MINE) -> None:
     """Import a bank statement (camt.053) from a file; each movement counts once, whatever files repeat it. By the treasurer.
 
     The file is looked at first: what is no statement is refused here. Then it is kept by its SHA-256 in the folder that the workers

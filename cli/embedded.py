@@ -33,6 +33,7 @@ from eventstore.entries import Submission
 from eventstore.log import LogUnavailable
 from eventstore.readmodels import unfinished
 from eventstore.recorder import Recorder
+from eventstore.statement import VERSION, Restarted, digest
 from eventstore.wire import canonical_command
 from settings import Settings, keep_private, make_private
 
@@ -317,7 +318,10 @@ async def _restart(recorder: Recorder, stream: str, clock: PacedClock) -> None:
     """Records on the consortium's stream that a rehearsal runs on; dated like its last entry, at which it stands still."""
     position = (await recorder.log.head()).position
     command = commands.RestartClock(clock=PacedTime(real=clock.anchor_real, log=clock.anchor_log, pace=clock.pace)).model_dump(mode="json")
-    recorded = await recorder.record(Submission(stream, derived_id(stream, "clock", str(position)), SERVICE, canonical_command(command)))
+    body = canonical_command(command)
+    assert recorder.signing is not None, "whoever runs a rehearsal signs"
+    signed, signature = recorder.signing.tag(Restarted(command=digest(body), log=await recorder.first(), version=VERSION))
+    recorded = await recorder.record(Submission(stream, derived_id(stream, "clock", str(position)), SERVICE, body, signed, signature))
     assert recorded.refusal is None, f"a rehearsal's clock can be restarted: {recorded.refusal}"
 
 

@@ -143,6 +143,7 @@ def translated(error: Exception) -> Failure:
     from eventstore.sqlite_file import NOT_ALLOWED
     from eventstore.wire import Malformed
     from open_model_consortium import overwritten, sentence
+    from signatures.signers import CannotSign
     from simulation.model_files import NoModel
 
     match error:
@@ -179,6 +180,8 @@ def translated(error: Exception) -> Failure:
                 f"Temporal answered: {one_line(error.message, LONGEST)}",
                 "check its address and namespace: TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE; `consortium doctor` looks what is wrong",
             )
+        case CannotSign():
+            return BadInput(str(error))
         case ExtraMissing() | NoModel():
             return BadInput(str(error))
         case NotTaken() | Malformed() | AlreadyUp():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -13,12 +12,12 @@ from uuid import UUID
 from activities.log.display import lacks_currency, line_of
 from activities.log.sending import NotAnswered, NotTaken, Sender, TurnedDown
 from activities.messages import Receipt
+from cli import signing
 from cli.failures import BadInput, Broken, translated
 from cli.options import By
 from cli.output import Progress, say, say_json, unescaped
 from cli.site import currency, log_of, row_of, settings, temporal
 from domain.catalog import process_for
-from domain.kernel import SERVICE, SLUG
 from eventstore.entries import ACCEPTED, Entry, flaw_of
 from eventstore.log import Log
 from eventstore.wire import Malformed, canonical_command, parse
@@ -33,15 +32,19 @@ Result = Callable[[Log, Receipt], Awaitable[str]]
 
 
 async def give(by: By, stream: str, command: dict[str, Any], result: Result | None = None) -> None:
-    """Gives a command and shows what came of it. Raises a `Failure`, with the command's id once there is an answer."""
-    actor, command_id = _person(by.actor), _command_id(by.id)
+    """Signs a command, gives it, and shows what came of it. Raises a `Failure`, with the command's id once there is an answer."""
+    command_id = _command_id(by.id)
     body = checked(stream, command)
     chosen = settings(by)
+    signatory = signing.signatory(by, chosen)
+    actor = signatory.person
     line = line_of(stream, actor, body, await _currency(chosen) if lacks_currency(stream, body) else "")
     client = await temporal(chosen)
+    said = await signing.signed(signatory, chosen, stream, command_id, command)
     try:
         async with Progress("waiting for an answer"):
-            receipt = await Sender(client, chosen.task_queue).send(stream, command_id, actor, command, line=line)
+            sender = Sender(client, chosen.task_queue)
+            receipt = await sender.send(stream, command_id, actor, command, signed=said.signed, signature=said.signature, line=line)
     except (TurnedDown, NotAnswered, NotTaken) as error:
         failure = translated(error)
         failure.details["command_id"] = command_id
@@ -87,14 +90,6 @@ async def _currency(chosen: Settings) -> str:
             return await currency(log)
     except Exception:  # noqa: BLE001  only words depend on it
         return ""
-
-
-def _person(actor: str) -> str:
-    if actor == SERVICE:
-        raise BadInput(f"nobody speaks as {SERVICE!r}: that is the system itself", "give the command as a person")
-    if re.fullmatch(SLUG, actor) is None:
-        raise BadInput(f"--as: {actor[:80]!r} is not a person's handle: lower-case ASCII letters, digits and hyphens, at most 64")
-    return actor
 
 
 def _command_id(text: str | None) -> str:

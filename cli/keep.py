@@ -20,7 +20,7 @@ from cli.embedded import recover as taken_up
 from cli.failures import BadInput, Broken, OtherRules, of_file
 from cli.give import give
 from cli.look import process_of
-from cli.options import HERE, By, Where
+from cli.options import HERE, MINE, By, Where
 from cli.output import Progress, say, say_json
 from cli.site import log_of, settings, temporal
 from domain.catalog import RULES
@@ -247,13 +247,13 @@ async def rebuild(*, where: Where = HERE) -> None:
         say(f"The lists are made anew, up to position {position:,}.")
 
 
-async def retry(stream: Stream, step: Step, /, *, by: By) -> None:
+async def retry(stream: Stream, step: Step, /, *, by: By = MINE) -> None:
     """Try a failed step of a process again. By the secretariat."""
     process_of(stream)
     await give(by, stream, {"kind": "retry_step", "step": step})
 
 
-async def waive(stream: Stream, step: Step, /, *, reason: Annotated[str, Parameter(help="Why it can be done without.")], by: By) -> None:
+async def waive(stream: Stream, step: Step, /, *, reason: Annotated[str, Parameter(help="Why it can be done without.")], by: By = MINE) -> None:
     """Live without a failed step of a process. By the secretariat."""
     process_of(stream)
     await give(by, stream, {"kind": "waive_step", "step": step, "reason": reason})

@@ -14,7 +14,7 @@ from cyclopts import App, CycloptsError, Group
 
 from cli.options import EXIT_CODES
 
-RUN, LOOK, ACT, REST = (Group.create_ordered(name) for name in ("Run it", "Look", "Act", "Help"))
+RUN, LOOK, ACT, KEYS, REST = (Group.create_ordered(name) for name in ("Run it", "Look", "Act", "Keys", "Help"))
 COMMANDS: Final = {
     "up": ("cli.up:up", RUN, "Run everything in a folder: Temporal with its UI, a worker, the log."),
     "demo": ("cli.demo:demo", RUN, "Play a consortium from its founding to its first model."),
@@ -53,6 +53,7 @@ COMMANDS: Final = {
     "import-statement": ("cli.bank:import_statement", ACT, "Import a bank statement (camt.053) from a file."),
     "retry": ("cli.keep:retry", ACT, "Try a failed step again."),
     "waive": ("cli.keep:waive", ACT, "Live without a failed step."),
+    "key": ("cli.keys:app", KEYS, "Make keys, ask for them to be enrolled, enrol, rotate and revoke them; who has which."),
 }
 """Where each command is, in which panel of the help, and what it does. Processes are here by their name in the catalog."""
 

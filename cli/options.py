@@ -24,7 +24,17 @@ class Where:
 class By(Where):
     """Who gives a command."""
 
-    actor: Annotated[str, Parameter(name="--as", help="Who gives the command: a person's handle.")]
+    key: Annotated[
+        str | None,
+        Parameter(
+            show_default=False,
+            help="What signs the command: the name of a key in `keys` in the folder, or a path with a /; by default CONSORTIUM_KEY.",
+        ),
+    ] = None
+    signer: Annotated[
+        str | None,
+        Parameter(show_default=False, help="Whose key it is: a person's handle; by default the first word of the key's comment."),
+    ] = None
     id: Annotated[str | None, Parameter(help="The command's id, to ask again safely; by default a new one.")] = None
 
 
@@ -39,3 +49,5 @@ EXIT_CODES: Final = (
 )
 
 HERE: Final = Where()
+
+MINE: Final = By()

@@ -17,10 +17,10 @@ from cli.failures import BadInput, Unreachable
 from cli.fields import Option, inside_of, options_of, span
 from cli.files import read_table
 from cli.give import give
-from cli.options import EXIT_CODES, By
-from cli.site import currency, log_of, now_of, settings, up_of
+from cli.options import EXIT_CODES, MINE, By
+from cli.requests import filled
+from cli.site import currency, log_of, now_of, settings
 from domain.catalog import CATALOG
-from domain.consortium import commands
 from domain.kernel import Command
 from domain.process import Process, Speaker, speaker_of
 
@@ -80,9 +80,10 @@ def _giving(process: str, command: type[Command]) -> Callable[..., Awaitable[Non
 
     async def giving(name: str, /, **typed: Any) -> None:
         by = typed["by"]
-        await give(by, stream_of(process, name), _known_here(command, by) | await said(command, typed, by))
+        stream = stream_of(process, name)
+        await give(by, stream, await filled(command, stream, await said(command, typed, by), by))
 
-    who = inspect.Parameter("by", inspect.Parameter.KEYWORD_ONLY, annotation=By)
+    who = inspect.Parameter("by", inspect.Parameter.KEYWORD_ONLY, default=MINE, annotation=By)
     giving.__signature__ = inspect.Signature([*parameters(process, command), who])  # type: ignore[attr-defined]
     giving.__annotations__ = {}
     return giving
@@ -101,15 +102,6 @@ async def said(command: type[Command], typed: Mapping[str, Any], by: By) -> dict
     from cli.orders import motion  # an order is read by the parsers that this module makes
 
     return fields | {"motion": await motion(order, by)}
-
-
-def _known_here(command: type[Command], by: By) -> dict[str, Any]:
-    """What nobody types: the clock of the rehearsal that runs in the folder, when it is founded."""
-    if command is not commands.Found:
-        return {}
-    chosen = settings(by)
-    up = up_of(chosen)
-    return {"clock": up["clock"]} if up and up["clock"]["kind"] == "paced" else {}
 
 
 def parameters(process: str, command: type[Command]) -> Iterator[inspect.Parameter]:
