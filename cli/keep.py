@@ -253,7 +253,9 @@ async def retry(stream: Stream, step: Step, /, *, by: By = MINE) -> None:
     await give(by, stream, {"kind": "retry_step", "step": step})
 
 
-async def waive(stream: Stream, step: Step, /, *, reason: Annotated[str, Parameter(help="Why it can be done without.")], by: By = MINE) -> None:
+async def waive(
+    stream: Stream, step: Step, /, *, reason: Annotated[str, Parameter(help="Why it can be done without.")], by: By = MINE
+) -> None:
     """Live without a failed step of a process. By the secretariat."""
     process_of(stream)
     await give(by, stream, {"kind": "waive_step", "step": step, "reason": reason})

@@ -79,7 +79,7 @@ def _giving(process: str, command: type[Command]) -> Callable[..., Awaitable[Non
     """The function of a subcommand, with a parameter for each field of the command."""
 
     async def giving(name: str, /, **typed: Any) -> None:
-        by = typed["by"]
+        by = typed.get("by", MINE)
         stream = stream_of(process, name)
         await give(by, stream, await filled(command, stream, await said(command, typed, by), by))
 
