@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
@@ -27,6 +28,7 @@ import worker
 from activities import logs
 from activities.log import cluster
 from activities.log.sending import Sender, TurnedDown
+from activities.log.signed import Moment
 from audit.ledger.books import Booking
 from audit.ledger.export import beancount, hledger
 from audit.ledger.fold import ledger
@@ -52,6 +54,8 @@ PACE: Final = 120_000
 """One day in 0.72 seconds."""
 PACES: Final = (PACE, PACE // 2, PACE // 5)
 """A machine that is busy otherwise comes too late for deadlines at the first; then the story begins again at the next."""
+SKIPPING: Final = 50_000
+"""About so fast the log's time runs on the time-skipping server, at most."""
 ACCEPTS: Final = "accepts the books"
 
 
@@ -149,7 +153,7 @@ async def at_pace(pace: int, folder: Path, charter: Charter, told: Callable[[str
     prepare(folder)
     async with bank_of(folder, charter) as bank, embedded(rehearsed(folder, bank=bank.url), pace=pace) as running:
         told(f"Temporal, a worker, a bank and the log run in {folder}; the UI is at {running.ui}")
-        async with live(running.sender, running.recorder, bank, told, folder) as stage:
+        async with live(running.sender, running.recorder, bank, folder, told) as stage:
             await ModelStory(stage, charter).play()
         if not await running.stand_still():
             told("something is still owed: `consortium status` shows it; the next `consortium up` carries it out")
@@ -178,7 +182,7 @@ async def _skipped(folder: Path, charter: Charter, told: Callable[[str], None]) 
             recorder = await stack.enter_async_context(worker.recording(chosen, clock))
             following = Following(environment, clock)
             await stack.enter_async_context(worker.compose(environment.client, recorder, chosen, [following]))
-            await ModelStory(SkippingStage(environment, recorder, bank, told, folder), charter).play()
+            await ModelStory(SkippingStage(environment, recorder, bank, folder, told), charter).play()
             await rest(recorder)
             return await _end(recorder, folder)
 
@@ -208,9 +212,9 @@ class SkippingStage(LiveStage):
     """Temporal's time-skipping server as a stage: the clock is moved on whenever the story waits."""
 
     def __init__(
-        self, environment: WorkflowEnvironment, recorder: Recorder, bank: MockBank, told: Callable[[str], None], folder: Path
+        self, environment: WorkflowEnvironment, recorder: Recorder, bank: MockBank, folder: Path, told: Callable[[str], None]
     ) -> None:
-        super().__init__(Sender(environment.client, "demo"), recorder, bank, told, folder)
+        super().__init__(Sender(environment.client, "demo"), recorder, bank, folder, told)
         self._environment = environment
         self._moving = asyncio.Lock()
         self._moves = 0
@@ -218,6 +222,10 @@ class SkippingStage(LiveStage):
     async def now(self) -> datetime:
         """See `Stage.now`."""
         return max(await self._environment.get_current_time(), (await self._recorder.replica()).head_time).astimezone(UTC)
+
+    async def _moment(self) -> Moment:
+        """While a command is under way, others let months pass."""
+        return replace(await super()._moment(), at=await self.now(), pace=SKIPPING)
 
     async def wait(self, until: datetime) -> None:
         """See `Stage.wait`."""

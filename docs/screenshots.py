@@ -133,7 +133,7 @@ async def watched(chromium: str, pace: int) -> None:
         prepare(folder)
         rules = adopted(HERE.parent / "examples/charter.toml")
         async with bank_of(folder, rules) as bank, embedded(rehearsed(folder, bank=bank.url), pace=pace) as running:
-            async with live(running.sender, running.recorder, bank, print) as stage:
+            async with live(running.sender, running.recorder, bank, folder, print) as stage:
                 await Story(stage, rules).play()
                 await leave_stuck(stage, folder)
             await running.stand_still()

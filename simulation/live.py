@@ -10,14 +10,19 @@ from pathlib import Path
 from typing import Any, Final
 
 from activities.log.display import currency_of, line_of
+from activities.log.keyring import Keyring, request
 from activities.log.sending import NotAnswered, Sender
+from activities.log.signed import Moment, sign
+from activities.release.signing import release_key
 from domain.charter import Charter
 from domain.consortium import commands
+from domain.kernel import RELEASES
 from domain.register.facts import LogTime
 from eventstore.clock import fact_of
 from eventstore.log import LogUnavailable
 from eventstore.recorder import Recorder
 from eventstore.wire import canonical_command
+from signatures.signers import KeySigner
 from simulation.mock_bank import MockBank, mock_bank
 from simulation.scenario import IBAN, Look
 
@@ -33,16 +38,18 @@ class Late(Exception):
 
 
 class LiveStage:
-    """Plays a story through Temporal and a bank, and watches it on the log."""
+    """Plays a story through Temporal and a bank, and watches it on the log. Everybody in it signs with a key of their own in the folder."""
 
     def __init__(
-        self, sender: Sender, recorder: Recorder, bank: MockBank, told: Callable[[str], None] = lambda line: None, folder: Path = Path()
+        self, sender: Sender, recorder: Recorder, bank: MockBank, folder: Path, told: Callable[[str], None] = lambda line: None
     ) -> None:
         self._sender = sender
         self._recorder = recorder
         self._bank = bank
-        self.told = told
+        self._keys = Keyring(folder / "keys")
+        self._signers = dict[str, KeySigner]()
         self.folder = folder
+        self.told = told
 
     async def now(self) -> datetime:
         """See `Stage.now`. Never before the last entry."""
@@ -55,12 +62,31 @@ class LiveStage:
             return commands.Found.model_validate_json(founding.command).clock
         return fact_of(self._recorder.clock)
 
+    async def key_of(self, person: str, consortium: str = "") -> Mapping[str, str]:
+        """See `Stage.key_of`."""
+        wanted = consortium or await self._recorder.first()
+        asked = self._keys.requested(person)
+        if asked is None or asked.consortium != wanted:
+            asked = request(self._signer(person), person, wanted)
+            self._keys.keep(asked)  # a story that begins again gives the same command, and no two proofs on P-256 are alike
+        return {"public_key": asked.public_key, "proof": asked.proof}
+
+    def _signer(self, person: str) -> KeySigner:
+        if person not in self._signers:
+            self._signers[person] = release_key(self.folder / "signing.pem") if person == RELEASES else self._keys.own(person)
+        return self._signers[person]
+
+    async def _moment(self) -> Moment:
+        """The log as who signs now sees it."""
+        return await Moment.of(self._recorder.log, self._recorder.clock)
+
     async def give(self, stream: str, command: Mapping[str, Any], by: str, command_id: str) -> None:
-        """See `Stage.give`. Asks again, with the same id, for as long as workers come and go."""
+        """See `Stage.give`. Signs and asks again, with the same id, for as long as workers come and go."""
         line = line_of(stream, by, canonical_command(dict(command)), currency_of(self._recorder.register))
         for left in reversed(range(TRIES)):
+            said = sign(self._signer(by), by, stream, command_id, dict(command), await self._moment())
             try:
-                await self._sender.send(stream, command_id, by, command, line=line)
+                await self._sender.send(stream, command_id, by, command, signed=said.signed, signature=said.signature, line=line)
             except NotAnswered:
                 if not left:
                     raise
@@ -99,10 +125,10 @@ class LiveStage:
 
 @asynccontextmanager
 async def live(
-    sender: Sender, recorder: Recorder, bank: MockBank, told: Callable[[str], None] = lambda line: None, folder: Path = Path()
+    sender: Sender, recorder: Recorder, bank: MockBank, folder: Path, told: Callable[[str], None] = lambda line: None
 ) -> AsyncIterator[LiveStage]:
     """The stage, whose bank keeps to the log's date meanwhile."""
-    stage = LiveStage(sender, recorder, bank, told, folder)
+    stage = LiveStage(sender, recorder, bank, folder, told)
     following = asyncio.create_task(bank.follow(stage.now), name="bank-days")
     try:
         yield stage

@@ -13,6 +13,7 @@ from importlib.resources import files
 from typing import Any, Final
 
 from domain.charter import Office
+from domain.kernel import RELEASES
 from domain.round.state import RoundState, books_of
 from domain.run.terms import Contract
 from domain.treasury.terms import payment_digest
@@ -121,6 +122,10 @@ class ModelStory(Story):
         """A real small model is signed, classified, given to members early, held for a while, and made public."""
         if (await self._stage.until(RELEASE, lambda look: True)).phase == "unproposed":
             model_files.write(self._stage.folder / "artifacts" / "atlas-1")
+        if key := await self._stage.key_of(RELEASES):
+            for person in ("rhea", "sia"):
+                await self._give(ATLAS, "enrol_release_key", person, person, **key)
+            self._stage.told("rhea and sia enrol the key that signs releases")
         await self._give(RELEASE, "propose_release", "rhea", **_terms_of_release())
         inside = await self._stage.until(RELEASE, lambda look: look.phase not in {"unproposed", "proposed", "verifying"})
         self._stage.told(f"the release is listed, signed, classified and verified: {inside.line}")

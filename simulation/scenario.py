@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from domain.charter import Charter
-from domain.kernel import derived_id
+from domain.kernel import LOG, derived_id
 from domain.money import display
 from domain.reference import creditor_reference
 from domain.register.facts import LogTime
@@ -49,6 +49,12 @@ class Stage(Protocol):
 
     async def clock(self) -> LogTime:
         """The clock that the founding states, or stated."""
+
+    async def key_of(self, person: str, consortium: str = "") -> Mapping[str, str]:
+        """A key with the proof that its person holds it, as commands bring both: a person's, the log's or the one that signs releases.
+
+        Before the founding it is proved for the consortium of this name. Nothing where nobody signs.
+        """
 
     async def give(self, stream: str, command: Mapping[str, Any], by: str, command_id: str) -> None:
         """Gives a command and waits for its answer. The story asks for nothing that is refused."""
@@ -126,6 +132,8 @@ OFFICERS: Final[Mapping[str, tuple[str, ...]]] = {
 IBAN: Final = "CH9300762011623852957"
 BIC: Final = "UBSWCHZH80A"
 """A made-up account with right check digits, at a bank that exists."""
+_OF_LOG: Final = {"public_key": "log_key", "proof": "log_key_proof"}
+"""How the founding calls the fields of the log's key."""
 AT_ONCE: Final = 8
 """Commands in flight: what a workflow takes on a cluster with default limits."""
 
@@ -161,8 +169,12 @@ class Story:
         """The charter is adopted, the officers are named."""
         self._stage.told(f"{self._charter.name} is founded under its charter")
         clock = (await self._stage.clock()).model_dump(mode="json")
-        officers = [{"person": person, "offices": sorted(offices)} for person, offices in OFFICERS.items()]
-        await self._give(ATLAS, "found", "sam", charter=self._charter.model_dump(mode="json"), officers=officers, clock=clock)
+        officers = [
+            {"person": person, "offices": sorted(offices), **await self._stage.key_of(person, ATLAS)}
+            for person, offices in OFFICERS.items()
+        ]
+        log = {_OF_LOG[name]: value for name, value in (await self._stage.key_of(LOG, ATLAS)).items()}
+        await self._give(ATLAS, "found", "sam", charter=self._charter.model_dump(mode="json"), officers=officers, clock=clock, **log)
         await self._give(self.treasury, "open_account", "tess", iban=IBAN, bic=BIC, owner=self._charter.name)
 
     async def admit(self) -> None:
@@ -239,7 +251,7 @@ class Story:
         speaker = organisation.representative
         await self._give(
             organisation.stream, "apply", speaker, name=organisation.name, lei=lei(number), country=organisation.country,
-            tier=organisation.tier, representatives=[{"person": speaker}],
+            tier=organisation.tier, representatives=[{"person": speaker, **await self._stage.key_of(speaker)}],
         )  # fmt: skip
         await self._stage.until(f"proposal/admit-{organisation.member}", lambda look: look.phase != "unproposed")
 

@@ -31,6 +31,10 @@ class SimulatedStage:
         """See `Stage.clock`."""
         return MovedTime()
 
+    async def key_of(self, person: str, consortium: str = "") -> Mapping[str, str]:
+        """See `Stage.key_of`: the core alone believes whoever speaks."""
+        return {}
+
     async def give(self, stream: str, command: Mapping[str, Any], by: str, command_id: str) -> None:
         """See `Stage.give`."""
         async with self._turn:

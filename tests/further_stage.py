@@ -31,7 +31,7 @@ async def main(folder: Path) -> None:
     async with (
         bank_of(folder, charter) as bank,
         embedded(rehearsed(folder, bank=bank.url), pace=PACE, go_on=begun) as running,
-        live(running.sender, running.recorder, bank, folder=folder) as stage,
+        live(running.sender, running.recorder, bank, folder) as stage,
     ):
         story = Story(stage, charter, FOURTEEN[:2])
         await story.found()

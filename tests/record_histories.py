@@ -61,7 +61,7 @@ async def story(client: Client, folder: Path) -> None:
         chosen = rehearsed(folder, bank=bank.url)
         recorder = await stack.enter_async_context(worker.recording(chosen, clock))
         await stack.enter_async_context(worker.compose(client, recorder, chosen))
-        stage = await stack.enter_async_context(live(Sender(client, TASK_QUEUE), recorder, bank, print, folder))
+        stage = await stack.enter_async_context(live(Sender(client, TASK_QUEUE), recorder, bank, folder, print))
         await ModelStory(stage, charter()).play()
         for stream in STREAMS:
             await keep(client, stream, None, stream.replace("/", "-"))

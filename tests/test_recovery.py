@@ -84,7 +84,7 @@ class Counting(LiveStage):
 @asynccontextmanager
 async def playing(running: Embedded, bank: MockBank) -> AsyncIterator[tuple[asyncio.Task[None], Counting]]:
     """The story from its beginning, as a task, and its stage; given up in the end if it still goes on."""
-    stage = Counting(running.sender, running.recorder, bank, print)
+    stage = Counting(running.sender, running.recorder, bank, running.folder, print)
     tasks = asyncio.create_task(Story(stage, RULES).play()), asyncio.create_task(bank.follow(stage.now))
     try:
         yield tasks[0], stage

@@ -23,6 +23,7 @@ from activities.bounded import json_value
 from activities.files import Told, Unfit, settle, unheard
 from activities.missing import explained
 from activities.release.artifacts import Manifest, Store, require_names, require_same
+from signatures.signers import KeySigner
 
 LIMIT: Final = 64 * 1024 * 1024
 """The largest signature file, in bytes: it lists every file."""
@@ -100,17 +101,33 @@ class Signing:
     def _public_key(self) -> bytes:
         from cryptography.hazmat.primitives import serialization
 
-        private = serialization.load_pem_private_key(self._private_key(), None)
-        return private.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+        with explained():
+            public = release_key(self._key).private.public_key()
+        return public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 
-    def _private_key(self) -> bytes:
-        """The private key's PEM. Only its owner may read the file: another mode is `Unfit`."""
-        if not self._key.exists():
-            _put_first(self._key, _new_key(), mode=0o600)
-        with self._key.open("rb") as file:
-            if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
-                raise Unfit(self._key.name, f"others may read this private key: `chmod 600 {self._key}`, and if they did, make a new one")
-            return file.read(10_000)
+
+def release_key(path: Path) -> KeySigner:
+    """The key that signs releases, made when it is not there: it proves itself when officers enrol it. Raises `Unfit`."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+
+    try:
+        private = serialization.load_pem_private_key(_private_key(path), None)
+    except (ValueError, TypeError) as error:
+        raise Unfit(path.name, f"it holds no private key in PEM without a passphrase: {error}", "signature") from error
+    if not isinstance(private, EllipticCurvePrivateKey):
+        raise Unfit(path.name, "it holds a key of another kind than P-256", "signature")
+    return KeySigner(private)
+
+
+def _private_key(path: Path) -> bytes:
+    """The private key's PEM. Only its owner may read the file: another mode is `Unfit`."""
+    if not path.exists():
+        _put_first(path, _new_key(), mode=0o600)
+    with path.open("rb") as file:
+        if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
+            raise Unfit(path.name, f"others may read this private key: `chmod 600 {path}`, and if they did, make a new one")
+        return file.read(10_000)
 
 
 def _new_key() -> bytes:

@@ -93,7 +93,7 @@ async def _told(
     sender = Sender(client, folder.name, patience=timedelta(seconds=30))
     killing = asyncio.create_task(killed.run(kills))
     try:
-        async with asyncio.timeout(1_800), live(sender, recorder, bank, partial(print, flush=True)) as stage:
+        async with asyncio.timeout(1_800), live(sender, recorder, bank, folder, partial(print, flush=True)) as stage:
             await Story(stage, RULES).play()
     finally:
         killing.cancel()
