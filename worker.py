@@ -361,7 +361,9 @@ async def stands(recorder: Recorder, chosen: Settings) -> bool:
 
 def played(chosen: Settings) -> Settings:
     """The settings for a rehearsal on the same log and folder: no real bank, mailbox or publisher can be meant."""
-    return rehearsed(chosen.folder, log=chosen.log, log_key=chosen.log_key, task_queue=chosen.task_queue, address=chosen.address, metrics=chosen.metrics)
+    return rehearsed(
+        chosen.folder, log=chosen.log, log_key=chosen.log_key, task_queue=chosen.task_queue, address=chosen.address, metrics=chosen.metrics
+    )
 
 
 @asynccontextmanager
