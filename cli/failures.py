@@ -137,7 +137,17 @@ def translated(error: Exception) -> Failure:
     from activities.missing import ExtraMissing
     from cli.embedded import AlreadyUp
     from domain.kernel import one_line
-    from eventstore.log import Damaged, LogUnavailable, NewerRules, NotMigrated, NotReadable, NotWritable, WrittenByNewer, WrittenOn
+    from eventstore.log import (
+        Damaged,
+        KeyNotEnrolled,
+        LogUnavailable,
+        NewerRules,
+        NotMigrated,
+        NotReadable,
+        NotWritable,
+        WrittenByNewer,
+        WrittenOn,
+    )
     from eventstore.migrations import SchemaMismatch
     from eventstore.replica import UnreadableEntry
     from eventstore.sqlite_file import NOT_ALLOWED
@@ -164,6 +174,8 @@ def translated(error: Exception) -> Failure:
             return Broken(str(error), "restore the log from a backup; nothing is recorded after that entry")
         case NewerRules() | WrittenByNewer() | WrittenOn():
             return Unreachable(str(error), "use the newer release")
+        case KeyNotEnrolled():
+            return Unreachable(str(error), "put back the key that signed before (`keys/log`), or let officers enrol this one")
         case NotReadable(remedy=remedy):
             return Unreachable(f"the log cannot be read from here: {error}", remedy)
         case NotMigrated():

@@ -23,11 +23,11 @@ from cli.failures import BadInput, of_file
 from cli.give import give
 from cli.options import EXIT_CODES, HERE, MINE, By, Where
 from cli.output import say, say_json, table
-from cli.requests import filled, first_of
+from cli.requests import filled, first_of, signer_of_releases
 from cli.signing import passphrase_in, path_of, signatory, signer_of
 from cli.site import log_of, now_of, register, settings
 from domain.consortium import commands
-from domain.kernel import LOG, RELEASES, SERVICE
+from domain.kernel import LOG, RELEASES, SERVICE, Command
 from domain.register.state import Register
 from eventstore.entries import ACCEPTED, Entry, instant
 from eventstore.log import Log
@@ -51,7 +51,11 @@ Elsewhere = Annotated[
     str | None,
     Parameter(name="--key", show_default=False, help="The path of a key that is elsewhere, like ~/.ssh/id_ed25519_sk; by default in the folder."),
 ]  # fmt: skip
-OfLog = Annotated[bool, Parameter(name="--log", negative=(), show_default=False, help="The key with which a worker signs the log.")]
+OfLog = Annotated[bool, Parameter(negative=(), show_default=False, help="The key with which a worker signs the log.")]
+OfReleases = Annotated[bool, Parameter(negative=(), show_default=False, help="The key with which workers sign releases.")]
+Replaces = Annotated[
+    str | None, Parameter(show_default=False, help="With --releases: the fingerprint of a key that signs none any more then.")
+]
 Which = Annotated[
     str | None, Parameter(show_default=False, help="Which key, by its fingerprint as `consortium key list` shows it; needed for one of several.")
 ]  # fmt: skip
@@ -92,8 +96,11 @@ async def request(*persons: Persons, for_: For = None, key: Elsewhere = None, wh
     consortium = _named(for_) if for_ is not None else await first_of(chosen)
     written = []
     for person in persons:
-        path = _log_key(chosen) if person == LOG and key is None else path_of(key or person, chosen)
-        signer = signer_of(path, chosen)
+        if person == RELEASES and key is None:
+            path, signer = chosen.signing_key or chosen.folder / "signing.pem", signer_of_releases(chosen)
+        else:
+            path = _log_key(chosen) if person == LOG and key is None else path_of(key or person, chosen)
+            signer = signer_of(path, chosen)
         written.append(_told(path, signer, await _kept(person, signer, consortium, chosen), chosen))
     _show(written, where)
 
@@ -102,8 +109,8 @@ def _require_some(persons: Sequence[str]) -> None:
     if not persons:
         raise BadInput("nobody is named", "name the person, like `consortium key new ada`")
     for person in persons:
-        if person in {SERVICE, RELEASES}:
-            raise BadInput(f"{person!r} is no person here", "name a person by their handle")
+        if person == SERVICE:
+            raise BadInput(f"{person!r} is no person: that is the system itself", "name a person by their handle")
 
 
 def _named(text: str) -> str:
@@ -153,11 +160,11 @@ def _new(path: Path, passphrase: bytes | None, person: str, chosen: Settings) ->
 
 
 async def _kept(person: str, signer: Signer, consortium: str, chosen: Settings) -> Path:
-    asked = await _asked(person, signer, consortium)
+    asked, ring = await _asked(person, signer, consortium), Keyring(chosen.keys)
     try:
-        return Keyring(chosen.keys).keep(asked)
+        return ring.place_of(ring.keep(asked))
     except OSError as error:
-        raise of_file(error, chosen.keys / f"{person}.request", "written", "name another folder with --folder") from error
+        raise of_file(error, ring.place_of(asked), "written", "name another folder with --folder") from error
 
 
 async def _asked(person: str, signer: Signer, consortium: str) -> KeyRequest:
@@ -191,16 +198,26 @@ def _show(made: Sequence[Mapping[str, Any]], where: Where) -> None:
 
 
 @app.command
-async def enrol(person: Person = "", /, *, log: OfLog = False, by: By = MINE) -> None:
-    """Let a key speak for a person, from their request in the folder's `keys`; or with --log let a further worker's key sign, which takes two officers.
+async def enrol(
+    person: Person = "", /, *, log: OfLog = False, releases: OfReleases = False, replaces: Replaces = None, by: By = MINE
+) -> None:
+    """Let a key speak for a person, from their request in the folder's `keys`. By that person; an officer's first key by the secretariat.
 
-    A person enrols their own further keys, and the secretariat the first one of an officer. Who speaks for a member is named with their key by
-    `consortium member apply` and `seat-representative`.
+    With --log or --releases let a further key sign the log, or releases: two officers of different organisations give the same command, of
+    the log two that answer for the whole, of releases two of release managers, safety reviewers and the board. Who speaks for a member is
+    named with their key by `consortium member apply` and `seat-representative`.
     """
-    _require_one(person, log=log)
-    command: type[commands.EnrolLogKey | commands.EnrolKey] = commands.EnrolLogKey if log else commands.EnrolKey
-    fields = {"kind": command.model_fields["kind"].default} | ({} if log else {"person": person})
-    stream = await _stream(settings(by))
+    _require_one(person, log=log, releases=releases)
+    chosen = settings(by)
+    command: type[Command] = commands.EnrolLogKey if log else commands.EnrolReleaseKey if releases else commands.EnrolKey
+    fields: dict[str, Any] = {"kind": command.model_fields["kind"].default} | ({} if log or releases else {"person": person})
+    if replaces is not None:
+        if not releases:
+            raise BadInput(
+                "--replaces: only a key that signs releases takes another's place so", "a person rotates: `consortium key rotate`"
+            )
+        fields["replaces"] = _chosen(await _valid(RELEASES, chosen), replaces, RELEASES)
+    stream = await _stream(chosen)
     await give(by, stream, await filled(command, stream, fields, by))
 
 
@@ -217,17 +234,29 @@ async def rotate(
     chosen = settings(by)
     former = signatory(by, chosen)
     path = path_of(by.key or chosen.key, chosen)
+    if new is None and path.parent != chosen.keys:
+        raise BadInput(f"{path} is not of this folder: nobody replaces it there", "make the new key yourself, and name it by --new")
     beside = path.with_name(f"{path.name}.next") if new is None else path_of(new, chosen)
     if new is None and not beside.exists():
         _new(beside, None if no_passphrase else _passphrase(former.person, chosen), former.person, chosen)
     signer = signer_of(beside, chosen)
     asked = await _asked(former.person, signer, await first_of(chosen))
+    if asked.public_key in await _valid(former.person, chosen):
+        _signs_now(path, beside, former.signer, made_here=new is None)
+        return
     command = {
         "kind": "rotate_key", "person": former.person, "old_key": former.signer.public_key.line, "public_key": asked.public_key, "proof": asked.proof,
     }  # fmt: skip
     await give(by, await _stream(chosen), command)
-    if new is None:
-        _replaced(path, beside, former.signer)
+    Keyring(chosen.keys).keep(asked)
+    _signs_now(path, beside, former.signer, made_here=new is None)
+
+
+def _signs_now(path: Path, beside: Path, former: Signer, *, made_here: bool) -> None:
+    """Puts a new key of the folder into the place of the former one, and says where it is."""
+    if made_here:
+        _replaced(path, beside, former)
+    print(f"{path if made_here else beside} signs from now on", file=sys.stderr)
 
 
 def _replaced(path: Path, beside: Path, former: Signer) -> None:
@@ -240,24 +269,34 @@ def _replaced(path: Path, beside: Path, former: Signer) -> None:
 
 
 @app.command
-async def revoke(person: Person = "", /, *, log: OfLog = False, fingerprint: Which = None, by: By = MINE) -> None:
-    """Let a key speak for a person never again; or with --log let a worker's key sign the log no longer, which takes two officers.
+async def revoke(
+    person: Person = "", /, *, log: OfLog = False, releases: OfReleases = False, fingerprint: Which = None, by: By = MINE
+) -> None:  # fmt: skip
+    """Let a key speak for a person never again. By that person, as long as another key of theirs is left; by the secretariat when it is compromised.
 
-    By that person, as long as another key of theirs is left; by the secretariat when it is compromised.
+    With --log or --releases let a key sign the log, or releases, no longer: of the log two officers of different organisations give the same command.
     """
-    _require_one(person, log=log)
-    chosen = settings(by)
-    async with log_of(chosen) as opened:
-        agreed = await register(opened)
-    valid = agreed.valid_log_keys() if log else sorted(agreed.people[person].keys) if person in agreed.people else ()
-    line = _chosen(valid, fingerprint, "the log" if log else person)
-    fields = {"kind": "revoke_log_key"} if log else {"kind": "revoke_key", "person": person}
+    _require_one(person, log=log, releases=releases)
+    chosen, whose = settings(by), LOG if log else RELEASES if releases else person
+    fields = {"kind": "revoke_log_key"} if log else {"kind": "revoke_release_key"} if releases else {"kind": "revoke_key", "person": person}
+    line = _chosen(await _valid(whose, chosen), fingerprint, whose)
     await give(by, await _stream(chosen), {**fields, "public_key": line})
 
 
-def _require_one(person: str, *, log: bool) -> None:
-    if log == bool(person):
-        raise BadInput("whose key is it?", "name a person, or say --log for the key with which a worker signs the log, and not both")
+async def _valid(whose: str, chosen: Settings) -> Sequence[str]:
+    """The keys of a person, of the log or of releases that are valid now."""
+    async with log_of(chosen) as log:
+        agreed = await register(log)
+    if whose == LOG:
+        return agreed.valid_log_keys()
+    if whose == RELEASES:
+        return agreed.valid_release_keys()
+    return sorted(agreed.people[whose].keys) if whose in agreed.people else ()
+
+
+def _require_one(person: str, *, log: bool, releases: bool) -> None:
+    if (bool(person), log, releases).count(True) != 1:
+        raise BadInput("whose key is it?", "name a person, or say --log or --releases, and only one of them")
 
 
 def _chosen(valid: Sequence[str], fingerprint: str | None, whose: str) -> str:

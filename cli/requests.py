@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from activities.files import Unfit
 from activities.log import keyring
 from activities.log.keyring import KeyRequest, Keyring
+from activities.release.signing import release_key
 from cli.failures import BadInput, of_file
 from cli.options import Where, folder_option
 from cli.site import log_of, register, settings, up_of
 from domain.consortium import commands
-from domain.kernel import LOG, Command
+from domain.kernel import LOG, RELEASES, Command
 from domain.member.commands import Apply, SeatRepresentative
 from domain.register.state import Register
-from settings import Settings
-from signatures.signers import CannotSign
+from settings import VARIABLES, Settings
+from signatures.signers import CannotSign, Signer
 
 ONE_KEY: Final = (commands.EnrolKey, commands.RotateKey, commands.RecoverKey)
 """The commands that bring one key of the person they name."""
@@ -39,6 +41,8 @@ async def filled(command: type[Command], stream: str, fields: dict[str, Any], wh
     if command is commands.EnrolLogKey and "public_key" not in fields:
         log = (await _on_log(chosen)).of_log()
         return fields | {"public_key": log["log_key"], "proof": log["log_key_proof"]}
+    if command is commands.EnrolReleaseKey and "public_key" not in fields:
+        return fields | (await _on_log(chosen)).of_releases()
     if command is commands.BeginSigning:
         requests, agreed = await _on_log(chosen), await _register(chosen)
         return requests.of_log() | {"holders": requests.of_holders(agreed)} | fields
@@ -75,6 +79,17 @@ async def _of_newly_seated(person: str, chosen: Settings) -> dict[str, Any]:
         return {}
     requests = await _on_log(chosen)
     return requests.of_person({"person": person}) if requests.find(person) else {}
+
+
+def signer_of_releases(chosen: Settings) -> Signer:
+    """The key with which this folder's workers sign releases; made on first use. Raises `BadInput`."""
+    path = chosen.signing_key or chosen.folder / "signing.pem"
+    try:
+        return release_key(path)
+    except Unfit as error:
+        raise BadInput(f"the key that signs releases: {error}") from error
+    except OSError as error:
+        raise of_file(error, path, "used", f"{VARIABLES['signing_key']} names another") from error
 
 
 class Requests:
@@ -143,6 +158,11 @@ class Requests:
                 f"the key that signs the log: {error}", f"or put its request there as {self._chosen.keys / LOG}.request"
             ) from error
         return {"log_key": asked.public_key, "log_key_proof": asked.proof}
+
+    def of_releases(self) -> dict[str, str]:
+        """The key that signs releases with its proof: from a request, or from the key itself. Raises `BadInput`."""
+        asked = self.find(RELEASES) or self._keys.keep(keyring.request(signer_of_releases(self._chosen), RELEASES, self._consortium))
+        return {"public_key": asked.public_key, "proof": asked.proof}
 
     def _for(self) -> str:
         return f" --for {self._consortium}" if "/" in self._consortium else ""

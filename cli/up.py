@@ -58,13 +58,14 @@ async def up(*, port: Port = 0, ui_port: UiPort = 0, pace: Pace = None, go_on: G
             raise of_file(error, chosen.folder, "used", "name another folder with --folder") from error
         except (RuntimeError, RPCError) as error:
             raise Unreachable(f"Temporal does not start: {error}", f"{chosen.folder}/temporal.log says why") from error
+        unfit = await running.recorder.examine()
         now = await now_of(running.recorder.log, chosen)
         found = await rows(running.recorder.log)
         links, pages = links_of(running.ui, found, now), await pages_of(running.client, running.ui, found)
         if where.json:
             say_json({
                 "address": running.address, "ui": running.ui, "log": chosen.log_shown, "clock": str(running.clock),
-                "unfinished": running.unfinished, "taken_ports": list(running.moved), "links": links_told(links, pages),
+                "unfinished": running.unfinished, "taken_ports": list(running.moved), "unfit": unfit and str(unfit), "links": links_told(links, pages),
             })  # fmt: skip
         else:
             say(
@@ -79,6 +80,8 @@ async def up(*, port: Port = 0, ui_port: UiPort = 0, pace: Pace = None, go_on: G
                     f"({taken}, where this folder was found the last time, {'is' if len(running.moved) == 1 else 'are'} taken by something else)"
                 )
             links_shown(links, pages, now)
+            if unfit is not None:
+                say(f"Nothing is recorded by this worker: {unfit}.")
             say(f"{running.unfinished} unfinished processes go on. Ctrl-C stops everything.")
         await running.stopped.wait()
         if not where.json:

@@ -9,8 +9,9 @@ import structlog
 from domain.register.state import Register
 from eventstore.clock import TOLERANCE, Clock, ahead
 from eventstore.entries import MICROSECOND, Head, instant, microseconds
-from eventstore.log import ClockApart, FellBack, HeadAhead, HostClock, Log, LogUnavailable, Unfit
+from eventstore.log import ClockApart, FellBack, HeadAhead, HostClock, KeyNotEnrolled, Log, LogUnavailable, Unfit
 from eventstore.replica import Replica
+from signatures import keys
 
 _TOLERANCE: Final = TOLERANCE // MICROSECOND
 
@@ -20,8 +21,10 @@ _log = structlog.get_logger(__name__)
 class Fitness:
     """What keeps one worker from recording on one log, as far as the worker knows."""
 
-    def __init__(self, log: Log, clock: Clock) -> None:
+    def __init__(self, log: Log, clock: Clock, log_key: str = "") -> None:
         self._log = log
+        self._log_key = log_key
+        """The key with which this worker signs; empty in unit tests of the core."""
         self.clock = clock
         """By which entries are dated and deadlines come."""
         self.unfit: Unfit | None = None
@@ -30,10 +33,22 @@ class Fitness:
         """The head that was last reported as ahead of the clock."""
 
     async def examine(self, replica: Replica) -> Unfit | None:
-        """Says why this worker may not record. A wrong clock is looked at again, and forgiven once it is right; every other reason lasts until a restart."""
-        if self.unfit is None or isinstance(self.unfit, ClockApart):
-            self.declare(await self.fallen_back(replica) or (await self._apart(replica) if self.clock.is_real else None))
+        """Says why this worker may not record. A wrong clock, or key, is looked at again, and forgiven once it is right; every other reason lasts
+        until a restart.
+        """
+        if self.unfit is None or isinstance(self.unfit, ClockApart | KeyNotEnrolled):
+            apart = await self._apart(replica) if self.clock.is_real else None
+            self.declare(await self.fallen_back(replica) or apart or self._unenrolled(replica.register))
         return self.unfit
+
+    def _unenrolled(self, register: Register) -> KeyNotEnrolled | None:
+        """Whether the log is signed, and this worker's key signs nothing of it."""
+        if not self._log_key or not register.signing or self._log_key in register.valid_log_keys():
+            return None
+        return KeyNotEnrolled(
+            f"the key with which this worker signs the log ({keys.parse(self._log_key).fingerprint}) is not enrolled: `consortium key request log` on"
+            " its host writes its request, and two officers of different organisations enrol it (`consortium key enrol --log`)"
+        )
 
     def declare(self, unfit: Unfit | None) -> None:
         """Keeps whether this worker may record, and logs a change."""

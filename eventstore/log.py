@@ -74,6 +74,12 @@ class ClockApart(Unfit):
     reason = "clock_apart"
 
 
+class KeyNotEnrolled(Unfit):
+    """The key with which this worker signs is not one that officers enrolled: nobody would believe what it records."""
+
+    reason = "log_key_not_enrolled"
+
+
 class NewerRules(Unfit):
     """The log holds entries that newer rules decided: a newer release has taken over."""
 

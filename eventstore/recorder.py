@@ -26,7 +26,7 @@ from eventstore.clock import Clock, SystemClock
 from eventstore.entries import ACCEPTED, Salts, Submission, instant, random_salts
 from eventstore.fitness import Fitness
 from eventstore.follower import Follower
-from eventstore.log import HeadAhead, Log, LogUnavailable, Unfit
+from eventstore.log import HeadAhead, KeyNotEnrolled, Log, LogUnavailable, Unfit
 from eventstore.pipeline import Pipeline
 from eventstore.replica import Replica
 from eventstore.statement import digest
@@ -62,7 +62,7 @@ class Recorder:
         self.log = log
         self.signing = signing
         self._processes = processes
-        self._fitness = Fitness(log, clock)
+        self._fitness = Fitness(log, clock, "" if signing is None else signing.public_key)
         self._follower = Follower(log, processes, self._fitness, salts)
         self._answers = Answers(log)
         self._pipeline = Pipeline(log, self._follower, self._fitness, self._answers)
@@ -219,7 +219,9 @@ class Recorder:
         return self._fitness.unfit
 
     async def examine(self) -> Unfit | None:
-        """Checks again whether this worker may record, and says why not. A worker whose clock was set right is fit again."""
+        """Checks again whether this worker may record, and says why not. A worker whose clock was set right, or whose key was enrolled, is fit again."""
+        if self.signing is not None and (not self._follower.caught_up or isinstance(self._fitness.unfit, KeyNotEnrolled)):
+            await self.replica()
         return await self._fitness.examine(self._follower.replica)
 
     async def ahead(self) -> HeadAhead | None:

@@ -67,8 +67,8 @@ class LiveStage:
         wanted = consortium or await self._recorder.first()
         asked = self._keys.requested(person)
         if asked is None or asked.consortium != wanted:
-            asked = request(self._signer(person), person, wanted)
-            self._keys.keep(asked)  # a story that begins again gives the same command, and no two proofs on P-256 are alike
+            asked = self._keys.keep(request(self._signer(person), person, wanted))
+            # kept: a story that begins again gives the same command, and no two proofs on P-256 are alike
         return {"public_key": asked.public_key, "proof": asked.proof}
 
     def _signer(self, person: str) -> KeySigner:

@@ -80,15 +80,19 @@ class Keyring:
         """The request for the key of this name, as `own` has it."""
         return request(self.own(name), name, consortium)
 
-    def keep(self, asked: KeyRequest) -> Path:
-        """Writes a request, in the place of a former one of the same person; where it is. Raises `OSError`."""
+    def place_of(self, asked: KeyRequest) -> Path:
+        """Where the request of a person is kept."""
+        return self.folder / f"{asked.person}.request"
+
+    def keep(self, asked: KeyRequest) -> KeyRequest:
+        """Writes a request, in the place of a former one of the same person, and returns it. Raises `OSError`."""
         self.folder.mkdir(mode=0o700, exist_ok=True)
-        path = self.folder / f"{asked.person}.request"
+        path = self.place_of(asked)
         beside = path.with_name(f".{path.name}.new")
         beside.write_text(asked.model_dump_json(indent=1) + "\n", encoding="utf-8")
         beside.chmod(0o644)
         beside.replace(path)
-        return path
+        return asked
 
     def requested(self, person: str) -> KeyRequest | None:
         """The request of a person; `None` without one. Raises `ValueError` for a file that holds none, or another's, and `OSError`."""
