@@ -250,7 +250,7 @@ async def _acceptances(patient: Patient, opened: Opened, entry: Entry, register:
     told = (
         f"or, as {given} accepted the time already, let another officer accept it too:" if given else "or accept the time, by two officers:"
     )
-    return (told, *(f"{words} --as {person}" for person in officers[:wanted]))
+    return (told, *(f"{words} --key {person}" for person in officers[:wanted]))
 
 
 # ---------------------------------------------------------------- words

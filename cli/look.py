@@ -48,7 +48,7 @@ from eventstore.log import Log, Unfit
 from eventstore.outstanding import LATE, late
 from eventstore.replica import UnreadableEntry
 from eventstore.wire import decoded
-from settings import Settings
+from settings import VARIABLES, Settings
 
 SOON: Final = 10
 """How many deadlines `status` shows, and how many entries `show`."""
@@ -330,9 +330,12 @@ async def _entries(log: Log, stream: str | None, after: int) -> AsyncIterator[En
 # ---------------------------------------------------------------- people
 
 
-async def inbox(*, who: Annotated[str, Parameter(name="--as", help="Whose: a person's handle.")], where: Where = HERE) -> None:
+async def inbox(
+    who: Annotated[str, Parameter(help="Whose: a person's handle; by default of the key that CONSORTIUM_KEY names.")] = "", /, *, where: Where = HERE
+) -> None:  # fmt: skip
     """Show what waits for a person, for their offices and for the members they speak for, and until when."""
     chosen = settings(where)
+    who = who or _own_handle(chosen)
     async with log_of(chosen) as log:
         agreed, found, now = await register(log), await rows(log), await now_of(log, chosen)
         if not agreed.knows(who):
@@ -349,6 +352,15 @@ async def inbox(*, who: Annotated[str, Parameter(name="--as", help="Whose: a per
         )
     else:
         say(f"Nothing waits for {who}.")
+
+
+def _own_handle(chosen: Settings) -> str:
+    """The person of the key that the environment names. Raises `BadInput`."""
+    if not chosen.key:
+        raise BadInput("nobody is named", f"name a person, like `consortium inbox ada`, or your key in {VARIABLES['key']}")
+    from cli.signing import path_of, person_of  # what looks at others need not know keys
+
+    return person_of(path_of(chosen.key, chosen), chosen)
 
 
 def _speaks(roles: Sequence[str]) -> bool:

@@ -113,7 +113,8 @@ def parameters(process: str, command: type[Command]) -> Iterator[inspect.Paramet
     for option in options_of(command):
         reading = option.reading
         shown = Parameter(
-            name=option.name, help=option.help, choices=reading.choices or None, negative=(), consume_multiple=reading.many, show_default=False
+            name=option.name, help=option.help, choices=reading.choices or None, negative=(), consume_multiple=reading.many, show_default=False,
+            allow_leading_hyphen=option.field.endswith("proof"),  # a signature's armour begins with hyphens
         )  # fmt: skip
         yield inspect.Parameter(
             option.field, inspect.Parameter.KEYWORD_ONLY, default=() if reading.many else None,

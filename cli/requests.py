@@ -10,6 +10,7 @@ from activities.log import keyring
 from activities.log.keyring import KeyRequest, Keyring
 from activities.release.signing import release_key
 from cli.failures import BadInput, of_file
+from cli.give import checked
 from cli.options import Where, folder_option
 from cli.site import log_of, register, settings, up_of
 from domain.consortium import commands
@@ -26,6 +27,8 @@ ONE_KEY: Final = (commands.EnrolKey, commands.RotateKey, commands.RecoverKey)
 async def filled(command: type[Command], stream: str, fields: dict[str, Any], where: Where) -> dict[str, Any]:
     """The command with the keys that it leaves out, as far as it is one that brings keys. Raises `BadInput` naming the request that is missing."""
     chosen = settings(where)
+    if command in {commands.Found, Apply}:
+        checked(stream, fields)  # what is wrong with the rest is told before somebody has to send a request
     if command is commands.Found:
         requests = Requests(chosen, stream)
         officers = {"officers": requests.of_persons(fields["officers"])} if "officers" in fields else {}

@@ -262,7 +262,7 @@ def test_a_file_that_is_no_statement_is_refused_where_it_is_typed_and_kept_nowhe
     bare.folder = str(tmp_path)
     wrong = tmp_path / "members.csv"
     wrong.write_text("helio,nova\n", encoding="utf-8")
-    told = bare("import-statement", str(wrong), "--as", "tess", "--json")
+    told = bare("import-statement", str(wrong), "--key", "tess", "--json")
     assert (told.code, told.error["error"]) == (4, "bad input")
     assert told.error["message"].startswith("members.csv is no bank statement that can be imported: ")
     assert not (tmp_path / "statements").exists()

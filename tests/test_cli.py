@@ -51,6 +51,7 @@ from eventstore.log import LogUnavailable, NotWritable
 from eventstore.memory import MemoryLog
 from settings import MARKER, Settings, rehearsed
 from simulation.live import Late
+from tests.keyrings import keys_in
 from tests.waiting import until
 
 pytestmark = pytest.mark.heavy
@@ -122,7 +123,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     site = Site(tmp_path_factory.mktemp("up"))
     site.start()
     officers = site.file("officers.toml", OFFICERS)
-    words = ("consortium", "found", "atlas", "--charter", str(CHARTER), "--from", officers, "--as", "sam", "--folder", str(site.folder))
+    keys_in(site.folder, "sam", "tess")
+    words = ("consortium", "found", "atlas", "--charter", str(CHARTER), "--from", officers, "--key", "sam", "--folder", str(site.folder))
     founded = subprocess.run(consortium(*words), capture_output=True, text=True, timeout=120, check=False)
     assert founded.returncode == 0, founded.stderr
     assert founded.stdout.startswith("accepted at position 1: charter_adopted, office_granted")
@@ -248,7 +250,8 @@ def test_nobody_there_is_told_with_what_to_start(bare: Terminal, tmp_path: Path,
         told = bare(*words)
         assert (told.code, told.out) == (3, "")
         assert f"consortium up --folder {tmp_path}" in told.err
-    told = bare("consortium", "grant-office", "atlas", "--person", "lea", "--office", "auditor", "--as", "sam", "--json")
+    keys_in(tmp_path, "sam")
+    told = bare("consortium", "grant-office", "atlas", "--person", "lea", "--office", "auditor", "--key", "sam", "--json")
     assert (told.code, told.error["error"]) == (3, "unreachable")
     assert "127.0.0.1:1" in told.error["message"]
 
@@ -261,16 +264,16 @@ def grant(*more: str, person: str = "lea") -> tuple[str, ...]:
 
 
 def test_an_accepted_command_is_seen_on_the_log_and_its_repeat_gets_the_same_answer(type_: Terminal) -> None:
-    first = type_(*grant("--as", "sam", "--id", ID, "--json"))
+    first = type_(*grant("--key", "sam", "--id", ID, "--json"))
     assert first.code == 0
     assert (first.json["events"], first.json["seen"], first.json["command_id"]) == (["office_granted"], True, ID)
-    assert type_(*grant("--as", "sam", "--id", ID, "--json")).json == first.json
+    assert type_(*grant("--key", "sam", "--id", ID, "--json")).json == first.json
     entry = json.loads(type_("log", "--after", str(first.json["position"] - 1), "--json").out.splitlines()[0])
     assert (entry["hash"], entry["actor"], entry["command"]["person"]) == (first.json["hash"], "sam", "lea")
 
 
 def test_an_id_belongs_to_one_command(type_: Terminal) -> None:
-    words = ("--as", "sam", "--id", ID.replace("1", "2"))
+    words = ("--key", "sam", "--id", ID.replace("1", "2"))
     assert type_(*grant(*words, person="leo")).code == 0
     told = type_(*grant(*words, person="lou"))
     assert told.code == 4
@@ -278,31 +281,36 @@ def test_an_id_belongs_to_one_command(type_: Terminal) -> None:
 
 
 def test_a_rule_that_says_no_is_named_with_its_clause_and_the_remedy(type_: Terminal) -> None:
-    told = type_(*grant("--as", "tess"))
+    told = type_(*grant("--key", "tess"))
     assert told.code == 2
     assert told.err.startswith("refused: office_required: tess does not hold the office secretariat\n")
     assert "charter clause: roles" in told.err
     assert "remedy: ask a holder of secretariat" in told.err
-    asked = type_(*grant("--as", "tess", "--json"))
+    asked = type_(*grant("--key", "tess", "--json"))
     assert (asked.code, asked.out) == (2, "")
     assert (asked.error["rule"], asked.error["clause"]) == ("office_required", "roles")
     assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", asked.error["command_id"])
 
 
-PLEDGE = ("round", "pledge", "atlas-1", "--member", "helio", "--as", "sam")
-APPLY = ("member", "apply", "helio", "--country", "CH", "--tier", "founding", "--representatives", '[{"person":"rep"}]', "--as", "sam")
+PLEDGE = ("round", "pledge", "atlas-1", "--member", "helio", "--key", "sam")
+APPLY = ("member", "apply", "helio", "--country", "CH", "--tier", "founding", "--representatives", '[{"person":"rep"}]', "--key", "sam")
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (grant("--as", "service"), "nobody speaks as 'service'"),
-        (grant("--as", "Sam"), "--as"),
-        (grant(), "--as"),
-        (grant("--as", "sam", "--id", "17"), "not a UUID"),
-        (("consortium", "grant-office", "Atlas!", "--person", "lea", "--office", "auditor", "--as", "sam"), "process/slug"),
-        (("consortium", "grant-office", "atlas", "--person", "lea", "--office", "king", "--as", "sam"), '"king" for --office'),
-        (("consortium", "grant-office", "atlas", "--person", "lea", "--as", "sam"), "office: is missing; it must be one of secretariat, "),
+        (grant("--key", "sam", "--signer", "service"), "nobody speaks as 'service'"),
+        (grant("--key", "sam", "--signer", "Sam"), "--signer: 'Sam' is not a person's handle"),
+        (grant("--key", "Sam"), "--key: 'Sam' is no name of a key"),
+        (grant("--key", "nobody"), "there is no key at"),
+        (grant("--key", "./nobody"), "does not say whose key it is"),
+        (grant("--key", "log"), "nobody speaks as 'log'"),
+        (grant("--key", "tess", "--signer", "sam"), "the signature is by no key of sam"),
+        (grant(), "nobody is named who gives the command"),
+        (grant("--key", "sam", "--id", "17"), "not a UUID"),
+        (("consortium", "grant-office", "Atlas!", "--person", "lea", "--office", "auditor", "--key", "sam"), "process/slug"),
+        (("consortium", "grant-office", "atlas", "--person", "lea", "--office", "king", "--key", "sam"), '"king" for --office'),
+        (("consortium", "grant-office", "atlas", "--person", "lea", "--key", "sam"), "office: is missing; it must be one of secretariat, "),
         ((*PLEDGE, "--amount", "1e9"), "--amount: '1e9' is not an amount in USD"),
         ((*PLEDGE, "--amount", "-1"), "--amount"),
         ((*PLEDGE, "--amount", "0"), "--amount"),
@@ -311,36 +319,36 @@ APPLY = ("member", "apply", "helio", "--country", "CH", "--tier", "founding", "-
         ((*PLEDGE, "--amount", "١٢٣"), "--amount"),
         ((*PLEDGE, "--amount", "99999999999999999999"), "--amount"),
         ((*PLEDGE, "--amount", "1", "--currency", "XXX"), "is not a currency"),
-        (("proposal", "propose", "p", "--title", "x", "--opens-at", "2026-12-01T09:00", "--as", "sam"), "has no offset"),
-        (("proposal", "propose", "p", "--title", "x", "--opens-at", "1764579600", "--as", "sam"), "is not an instant"),
-        (("proposal", "propose", "p", "--title", "x", "--motion", "{", "--as", "sam"), "--motion: must be JSON"),
-        (("proposal", "propose", "p", "--title", "x", "--motion", '{"a":1,"a":2}', "--as", "sam"), "a key is named twice"),
-        (("proposal", "propose", "p", "--title", "x", "--text", "x" * 70_000, "--as", "sam"), "bytes long"),
+        (("proposal", "propose", "p", "--title", "x", "--opens-at", "2026-12-01T09:00", "--key", "sam"), "has no offset"),
+        (("proposal", "propose", "p", "--title", "x", "--opens-at", "1764579600", "--key", "sam"), "is not an instant"),
+        (("proposal", "propose", "p", "--title", "x", "--motion", "{", "--key", "sam"), "--motion: must be JSON"),
+        (("proposal", "propose", "p", "--title", "x", "--motion", '{"a":1,"a":2}', "--key", "sam"), "a key is named twice"),
+        (("proposal", "propose", "p", "--title", "x", "--text", "x" * 70_000, "--key", "sam"), "bytes long"),
         (
-            ("proposal", "propose", "p", "--title", "x", "--as", "sam", "--motion",
+            ("proposal", "propose", "p", "--title", "x", "--key", "sam", "--motion",
              '{"stream":"consortium/atlas","command":{"kind":"grant_office","person":"lea","office":"king"}}'),
             "motion.command: office",
         ),
         (
-            ("proposal", "propose", "p", "--title", "x", "--as", "sam", "--motion", '{"stream":"bank/atlas","command":{"kind":"rob"}}'),
+            ("proposal", "propose", "p", "--title", "x", "--key", "sam", "--motion", '{"stream":"bank/atlas","command":{"kind":"rob"}}'),
             "there is no process 'bank'",
         ),
         ((*APPLY, "--name", "He\u202elio", "--lei", LEI), "U+202E"),
         ((*APPLY, "--name", "He\x1b[31mlio", "--lei", LEI), "U+001B"),
         ((*APPLY, "--name", "Helio", "--lei", LEI.replace("778", "779")), "check digits"),
-        (("round", "call-tranche", "r", "--tranche", "1", "--due", "1.2.2026", "--as", "sam"), "not a day"),
-        (("round", "call-tranche", "atlas-1", "--tranche", "1.0", "--as", "sam"), "not a whole number"),
+        (("round", "call-tranche", "r", "--tranche", "1", "--due", "1.2.2026", "--key", "sam"), "not a day"),
+        (("round", "call-tranche", "atlas-1", "--tranche", "1.0", "--key", "sam"), "not a whole number"),
         (("show", "round"), "nothing is on the log about round"),
         (("show", "round/none"), "nothing is on the log"),
         (("log", "--stream", "bank/x"), "there is no process"),
         (("log", "--after", "99999999999999999999"), "fewer than 2^63"),
-        (("inbox", "--as", "nobody"), "knows nobody"),
+        (("inbox", "nobody"), "knows nobody"),
         (("who-represents", "nobody"), "knows no organisation"),
         (("who-represents", "nobody", "--as-of", "2026-12-01T00:00"), "has no offset"),
-        (("retry", "round", "x", "--as", "sam"), "process/slug"),
+        (("retry", "round", "x", "--key", "sam"), "process/slug"),
         (("charter", "show", "--version", "7"), "no version 7"),
         (("charter", "show", "--version", "0"), "no version 0"),
-        (("proposal", "propose", "p", "--title", "", "--as", "sam"), "title: "),
+        (("proposal", "propose", "p", "--title", "", "--key", "sam"), "title: "),
         (("up", "--port", "99999"), "is no port"),
         (("advance", "soon"), "is no time to pass"),
         (("advance", "14d"), "cannot be advanced"),
@@ -377,7 +385,7 @@ def test_bad_input_is_told_in_one_message_and_leaves_nothing_behind(type_: Termi
 def test_files_are_read_strictly(type_: Terminal, tmp_path: Path, name: str, content: str, said: str) -> None:
     path = tmp_path / name
     path.write_text(content, encoding="utf-8")
-    told = type_("proposal", "propose", "p", "--from", str(path), "--as", "sam")
+    told = type_("proposal", "propose", "p", "--from", str(path), "--key", "sam")
     assert told.code == 4
     assert said in told.err
 
@@ -389,10 +397,10 @@ def test_a_round_is_opened_with_amounts_as_people_write_them_and_from_a_file(typ
         '[[budget]]\nname = "compute"\namount = "1,000,000.00 USD"\n[[tranches]]\nname = "all"\nfraction = 10_000\n',
         encoding="utf-8",
     )
-    words = ("--from", str(terms), "--goal", "1000000.00", "--minimum", "800000", "--title", "Atlas One", "--as", "sam", "--json")
+    words = ("--from", str(terms), "--goal", "1000000.00", "--minimum", "800000", "--title", "Atlas One", "--key", "sam", "--json")
     opened = type_("round", "open-round", "atlas-1", *words)
     assert opened.code == 0, opened.err
-    entry = json.loads(type_("log", "--stream", "round/atlas-1", "--json").out)
+    entry = json.loads(type_("log", "--stream", "round/atlas-1", "--json").out.splitlines()[0])
     assert (entry["command"]["goal"], entry["command"]["minimum"], entry["command"]["title"]) == (100_000_000, 80_000_000, "Atlas One")
     assert "USD 1,000,000.00" in type_("show", "round/atlas-1").out
     assert [row["stream"] for row in type_("rounds", "--json").json] == ["round/atlas-1"]
@@ -400,7 +408,7 @@ def test_a_round_is_opened_with_amounts_as_people_write_them_and_from_a_file(typ
 
 
 def test_fields_are_read_from_stdin(type_: Terminal, site: Site) -> None:
-    words = ("consortium", "grant-office", "atlas", "--from", "-", "--person", "lys", "--as", "sam", "--json", "--folder", str(site.folder))
+    words = ("consortium", "grant-office", "atlas", "--from", "-", "--person", "lys", "--key", "sam", "--json", "--folder", str(site.folder))
     given = subprocess.run(
         consortium(*words), input='{"person": "overridden", "office": "auditor"}', capture_output=True, text=True, timeout=30, check=False
     )
@@ -433,7 +441,7 @@ def test_a_namespace_that_is_not_there_is_told_at_once(bare: Terminal, site: Sit
     monkeypatch.setenv("CONSORTIUM_ADDRESS", site.told["address"])
     monkeypatch.setenv("TEMPORAL_NAMESPACE", "nowhere")
     began = time.monotonic()
-    told = bare(*grant("--as", "sam"))
+    told = bare(*grant("--key", str(site.folder / "keys/sam")))
     assert (told.code, time.monotonic() - began < 15) == (3, True)
     assert "nowhere" in told.err
 
@@ -499,7 +507,8 @@ async def test_a_database_that_is_lost_meanwhile_is_no_broken_log() -> None:
 
 def test_a_failed_step_is_seen_waits_in_an_inbox_and_is_tried_again(type_: Terminal, site: Site) -> None:
     name = "李 [bold]Helio[/bold] :smile: 研究所"
-    applied = type_("member", "apply", "helio", *APPLY[3:], "--name", name, "--lei", LEI)
+    keys_in(site.folder, "rep", consortium=type_("key", "list", "--json").json["consortium"])
+    applied = type_("member", "apply", "helio", *APPLY[3:-1], "rep", "--name", name, "--lei", LEI)
     assert applied.code == 0, applied.err
     assert name in applied.out
     assert name in type_("members").out
@@ -516,13 +525,13 @@ def test_a_failed_step_is_seen_waits_in_an_inbox_and_is_tried_again(type_: Termi
     assert f"\n    {told['links']['stuck']['url']}\n" in type_("status").out, "an address by itself, whole"
     assert set(site.told["links"]) == {"stuck", "due_this_week", "waits_for"}
     assert "sanctions.txt" in type_("show", "member/helio").out
-    assert "member/helio" in [item["stream"] for item in type_("inbox", "--as", "sam", "--json").json]
+    assert "member/helio" in [item["stream"] for item in type_("inbox", "sam", "--json").json]
     site.file("sanctions.txt", "Somebody Else\n")
-    assert type_("retry", "member/helio", "nothing", "--as", "sam").code == 2
-    assert type_("retry", "member/helio", "screen:1", "--as", "tess").code == 2
-    assert type_("retry", "member/helio", "screen:1", "--as", "sam").code == 0
+    assert type_("retry", "member/helio", "nothing", "--key", "sam").code == 2
+    assert type_("retry", "member/helio", "screen:1", "--key", "tess").code == 2
+    assert type_("retry", "member/helio", "screen:1", "--key", "sam").code == 0
     until(lambda: "proposal/admit-helio" in type_("proposals").out)
-    until(lambda: "proposal/admit-helio" in type_("inbox", "--as", "tess").out)
+    until(lambda: "proposal/admit-helio" in type_("inbox", "tess").out)
     terms = type_("who-represents", "helio", "--json").json
     assert [term["person"] for term in terms["representatives"]] == ["rep"]
     assert "Nobody" in type_("who-represents", "helio", "--as-of", "2020-01-01").out
@@ -599,7 +608,7 @@ def test_an_answer_that_the_log_does_not_know_is_not_believed(
     monkeypatch.setenv("CONSORTIUM_LOG", str(other))
     monkeypatch.setenv("CONSORTIUM_ADDRESS", site.told["address"])
     monkeypatch.setattr("cli.give.SEEN_SECONDS", 0.1)
-    told = type_(*grant("--as", "sam", person="liv"))
+    told = type_(*grant("--key", str(site.folder / "keys/sam"), person="liv"))
     assert told.code == 1
     assert "does not hold this command" in told.err
 
@@ -611,7 +620,7 @@ def test_the_log_is_followed_as_it_grows(type_: Terminal, site: Site) -> None:
     )  # fmt: skip
     assert follower.stdout is not None
     assert json.loads(follower.stdout.readline())["position"] == 1
-    position = type_(*grant("--as", "sam", "--json", person="lin")).json["position"]
+    position = type_(*grant("--key", "sam", "--json", person="lin")).json["position"]
     while json.loads(follower.stdout.readline())["position"] < position:
         continue
     follower.send_signal(signal.SIGINT)
@@ -671,11 +680,11 @@ def test_a_folder_has_one_up_and_what_is_on_the_log_goes_on_with_the_next(type_:
     assert site.stop() == 0
     assert not (site.folder / "up.json").exists()
     assert type_("verify", "--json").json == before
-    assert type_(*grant("--as", "sam", person="lot")).code == 3
+    assert type_(*grant("--key", "sam", person="lot")).code == 3
     site.start()
     assert site.told["unfinished"] >= 1
     assert (site.told["ui"], site.told["address"], site.told["taken_ports"]) == (*found_at, [])
-    again = type_(*grant("--as", "sam", "--json", person="lot"))
+    again = type_(*grant("--key", "sam", "--json", person="lot"))
     assert again.code == 0, again.err
     assert again.json["position"] == before["entries"] + 1
 

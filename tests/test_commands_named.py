@@ -40,7 +40,7 @@ def test_a_command_or_an_option_that_is_not_there_is_found(words: str, says: str
     [
         "consortium show member/…",
         "consortium up --folder DIR --pace 1440",
-        "consortium proposal propose p --title 'x y' --as sam",
+        "consortium proposal propose p --title 'x y' --key sam",
         "consortium",
     ],
 )

@@ -186,7 +186,7 @@ def accepting(words: Sequence[str]) -> tuple[str, dict[str, Any]]:
     """Who gives which command, by the words of a command line."""
     options = dict(zip(words[3::2], words[4::2], strict=True))
     assert words[:2] == ["consortium", "accept-time"]
-    return options["--as"], {"kind": "accept_time", "position": int(options["--position"]), "at": options["--at"]}
+    return options["--key"], {"kind": "accept_time", "position": int(options["--position"]), "at": options["--at"]}
 
 
 async def test_a_head_some_minutes_ahead_is_waited_for_and_nobody_accepts_it(type_: Terminal, tmp_path: Path) -> None:
@@ -453,7 +453,7 @@ async def test_a_step_that_failed_is_told_with_the_command_that_tries_it_again_w
         await recorder.record(Submission(helio, derived_id("fail"), "service", canonical_command(fails)))
         await recorder.close()
     told = await examined(type_, "--json")
-    steps, again = found(told, "steps"), ["retry", helio, step, "--as", "sam", "--folder", str(tmp_path)]
+    steps, again = found(told, "steps"), ["retry", helio, step, "--key", "sam", "--folder", str(tmp_path)]
     assert (told.code, steps["verdict"], commands_in(steps["remedies"])) == (1, "act", [again])
     assert "yesteryear" in steps["detail"]
     for looked in (("show", helio), ("status",)):

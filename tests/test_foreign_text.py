@@ -212,7 +212,7 @@ async def test_no_text_of_anybody_steers_a_terminal(folder: Path, capsys: pytest
     await log.close()
     shown = [("show", next(stream for stream in streams if stream.startswith(f"{name}/"))) for name in CATALOG]
     troubled = 0
-    for words in (*LOOKS, *shown, ("inbox", "--as", secretary)):
+    for words in (*LOOKS, *shown, ("inbox", secretary)):
         for how in ((), ("--json",)):
             code = await asyncio.to_thread(main.run, [*words, *how, "--folder", str(folder)])
             out, err = capsys.readouterr()

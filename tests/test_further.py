@@ -126,21 +126,21 @@ def test_a_grant_is_asked_for_approved_and_paid_though_it_is_killed_on_the_way(t
     folder.mkdir()
     typed, asking = Typed(programs, folder), FOURTEEN[0]
     with stage(tree, folder) as kill:
-        typed("treasury", "name-payee", "main", "--payee", SUPPLIER, "--name", SUPPLIER_NAME, "--iban", SUPPLIER_IBAN, "--as", "tess")
+        typed("treasury", "name-payee", "main", "--payee", SUPPLIER, "--name", SUPPLIER_NAME, "--iban", SUPPLIER_IBAN, "--key", "tess")
         typed(
             "grant", "request-grant", "g1", "--member", asking.member, "--title", "A data set", "--payee", SUPPLIER,
-            "--amount", str(AMOUNT), "--decide-by", "+900d", "--as", asking.representative,
+            "--amount", str(AMOUNT), "--decide-by", "+900d", "--key", asking.representative,
         )  # fmt: skip
-        typed("grant", "approve-grant", "g1", "--as", "bea")
+        typed("grant", "approve-grant", "g1", "--key", "bea")
         kill()
     with stage(tree, folder):
         events = [event for entry in typed("log") for event in entry.get("events", ())]
         (details,) = (event["details"] for event in events if event["kind"] == "payee_named")
-        typed("treasury", "approve-payee", "main", "--payee", SUPPLIER, "--details", details, "--as", "theo")
+        typed("treasury", "approve-payee", "main", "--payee", SUPPLIER, "--details", details, "--key", "theo")
         until(lambda: recorded(folder, "payment_ordered"), PATIENCE_SECONDS)
         digest = payment_digest("grant-g1", 1, AMOUNT * 100, "USD", SUPPLIER, details)
         for person in ("theo", "ben"):
-            typed("treasury", "approve-payment", "main", "--payment", "grant-g1", "--digest", digest, "--as", person)
+            typed("treasury", "approve-payment", "main", "--payment", "grant-g1", "--digest", digest, "--key", person)
         until(lambda: recorded(folder, "grant_paid"), PATIENCE_SECONDS)
         assert typed("show", "grant/g1")["phase"] == "paid"
     assert typed("verify", "--decide")

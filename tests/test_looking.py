@@ -123,7 +123,7 @@ def test_an_instant_is_shown_in_the_terminals_zone_and_rounded_down(elsewhere: N
 
 @pytest.mark.parametrize(
     "words",
-    [("rounds",), ("show", "round/solo"), ("log",), ("status",), ("inbox", "--as", "sam"), ("doctor",)],
+    [("rounds",), ("show", "round/solo"), ("log",), ("status",), ("inbox", "sam"), ("doctor",)],
     ids=lambda words: words[0],
 )
 def test_every_view_shows_instants_in_the_one_form_and_nothing_recorded_in_the_future(type_: Terminal, words: tuple[str, ...]) -> None:
@@ -291,7 +291,7 @@ def test_the_command_that_tries_a_step_again_is_whole_and_quoted_however_long_th
     step, folder = f"pay:{'9' * 300}", Path("an odd folder's/$HOME")
     row = {"stream": "round/atlas-1", "failed": {step: "no money"}, "attention": True}
     (command,) = look._again(founded(), Where(folder=folder), [row])
-    assert shlex.split(command) == ["consortium", "retry", "round/atlas-1", step, "--as", "sam", "--folder", str(folder)]
+    assert shlex.split(command) == ["consortium", "retry", "round/atlas-1", step, "--key", "sam", "--folder", str(folder)]
 
 
 def test_an_inbox_says_what_each_member_is_asked_to_pay_by_when_and_what_a_further_day_adds() -> None:

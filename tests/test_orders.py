@@ -49,7 +49,7 @@ def by(tmp_path_factory: pytest.TempPathFactory) -> By:
     """Somebody where a consortium was founded, whose charter has its currency."""
     folder = tmp_path_factory.mktemp("founded")
     asyncio.run(written(folder, ()))
-    return By(folder=folder, actor="sam")
+    return By(folder=folder, key="sam")
 
 
 def orderable() -> Iterator[tuple[str, type[Command]]]:
@@ -172,7 +172,7 @@ async def test_an_order_takes_the_file_that_the_command_takes_and_may_begin_with
         ("round reduce-goal vega --goal 5", "minimum"),
         ("round reduce-goal vega --goal 5 --minimum 4 --cause whim", '"whim" for --cause'),
         ("round reduce-goal vega more --goal 5 --minimum 4", "more"),
-        ("round reduce-goal vega --goal 5 --minimum 4 --as sam", "--as"),
+        ("round reduce-goal vega --goal 5 --minimum 4 --key sam", "--key"),
         ("round reduce-goal vega --help", "--help"),
         ("round reduce-goal 'vega", "cannot be parted into words"),
         ("consortium amend-charter atlas --charter nowhere.toml", "nowhere.toml"),
@@ -180,7 +180,7 @@ async def test_an_order_takes_the_file_that_the_command_takes_and_may_begin_with
 )
 def test_what_is_wrong_with_an_order_is_told_by_its_part(bare: Terminal, by: By, order: str, told: str) -> None:
     bare.folder = str(by.folder)
-    answer = bare("proposal", "propose", "smaller", "--title", "A smaller run", "--order", order, "--as", "sam", "--json")
+    answer = bare("proposal", "propose", "smaller", "--title", "A smaller run", "--order", order, "--key", "sam", "--json")
     assert answer.code == 4
     assert answer.error["message"].startswith("--order: ")
     assert told in answer.error["message"]
@@ -188,6 +188,6 @@ def test_what_is_wrong_with_an_order_is_told_by_its_part(bare: Terminal, by: By,
 
 def test_a_motion_is_given_in_one_way(bare: Terminal, by: By) -> None:
     bare.folder = str(by.folder)
-    words = ("proposal", "propose", "smaller", "--title", "A smaller run", "--order", ORDER, "--motion", json.dumps(NESTED), "--as", "sam")
+    words = ("proposal", "propose", "smaller", "--title", "A smaller run", "--order", ORDER, "--motion", json.dumps(NESTED), "--key", "sam")
     answer = bare(*words, "--json")
     assert (answer.code, answer.error["message"]) == (4, "--order: the motion is given in another way too")

@@ -111,7 +111,7 @@ def test_a_newcomer_comes_to_a_funded_round_by_the_readme_alone(bare: Terminal, 
     with left_running(first):
         shell.type_in(found)
         shell.type_in(apply)
-        until(lambda: len(bare("inbox", "--as", "bea", "--json").json) == 2)
+        until(lambda: len(bare("inbox", "bea", "--json").json) == 2)
         shell.type_in(vote)
         until(reaches("signing", "member/helio", "member/nova"))
         joined = shell.type_in(join)

@@ -35,6 +35,7 @@ from domain.register.state import Register
 from eventstore.clock import Clock, MovedClock, PacedClock, StandingClock, SystemClock, fact_of
 from eventstore.wire import Malformed
 from settings import MARKER, Settings, is_rehearsal
+from tests.keyrings import keys_in
 from tests.stories import charter
 from tests.test_cli import CHARTER, OFFICERS, Terminal, bare, consortium
 from tests.waiting import until
@@ -80,7 +81,8 @@ def at(entry: Mapping[str, Any]) -> datetime:
 def found(type_: Terminal, folder: Path) -> None:
     officers = folder / "officers.toml"
     officers.write_text(OFFICERS, encoding="utf-8")
-    told = type_("consortium", "found", "atlas", "--charter", str(CHARTER), "--from", str(officers), "--as", "sam")
+    keys_in(folder, "sam", "tess")
+    told = type_("consortium", "found", "atlas", "--charter", str(CHARTER), "--from", str(officers), "--key", "sam")
     assert told.code == 0, told.err
 
 
@@ -92,12 +94,12 @@ def open_round(type_: Terminal, opens_at: datetime) -> None:
     }  # fmt: skip
     terms_file = Path(type_.folder) / "terms.json"
     terms_file.write_text(json.dumps(terms), encoding="utf-8")
-    told = type_("round", "open-round", "atlas-1", "--from", str(terms_file), "--as", "sam")
+    told = type_("round", "open-round", "atlas-1", "--from", str(terms_file), "--key", "sam")
     assert told.code == 0, told.err
 
 
 def grant(type_: Terminal, person: str) -> None:
-    told = type_("consortium", "grant-office", "atlas", "--person", person, "--office", "auditor", "--as", "sam")
+    told = type_("consortium", "grant-office", "atlas", "--person", person, "--office", "auditor", "--key", "sam")
     assert told.code == 0, told.err
 
 
@@ -151,7 +153,7 @@ def test_a_log_in_earnest_gets_no_other_clock(type_: Terminal, tmp_path: Path) -
         assert told["clock"] == "system"
         found(type_, tmp_path)
     before = entries(type_)
-    assert before[0]["events"][-1] == {"kind": "clock_set", "clock": {"kind": "system"}}
+    assert {"kind": "clock_set", "clock": {"kind": "system"}} in before[0]["events"]
     for words in (("--pace", "60"), ("--pace", "1"), ("--go-on",), ("--go-on", "--pace", "60")):
         told_off = type_("up", *words)
         assert told_off.code == 4

@@ -223,7 +223,7 @@ async def test_a_step_that_failed_for_good_is_an_activity_that_failed_and_waits_
         assert (await site.recorder.standing(stream)).stream.failed["work:000"] == "the address is wrong"
         assert [entry.kind for entry in await site.log.read(0)] == ["begin", "fail_step"], "one try, and no word of a delay"
         shown = await until_details(site, stream, "Needs attention")
-        assert f"failed: the address is wrong; to try again: `consortium retry {stream} work:000 --as " in shown
+        assert f"failed: the address is wrong; to try again: `consortium retry {stream} work:000 --key " in shown
         await site.record(*FOUNDED)
         await site.give(stream, "waive_step", step="work:000", reason="done by hand")
         await site.until(stream, lambda stream: not stream.owed)

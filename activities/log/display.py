@@ -52,7 +52,7 @@ def line_of(stream: str, actor: str, command: bytes, currency: str = "") -> str:
 def retry_command(register: Register, stream: str, step: str) -> str:
     """The command by which a step is tried again, as it is typed: by the first of the secretariat."""
     person = next(iter(register.holders(Office.SECRETARIAT)), "WHO")
-    return f"consortium retry {stream} {shlex.quote(step)} --as {person}"
+    return f"consortium retry {stream} {shlex.quote(step)} --key {person}"
 
 
 def lacks_currency(stream: str, command: bytes) -> bool:

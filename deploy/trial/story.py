@@ -70,16 +70,16 @@ def first_start(deployment: Deployment) -> None:
 def found(deployment: Deployment) -> None:
     """The consortium is founded, by files from `config`."""
     charter, officers = "/etc/consortium/charter.toml", "/etc/consortium/officers.toml"
-    said = deployment.command("consortium", "found", "atlas", "--charter", charter, "--from", officers, "--as", "sam")
+    said = deployment.command("consortium", "found", "atlas", "--charter", charter, "--from", officers, "--key", "sam")
     require("accepted at position 1:" in said, said)
-    deployment.command("treasury", "open-account", "main", "--iban", IBAN, "--bic", "UBSWCHZH80A", "--owner", "Atlas", "--as", "tess")
+    deployment.command("treasury", "open-account", "main", "--iban", IBAN, "--bic", "UBSWCHZH80A", "--owner", "Atlas", "--key", "tess")
     deployment.event("treasury/main", "account_opened")
 
 
 def admit(deployment: Deployment) -> None:
     """A member is screened by a list that nobody can write, voted in, signs, pays by a bank statement, and is told by mail."""
     listed = sorted((deployment.folder.path / "config").iterdir())
-    deployment.command("member", "apply", "helio", "--from", "/etc/consortium/application.toml", "--as", "ada")
+    deployment.command("member", "apply", "helio", "--from", "/etc/consortium/application.toml", "--key", "ada")
     screened = deployment.event("member/helio", "screening_passed")
     require(screened["entries"] == 7, f"another list was read: {screened}")
     require(sorted((deployment.folder.path / "config").iterdir()) == listed, "screening wrote beside the list")
@@ -88,10 +88,10 @@ def admit(deployment: Deployment) -> None:
     require(kept == "7", f"the list's size was kept as {kept}")
     deployment.event("proposal/admit-helio", "vote_opened")
     for person in ("bea", "ben"):
-        deployment.command("proposal", "cast-ballot", "admit-helio", "--choice", "yes", "--as", person)
+        deployment.command("proposal", "cast-ballot", "admit-helio", "--choice", "yes", "--key", person)
     agreement = deployment.event("member/helio", "applicant_admitted")["agreement"]
-    deployment.command("member", "sign-agreement", "helio", "--agreement", agreement, "--as", "ada")
-    deployment.command("member", "countersign-agreement", "helio", "--as", "sam")
+    deployment.command("member", "sign-agreement", "helio", "--agreement", agreement, "--key", "ada")
+    deployment.command("member", "countersign-agreement", "helio", "--key", "sam")
     deployment.event("member/helio", "dues_invoiced")
     pay_dues(deployment)
     until("ada is told by mail what to sign", lambda: [each for each in deployment.mail.subjects(ADA) if "agreement" in each.lower()])
@@ -105,7 +105,7 @@ def pay_dues(deployment: Deployment) -> None:
     assert reference is not None
     today = datetime.now(UTC).date().isoformat()
     deployment.write("statement.xml", STATEMENT.format(day=today, iban=IBAN, amount="200000.00", reference=reference[0]))
-    deployment.command("import-statement", "/etc/consortium/statement.xml", "--as", "tess")
+    deployment.command("import-statement", "/etc/consortium/statement.xml", "--key", "tess")
     deployment.event("member/helio", "dues_paid")
     require(phases(deployment) == {"member/helio": "active"}, "who paid is no member")
 
@@ -181,11 +181,11 @@ def go_on(deployment: Deployment) -> None:
     require(call("podman", "exec", deployment.first, "cat", "runs/results.json") == "{}", "what was in the volume is gone")
     rows = phases(deployment)
     require(rows.get("member/helio") == "active" and "member/lost" not in rows, f"the members are not those of the backup: {rows}")
-    deployment.command("proposal", "cast-ballot", "admit-kestrel", "--member", "helio", "--choice", "yes", "--as", "ada")
-    deployment.command("proposal", "cast-ballot", "admit-kestrel", "--choice", "yes", "--as", "bea")  # the board decides with few members
+    deployment.command("proposal", "cast-ballot", "admit-kestrel", "--member", "helio", "--choice", "yes", "--key", "ada")
+    deployment.command("proposal", "cast-ballot", "admit-kestrel", "--choice", "yes", "--key", "bea")  # the board decides with few members
     deployment.event("member/kestrel", "applicant_admitted")
     reason = "Another company, of another country"
-    deployment.command("member", "judge-screening", "vostok", "--verdict", "clear", "--reason", reason, "--as", "cora")
+    deployment.command("member", "judge-screening", "vostok", "--verdict", "clear", "--reason", reason, "--key", "cora")
     deployment.event("proposal/admit-vostok", "vote_opened")
 
 
@@ -199,7 +199,7 @@ def upgrade(deployment: Deployment) -> None:
         deployment.end(name)
         deployment.work(name)
         agreement = deployment.event("member/kestrel", "applicant_admitted")["agreement"]
-        sign = ("--agreement", agreement, "--as", "kestrel") if command == "sign-agreement" else ("--as", "sam")
+        sign = ("--agreement", agreement, "--key", "kestrel") if command == "sign-agreement" else ("--key", "sam")
         deployment.command("member", command, "kestrel", *sign)
     deployment.event("member/kestrel", "dues_invoiced")
     release = next(check for check in deployment.told("doctor")["checks"] if check["check"] == "release")
