@@ -308,12 +308,13 @@ async def test_what_a_rogue_worker_says_of_a_step_is_not_believed_and_ours_carri
     }
     theirs = await Client.connect(site.client.service_client.config.target_host, data_converter=pydantic_data_converter)
     rogue = Worker(theirs, task_queue=site.queue, activities=[_lies(lies[lie])], max_concurrent_activities=50)
+    rounds = [f"round/{uuid.uuid4()}" for _ in range(6)]
     async with rogue:
         for number in range(6):
-            await site.give(f"round/r{number}", "tess", round_terms())
+            await site.give(rounds[number], "tess", round_terms())
 
     async def all_told() -> bool:
-        streams = [await site.recorder.standing(f"round/r{number}") for number in range(6)]
+        streams = [await site.recorder.standing(stream) for stream in rounds]
         return all(not each.stream.owed for each in streams)
 
     async with asyncio.timeout(90):

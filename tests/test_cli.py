@@ -408,7 +408,20 @@ def test_a_round_is_opened_with_amounts_as_people_write_them_and_from_a_file(typ
 
 
 def test_fields_are_read_from_stdin(type_: Terminal, site: Site) -> None:
-    words = ("consortium", "grant-office", "atlas", "--from", "-", "--person", "lys", "--key", "sam", "--json", "--folder", str(site.folder))
+    words = (
+        "consortium",
+        "grant-office",
+        "atlas",
+        "--from",
+        "-",
+        "--person",
+        "lys",
+        "--key",
+        "sam",
+        "--json",
+        "--folder",
+        str(site.folder),
+    )
     given = subprocess.run(
         consortium(*words), input='{"person": "overridden", "office": "auditor"}', capture_output=True, text=True, timeout=30, check=False
     )
