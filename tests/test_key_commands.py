@@ -1,0 +1,348 @@
+"""Keys, by the command line: made, asked for, enrolled, rotated, revoked; and who signs what with which.
+
+| key | signs for |
+| --- | --- |
+| in the folder's `keys` | the person of its comment |
+| elsewhere, by its path | the same; or who is named by `--signer` |
+| with a passphrase | whoever types it, has it in a file of their own, or added the key to ssh-agent |
+| that is not enrolled, not the person's, or ended | nobody |
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import shutil
+import signal
+import stat
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from activities.log.keyring import Keyring, own, read_request
+from eventstore.statement import Statement, possession, read
+from signatures import keys, sshsig
+from signatures.sshsig import Purpose
+from tests.keyrings import ATLAS, keys_in
+from tests.test_cli import CHARTER, Answer, Site, Terminal, bare, consortium
+
+__all__ = ["bare"]
+
+pytestmark = pytest.mark.heavy
+
+OFFICERS = "".join(
+    f'[[officers]]\nperson = "{person}"\noffices = ["{office}"]\n'
+    for person, office in {"sam": "secretariat", "tess": "treasurer", "theo": "second-signatory", "bea": "board", "rhea": "release-manager", "sia": "safety-reviewer"}.items()
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A founded consortium whose officers have keys in its folder."""
+    site = Site(tmp_path_factory.mktemp("keys"))
+    site.start()
+    keys_in(site.folder, "sam", "tess", "theo", "bea", "rhea", "sia")
+    officers = site.file("officers.toml", OFFICERS)
+    words = ("consortium", "found", "atlas", "--charter", str(CHARTER), "--from", officers, "--key", "sam", "--folder", str(site.folder))
+    founded = subprocess.run(consortium(*words), capture_output=True, text=True, timeout=120, check=False)
+    assert founded.returncode == 0, founded.stderr
+    yield site
+    site.stop()
+
+
+@pytest.fixture
+def type_(bare: Terminal, site: Site) -> Terminal:
+    bare.folder = str(site.folder)
+    return bare
+
+
+def grant(person: str, *more: str) -> tuple[str, ...]:
+    return ("consortium", "grant-office", "atlas", "--person", person, "--office", "auditor", *more)
+
+
+def held(type_: Terminal, person: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = type_("key", "list", person, "--json").json["keys"]
+    return found
+
+
+def officer(type_: Terminal, person: str, *more: str) -> None:
+    """A person with an office, and a key of theirs that is enrolled."""
+    for words in (grant(person, "--key", "sam"), ("key", "new", person, *more), ("key", "enrol", person, "--key", "sam")):
+        told = type_(*words)
+        assert told.code == 0, told.err
+
+
+def last(type_: Terminal) -> dict[str, Any]:
+    entry: dict[str, Any] = json.loads(type_("log", "--json").out.splitlines()[-1])
+    return entry
+
+
+# ---------------------------------------------------------------- made here
+
+
+def test_a_key_is_made_for_its_owner_alone_and_never_overwritten(bare: Terminal, tmp_path: Path) -> None:
+    bare.folder = str(tmp_path)
+    told = bare("key", "new", "ada", "alan", "--no-passphrase", "--for", "atlas", "--json")
+    assert told.code == 0, told.err
+    assert [Path(each["key"]).name for each in told.json] == ["ada", "alan"]
+    ring = tmp_path / "keys"
+    assert stat.S_IMODE(ring.stat().st_mode) == 0o700
+    assert stat.S_IMODE((ring / "ada").stat().st_mode) == 0o600
+    before = (ring / "ada").read_bytes()
+    again = bare("key", "new", "ada", "--no-passphrase")
+    assert (again.code, "never overwritten" in again.err, (ring / "ada").read_bytes()) == (4, True, before)
+    assert bare("key", "new", "Ada", "--no-passphrase").code == 4
+    assert bare("key", "new").code == 4
+
+
+def test_a_request_proves_who_holds_the_key_and_for_which_consortium(bare: Terminal, tmp_path: Path) -> None:
+    bare.folder = str(tmp_path)
+    (made,) = bare("key", "new", "ada", "--no-passphrase", "--for", "consortium/atlas", "--json").json
+    asked = read_request(Path(made["request"]), "ada")
+    key = keys.parse(asked.public_key)
+    assert (asked.consortium, key.fingerprint) == (ATLAS, made["fingerprint"])
+    sshsig.verify(sshsig.parse(asked.proof), possession(ATLAS, "ada", asked.public_key), Purpose.POSSESSION, key)
+    other = bare("key", "request", "ada", "--for", "vega", "--json").json[0]["request"]
+    assert read_request(Path(other)).consortium == "consortium/vega"
+    assert bare("key", "request", "ada", "--for", "no/thing").code == 4
+    assert bare("key", "request", "ada").code == 3, "there is no log that says for which"
+
+
+def test_a_passphrase_is_asked_for_at_a_terminal_or_read_from_a_file_that_its_owner_alone_may_read(
+    bare: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bare.folder = str(tmp_path)
+    told = bare("key", "new", "ada")
+    assert (told.code, "CONSORTIUM_PASSPHRASE_FILE" in told.err, (tmp_path / "keys").exists()) == (4, True, False)
+    secret = tmp_path / "passphrase"
+    secret.write_text("a long one\n", encoding="utf-8")
+    monkeypatch.setenv("CONSORTIUM_PASSPHRASE_FILE", str(secret))
+    assert "can be read by others" in bare("key", "new", "ada").err
+    secret.chmod(0o600)
+    assert bare("key", "new", "ada").code == 0
+    assert bare("key", "request", "ada", "--for", "atlas").code == 0
+    secret.write_text("another one\n", encoding="utf-8")
+    assert "the passphrase does not open it" in bare("key", "request", "ada", "--for", "atlas").err
+    monkeypatch.delenv("CONSORTIUM_PASSPHRASE_FILE")
+    assert "ssh-add" in bare("key", "request", "ada", "--for", "atlas").err
+
+
+def test_of_two_who_make_the_logs_key_at_once_one_does_and_a_lost_one_is_not_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "keys" / "log"
+    first = own(path).public_key
+    assert own(path).public_key == first
+    assert [entry.name for entry in sorted(path.parent.iterdir())] == ["log", "log.pub"]
+    path.unlink()
+    with pytest.raises(Exception, match="is missing, and its public half"):
+        own(path)
+
+
+# ---------------------------------------------------------------- the ceremony
+
+
+def test_a_founding_names_the_officer_whose_request_is_missing(bare: Terminal, tmp_path: Path) -> None:
+    bare.folder = str(tmp_path)
+    officers = tmp_path / "officers.toml"
+    officers.write_text(OFFICERS, encoding="utf-8")
+    found = ("consortium", "found", "atlas", "--charter", str(CHARTER), "--from", str(officers), "--key", "sam")
+    keys_in(tmp_path, "sam")
+    told = bare(*found)
+    assert told.code == 4
+    assert told.err.startswith("bad input: nothing proves that tess holds any key: ")
+    assert "consortium key request tess --for consortium/atlas" in told.err
+    keys_in(tmp_path, "tess", "theo", "bea", "rhea", "sia")
+    assert "no key signs the log" in bare(*found).err
+    keys_in(tmp_path, "theo", consortium="consortium/vega")
+    assert "theo for another consortium: 'consortium/vega'" in bare(*found).err
+    (tmp_path / "keys" / "theo.request").write_text("{}", encoding="utf-8")
+    assert "theo.request is no key request" in bare(*found).err
+
+
+def test_everybody_named_at_the_founding_has_a_key_and_so_has_the_log(type_: Terminal, site: Site) -> None:
+    told = type_("key", "list", "--json").json
+    named = ("log", "bea", "rhea", "sam", "sia", "tess", "theo")
+    assert [(each["holder"], each["here"]) for each in told["keys"]] == [(name, name) for name in named]
+    assert all(each["position"] == 1 for each in told["keys"] if each["holder"] in {"log", "sam", "tess"})
+    assert (told["without"], len(told["consortium"])) == ([], 64)
+    shown = type_("key", "list", "sam").out
+    assert keys.parse(Keyring(site.folder / "keys").public("sam")).fingerprint in shown
+    assert "valid" in shown
+
+
+def test_what_was_signed_stands_on_the_log_and_whoever_decides_it_again_checks_it(type_: Terminal, tmp_path: Path) -> None:
+    assert type_(*grant("otto", "--key", "sam")).code == 0
+    out = tmp_path / "log.jsonl"
+    assert type_("export", str(out)).code == 0
+    assert type_("verify", "--decide", "--file", str(out)).code == 0
+    entry = json.loads(out.read_bytes().splitlines()[-1])
+    said = read(Statement, base64.b64decode(entry["signed"]))
+    signature = sshsig.parse_blob(base64.b64decode(entry["signature"]))
+    assert (said.actor, said.command["person"]) == ("sam", "otto")
+    assert said.consortium == type_("key", "list", "--json").json["consortium"]
+    assert said.seen is not None
+    assert keys.PublicKey(signature.key_blob).line == held(type_, "sam")[0]["key"]
+
+
+# ---------------------------------------------------------------- persons
+
+
+def test_an_officers_first_key_is_enrolled_by_the_secretariat_and_signs_from_then_on(type_: Terminal) -> None:
+    assert type_(*grant("ann", "--key", "sam")).code == 0
+    assert "ann" in type_("key", "list").out.rpartition("Without a valid key")[2]
+    assert type_("key", "new", "ann", "--no-passphrase").code == 0
+    assert held(type_, "ann") == []
+    turned = type_("key", "enrol", "ann", "--key", "ann")
+    assert (turned.code, "is by no key of ann" in turned.err) == (4, True)
+    assert type_("key", "enrol", "ann", "--key", "tess").code == 2, "the treasurer vouches for nobody"
+    assert type_("key", "enrol", "ann", "--key", "sam").code == 0
+    (key,) = held(type_, "ann")
+    assert (key["ended"], key["here"]) == ("", "ann")
+    assert type_("consortium", "revoke-office", "atlas", "--person", "otto", "--office", "auditor", "--key", "ann").code == 2
+
+
+def test_a_key_is_rotated_in_the_folder_and_the_former_one_speaks_for_nobody(type_: Terminal, site: Site) -> None:
+    officer(type_, "bob", "--no-passphrase")
+    (before,) = held(type_, "bob")
+    told = type_("key", "rotate", "--key", "bob", "--no-passphrase")
+    assert told.code == 0, told.err
+    former, now = held(type_, "bob")
+    assert (former["key"], former["ended"], now["ended"], now["here"]) == (before["key"], "rotated", "", "bob")
+    (kept,) = [path for path in (site.folder / "keys").glob("bob.former-*") if path.suffix != ".pub"]
+    refused = type_(*grant("otto", "--key", str(kept), "--json"))
+    assert (refused.code, refused.error["rule"]) == (2, "key_not_valid")
+    assert (last(type_)["actor"], last(type_)["refusal"]["rule"]) == ("bob", "key_not_valid")
+    assert type_("key", "rotate", "--key", "bob", "--no-passphrase").code == 0
+
+
+def test_a_rotation_that_was_cut_off_goes_on_with_the_same_new_key(type_: Terminal, site: Site) -> None:
+    officer(type_, "cut", "--no-passphrase")
+    ring = site.folder / "keys"
+    copies = [shutil.copy(ring / name, ring / f"{name}.copy") for name in ("cut", "cut.pub")]
+    assert type_("key", "rotate", "--key", "cut", "--no-passphrase").code == 0
+    for end in ("", ".pub"):  # as if the names had not been changed any more
+        (ring / f"cut{end}").rename(ring / f"cut.next{end}")
+    for copy in copies:
+        Path(copy).rename(str(copy).removesuffix(".copy"))
+    for former in ring.glob("cut.former-*"):
+        former.unlink()
+    entries = len(type_("log", "--json").out.splitlines())
+    assert type_("key", "rotate", "--key", "cut", "--no-passphrase").code == 0
+    assert len(type_("log", "--json").out.splitlines()) == entries
+    assert [key["here"] for key in held(type_, "cut") if not key["ended"]] == ["cut"]
+
+
+def test_a_key_that_is_compromised_is_revoked_by_its_fingerprint(type_: Terminal) -> None:
+    officer(type_, "dan", "--no-passphrase")
+    assert type_("key", "revoke", "dan", "--fingerprint", "SHA256:none", "--key", "sam").code == 4
+    assert type_("key", "revoke", "dan", "--key", "sam").code == 0
+    (key,) = held(type_, "dan")
+    assert key["ended"] == "revoked"
+    assert key["until"] is not None
+    assert "no key of dan is valid now" in type_("key", "revoke", "dan", "--key", "sam").err
+    refused = type_(*grant("otto", "--key", "dan", "--json"))
+    assert (refused.code, refused.error["rule"]) == (2, "key_not_valid")
+
+
+def test_a_key_that_is_elsewhere_signs_for_the_person_of_its_comment_or_for_who_is_named(
+    type_: Terminal, site: Site, tmp_path: Path
+) -> None:
+    for end in ("", ".pub"):
+        shutil.copy(site.folder / "keys" / f"sam{end}", tmp_path / f"id{end}")
+    (tmp_path / "id.pub").write_text(Keyring(site.folder / "keys").public("sam").rpartition(" ")[0] + " sam at work\n", encoding="utf-8")
+    assert type_(*grant("otto", "--key", str(tmp_path / "id"))).code == 0
+    (tmp_path / "id.pub").unlink()
+    assert "does not say whose key it is" in type_(*grant("otto", "--key", str(tmp_path / "id"))).err
+    assert type_(*grant("otto", "--key", str(tmp_path / "id"), "--signer", "sam")).code == 0
+    (tmp_path / "id").chmod(0o644)
+    assert "can be read by others" in type_(*grant("otto", "--key", str(tmp_path / "id"), "--signer", "sam")).err
+
+
+def test_the_environment_names_the_key_of_whoever_sits_here(type_: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONSORTIUM_KEY", "sam")
+    assert type_(*grant("otto")).code == 0
+    assert last(type_)["actor"] == "sam"
+    assert type_("inbox").code == 0
+    assert type_(*grant("otto", "--key", "tess")).code == 2
+
+
+@pytest.fixture
+def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A real ssh-agent, for this test alone."""
+    if shutil.which("ssh-agent") is None or shutil.which("ssh-add") is None:
+        pytest.skip("OpenSSH is not installed")
+    started = subprocess.run(["ssh-agent", "-s", "-a", str(tmp_path / "agent")], capture_output=True, text=True, check=True)
+    found = re.search(r"SSH_AGENT_PID=(\d+)", started.stdout)
+    assert found is not None
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
+    yield
+    os.kill(int(found[1]), signal.SIGTERM)
+
+
+def test_a_key_with_a_passphrase_signs_from_the_agent_without_being_asked_for(
+    type_: Terminal, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, agent: None
+) -> None:
+    secret = tmp_path / "passphrase"
+    secret.write_text("a long one\n", encoding="utf-8")
+    secret.chmod(0o600)
+    monkeypatch.setenv("CONSORTIUM_PASSPHRASE_FILE", str(secret))
+    officer(type_, "eva")
+    monkeypatch.delenv("CONSORTIUM_PASSPHRASE_FILE")
+    rotate = ("key", "revoke", "eva", "--key", "eva")
+    assert "no terminal is here" in type_(*rotate).err
+    askpass = tmp_path / "askpass"
+    askpass.write_text(f"#!/bin/sh\ncat {secret}\n", encoding="utf-8")
+    askpass.chmod(0o700)
+    ask = os.environ | {"SSH_ASKPASS": str(askpass), "SSH_ASKPASS_REQUIRE": "force", "DISPLAY": ":0"}
+    subprocess.run(["ssh-add", str(site.folder / "keys" / "eva")], env=ask, stdin=subprocess.DEVNULL, capture_output=True, check=True)
+    refused = type_(*rotate, "--json")
+    assert (refused.code, refused.error["rule"]) == (2, "last_key")
+    (site.folder / "keys" / "eva").unlink()  # the agent alone has it now
+    assert type_(*rotate, "--json").error["rule"] == "last_key"
+
+
+# ---------------------------------------------------------------- the log's key, and releases'
+
+
+def by_two(type_: Terminal, one: str, other: str, *words: str) -> tuple[Answer, Answer]:
+    """Two officers give the same command."""
+    return type_(*words, "--json", "--key", one), type_(*words, "--json", "--key", other)
+
+
+def test_a_further_workers_key_is_enrolled_by_two_officers_from_its_request_and_revoked_by_two(
+    type_: Terminal, site: Site, tmp_path: Path
+) -> None:
+    first = type_("key", "list", "--json").json["consortium"]
+    ring, second = Keyring(site.folder / "keys"), Keyring(tmp_path / "keys")
+    ring.keep(second.ask("log", first))
+    one, other = by_two(type_, "sam", "tess", "key", "enrol", "--log")
+    assert one.json["events"] == ["act_proposed"]
+    assert other.json["events"] == ["act_seconded", "log_key_enrolled"]
+    theirs = second.own("log").public_key
+    assert [key["ended"] for key in held(type_, "log")] == ["", ""]
+    assert "which key of log?" in type_("key", "revoke", "--log", "--key", "sam").err
+    one, other = by_two(type_, "sam", "theo", "key", "revoke", "--log", "--fingerprint", theirs.fingerprint)
+    assert other.json["events"] == ["act_seconded", "log_key_revoked"]
+    assert [key["ended"] for key in held(type_, "log")] == ["", "revoked"]
+    ring.place_of(second.ask("log", first)).unlink()
+    assert type_("key", "enrol", "sam", "--log", "--key", "sam").code == 4
+
+
+def test_the_key_that_signs_releases_is_enrolled_by_two_and_gives_way_to_the_next(
+    type_: Terminal, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert type_("key", "request", "releases").code == 0
+    _, other = by_two(type_, "rhea", "sia", "key", "enrol", "--releases")
+    assert other.json["events"] == ["act_seconded", "release_key_enrolled"]
+    (key,) = held(type_, "releases")
+    monkeypatch.setenv("CONSORTIUM_SIGNING_KEY", str(site.folder / "next.pem"))
+    (site.folder / "keys" / "releases.request").unlink()
+    _, other = by_two(type_, "rhea", "sia", "key", "enrol", "--releases", "--replaces", key["fingerprint"])
+    assert other.json["events"] == ["act_seconded", "release_key_enrolled", "release_key_revoked"]
+    assert [key["ended"] for key in held(type_, "releases")] == ["revoked", ""]
+    assert type_("key", "revoke", "--releases", "--key", "sam").code == 0
+    assert [key["ended"] for key in held(type_, "releases")] == ["revoked", "revoked"]
