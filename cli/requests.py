@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from activities.files import Unfit
 from activities.log import keyring
@@ -32,7 +32,7 @@ async def filled(command: type[Command], stream: str, fields: dict[str, Any], wh
     if command is commands.Found:
         requests = Requests(chosen, stream)
         officers = {"officers": requests.of_persons(fields["officers"])} if "officers" in fields else {}
-        return _clock_here(chosen) | fields | officers | (requests.of_log() if "log_key" not in fields else {})
+        return _clock_here(chosen) | fields | officers | (requests.of_own_log() if "log_key" not in fields else {})
     if command is Apply and "representatives" in fields:
         requests = await _on_log(chosen)
         return fields | {"representatives": requests.of_persons(fields["representatives"])}
@@ -42,13 +42,12 @@ async def filled(command: type[Command], stream: str, fields: dict[str, Any], wh
     if command is SeatRepresentative and isinstance(fields.get("person"), str) and "public_key" not in fields:
         return fields | await _of_newly_seated(fields["person"], chosen)
     if command is commands.EnrolLogKey and "public_key" not in fields:
-        log = (await _on_log(chosen)).of_log()
-        return fields | {"public_key": log["log_key"], "proof": log["log_key_proof"]}
+        return fields | (await _on_log(chosen)).of_further_log()
     if command is commands.EnrolReleaseKey and "public_key" not in fields:
         return fields | (await _on_log(chosen)).of_releases()
     if command is commands.BeginSigning:
         requests, agreed = await _on_log(chosen), await _register(chosen)
-        return requests.of_log() | {"holders": requests.of_holders(agreed)} | fields
+        return requests.of_own_log() | {"holders": requests.of_holders(agreed)} | fields
     return fields
 
 
@@ -144,23 +143,30 @@ class Requests:
         wanted = [*officers, *(person for person in speakers if self.find(person) is not None)]
         return [{"person": person, **self.of_person({"person": person})} for person in wanted]
 
-    def of_log(self) -> dict[str, str]:
-        """The log's key with its proof: from a request, or from the key itself. Raises `BadInput`."""
-        path = self._chosen.log_key or self._keys.path(LOG)
-        found = self.find(LOG)
-        if found is None and not path.exists():
-            raise BadInput(
-                f"no key signs the log: there is none at {path}",
-                f"start `consortium up{folder_option(self._chosen.folder)}` or a worker there, which makes one; or put the worker's request"
-                f" there as {self._chosen.keys / LOG}.request (`consortium key request {LOG}{self._for()}`)",
-            )
-        try:
-            asked = found or keyring.request(keyring.own(path), LOG, self._consortium)
-        except (CannotSign, OSError) as error:
-            raise BadInput(
-                f"the key that signs the log: {error}", f"or put its request there as {self._chosen.keys / LOG}.request"
-            ) from error
+    def of_own_log(self) -> dict[str, str]:
+        """The key of whoever records here, by which a log begins to be signed, with its proof; of a host elsewhere its request. Raises `BadInput`."""
+        asked = self._own() or self.find(LOG) or self._no_log_key()
         return {"log_key": asked.public_key, "log_key_proof": asked.proof}
+
+    def of_further_log(self) -> dict[str, str]:
+        """The key of a further worker by its request, else the one of whoever records here. Raises `BadInput`."""
+        asked = self.find(LOG) or self._own() or self._no_log_key()
+        return {"public_key": asked.public_key, "proof": asked.proof}
+
+    def _own(self) -> KeyRequest | None:
+        path = self._chosen.log_key or self._keys.path(LOG)
+        try:
+            return keyring.request(keyring.own(path), LOG, self._consortium) if path.exists() else None
+        except (CannotSign, OSError) as error:
+            raise BadInput(f"the key that signs the log: {error}", "run this as who runs the worker, on its host") from error
+
+    def _no_log_key(self) -> NoReturn:
+        where = folder_option(self._chosen.folder)
+        raise BadInput(
+            f"no key signs the log: there is none in {self._chosen.keys}",
+            f"start `consortium up{where}` or a worker there, which makes one; or put the worker's request there, {LOG}.request"
+            f" (`consortium key request {LOG}{self._for()}` where it runs)",
+        )
 
     def of_releases(self) -> dict[str, str]:
         """The key that signs releases with its proof: from a request, or from the key itself. Raises `BadInput`."""

@@ -147,7 +147,7 @@ def behind(given: Given) -> Authority:
     try:
         if given.actor != SERVICE:
             if not given.signed or not given.signature:
-                raise Unauthorised(f"nothing is signed: {given.actor} must sign the command (an enrolled key signs it)")
+                raise Unauthorised(f"nothing is signed: {given.actor} must sign the command (`consortium key list` shows with what)")
             return ByPerson(read(Statement, given.signed), given.signed, sshsig.parse_blob(given.signature))
         if not given.signature:
             return ByStream(read(Sent, given.signed)) if given.signed else ByLog()
@@ -266,7 +266,7 @@ def _permit_person(signed: ByPerson, proven: Proven, given: Given, command: Comm
         raise Unauthorised("what was signed is another command than the one given, or by another person")
     brought = command.kind in INTRODUCES and (given.actor, key) in proven
     if not brought and not register.knows_key(given.actor, key):
-        raise Unauthorised(f"the signature is by no key of {given.actor}")
+        raise Unauthorised(f"the signature is by no key of {given.actor} (`consortium key list {given.actor}` shows theirs)")
     consortium = place.log or digest(given.command)
     if said.consortium != consortium:
         raise Refused(
@@ -287,7 +287,7 @@ def _permit_person(signed: ByPerson, proven: Proven, given: Given, command: Comm
         raise Refused(
             "key_not_valid",
             f"the key that signed does not speak for {given.actor} on {given.stream}, or no longer",
-            remedy=f"sign with another key of {given.actor}, under a new id",
+            remedy=f"sign with another key of {given.actor} (`consortium key list {given.actor}`), under a new id",
             clause="roles",
         )
 

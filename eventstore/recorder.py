@@ -26,7 +26,7 @@ from eventstore.clock import Clock, SystemClock
 from eventstore.entries import ACCEPTED, Salts, Submission, instant, random_salts
 from eventstore.fitness import Fitness
 from eventstore.follower import Follower
-from eventstore.log import HeadAhead, KeyNotEnrolled, Log, LogUnavailable, Unfit
+from eventstore.log import HeadAhead, Log, LogUnavailable, Unfit
 from eventstore.pipeline import Pipeline
 from eventstore.replica import Replica
 from eventstore.statement import digest
@@ -220,8 +220,8 @@ class Recorder:
 
     async def examine(self) -> Unfit | None:
         """Checks again whether this worker may record, and says why not. A worker whose clock was set right, or whose key was enrolled, is fit again."""
-        if self.signing is not None and (not self._follower.caught_up or isinstance(self._fitness.unfit, KeyNotEnrolled)):
-            await self.replica()
+        if self.signing is not None:
+            await self.replica()  # which keys sign the log may have changed
         return await self._fitness.examine(self._follower.replica)
 
     async def ahead(self) -> HeadAhead | None:

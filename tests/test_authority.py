@@ -31,7 +31,7 @@ from eventstore.answers import NotYet, Recorded, SameIdOtherCommand
 from eventstore.authority import NotOwed, Unauthorised, WrongTag
 from eventstore.clock import MovedClock
 from eventstore.entries import Submission, encode_json
-from eventstore.log import Unsigned
+from eventstore.log import KeyNotEnrolled, Unsigned
 from eventstore.memory import MemoryLog
 from eventstore.recorder import Recorder
 from eventstore.statement import Carried, Restarted, Seen, Sent, digest, instant_text, written
@@ -370,3 +370,33 @@ async def test_a_log_that_was_begun_without_signatures_goes_on_once_two_officers
     check = Reexecution()
     assert (check.check(await site.log.read(0, 100)), check.head.position) == (None, (await site.log.head()).position)
     await site.recorder.close()
+
+
+# ---------------------------------------------------------------- whoever records
+
+
+async def test_a_worker_whose_key_nobody_enrolled_records_nothing_and_takes_up_once_two_officers_have(site: Site) -> None:
+    other = Recorder(site.log, clock=site.clock, signing=Signing(site.signers.key("another host")))
+    assert other.unfit is None
+    unfit = await other.examine()
+    assert unfit is not None
+    assert (unfit.reason, "consortium key enrol --log" in str(unfit)) == ("log_key_not_enrolled", True)
+    with pytest.raises(KeyNotEnrolled):
+        await other.record(site.signed(ATLAS, "sam", GRANT))
+    enrol = {"kind": "enrol_log_key", **site.signers.request("log", site.first, "another host")}
+    del enrol["person"]
+    for officer in ("sam", "tess"):
+        assert (await site.give(ATLAS, officer, enrol)).refusal is None
+    assert await other.examine() is None
+    assert (await other.record(site.signed(ATLAS, "sam", GRANT))).refusal is None
+    revoke = {"kind": "revoke_log_key", "public_key": site.signers.line("another host")}
+    for officer in ("sam", "theo"):
+        assert (await site.give(ATLAS, officer, revoke)).refusal is None
+    assert await other.examine() is not None
+    await other.close()
+
+
+async def test_before_the_founding_every_workers_key_will_do() -> None:
+    recorder = Recorder(MemoryLog(), clock=MovedClock(day(0)), signing=Signing(Signers().key("log")))
+    assert await recorder.examine() is None
+    await recorder.close()
