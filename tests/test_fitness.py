@@ -27,6 +27,7 @@ from eventstore.log import Log, Unfit
 from eventstore.memory import MemoryLog
 from eventstore.recorder import Recorder
 from settings import rehearsed
+from tests.keyrings import Holders
 from tests.probe import PROBE
 from tests.probe_workflows import ProbeWorkflow
 from tests.sandbox import sandbox
@@ -78,15 +79,16 @@ async def host(client: Client, url: str, folder: Path, queue: str, off: timedelt
 class Givers:
     """People who give one command after another on one stream."""
 
-    def __init__(self, client: Client, queue: str) -> None:
+    def __init__(self, client: Client, queue: str, folder: Path) -> None:
         self._sender = Sender(client, queue)
+        self._holders = Holders(folder)
         self._stream = f"consortium/{uuid.uuid4()}"
         self.receipts: list[Receipt] = []
         self.ended = False
 
     async def found(self) -> None:
-        officers = [{"person": person, "offices": sorted(offices)} for person, offices in OFFICERS.items()]
-        await self._give({"kind": "found", "charter": charter().model_dump(mode="json"), "officers": officers})
+        await self._give(self._holders.founding(charter().model_dump(mode="json"), OFFICERS, self._stream))
+        self._holders.first = self.receipts[0].hash
 
     async def go_on(self) -> None:
         """Gives commands until told to end; each is answered."""
@@ -101,7 +103,9 @@ class Givers:
                 await asyncio.sleep(0.02)
 
     async def _give(self, command: dict[str, Any]) -> None:
-        self.receipts.append(await self._sender.send(self._stream, str(uuid.uuid4()), "sam", command))
+        command_id = str(uuid.uuid4())
+        said = self._holders.sign(self._stream, command_id, "sam", command)
+        self.receipts.append(await self._sender.send(self._stream, command_id, "sam", command, **said))
 
 
 @pytest.mark.parametrize("by", [APART, -APART], ids=["ahead", "behind"])
@@ -110,7 +114,7 @@ async def test_of_two_workers_ten_minutes_apart_the_wrong_one_is_drained_and_the
 ) -> None:
     monkeypatch.setattr(worker, "EXAMINED_SECONDS", 0.2)
     queue = f"queue-{uuid.uuid4()}"
-    people = Givers(temporal, queue)
+    people = Givers(temporal, queue, tmp_path)
     with capture_logs() as told:
         async with AsyncExitStack() as right_until, host(temporal, postgres_url, tmp_path, queue) as wrong:
             right = await right_until.enter_async_context(host(temporal, postgres_url, tmp_path, queue))
@@ -151,7 +155,7 @@ async def test_a_worker_that_starts_on_a_host_with_a_wrong_clock_polls_nothing_u
 ) -> None:
     monkeypatch.setattr(worker, "EXAMINED_SECONDS", 0.2)
     queue = f"queue-{uuid.uuid4()}"
-    people = Givers(temporal, queue)
+    people = Givers(temporal, queue, tmp_path)
     async with host(temporal, postgres_url, tmp_path, queue, APART) as alone:
         assert alone.recorder.unfit is not None
         founding = asyncio.create_task(people.found())

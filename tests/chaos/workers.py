@@ -27,6 +27,7 @@ from simulation.scenario import ATLAS, OFFICERS, lei
 from tests.chaos.checks import Receipt, everything, kept, problems
 from tests.chaos.lane import Findings, Ground, Lane
 from tests.chaos.servers import Temporal, postgres, temporal
+from tests.keyrings import Holders
 from tests.stories import charter
 
 CLIENTS: Final = 3
@@ -107,8 +108,9 @@ async def together(workers: Sequence[AbstractAsyncContextManager[object]]) -> As
 class People:
     """Who go on giving commands, whichever release answers: organisations apply in one phase, and withdraw in the next."""
 
-    def __init__(self, sender: Sender, patience_seconds: float = ANSWER_SECONDS) -> None:
+    def __init__(self, sender: Sender, folder: Path, patience_seconds: float = ANSWER_SECONDS) -> None:
         self._sender = sender
+        self._holders = Holders(folder)
         self._patience_seconds = patience_seconds
         self._numbers = count(1)
         self.receipts: list[Receipt] = []
@@ -119,8 +121,8 @@ class People:
 
     async def found(self) -> None:
         """The founding."""
-        officers = [{"person": person, "offices": list(offices)} for person, offices in OFFICERS.items()]
-        await self.give(ATLAS, "sam", {"kind": "found", "charter": charter().model_dump(mode="json"), "officers": officers})
+        await self.give(ATLAS, "sam", self._holders.founding(charter().model_dump(mode="json"), OFFICERS))
+        self._holders.first = self.receipts[0].hash
 
     async def go_on(self) -> None:
         """One phase: who applied in the last one withdraws, and others apply."""
@@ -145,7 +147,7 @@ class People:
         person = _person(stream)
         command = {
             "kind": "apply", "name": f"Applicant {number}", "lei": lei(5_000 + number), "country": "CH", "tier": "associate",
-            "representatives": [{"person": person}],
+            "representatives": [{"person": person, **self._holders.key_of(person)}],
         }  # fmt: skip
         await self.give(stream, person, command)
         return stream
@@ -165,7 +167,8 @@ class People:
         end = asyncio.get_running_loop().time() + self._patience_seconds
         while asyncio.get_running_loop().time() < end:
             try:
-                receipt = await self._sender.send(stream, command_id, actor, command)
+                said = self._holders.sign(stream, command_id, actor, command)
+                receipt = await self._sender.send(stream, command_id, actor, command, **said)
             except (TurnedDown, NotTaken) as error:
                 return self.shown.append(f"wrongly refused: {kind} on {stream}: {error}")
             except NotAnswered:
@@ -189,7 +192,7 @@ async def staffed(ground: Ground, *, url: str = "", patience_seconds: float = AN
     async with AsyncExitStack() as stack:
         place = url or stack.enter_context(postgres(ground.folder)).url
         site = Site(ground.folder, place, await stack.enter_async_context(temporal(ground.folder)))
-        yield site, People(Sender(await site.server.client(), patience=PATIENCE), patience_seconds)
+        yield site, People(Sender(await site.server.client(), patience=PATIENCE), ground.folder, patience_seconds)
 
 
 async def stopped(ground: Ground) -> Findings:
