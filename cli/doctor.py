@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from cli import checks_files, checks_log, checks_temporal, services
+from cli import checks_files, checks_keys, checks_log, checks_temporal, services
 from cli.failures import Failure, Unreachable, Unwell, translated
 from cli.findings import CannotTell, Check, Finding, Opened, Patient, Verdict
 from cli.options import HERE, Where
@@ -122,6 +122,6 @@ def _named(check: str) -> str:
 CHECKS: Final[Sequence[Check]] = (
     checks_files.settings, checks_files.files, checks_files.outside, checks_files.disk,
     checks_log.log, checks_log.release, checks_log.head, checks_log.clock, checks_log.lists, checks_log.steps, checks_log.calendar,
-    checks_temporal.temporal, checks_temporal.search_attributes, checks_temporal.workers,
+    checks_keys.keys, checks_temporal.temporal, checks_temporal.search_attributes, checks_temporal.workers,
 )  # fmt: skip
 """In the order in which they are shown."""

