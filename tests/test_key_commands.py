@@ -308,6 +308,11 @@ def test_a_key_with_a_passphrase_signs_from_the_agent_without_being_asked_for(
 # ---------------------------------------------------------------- the log's key, and releases'
 
 
+def checked(type_: Terminal) -> dict[str, Any]:
+    """What the doctor says of keys."""
+    return next(check for check in type_("doctor", "--json").json["checks"] if check["check"] == "keys")
+
+
 def by_two(type_: Terminal, one: str, other: str, *words: str) -> tuple[Answer, Answer]:
     """Two officers give the same command."""
     return type_(*words, "--json", "--key", one), type_(*words, "--json", "--key", other)
@@ -323,6 +328,7 @@ def test_a_further_workers_key_is_enrolled_by_two_officers_from_its_request_and_
     assert one.json["events"] == ["act_proposed"]
     assert other.json["events"] == ["act_seconded", "log_key_enrolled"]
     theirs = second.own("log").public_key
+    assert checked(type_)["verdict"] in {"well", "note"}
     assert [key["ended"] for key in held(type_, "log")] == ["", ""]
     assert "which key of log?" in type_("key", "revoke", "--log", "--key", "sam").err
     one, other = by_two(type_, "sam", "theo", "key", "revoke", "--log", "--fingerprint", theirs.fingerprint)
@@ -346,3 +352,16 @@ def test_the_key_that_signs_releases_is_enrolled_by_two_and_gives_way_to_the_nex
     assert [key["ended"] for key in held(type_, "releases")] == ["revoked", ""]
     assert type_("key", "revoke", "--releases", "--key", "sam").code == 0
     assert [key["ended"] for key in held(type_, "releases")] == ["revoked", "revoked"]
+
+
+def test_the_doctor_names_who_has_no_key_and_a_worker_whose_key_nobody_enrolled(
+    type_: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert type_(*grant("zoe", "--key", "sam")).code == 0
+    found = checked(type_)
+    assert (found["verdict"], "zoe" in found["without"], "sam" in found["without"]) == ("note", True, False)
+    monkeypatch.setenv("CONSORTIUM_LOG_KEY", str(tmp_path / "other"))
+    own(tmp_path / "other")
+    found = checked(type_)
+    assert found["verdict"] == "act"
+    assert "is not enrolled: it records nothing" in found["detail"]
