@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,6 @@ from activities.log.sending import NotAnswered, Sender
 from activities.log.signed import Moment, sign
 from activities.release.signing import release_key
 from domain.charter import Charter
-from domain.consortium import commands
 from domain.kernel import RELEASES
 from domain.register.facts import LogTime
 from eventstore.clock import fact_of
@@ -57,9 +57,7 @@ class LiveStage:
         return max(self._recorder.clock.now(head), head)
 
     async def clock(self) -> LogTime:
-        """See `Stage.clock`. A story that begins again founds with the words of the first time."""
-        for founding in await self._recorder.log.read(0, 1):
-            return commands.Found.model_validate_json(founding.command).clock
+        """See `Stage.clock`."""
         return fact_of(self._recorder.clock)
 
     async def key_of(self, person: str, consortium: str = "") -> Mapping[str, str]:
@@ -82,6 +80,8 @@ class LiveStage:
 
     async def give(self, stream: str, command: Mapping[str, Any], by: str, command_id: str) -> None:
         """See `Stage.give`. Signs and asks again, with the same id, for as long as workers come and go."""
+        if command["kind"] == "found":
+            command = await self._founding(command)
         line = line_of(stream, by, canonical_command(dict(command)), currency_of(self._recorder.register))
         for left in reversed(range(TRIES)):
             said = sign(self._signer(by), by, stream, command_id, dict(command), await self._moment())
@@ -92,6 +92,13 @@ class LiveStage:
                     raise
             else:
                 return
+
+    async def _founding(self, command: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A story that begins again founds with the words of the first time: its clock was another, and sets come in any order."""
+        for founded in await self._recorder.log.read(0, 1):
+            words: Mapping[str, Any] = json.loads(founded.command)
+            return words
+        return command
 
     async def credit(self, amount: int, currency: str, reference: str, end_to_end_id: str, payer: str) -> None:
         """See `Stage.credit`."""

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import os
@@ -30,6 +31,8 @@ from signatures import keys, sshsig
 from signatures.sshsig import Purpose
 from tests.keyrings import ATLAS, keys_in
 from tests.test_cli import CHARTER, Answer, Site, Terminal, bare, consortium
+from tests.test_doctor import written
+from tests.test_rehearsal import Run
 
 __all__ = ["bare"]
 
@@ -365,3 +368,24 @@ def test_the_doctor_names_who_has_no_key_and_a_worker_whose_key_nobody_enrolled(
     found = checked(type_)
     assert found["verdict"] == "act"
     assert "is not enrolled: it records nothing" in found["detail"]
+
+
+# ---------------------------------------------------------------- an older log
+
+
+def test_a_log_that_was_begun_without_signatures_goes_on_once_two_officers_begin_to_sign(bare: Terminal, tmp_path: Path) -> None:
+    asyncio.run(written(tmp_path))
+    bare.folder = str(tmp_path)
+    with Run(tmp_path):
+        first = bare("key", "list", "--json").json["consortium"]
+        keys_in(tmp_path, "sam", "ada", "lea", "leo", consortium=first)
+        begin = ("consortium", "begin-signing", "atlas", "--json")
+        refused = bare(*grant("otto", "--key", "sam", "--json"))
+        assert (refused.code, "unsigned up to entry 4" in refused.err) == (3, True), refused.err
+        assert "nothing proves that tess holds any key" in bare(*begin, "--key", "sam").err
+        keys_in(tmp_path, "tess", consortium=first)
+        one, other = by_two(bare, "sam", "tess", *begin[:-1])
+        assert (one.json["events"], other.json["events"][-1]) == (["act_proposed"], "signing_begun")
+        assert bare(*grant("otto", "--key", "sam")).code == 0
+        assert checked(bare)["signed"]
+    assert bare("verify", "--decide").code == 0
