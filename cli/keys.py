@@ -27,7 +27,7 @@ from cli.requests import filled, first_of, signer_of_releases
 from cli.signing import passphrase_in, path_of, signatory, signer_of
 from cli.site import log_of, now_of, register, settings
 from domain.consortium import commands
-from domain.kernel import LOG, RELEASES, SERVICE, Command
+from domain.kernel import LOG, RELEASES, RESERVED, SERVICE, Command
 from domain.register.state import Register
 from eventstore.entries import ACCEPTED, Entry, instant
 from eventstore.log import Log
@@ -41,7 +41,9 @@ app: Final = App(name="key", help_epilogue=EXIT_CODES)
 MOST: Final = 100_000
 """How many entries of a stream are looked at for when its keys were enrolled."""
 
-Persons = Annotated[str, Parameter(help="Whose: persons' handles; `log` is the key with which a worker signs.")]
+Persons = Annotated[
+    str, Parameter(help="Whose: persons' handles. A request is also written for `log`, the key of a worker, and for `releases`.")
+]
 Person = Annotated[str, Parameter(help="Whose: a person's handle.")]
 For = Annotated[
     str | None,
@@ -75,6 +77,8 @@ async def new(
     A passphrase is asked for twice, or read from the file that CONSORTIUM_PASSPHRASE_FILE names.
     """
     _require_some(persons)
+    if reserved := RESERVED.intersection(persons):
+        raise BadInput(f"{min(reserved)!r} is no person: workers make their keys by themselves", "ask for one by `consortium key request`")
     chosen = settings(where)
     consortium = await _consortium_if_known(for_, chosen)
     made = []
@@ -357,7 +361,7 @@ async def list_(person: Person = "", /, *, where: Where = HERE) -> None:
     without = (
         [] if person else sorted(name for name, known in agreed.people.items() if (known.offices or known.speaks_for) and not known.keys)
     )
-    here = {line.rpartition(" ")[0] if line.count(" ") > 1 else line: name for name, line in Keyring(chosen.keys).names().items()}
+    here = {keys.parse(line).line: name for name, line in Keyring(chosen.keys).names().items()}
     if where.json:
         rows = [{**each._asdict(), "fingerprint": _fingerprint(each.key), "here": here.get(each.key)} for each in held]
         say_json({"keys": rows, "without": without, "consortium": await first_of(chosen)})

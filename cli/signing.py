@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import os
 import re
 import stat
 import sys
@@ -47,7 +48,11 @@ def signatory(by: By, chosen: Settings) -> Signatory:
     path = path_of(named, chosen)
     person = by.signer or person_of(path, chosen)
     if re.fullmatch(SLUG, person) is None:
-        raise BadInput(f"--signer: {person[:80]!r} is not a person's handle: lower-case ASCII letters, digits and hyphens, at most 64")
+        said = "--signer" if by.signer else f"the comment of {path}.pub"
+        raise BadInput(
+            f"{said}: {person[:80]!r} is not a person's handle: lower-case ASCII letters, digits and hyphens, at most 64",
+            "name the person by --signer, as the log knows them",
+        )
     if person in RESERVED:
         raise BadInput(f"nobody speaks as {person!r}: that is the system itself", "give the command as a person, with a key of theirs")
     return Signatory(person, signer_of(path, chosen))
@@ -129,7 +134,7 @@ def passphrase_in(path: Path | None) -> bytes:
     assert path is not None
     try:
         with path.open("rb") as file:
-            if stat.S_IMODE(path.stat().st_mode) & 0o077:
+            if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
                 raise BadInput(f"{path} can be read by others", f"`chmod 600 {path}`, and give the key another passphrase if they did")
             line = file.readline(_LONGEST + 2).rstrip(b"\r\n")
     except OSError as error:

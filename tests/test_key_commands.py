@@ -26,6 +26,9 @@ from typing import Any
 import pytest
 
 from activities.log.keyring import Keyring, own, read_request
+from cli.options import Where
+from cli.requests import filled
+from domain.member.commands import SeatRepresentative
 from eventstore.statement import Statement, possession, read
 from signatures import keys, sshsig
 from signatures.sshsig import Purpose
@@ -101,6 +104,7 @@ def test_a_key_is_made_for_its_owner_alone_and_never_overwritten(bare: Terminal,
     assert (again.code, "never overwritten" in again.err, (ring / "ada").read_bytes()) == (4, True, before)
     assert bare("key", "new", "Ada", "--no-passphrase").code == 4
     assert bare("key", "new").code == 4
+    assert "no person" in bare("key", "new", "log", "--no-passphrase").err
 
 
 def test_a_request_proves_who_holds_the_key_and_for_which_consortium(bare: Terminal, tmp_path: Path) -> None:
@@ -191,6 +195,19 @@ def test_what_was_signed_stands_on_the_log_and_whoever_decides_it_again_checks_i
     assert keys.PublicKey(signature.key_blob).line == held(type_, "sam")[0]["key"]
 
 
+def test_who_is_newly_seated_is_seated_with_their_key_and_who_has_one_enrols_others_by_themselves(type_: Terminal, site: Site) -> None:
+    keys_in(site.folder, "grace", consortium=type_("key", "list", "--json").json["consortium"])
+
+    def of(person: str) -> dict[str, Any]:
+        fields = {"kind": "seat_representative", "person": person}
+        return asyncio.run(filled(SeatRepresentative, "member/helio", fields, Where(folder=site.folder)))
+
+    asked = read_request(site.folder / "keys" / "grace.request")
+    assert (of("grace")["public_key"], of("grace")["proof"]) == (asked.public_key, asked.proof)
+    assert "public_key" not in of("sam")
+    assert "public_key" not in of("nobody")
+
+
 # ---------------------------------------------------------------- persons
 
 
@@ -258,6 +275,8 @@ def test_a_key_that_is_elsewhere_signs_for_the_person_of_its_comment_or_for_who_
         shutil.copy(site.folder / "keys" / f"sam{end}", tmp_path / f"id{end}")
     (tmp_path / "id.pub").write_text(Keyring(site.folder / "keys").public("sam").rpartition(" ")[0] + " sam at work\n", encoding="utf-8")
     assert type_(*grant("otto", "--key", str(tmp_path / "id"))).code == 0
+    (tmp_path / "id.pub").write_text(Keyring(site.folder / "keys").public("sam").rpartition(" ")[0] + " sam@laptop\n", encoding="utf-8")
+    assert "'sam@laptop' is not a person's handle" in type_(*grant("otto", "--key", str(tmp_path / "id"))).err
     (tmp_path / "id.pub").unlink()
     assert "does not say whose key it is" in type_(*grant("otto", "--key", str(tmp_path / "id"))).err
     assert type_(*grant("otto", "--key", str(tmp_path / "id"), "--signer", "sam")).code == 0
