@@ -53,7 +53,7 @@ class Found(Command):
     clock: LogTime = SystemTime()
     """Which clock the log goes by: the system's, unless it is a rehearsal. Where `consortium up --pace` runs it is filled in."""
     log_key: PublicKey | None = None
-    """The key with which the first recorder signs the log: with it everything is signed from the first entry on."""
+    """The key with which the first recorder signs the log: with it everything is signed from the first entry on. That of `keys/log` is filled in."""
     log_key_proof: Proof | None = None
     """That the recorder holds it."""
 
@@ -91,6 +91,7 @@ class _OfKey(Command):
 
     person: PersonId
     public_key: PublicKey
+    """Where it is left out, it is taken from their key request, with the proof."""
     proof: Proof | None = None
     """That this person holds the key, from their key request."""
 

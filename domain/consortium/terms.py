@@ -20,7 +20,7 @@ class Officer(Message):
     person: PersonId
     offices: frozenset[Office] = Field(min_length=1)
     public_key: PublicKey | None = None
-    """At the founding of a signed log every officer is named with one."""
+    """At the founding of a signed log every officer is named with one: where it is left out, it is taken from their key request."""
     proof: Proof | None = None
     """That the person holds the key: the proof of their key request."""
 

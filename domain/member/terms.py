@@ -31,7 +31,7 @@ class Delegate(Message):
     person: PersonId
     capacity: Capacity = Capacity.REPRESENTATIVE
     public_key: PublicKey | None = None
-    """On a signed log everybody is named with one."""
+    """On a signed log everybody is named with one: where it is left out, it is taken from their key request."""
     proof: Proof | None = None
     """That the person holds the key."""
 
