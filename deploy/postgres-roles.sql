@@ -31,5 +31,8 @@ BEGIN
       GRANT INSERT ON rehearsal TO consortium_worker;
     END IF;
     GRANT INSERT, UPDATE, DELETE ON read_generations, read_rows, snapshots, kept, lists, list_rows TO consortium_worker;
+    IF to_regclass('sealed') IS NOT NULL THEN
+      GRANT INSERT, UPDATE ON sealed, kept_hashes TO consortium_worker;
+    END IF;
   END IF;
 END $$;

@@ -15,6 +15,7 @@ from domain.stream import Stream
 from eventstore.authority import Vouched
 from eventstore.entries import ACCEPTED, Entry, Refusal, Submission
 from eventstore.log import Log
+from eventstore.sealing import Commit
 
 CACHED: Final = 2_048
 """How many answers a worker keeps in memory; older ones are looked up on the log."""
@@ -42,6 +43,8 @@ class Recorded(NamedTuple):
     position: int
     """As of which entry `stream` is."""
     stream: Stream[Any]
+    commit: Commit | None = None
+    """With which the entry became durable, where it was just now and the log signs: proofs are made of it."""
 
     @property
     def kinds(self) -> tuple[str, ...]:

@@ -38,12 +38,13 @@ class Fitness:
         """
         if self.unfit is None or isinstance(self.unfit, ClockApart | KeyNotEnrolled):
             apart = await self._apart(replica) if self.clock.is_real else None
-            self.declare(await self.fallen_back(replica) or apart or self._unenrolled(replica.register))
+            self.declare(await self.fallen_back(replica) or apart or self.unenrolled(replica.register))
         return self.unfit
 
-    def _unenrolled(self, register: Register) -> KeyNotEnrolled | None:
-        """Whether the log is signed, and this worker's key signs nothing of it."""
-        if not self._log_key or not register.signing or self._log_key in register.valid_log_keys():
+    def unenrolled(self, register: Register) -> KeyNotEnrolled | None:
+        """Whether the log is signed, and this worker's key signs nothing of it, or no longer."""
+        key = register.log_keys.get(self._log_key)
+        if not self._log_key or not register.signing or (key is not None and key.until is None):
             return None
         return KeyNotEnrolled(
             f"the key with which this worker signs the log ({keys.parse(self._log_key).fingerprint}) is not enrolled: `consortium key request log` on"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from enum import Enum, auto
-from typing import Final, NamedTuple, Protocol
+from itertools import takewhile
+from typing import Any, Final, NamedTuple, Protocol
 
 from domain.kernel import shown_at
 from eventstore.entries import Entry, Head
+from transparency.tree import Kept
 
 
 class Appended(Enum):
@@ -39,6 +41,24 @@ class Lists(NamedTuple):
     position: int
     """As of which entry."""
     rows: Sequence[Row]
+
+
+class Sealed(NamedTuple):
+    """What the log signed of itself last."""
+
+    size: int
+    """Over how many entries."""
+    checkpoint: bytes
+    """A signed note (C2SP tlog-checkpoint)."""
+
+
+class Seal(NamedTuple):
+    """What becomes durable with entries, of the tree over all of them (docs/log-format.md, Checkpoints)."""
+
+    sealed: Sealed | None
+    """As of the last of the entries; none where nobody signs."""
+    kept: Sequence[Kept]
+    """The hashes of the subtrees that they complete, which are kept."""
 
 
 class LogUnavailable(Exception):
@@ -192,16 +212,28 @@ class Log(Protocol):
     async def find(self, command_ids: Sequence[str]) -> Sequence[Entry]:
         """Those of these commands that are on the log, in order."""
 
-    async def append(self, entries: Sequence[Entry], host_clock: HostClock | None = None) -> Appended:
-        """Makes entries durable that follow one another, all or none. Compares `previous` of the first with the head.
+    async def append(self, entries: Sequence[Entry], host_clock: HostClock | None = None, seal: Seal | None = None) -> Appended:
+        """Makes entries durable that follow one another, all or none, and their seal with them. Compares `previous` of the first with the head.
 
         Where several hosts write, `host_clock` is compared with the database's, and so is the time of an entry that is later than
         the head: raises `ClockApart`, `EntryStale`; and `NewerRules` for entries of older rules than the head's. Without a host's
         clock the log is a rehearsal: it is one from its first entry on, or never.
         """
 
-    def begin(self, entries: Sequence[Entry], host_clock: HostClock | None = None) -> Awaitable[Appended]:
+    def begin(self, entries: Sequence[Entry], host_clock: HostClock | None = None, seal: Seal | None = None) -> Awaitable[Appended]:
         """An `append` under way: it goes on while the caller does something else, and ends when it is awaited."""
+
+    async def sealed(self) -> Sealed | None:
+        """The newest checkpoint; `None` while the log signed nothing. It proves nothing until its signature is verified."""
+
+    async def hashes(self, level: int, begin: int, end: int) -> Sequence[bytes]:
+        """Neighbours in a level of the tree's tiles (`transparency.tree.Tile`), `begin` to `end` (exclusive), as many as there are.
+
+        Of level 0 the hashes of the entries at positions `begin + 1` to `end`; of the others what was kept, up to the first that is missing.
+        """
+
+    async def keep_hashes(self, kept: Sequence[Kept]) -> None:
+        """Keeps hashes of the tree in place of those that are missing or wrong. They are derived: `eventstore.tree` makes them anew."""
 
     async def time(self) -> int | None:
         """What the clock shows by which the hosts of this log are judged, in microseconds; `None` when that is the host's own."""
@@ -258,3 +290,8 @@ class Log(Protocol):
 
     async def close(self) -> None:
         """Lets go of connections and threads."""
+
+
+def without_gap(after: int, rows: Iterable[Sequence[Any]]) -> list[bytes]:
+    """The second columns of rows whose first go on from `after` one by one, up to the first that does not: a helper of the adapters."""
+    return [row[1] for _, row in takewhile(lambda each: each[0] == each[1][0], enumerate(rows, after + 1))]

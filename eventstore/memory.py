@@ -7,9 +7,11 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import takewhile
 
 from eventstore.entries import EMPTY, Entry, Head, falls, head_of
-from eventstore.log import OLDER_RULES, Appended, HostClock, Leadership, Lists, NewerRules, Row
+from eventstore.log import OLDER_RULES, Appended, HostClock, Leadership, Lists, NewerRules, Row, Seal, Sealed
+from transparency.tree import Kept
 
 
 @dataclass
@@ -36,6 +38,8 @@ class MemoryLog:
         self._lists: dict[int, _List] = {}
         self._rows: dict[tuple[int, str, str], bytes] = {}
         self._snapshots: dict[str, dict[str, tuple[int, bytes]]] = {}
+        self._sealed: Sealed | None = None
+        self._kept: dict[tuple[int, int], bytes] = {}
 
     async def head(self) -> Head:
         """See `Log.head`."""
@@ -60,21 +64,36 @@ class MemoryLog:
         found = sorted({self._ids[command_id] for command_id in command_ids if command_id in self._ids})
         return [self._entries[position - 1] for position in found]
 
-    async def append(self, entries: Sequence[Entry], host_clock: HostClock | None = None) -> Appended:
+    async def append(self, entries: Sequence[Entry], host_clock: HostClock | None = None, seal: Seal | None = None) -> Appended:
         """See `Log.append`."""
         if self._holder is asyncio.current_task():
-            return await self._append(entries)
+            return await self._append(entries, seal)
         async with self._lock:
-            return await self._append(entries)
+            return await self._append(entries, seal)
 
-    def begin(self, entries: Sequence[Entry], host_clock: HostClock | None = None) -> Awaitable[Appended]:
+    def begin(self, entries: Sequence[Entry], host_clock: HostClock | None = None, seal: Seal | None = None) -> Awaitable[Appended]:
         """See `Log.begin`."""
-        return asyncio.create_task(self.append(entries, host_clock))
+        return asyncio.create_task(self.append(entries, host_clock, seal))
+
+    async def sealed(self) -> Sealed | None:
+        """See `Log.sealed`."""
+        return self._sealed
+
+    async def hashes(self, level: int, begin: int, end: int) -> Sequence[bytes]:
+        """See `Log.hashes`."""
+        if not level:
+            return [entry.hash for entry in self._entries[begin:end]]
+        found = (self._kept.get((level, number)) for number in range(begin, end))
+        return [each for each in takewhile(bool, found) if each]
+
+    async def keep_hashes(self, kept: Sequence[Kept]) -> None:
+        """See `Log.keep_hashes`."""
+        self._kept.update(((each.level, each.number), each.hash) for each in kept)
 
     async def time(self) -> None:
         """See `Log.time`: one process has one clock."""
 
-    async def _append(self, entries: Sequence[Entry]) -> Appended:
+    async def _append(self, entries: Sequence[Entry], seal: Seal | None) -> Appended:
         if not entries:
             return Appended.DONE
         head = head_of(self._entries, EMPTY)
@@ -89,6 +108,9 @@ class MemoryLog:
             self._ids[entry.command_id] = entry.position
             self._streams.setdefault(entry.stream, []).append(entry.position)
         self._entries.extend(entries)
+        if seal is not None:
+            self._sealed = seal.sealed or self._sealed
+            await self.keep_hashes(seal.kept)
         async with self._grown:
             self._grown.notify_all()
         return Appended.DONE

@@ -21,13 +21,16 @@ import msgspec
 import structlog
 
 from domain.process import ACCEPTING_TIME
+from eventstore import sealing
 from eventstore.answers import Answers, NotYet, Pending, Recorded, SameIdOtherCommand
 from eventstore.authority import NotOwed
 from eventstore.entries import Entry, Submission
 from eventstore.fitness import Fitness
 from eventstore.follower import Follower
-from eventstore.log import Appended, HeadFarAhead, Log, LogUnavailable, Unfit, WrittenOn
+from eventstore.log import Appended, HeadFarAhead, Log, LogUnavailable, Seal, Unfit, WrittenOn
 from eventstore.replica import Mark, Replica
+from eventstore.sealing import Commit, origin_of
+from eventstore.verifying import Signing
 from eventstore.wire import Malformed
 
 BATCH: Final = 256
@@ -80,14 +83,17 @@ class InFlight(NamedTuple):
     """A batch whose append is under way."""
 
     batch: Batch
+    seal: Seal | None
     append: Awaitable[Appended]
 
 
 class Pipeline:
     """Takes commands from its queue and records them. One task at a time runs it; the others only add to the queue."""
 
-    def __init__(self, log: Log, follower: Follower, fitness: Fitness, answers: Answers) -> None:
+    def __init__(self, log: Log, follower: Follower, fitness: Fitness, answers: Answers, signing: Signing | None = None) -> None:
+        """With `signing` every commit is sealed."""
         self._log = log
+        self._signing = signing
         self._follower = follower
         self._fitness = fitness
         self._answers = answers
@@ -174,7 +180,8 @@ class Pipeline:
             await self._follower.catch_up()
         batch = await self._decide(pending, in_flight=False)
         try:
-            appended = await self._append(batch)
+            seal = self._seal(batch)
+            appended = await self._append(batch, seal)
         except BaseException:
             self._roll_back(batch)
             raise
@@ -185,13 +192,13 @@ class Pipeline:
             elif (fallen := await self._fitness.fallen_back(self._replica)) is not None:
                 raise fallen
             return False
-        self._settle(batch)
+        self._settle(batch, seal)
         return not [each for each in batch.duplicates if not self._answer_duplicate(each)]
 
-    async def _append(self, batch: Batch) -> Appended:
+    async def _append(self, batch: Batch, seal: Seal | None) -> Appended:
         if batch.without_entry and await self._has_log_moved(batch):
             return Appended.BEHIND
-        return await self._log.append(batch.entries, self._fitness.host_clock(self._replica))
+        return await self._log.append(batch.entries, self._fitness.host_clock(self._replica), seal)
 
     async def _has_log_moved(self, batch: Batch) -> bool:
         """Whether the log went on since the batch was decided. An append finds that out for entries; commands that leave none need it as well."""
@@ -202,12 +209,24 @@ class Pipeline:
         self._replica.back(batch.mark)
         self._follower.caught_up = False
 
-    def _settle(self, batch: Batch) -> None:
+    def _seal(self, batch: Batch) -> Seal | None:
+        """What the log signs of the batch that was decided last; nothing without entries, or where nothing is signed."""
+        replica = self._replica
+        if self._signing is None or replica.frontier is None or not batch.decided:
+            return None
+        assert replica.frontier.size == replica.head.position == batch.decided[-1][1].entry.position, "the batch is the last one decided"
+        signs = replica.register.log_key_at(self._signing.public_key, replica.head.position)
+        return sealing.seal(replica.frontier, batch.mark.kept, self._signing.note_key(origin_of(replica.first)) if signs else None)
+
+    def _settle(self, batch: Batch, seal: Seal | None) -> None:
         """Answers the callers of a batch that is durable."""
         self._replica.keep(batch.mark)
+        commit = None
+        if seal is not None and seal.sealed is not None and batch.mark.frontier is not None:
+            commit = Commit.of(batch.mark.frontier, batch.entries, seal.sealed)
         for pending, recorded in batch.decided:
             self._answers.add(recorded.entry, recorded.refusal)
-            pending.accept(recorded)
+            pending.accept(recorded._replace(commit=commit) if commit is not None else recorded)
         for pending, recorded in batch.unlogged:
             pending.accept(recorded)
         for pending, error in batch.not_due:
@@ -225,9 +244,11 @@ class Pipeline:
                 continue
             landed, flight = flight, None
             if following is not None and following.may_overlap:
-                flight = InFlight(following, self._log.begin(following.entries, self._fitness.host_clock(self._replica)))
+                seal = self._seal(following)
+                append = self._log.begin(following.entries, self._fitness.host_clock(self._replica), seal)
+                flight = InFlight(following, seal, append)
             if landed is not None:
-                self._settle(landed.batch)
+                self._settle(landed.batch, landed.seal)
             if following is None:
                 return
             if flight is None:
@@ -280,6 +301,8 @@ class Pipeline:
         if replica.beyond is not None:
             raise replica.beyond
         unanswered = [each for each in pending if not each.answer.done() and (in_flight or not self._answer_duplicate(each))]
+        if (unfit := self._fitness.unenrolled(replica.register)) is not None:
+            raise unfit
         obstacle = await self._fitness.obstacle(replica)
         if obstacle is not None and not in_flight and await self._answers.look_up(unanswered):
             unanswered = [each for each in unanswered if not self._answer_duplicate(each)]
@@ -289,6 +312,9 @@ class Pipeline:
             command_id = each.submission.command_id
             if command_id in ids or command_id in self._answers:
                 batch.duplicates.append(each)
+            elif (unfit := self._fitness.unenrolled(replica.register)) is not None:  # nobody could seal what comes after it
+                self._fitness.declare(unfit)
+                each.fail(unfit)
             else:
                 ids.add(command_id)
                 self._decide_one(batch, each, now, obstacle)

@@ -17,18 +17,35 @@ import asyncpg
 import structlog
 
 from eventstore.entries import EMPTY, Entry, Head
-from eventstore.log import Appended, ClockApart, EntryStale, HostClock, Leadership, Lists, LogUnavailable, NewerRules, NotWritable, Row
+from eventstore.log import (
+    Appended,
+    ClockApart,
+    EntryStale,
+    HostClock,
+    Leadership,
+    Lists,
+    LogUnavailable,
+    NewerRules,
+    NotWritable,
+    Row,
+    Seal,
+    Sealed,
+    without_gap,
+)
 from eventstore.migrations import SchemaMismatch, migrations, pending, require_applied
+from transparency.tree import Kept
 
 _COLUMNS: Final = ", ".join(Entry._fields)
 _MISSED: Final = 1_000
 _APPEND: Final = (
-    "WITH appended AS MATERIALIZED (SELECT record_entries($1, $2) AS done)"
+    "WITH appended AS MATERIALIZED (SELECT record_sealed($1, $2, $4, $5, $6, $7, $8) AS done)"
     f" SELECT a.done, {', '.join(f'e.{column}' for column in Entry._fields)}"
     f" FROM appended a LEFT JOIN entries e ON NOT a.done AND e.position >= $3 ORDER BY e.position LIMIT {_MISSED}"
 )
 """An append that is behind brings along what it missed, as of before its turn: to be told so and then to ask costs a caller twice."""
 _TAIL: Final = "SELECT position, at, hash, rules FROM entries ORDER BY position DESC LIMIT 1"
+_ENTRY_HASHES: Final = "SELECT position, hash FROM entries WHERE position > $1 AND position <= $2 ORDER BY position"
+_KEPT_HASHES: Final = "SELECT number + 1, hash FROM kept_hashes WHERE level = $3 AND number >= $1 AND number < $2 ORDER BY number"
 _SWEEP: Final = (
     "WITH gone AS (DELETE FROM list_rows WHERE (generation, model, key) IN"
     " (SELECT generation, model, key FROM list_rows WHERE generation NOT IN (SELECT generation FROM lists) LIMIT $1) RETURNING 1)"
@@ -183,18 +200,34 @@ class PostgresLog:
         """See `Log.find`."""
         return await self._entries(f"SELECT {_COLUMNS} FROM entries WHERE command_id = ANY($1) ORDER BY position", command_ids)
 
-    async def append(self, entries: Sequence[Entry], host_clock: HostClock | None = None) -> Appended:
+    async def append(self, entries: Sequence[Entry], host_clock: HostClock | None = None, seal: Seal | None = None) -> Appended:
         """See `Log.append`."""
         if not entries:
             return Appended.DONE
         if self._holder is asyncio.current_task():
-            return await self._append(entries, host_clock)
+            return await self._append(entries, host_clock, seal)
         async with self._turn:
-            return await self._append(entries, host_clock)
+            return await self._append(entries, host_clock, seal)
 
-    def begin(self, entries: Sequence[Entry], host_clock: HostClock | None = None) -> Awaitable[Appended]:
+    def begin(self, entries: Sequence[Entry], host_clock: HostClock | None = None, seal: Seal | None = None) -> Awaitable[Appended]:
         """See `Log.begin`."""
-        return asyncio.create_task(self.append(entries, host_clock))
+        return asyncio.create_task(self.append(entries, host_clock, seal))
+
+    async def sealed(self) -> Sealed | None:
+        """See `Log.sealed`."""
+        async with self._connection() as connection:
+            row = await connection.fetchrow("SELECT size, checkpoint FROM sealed")
+        return Sealed._make(row) if row else None
+
+    async def hashes(self, level: int, begin: int, end: int) -> Sequence[bytes]:
+        """See `Log.hashes`."""
+        sql = _ENTRY_HASHES if not level else _KEPT_HASHES
+        async with self._connection() as connection:
+            return without_gap(begin, await connection.fetch(sql, begin, end, *([level] if level else [])))
+
+    async def keep_hashes(self, kept: Sequence[Kept]) -> None:
+        """See `Log.keep_hashes`."""
+        await self._value("SELECT keep_hashes($1, $2, $3)", *_columns_of(kept))
 
     async def time(self) -> int:
         """See `Log.time`: the database's clock."""
@@ -320,12 +353,14 @@ class PostgresLog:
             applied = await connection.fetch("SELECT name, digest FROM migrations ORDER BY name") if begun else []
         require_applied(migrations("postgres"), [tuple(row) for row in applied])
 
-    async def _append(self, entries: Sequence[Entry], host_clock: HostClock | None) -> Appended:
+    async def _append(self, entries: Sequence[Entry], host_clock: HostClock | None, seal: Seal | None) -> Appended:
+        sealed = (seal and seal.sealed) or (None, None)
+        kept = _columns_of(seal.kept if seal is not None else ())
         try:
             with _translated():
                 connection = await self._write_connection()
             with _translated(connection), _refused():
-                found = await connection.fetch(_APPEND, entries, host_clock and host_clock(), entries[0].position)
+                found = await connection.fetch(_APPEND, entries, host_clock and host_clock(), entries[0].position, *sealed, *kept)
         except asyncpg.UniqueViolationError:
             return Appended.REPEATED
         if not found[0][0]:
@@ -422,6 +457,10 @@ class _Leadership:
 
 
 _CONNECT: Final[Mapping[str, Any]] = {"server_settings": _SETTINGS, "timeout": _LOCK_SECONDS, "command_timeout": _STATEMENT_SECONDS + 5}
+
+
+def _columns_of(kept: Sequence[Kept]) -> tuple[list[int], list[int], list[bytes]]:
+    return [each.level for each in kept], [each.number for each in kept], [each.hash for each in kept]
 
 
 def _number(role: str) -> int:

@@ -20,6 +20,7 @@ from domain.kernel import Agenda, Headline
 from domain.process import Process, agenda, describe
 from domain.register.state import Register
 from domain.stream import Stream
+from eventstore import sealing
 from eventstore.answers import Answers, Pending, Recorded
 from eventstore.authority import ByWorker, Unauthorised, behind, check_signature
 from eventstore.clock import Clock, SystemClock
@@ -63,9 +64,9 @@ class Recorder:
         self.signing = signing
         self._processes = processes
         self._fitness = Fitness(log, clock, "" if signing is None else signing.public_key)
-        self._follower = Follower(log, processes, self._fitness, salts)
+        self._follower = Follower(log, processes, self._fitness, salts, signs=signing is not None)
         self._answers = Answers(log)
-        self._pipeline = Pipeline(log, self._follower, self._fitness, self._answers)
+        self._pipeline = Pipeline(log, self._follower, self._fitness, self._answers, signing)
         self._turn = asyncio.Lock()
         """Held by whoever decides or reads."""
         self._readers = 0
@@ -223,6 +224,17 @@ class Recorder:
         if self.signing is not None:
             await self.replica()  # which keys sign the log may have changed
         return await self._fitness.examine(self._follower.replica)
+
+    # ------------------------------------------------------------ proofs
+
+    async def proof(self, recorded: Recorded) -> bytes | None:
+        """The file that proves that the log holds the entry of an answer (C2SP tlog-proof); `None` where the log signed nothing over it."""
+        if recorded.commit is not None:
+            return recorded.commit.proof(recorded.entry.position)
+        sealed = await self.log.sealed()
+        if sealed is None or sealed.size < recorded.entry.position:
+            return None
+        return await sealing.proof(self.log, recorded.entry.position, sealed)
 
     async def ahead(self) -> HeadAhead | None:
         """Why nothing may be appended after the log's head; `None` when something may."""

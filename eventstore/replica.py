@@ -39,6 +39,7 @@ from eventstore.entries import (
 from eventstore.log import Damaged, NewerRules, Unfit, Unsigned, WrittenByNewer, WrittenOn
 from eventstore.upcasters import UPCASTERS, upcast
 from eventstore.wire import Malformed, parse
+from transparency.tree import Frontier, Kept
 
 KEPT: Final = 4_096
 """How many streams' states stay in memory."""
@@ -79,6 +80,9 @@ class Mark(NamedTuple):
     register: Register
     before: dict[str, Stream[Any]]
     """The states of the streams that were decided on since, as they were."""
+    frontier: Frontier | None
+    kept: list[Kept]
+    """What is to be kept of the tree of the entries since, when they become durable."""
 
 
 class Replica:
@@ -94,6 +98,8 @@ class Replica:
         self.first = ""
         """The hash of the log's first entry; empty before it."""
         self.register: Register = Register()
+        self.frontier: Frontier | None = None
+        """The edge of the tree up to the head, for who signs it; extended from when it was set."""
         self.processes = processes
         self.salts = salts
         self._streams: OrderedDict[str, Stream[Any]] = OrderedDict()
@@ -119,7 +125,7 @@ class Replica:
         assert not self._marks, "what may still be taken back belongs to one replica"
         other = Replica(self.processes, self.salts)
         other.head, other.first, other.register, other._streams = self.head, self.first, self.register, self._streams.copy()
-        other._parked, other._beyond = dict(self._parked), self._beyond
+        other._parked, other._beyond, other.frontier = dict(self._parked), self._beyond, self.frontier
         return other
 
     @property
@@ -277,7 +283,7 @@ class Replica:
 
     def mark(self) -> Mark:
         """Where the replica stands, to come back to with `back`; later marks stand on earlier ones."""
-        self._marks.append(Mark(self.head, self.register, {}))
+        self._marks.append(Mark(self.head, self.register, {}, self.frontier, []))
         return self._marks[-1]
 
     def back(self, mark: Mark) -> None:
@@ -285,7 +291,7 @@ class Replica:
         while (last := self._marks.pop()) is not mark:
             self._streams.update(last.before)
         self._streams.update(mark.before)
-        self.head, self.register = mark.head, mark.register
+        self.head, self.register, self.frontier = mark.head, mark.register, mark.frontier
         self.first = self.first if self.head.position else ""
 
     def keep(self, mark: Mark) -> None:
@@ -373,6 +379,10 @@ class Replica:
         self.head = Head.of(entry)
         if entry.position == 1:
             self.first = entry.hash.hex()
+        if self.frontier is not None:
+            self.frontier, kept = self.frontier.extended((entry.hash,))
+            if kept and self._marks:
+                self._marks[-1].kept.extend(kept)
 
     def _place(self, process: Process[Any, Any, Any], name: str, now: datetime) -> Place:
         stream = self._streams[name]

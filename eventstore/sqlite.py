@@ -23,9 +23,23 @@ from typing import Any, Final, TypeVar
 import apsw
 
 from eventstore.entries import EMPTY, Entry, Head
-from eventstore.log import OLDER_RULES, Appended, HostClock, Leadership, Lists, LogUnavailable, NewerRules, NotWritable, Row
+from eventstore.log import (
+    OLDER_RULES,
+    Appended,
+    HostClock,
+    Leadership,
+    Lists,
+    LogUnavailable,
+    NewerRules,
+    NotWritable,
+    Row,
+    Seal,
+    Sealed,
+    without_gap,
+)
 from eventstore.migrations import migrations, pending, require_applied
 from eventstore.sqlite_file import NOT_ALLOWED, File, Looked, Written, owner, unreadable, user
+from transparency.tree import Kept
 
 T = TypeVar("T")
 
@@ -34,6 +48,8 @@ _ROW: Final = f"({', '.join('?' * len(Entry._fields))})"
 _ROWS: Final = 256
 """How many entries one statement inserts: SQLite bounds its variables."""
 _TAIL: Final = "SELECT position, at, hash, rules FROM entries ORDER BY position DESC LIMIT 1"
+_ENTRY_HASHES: Final = "SELECT position, hash FROM entries WHERE position > ? AND position <= ? ORDER BY position"
+_KEPT_HASHES: Final = "SELECT number + 1, hash FROM kept_hashes WHERE number >= ? AND number < ? AND level = ? ORDER BY number"
 _OUTDATED: Final = (
     "DELETE FROM lists WHERE generation <> ? AND (edition = ? OR NOT live OR generation NOT IN"
     " (SELECT generation FROM lists WHERE live AND edition <> ? ORDER BY checkpoint DESC, generation DESC LIMIT 1))"
@@ -117,11 +133,11 @@ class SqliteLog:
         sql = f"SELECT {_COLUMNS} FROM entries WHERE command_id IN (SELECT value FROM json_each(?)) ORDER BY position"
         return await self._entries(sql, (json.dumps(list(command_ids)),))
 
-    async def append(self, entries: Sequence[Entry], host_clock: HostClock | None = None) -> Appended:
+    async def append(self, entries: Sequence[Entry], host_clock: HostClock | None = None, seal: Seal | None = None) -> Appended:
         """See `Log.append`."""
         if not entries:
             return Appended.DONE
-        insert = self._timed(_insertion(entries))
+        insert = self._timed(_insertion(entries, seal))
         if self._usual < _AT_ONCE_SECONDS and self._writer.idle:
             done: Appended | None = None
             if self._holder is not None and self._holder is asyncio.current_task():
@@ -135,11 +151,11 @@ class SqliteLog:
                 return done
         return await self._in_turn(insert)
 
-    def begin(self, entries: Sequence[Entry], host_clock: HostClock | None = None) -> Awaitable[Appended]:
+    def begin(self, entries: Sequence[Entry], host_clock: HostClock | None = None, seal: Seal | None = None) -> Awaitable[Appended]:
         """See `Log.begin`."""
         if not entries or not self._take_turn_at_once():
-            return asyncio.create_task(self.append(entries, host_clock))
-        insert = _patient(self._timed(_insertion(entries)), _TURN_SECONDS)
+            return asyncio.create_task(self.append(entries, host_clock, seal))
+        insert = _patient(self._timed(_insertion(entries, seal)), _TURN_SECONDS)
 
         def in_turn(db: apsw.Connection) -> Appended:
             try:
@@ -148,6 +164,20 @@ class SqliteLog:
                 self._turn.end()
 
         return _UnderWay(self._writer.start(in_turn), quick=self._usual < _AT_ONCE_SECONDS)
+
+    async def sealed(self) -> Sealed | None:
+        """See `Log.sealed`."""
+        row = await self._read(lambda db: db.execute("SELECT size, checkpoint FROM sealed").fetchone())
+        return Sealed._make(row) if row else None
+
+    async def hashes(self, level: int, begin: int, end: int) -> Sequence[bytes]:
+        """See `Log.hashes`."""
+        sql, bindings = (_KEPT_HASHES, (begin, end, level)) if level else (_ENTRY_HASHES, (begin, end))
+        return without_gap(begin, await self._read(lambda db: list(db.execute(sql, bindings))))
+
+    async def keep_hashes(self, kept: Sequence[Kept]) -> None:
+        """See `Log.keep_hashes`."""
+        await self._write(lambda db: _keep(db, kept))
 
     async def time(self) -> None:
         """See `Log.time`: a file is written by the processes of one host, which have its clock."""
@@ -647,21 +677,33 @@ def _transaction(db: apsw.Connection, work: Callable[[apsw.Connection], T]) -> T
     return result
 
 
-def _insertion(entries: Sequence[Entry]) -> Callable[[apsw.Connection], Appended]:
-    """What inserts all of the entries or none: one statement is a transaction of its own, and seldom is there more than one."""
-    if len(entries) <= _ROWS:
-        sql, bindings = _statement(entries)
-        return lambda db: _execute(db, sql, bindings)
+def _insertion(entries: Sequence[Entry], seal: Seal | None = None) -> Callable[[apsw.Connection], Appended]:
+    """What inserts all of the entries or none, and their seal: one statement is a transaction of its own, more than one are made one."""
     statements = [_statement(entries[first : first + _ROWS]) for first in range(0, len(entries), _ROWS)]
+    if len(statements) == 1 and seal is None:
+        return lambda db: _execute(db, *statements[0])
 
     def insert(db: apsw.Connection) -> Appended:
         for statement in statements:
             if (appended := _execute(db, *statement)) is not Appended.DONE:
                 db.execute("ROLLBACK")
                 return appended
+        if seal is not None:
+            _seal(db, seal)
         return Appended.DONE
 
     return lambda db: _transaction(db, insert)
+
+
+def _seal(db: apsw.Connection, seal: Seal) -> None:
+    if seal.sealed is not None:
+        db.execute("INSERT OR REPLACE INTO sealed (one, size, checkpoint) VALUES (1, ?, ?)", seal.sealed)
+    if seal.kept:
+        _keep(db, seal.kept)
+
+
+def _keep(db: apsw.Connection, kept: Sequence[Kept]) -> None:
+    db.executemany("INSERT OR REPLACE INTO kept_hashes (level, number, hash) VALUES (?, ?, ?)", kept)
 
 
 def _statement(entries: Sequence[Entry]) -> tuple[str, tuple[Any, ...]]:

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from domain.process import Process, Proven
 from eventstore.authority import (
@@ -31,6 +32,7 @@ from eventstore.wire import Malformed, parse
 from signatures import sshsig
 from signatures.signers import KeySigner
 from signatures.sshsig import Purpose
+from transparency.note import SigningKey
 
 THREADS: Final = 2
 AT_ONCE: Final = 32
@@ -41,7 +43,12 @@ class Signing:
     """What a worker signs with, and how it checks what others signed. Make one per recorder, in a running event loop."""
 
     def __init__(self, log_key: KeySigner, origins: AbstractSet[str] = frozenset()) -> None:
-        self._log_key = log_key
+        """Raises TypeError for a log key of another kind than Ed25519: checkpoints are signed by no other."""
+        if not isinstance(log_key.private, Ed25519PrivateKey):
+            raise TypeError("the log is signed by an Ed25519 key")
+        self._log_key, self._private = log_key, log_key.private
+        self._public_key = log_key.public_key.line
+        self._note_key: SigningKey | None = None
         self._origins = origins
         """On which pages a passkey may be used."""
         self._pool = ThreadPoolExecutor(THREADS, "signatures")
@@ -52,7 +59,13 @@ class Signing:
     @property
     def public_key(self) -> str:
         """The line of this worker's log key."""
-        return self._log_key.public_key.line
+        return self._public_key
+
+    def note_key(self, origin: str) -> SigningKey:
+        """The same key as it signs checkpoints of the log of this name."""
+        if self._note_key is None or self._note_key.name != origin:
+            self._note_key = SigningKey(origin, self._private)
+        return self._note_key
 
     def tag(self, said: Carried | Restarted) -> tuple[bytes, bytes]:
         """What this worker says, and its signature: what an entry keeps of both."""

@@ -198,7 +198,7 @@ async def _inside(log: Log, entries: Sequence[Entry]) -> Appended:
     with postgres._translated():
         connection = await log._write_connection()
         await connection.execute("BEGIN")
-        assert await connection.fetchval(postgres._APPEND, entries, None, entries[0].position)
+        assert await connection.fetchval(postgres._APPEND, entries, None, entries[0].position, None, None, [], [], [])
         _until_told()
         await connection.execute("COMMIT")
     return Appended.DONE

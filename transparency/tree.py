@@ -22,7 +22,7 @@ A plan believes the store. Who wants to know whether what is stored is right ver
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final, NamedTuple
 
@@ -207,6 +207,47 @@ def edge(size: int) -> Plan:
     return _plan((Span(node.number << node.level, (node.number + 1) << node.level) for node in _subtrees(Span(0, size))), size)
 
 
+def kept_of(tile: Tile, read: Sequence[bytes]) -> Kept:
+    """What a store keeps of a full tile, one level higher: so what was kept can be made anew, level by level. Raises ValueError."""
+    if tile.width != WIDTH:
+        raise ValueError(f"nothing is kept of a tile that is not full: {tile}")
+    row = _whole(tile, read)
+    return Kept(tile.level + 1, tile.number, _folded(row if tile.level else map(leaf_hash, row)))
+
+
+@dataclass(frozen=True)
+class Recent:
+    """Leaves that were just added, and the edge before them: proofs that they are in the tree need nothing else, and no store is read."""
+
+    before: Frontier
+    data: Sequence[bytes]
+    """Of the leaves after it, up to the size of the tree that is proven."""
+    _known: dict[Span, bytes] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @property
+    def size(self) -> int:
+        """Of the tree with these leaves."""
+        return self.before.size + len(self.data)
+
+    def inclusion(self, index: int) -> tuple[bytes, ...]:
+        """The proof that leaf `index` is in the tree of this size, as the plan of `inclusion` gives it. Raises ValueError for an older leaf."""
+        if index < self.before.size:
+            raise ValueError(f"leaf {index} is older than what is at hand")
+        if not self._known:
+            spans = (Span(node.number << node.level, (node.number + 1) << node.level) for node in _subtrees(Span(0, self.before.size)))
+            self._known.update(zip(spans, self.before.hashes, strict=True))
+            first = self.before.size
+            self._known.update((Span(first + at, first + at + 1), leaf_hash(each)) for at, each in enumerate(self.data))
+        return tuple(self._hash(span) for span in inclusion(index, self.size).spans)
+
+    def _hash(self, span: Span) -> bytes:
+        """Of a span beside a recent leaf. What of it is older consists of the edge's own subtrees: a larger one would hold the leaf."""
+        if span not in self._known:
+            middle = span.begin + _split(span.end - span.begin)
+            self._known[span] = node_hash(self._hash(Span(span.begin, middle)), self._hash(Span(middle, span.end)))
+        return self._known[span]
+
+
 def _split(leaves: int) -> int:
     """How many of so many leaves, at least two, are on the left: the largest power of two that is smaller."""
     return 1 << (leaves - 1).bit_length() - 1
@@ -242,12 +283,16 @@ def _subtree(node: Node, row: Sequence[bytes]) -> bytes:
     """The hash of a complete subtree, from its tile."""
     height = node.level % HEIGHT
     begin = (node.number << height) % WIDTH
-    hashes = list(row[begin : begin + (1 << height)])
-    if node.level < HEIGHT:
-        hashes = [leaf_hash(data) for data in hashes]
-    while len(hashes) > 1:
-        hashes = [node_hash(left, right) for left, right in zip(hashes[::2], hashes[1::2], strict=True)]
-    return hashes[0]
+    hashes = row[begin : begin + (1 << height)]
+    return _folded(hashes if node.level >= HEIGHT else map(leaf_hash, hashes))
+
+
+def _folded(hashes: Iterable[bytes]) -> bytes:
+    """The hash over as many neighbours as a power of two."""
+    row = list(hashes)
+    while len(row) > 1:
+        row = [node_hash(left, right) for left, right in zip(row[::2], row[1::2], strict=True)]
+    return row[0]
 
 
 # ---------------------------------------------------------------- checking proofs

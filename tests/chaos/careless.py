@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Sequence
 import asyncpg
 
 from eventstore.entries import Entry
-from eventstore.log import Appended, HostClock, LogUnavailable
+from eventstore.log import Appended, HostClock, LogUnavailable, Seal
 from eventstore.postgres import PostgresLog
 from eventstore.sqlite import SqliteLog
 
@@ -36,19 +36,19 @@ class LaterPostgres(PostgresLog):
 class BlindPostgres(PostgresLog):
     """Takes an append that another came before for done."""
 
-    async def append(self, entries: Sequence[Entry], host_clock: HostClock | None = None) -> Appended:
-        await super().append(entries, host_clock)
+    async def append(self, entries: Sequence[Entry], host_clock: HostClock | None = None, seal: Seal | None = None) -> Appended:
+        await super().append(entries, host_clock, seal)
         return Appended.DONE
 
 
 class DeafSqlite(SqliteLog):
     """Takes an append that failed for done."""
 
-    async def append(self, entries: Sequence[Entry], host_clock: HostClock | None = None) -> Appended:
+    async def append(self, entries: Sequence[Entry], host_clock: HostClock | None = None, seal: Seal | None = None) -> Appended:
         try:
-            return await super().append(entries, host_clock)
+            return await super().append(entries, host_clock, seal)
         except LogUnavailable:
             return Appended.DONE
 
-    def begin(self, entries: Sequence[Entry], host_clock: HostClock | None = None) -> Awaitable[Appended]:
-        return asyncio.create_task(self.append(entries, host_clock))
+    def begin(self, entries: Sequence[Entry], host_clock: HostClock | None = None, seal: Seal | None = None) -> Awaitable[Appended]:
+        return asyncio.create_task(self.append(entries, host_clock, seal))
