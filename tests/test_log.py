@@ -6,6 +6,7 @@
 | append | all or none; `BEHIND` when something came between, `REPEATED` when a command is on the log; durable when it answers |
 | lock | inside `exclusive` nobody else appends; who dies or stops while holding it does not stop the others for long |
 | leading | one leads in a role, in whatever process; who dies or stops loses it, and learns so when asking |
+| sealed | a seal is durable with its entries or not at all; the newest checkpoint stays, and every hash that is kept |
 | final | the database refuses to change or remove an entry; what its owner changes all the same, `verify` finds |
 | derived | rows and checkpoint move together, from where they are said to be; readers see one generation of their edition |
 | trouble | `LogUnavailable`, nothing half done; the same object goes on when the trouble is over |
@@ -16,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from socket import gaierror
@@ -29,14 +30,17 @@ import psutil
 import pytest
 import pytest_asyncio
 
-from eventstore import sqlite
+from eventstore import sealing, sqlite
 from eventstore.entries import EMPTY, Broken, Entry, head_of, verify
-from eventstore.log import Appended, Log, LogUnavailable, NotWritable, Row
+from eventstore.log import Appended, Log, LogUnavailable, NotWritable, Row, Seal, Sealed
 from eventstore.migrations import SchemaMismatch
 from eventstore.postgres import PostgresLog, _translated
+from eventstore.sealing import frontier_at
 from eventstore.sqlite import SqliteLog
 from tests.databases import postgres, process_of
 from tests.places import MemoryPlace, Place, PostgresPlace, SqlitePlace, chain, process, write
+from tests.sealing import resealed
+from transparency.tree import Frontier, Kept
 
 pytestmark = pytest.mark.heavy
 
@@ -622,6 +626,81 @@ async def rows(log: Log, model: str) -> list[Row]:
     return list((await log.shown("v1", model)).rows)
 
 
+def seal(before: Frontier, entries: Sequence[Entry]) -> tuple[Frontier, Seal]:
+    """What whoever records makes durable with these entries, and the edge after them. The note is none: a log does not look at it."""
+    edge, kept = before.extended(entry.hash for entry in entries)
+    return edge, Seal(Sealed(edge.size, f"checkpoint of {edge.size}".encode()), kept)
+
+
+class TestSealed:
+    """What the log signs of itself stands beside its head."""
+
+    async def test_a_log_that_signed_nothing_has_no_checkpoint(self, log: Log) -> None:
+        await log.append(chain(EMPTY, 2, by="ada"))
+        assert await log.sealed() is None
+        assert list(await log.hashes(0, 0, 10)) == [entry.hash for entry in await log.read(0)]
+        assert list(await log.hashes(1, 0, 10)) == []
+
+    async def test_the_newest_checkpoint_and_every_kept_hash_are_there_when_the_log_is_opened_again(self, place: Place) -> None:
+        log = await place.open()
+        edge, kept = Frontier(), list[Kept]()
+        for size in (200, 300, 100):
+            entries = chain(await log.head(), size, by="ada")
+            edge, sealed = seal(edge, entries)
+            kept += sealed.kept
+            assert await log.append(entries, None, sealed) is Appended.DONE
+        assert await log.append(chain(await log.head(), 3, by="bo"), None, Seal(None, [])) is Appended.DONE
+        await log.close()
+        log = await place.open()
+        assert await log.sealed() == Sealed(600, b"checkpoint of 600")
+        assert [Kept(1, at, each) for at, each in enumerate(await log.hashes(1, 0, 100))] == kept
+        assert len(kept) == 2
+        assert list(await log.hashes(1, 1, 2)) == [kept[1].hash]
+        assert list(await log.hashes(0, 254, 258)) == [entry.hash for entry in await log.read(254, 4)]
+        assert await frontier_at(log, 600) == edge
+        await log.close()
+
+    async def test_a_seal_is_not_kept_without_its_entries(self, place: Place, log: Log) -> None:
+        entries = chain(EMPTY, 256, by="ada")
+        edge, first = seal(Frontier(), entries)
+        await log.append(entries, None, first)
+        _, stale = seal(Frontier(), chain(EMPTY, 256, by="bo"))
+        assert await log.append(chain(EMPTY, 256, by="bo"), None, stale) is Appended.BEHIND
+        again = [*chain(await log.head(), 255, by="cy"), *chain(EMPTY, 1, by="ada")]
+        again[-1] = resealed(again[-1], position=512, previous=again[-2].hash)
+        _, repeated = seal(edge, again)
+        assert await log.append(again, None, repeated) is Appended.REPEATED
+        assert await log.sealed() == first.sealed
+        assert list(await log.hashes(1, 0, 9)) == [each.hash for each in first.kept]
+        assert (await log.head()).position == 256
+
+    async def test_appends_under_way_are_sealed_too(self, log: Log) -> None:
+        entries = chain(EMPTY, 4, by="ada")
+        edge, first = seal(Frontier(), entries)
+        assert await log.begin(entries, None, first) is Appended.DONE
+        more = chain(await log.head(), 300, by="bo")
+        async with log.exclusive():
+            assert await log.append(more, None, seal(edge, more)[1]) is Appended.DONE
+        assert await log.sealed() == Sealed(304, b"checkpoint of 304")
+
+    async def test_kept_hashes_are_read_up_to_the_first_that_is_missing_and_can_be_put_right(self, log: Log) -> None:
+        await log.keep_hashes([Kept(1, 0, b"0" * 32), Kept(1, 1, b"1" * 32), Kept(1, 3, b"3" * 32), Kept(2, 0, b"!" * 32)])
+        assert list(await log.hashes(1, 0, 4)) == [b"0" * 32, b"1" * 32]
+        assert list(await log.hashes(1, 3, 9)) == [b"3" * 32]
+        await log.keep_hashes([Kept(1, 1, b"x" * 32), Kept(1, 2, b"2" * 32)])
+        assert list(await log.hashes(1, 0, 9)) == [b"0" * 32, b"x" * 32, b"2" * 32, b"3" * 32]
+
+    async def test_what_is_missing_is_computed_and_made_anew_from_the_entries(self, log: Log) -> None:
+        entries = chain(EMPTY, 1_100, by="ada")
+        edge, sealed = seal(Frontier(), entries)
+        await log.append(entries)
+        assert await frontier_at(log, 1_100) == edge
+        await log.keep_hashes([Kept(1, 2, b"?" * 32)])
+        assert await sealing.mend(log) == len(sealed.kept) == 4
+        assert [Kept(1, at, each) for at, each in enumerate(await log.hashes(1, 0, 9))] == list(sealed.kept)
+        assert await sealing.mend(log) == 0
+
+
 class TestFinal:
     """What was recorded stays as it was."""
 
@@ -689,7 +768,13 @@ class TestFinal:
         )
         worker = await PostgresLog.open(postgres_url.replace("postgres:@", "worker_1:@"))
         auditor = await PostgresLog.open(postgres_url.replace("postgres:@", "auditor_1:@"))
-        assert await worker.append(chain(EMPTY, 2, by="ada")) is Appended.DONE
+        first = chain(EMPTY, 2, by="ada")
+        edge, sealed = seal(Frontier(), first)
+        assert await worker.append(first, None, sealed) is Appended.DONE
+        second = chain(await worker.head(), 254, by="bo")
+        assert await worker.append(second, None, seal(edge, second)[1]) is Appended.DONE
+        assert await auditor.sealed() == Sealed(256, b"checkpoint of 256")
+        assert len(await auditor.hashes(1, 0, 9)) == 1
         lists = await worker.new_generation("v1")
         assert await worker.project(lists, 0, 2, [Row("members", "helio", b"{}")])
         assert await worker.promote(lists, 2)
@@ -704,6 +789,8 @@ class TestFinal:
                 "UPDATE entries SET kind = ''",
                 "DELETE FROM entries",
                 "TRUNCATE entries",
+                "DELETE FROM sealed",
+                "DELETE FROM kept_hashes",
                 "DROP TRIGGER entries_are_final ON entries",
             ):
                 with pytest.raises(asyncpg.InsufficientPrivilegeError):

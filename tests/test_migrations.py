@@ -11,9 +11,9 @@ import apsw
 import asyncpg
 import pytest
 
-from eventstore import postgres, sqlite
+from eventstore import postgres, sealing, sqlite
 from eventstore.entries import EMPTY, Entry, microseconds, verify
-from eventstore.log import Appended
+from eventstore.log import Appended, Seal, Sealed
 from eventstore.migrations import Migration, SchemaMismatch, migrations
 from eventstore.postgres import PostgresLog
 from tests.places import PostgresPlace, SqlitePlace, chain
@@ -179,3 +179,41 @@ async def former_worker(url: str) -> asyncpg.Connection:
 async def appended_before_salts(worker: asyncpg.Connection, entries: Sequence[Entry]) -> bool:
     """Whether entries were appended with the statement that releases before salts prepare."""
     return bool(await worker.fetchval("SELECT append_entries($1, $2)", list(map(without_salts, entries)), now()))
+
+
+# ---------------------------------------------------------------- seals
+
+
+async def test_a_log_that_was_never_sealed_is_sealed_from_then_on(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as before:
+        for module in (sqlite, postgres):
+            before.setattr(module, "migrations", lambda name: [each for each in migrations(name) if each.name < "0007"])
+        await (await database.open()).close()
+    entries = chain(EMPTY, 300, by="ada")
+    columns, marks = ", ".join(Entry._fields), len(Entry._fields)
+    places = ", ".join("?" if isinstance(database, SqlitePlace) else f"${number + 1}" for number in range(marks))
+    for entry in entries:
+        await database.sql(f"INSERT INTO entries ({columns}) VALUES ({places})", *entry)
+    log = await database.open()
+    assert await log.sealed() is None
+    assert await sealing.mend(log) == 1
+    edge = await sealing.frontier_at(log, 300)
+    more = [resealed(chain(await log.head(), 1, by="bo")[0], at=now())]
+    edge, kept = edge.extended([more[0].hash])
+    assert await log.append(more, now, Seal(Sealed(301, b"a checkpoint"), kept)) is Appended.DONE
+    assert await log.sealed() == Sealed(301, b"a checkpoint")
+    assert await sealing.frontier_at(log, 301) == edge
+    await log.close()
+
+
+async def test_workers_of_the_release_before_seals_append_unsealed_while_others_seal(postgres_url: str) -> None:
+    log = await PostgresLog.open(postgres_url)
+    worker = await former_worker(postgres_url)
+    entries = chain(EMPTY, 2, by="ada")
+    assert await worker.fetchval("SELECT record_entries($1, $2)", entries[:1], None)
+    assert await log.sealed() is None
+    assert await log.append(entries[1:], None, Seal(Sealed(2, b"two"), [])) is Appended.DONE
+    assert await worker.fetchval("SELECT record_entries($1, $2)", chain(await log.head(), 1, by="bo"), None)
+    assert (await log.sealed(), (await log.head()).position) == (Sealed(2, b"two"), 3)
+    await worker.close()
+    await log.close()

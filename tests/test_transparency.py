@@ -31,7 +31,18 @@ from transparency.checkpoint import Checkpoint
 from transparency.note import Note, Signature, SigningKey, VerifierKey
 from transparency.proof import Proof
 from transparency.strict import LARGEST, Invalid, decoded, encoded, number_of
-from transparency.tree import EMPTY_ROOT, Frontier, Plan, Tile, leaf_hash, node_hash, verify_consistency, verify_inclusion
+from transparency.tree import (
+    EMPTY_ROOT,
+    Frontier,
+    Plan,
+    Recent,
+    Tile,
+    kept_of,
+    leaf_hash,
+    node_hash,
+    verify_consistency,
+    verify_inclusion,
+)
 
 P = ParamSpec("P")
 PACKAGE: Final = Path(__file__).parent.parent / "transparency"
@@ -220,6 +231,35 @@ def test_no_proof_reads_more_than_two_tiles_of_a_level_and_none_lies_beyond_the_
 @example(size=MANY)
 def test_whoever_starts_gets_the_frontier_of_any_size_from_what_is_stored(store: Store, size: int) -> None:
     assert Frontier(size, store.hashes(tree.edge(size))) == Frontier().extended(store.data[:size]).frontier
+
+
+@given(before=st.integers(0, 600), added=st.integers(1, 300), share=st.floats(0, 1, exclude_max=True))
+@example(before=0, added=1, share=0.0)
+@example(before=255, added=2, share=0.0)
+@example(before=256, added=256, share=0.9)
+def test_entries_that_were_just_added_are_proven_without_a_store(before: int, added: int, share: float) -> None:
+    data = list(map(entry_hash, range(before + added)))
+    edge, index = Frontier().extended(data[:before]).frontier, before + int(share * added)
+    recent = Recent(edge, data[before:])
+    grown = edge.extended(data[before:]).frontier
+    proven = recent.inclusion(index)
+    assert recent.size == grown.size
+    assert proven == Store(data).hashes(tree.inclusion(index, grown.size))
+    verify_inclusion(data[index], index, recent.size, grown.root(), proven)
+
+
+def test_older_entries_are_not_proven_by_what_is_at_hand() -> None:
+    with pytest.raises(ValueError, match="older"):
+        Recent(Frontier().extended(map(entry_hash, range(5))).frontier, [entry_hash(5)]).inclusion(4)
+
+
+def test_what_a_store_keeps_is_made_anew_of_the_tiles_below(store: Store) -> None:
+    for level, row in store.kept.items():
+        for number, digest in enumerate(row[:300]):
+            below = Tile(level - 1, number, 256)
+            assert kept_of(below, store.read(below)) == (level, number, digest)
+    with pytest.raises(ValueError, match="not full"):
+        kept_of(Tile(0, 0, 255), store.data[:255])
 
 
 def test_a_tile_that_is_not_whole_makes_no_proof(store: Store) -> None:
