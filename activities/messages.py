@@ -182,7 +182,10 @@ class Refusal(_Wire):
 
 
 class Receipt(_Wire):
-    """Where a command stands on the log, and what followed. `hash` lets its holder check that it is still there."""
+    """Where a command stands on the log, and what followed. Nothing of it is believed: whoever gets it checks `entry` and `proof`.
+
+    Of a refusal that leaves no entry there is neither.
+    """
 
     position: int
     stream: str
@@ -190,6 +193,10 @@ class Receipt(_Wire):
     at: datetime
     events: list[str]
     hash: str
+    entry: str = ""
+    """The entry as a line of an export (docs/log-format.md); empty where it is long, and is read on the log instead."""
+    proof: str = ""
+    """That the log holds it: a C2SP tlog-proof with the log's signed checkpoint; empty where the log signed nothing over it."""
 
 
 class Recorded(_Wire):

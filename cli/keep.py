@@ -14,7 +14,6 @@ from cyclopts import Parameter
 
 from activities.log.heads import Heads
 from activities.log.sending import Sender
-from audit.export import LONGEST, BadLine, entry_of, line_of
 from audit.reexecute import Reexecution
 from cli.embedded import recover as taken_up
 from cli.failures import BadInput, Broken, OtherRules, of_file
@@ -26,6 +25,7 @@ from cli.site import log_of, settings, temporal
 from domain.catalog import RULES
 from eventstore import entries as chain
 from eventstore.entries import EMPTY, Entry
+from eventstore.export import LONGEST, BadLine, entry_of, line_of
 from eventstore.keeper import Keeper
 from eventstore.log import Log, LogUnavailable
 from eventstore.recorder import Recorder

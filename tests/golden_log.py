@@ -25,12 +25,12 @@ from typing import Any, Final, get_args
 
 import pytest
 
-from audit.export import entry_of, line_of
 from domain.catalog import CATALOG, RULES
 from domain.kernel import SERVICE, derived_id, mapping, slug_of
 from domain.register.state import Person, Register
 from domain.stream import StepCommand, Stream, letter_id
 from eventstore.entries import ACCEPTED, GENESIS, Entry, Submission
+from eventstore.export import entry_of, line_of
 from eventstore.replica import Decision, Replica
 from eventstore.wire import Malformed, canonical_command
 from tests import golden, stories

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit.export import BadLine, entry_of, line_of
 from eventstore.entries import GENESIS, Entry, sealed
+from eventstore.export import BadLine, entry_of, line_of
 from tests.sealing import salts
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

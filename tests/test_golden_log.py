@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from immutables import Map
 
-from audit.export import line_of
 from domain.catalog import RULES
 from eventstore.entries import ACCEPTED, GENESIS, Broken, Entry, encode_events, verify
+from eventstore.export import line_of
 from eventstore.replica import Replica
 from tests import state_digest
 from tests.golden_log import FOLDER, entries_of, everything, kernel_stream, leaves, logs, rules_file, seen
@@ -163,7 +163,7 @@ def patched(folder: Path) -> Path:
 
 DECIDE = """
 import sys
-from audit.export import entry_of
+from eventstore.export import entry_of
 from audit.reexecute import Reexecution
 with open(sys.argv[1], "rb") as lines:
     entries = [entry_of(line) for line in lines]
@@ -214,7 +214,7 @@ def test_a_further_field_with_a_default_in_every_message_breaks_no_decision(
 APPROVE = """
 import sys
 from collections import Counter
-from audit.export import entry_of
+from eventstore.export import entry_of
 from domain.catalog import CATALOG
 from domain.stream import Stream
 from eventstore.replica import Replica

@@ -25,13 +25,13 @@ from typing import Any, Final
 
 import pytest
 
-from audit.export import line_of
 from domain.kernel import Step
 from domain.member.state import Ended
 from domain.round.state import ClosedWithDebts
 from domain.round.terms import DebtKind
 from domain.treasury.state import Open
 from eventstore.entries import Entry
+from eventstore.export import line_of
 from eventstore.memory import MemoryLog
 from simulation import bank
 from simulation.bank import Account, Bank, Order, account_of

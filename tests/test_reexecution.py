@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from audit.export import line_of
 from audit.reexecute import Reexecution, Undecided
 from cli import main
 from domain.catalog import RULES
 from eventstore.clock import MovedClock
 from eventstore.entries import EMPTY, Broken, Entry, Head, Submission, encode_json, verify
+from eventstore.export import line_of
 from eventstore.log import Log, NewerRules
 from eventstore.memory import MemoryLog
 from eventstore.recorder import Recorder

@@ -135,8 +135,9 @@ class ProcessWorkflow:
         if recorded.refusal is not None:
             refusal = recorded.refusal
             raise ApplicationError(
-                f"{refusal.rule}: {refusal.message}", refusal.model_dump(), recorded.receipt.position, type=REFUSED, non_retryable=True
-            )
+                f"{refusal.rule}: {refusal.message}", refusal.model_dump(), recorded.receipt.position,
+                recorded.receipt.model_dump(mode="json"), type=REFUSED, non_retryable=True,
+            )  # fmt: skip
         return recorded.receipt
 
     @command.validator

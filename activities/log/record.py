@@ -53,6 +53,7 @@ from eventstore.answers import NotYet, SameIdOtherCommand
 from eventstore.authority import NotOwed, WrongTag
 from eventstore.clock import Clock, fact_of
 from eventstore.entries import Entry, Submission, instant
+from eventstore.export import line_of
 from eventstore.log import HeadFarAhead, LogUnavailable, NewerRules, Unsigned, WrittenByNewer, WrittenOn
 from eventstore.recorder import Recorder
 from eventstore.statement import VERSION, Carried, digest
@@ -67,6 +68,8 @@ LONGEST_FAULT: Final = 500
 """The most characters that are told of what went wrong in a step."""
 SEARCHED_BYTES: Final = 2_048
 """How long the JSON of those waited for may be that Temporal is told of: its limit for the value of one attribute. The lists have them all."""
+LONGEST_SHOWN_ENTRY: Final = 64 * 1024
+"""The longest line of an entry, in bytes, that a receipt carries."""
 NAMED: Final = 20
 """How many of them the details name."""
 
@@ -143,6 +146,7 @@ class Recording:
             receipt=Receipt(
                 position=entry.position, stream=entry.stream, command_id=entry.command_id, at=instant(entry.at),
                 events=list(recorded.kinds), hash=entry.hash.hex(),
+                entry=_line(entry) if on_log else "", proof=await self._proof(recorded) if on_log else "",
             ),
             refusal=refusal and Refusal(rule=refusal.rule, message=refusal.message, remedy=refusal.remedy, clause=refusal.clause),
             standing=self._shown(
@@ -150,6 +154,14 @@ class Recording:
                 [self._noted(entry)] if on_log else [],
             ),
         )  # fmt: skip
+
+    async def _proof(self, recorded: answers.Recorded) -> str:
+        """That the log holds the entry; nothing where it signs nothing, or cannot be read now: the command is answered all the same."""
+        try:
+            return (await self._recorder.proof(recorded) or b"").decode()
+        except (LogUnavailable, ValueError) as error:
+            _log.warning("proof.missing", position=recorded.entry.position, error=str(error))
+            return ""
 
     async def _recorded(self, request: RecordRequest, submission: Submission) -> answers.Recorded:
         """The answer of the log; of an outcome that it does not take the answer to the failure of its step, which this worker says itself."""
@@ -287,6 +299,12 @@ class Recording:
             start_to_close_seconds=int(policy.start_to_close.total_seconds()), heartbeat_seconds=int(policy.heartbeat.total_seconds()),
             attempts=policy.attempts, delayed=delayed, delayed_seconds=int(policy.delayed.total_seconds()),
         )  # fmt: skip
+
+
+def _line(entry: Entry) -> str:
+    """The entry for its receipt; nothing where it is long, for Temporal keeps every answer twice."""
+    line = line_of(entry)
+    return line.decode() if len(line) <= LONGEST_SHOWN_ENTRY else ""
 
 
 @contextmanager

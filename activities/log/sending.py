@@ -58,11 +58,13 @@ class NotTaken(Exception):
 
 
 class TurnedDown(Exception):
-    """A rule said no."""
+    """A rule said no, as a worker says: who shows it to a person checks the receipt first."""
 
-    def __init__(self, refusal: Refusal) -> None:
+    def __init__(self, refusal: Refusal, receipt: Receipt | None = None) -> None:
         super().__init__(f"{refusal.rule}: {refusal.message}")
         self.refusal = refusal
+        self.receipt = receipt
+        """Nothing from a worker of a former release."""
 
 
 class Sender:
@@ -208,7 +210,8 @@ def _raise_unless_passing(error: WorkflowUpdateFailedError) -> None:
     if not isinstance(cause, ApplicationError):
         raise NotAnswered(f"the command was not answered: {cause}") from error
     if cause.type == REFUSED:
-        raise TurnedDown(Refusal.model_validate(cause.details[0])) from error
+        receipt = Receipt.model_validate(cause.details[2]) if len(cause.details) > 2 else None
+        raise TurnedDown(Refusal.model_validate(cause.details[0]), receipt) from error
     if cause.type in {MALFORMED, ID_REUSED}:
         raise NotTaken(cause.message) from error
     if cause.type == BUG:
