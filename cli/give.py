@@ -1,31 +1,25 @@
-"""Giving a command: checked here first, sent through Temporal, and believed only once it is seen on the log."""
+"""Giving a command: checked here first, sent through Temporal, and its answer shown only once the log proves it."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from activities.log.display import lacks_currency, line_of
-from activities.log.sending import NotAnswered, NotTaken, Sender, TurnedDown
+from activities.log.sending import NotAnswered, NotTaken, Sender
 from activities.messages import Receipt
-from cli import signing
+from cli import receipts, signing
 from cli.failures import BadInput, Broken, translated
 from cli.options import By
 from cli.output import Progress, say, say_json, unescaped
 from cli.site import currency, log_of, row_of, settings, temporal
 from domain.catalog import process_for
-from eventstore.entries import ACCEPTED, Entry, flaw_of
 from eventstore.log import Log
 from eventstore.wire import Malformed, canonical_command, parse
 from settings import Settings
-
-SEEN_SECONDS: Final = 5
-"""How long an acknowledged entry may take to show on the log (a replica of the database may lag)."""
-
 
 Result = Callable[[Log, Receipt], Awaitable[str]]
 """Says in words what a command led to beyond its own entry, and may wait a while for that. Raises `BadInput` when that was refused."""
@@ -44,12 +38,16 @@ async def give(by: By, stream: str, command: dict[str, Any], result: Result | No
     try:
         async with Progress("waiting for an answer"):
             sender = Sender(client, chosen.task_queue)
-            receipt = await sender.send(stream, command_id, actor, command, signed=said.signed, signature=said.signature, line=line)
-    except (TurnedDown, NotAnswered, NotTaken) as error:
+            sent = sender.send(stream, command_id, actor, command, signed=said.signed, signature=said.signature, line=line)
+            receipt, refusal = await receipts.answered(sent)
+    except (NotAnswered, NotTaken) as error:
         failure = translated(error)
         failure.details["command_id"] = command_id
         raise failure from error
-    await _look(by, chosen, receipt, actor, body, result)
+    answer = await receipts.checked(
+        chosen, receipts.Given.of(stream, command_id, actor, body, said.signed, said.signature), receipt, refusal
+    )
+    await _look(by, chosen, receipts.accepted(answer, command_id), answer.unseen, answer.unkept, result)
 
 
 def checked(stream: str, command: dict[str, Any]) -> bytes:
@@ -110,18 +108,17 @@ def new_id() -> str:
     return str(UUID(int=number))
 
 
-async def _look(by: By, chosen: Settings, receipt: Receipt, actor: str, body: bytes, result: Result | None) -> None:
-    """Looks at the log whether the answer is true, and shows it.
+async def _look(by: By, chosen: Settings, receipt: Receipt, unseen: str, unkept: str, result: Result | None) -> None:
+    """Looks at the log for what came of an accepted command, and shows it.
 
-    Raises `Broken`; `BadInput` for an id of another command, and for what was refused after the command was accepted. What keeps us
-    from looking (the log may not be read from here, say) is told with the receipt: the command was answered.
+    Raises `BadInput` for what was refused after the command was accepted. What keeps us from looking (the log may not be read from here,
+    say) is told with the receipt: the command was answered.
     """
     row: dict[str, Any] | None = None
-    unseen, words, seen = "", "", False
+    words, seen = "", not unseen
     try:
         async with log_of(chosen) as log:
-            _require_true(chosen, receipt, actor, body, await _entry(log, receipt.command_id))
-            seen = True
+            await receipts.require_shown(chosen, log, receipt)
             if result is not None:
                 words = await awaited(result, log, receipt)
             row = await row_of(log, receipt.stream)
@@ -129,7 +126,7 @@ async def _look(by: By, chosen: Settings, receipt: Receipt, actor: str, body: by
         raise
     except Exception as error:  # noqa: BLE001  whatever it is, the command was answered, and whoever gave it must know
         unseen = translated(error).message
-    _show(by, receipt, row, words, seen=seen, unseen=unseen)
+    _show(by, receipt, row, words, seen=seen, unseen=unseen, unkept=unkept)
 
 
 async def awaited(result: Result, log: Log, receipt: Receipt) -> str:
@@ -142,32 +139,14 @@ async def awaited(result: Result, log: Log, receipt: Receipt) -> str:
         raise
 
 
-def _require_true(chosen: Settings, receipt: Receipt, actor: str, body: bytes, entry: Entry | None) -> None:
-    """Raises `Broken` for a receipt that the log knows nothing of, and `BadInput` for one of another command."""
-    if entry is None or entry.outcome != ACCEPTED or flaw_of(entry) or entry.hash.hex() != receipt.hash:
-        raise Broken(
-            f"the answer named position {receipt.position}, but the log at {chosen.log_shown} does not hold this command there",
-            "check that --folder or CONSORTIUM_LOG names the log that this Temporal works on; then run `consortium verify`",
-            command_id=receipt.command_id,
-        )  # fmt: skip
-    if (entry.stream, entry.actor, entry.command) != (receipt.stream, actor, body):
-        raise BadInput(f"--id: another command has this id, at position {entry.position}", "give a new id, or none")
-
-
-async def _entry(log: Log, command_id: str) -> Entry | None:
-    """The entry of a command, which a replica of the log may be late to show."""
-    end = time.monotonic() + SEEN_SECONDS
-    while True:
-        found = await log.find([command_id])
-        if found or time.monotonic() > end:
-            return found[0] if found else None
-        await asyncio.sleep(0.1)
-
-
-def _show(by: By, receipt: Receipt, row: dict[str, Any] | None, result: str, *, seen: bool, unseen: str) -> None:
+def _show(by: By, receipt: Receipt, row: dict[str, Any] | None, result: str, *, seen: bool, unseen: str, unkept: str) -> None:
     if by.json:
-        told = receipt.model_dump(mode="json") | {"outcome": "accepted", "seen": seen, "phase": row and row["phase"]}
-        more = {name: words for name, words in (("came_of_it", result), ("unseen", unseen)) if words}
+        told = receipt.model_dump(mode="json", exclude={"entry", "proof"}) | {
+            "outcome": "accepted",
+            "seen": seen,
+            "phase": row and row["phase"],
+        }
+        more = {name: words for name, words in (("came_of_it", result), ("unseen", unseen), ("unkept", unkept)) if words}
         say_json(told | {"line": row and unescaped(row["line"]), **more})
         return
     say(f"accepted at position {receipt.position}: {', '.join(receipt.events) or 'nothing changed'}")
@@ -177,4 +156,6 @@ def _show(by: By, receipt: Receipt, row: dict[str, Any] | None, result: str, *, 
         say(f"{receipt.stream}, {row['phase']}: {unescaped(row['line'])}")
     if unseen:
         say(f"({'seen on the log, but not looked at further' if seen else 'not seen on the log'}: {unseen})")
+    if unkept:
+        say(f"(the receipt is not kept: {unkept})")
     say(f"id {receipt.command_id}")

@@ -35,6 +35,7 @@ COMMANDS: Final = {
     "inbox": ("cli.look:inbox", LOOK, "Show what waits for a person, and until when."),
     "who-represents": ("cli.look:who_represents", LOOK, "Show who speaks for an organisation, now or at a time."),
     "outlook": ("cli.outlook:outlook", LOOK, "Tell what happens from here on if nobody acts any more."),
+    "receipts": ("cli.receipts:receipts", LOOK, "Check that the log still holds everything of which receipts are kept here."),
     "verify": ("cli.keep:verify", LOOK, "Check that the log is whole and unchanged."),
     "export": ("cli.keep:export", LOOK, "Write the log to a file that anybody can check."),
     "registry": ("cli.books:registry", LOOK, "List the releases of models, now or as of a time."),

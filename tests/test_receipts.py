@@ -1,0 +1,478 @@
+"""Receipts, as a person at the command line has them: an answer is shown once the log proves it, and can be looked up again for ever.
+
+| told by a worker | what happens |
+| --- | --- |
+| what the log holds | it is shown, as the entry says, and the receipt is kept |
+| acknowledged or refused, and the log holds no such entry | broken: it is not shown as true |
+| another entry, another outcome, a changed one, another's signature, a proof that does not fit, another log's | the same |
+| proven by a key that was enrolled since | the log is read, and the key is known from then on |
+| without the log at hand | what is pinned is enough; with nothing pinned nothing is shown |
+"""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from activities.log import record
+from activities.log.record import Recording
+from activities.messages import Envelope, Receipt, Recorded, RecordRequest, Refusal
+from cli import receipts
+from cli.failures import BadInput, Broken, Refused, Unreachable
+from cli.options import Where
+from cli.receipts import FOLDER, KNOWN, Answer, Desk, Given
+from domain.kernel import LOG, derived_id
+from eventstore import sealing
+from eventstore.entries import Entry, Submission, encode_json
+from eventstore.export import entry_of, line_of
+from eventstore.recorder import Recorder
+from eventstore.sqlite import SqliteLog
+from eventstore.verifying import Signing
+from settings import Settings
+from tests.sealing import resealed
+from tests.test_authority import ATLAS, GRANT, Site
+from transparency import checkpoint, proof
+from transparency.checkpoint import Checkpoint
+from transparency.tree import Frontier
+
+REFUSED = GRANT | {"office": "treasurer", "person": "bo"}
+
+
+class Shell(Site):
+    """A signed log in a folder, a worker on it, and a person who gives commands there."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.chosen = Settings(folder=folder)
+        self.folder = folder
+
+    @classmethod
+    async def begun(cls, folder: Path) -> Shell:
+        shell = cls(folder)
+        shell.log = await SqliteLog.open(folder / "log.db")  # type: ignore[assignment]
+        shell.recorder = Recorder(shell.log, clock=shell.clock, signing=shell.signing)
+        await shell.found()
+        return shell
+
+    async def end(self) -> None:
+        await self.recorder.close()
+        await self.log.close()
+
+    async def answer(self, given: Submission) -> Recorded:
+        """What an honest worker says."""
+        import base64  # noqa: PLC0415
+
+        envelope = Envelope(
+            actor=given.actor, command=json.loads(given.command),
+            signed=base64.b64encode(given.signed).decode(), signature=base64.b64encode(given.signature).decode(),
+        )  # fmt: skip
+        return await Recording(self.recorder).record(RecordRequest(stream=given.stream, command_id=given.command_id), envelope)
+
+    async def told(self, given: Submission, receipt: Receipt | None, refusal: Refusal | None = None) -> Answer:
+        """What is shown of an answer."""
+        return await receipts.checked(self.chosen, Given(*given[:6]), receipt, refusal)
+
+    async def gives(self, by: str, command: dict[str, Any], **changes: Any) -> Answer:
+        """A command and its honest answer."""
+        given = self.signed(ATLAS, by, command, **changes)
+        recorded = await self.answer(given)
+        return await self.told(given, recorded.receipt, recorded.refusal)
+
+    async def checks(self, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+        """`consortium receipts --json`."""
+        capsys.readouterr()
+        await receipts.receipts(where=Where(folder=self.folder, json=True))
+        found: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return found
+
+
+@pytest_asyncio.fixture
+async def shell(tmp_path: Path) -> AsyncIterator[Shell]:
+    shell = await Shell.begun(tmp_path)
+    yield shell
+    await shell.end()
+
+
+def kept(shell: Shell) -> list[str]:
+    return [path.stem for path in Desk(shell.chosen).kept()]
+
+
+# ---------------------------------------------------------------- what is so
+
+
+async def test_an_answer_that_the_log_proves_is_shown_and_kept(shell: Shell) -> None:
+    one = derived_id("one")
+    answer = await shell.gives("sam", GRANT, command_id=one)
+    assert answer.receipt is not None
+    assert (answer.receipt.position, answer.receipt.events, answer.unseen, answer.unkept) == (2, ["office_granted"], "", "")
+    assert kept(shell) == [one]
+    for path in (shell.folder / FOLDER).iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE((shell.folder / FOLDER).stat().st_mode) == 0o700
+
+
+async def test_a_refusal_is_proven_shown_as_the_entry_says_and_kept(shell: Shell) -> None:
+    given = shell.signed(ATLAS, "bo", REFUSED)
+    recorded = await shell.answer(given)
+    lie = Refusal(rule="you_are_a_fool", message="go away", remedy="pay", clause="")
+    answer = await shell.told(given, recorded.receipt, lie)
+    assert answer.refusal == recorded.refusal
+    with pytest.raises(Refused) as raised:
+        receipts.accepted(answer, given.command_id)
+    assert raised.value.details["command_id"] == given.command_id
+    assert kept(shell) == [given.command_id]
+
+
+async def test_whoever_founds_checks_their_own_founding(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    shell.log = await SqliteLog.open(tmp_path / "log.db")  # type: ignore[assignment]
+    shell.recorder = Recorder(shell.log, clock=shell.clock, signing=shell.signing)
+    from tests.stories import charter  # noqa: PLC0415
+    from tests.test_authority import OFFICERS  # noqa: PLC0415
+
+    command = shell.signers.founding(ATLAS, charter().model_dump(mode="json"), OFFICERS) | {"clock": {"kind": "moved"}}
+    given = shell.signers.signed(ATLAS, "sam", command, "", at=shell.clock.now())
+    answer = await shell.told(given, (await shell.answer(given)).receipt)
+    assert answer.receipt is not None
+    known = Desk(shell.chosen).known()
+    assert known is not None
+    assert (known.first, list(known.keys)) == (answer.receipt.hash, [shell.signers.line(LOG)])
+    await shell.end()
+
+
+async def test_a_repeated_command_is_checked_by_its_first_entry_though_it_was_signed_again(shell: Shell) -> None:
+    one = derived_id("one")
+    first = await shell.gives("sam", GRANT, command_id=one)
+    shell.clock.to(shell.clock.now() + timedelta(minutes=5))
+    again = await shell.gives("sam", GRANT, command_id=one)
+    assert again.receipt == first.receipt
+
+
+async def test_a_long_entry_is_read_on_the_log(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record, "LONGEST_SHOWN_ENTRY", 0)
+    given = shell.signed(ATLAS, "sam", GRANT)
+    recorded = await shell.answer(given)
+    assert recorded.receipt.entry == ""
+    assert (await shell.told(given, recorded.receipt)).receipt is not None
+    assert (await shell.told(given, recorded.receipt.model_copy(update={"proof": ""}))).receipt is not None
+    assert kept(shell) == [given.command_id]
+
+
+async def test_what_is_pinned_is_enough_where_the_log_cannot_be_read(shell: Shell) -> None:
+    await shell.gives("sam", GRANT)
+    (shell.folder / "log.db").rename(shell.folder / "elsewhere.db")
+    answer = await shell.gives("sam", GRANT | {"person": "liv"})
+    assert answer.receipt is not None
+    assert answer.receipt.position == 3
+
+
+async def test_a_receipt_that_cannot_be_kept_is_shown_and_said_so(shell: Shell) -> None:
+    await shell.gives("sam", GRANT)
+    folder = shell.folder / FOLDER
+    (folder / KNOWN).rename(shell.folder / KNOWN)
+    for path in folder.iterdir():
+        path.unlink()
+    folder.rmdir()
+    folder.mkdir()
+    (shell.folder / KNOWN).rename(folder / KNOWN)
+    given = shell.signed(ATLAS, "sam", GRANT | {"person": "liv"})
+    recorded = await shell.answer(given)
+    (folder / f"{given.command_id}.json").mkdir()
+    answer = await shell.told(given, recorded.receipt)
+    assert answer.receipt is not None
+    assert "cannot be written" in answer.unkept
+
+
+# ---------------------------------------------------------------- what is not so
+
+
+async def broken(shell: Shell, given: Submission, receipt: Receipt | None, refusal: Refusal | None = None) -> str:
+    before = kept(shell)
+    with pytest.raises(Broken) as raised:
+        await shell.told(given, receipt, refusal)
+    assert kept(shell) == before, "nothing is kept of it"
+    assert raised.value.details["command_id"] == given.command_id
+    return raised.value.message
+
+
+NO = Refusal(rule="round_closed", message="the round is closed", remedy="wait", clause="")
+
+
+async def test_an_acknowledgement_that_is_on_no_log_is_not_shown_as_true(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receipts, "SEEN_SECONDS", 0)
+    given = shell.signed(ATLAS, "sam", GRANT)
+    made_up = Receipt(position=2, stream=ATLAS, command_id=given.command_id, at=shell.clock.now(), events=["office_granted"], hash="0" * 64)
+    assert "does not hold it" in await broken(shell, given, made_up)
+
+
+async def test_a_refusal_that_is_on_no_log_is_not_shown_as_true(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receipts, "SEEN_SECONDS", 0)
+    given = shell.signed(ATLAS, "sam", GRANT)
+    assert "does not hold it" in await broken(shell, given, None, NO)
+    made_up = Receipt(position=2, stream=ATLAS, command_id=given.command_id, at=shell.clock.now(), events=[], hash="0" * 64)
+    assert "does not hold it" in await broken(shell, given, made_up, NO)
+
+
+async def test_what_was_accepted_is_not_shown_as_refused_nor_the_other_way_round(shell: Shell) -> None:
+    accepted, refused = shell.signed(ATLAS, "sam", GRANT), shell.signed(ATLAS, "bo", REFUSED)
+    assert "the log says accepted" in await broken(shell, accepted, (await shell.answer(accepted)).receipt, NO)
+    assert "the log says refused" in await broken(shell, refused, (await shell.answer(refused)).receipt)
+
+
+async def test_the_entry_of_another_command_is_no_answer(shell: Shell) -> None:
+    mine, other = shell.signed(ATLAS, "sam", GRANT), shell.signed(ATLAS, "sam", GRANT | {"person": "liv"})
+    await shell.answer(mine)
+    assert "another command" in await broken(shell, mine, (await shell.answer(other)).receipt)
+
+
+async def test_an_id_that_another_command_has_is_bad_input(shell: Shell) -> None:
+    mine = shell.signed(ATLAS, "sam", GRANT)
+    recorded = await shell.answer(mine)
+    other = shell.signed(ATLAS, "sam", GRANT | {"person": "liv"}, command_id=mine.command_id)
+    with pytest.raises(BadInput, match="another command has this id"):
+        await shell.told(other, recorded.receipt)
+
+
+async def test_a_changed_entry_and_one_that_a_worker_made_by_itself_are_no_answer(shell: Shell) -> None:
+    given = shell.signed(ATLAS, "sam", GRANT)
+    receipt = (await shell.answer(given)).receipt
+    entry = entry_of(receipt.entry.encode())
+
+    def claiming(changed: Entry) -> Receipt:
+        return receipt.model_copy(update={"entry": line_of(changed).decode(), "hash": changed.hash.hex()})
+
+    assert "was changed" in await broken(shell, given, claiming(entry._replace(body=b"[]")))
+    assert "does not prove it" in await broken(shell, given, claiming(resealed(entry, body=b'[{"kind":"office_granted"}]')))
+    assert "not written as exports are" in await broken(shell, given, receipt.model_copy(update={"entry": receipt.entry.strip() + " \n"}))
+    assert "cannot be read" in await broken(shell, given, receipt.model_copy(update={"entry": "nonsense"}))
+
+
+async def test_what_was_signed_for_something_else_is_no_answer(shell: Shell) -> None:
+    """Whoever holds the log key can seal what they like; they cannot sign for a person."""
+    given = shell.signed(ATLAS, "sam", GRANT)
+    recorded = await shell.answer(given)
+    entry = entry_of(recorded.receipt.entry.encode())
+    older = shell.signed(ATLAS, "sam", GRANT | {"person": "liv"})
+    stranger = shell.signed(ATLAS, "sam", GRANT, command_id=given.command_id, key="a stranger's", lifetime=timedelta(minutes=9))
+    again = shell.signed(ATLAS, "sam", GRANT, command_id=given.command_id, lifetime=timedelta(minutes=8))
+
+    async def sealed(signed: bytes, signature: bytes) -> Receipt:
+        forged = resealed(entry, signed=signed, signature=signature)
+        first = (await shell.log.read(0, 1))[0]
+        edge = Frontier().extended([first.hash, forged.hash]).frontier
+        lie = sealing.seal(edge, [], shell.signing.note_key(sealing.origin_of(shell.first))).sealed
+        assert lie is not None
+        file = sealing.Commit.of(Frontier().extended([first.hash]).frontier, [forged], lie).proof(2)
+        return recorded.receipt.model_copy(update={"entry": line_of(forged).decode(), "proof": file.decode()})
+
+    for signed, signature, why in (
+        (b"", b"", "not signed as the command was"),
+        (given.signed[:-1] + b" }", given.signature, "not signed as the command was"),
+        (again.signed, given.signature, "not signed as the command was"),
+        (older.signed, older.signature, "another command"),
+        (stranger.signed, stranger.signature, "never was sam's"),
+    ):
+        assert why in await broken(shell, given, await sealed(signed, signature))
+    assert (await shell.told(given, await sealed(again.signed, again.signature))).receipt is not None
+
+
+async def test_a_proof_that_does_not_fit_proves_nothing(shell: Shell) -> None:
+    one, given = await shell.answer(shell.signed(ATLAS, "sam", GRANT)), shell.signed(ATLAS, "sam", GRANT | {"person": "liv"})
+    receipt = (await shell.answer(given)).receipt
+    parsed = proof.parse(receipt.proof.encode())
+    origin = sealing.origin_of(shell.first)
+    stranger = Signing(shell.signers.key("a stranger's"))
+    other = checkpoint.sign(
+        Checkpoint("open-model-consortium/" + "0" * 64, 3, bytes(32)), shell.signing.note_key("open-model-consortium/" + "0" * 64)
+    )
+    unsigned = checkpoint.sign(
+        Checkpoint(origin, 3, checkpoint.read(parsed.checkpoint.decode().partition("\n\n")[0] + "\n").root), stranger.note_key(origin)
+    )
+    for file in (
+        one.receipt.proof, "nonsense", receipt.proof.replace("index 2", "index 1"),
+        proof.Proof(parsed.index, parsed.hashes[:-1], parsed.checkpoint).encode().decode(),
+        proof.Proof(parsed.index, parsed.hashes, other).encode().decode(),
+        proof.Proof(parsed.index, parsed.hashes, unsigned).encode().decode(),
+    ):  # fmt: skip
+        assert "does not prove it" in await broken(shell, given, receipt.model_copy(update={"proof": file}))
+    assert (await shell.told(given, receipt)).receipt is not None
+
+
+async def test_an_application_of_somebody_unknown_may_be_refused_without_an_entry_and_nothing_else(shell: Shell) -> None:
+    command = {"kind": "apply"}
+    given = Submission("member/helio", derived_id("apply"), "ada", encode_json(command))
+    answer = await shell.told(given, None, NO)
+    assert (answer.refusal, "nothing proves it" in answer.unseen) == (NO, True)
+    assert kept(shell) == []
+
+
+# ---------------------------------------------------------------- keys and logs
+
+
+async def test_a_key_that_was_enrolled_since_is_learnt_from_the_log(shell: Shell) -> None:
+    await shell.gives("sam", GRANT)
+    command = {"kind": "enrol_log_key", "public_key": shell.signers.line("log-2"), "proof": shell.signers.proof(LOG, shell.first, "log-2")}
+    for officer in ("sam", "bo"):
+        await shell.give(ATLAS, officer, command)
+    first = shell.recorder
+    shell.recorder = Recorder(shell.log, clock=shell.clock, signing=Signing(shell.signers.key("log-2")))
+    known = Desk(shell.chosen).known()
+    assert known is not None
+    assert len(known.keys) == 1
+    answer = await shell.gives("sam", GRANT | {"person": "liv"})
+    assert answer.receipt is not None
+    known = Desk(shell.chosen).known()
+    assert known is not None
+    assert len(known.keys) == 2
+    await first.close()
+
+
+async def test_a_key_counts_up_to_the_entry_that_revokes_it(shell: Shell) -> None:
+    await shell.gives("sam", GRANT)
+    command = {"kind": "enrol_log_key", "public_key": shell.signers.line("log-2"), "proof": shell.signers.proof(LOG, shell.first, "log-2")}
+    revoke = {"kind": "revoke_log_key", "public_key": shell.signers.line(LOG)}
+    for officer, given in (("sam", command), ("bo", command), ("sam", revoke)):
+        await shell.give(ATLAS, officer, given)
+    last = shell.signed(ATLAS, "bo", revoke)
+    assert (await shell.told(last, (await shell.answer(last)).receipt)).receipt is not None
+    desk = Desk(shell.chosen)
+    async with receipts.log_of(shell.chosen) as log:
+        desk.learn(await receipts.Known.on(log))
+    entries = await shell.log.read(0, 100)
+    given = shell.signed(ATLAS, "sam", GRANT | {"person": "liv"})
+    forged = resealed(
+        entries[-1]._replace(**given._asdict()) if False else entries[-1], position=len(entries) + 1, previous=entries[-1].hash
+    )
+    forged = resealed(
+        forged,
+        command_id=given.command_id,
+        command=given.command,
+        signed=given.signed,
+        signature=given.signature,
+        actor="sam",
+        kind="grant_office",
+    )
+    before = Frontier().extended([entry.hash for entry in entries]).frontier
+    edge = before.extended([forged.hash]).frontier
+    lie = sealing.seal(edge, [], shell.signing.note_key(sealing.origin_of(shell.first))).sealed
+    assert lie is not None
+    file = sealing.Commit.of(before, [forged], lie).proof(forged.position).decode()
+    claim = Receipt(
+        position=forged.position, stream=ATLAS, command_id=given.command_id, at=shell.clock.now(), events=[], hash=forged.hash.hex(),
+        entry=line_of(forged).decode(), proof=file,
+    )  # fmt: skip
+    assert "does not prove it" in await broken(shell, given, claim)
+
+
+async def test_another_log_in_the_place_of_the_one_that_was_met_is_noticed(shell: Shell, tmp_path: Path) -> None:
+    await shell.gives("sam", GRANT)
+    await shell.end()
+    for path in tmp_path.glob("log.db*"):
+        path.unlink()
+    other = await Shell.begun(tmp_path)
+    given = other.signed(ATLAS, "sam", GRANT)
+    assert "another one than" in await broken(other, given, (await other.answer(given)).receipt)
+    with pytest.raises(Broken, match="another one than"):
+        await receipts.receipts(where=Where(folder=tmp_path))
+    (tmp_path / FOLDER / KNOWN).unlink()
+    assert (await other.gives("sam", GRANT | {"person": "liv"})).receipt is not None
+    shell.log, shell.recorder = other.log, other.recorder
+
+
+async def test_a_signed_answer_that_cannot_be_checked_from_here_is_not_shown(shell: Shell) -> None:
+    given = shell.signed(ATLAS, "sam", GRANT)
+    recorded = await shell.answer(given)
+    (shell.folder / "log.db").rename(shell.folder / "elsewhere.db")
+    with pytest.raises(Unreachable, match="cannot be checked from here"):
+        await shell.told(given, recorded.receipt)
+
+
+async def test_damaged_pins_are_told_and_not_made_anew(shell: Shell) -> None:
+    await shell.gives("sam", GRANT)
+    (shell.folder / FOLDER / KNOWN).write_text("{", encoding="utf-8")
+    with pytest.raises(BadInput, match=r"known\.json is damaged"):
+        await shell.gives("sam", GRANT | {"person": "liv"})
+
+
+# ---------------------------------------------------------------- later
+
+
+async def test_all_receipts_are_still_on_the_log(shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(5):
+        await shell.gives("sam" if number % 2 else "bo", GRANT | {"person": f"ann-{number}"})
+    found = await shell.checks(capsys)
+    assert found["newest"] == 6
+    assert [(each["position"], each["outcome"], each["wrong"]) for each in found["receipts"]] == [
+        (number + 2, "accepted" if number % 2 else "refused", "") for number in range(5)
+    ]
+    await receipts.receipts(where=Where(folder=shell.folder))
+    assert "5 receipts: the log holds every one of them" in " ".join(capsys.readouterr().out.split())
+
+
+async def test_without_receipts_there_is_nothing_to_find(shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await shell.checks(capsys) == {"receipts": [], "newest": 1}
+
+
+async def test_an_older_copy_of_the_log_is_noticed_by_who_has_a_receipt(
+    shell: Shell, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await shell.gives("sam", GRANT)
+    first, sealed = await shell.log.read(0, 1), sealing.seal(Frontier(), [], None)
+    await shell.end()
+    for path in tmp_path.glob("log.db*"):
+        path.unlink()
+    shell.log = copy = await SqliteLog.open(tmp_path / "log.db")  # type: ignore[assignment]
+    edge, kept_ = Frontier().extended([first[0].hash])
+    await copy.append(first, None, sealing.seal(edge, kept_, shell.signing.note_key(sealing.origin_of(shell.first))))
+    del sealed
+    with pytest.raises(Broken) as raised:
+        await shell.checks(capsys)
+    assert "does not hold entry 2 any more" in raised.value.message
+    # A vote that vanished: the worker goes on with another history, signed by the same key.
+    shell.recorder = Recorder(copy, clock=shell.clock, signing=shell.signing)
+    await shell.give(ATLAS, "sam", GRANT | {"person": "liv"})
+    with pytest.raises(Broken) as raised:
+        await shell.checks(capsys)
+    assert "holds another entry at 2" in raised.value.message
+
+
+async def test_a_log_that_signs_another_history_than_before_is_noticed(shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
+    await shell.gives("sam", GRANT)
+    await shell.gives("sam", GRANT | {"person": "liv"})
+    origin = sealing.origin_of(shell.first)
+    for size, why in ((3, "does not go on"), (2, "says now that there are 2")):
+        lie = checkpoint.sign(Checkpoint(origin, size, bytes(32)), shell.signing.note_key(origin))
+        await shell.log._write(lambda db, row=(size, lie): db.execute("INSERT OR REPLACE INTO sealed VALUES (1, ?, ?)", row))  # type: ignore[attr-defined]
+        with pytest.raises(Broken) as raised:
+            await shell.checks(capsys)
+        assert why in raised.value.message
+    await shell.log._write(lambda db: db.execute("DELETE FROM sealed"))  # type: ignore[attr-defined]
+    with pytest.raises(Broken, match="there is no checkpoint"):
+        await shell.checks(capsys)
+
+
+async def test_a_receipt_that_was_changed_is_named(shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
+    await shell.gives("sam", GRANT)
+    path = Desk(shell.chosen).kept()[0]
+    good = json.loads(path.read_text(encoding="utf-8"))
+    entry = entry_of(good["entry"].encode())
+    for change, why in (
+        ({"entry": "nonsense"}, "cannot be read"),
+        ({"proof": "nonsense"}, "proves nothing"),
+        ({"entry": line_of(entry._replace(actor="eve")).decode()}, "was changed"),
+        ({"entry": line_of(resealed(entry, actor="eve")).decode()}, "proves nothing"),
+        ({"log": 7}, "is no receipt"),
+    ):
+        path.write_text(json.dumps(good | change), encoding="utf-8")
+        with pytest.raises(Broken) as raised:
+            await shell.checks(capsys)
+        assert why in raised.value.message
+    path.write_text(json.dumps(good | {"log": "0" * 64}), encoding="utf-8")
+    assert (await shell.checks(capsys))["receipts"] == [], "another log's"
