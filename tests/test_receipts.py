@@ -11,9 +11,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,8 @@ from eventstore.sqlite import SqliteLog
 from eventstore.verifying import Signing
 from settings import Settings
 from tests.sealing import resealed
-from tests.test_authority import ATLAS, GRANT, Site
+from tests.stories import charter
+from tests.test_authority import ATLAS, GRANT, OFFICERS, Site
 from transparency import checkpoint, proof
 from transparency.checkpoint import Checkpoint
 from transparency.tree import Frontier
@@ -67,8 +69,6 @@ class Shell(Site):
 
     async def answer(self, given: Submission) -> Recorded:
         """What an honest worker says."""
-        import base64  # noqa: PLC0415
-
         envelope = Envelope(
             actor=given.actor, command=json.loads(given.command),
             signed=base64.b64encode(given.signed).decode(), signature=base64.b64encode(given.signature).decode(),
@@ -104,6 +104,15 @@ def kept(shell: Shell) -> list[str]:
     return [path.stem for path in Desk(shell.chosen).kept()]
 
 
+def sealed_after(shell: Shell, entries: Sequence[Entry], forged: Entry) -> str:
+    """The proof that whoever has the log key can make of an entry that is on no log."""
+    before = Frontier().extended([entry.hash for entry in entries]).frontier
+    edge = before.extended([forged.hash]).frontier
+    lie = sealing.seal(edge, [], shell.signing.note_key(sealing.origin_of(shell.first))).sealed
+    assert lie is not None
+    return sealing.Commit.of(before, [forged], lie).proof(forged.position).decode()
+
+
 # ---------------------------------------------------------------- what is so
 
 
@@ -134,9 +143,6 @@ async def test_whoever_founds_checks_their_own_founding(tmp_path: Path) -> None:
     shell = Shell(tmp_path)
     shell.log = await SqliteLog.open(tmp_path / "log.db")  # type: ignore[assignment]
     shell.recorder = Recorder(shell.log, clock=shell.clock, signing=shell.signing)
-    from tests.stories import charter  # noqa: PLC0415
-    from tests.test_authority import OFFICERS  # noqa: PLC0415
-
     command = shell.signers.founding(ATLAS, charter().model_dump(mode="json"), OFFICERS) | {"clock": {"kind": "moved"}}
     given = shell.signers.signed(ATLAS, "sam", command, "", at=shell.clock.now())
     answer = await shell.told(given, (await shell.answer(given)).receipt)
@@ -175,16 +181,9 @@ async def test_what_is_pinned_is_enough_where_the_log_cannot_be_read(shell: Shel
 
 async def test_a_receipt_that_cannot_be_kept_is_shown_and_said_so(shell: Shell) -> None:
     await shell.gives("sam", GRANT)
-    folder = shell.folder / FOLDER
-    (folder / KNOWN).rename(shell.folder / KNOWN)
-    for path in folder.iterdir():
-        path.unlink()
-    folder.rmdir()
-    folder.mkdir()
-    (shell.folder / KNOWN).rename(folder / KNOWN)
     given = shell.signed(ATLAS, "sam", GRANT | {"person": "liv"})
     recorded = await shell.answer(given)
-    (folder / f"{given.command_id}.json").mkdir()
+    (shell.folder / FOLDER / f"{given.command_id}.json").mkdir()
     answer = await shell.told(given, recorded.receipt)
     assert answer.receipt is not None
     assert "cannot be written" in answer.unkept
@@ -265,12 +264,8 @@ async def test_what_was_signed_for_something_else_is_no_answer(shell: Shell) -> 
 
     async def sealed(signed: bytes, signature: bytes) -> Receipt:
         forged = resealed(entry, signed=signed, signature=signature)
-        first = (await shell.log.read(0, 1))[0]
-        edge = Frontier().extended([first.hash, forged.hash]).frontier
-        lie = sealing.seal(edge, [], shell.signing.note_key(sealing.origin_of(shell.first))).sealed
-        assert lie is not None
-        file = sealing.Commit.of(Frontier().extended([first.hash]).frontier, [forged], lie).proof(2)
-        return recorded.receipt.model_copy(update={"entry": line_of(forged).decode(), "proof": file.decode()})
+        file = sealed_after(shell, await shell.log.read(0, 1), forged)
+        return recorded.receipt.model_copy(update={"entry": line_of(forged).decode(), "proof": file})
 
     for signed, signature, why in (
         (b"", b"", "not signed as the command was"),
@@ -338,8 +333,8 @@ async def test_a_key_counts_up_to_the_entry_that_revokes_it(shell: Shell) -> Non
     await shell.gives("sam", GRANT)
     command = {"kind": "enrol_log_key", "public_key": shell.signers.line("log-2"), "proof": shell.signers.proof(LOG, shell.first, "log-2")}
     revoke = {"kind": "revoke_log_key", "public_key": shell.signers.line(LOG)}
-    for officer, given in (("sam", command), ("bo", command), ("sam", revoke)):
-        await shell.give(ATLAS, officer, given)
+    for officer, each in (("sam", command), ("bo", command), ("sam", revoke)):
+        await shell.give(ATLAS, officer, each)
     last = shell.signed(ATLAS, "bo", revoke)
     assert (await shell.told(last, (await shell.answer(last)).receipt)).receipt is not None
     desk = Desk(shell.chosen)
@@ -348,25 +343,12 @@ async def test_a_key_counts_up_to_the_entry_that_revokes_it(shell: Shell) -> Non
     entries = await shell.log.read(0, 100)
     given = shell.signed(ATLAS, "sam", GRANT | {"person": "liv"})
     forged = resealed(
-        entries[-1]._replace(**given._asdict()) if False else entries[-1], position=len(entries) + 1, previous=entries[-1].hash
-    )
-    forged = resealed(
-        forged,
-        command_id=given.command_id,
-        command=given.command,
-        signed=given.signed,
-        signature=given.signature,
-        actor="sam",
-        kind="grant_office",
-    )
-    before = Frontier().extended([entry.hash for entry in entries]).frontier
-    edge = before.extended([forged.hash]).frontier
-    lie = sealing.seal(edge, [], shell.signing.note_key(sealing.origin_of(shell.first))).sealed
-    assert lie is not None
-    file = sealing.Commit.of(before, [forged], lie).proof(forged.position).decode()
+        entries[-1], position=len(entries) + 1, previous=entries[-1].hash, kind="grant_office", actor="sam",
+        command_id=given.command_id, command=given.command, signed=given.signed, signature=given.signature,
+    )  # fmt: skip
     claim = Receipt(
         position=forged.position, stream=ATLAS, command_id=given.command_id, at=shell.clock.now(), events=[], hash=forged.hash.hex(),
-        entry=line_of(forged).decode(), proof=file,
+        entry=line_of(forged).decode(), proof=sealed_after(shell, entries, forged),
     )  # fmt: skip
     assert "does not prove it" in await broken(shell, given, claim)
 
@@ -424,14 +406,13 @@ async def test_an_older_copy_of_the_log_is_noticed_by_who_has_a_receipt(
     shell: Shell, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await shell.gives("sam", GRANT)
-    first, sealed = await shell.log.read(0, 1), sealing.seal(Frontier(), [], None)
+    first = await shell.log.read(0, 1)
     await shell.end()
     for path in tmp_path.glob("log.db*"):
         path.unlink()
     shell.log = copy = await SqliteLog.open(tmp_path / "log.db")  # type: ignore[assignment]
-    edge, kept_ = Frontier().extended([first[0].hash])
-    await copy.append(first, None, sealing.seal(edge, kept_, shell.signing.note_key(sealing.origin_of(shell.first))))
-    del sealed
+    edge, more = Frontier().extended([first[0].hash])
+    await copy.append(first, None, sealing.seal(edge, more, shell.signing.note_key(sealing.origin_of(shell.first))))
     with pytest.raises(Broken) as raised:
         await shell.checks(capsys)
     assert "does not hold entry 2 any more" in raised.value.message
