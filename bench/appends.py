@@ -35,16 +35,20 @@ from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteDatastore
 from rich.console import Console
 from rich.table import Table
 
+from bench.signed import founded, statements, verified
 from bench.subject import PROCESSES, STREAMS, entries, state, submissions
 from eventstore.entries import Entry
 from eventstore.postgres import PostgresLog
 from eventstore.recorder import Recorder
 from eventstore.sqlite import SqliteLog
+from tests.signers import Signers
 
 SECONDS: Final = 1.5
 ROUNDS: Final = 5
 PROCESSES_OF_WRITERS: Final = 8
 CALLERS: Final = 64
+SIGNED: Final = 40_000
+"""How many commands are signed before a run, more than are recorded in it."""
 STEADY: Final = 1.5
 """Rounds that differ by more were disturbed by another program: the verdict says so, and the run is to be repeated."""
 FIRST: Final = PROCESSES_OF_WRITERS
@@ -331,6 +335,32 @@ async def _record(home: Home, adapter: str, callers: int, start: Any = None) -> 
     return tally
 
 
+def _ours_signed(home: Home) -> float:
+    return _rate([asyncio.run(_record_signed(home))])
+
+
+async def _record_signed(home: Home) -> Tally:
+    """As `_record`, and every command is signed by a person, every commit by the log: both are checked and made while it runs."""
+    log, signers = await PostgresLog.open(home.url), Signers()
+    recorder = await founded(log, signers)
+    commands = iter(list(statements(SIGNED, await recorder.first(), signers)))
+    await asyncio.gather(*(recorder.record(next(commands)) for _ in range(STREAMS)))
+    began = time.perf_counter()
+
+    async def caller() -> int:
+        events = 0
+        while time.perf_counter() < began + SECONDS and (given := next(commands, None)) is not None:
+            await recorder.record(given)
+            events += 1
+        return events
+
+    events = sum(await asyncio.gather(*(caller() for _ in range(CALLERS))))
+    tally = Tally(events, began, time.perf_counter())
+    await recorder.close()
+    await log.close()
+    return tally
+
+
 # ---------------------------------------------------------------- the run
 
 
@@ -350,7 +380,9 @@ CONTENDERS: Final[Mapping[str, Run]] = {
     "postgres: eventsourcing, 8 processes": _eight(_eventsourcing_postgres),
     "postgres: ours, 1 caller": _ours("postgres", 1),
     "postgres: ours, 64 callers": _ours("postgres", CALLERS),
+    "postgres: ours, signed, 64 callers": _ours_signed,
     "postgres: ours, 8 processes of 8 callers": _ours_in_processes("postgres"),
+    "one thread that verifies signed commands (Ed25519)": lambda _: verified(SECONDS),
     "umadb: 1 caller": _umadb(1),
     "umadb: 64 threads": _umadb(CALLERS),
 }
@@ -370,6 +402,7 @@ TARGETS: Final = (
     Target("postgres: ours, 64 callers", 1, "umadb: 64 threads"),
     Target("postgres: ours, 64 callers", 0.5, "postgres: raw, 100 rows a commit"),
     Target("postgres: ours, 1 caller", 0.6, "postgres: raw, a row a commit, 1 caller"),
+    Target("postgres: ours, signed, 64 callers", 0.8, "one thread that verifies signed commands (Ed25519)"),
     Target("sqlite: ours, 64 callers", 6, "sqlite: eventsourcing, 8 processes"),
     Target("sqlite: ours, 1 caller", 0.6, "sqlite: raw, a row a commit, 1 caller"),
 )

@@ -12,6 +12,7 @@ import struct
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from threading import local
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -129,8 +130,30 @@ Salts = Callable[[int], bytes]
 
 
 def random_salts(parts: int) -> bytes:
-    """Salts that nobody can guess."""
-    return os.urandom(SALT_BYTES * parts)
+    """Salts that nobody can guess, and that no other entry has. The system is asked for many at a time: a call lets other threads in between."""
+    wanted = SALT_BYTES * parts
+    if len(_reserve.random) < wanted:
+        _reserve.random = os.urandom(max(wanted, _RESERVE_BYTES))
+    given, _reserve.random = _reserve.random[:wanted], _reserve.random[wanted:]
+    return given
+
+
+class _Reserve(local):
+    """Random bytes of a thread that were not given away yet."""
+
+    random = b""
+
+
+_reserve: Final = _Reserve()
+_RESERVE_BYTES: Final = 4_096
+
+
+def _forget() -> None:
+    """A process that is forked off must not give away the same."""
+    _reserve.random = b""
+
+
+os.register_at_fork(after_in_child=_forget)
 
 
 def parts_of(entry: Entry) -> list[bytes]:

@@ -211,12 +211,12 @@ class Pipeline:
 
     def _seal(self, batch: Batch) -> Seal | None:
         """What the log signs of the batch that was decided last; nothing without entries, or where nothing is signed."""
-        replica = self._replica
-        if self._signing is None or replica.frontier is None or not batch.decided:
+        replica, frontier = self._replica, self._replica.frontier
+        if self._signing is None or frontier is None or not batch.decided:
             return None
-        assert replica.frontier.size == replica.head.position == batch.decided[-1][1].entry.position, "the batch is the last one decided"
+        assert frontier.size == replica.head.position == batch.decided[-1][1].entry.position, "the batch is the last one decided"
         signs = replica.register.log_key_at(self._signing.public_key, replica.head.position)
-        return sealing.seal(replica.frontier, batch.mark.kept, self._signing.note_key(origin_of(replica.first)) if signs else None)
+        return sealing.seal(frontier, batch.mark.kept, self._signing.note_key(origin_of(replica.first)) if signs else None)
 
     def _settle(self, batch: Batch, seal: Seal | None) -> None:
         """Answers the callers of a batch that is durable."""

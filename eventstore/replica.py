@@ -98,8 +98,9 @@ class Replica:
         self.first = ""
         """The hash of the log's first entry; empty before it."""
         self.register: Register = Register()
-        self.frontier: Frontier | None = None
-        """The edge of the tree up to the head, for who signs it; extended from when it was set."""
+        self._frontier: Frontier | None = None
+        self._ungrown: list[bytes] = []
+        """The hashes of the entries after it: the tree grows by many at once."""
         self.processes = processes
         self.salts = salts
         self._streams: OrderedDict[str, Stream[Any]] = OrderedDict()
@@ -114,6 +115,20 @@ class Replica:
     def durable(self) -> Head:
         """The head without what was decided and may still be taken back."""
         return self._marks[0].head if self._marks else self.head
+
+    @property
+    def frontier(self) -> Frontier | None:
+        """The edge of the tree up to the head, for who signs it; extended from when it was set."""
+        if self._frontier is not None and self._ungrown:
+            self._frontier, kept = self._frontier.extended(self._ungrown)
+            self._ungrown = []
+            if kept and self._marks:
+                self._marks[-1].kept.extend(kept)
+        return self._frontier
+
+    @frontier.setter
+    def frontier(self, frontier: Frontier | None) -> None:
+        self._frontier, self._ungrown = frontier, []
 
     @property
     def head_time(self) -> datetime:
@@ -379,10 +394,8 @@ class Replica:
         self.head = Head.of(entry)
         if entry.position == 1:
             self.first = entry.hash.hex()
-        if self.frontier is not None:
-            self.frontier, kept = self.frontier.extended((entry.hash,))
-            if kept and self._marks:
-                self._marks[-1].kept.extend(kept)
+        if self._frontier is not None:
+            self._ungrown.append(entry.hash)
 
     def _place(self, process: Process[Any, Any, Any], name: str, now: datetime) -> Place:
         stream = self._streams[name]

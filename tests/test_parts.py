@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from typing import Any
 
@@ -205,3 +207,18 @@ def test_an_entry_is_sealed_with_as_many_salts_as_it_has_parts_or_not_at_all() -
     assert hash_of(sealed(*columns, salts(1))) == sealed(*columns, salts(1)).hash
     with pytest.raises(ValueError, match="16 bytes of salts for 1 parts|0 bytes of salts for 1 parts"):
         sealed(*columns)
+
+
+def test_no_two_parts_have_one_salt_whoever_makes_them() -> None:
+    reader, writer = os.pipe()
+    ours = random_salts(300)
+    if not (child := os.fork()):
+        os.write(writer, random_salts(500))
+        os._exit(0)
+    ours += random_salts(500) + b"".join(map(random_salts, range(1, 40)))
+    os.waitpid(child, 0)
+    with ThreadPoolExecutor() as pool:
+        others = [os.read(reader, 8_000), *pool.map(random_salts, [20] * 50)]
+    made = b"".join([ours, *others])
+    salts = [made[at : at + SALT_BYTES] for at in range(0, len(made), SALT_BYTES)]
+    assert len(salts) == len(set(salts)) == 300 + 500 + 780 + 500 + 1_000

@@ -29,6 +29,7 @@ from cli import receipts
 from cli.failures import BadInput, Broken, Refused, Unreachable
 from cli.options import Where
 from cli.receipts import FOLDER, KNOWN, Answer, Desk, Given
+from cli.site import log_of
 from domain.kernel import LOG, derived_id
 from eventstore import sealing
 from eventstore.entries import Entry, Submission, encode_json
@@ -338,7 +339,7 @@ async def test_a_key_counts_up_to_the_entry_that_revokes_it(shell: Shell) -> Non
     last = shell.signed(ATLAS, "bo", revoke)
     assert (await shell.told(last, (await shell.answer(last)).receipt)).receipt is not None
     desk = Desk(shell.chosen)
-    async with receipts.log_of(shell.chosen) as log:
+    async with log_of(shell.chosen) as log:
         desk.learn(await receipts.Known.on(log))
     entries = await shell.log.read(0, 100)
     given = shell.signed(ATLAS, "sam", GRANT | {"person": "liv"})
