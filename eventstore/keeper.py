@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from domain.catalog import CATALOG
 from domain.process import Process
+from eventstore import sealing
 from eventstore.log import Leadership, Log
 from eventstore.readmodels import Projector, edition
 from eventstore.snapshots import SnapshotKeeper, register_version, stream_version
@@ -31,6 +32,7 @@ class Keeper:
     """Keeps the lists and snapshots of one log at its head."""
 
     def __init__(self, log: Log, processes: Mapping[str, Process[Any, Any, Any]] = CATALOG) -> None:
+        self._log = log
         self._snapshots = SnapshotKeeper(log, processes)
         self._projector = Projector(log, processes, self._snapshots)
 
@@ -47,7 +49,8 @@ class Keeper:
         return position
 
     async def rebuild(self, progress: Callable[[int], None]) -> int:
-        """Makes the lists anew, see `Projector.rebuild`, and brings the snapshots to the head; the position reached."""
+        """Makes the lists anew, see `Projector.rebuild`, and what is kept of the tree, and brings the snapshots to the head; the position reached."""
         position = await self._projector.rebuild(progress)
+        await sealing.mend(self._log)
         await self._snapshots.keep_register(position)
         return position
