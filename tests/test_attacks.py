@@ -10,6 +10,7 @@
 | a key with which everything verifies (small order); a key of another person | refused, on the log |
 | a charter or a key that would permit itself | judged by the state before: refused, or not taken |
 | a worker of somebody else's on the task queue: outcomes, failures, outcomes of no form | carried out again by ours |
+| a worker of somebody else's that answers commands by itself: acknowledgements, refusals | not shown as true by the client; kept nowhere |
 | a deadline before its time, and letters that no stream owes | not taken; no entry |
 | envelopes of no form, with more fields, too large | not taken; the stream answers again within seconds |
 | an Update of 2.5 MB | refused by Temporal's frontend; the stream answers again within seconds |
@@ -40,14 +41,18 @@ import worker
 from activities.log.record import Recording
 from activities.log.sending import NotTaken, Sender, TurnedDown
 from activities.log.tell import Tell
-from activities.messages import STEP_FAILED, Receipt, StepRef
+from activities.messages import STEP_FAILED, Envelope, Receipt, Recorded, RecordRequest, Refusal, Standing, StepRef
 from audit.reexecute import Reexecution
+from cli import receipts
+from cli.failures import Broken
+from cli.options import Where
 from domain.kernel import SERVICE, Step
 from eventstore.entries import Entry, Submission, encode_json
 from eventstore.recorder import Recorder
 from eventstore.sqlite import SqliteLog
 from eventstore.statement import instant_text
 from eventstore.verifying import Signing
+from settings import Settings
 from tests.dev_server import dev_server
 from tests.signers import Signers
 from tests.stories import charter
@@ -323,3 +328,65 @@ async def test_what_a_rogue_worker_says_of_a_step_is_not_believed_and_ours_carri
     kinds = [entry.kind for entry in await site.entries()]
     assert "fail_step" not in kinds
     assert len(site.carried) >= 6, "each notice was really carried out by a worker of ours"
+
+
+# ---------------------------------------------------------------- by who answers
+
+
+class RogueRecording:
+    """Answers commands without any log. It has Temporal, and everything that went through it."""
+
+    def __init__(self, answer: Callable[[RecordRequest], tuple[Receipt, Refusal | None]]) -> None:
+        self._answer = answer
+
+    @activity.defn(name="record")
+    async def record(self, request: RecordRequest, envelope: Envelope) -> Recorded:
+        receipt, refusal = self._answer(request)
+        return Recorded(receipt=receipt, refusal=refusal, standing=await self.standing(request.stream))
+
+    @activity.defn(name="standing")
+    async def standing(self, stream: str) -> Standing:
+        return Standing(
+            stream=stream, version=1, phase="open", line="", details="", waits_for=[], attention=False, due=None, steps=[], closed=False
+        )  # fmt: skip
+
+
+async def told(site: Site, sender: Sender, given: Submission) -> receipts.Answer:
+    """What a person is shown of the answer to a command, by this sender."""
+    signed, signature = base64.b64encode(given.signed).decode(), base64.b64encode(given.signature).decode()
+    answered = await receipts.answered(
+        sender.send(given.stream, given.command_id, given.actor, json.loads(given.command), signed=signed, signature=signature)
+    )
+    return await receipts.checked(Settings(folder=site.path), receipts.Given(*given[:6]), *answered)
+
+
+async def test_an_honest_workers_answers_are_proven_through_temporal(site: Site) -> None:
+    accepted = await told(site, site.sender, site.signed(ATLAS, "sam", GRANT))
+    refused = await told(site, site.sender, site.signed(ATLAS, "bo", GRANT | {"office": "treasurer"}))
+    assert accepted.receipt is not None
+    assert refused.refusal is not None
+    assert (accepted.receipt.position, refused.refusal.rule) == (2, "office_required")
+    assert len(receipts.Desk(Settings(folder=site.path)).kept()) == 2
+    await receipts.receipts(where=Where(folder=site.path))
+
+
+@pytest.mark.parametrize("lie", ["acknowledged", "acknowledged with another entry", "refused", "refused with an accepted entry"])
+async def test_what_a_rogue_worker_answers_is_not_shown_as_true(site: Site, lie: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receipts, "SEEN_SECONDS", 0)
+    real = await site.give(ATLAS, "sam", GRANT)
+
+    def answer(request: RecordRequest) -> tuple[Receipt, Refusal | None]:
+        assert isinstance(request.command_id, str)
+        borrowed = {"stream": request.stream, "command_id": request.command_id}
+        receipt = real.model_copy(update=borrowed if "entry" in lie else borrowed | {"entry": "", "proof": ""})
+        no = Refusal(rule="round_closed", message="the round is closed", remedy="wait", clause="")
+        return receipt, no if "refused" in lie else None
+
+    rogue, queue = RogueRecording(answer), f"queue-{uuid.uuid4()}"
+    async with Worker(
+        site.client, task_queue=queue, workflows=WORKFLOWS, activities=[rogue.record, rogue.standing],
+        workflow_runner=UnsandboxedWorkflowRunner(),
+    ):  # fmt: skip
+        with pytest.raises(Broken):
+            await told(site, Sender(site.client, queue), site.signed(f"round/{uuid.uuid4()}", "tess", round_terms()))
+    assert receipts.Desk(Settings(folder=site.path)).kept() == []

@@ -212,7 +212,7 @@ async def test_what_somebody_else_put_in_the_checkpoints_place_is_passed_over_an
 async def test_a_worker_whose_key_is_not_enrolled_records_nothing_until_it_is(site: Site) -> None:
     other = worker(site, "log-2")
     given = site.signed(ATLAS, "sam", GRANT)
-    with pytest.raises(KeyNotEnrolled, match="never enrolled"):
+    with pytest.raises(KeyNotEnrolled, match="is not enrolled"):
         await other.record(given)
     assert await site.log.find([given.command_id]) == []
     command = {"kind": "enrol_log_key", "public_key": site.signers.line("log-2"), "proof": site.signers.proof(LOG, site.first, "log-2")}
