@@ -11,7 +11,7 @@ from uuid import UUID
 from activities.log.display import lacks_currency, line_of
 from activities.log.sending import NotAnswered, NotTaken, Sender
 from activities.messages import Receipt
-from cli import receipts, signing
+from cli import answers, signing
 from cli.failures import BadInput, Broken, translated
 from cli.options import By
 from cli.output import Progress, say, say_json, unescaped
@@ -39,15 +39,13 @@ async def give(by: By, stream: str, command: dict[str, Any], result: Result | No
         async with Progress("waiting for an answer"):
             sender = Sender(client, chosen.task_queue)
             sent = sender.send(stream, command_id, actor, command, signed=said.signed, signature=said.signature, line=line)
-            receipt, refusal = await receipts.answered(sent)
+            receipt, refusal = await answers.answered(sent)
     except (NotAnswered, NotTaken) as error:
         failure = translated(error)
         failure.details["command_id"] = command_id
         raise failure from error
-    answer = await receipts.checked(
-        chosen, receipts.Given.of(stream, command_id, actor, body, said.signed, said.signature), receipt, refusal
-    )
-    await _look(by, chosen, receipts.accepted(answer, command_id), answer.unseen, answer.unkept, result)
+    answer = await answers.checked(chosen, answers.Given.of(stream, command_id, actor, body, said.signed, said.signature), receipt, refusal)
+    await _look(by, chosen, answers.accepted(answer, command_id), answer.unseen, answer.unkept, result)
 
 
 def checked(stream: str, command: dict[str, Any]) -> bytes:
@@ -118,7 +116,7 @@ async def _look(by: By, chosen: Settings, receipt: Receipt, unseen: str, unkept:
     words, seen = "", not unseen
     try:
         async with log_of(chosen) as log:
-            await receipts.require_shown(chosen, log, receipt)
+            await answers.require_shown(chosen, log, receipt)
             if result is not None:
                 words = await awaited(result, log, receipt)
             row = await row_of(log, receipt.stream)

@@ -43,7 +43,7 @@ from activities.log.sending import NotTaken, Sender, TurnedDown
 from activities.log.tell import Tell
 from activities.messages import STEP_FAILED, Envelope, Receipt, Recorded, RecordRequest, Refusal, Standing, StepRef
 from audit.reexecute import Reexecution
-from cli import receipts
+from cli import answers, receipts
 from cli.failures import Broken
 from cli.options import Where
 from domain.kernel import SERVICE, Step
@@ -351,13 +351,13 @@ class RogueRecording:
         )  # fmt: skip
 
 
-async def told(site: Site, sender: Sender, given: Submission) -> receipts.Answer:
+async def told(site: Site, sender: Sender, given: Submission) -> answers.Answer:
     """What a person is shown of the answer to a command, by this sender."""
     signed, signature = base64.b64encode(given.signed).decode(), base64.b64encode(given.signature).decode()
-    answered = await receipts.answered(
+    said = await answers.answered(
         sender.send(given.stream, given.command_id, given.actor, json.loads(given.command), signed=signed, signature=signature)
     )
-    return await receipts.checked(Settings(folder=site.path), receipts.Given(*given[:6]), *answered)
+    return await answers.checked(Settings(folder=site.path), answers.Given(*given[:6]), *said)
 
 
 async def test_an_honest_workers_answers_are_proven_through_temporal(site: Site) -> None:
@@ -372,7 +372,7 @@ async def test_an_honest_workers_answers_are_proven_through_temporal(site: Site)
 
 @pytest.mark.parametrize("lie", ["acknowledged", "acknowledged with another entry", "refused", "refused with an accepted entry"])
 async def test_what_a_rogue_worker_answers_is_not_shown_as_true(site: Site, lie: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(receipts, "SEEN_SECONDS", 0)
+    monkeypatch.setattr(answers, "SEEN_SECONDS", 0)
     real = await site.give(ATLAS, "sam", GRANT)
 
     def answer(request: RecordRequest) -> tuple[Receipt, Refusal | None]:

@@ -620,7 +620,7 @@ def test_an_answer_that_the_log_does_not_know_is_not_believed(
     type_.folder = ""
     monkeypatch.setenv("CONSORTIUM_LOG", str(other))
     monkeypatch.setenv("CONSORTIUM_ADDRESS", site.told["address"])
-    monkeypatch.setattr("cli.receipts.SEEN_SECONDS", 0.1)
+    monkeypatch.setattr("cli.answers.SEEN_SECONDS", 0.1)
     told = type_(*grant("--key", str(site.folder / "keys/sam"), person="liv"))
     assert told.code == 1
     assert "does not hold this command" in told.err

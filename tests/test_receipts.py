@@ -25,10 +25,11 @@ import pytest_asyncio
 from activities.log import record
 from activities.log.record import Recording
 from activities.messages import Envelope, Receipt, Recorded, RecordRequest, Refusal
-from cli import receipts
+from cli import answers, receipts
+from cli.answers import Answer, Given
 from cli.failures import BadInput, Broken, Refused, Unreachable
 from cli.options import Where
-from cli.receipts import FOLDER, KNOWN, Answer, Desk, Given
+from cli.receipts import FOLDER, KNOWN, Desk
 from cli.site import log_of
 from domain.kernel import LOG, derived_id
 from eventstore import sealing
@@ -78,7 +79,7 @@ class Shell(Site):
 
     async def told(self, given: Submission, receipt: Receipt | None, refusal: Refusal | None = None) -> Answer:
         """What is shown of an answer."""
-        return await receipts.checked(self.chosen, Given(*given[:6]), receipt, refusal)
+        return await answers.checked(self.chosen, Given(*given[:6]), receipt, refusal)
 
     async def gives(self, by: str, command: dict[str, Any], **changes: Any) -> Answer:
         """A command and its honest answer."""
@@ -135,7 +136,7 @@ async def test_a_refusal_is_proven_shown_as_the_entry_says_and_kept(shell: Shell
     answer = await shell.told(given, recorded.receipt, lie)
     assert answer.refusal == recorded.refusal
     with pytest.raises(Refused) as raised:
-        receipts.accepted(answer, given.command_id)
+        answers.accepted(answer, given.command_id)
     assert raised.value.details["command_id"] == given.command_id
     assert kept(shell) == [given.command_id]
 
@@ -206,14 +207,14 @@ NO = Refusal(rule="round_closed", message="the round is closed", remedy="wait", 
 
 
 async def test_an_acknowledgement_that_is_on_no_log_is_not_shown_as_true(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(receipts, "SEEN_SECONDS", 0)
+    monkeypatch.setattr(answers, "SEEN_SECONDS", 0)
     given = shell.signed(ATLAS, "sam", GRANT)
     made_up = Receipt(position=2, stream=ATLAS, command_id=given.command_id, at=shell.clock.now(), events=["office_granted"], hash="0" * 64)
     assert "does not hold it" in await broken(shell, given, made_up)
 
 
 async def test_a_refusal_that_is_on_no_log_is_not_shown_as_true(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(receipts, "SEEN_SECONDS", 0)
+    monkeypatch.setattr(answers, "SEEN_SECONDS", 0)
     given = shell.signed(ATLAS, "sam", GRANT)
     assert "does not hold it" in await broken(shell, given, None, NO)
     made_up = Receipt(position=2, stream=ATLAS, command_id=given.command_id, at=shell.clock.now(), events=[], hash="0" * 64)
