@@ -28,7 +28,7 @@ from transparency import checkpoint, proof, tree
 from transparency.checkpoint import Checkpoint
 from transparency.note import SigningKey
 from transparency.proof import Proof
-from transparency.tree import Frontier, Plan, Tile
+from transparency.tree import Frontier, Plan, Recent, Tile
 
 ENTRIES: Final = 1_000_000
 ROUNDS: Final = 500
@@ -115,6 +115,9 @@ def measure(store: Store, rounds: int, luck: Random) -> Mapping[str, Sequence[fl
         grown = store.frontier.extended(batch).frontier
         checkpoint.sign(Checkpoint(ORIGIN, grown.size, grown.root()), key)
 
+    def prove_new() -> None:
+        Proof(size, Recent(store.frontier, batch).inclusion(size), signed).encode()
+
     def check(file: bytes, entry: bytes) -> None:
         proof.verified(proof.parse(file), entry, ORIGIN, [key.verifier])
 
@@ -131,6 +134,7 @@ def measure(store: Store, rounds: int, luck: Random) -> Mapping[str, Sequence[fl
         "the root, from the frontier": timed([store.frontier.root] * rounds),
         "the frontier of an older size": timed(edges),
         "a proof of inclusion": timed(inclusions),
+        f"the first proof of {BATCH} that were just appended": timed([prove_new] * rounds),
         "a proof of consistency": timed(consistencies),
         "check a proof file": timed([partial(check, *each) for each in zip(proofs, data, strict=True)]),
         "check a step to this size": timed(
