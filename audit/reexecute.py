@@ -7,19 +7,34 @@ this release words them otherwise, that is told and nothing is wrong.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
+from audit.alone import Alone, examined
 from audit.values import same
 from domain.catalog import CATALOG, RULES
 from domain.kernel import Event
-from domain.process import Process
+from domain.register.state import Register
 from domain.stream import Stream
-from eventstore.authority import NotOwed, Unauthorised, Vouched, behind, check_signature, is_known
-from eventstore.entries import ACCEPTED, EMPTY, REFUSED, Broken, Entry, Head, Refusal, encode_json, falls, verify
-from eventstore.log import Damaged
+from eventstore.authority import ByPerson, NotOwed, Unauthorised, Vouched, behind, is_known
+from eventstore.entries import (
+    ACCEPTED,
+    DIGEST_BYTES,
+    EMPTY,
+    REFUSED,
+    UNSALTED,
+    Broken,
+    Entry,
+    Head,
+    Refusal,
+    encode_events,
+    falls,
+    misplaced,
+)
+from eventstore.log import Damaged, Unsigned
 from eventstore.replica import Replica, UnreadableEntry
+from eventstore.statement import Seen
 from eventstore.verifying import proofs_in
 from eventstore.wire import Malformed
 
@@ -54,6 +69,10 @@ class Reexecution:
         """How many refusals stand, but are worded otherwise by this release."""
         self.reworded_at: list[int] = []
         """The positions of the first of them."""
+        self.signatures = 0
+        """How many entries are signed, by persons or by workers."""
+        self._hashes = bytearray()
+        """Of all entries up to the head: what people were shown when they signed is held against them."""
         self._replica = Replica()
         self._started: set[str] = set()
         self._unread: set[str] = set()
@@ -62,47 +81,71 @@ class Reexecution:
     def check(self, entries: Iterable[Entry]) -> Broken | None:
         """The first of the next entries that is not what the rules demand after those before it, and why."""
         for entry in entries:
-            chained = verify((entry,), self.head)
-            if isinstance(chained, Broken):
-                return chained
-            wrong = _malformed(entry) or self._wrong(entry)
-            if wrong:
-                return Broken(entry.position, wrong)
-            self.head = chained
+            wrong = self.follow(entry, examined(entry))
+            if wrong is not None:
+                return wrong
         return None
 
-    def _wrong(self, entry: Entry) -> str:
-        """What is wrong with the next entry, which is chained and well formed; empty for nothing. It is taken in."""
+    def follow(self, entry: Entry, alone: Alone) -> Broken | None:
+        """What is wrong with the next entry, of which is known what is wrong with it by itself. It is taken in where nothing is."""
+        wrong = misplaced(entry, self.head) or alone.wrong or self._wrong(entry, alone)
+        if wrong:
+            return Broken(self.head.position + 1, wrong)
+        self.head = Head.of(entry)
+        self._hashes += entry.hash
+        return None
+
+    @property
+    def first(self) -> str:
+        """The hash of the first entry, which says which log this is; empty before it."""
+        return self._hashes[:DIGEST_BYTES].hex()
+
+    @property
+    def register(self) -> Register:
+        """The register as of the head, as far as this release can read it."""
+        return self._replica.register
+
+    def _wrong(self, entry: Entry, alone: Alone) -> str:
+        """What is wrong with the next entry, which is in its place and well formed; empty for nothing. It is taken in."""
         if entry.rules != RULES:
             self._note_undecided(entry, entry.rules)
             if falls(RULES, entry.rules):
                 return ""
         if self._replica.beyond is not None or entry.stream in self._unread:
-            self._pass_over(entry)
-            return ""
+            return self._pass_over(entry, alone)
         try:
             if entry.stream not in self._started:
                 self._started.add(entry.stream)
                 self._replica.put(entry.stream, Stream(self._replica.process_of(entry.stream).initial))
             process = self._replica.process_of(entry.stream)
+            wrong, decided = self._decided(entry, alone) if entry.rules == RULES else (self._unvouched(entry, alone), None)
+            if decided is not None and encode_events(decided) == entry.body:
+                self._replica.take(entry, process, decided)
+                return ""
             stored = self._replica.events_of(process, entry)
-            wrong = self._differs(entry, process, stored) if entry.rules == RULES else ""
+            if decided is not None and not same(process, stored, decided):
+                wrong = f"the rules demand other events: {', '.join(event.kind for event in decided) or 'none'}"
             if not wrong:
                 self._replica.take(entry, process, stored)
         except UnreadableEntry:
-            self._pass_over(entry)
-            return ""
+            return self._pass_over(entry, alone)
         except Damaged as error:
             return str(error)
         except (Malformed, OverflowError) as error:
-            return f"cannot be decided again: {error}" if entry.rules == RULES else f"cannot be read: {error}"
+            return f"cannot be read: {error}"
         return wrong
 
-    def _pass_over(self, entry: Entry) -> None:
-        """Leaves an entry, and the rest of its stream, to the newer release that wrote it; the register takes in what it can."""
+    def _pass_over(self, entry: Entry, alone: Alone) -> str:
+        """Leaves an entry, and the rest of its stream, to the newer release that wrote it; the register takes in what it can.
+
+        Its signature is that of its own bytes all the same, or that is what is wrong.
+        """
+        if self.register.signing and alone.unauthorised:
+            return _nothing_behind(alone.unauthorised)
         self._unread.add(entry.stream)
         self._replica.pass_over(entry)
         self._note_undecided(entry, f"{entry.rules} of a newer release")
+        return ""
 
     def _note_undecided(self, entry: Entry, rules: str) -> None:
         last = self.undecided[-1] if self.undecided else None
@@ -111,20 +154,25 @@ class Reexecution:
         else:
             self.undecided.append(Undecided(rules, entry.position, entry.position))
 
-    def _differs(self, entry: Entry, process: Process[Any, Any, Any], stored: Sequence[Event]) -> str:
-        """What the rules demand otherwise."""
+    def _decided(self, entry: Entry, alone: Alone) -> tuple[str, Sequence[Event] | None]:
+        """What the rules demand otherwise, events aside; and the events that they demand of an accepted command."""
         try:
-            vouched = self._vouched(entry)
+            vouched = self._vouched(entry, alone)
             events, refusal = self._replica.judge(entry, vouched)
         except Unauthorised as error:
-            return f"nothing that the log takes stands behind it: {error}"
+            return _nothing_behind(error), None
         except NotOwed:
-            return "it was not owed"
+            return "it was not owed", None
+        except Unsigned:
+            return "it is signed, and the log did not begin to sign before it", None
+        except (Malformed, OverflowError) as error:
+            return f"cannot be decided again: {error}", None
         if (entry.outcome == REFUSED) != (refusal is not None):
-            return f"the rules demand another outcome: {f'refused by {refusal.rule}' if refusal else ACCEPTED}"
-        if refusal is None:
-            demanded = ", ".join(event.kind for event in events) or "none"
-            return "" if same(process, stored, events) else f"the rules demand other events: {demanded}"
+            return f"the rules demand another outcome: {f'refused by {refusal.rule}' if refusal else ACCEPTED}", None
+        return ("", events) if refusal is None else (self._refused_otherwise(entry, vouched, refusal), None)
+
+    def _refused_otherwise(self, entry: Entry, vouched: Vouched | None, refusal: Refusal) -> str:
+        """What is wrong with a refusal where the rules demand this one."""
         if not self._knows(entry, vouched):
             return f"no refusal of {entry.actor} is recorded, whom the log does not know"
         told = msgspec.json.decode(entry.body, type=Refusal)
@@ -135,45 +183,43 @@ class Reexecution:
             self.reworded_at += [entry.position] if len(self.reworded_at) < NAMED else []
         return ""
 
-    def _vouched(self, entry: Entry) -> Vouched | None:
-        """What stands behind an entry, its signature checked; nothing as long as the log is not signed."""
-        if not self._replica.register.signing and not entry.signed:
+    def _unvouched(self, entry: Entry, alone: Alone) -> str:
+        """What is wrong with the authority of an entry that older rules decided, once the log is signed; empty for nothing."""
+        if entry.rules in UNSALTED:
+            return ""
+        try:
+            vouched = self._vouched(entry, alone)
+            refusal = None if vouched is None else self._replica.permitted(entry, vouched)
+        except Unauthorised as error:
+            return _nothing_behind(error)
+        except NotOwed:
+            return "it was not owed"
+        except Malformed as error:
+            return f"cannot be read: {error}"
+        return f"the rules demand another outcome: refused by {refusal.rule}" if refusal is not None and entry.outcome == ACCEPTED else ""
+
+    def _vouched(self, entry: Entry, alone: Alone) -> Vouched | None:
+        """What stands behind an entry, its signature checked; nothing as long as the log is not signed. Raises `Unauthorised`."""
+        if not self.register.signing and not entry.signed and not entry.signature:
             self.unsigned = entry.position
             return None
+        if alone.unauthorised:
+            raise Unauthorised(alone.unauthorised)
         authority = behind(entry)
-        check_signature(authority)
+        if isinstance(authority, ByPerson) and authority.said.seen is not None:
+            self._require_seen(authority.said.seen)
+        self.signatures += bool(entry.signature)
         return Vouched(authority, proofs_in(entry, CATALOG, self._replica.first))
 
+    def _require_seen(self, seen: Seen) -> None:
+        """Raises `Unauthorised` where whoever signed was shown another log than the one before the entry."""
+        end = seen.position * DIGEST_BYTES
+        if not seen.position or self._hashes[end - DIGEST_BYTES : end].hex() != seen.hash:
+            raise Unauthorised(f"whoever signed was shown an entry {seen.position:,} that this log does not hold before it")
+
     def _knows(self, entry: Entry, vouched: Vouched | None) -> bool:
-        register = self._replica.register
-        return register.knows(entry.actor) if vouched is None else is_known(vouched.authority, register, entry.actor)
+        return self.register.knows(entry.actor) if vouched is None else is_known(vouched.authority, self.register, entry.actor)
 
 
-class _Command(msgspec.Struct):
-    kind: str
-
-
-class _Refusal(msgspec.Struct, forbid_unknown_fields=True):
-    rule: str
-    message: str
-    remedy: str
-    clause: str
-
-
-def _malformed(entry: Entry) -> str:
-    """What of an entry has not the form that every release writes; empty for nothing."""
-    try:
-        if msgspec.json.decode(entry.command, type=_Command).kind != entry.kind:
-            return "its kind is not that of its command"
-        if entry.outcome == ACCEPTED:
-            msgspec.json.decode(entry.body, type=list[_Command])
-        elif entry.outcome == REFUSED:
-            msgspec.json.decode(entry.body, type=_Refusal)
-        else:
-            return f"its outcome is neither {ACCEPTED} nor {REFUSED}"
-        for name, stored in (("command", entry.command), ("body", entry.body)):
-            if encode_json(msgspec.json.decode(stored)) != stored:
-                return f"its {name} is not canonical JSON"
-    except ValueError as error:
-        return f"is not what a log holds: {error}"
-    return ""
+def _nothing_behind(why: object) -> str:
+    return f"nothing that the log takes stands behind it: {why}"

@@ -15,14 +15,14 @@ from cyclopts import Parameter
 from activities.log.heads import Heads
 from activities.log.sending import Sender
 from audit.reexecute import Reexecution
+from cli.audit import audit, broken, say_decided
 from cli.embedded import recover as taken_up
-from cli.failures import BadInput, Broken, OtherRules, of_file
+from cli.failures import BadInput, of_file
 from cli.give import give
 from cli.look import process_of
 from cli.options import HERE, MINE, By, Where
 from cli.output import Progress, say, say_json
 from cli.site import log_of, settings, temporal
-from domain.catalog import RULES
 from eventstore import entries as chain
 from eventstore.entries import EMPTY, Entry
 from eventstore.export import LONGEST, BadLine, entry_of, line_of
@@ -35,9 +35,6 @@ BATCH: Final = 2_000
 _UNREADABLE: Final = (LogUnavailable, ValueError, TypeError, struct.error)
 """What a damaged entry may raise before its hash is even looked at."""
 
-
-SHOWN: Final = 20
-"""So many positions are told in words; JSON has more."""
 
 Stream = Annotated[str, Parameter(help="Whose, like member/helio.")]
 Step = Annotated[str, Parameter(help="The step's key; `consortium show` names it.")]
@@ -52,8 +49,11 @@ async def verify(*, file: File = None, decide: Decide = False, where: Where = HE
     """Check the whole log: no gap, no change, no time running back, no older rules after newer ones.
 
     Ends with 1 and names the position where it is broken; with 5 where it is whole, and --decide met entries that a release with
-    other rules must decide again.
+    other rules must decide again. With --file and --decide it is `consortium audit`.
     """
+    if file is not None and decide:
+        await audit(file, where=where)
+        return
     again = Reexecution() if decide else None
     if file is not None:
         head = await _whole(of_export(file), again)
@@ -62,41 +62,17 @@ async def verify(*, file: File = None, decide: Decide = False, where: Where = HE
             last = (await log.head()).position
             head = await _whole(of_log(log), again, last)
         if head.position < last:
-            raise _broken(chain.Broken(head.position + 1, "is missing"))
-    if again is not None and again.undecided:
-        raise _of_other_rules(again, head)
-    wording = {"reworded": again.reworded, "reworded_at": again.reworded_at} if again is not None else {}
-    if where.json:
-        say_json({"entries": head.position, "head": head.hash.hex(), "decided_again": decide, **wording})
-        return
-    say(f"{head.position:,} entries are whole{' and decided as the rules demand' if decide else ''}.", f"head {head.hash.hex()}")
-    if again is not None and (told := _wordings(again)):
-        say(told)
-
-
-def _wordings(again: Reexecution) -> str:
-    """That refusals are worded otherwise by this release, and where; empty when none is."""
-    if not again.reworded:
-        return ""
-    places = ", ".join(f"{position:,}" for position in again.reworded_at[:SHOWN]) + (", …" if again.reworded > SHOWN else "")
-    return f"{again.reworded:,} {'refusal stands' if again.reworded == 1 else 'refusals stand'}, worded otherwise by this release: at {places}."
-
-
-def _of_other_rules(again: Reexecution, head: chain.Head) -> OtherRules:
-    told = ", ".join(f"{each.first:,} to {each.last:,} need a release with rules {each.rules}" for each in again.undecided)
-    return OtherRules(
-        f"the log was not changed, but this release has rules {RULES} and did not decide all of it: entries {told}",
-        "check those with the release that has their rules (`consortium export`, then its `consortium verify --decide --file`); all others stand",
-        entries=head.position,
-        head=head.hash.hex(),
-        not_decided=[each._asdict() for each in again.undecided],
-        reworded=again.reworded,
-        reworded_at=again.reworded_at,
-    )
+            raise broken(chain.Broken(head.position + 1, "is missing"))
+    if again is not None:
+        say_decided(again, where)
+    elif where.json:
+        say_json({"entries": head.position, "head": head.hash.hex(), "decided_again": False})
+    else:
+        say(f"{head.position:,} entries are whole.", f"head {head.hash.hex()}")
 
 
 async def export(file: Annotated[Path, Parameter(help="A new file.")], /, *, where: Where = HERE) -> None:
-    """Write the whole log to a file, an entry a line, which anybody can check by `verify --file`: without a database, a worker or Temporal."""
+    """Write the whole log to a file, an entry a line, which anybody can check by `consortium audit`: without a database, a worker or Temporal."""
     if file.exists():
         raise BadInput(f"{file} is there already", "name a new file")
     part, head = file.with_name(f"{file.name}.part"), EMPTY
@@ -126,9 +102,9 @@ async def _whole(batches: AsyncIterator[Sequence[Entry]], again: Reexecution | N
         async for batch in batches:
             found = _checked(batch, head)
             if isinstance(found, chain.Broken):
-                raise _broken(found)
+                raise broken(found)
             if again is not None and (wrong := again.check(batch)) is not None:
-                raise _broken(wrong)
+                raise broken(wrong)
             head = found
             progress.at(head.position)
     return head
@@ -155,7 +131,7 @@ async def of_export(file: Path) -> AsyncIterator[Sequence[Entry]]:
                     whole.append(entry_of(line))
                 except BadLine as error:
                     yield whole
-                    raise _broken(chain.Broken(position, str(error))) from error
+                    raise broken(chain.Broken(position, str(error))) from error
                 if len(whole) == BATCH:
                     yield whole
                     await asyncio.sleep(0)  # a long file lets the progress be seen
@@ -178,13 +154,8 @@ async def _batch(log: Log, after: int) -> Sequence[Entry]:
             except _UNREADABLE as error:
                 if whole:
                     return whole
-                raise _broken(chain.Broken(position + 1, f"cannot be read: {error}")) from error
+                raise broken(chain.Broken(position + 1, f"cannot be read: {error}")) from error
         return whole
-
-
-def _broken(found: chain.Broken) -> Broken:
-    remedy = "compare with a backup, or with the copy of a member"
-    return Broken(f"position {found.position}: {found.reason}", remedy, position=found.position)
 
 
 def _checked(batch: Sequence[Entry], head: chain.Head) -> chain.Head | chain.Broken:

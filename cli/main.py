@@ -38,6 +38,8 @@ COMMANDS: Final = {
     "receipts": ("cli.receipts:receipts", LOOK, "Check that the log still holds everything of which receipts are kept here."),
     "verify": ("cli.keep:verify", LOOK, "Check that the log is whole and unchanged."),
     "export": ("cli.keep:export", LOOK, "Write the log to a file that anybody can check."),
+    "audit": ("cli.audit:audit", LOOK, "Check such a file: signatures, decisions, checkpoint; nothing else is needed."),
+    "export-signature": ("cli.audit:export_signature", LOOK, "Write what an entry's person signed, for `ssh-keygen` to judge."),
     "registry": ("cli.books:registry", LOOK, "List the releases of models, now or as of a time."),
     "ledger": ("cli.books:ledger", LOOK, "Show the ledger, or export it to Beancount or hledger."),
     "plot": ("cli.books:plot", LOOK, "Draw a training run, in the terminal or as SVG."),

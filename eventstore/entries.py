@@ -272,21 +272,23 @@ class Broken(NamedTuple):
 
 def verify(entries: Iterable[Entry], head: Head = EMPTY) -> Head | Broken:
     """Checks that entries follow `head` without gap, in time, by no older rules, and unchanged; the new head, or the first position that is not so."""
-    position, at, previous, rules = head
     for entry in entries:
-        position += 1
-        if entry.position != position:
-            return Broken(position, f"expected position {position}, found {entry.position}")
-        if entry.previous != previous:
-            return Broken(position, "does not follow the entry before it")
-        if entry.at < at:
-            return Broken(position, "is earlier than the entry before it")
-        if entry.rules != rules and (wrong := _wrong_rules(entry.rules, rules)):
-            return Broken(position, wrong)
-        if flaw := flaw_of(entry):
-            return Broken(position, flaw)
-        previous, at, rules = entry.hash, entry.at, entry.rules
-    return Head(position, at, previous, rules)
+        if wrong := misplaced(entry, head) or flaw_of(entry):
+            return Broken(head.position + 1, wrong)
+        head = Head(entry.position, entry.at, entry.hash, entry.rules)
+    return head
+
+
+def misplaced(entry: Entry, head: Head) -> str:
+    """What is wrong with an entry as the one after `head`, whatever it holds, as the end of a sentence; empty for nothing."""
+    position, at, previous, rules = head
+    if entry.position != position + 1:
+        return f"expected position {position + 1}, found {entry.position}"
+    if entry.previous != previous:
+        return "does not follow the entry before it"
+    if entry.at < at:
+        return "is earlier than the entry before it"
+    return "" if entry.rules == rules else _wrong_rules(entry.rules, rules)
 
 
 def version_of(rules: str) -> int | None:

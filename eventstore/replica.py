@@ -366,6 +366,18 @@ class Replica:
             raise Malformed(f"the command is a {command.kind}, not a {entry.kind[:40]}")
         return self._judged(process, entry, command, instant(entry.at), vouched)
 
+    def permitted(self, entry: Entry, vouched: Vouched) -> Refusal | None:
+        """The refusal of what stands behind the command of the entry after the head, which older rules decided; none where it suffices.
+
+        Raises `Malformed`, `Unauthorised` and `NotOwed`.
+        """
+        process = self.process_of(entry.stream)
+        try:
+            self._permit(process, entry, parse(process, entry.command), instant(entry.at), vouched)
+        except Refused as refused:
+            return Refusal.of(refused)
+        return None
+
     def _knows(self, actor: str, vouched: Vouched | None) -> bool:
         return self.register.knows(actor) if vouched is None else is_known(vouched.authority, self.register, actor)
 
@@ -384,11 +396,14 @@ class Replica:
             raise Unsigned(self.head.position)
         try:
             if vouched is not None:
-                source = self._streams.get(vouched.source) if vouched.source is not None else None
-                permit(vouched, given, command, self._place(process, given.stream, now), source)
+                self._permit(process, given, command, now, vouched)
             return decide(process, stream, command, context), None
         except Refused as refused:
             return (), Refusal.of(refused)
+
+    def _permit(self, process: Process[Any, Any, Any], given: Given, command: Command, now: datetime, vouched: Vouched) -> None:
+        source = self._streams.get(vouched.source) if vouched.source is not None else None
+        permit(vouched, given, command, self._place(process, given.stream, now), source)
 
     def _advance(self, entry: Entry) -> None:
         self.head = Head.of(entry)

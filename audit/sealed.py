@@ -1,0 +1,63 @@
+"""What the log signed of itself, held against its entries (docs/log-format.md, Checkpoints)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from domain.register.state import Register
+from eventstore.entries import Broken
+from signatures import keys
+from signatures.errors import Unacceptable
+from transparency import checkpoint, note
+from transparency.checkpoint import Checkpoint
+from transparency.note import VerifierKey
+from transparency.strict import Invalid
+from transparency.tree import Frontier
+
+ORIGIN: Final = "open-model-consortium/"
+"""How the names of these logs begin; the hash of the first entry follows, in hexadecimal digits."""
+
+
+class Signed:
+    """A checkpoint, beside the tree of the entries that are read. Nothing of it is believed before `judge`."""
+
+    def __init__(self, sealed: bytes) -> None:
+        """Raises `Invalid` for what is no signed checkpoint."""
+        self._note = sealed
+        self.size: Final = checkpoint.read(note.parse(sealed).text).size
+        self._tree = Frontier()
+        """Of the entries that it is over, as far as they were read."""
+
+    def extend(self, hashes: Iterable[bytes]) -> None:
+        """Adds the next entries. What comes after those that the checkpoint is over is passed by."""
+        left = self.size - self._tree.size
+        if left > 0:
+            self._tree = self._tree.extended(each for _, each in zip(range(left), hashes, strict=False)).frontier
+
+    def judge(self, first: str, register: Register) -> Broken | None:
+        """Why the checkpoint is not that of these entries, whose first has this hash; the position is the last that it says anything of."""
+        if self._tree.size < self.size:
+            return Broken(self._tree.size + 1, f"is missing, with all that follow: the log signed {self.size:,} entries")
+        try:
+            found = opened(self._note, ORIGIN + first, register, self.size)
+        except Invalid as error:
+            return Broken(self.size, f"is the last under the checkpoint, and the checkpoint is not this log's: {error}")
+        if found.root != self._tree.root():
+            return Broken(self.size, "is the last under the checkpoint, and the log signed other entries than those up to it")
+        return None
+
+
+def opened(sealed: bytes, origin: str, register: Register, size: int) -> Checkpoint:
+    """The checkpoint in a signed note, signed by a log key that was valid at its size. Raises `Invalid`."""
+    lines = [line for line in register.log_keys if register.log_key_at(line, size)]
+    return checkpoint.opened(sealed, origin, [VerifierKey(origin, point) for line in lines if (point := _point(line))])
+
+
+def _point(line: str) -> bytes:
+    """Of a log key that signs notes; empty for another one."""
+    try:
+        key = keys.parse(line)
+    except Unacceptable:
+        return b""
+    return key.point if key.algorithm is keys.Algorithm.ED25519 else b""
