@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from audit.alone import Alone, examined
+from audit.ids import Ids
 from audit.values import same
 from domain.catalog import CATALOG, RULES
 from domain.kernel import Event
@@ -73,6 +74,7 @@ class Reexecution:
         """How many entries are signed, by persons or by workers."""
         self._hashes = bytearray()
         """Of all entries up to the head: what people were shown when they signed is held against them."""
+        self._ids = Ids()
         self._replica = Replica()
         self._started: set[str] = set()
         self._unread: set[str] = set()
@@ -88,7 +90,7 @@ class Reexecution:
 
     def follow(self, entry: Entry, alone: Alone) -> Broken | None:
         """What is wrong with the next entry, of which is known what is wrong with it by itself. It is taken in where nothing is."""
-        wrong = misplaced(entry, self.head) or alone.wrong or self._wrong(entry, alone)
+        wrong = misplaced(entry, self.head) or alone.wrong or self._repeated(entry) or self._wrong(entry, alone)
         if wrong:
             return Broken(self.head.position + 1, wrong)
         self.head = Head.of(entry)
@@ -104,6 +106,10 @@ class Reexecution:
     def register(self) -> Register:
         """The register as of the head, as far as this release can read it."""
         return self._replica.register
+
+    def _repeated(self, entry: Entry) -> str:
+        """A statement, a tag or a letter holds once: its id is on the log once."""
+        return "" if self._ids.add(entry.command_id) else f"an earlier entry has its command's id {entry.command_id[:40]!r}"
 
     def _wrong(self, entry: Entry, alone: Alone) -> str:
         """What is wrong with the next entry, which is in its place and well formed; empty for nothing. It is taken in."""

@@ -19,7 +19,7 @@ from cli.site import log_of, settings
 from domain.catalog import RULES
 from domain.kernel import LOG
 from eventstore import entries as chain
-from eventstore.authority import ByLog, ByPerson, ByStream, Unauthorised, behind
+from eventstore.authority import ByLog, ByPerson, ByStream, Unauthorised, behind, line_of
 from eventstore.entries import Entry, flaw_of
 from signatures import sshsig
 from transparency import note
@@ -153,34 +153,40 @@ async def export_signature(
         raise BadInput(f"entry {position:,} is not signed: {error}", "name an entry after the log began to sign") from error
     if isinstance(authority, ByLog | ByStream):
         raise BadInput(f"entry {position:,} is signed by nobody: the log itself owed it", "`consortium audit` checks such entries")
-    who, purpose = (entry.actor if isinstance(authority, ByPerson) else LOG), authority.signature.namespace
-    try:
-        folder.mkdir(parents=True)
-        (folder / "statement.json").write_bytes(entry.signed)
-        (folder / "statement.json.sig").write_text(sshsig.armour(entry.signature), encoding="ascii")
-        (folder / "allowed_signers").write_text(f'{who} namespaces="{purpose}" {authority.key}\n', encoding="ascii")
-    except OSError as error:
-        raise of_file(error, folder, "written", "name a new folder") from error
-    line = f"ssh-keygen -Y verify -f allowed_signers -I {who} -n {purpose} -s statement.json.sig < statement.json"
+    who = entry.actor if isinstance(authority, ByPerson) else LOG
+    line = write_signed(folder, who, entry.signed, entry.signature)
     if where.json:
-        say_json({"folder": str(folder), "signer": who, "namespace": purpose, "public_key": authority.key, "command": line})
+        say_json({"folder": str(folder), "signer": who, "public_key": authority.key, "command": line})
     else:
         say(f"What {who} signed is in {folder}. This judges it:", f"cd {shlex.quote(str(folder))} && {line}")
 
 
+def write_signed(folder: Path, who: str, signed: bytes, signature: bytes) -> str:
+    """Writes what somebody signed, the signature and the key that it names to a new folder; the command line that judges them there."""
+    parsed = sshsig.parse_blob(signature)
+    try:
+        folder.mkdir(parents=True)
+        (folder / "statement.json").write_bytes(signed)
+        (folder / "statement.json.sig").write_text(sshsig.armour(signature), encoding="ascii")
+        (folder / "allowed_signers").write_text(f'{who} namespaces="{parsed.namespace}" {line_of(parsed.key_blob)}\n', encoding="ascii")
+    except OSError as error:
+        raise of_file(error, folder, "written", "name a new folder") from error
+    return f"ssh-keygen -Y verify -f allowed_signers -I {who} -n {parsed.namespace} -s statement.json.sig < statement.json"
+
+
 async def _entry(position: int, file: Path | None, where: Where) -> Entry:
     """An entry of the log or of an export, unchanged since it was recorded."""
-    found = await _of_log(position, where) if file is None else _of_file(position, file)
+    found = None
+    if 0 < position < 2**63:
+        found = await _of_log(position, where) if file is None else _of_file(position, file)
     if found is None:
         raise BadInput(f"there is no entry {position:,}", "`consortium log` shows their positions")
-    if flaw := flaw_of(found):
-        raise broken(chain.Broken(position, flaw))
+    if wrong := flaw_of(found) or ("" if found.position == position else f"expected position {position}, found {found.position}"):
+        raise broken(chain.Broken(position, wrong))
     return found
 
 
 async def _of_log(position: int, where: Where) -> Entry | None:
-    if not 0 < position < 2**63:
-        return None
     async with log_of(settings(where)) as log:
         entries = await log.read(position - 1, 1)
     return entries[0] if entries and entries[0].position == position else None
