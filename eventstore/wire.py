@@ -96,6 +96,8 @@ def _about_step(process: Process[Any, Any, Any], command: bytes, no_other: Valid
     try:
         if msgspec.json.decode(command, type=_Kind).kind in _STEP_KINDS:
             return _STEP_COMMANDS.validate_json(command)
+    except (msgspec.MsgspecError, RecursionError) as wrong:
+        raise Malformed(f"the command is no object with a kind: {wrong}") from wrong
     except ValidationError as wrong:
         commands, error = _STEP_COMMANDS, wrong
     problems = error.errors(include_url=False, include_input=False)[:NAMED]
