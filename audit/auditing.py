@@ -15,7 +15,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from itertools import chain, islice
 from multiprocessing import get_context, parent_process
 from pathlib import Path
-from threading import Thread
+from threading import Thread, current_thread, main_thread
 from typing import BinaryIO, Final
 
 from audit.alone import FINE, Flaw, flaws_in
@@ -88,6 +88,7 @@ def _examined_by_many(batches: Iterable[Sequence[bytes]], processes: int) -> Ite
     pool = ProcessPoolExecutor(processes, get_context("spawn"), _begin)
     ahead = deque[_Given]()
     try:
+        _start(pool, processes)
         for lines in batches:
             ahead.append((lines, pool.submit(flaws_in, lines)))
             if len(ahead) > AHEAD * processes:
@@ -115,9 +116,20 @@ def _batches(file: BinaryIO) -> Iterator[Sequence[bytes]]:
         yield lines
 
 
+def _start(pool: ProcessPoolExecutor, processes: int) -> None:
+    """Starts the processes of a pool. Ctrl-C at a terminal reaches them too: they leave it to this one, from their first moment on."""
+    main = current_thread() is main_thread()
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
+    try:
+        for _ in range(processes):
+            pool.submit(int)
+    finally:
+        if main:
+            signal.signal(signal.SIGINT, before)
+
+
 def _begin() -> None:
-    """A process of the pool is interrupted by the one that started it, and does not outlive it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """A process of the pool does not outlive the one that started it."""
     Thread(target=_end_with_parent, daemon=True).start()
 
 
