@@ -6,7 +6,7 @@ whether they suffice inside it, by the state before the entry (`permit`). An aud
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -223,8 +223,8 @@ class Place(NamedTuple):
     at: datetime
     register: Register
     stream: Stream[Any]
-    deadlines: Callable[[], Collection[str]]
-    """The ids of the commands that the stream's agenda owes at some time."""
+    deadlines: Callable[[], Mapping[str, datetime]]
+    """The ids of the commands that the stream's agenda owes, each with its time."""
 
 
 def permit(vouched: Vouched, given: Given, command: Command, place: Place, source: Stream[Any] | None) -> None:
@@ -322,7 +322,10 @@ def _permit_due(given: Given, command: Command, place: Place) -> None:
         if attempt is None or given.command_id != delay_id(given.stream, command.step, attempt):
             raise NotOwed
         return
-    if given.command_id not in place.deadlines():
+    due = place.deadlines().get(given.command_id)
+    if due is not None and place.at < due:
+        raise NotOwed  # refused, it would hold the id that is its own when its time comes
+    if due is None:
         raise NotOwed if isinstance(command, Due) else Unauthorised(f"nothing stands behind {command.kind}: no stream owes it")
 
 

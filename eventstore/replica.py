@@ -415,9 +415,9 @@ class Replica:
     def _place(self, process: Process[Any, Any, Any], name: str, now: datetime) -> Place:
         stream = self._streams[name]
 
-        def owed() -> frozenset[str]:
+        def owed() -> Mapping[str, datetime]:
             deadlines = process.agenda(stream.state).deadlines
-            return frozenset(deadline_id(name, stream.version, each.at, each.command.model_dump(mode="json")) for each in deadlines)
+            return {deadline_id(name, stream.version, each.at, each.command.model_dump(mode="json")): each.at for each in deadlines}
 
         return Place(self.first, now, self.register, stream, owed)
 

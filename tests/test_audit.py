@@ -6,6 +6,7 @@ import json
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,9 +27,10 @@ from cli import main
 from cli.audit import say_decided, write_signed
 from cli.options import HERE
 from domain.kernel import LOG, SERVICE, derived_id
-from eventstore.authority import behind
+from domain.stream import deadline_id
+from eventstore.authority import NotOwed, behind
 from eventstore.clock import MovedClock
-from eventstore.entries import Broken, Entry, encode_json, hash_of
+from eventstore.entries import Broken, Entry, Submission, encode_json, hash_of
 from eventstore.memory import MemoryLog
 from eventstore.recorder import Recorder
 from eventstore.statement import Carried, Seen, Sent, written
@@ -323,6 +325,29 @@ async def test_a_key_that_was_revoked_signs_nothing_that_is_audited_later(kept: 
     assert (found.position, "refused by key_not_valid" in found.reason) == (refused.position, True)
     old = found_in(after.forged(len(entries), **said_otherwise(after, entries[-1], key="sam")))
     assert (old.position, "refused by key_not_valid" in old.reason) == (len(entries), True)
+
+
+async def test_a_deadline_after_the_next_one_is_not_taken_before_its_time_and_keeps_its_id() -> None:
+    log = MemoryLog()
+    simulation = SignedSimulation(START, log)
+    story = Story(SimulatedStage(simulation), charter(), [Organisation("aalto", "Aalto Oy", "FI", "founding", 100, ("8b",))])
+    await story.found()
+    await story.admit()
+    await simulation.advance(START + timedelta(days=366))  # dues are owed, and the next ones come in a year
+    standing, stream = simulation.standing("member/aalto"), "member/aalto"
+    _, later = sorted(standing.agenda.deadlines, key=lambda deadline: deadline.at)
+    said = later.command.model_dump(mode="json")
+    early = Submission(stream, deadline_id(stream, standing.stream.version, later.at, said), SERVICE, encode_json(said))
+    before = await log.head()
+    with pytest.raises(NotOwed):
+        await simulation.recorder.record(early)
+    assert await log.head() == before
+    await simulation.recorder.close()
+    true = Kept(list(await log.read(0, 10_000)), simulation.signers)
+    assert Reexecution().check(true.entries) is None
+    come = true.entry(lambda entry: by_deadline(entry) and entry.at > true.entries[entry.position - 2].at)
+    found = found_in(true.forged(come.position, at=true.entries[come.position - 2].at))
+    assert (found.position, found.reason) == (come.position, "it was not owed")
 
 
 # ---------------------------------------------------------------- the checkpoint
