@@ -8,17 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
-from urllib.parse import urlsplit
 
 import msgspec
 
 from audit.export import BadLine, entry_of
 from domain.catalog import RULES
-from eventstore.authority import Authority, ByPerson, Unauthorised, behind, check_signature
+from eventstore.authority import ByPerson, Unauthorised, behind, check_signature, own_page
 from eventstore.entries import ACCEPTED, REFUSED, UNSALTED, Entry, encode_json, falls, flaw_of
-from signatures.errors import Unacceptable
-from signatures.keys import PublicKey
-from signatures.sshsig import Asserted
 
 
 class Alone(NamedTuple):
@@ -50,7 +46,8 @@ def examined(entry: Entry) -> Alone:
         return Alone(wrong)
     try:
         authority = behind(entry)
-        check_signature(authority, _own_pages(authority))
+        # On which pages of its domain people are sent to use a passkey is a setting of whoever records, and not on the log.
+        check_signature(authority, own_page(authority.signature) if isinstance(authority, ByPerson) else frozenset())
     except Unauthorised as error:
         return Alone("", str(error))
     return FINE
@@ -68,23 +65,6 @@ def flaws_in(lines: Sequence[bytes]) -> Sequence[Flaw]:
         if alone != FINE:
             found.append(Flaw(number, "", alone))
     return found
-
-
-def _own_pages(authority: Authority) -> frozenset[str]:
-    """The page on which a passkey was used, if it is one of the domain that the passkey is for.
-
-    Which of those pages people are sent to is a setting of whoever records, and not on the log.
-    """
-    if not isinstance(authority, ByPerson) or not isinstance(authority.signature.form, Asserted):
-        return frozenset()
-    try:
-        page, domain = urlsplit(authority.signature.form.origin), PublicKey(authority.signature.key_blob).application
-        host = page.hostname or ""
-    except (ValueError, Unacceptable):
-        return frozenset()
-    own = host == domain or host.endswith(f".{domain}")
-    secure = page.scheme == "https" or (page.scheme == "http" and host == "localhost")
-    return frozenset({authority.signature.form.origin}) if own and secure else frozenset()
 
 
 class _Command(msgspec.Struct):

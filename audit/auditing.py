@@ -30,6 +30,8 @@ BATCH_BYTES: Final = 2**20
 """So many bytes end a batch, however few lines they are."""
 AHEAD: Final = 3
 """Batches for each process that are read before they are needed."""
+AHEAD_BYTES: Final = 2**25
+"""What they may come to, whatever somebody put in the lines."""
 
 _Given = tuple[Sequence[bytes], Future[Sequence[Flaw]]]
 """Lines that a process looks at."""
@@ -86,12 +88,14 @@ def _examined(file: BinaryIO, processes: int) -> Iterator[tuple[Sequence[bytes],
 
 def _examined_by_many(batches: Iterable[Sequence[bytes]], processes: int) -> Iterator[tuple[Sequence[bytes], Sequence[Flaw]]]:
     pool = ProcessPoolExecutor(processes, get_context("spawn"), _begin)
-    ahead = deque[_Given]()
+    ahead, held = deque[_Given](), 0
     try:
         _start(pool, processes)
         for lines in batches:
             ahead.append((lines, pool.submit(flaws_in, lines)))
-            if len(ahead) > AHEAD * processes:
+            held += _size(lines)
+            while ahead and (len(ahead) > AHEAD * processes or held > AHEAD_BYTES):
+                held -= _size(ahead[0][0])
                 yield _next(ahead)
         while ahead:
             yield _next(ahead)
@@ -102,6 +106,10 @@ def _examined_by_many(batches: Iterable[Sequence[bytes]], processes: int) -> Ite
 def _next(ahead: deque[_Given]) -> tuple[Sequence[bytes], Sequence[Flaw]]:
     lines, found = ahead.popleft()
     return lines, found.result()
+
+
+def _size(lines: Sequence[bytes]) -> int:
+    return sum(map(len, lines))
 
 
 def _batches(file: BinaryIO) -> Iterator[Sequence[bytes]]:

@@ -11,6 +11,7 @@ from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, Protocol
+from urllib.parse import urlsplit
 
 from domain.kernel import SERVICE, TELL, Command, Due, Letter, Outcome, Refused, derived_id, shown_at
 from domain.process import Proven
@@ -33,7 +34,7 @@ from eventstore.statement import (
 from eventstore.wire import Malformed
 from signatures import keys, sshsig
 from signatures.errors import Unacceptable
-from signatures.sshsig import Purpose, Signature
+from signatures.sshsig import Asserted, Purpose, Signature
 
 MAX_AUTHORITY: Final = 128 * 1024
 """The longest statement that is read, in bytes: a command, and who gives it where and when."""
@@ -192,11 +193,29 @@ def proven(command: Command, consortium: str) -> Proven:
             key = keys.parse(claimed.public_key)
             if key.line == claimed.public_key:
                 signed = possession(consortium, claimed.person, claimed.public_key)
-                sshsig.verify(sshsig.parse(claimed.proof), signed, Purpose.POSSESSION, key)
+                signature = sshsig.parse(claimed.proof)
+                sshsig.verify(signature, signed, Purpose.POSSESSION, key, own_page(signature))
                 held.add((claimed.person, claimed.public_key))
         except Unacceptable:
             continue
     return frozenset(held)
+
+
+def own_page(signature: Signature) -> frozenset[str]:
+    """The page on which a passkey was used, if it is one of the domain that the passkey is for; empty for other signatures.
+
+    That much can be told of a signature by everybody, with no setting of a host at hand: whoever decides an entry again comes to the same.
+    """
+    if not isinstance(signature.form, Asserted):
+        return frozenset()
+    try:
+        page, domain = urlsplit(signature.form.origin), _key(signature.key_blob).application
+        host = page.hostname or ""
+    except (ValueError, Unacceptable):
+        return frozenset()
+    own = host == domain or host.endswith(f".{domain}")
+    secure = page.scheme == "https" or (page.scheme == "http" and host == "localhost")
+    return frozenset({signature.form.origin}) if own and secure else frozenset()
 
 
 @lru_cache(maxsize=4_096)

@@ -33,7 +33,7 @@ from eventstore.clock import MovedClock
 from eventstore.entries import Broken, Entry, Submission, encode_json, hash_of
 from eventstore.memory import MemoryLog
 from eventstore.recorder import Recorder
-from eventstore.statement import Carried, Seen, Sent, written
+from eventstore.statement import Carried, Seen, Sent, possession, written
 from eventstore.verifying import Signing
 from signatures import sshsig
 from signatures.keys import Algorithm
@@ -47,7 +47,7 @@ from tests.sealing import resealed
 from tests.signed_simulation import SignedSimulation
 from tests.signers import Signers
 from tests.stories import START, charter
-from tests.test_authority import unsigned_log
+from tests.test_authority import Site, unsigned_log
 from tests.test_reexecution import recorded
 from transparency import checkpoint
 from transparency.checkpoint import Checkpoint
@@ -464,6 +464,30 @@ def test_a_passkey_is_taken_on_pages_of_its_own_domain_only(kept: Kept) -> None:
         answer = passkey.answer(client_data(signed, page), origin=page)
         alone = examined(resealed(entry, signature=sshsig.encode(passkey.seal(answer))))
         assert (alone.unauthorised == "") == taken, page
+
+
+async def test_a_passkey_is_enrolled_by_its_proof_and_gives_commands_on_the_pages_that_a_worker_accepts() -> None:
+    site, passkey = Site(), pens()["passkey"]
+    site.recorder = Recorder(site.log, clock=site.clock, signing=Signing(site.signers.key(LOG), frozenset({PAGE})))
+    await site.found()
+    line = passkey.public_key.line
+
+    def proof(page: str) -> str:
+        signed = sshsig.to_be_signed(possession(site.first, "sam", line), Purpose.POSSESSION)
+        return sshsig.armour(sshsig.encode(passkey.seal(passkey.answer(client_data(signed, page), origin=page), Purpose.POSSESSION)))
+
+    def by_passkey(person: str, page: str) -> Submission:
+        given = site.signed(ATLAS, "sam", {**GRANT, "person": person})
+        said = client_data(sshsig.to_be_signed(given.signed, Purpose.COMMAND), page)
+        return given._replace(signature=sshsig.encode(passkey.seal(passkey.answer(said, origin=page))))
+
+    enrolment = {"kind": "enrol_key", "person": "sam", "public_key": line}
+    await site.refused("key_not_proven", ATLAS, "sam", {**enrolment, "proof": proof("https://evil.example")})
+    assert (await site.give(ATLAS, "sam", {**enrolment, "proof": proof(PAGE)})).refusal is None
+    assert (await site.recorder.record(by_passkey("ann", PAGE))).refusal is None
+    await site.no_entry(by_passkey("eve", f"https://other.{RELYING_PARTY}"))
+    await site.recorder.close()
+    assert Reexecution().check(await site.log.read(0, 100)) is None
 
 
 # ---------------------------------------------------------------- ids
