@@ -57,7 +57,12 @@ class Audit:
                 if self.broken is not None:
                     return
         if self.signed is not None:
-            self.broken = self.signed.judge(self.again.first, self.again.register)
+            self.broken = self.signed.judge(self.again.first, self.again.register, complete=self.again.complete)
+
+    @property
+    def sealed(self) -> int | None:
+        """How many entries are under a checkpoint of this log; none where no checkpoint is believed."""
+        return self.signed.size if self.signed is not None and self.signed.believed else None
 
     def _follow(self, lines: Sequence[bytes], flaws: Sequence[Flaw]) -> Broken | None:
         """The first of the next lines that is not as it must be."""

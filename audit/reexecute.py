@@ -103,6 +103,11 @@ class Reexecution:
         return self._hashes[:DIGEST_BYTES].hex()
 
     @property
+    def complete(self) -> bool:
+        """Whether the register holds every fact so far: newer rules, or a newer release, may have stated some that it lacks."""
+        return all(falls(each.rules, RULES) for each in self.undecided)
+
+    @property
     def register(self) -> Register:
         """The register as of the head, as far as this release can read it."""
         return self._replica.register

@@ -54,7 +54,7 @@ async def audit(file: Export, /, *, checkpoint: Sealed = None, where: Where = HE
         raise of_file(error, file, "read", "name a file that `consortium export` wrote") from error
     if found.broken is not None:
         raise broken(found.broken)
-    say_decided(found.again, where, None if found.signed is None else found.signed.size)
+    say_decided(found.again, where, found.sealed)
 
 
 def _sealed(file: Path, named: Path | None) -> bytes | None:

@@ -401,6 +401,18 @@ def test_the_signatures_of_older_rules_are_checked_too(kept: Kept, monkeypatch: 
         assert found_in(kept.forged(entry.position, **forge(kept, entry))).position == entry.position, name
 
 
+def test_a_key_that_newer_rules_may_have_enrolled_makes_no_log_broken_and_is_not_believed(kept: Kept, tmp_path: Path) -> None:
+    newer = resealed(kept.entries[-1], rules=str(int(kept.entries[-1].rules) + 1))
+    log = Kept([*kept.entries[:-1], newer], kept.signers)
+    file = written_to(tmp_path, log.entries)
+    audit = audited(file, log.sealed(by="a key of tomorrow"))
+    assert (audit.broken, audit.sealed, [each.first for each in audit.again.undecided]) == (None, None, [newer.position])
+    known = audited(file, log.sealed())
+    assert (known.broken, known.sealed) == (None, newer.position)
+    for other in (kept.sealed(by="a key of tomorrow"), log.sealed(by="a key of tomorrow", origin=ORIGIN + "0" * 64)):
+        assert audited(file, other).broken is not None
+
+
 # ---------------------------------------------------------------- what people signed, for others to judge
 
 
