@@ -11,10 +11,10 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from audit.export import BadLine, entry_of
 from domain.catalog import RULES
 from eventstore.authority import ByPerson, Unauthorised, behind, check_signature, own_page
 from eventstore.entries import ACCEPTED, REFUSED, UNSALTED, Entry, encode_json, falls, flaw_of
+from eventstore.export import BadLine, entry_of
 
 
 class Alone(NamedTuple):

@@ -19,10 +19,10 @@ from threading import Thread, current_thread, main_thread
 from typing import BinaryIO, Final
 
 from audit.alone import FINE, Flaw, flaws_in
-from audit.export import LONGEST, read
 from audit.reexecute import Reexecution
 from audit.sealed import Signed
 from eventstore.entries import Broken, Entry
+from eventstore.export import LONGEST, read
 
 BATCH: Final = 256
 """The most lines that a process is given at a time."""

@@ -6,7 +6,20 @@ import subprocess
 import sys
 from typing import Final
 
-ALL: Final = ("cli_start", "round_trip", "deciding", "pledges", "treasury", "proofs", "reading", "verifying", "auditing", "appends", "mix", "growth")
+ALL: Final = (
+    "cli_start",
+    "round_trip",
+    "deciding",
+    "pledges",
+    "treasury",
+    "proofs",
+    "reading",
+    "verifying",
+    "auditing",
+    "appends",
+    "mix",
+    "growth",
+)
 
 for name in sys.argv[1:] or ALL:
     print(f"\n{name}", flush=True)

@@ -10,7 +10,6 @@ from typing import Annotated, Any, Final
 from cyclopts import Parameter
 
 from audit.auditing import Audit
-from audit.export import LONGEST, BadLine, entry_of
 from audit.reexecute import Reexecution
 from cli.failures import BadInput, Broken, OtherRules, of_file
 from cli.options import HERE, Where
@@ -21,6 +20,7 @@ from domain.kernel import LOG
 from eventstore import entries as chain
 from eventstore.authority import ByLog, ByPerson, ByStream, Unauthorised, behind, line_of
 from eventstore.entries import Entry, flaw_of
+from eventstore.export import LONGEST, BadLine, entry_of
 from signatures import sshsig
 from transparency import note
 from transparency.strict import Invalid

@@ -246,10 +246,11 @@ async def test_envelopes_of_no_form_are_not_taken_and_the_stream_answers_on(site
     handle = site.client.get_workflow_handle(ATLAS)
     good = site.signed(ATLAS, "sam", GRANT)
     envelope = {"actor": "sam", "command": GRANT, "signed": base64.b64encode(good.signed).decode(), "signature": "!"}
-    for odd in (
+    odds: tuple[Any, ...] = (
         None, 1, "x", [], {}, {"actor": "sam"}, envelope, {**envelope, "more": 1}, {**envelope, "signature": "AAAA"},
         {**envelope, "signed": "A" * 200_000}, {**envelope, "command": {**GRANT, "x": "y" * 70_000}}, {**envelope, "actor": ["sam"]},
-    ):  # fmt: skip
+    )  # fmt: skip
+    for odd in odds:
         before = await site.log.head()
         with pytest.raises((WorkflowUpdateFailedError, RPCError)):
             await handle.execute_update("grant_office", odd, id=str(uuid.uuid4()), rpc_timeout=timedelta(seconds=20))

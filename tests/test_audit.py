@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from audit import auditing, reexecute
 from audit.alone import examined
 from audit.auditing import Audit
-from audit.export import line_of
 from audit.ids import Ids
 from audit.reexecute import Reexecution
 from audit.sealed import ORIGIN
@@ -31,6 +30,7 @@ from domain.stream import deadline_id
 from eventstore.authority import NotOwed, behind
 from eventstore.clock import MovedClock
 from eventstore.entries import Broken, Entry, Submission, encode_json, hash_of
+from eventstore.export import line_of
 from eventstore.memory import MemoryLog
 from eventstore.recorder import Recorder
 from eventstore.statement import Carried, Seen, Sent, possession, written

@@ -122,7 +122,9 @@ async def test_a_healthy_log_needs_nothing(type_: Terminal, tmp_path: Path) -> N
     assert (told.code, told.json["well"]) == (0, True)
     assert [finding["check"] for finding in told.json["checks"]] == [check.__name__ for check in doctor.CHECKS]
     verdicts = {finding["check"]: finding["verdict"] for finding in told.json["checks"]}
-    notes = dict.fromkeys(("files", "lists", "calendar", "keys", "temporal"), "note") | dict.fromkeys(("search_attributes", "workers"), "unknown")
+    notes = dict.fromkeys(("files", "lists", "calendar", "keys", "temporal"), "note") | dict.fromkeys(
+        ("search_attributes", "workers"), "unknown"
+    )
     assert verdicts == {name: notes.get(name, "well") for name in verdicts}
     assert found(told, "release")["rules"] == RULES
     assert "the last entry is not ahead" in (await examined(type_)).out

@@ -20,11 +20,11 @@ import pytest_asyncio
 
 from audit.alone import examined
 from audit.auditing import Audit
-from audit.export import line_of
 from domain.kernel import LOG, SERVICE, derived_id
 from eventstore.answers import NotYet, SameIdOtherCommand
 from eventstore.authority import NotOwed, Unauthorised
 from eventstore.entries import Entry, Submission, encode_json, hash_of, parts_of
+from eventstore.export import line_of
 from eventstore.wire import Malformed
 from signatures import sshsig, wire
 from signatures.sshsig import Purpose
