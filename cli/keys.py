@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import getpass
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Final, NamedTuple
 
@@ -86,7 +88,7 @@ async def new(
         path = path_of(person, chosen)
         signer = _new(path, None if no_passphrase else _passphrase(person, chosen), person, chosen)
         asked = None if consortium is None else await _kept(person, signer, consortium, chosen)
-        made.append(_told(path, signer, asked, chosen))
+        made.append(_told(path, signer, asked))
     _show(made, where)
 
 
@@ -105,7 +107,7 @@ async def request(*persons: Persons, for_: For = None, key: Elsewhere = None, wh
         else:
             path = _log_key(chosen) if person == LOG and key is None else path_of(key or person, chosen)
             signer = signer_of(path, chosen)
-        written.append(_told(path, signer, await _kept(person, signer, consortium, chosen), chosen))
+        written.append(_told(path, signer, await _kept(person, signer, consortium, chosen)))
     _show(written, where)
 
 
@@ -178,7 +180,7 @@ async def _asked(person: str, signer: Signer, consortium: str) -> KeyRequest:
         raise BadInput(f"{person[:80]!r} is not a person's handle: lower-case ASCII letters, digits and hyphens, at most 64") from error
 
 
-def _told(path: Path, signer: Signer, asked: Path | None, chosen: Settings) -> dict[str, Any]:
+def _told(path: Path, signer: Signer, asked: Path | None) -> dict[str, Any]:
     key = signer.public_key
     return {
         "key": str(path), "fingerprint": key.fingerprint, "public_key": key.line, "request": None if asked is None else str(asked),
@@ -264,12 +266,12 @@ def _signs_now(path: Path, beside: Path, former: Signer, *, made_here: bool) -> 
 
 
 def _replaced(path: Path, beside: Path, former: Signer) -> None:
-    """Puts the new key into the place of the former one, which is kept under its fingerprint."""
+    """Puts the new key into the place of the former one, which is kept under its fingerprint. Cut off anywhere, a key is there."""
     mark = former.public_key.fingerprint.partition(":")[2].replace("/", "_")[:12]
     for end in ("", ".pub"):
-        if (was := Path(f"{path}{end}")).exists():
-            was.rename(f"{path}.former-{mark}{end}")
-        Path(f"{beside}{end}").rename(f"{path}{end}")
+        with suppress(FileNotFoundError, FileExistsError):  # the agent alone has it; or it was kept before an interruption
+            os.link(f"{path}{end}", f"{path}.former-{mark}{end}")
+        Path(f"{beside}{end}").replace(f"{path}{end}")
 
 
 @app.command
