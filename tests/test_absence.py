@@ -99,7 +99,7 @@ def test_who_goes_away_names_a_substitute_for_a_period_and_duties_and_both_are_t
     assert [each.until for each in longer.register.substitutes["tess"]] == [day(61)]
     (table,) = CONSORTIUM.tables(longer.state.state, longer.register, day(2))
     assert table.rows == [("tess", "ann", "treasurer", day(1), day(61), True)]
-    assert CONSORTIUM.tables(longer.state.state, longer.register, day(61)) == ()
+    assert CONSORTIUM.tables(longer.state.state, longer.register, day(61)) == []
 
 
 def test_the_handover_tells_what_the_member_owes_and_is_bound_to() -> None:

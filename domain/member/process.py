@@ -218,6 +218,6 @@ MEMBER: Final[Process[commands.MemberCommand, events.MemberEvent, MemberState]] 
     commands=TypeAdapter(Annotated[commands.MemberCommand, Field(discriminator="kind")]),
     events=TypeAdapter(tuple[Annotated[events.MemberEvent | Common, Field(discriminator="kind")], ...]),
     tables=tables,
-    state_version=10,
+    state_version=11,
     list_version=4,
 )

@@ -35,7 +35,7 @@ from domain.register.state import (
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
-REGISTER_VERSION: Final = 18
+REGISTER_VERSION: Final = 19
 """Raised whenever the register is made of other fields or classes, or the same facts make another one: stored ones of another version are not read."""
 
 _FACTS: Final = frozenset(get_args(Fact))
