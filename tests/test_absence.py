@@ -48,12 +48,13 @@ from domain.register.state import Register
 from domain.round import commands as round_commands
 from domain.stream import StepOwed
 from domain.treasury.commands import NamePayee
+from tests.keys import key_of
 from tests.stories import Story, charter, day, founded, noted, with_members
 from tests.test_round import all_paid, called, mandated, rules, settled
 from tests.test_treasury import SUPPLIER
 from tests.test_treasury import opened as opened_account
 
-KEYS = {name: f"ssh-ed25519 {name}" for name in ("sam", "tess", "theo", "bo", "ann", "alt", "rep-ada")}
+KEYS = {name: key_of(name) for name in ("sam", "tess", "theo", "bo", "ann", "alt", "rep-ada")}
 WATCHED = rules(silence=charter().silence.model_dump(mode="json"))
 
 
@@ -155,7 +156,7 @@ def test_the_absent_or_the_substitute_withdraws_it() -> None:
 
 def test_one_person_names_so_many_substitutes_at_most() -> None:
     story = consortium()
-    others = [KeyEnrolled(person=f"p{number}", public_key=f"ssh-ed25519 p{number}") for number in range(21)]
+    others = [KeyEnrolled(person=f"p{number}", public_key=key_of(f"p{number}")) for number in range(21)]
     story = replace(story, register=noted(story.register, *others))
     for number in range(20):
         story = story.when(absent(substitute=f"p{number}"), by="tess").followed_by("substitute_named")

@@ -166,6 +166,6 @@ CONSORTIUM: Final[Process[commands.ConsortiumCommand, events.ConsortiumEvent, Co
     commands=TypeAdapter(Annotated[commands.ConsortiumCommand, Field(discriminator="kind")]),
     events=TypeAdapter(tuple[Annotated[events.ConsortiumEvent | Common, Field(discriminator="kind")], ...]),
     tables=tables,
-    state_version=14,
+    state_version=13,
     list_version=2,
 )
