@@ -43,6 +43,9 @@ from tests.stories import START, Told, founded, with_members
 FOLDER: Final = golden.FOLDER / "log"
 STORIES: Final = (
     "consortium",
+    "key_rules",
+    "key_recovery",
+    "service_keys",
     "member",
     "proposal",
     "absence",
