@@ -7,16 +7,10 @@ from typing import Final
 
 from domain.register.state import Register
 from eventstore.entries import Broken
-from signatures import keys
-from signatures.errors import Unacceptable
+from eventstore.sealing import opened, origin_of
 from transparency import checkpoint, note
-from transparency.checkpoint import Checkpoint
-from transparency.note import VerifierKey
 from transparency.strict import Invalid
 from transparency.tree import Frontier
-
-ORIGIN: Final = "open-model-consortium/"
-"""How the names of these logs begin; the hash of the first entry follows, in hexadecimal digits."""
 
 
 class Signed:
@@ -47,26 +41,11 @@ class Signed:
         if self._tree.size < self.size:
             return Broken(self._tree.size + 1, f"is missing, with all that follow: the log signed {self.size:,} entries")
         try:
-            opened(self._note, ORIGIN + first, register, self.size)
+            opened(self._note, origin_of(first), register)
             self.believed = True
         except Invalid as error:
-            if complete or self._stated.origin != ORIGIN + first:
+            if complete or self._stated.origin != origin_of(first):
                 return Broken(self.size, f"is the last under the checkpoint, and the checkpoint is not this log's: {error}")
         if self._stated.root != self._tree.root():
             return Broken(self.size, "is the last under the checkpoint, and the log signed other entries than those up to it")
         return None
-
-
-def opened(sealed: bytes, origin: str, register: Register, size: int) -> Checkpoint:
-    """The checkpoint in a signed note, signed by a log key that was valid at its size. Raises `Invalid`."""
-    lines = [line for line in register.log_keys if register.log_key_at(line, size)]
-    return checkpoint.opened(sealed, origin, [VerifierKey(origin, point) for line in lines if (point := _point(line))])
-
-
-def _point(line: str) -> bytes:
-    """Of a log key that signs notes; empty for another one."""
-    try:
-        key = keys.parse(line)
-    except Unacceptable:
-        return b""
-    return key.point if key.algorithm is keys.Algorithm.ED25519 else b""

@@ -26,13 +26,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from rich.console import Console
 from rich.table import Table
 
-from audit.sealed import ORIGIN
 from bench.years import GOAL, ROOT, SIZES, START, Years, charter, trainer
 from domain.kernel import LOG
 from eventstore.entries import Entry
 from eventstore.export import entry_of, line_of
 from eventstore.log import Log
 from eventstore.memory import MemoryLog
+from eventstore.sealing import ORIGIN
 from signatures import keys, sshsig
 from signatures.sshsig import Purpose
 from simulation.scenario import Organisation, Story

@@ -21,7 +21,6 @@ from audit.alone import examined
 from audit.auditing import Audit
 from audit.ids import Ids
 from audit.reexecute import Reexecution
-from audit.sealed import ORIGIN
 from cli import main
 from cli.audit import say_decided, write_signed
 from cli.options import HERE
@@ -33,6 +32,7 @@ from eventstore.entries import Broken, Entry, Submission, encode_json, hash_of
 from eventstore.export import line_of
 from eventstore.memory import MemoryLog
 from eventstore.recorder import Recorder
+from eventstore.sealing import ORIGIN
 from eventstore.statement import Carried, Seen, Sent, possession, written
 from eventstore.verifying import Signing
 from signatures import sshsig
