@@ -72,9 +72,13 @@ async def verify(*, file: File = None, decide: Decide = False, where: Where = HE
 
 
 async def export(file: Annotated[Path, Parameter(help="A new file.")], /, *, where: Where = HERE) -> None:
-    """Write the whole log to a file, an entry a line, which anybody can check by `consortium audit`: without a database, a worker or Temporal."""
-    if file.exists():
-        raise BadInput(f"{file} is there already", "name a new file")
+    """Write the whole log to a file, an entry a line, and beside it (.checkpoint) what the log signed of it: anybody can check both by
+    themselves (`consortium audit`), without a database, a worker or Temporal.
+    """
+    beside = file.with_name(f"{file.name}.checkpoint")
+    for name in (file, beside):
+        if name.exists():
+            raise BadInput(f"{name} is there already", "name a new file")
     part, head = file.with_name(f"{file.name}.part"), EMPTY
     async with log_of(settings(where)) as log, Progress("exported", (await log.head()).position) as progress:
         try:
@@ -83,6 +87,15 @@ async def export(file: Annotated[Path, Parameter(help="A new file.")], /, *, whe
                     lines.writelines(map(line_of, batch))
                     head = chain.head_of(batch, head)
                     progress.at(head.position)
+                sealed = await log.sealed()
+                while sealed is not None and head.position < sealed.size:  # others appended meanwhile
+                    batch = await _batch(log, head.position, min(BATCH, sealed.size - head.position))
+                    if not batch:
+                        break  # the log signed more than it holds: whoever audits the file is told
+                    lines.writelines(map(line_of, batch))
+                    head = chain.head_of(batch, head)
+            if sealed is not None:
+                beside.write_bytes(sealed.checkpoint)
             part.rename(file)
         except OSError as error:
             raise of_file(error, file, "written", "name another file, or make room") from error
@@ -90,7 +103,7 @@ async def export(file: Annotated[Path, Parameter(help="A new file.")], /, *, whe
             with suppress(OSError):
                 part.unlink()
     if where.json:
-        say_json({"file": str(file), "entries": head.position, "head": head.hash.hex()})
+        say_json({"file": str(file), "entries": head.position, "head": head.hash.hex(), "sealed": 0 if sealed is None else sealed.size})
     else:
         say(f"{head.position:,} entries are in {file}.", f"head {head.hash.hex()}")
 
@@ -141,14 +154,14 @@ async def of_export(file: Path) -> AsyncIterator[Sequence[Entry]]:
     yield whole
 
 
-async def _batch(log: Log, after: int) -> Sequence[Entry]:
+async def _batch(log: Log, after: int, most: int = BATCH) -> Sequence[Entry]:
     """The next entries; where one cannot even be read, those before it, and then `Broken`."""
     try:
-        return await log.read(after, BATCH)
+        return await log.read(after, most)
     except _UNREADABLE:
         await log.head()  # a database that does not answer at all is not a broken log
         whole: list[Entry] = []
-        for position in range(after, after + BATCH):
+        for position in range(after, after + most):
             try:
                 whole += await log.read(position, 1)
             except _UNREADABLE as error:

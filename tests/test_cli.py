@@ -584,7 +584,7 @@ def test_an_exported_log_is_checked_and_decided_again_from_the_file_alone(
     file = tmp_path / "atlas.jsonl"
     exported = type_("export", str(file), "--json")
     assert exported.code == 0, exported.err
-    assert [path.name for path in tmp_path.iterdir()] == ["atlas.jsonl"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["atlas.jsonl", "atlas.jsonl.checkpoint"]
     again = type_("export", str(file))
     assert (again.code, again.err.partition("\n")[0]) == (4, f"bad input: {file} is there already")
     assert type_("export", str(file / "below")).code == 4
@@ -593,6 +593,8 @@ def test_an_exported_log_is_checked_and_decided_again_from_the_file_alone(
     whole = type_("verify", "--file", str(file), "--decide", "--json")
     assert whole.code == 0, whole.err
     assert (whole.json["entries"], whole.json["head"]) == (exported.json["entries"], exported.json["head"])
+    assert whole.json["sealed_up_to"] == exported.json["sealed"] == whole.json["entries"]
+    assert whole.json["unsigned_up_to"] == 0
     assert len(file.read_bytes().splitlines()) == whole.json["entries"]
     assert type_("verify", "--file", str(tmp_path / "none")).code == 4
 

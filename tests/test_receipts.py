@@ -25,7 +25,7 @@ import pytest_asyncio
 from activities.log import record
 from activities.log.record import Recording
 from activities.messages import Envelope, Receipt, Recorded, RecordRequest, Refusal
-from cli import answers, receipts
+from cli import answers, keep, receipts
 from cli.answers import Answer, Given
 from cli.failures import BadInput, Broken, Refused, Unreachable
 from cli.options import Where
@@ -35,6 +35,7 @@ from domain.kernel import LOG, derived_id
 from eventstore import sealing
 from eventstore.entries import Entry, Submission, encode_json
 from eventstore.export import entry_of, line_of
+from eventstore.log import Log
 from eventstore.recorder import Recorder
 from eventstore.sqlite import SqliteLog
 from eventstore.verifying import Signing
@@ -42,7 +43,7 @@ from settings import Settings
 from tests.sealing import resealed
 from tests.stories import charter
 from tests.test_authority import ATLAS, GRANT, OFFICERS, Site
-from transparency import checkpoint, proof
+from transparency import checkpoint, note, proof
 from transparency.checkpoint import Checkpoint
 from transparency.tree import Frontier
 
@@ -459,3 +460,29 @@ async def test_a_receipt_that_was_changed_is_named(shell: Shell, capsys: pytest.
         assert why in raised.value.message
     path.write_text(json.dumps(good | {"log": "0" * 64}), encoding="utf-8")
     assert (await shell.checks(capsys))["receipts"] == [], "another log's"
+
+
+async def test_an_export_comes_with_what_the_log_signed_of_it_even_if_others_append_meanwhile(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await shell.gives("sam", GRANT)
+    real, late = keep.of_log, [shell.signed(ATLAS, "sam", GRANT | {"person": "late"})]
+
+    async def with_others(log: Log) -> AsyncIterator[Sequence[Entry]]:
+        async for batch in real(log):
+            yield batch
+            if late:
+                await shell.recorder.record(late.pop())
+                return
+
+    monkeypatch.setattr(keep, "of_log", with_others)
+    where, file = Where(folder=shell.folder, json=True), tmp_path / "atlas.jsonl"
+    await keep.export(file, where=where)
+    told = json.loads(capsys.readouterr().out)
+    entries = [entry_of(line) for line in file.read_bytes().splitlines(keepends=True)]
+    found = checkpoint.read(note.parse((tmp_path / "atlas.jsonl.checkpoint").read_bytes()).text)
+    assert (told["entries"], told["sealed"], found.size) == (3, 3, 3)
+    assert found.root == Frontier().extended(entry.hash for entry in entries).frontier.root()
+    file.unlink()
+    with pytest.raises(BadInput, match="is there already"):
+        await keep.export(file, where=where)
