@@ -12,7 +12,7 @@ WORKFLOWS = DOMAIN.parent / "workflows"
 SIGNATURES = DOMAIN.parent / "signatures"
 
 ALLOWED = frozenset(
-    {"__future__", "bisect", "collections", "collections.abc", "dataclasses", "datetime", "difflib", "enum", "fractions", "functools", "hashlib", "heapq", "immutables",
+    {"__future__", "base64", "binascii", "bisect", "collections", "collections.abc", "dataclasses", "datetime", "difflib", "enum", "fractions", "functools", "hashlib", "heapq", "immutables",
      "itertools", "json", "math", "operator", "pydantic", "pydantic.fields", "pydantic_core", "re", "types", "typing", "typing_extensions", "unicodedata", "uuid"}
 )  # fmt: skip
 OF_WORKFLOWS = frozenset(
