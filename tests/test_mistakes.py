@@ -85,7 +85,10 @@ def test_what_is_named_is_there(name: str) -> None:
 
 @pytest.mark.parametrize("name", mutants.SUITES)
 def test_a_suite_is_of_a_module_of_the_domain_or_of_a_package(name: str) -> None:
-    assert any((ROOT / package / name).is_dir() or list((ROOT / package).rglob(f"{name}.py")) for package in ("domain", "signatures")) or (ROOT / name).is_dir()
+    assert (
+        any((ROOT / package / name).is_dir() or list((ROOT / package).rglob(f"{name}.py")) for package in ("domain", "signatures"))
+        or (ROOT / name).is_dir()
+    )
 
 
 def test_a_test_that_fails_names_a_mistake_and_one_that_is_not_there_names_none(copy: Copy) -> None:
