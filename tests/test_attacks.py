@@ -47,6 +47,7 @@ from cli import answers, receipts
 from cli.failures import Broken
 from cli.options import Where
 from domain.kernel import SERVICE, Step
+from domain.stream import delay_id
 from eventstore.entries import Entry, Submission, encode_json
 from eventstore.recorder import Recorder
 from eventstore.sqlite import SqliteLog
@@ -82,6 +83,9 @@ class Site:
         self.sender = Sender(client, self.queue, patience=timedelta(seconds=60))
         self.signers = Signers()
         self.carried: list[str] = []
+        self.let_go = asyncio.Event()
+        """Until then steps take long."""
+        self.let_go.set()
         self.log: SqliteLog
         self.recorder: Recorder
         self.first = ""
@@ -117,6 +121,7 @@ class Site:
             yield
 
     async def _notified(self, step: Step) -> dict[str, Any]:
+        await self.let_go.wait()
         self.carried.append(step.key)
         return {"kind": "step_done", "step": step.key}
 
@@ -197,6 +202,26 @@ async def test_nobody_speaks_as_the_system(site: Site) -> None:
     assert {entry.actor for entry in await site.entries()} <= {"sam", "tess", SERVICE}
     kinds = [entry.kind for entry in await site.entries()]
     assert not {"record_payment", "start_pledging", "fail_step", "suspend_member"} & set(kinds)
+
+
+async def test_nobody_says_before_its_time_that_a_step_takes_long(site: Site) -> None:
+    """It is the one word of the system that nobody can sign, and its id can be reckoned by everybody."""
+    site.let_go.clear()
+    vega = f"round/{uuid.uuid4()}"
+    await site.give(vega, "tess", round_terms())
+    stream = (await site.recorder.standing(vega)).stream
+    key = next(key for key, step in stream.owed.items() if step.kind == "notify")
+    delayed = {"kind": "delay_step", "step": key, "reason": "forged"}
+    handle = site.client.get_workflow_handle(vega)
+    with pytest.raises((WorkflowUpdateFailedError, RPCError)):
+        await handle.execute_update(
+            "delay_step",
+            {"actor": SERVICE, "command": delayed},
+            id=delay_id(vega, key, stream.tries[key]),
+            rpc_timeout=timedelta(seconds=20),
+        )
+    assert not (await site.recorder.standing(vega)).stream.delayed
+    site.let_go.set()
 
 
 async def test_nobody_gives_a_command_a_time_of_their_own(site: Site) -> None:

@@ -59,6 +59,8 @@ from eventstore.recorder import Recorder
 from eventstore.statement import VERSION, Carried, digest
 from eventstore.wire import Malformed, canonical_command, require_sender
 
+DELAY: Final = "delay_step"
+"""The kind of the command that says that a step takes long."""
 FOUND: Final = "found"
 """The kind of the command that founds a consortium, and states the clock of its log."""
 _LOG_TIME: Final[TypeAdapter[LogTime]] = TypeAdapter(LogTime)
@@ -117,7 +119,7 @@ class Recording:
         outcome that a rule refuses, or that is no command at all, is recorded as the failure of its step.
         """
         try:
-            await self._require_patience(request)
+            await self._require_patience(request.stream, envelope)
             command_id = _command_id(request, envelope.command)
             require_sender(envelope.actor, command_id)
             if envelope.command.get("kind") == FOUND and not (await self._recorder.replica()).register.version:
@@ -196,13 +198,16 @@ class Recording:
         log = await self._recorder.first()
         return signing.tag(Carried(attempt=attempt, log=log, outcome=digest(outcome), step=step, stream=stream, version=VERSION))
 
-    async def _require_patience(self, request: RecordRequest) -> None:
-        """Raises `NotOwed` for a step that is said to take long before it can: nobody is left to sign that, so the log's clock is asked."""
-        answered = request.command_id
-        if self._recorder.signing is None or not (isinstance(answered, Answering) and answered.what == "delay"):
+    async def _require_patience(self, stream: str, envelope: Envelope) -> None:
+        """Raises `NotOwed` for a step that is said to take long before it can: nobody is left to sign that, so the log's clock is asked.
+
+        Whoever says it: a workflow of ours, or somebody who knows under which id it would.
+        """
+        if self._recorder.signing is None or envelope.command.get("kind") != DELAY or envelope.signature:
             return
-        step = await self.step(request.stream, answered.step)
-        since = None if step is None else await self._recorder.owed_since(request.stream, answered.step)
+        key = str(envelope.command.get("step"))
+        step = await self.step(stream, key)
+        since = None if step is None else await self._recorder.owed_since(stream, key)
         if step is None or since is None:
             raise NotOwed
         clock = self._recorder.clock
