@@ -105,8 +105,9 @@ PREPARED_SECONDS: Final = 20
 """How long a worker that starts waits for what its namespace lacks: what was made a moment ago is not known to all of Temporal yet."""
 LOOK_AGAIN_SECONDS: Final = 60
 """How often a worker at work looks whether its namespace still has what workflows need."""
-DEV_SERVER: Final = ("history.transferProcessorMaxPollRPS=1000", "history.maxInFlightUpdates=0")
-"""Dynamic configuration of the embedded server: its defaults are made for a shared cluster and slow a single one down."""
+DEV_SERVER: Final = ("history.transferProcessorMaxPollRPS=1000", "history.maxInFlightUpdates=0", "limit.blobSize.error=1048576")
+"""Dynamic configuration of the embedded server: its defaults are made for a shared cluster and slow a single one down. Nothing of ours is as long as
+a megabyte; what is comes from others, and is refused before it reaches a workflow."""
 
 _log = structlog.get_logger(__name__)
 

@@ -283,10 +283,11 @@ async def test_envelopes_of_no_form_are_not_taken_and_the_stream_answers_on(site
     assert (await site.send(good)).events == ["office_granted"]
 
 
-async def test_an_update_of_two_and_a_half_megabytes_blocks_no_stream(site: Site) -> None:
+@pytest.mark.parametrize("size", [1_100_000, 1_900_000, 2_500_000])
+async def test_an_update_of_megabytes_blocks_no_stream(site: Site, size: int) -> None:
     handle = site.client.get_workflow_handle(ATLAS)
     with pytest.raises((WorkflowUpdateFailedError, RPCError)):
-        await handle.execute_update("grant_office", "x" * 2_500_000, id=str(uuid.uuid4()), rpc_timeout=timedelta(seconds=20))
+        await handle.execute_update("grant_office", "x" * size, id=str(uuid.uuid4()), rpc_timeout=timedelta(seconds=20))
     sender = Sender(site.client, site.queue, patience=timedelta(seconds=5))
     good = site.signed(ATLAS, "sam", GRANT)
     receipt = await sender.send(
