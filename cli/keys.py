@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import getpass
-import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -33,6 +32,7 @@ from domain.kernel import LOG, RELEASES, RESERVED, SERVICE, Command
 from domain.register.state import Register
 from eventstore.entries import ACCEPTED, Entry, instant
 from eventstore.log import Log
+from eventstore.wire import decoded
 from settings import VARIABLES, Settings, make_private
 from signatures import keys
 from signatures.errors import Unacceptable
@@ -432,4 +432,4 @@ async def _dates(log: Log, agreed: Register) -> tuple[Dates, Dates]:
 def _key_facts(entry: Entry) -> Sequence[Mapping[str, Any]]:
     if entry.outcome != ACCEPTED or b"key_" not in entry.body:
         return ()
-    return [event for event in json.loads(entry.body) if event["kind"] in _KINDS]
+    return [event for event in decoded(entry.body) if event["kind"] in _KINDS]

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
+from activities.bounded import json_value
 from cli.failures import BadInput, Broken, of_file
 from cli.options import HERE, Where
 from cli.output import Progress, say, say_json, table
@@ -119,7 +120,7 @@ class Desk:
     def _pinned(self) -> dict[str, Any]:
         path = self._folder / KNOWN
         try:
-            found: dict[str, Any] = json.loads(path.read_bytes())
+            found: dict[str, Any] = json_value(path.read_bytes())
         except (FileNotFoundError, PermissionError):
             return {}  # another user's pins are not ours: to us each contact is the first
         except OSError as error:
@@ -158,7 +159,7 @@ class _Kept(NamedTuple):
             written = file.read(LARGEST + 1)
         if len(written) > LARGEST:
             raise ValueError("it is too large")
-        told = json.loads(written)
+        told = json_value(written)
         if not isinstance(told, dict) or not all(isinstance(told.get(name), str) for name in ("log", "entry", "proof")):
             raise ValueError("it is no receipt")
         return cls(told["log"], entry_of(told["entry"].encode()), told["proof"].encode())

@@ -161,20 +161,27 @@ def patched(folder: Path) -> Path:
     return folder
 
 
-DECIDE = """
+DECIDE = '''
 import sys
 from eventstore.export import entry_of
 from audit.reexecute import Reexecution
+class Rules(Reexecution):
+    """Golden logs are of unit tests of the core, which sign nothing: only decisions are tried."""
+
+    def _vouched(self, entry, alone):
+        return None
+
+
 with open(sys.argv[1], "rb") as lines:
     entries = [entry_of(line) for line in lines]
 start = 0
 for end in range(1, len(entries) + 1):
     if end == len(entries) or entries[end].position == 1:
-        again = Reexecution()
+        again = Rules()
         found = again.check(entries[start:end])
         assert found is None, found
         start = end
-"""
+'''
 
 
 def decided_by(folder: Path, log_file: Path) -> subprocess.CompletedProcess[str]:
