@@ -278,7 +278,7 @@ async def believed(ground: Ground) -> Findings:
     """The control: a log without a clock of its own, which believes the one host it has."""
     begun = worker.now()
     async with staffed(ground, url=str(ground.folder / "log.db"), patience_seconds=IMPATIENT_SECONDS) as (site, people):
-        async with site.worker(*wrong_by(timedelta(hours=2)), *SHIPPED, name="wrong"):
+        async with site.worker(*wrong_by(timedelta(minutes=10)), *SHIPPED, name="wrong"):
             await people.found()
         return Findings(1, await misdated(site, begun))
 
