@@ -100,9 +100,11 @@ async def go_on(running: Embedded) -> int:
     return await recover(running.recorder, running.sender, anew=True)
 
 
-async def reached(log: Log, kind: str, times: int) -> None:
-    """Waits until so many commands of a kind stand on the round's stream."""
+async def reached(log: Log, kind: str, times: int, story: asyncio.Task[Any]) -> None:
+    """Waits until so many commands of a kind stand on the round's stream. Raises what ended the story before."""
     while len([e for e in await log.read_stream(ROUND, 0) if json.loads(e.command)["kind"] == kind]) < times:
+        if story.done():
+            story.result()
         await asyncio.sleep(0.02)
 
 
@@ -135,7 +137,7 @@ async def test_the_story_goes_on_when_every_workflow_is_terminated_under_it(fold
         playing(running, bank) as (story, _),
     ):  # fmt: skip
         for kind, times in (("pledge", 5), ("record_payment", 3)):
-            await reached(running.recorder.log, kind, times)
+            await reached(running.recorder.log, kind, times, story)
             running.recorder.clock = StandingClock()
             assert await terminate_all(running) > 0
             assert await go_on(running) > len(FOURTEEN)
@@ -149,8 +151,8 @@ async def test_the_story_goes_on_when_every_workflow_is_terminated_under_it(fold
 @pytest.mark.parametrize(("kind", "times"), [("pledge", 5), ("record_payment", 3)])
 async def test_the_story_goes_on_when_temporals_database_is_deleted(folder: Path, kind: str, times: int) -> None:
     async with asyncio.timeout(280), bank_of(folder, RULES) as bank:
-        async with embedded(rehearsed(folder, bank=bank.url), pace=PACE) as running, playing(running, bank):
-            await reached(running.recorder.log, kind, times)
+        async with embedded(rehearsed(folder, bank=bank.url), pace=PACE) as running, playing(running, bank) as (begun, _):
+            await reached(running.recorder.log, kind, times, begun)
         forget(folder)
         async with embedded(rehearsed(folder, bank=bank.url)) as running, playing(running, bank) as (story, stage):
             assert running.unfinished > len(FOURTEEN)

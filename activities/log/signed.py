@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple, Self
 
 from eventstore.clock import Clock, PacedClock
-from eventstore.entries import Head, instant
+from eventstore.entries import ACCEPTED, Entry, Head, instant
 from eventstore.log import Log
 from eventstore.statement import VERSION, Seen, Statement, digest, instant_text, written
-from eventstore.wire import canonical_command
+from eventstore.wire import canonical_command, decoded
 from signatures import sshsig
 from signatures.signers import Signer
 from signatures.sshsig import Purpose
@@ -36,8 +37,14 @@ class Moment:
         """What a log is now, by this clock."""
         head, first = await log.head(), await log.read(0, 1)
         at = clock.now(instant(head.at))
-        pace = clock.pace if isinstance(clock, PacedClock) else 1
+        pace = clock.pace if isinstance(clock, PacedClock) else _founded_pace(first)
         return cls(first[0].hash.hex() if first else "", head, max(at, instant(head.at)) if first else at, pace)
+
+
+def _founded_pace(first: Sequence[Entry]) -> int:
+    """At which pace a log was founded: a rehearsal that stands still may run on while a command is under way. 1 in earnest, and before the founding."""
+    events = decoded(first[0].body) if first and first[0].outcome == ACCEPTED else ()
+    return next((event["clock"]["pace"] for event in events if event["kind"] == "clock_set" and event["clock"]["kind"] == "paced"), 1)
 
 
 class Signed(NamedTuple):
