@@ -39,7 +39,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 import worker
 from activities.log.record import Recording
-from activities.log.sending import NotTaken, Sender, TurnedDown
+from activities.log.sending import NotAnswered, NotTaken, Sender, TurnedDown
 from activities.log.tell import Tell
 from activities.messages import STEP_FAILED, Envelope, Receipt, Recorded, RecordRequest, Refusal, Standing, StepRef
 from audit.reexecute import Reexecution
@@ -197,9 +197,8 @@ async def test_nobody_speaks_as_the_system(site: Site) -> None:
     failed = {"kind": "fail_step", "step": "notice:standing-refunds", "reason": "forged"}
     for command in (money, early, failed, {"kind": "suspend_member", "member": "ada", "cause": "dues"}):
         for stream in (VEGA, "member/ada"):
-            with pytest.raises((NotTaken, ApplicationError, Exception)):
-                await asyncio.wait_for(site.sender.send(stream, str(uuid.uuid4()), SERVICE, command), 20)
-    assert {entry.actor for entry in await site.entries()} <= {"sam", "tess", SERVICE}
+            with pytest.raises((NotTaken, NotAnswered)):
+                await site.sender.send(stream, str(uuid.uuid4()), SERVICE, command)
     kinds = [entry.kind for entry in await site.entries()]
     assert not {"record_payment", "start_pledging", "fail_step", "suspend_member"} & set(kinds)
 

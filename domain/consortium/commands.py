@@ -189,7 +189,7 @@ class RevokeLogKey(Command):
 
 
 class EnrolReleaseKey(Command):
-    """Let a key sign releases, if wanted in the place of another. By a release manager and a second officer, who give the same command."""
+    """Let a key sign releases, if wanted in the place of another. By two of release managers, safety reviewers and the board, who give the same command."""
 
     kind: Literal["enrol_release_key"] = "enrol_release_key"
     public_key: ReleaseKey
@@ -203,7 +203,7 @@ class EnrolReleaseKey(Command):
 
 
 class RevokeReleaseKey(Command):
-    """Let a key sign releases no longer. By a release manager, a safety reviewer or the secretariat."""
+    """Let a key sign releases no longer. By a release manager, a safety reviewer, the board or the secretariat."""
 
     kind: Literal["revoke_release_key"] = "revoke_release_key"
     public_key: ReleaseKey

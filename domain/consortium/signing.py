@@ -86,7 +86,7 @@ def _require_all_named(state: Founded, named: Sequence[KeyRequest], context: Con
             "key_missing",
             f"no key is named for {', '.join(missing)}",
             clause="roles",
-            remedy="name every officer with the proof of their key request, or take the office from who has none",
+            remedy="name every officer with the proof of their key request; who is gone loses the office before, by the release before this one",
         )
 
 
