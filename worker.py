@@ -224,7 +224,7 @@ def now() -> datetime:
 def compose(client: Client, recorder: Recorder, chosen: Settings, interceptors: Sequence[Interceptor] = ()) -> Worker:
     """A worker for every process, recording with this recorder."""
     recording = Recording(recorder, POLICIES)
-    tell = Tell(Sender(client, chosen.task_queue), recording.retried, lambda: recording.currency)
+    tell = Tell(Sender(client, chosen.task_queue), recording)
     steps: Mapping[str, CarryOut] = {"tell": tell, **outside(chosen, recorder)}
     return Worker(
         client,

@@ -6,7 +6,7 @@ import re
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 LONGEST_LINE: Final = 200
 """The most bytes of a line that Temporal shows of a command or a step."""
@@ -84,7 +84,7 @@ class RecordRequest(_Wire):
 
     stream: str
     command_id: str | Answering
-    due: datetime | None = None
+    due: AwareDatetime | None = None
     """When the deadline stands that the command answers, by the log's time."""
 
 

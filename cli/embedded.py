@@ -320,8 +320,9 @@ async def _restart(recorder: Recorder, stream: str, clock: PacedClock) -> None:
     command = commands.RestartClock(clock=PacedTime(real=clock.anchor_real, log=clock.anchor_log, pace=clock.pace)).model_dump(mode="json")
     body = canonical_command(command)
     assert recorder.signing is not None, "whoever runs a rehearsal signs"
-    signed, signature = recorder.signing.tag(Restarted(command=digest(body), log=await recorder.first(), version=VERSION))
-    recorded = await recorder.record(Submission(stream, derived_id(stream, "clock", str(position)), SERVICE, body, signed, signature))
+    command_id = derived_id(stream, "clock", str(position))
+    said = Restarted(command=digest(body), command_id=command_id, log=await recorder.first(), version=VERSION)
+    recorded = await recorder.record(Submission(stream, command_id, SERVICE, body, *recorder.signing.tag(said)))
     assert recorded.refusal is None, f"a rehearsal's clock can be restarted: {recorded.refusal}"
 
 

@@ -136,7 +136,7 @@ COMMON: Final = frozenset(get_args(Common))
 
 # ---------------------------------------------------------------- what is owed
 
-STREAM_VERSION: Final = 3
+STREAM_VERSION: Final = 4
 """The version of `Stream`, raised as `Process.state_version` is: it belongs to the states of every process."""
 
 Ready = tuple[tuple[str, str], ...]
@@ -157,7 +157,7 @@ class Stream(NamedTuple, Generic[S]):
     tries: Map[str, int] = mapping()
     """The try of each owed step: the version at which it was owed, or a person asked for it again. No two tries of a stream are alike."""
     retried: Map[str, int] = mapping()
-    """How often a person asked again for an owed step; those nobody asked for are not in it."""
+    """How often a person asked again for an owed step that had failed; those nobody asked for are not in it."""
     delayed: Map[str, str] = mapping()
     """Of the owed steps those that did not succeed for long, and are still tried; with the reason."""
 
@@ -226,7 +226,7 @@ def after_step_event(stream: Stream[S], event: Common) -> Stream[S]:
                 failed=without(stream.failed, key),
                 delayed=without(stream.delayed, key),
                 tries=stream.tries.set(key, stream.version),
-                retried=stream.retried.set(key, stream.retried.get(key, 0) + 1),
+                retried=stream.retried.set(key, stream.retried.get(key, 0) + 1) if key in stream.failed else stream.retried,
             )
         case MandateExercised() | MandateWithdrawn() | RecipientsUnreached() | RecipientsReached():
             return stream

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
-from domain.kernel import SERVICE, TELL, Command, Due, Letter, Outcome, Refused, derived_id, shown_at
+from domain.kernel import SERVICE, TELL, Command, Deadline, Due, Letter, Outcome, Refused, derived_id, shown_at
 from domain.process import Proven
 from domain.register.facts import PacedTime
 from domain.register.state import Register
@@ -242,8 +242,8 @@ class Place(NamedTuple):
     at: datetime
     register: Register
     stream: Stream[Any]
-    deadlines: Callable[[], Mapping[str, datetime]]
-    """The ids of the commands that the stream's agenda owes, each with its time."""
+    deadlines: Callable[[], Mapping[str, Deadline]]
+    """What the stream's agenda owes, by the ids of its commands."""
 
 
 def permit(vouched: Vouched, given: Given, command: Command, place: Place, source: Stream[Any] | None) -> None:
@@ -341,11 +341,11 @@ def _permit_due(given: Given, command: Command, place: Place) -> None:
         if attempt is None or given.command_id != delay_id(given.stream, command.step, attempt):
             raise NotOwed
         return
-    due = place.deadlines().get(given.command_id)
-    if due is not None and place.at < due:
-        raise NotOwed  # refused, it would hold the id that is its own when its time comes
-    if due is None:
+    deadline = place.deadlines().get(given.command_id)
+    if deadline is None or deadline.command != command:
         raise NotOwed if isinstance(command, Due) else Unauthorised(f"nothing stands behind {command.kind}: no stream owes it")
+    if place.at < deadline.at:
+        raise NotOwed  # refused, it would hold the id that is its own when its time comes
 
 
 def _permit_letter(sent: Sent, given: Given, command: Command, source: Stream[Any] | None) -> None:
@@ -354,7 +354,7 @@ def _permit_letter(sent: Sent, given: Given, command: Command, source: Stream[An
         raise NotOwed
     if step.kind != TELL or step.data["stream"] != given.stream or encode_json(step.data["command"]) != given.command:
         raise Unauthorised(f"{sent.source} owes another letter than this by its step {sent.step!r}")
-    if given.command_id != letter_id(sent.source, sent.step, sent.retries) or sent.retries > source.retried.get(sent.step, 0):
+    if given.command_id != letter_id(sent.source, sent.step, sent.retries) or sent.retries != source.retried.get(sent.step, 0):
         raise Unauthorised("the id is not that of the letter")
 
 
@@ -377,7 +377,16 @@ def _permit_outcome(key: str, said: Carried, given: Given, command: Command, pla
 
 def _permit_clock(key: str, said: Restarted, given: Given, command: Command, place: Place) -> None:
     require_log_key(key, place.register)
-    if command.kind != RESTART or not isinstance(command, Letter) or (said.command, said.log) != (digest(given.command), place.log):
+    if (
+        command.kind != RESTART
+        or not isinstance(command, Letter)
+        or (said.command, said.command_id, said.log)
+        != (
+            digest(given.command),
+            given.command_id,
+            place.log,
+        )
+    ):
         raise WrongTag("the tag is of another command")
 
 

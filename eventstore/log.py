@@ -233,7 +233,7 @@ class Log(Protocol):
         """
 
     async def keep_hashes(self, kept: Sequence[Kept]) -> None:
-        """Keeps hashes of the tree in place of those that are missing or wrong. They are derived: `eventstore.tree` makes them anew."""
+        """Keeps hashes of the tree in place of those that are missing or wrong. They are derived: `eventstore.sealing.mend` makes them anew."""
 
     async def time(self) -> int | None:
         """What the clock shows by which the hosts of this log are judged, in microseconds; `None` when that is the host's own."""

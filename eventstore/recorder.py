@@ -24,17 +24,21 @@ from eventstore import sealing
 from eventstore.answers import Answers, Pending, Recorded
 from eventstore.authority import ByWorker, Unauthorised, behind, check_signature
 from eventstore.clock import Clock, SystemClock
-from eventstore.entries import ACCEPTED, Salts, Submission, instant, random_salts
+from eventstore.entries import ACCEPTED, Entry, Salts, Submission, instant, random_salts
 from eventstore.fitness import Fitness
 from eventstore.follower import Follower
 from eventstore.log import HeadAhead, Log, LogUnavailable, Unfit
 from eventstore.pipeline import Pipeline
 from eventstore.replica import Replica
-from eventstore.statement import digest
+from eventstore.statement import VERSION, Carried, digest
 from eventstore.verifying import Signing
+from eventstore.wire import Malformed, canonical_command, parse
 
 YIELD_EVERY: Final = 4
 """One uncontended command in so many yields to the event loop first, so that a batch can form. It costs a third of a decision."""
+
+REMEMBERED: Final = 1_000
+"""Of so many tries of steps a recorder remembers since when they are owed."""
 
 _SYSTEM: Final = SystemClock()
 
@@ -74,6 +78,8 @@ class Recorder:
         self._uncontended = 0
         """How many commands in a row were recorded in their callers' own tasks."""
         self._first = ""
+        self._owed_since: dict[tuple[str, str, int], datetime] = {}
+        """Since when the tries of steps are owed that were looked up last."""
         self._queued = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -105,8 +111,16 @@ class Recorder:
             self._first = entries[0].hash.hex() if entries else ""
         return self._first
 
-    async def is_tagged(self, submission: Submission) -> bool:
-        """Whether a worker of this log says what the submission says came of a step, be it a command or not."""
+    def flaw_of(self, stream: str, command: Any) -> str:
+        """Why a JSON value is no command of a stream of that name; empty where it is one."""
+        try:
+            parse(self._follower.replica.process_of(stream), canonical_command(command))
+        except Malformed as error:
+            return str(error)
+        return ""
+
+    async def is_tagged(self, submission: Submission, step: str, attempt: int) -> bool:
+        """Whether a worker of this log says that this is what came of this try of a step of the stream, be it a command or not."""
         try:
             authority = behind(submission)
             check_signature(authority)
@@ -114,22 +128,30 @@ class Recorder:
             return False
         if not isinstance(authority, ByWorker):
             return False
-        tagged = (authority.said.log, authority.said.outcome) == (await self.first(), digest(submission.command))
-        return tagged and authority.key in self.register.valid_log_keys()
+        said = Carried(
+            attempt=attempt, log=await self.first(), outcome=digest(submission.command), step=step, stream=submission.stream, version=VERSION
+        )  # fmt: skip
+        return authority.said == said and authority.key in self.register.valid_log_keys()
 
     async def owed_since(self, stream: str, key: str) -> datetime | None:
-        """When a step of a stream was owed, or a person asked for it again the last time; `None` for one that never was."""
-        limit = 100
-        while True:
-            entries = await self.log.last_of(stream, limit)
-            for entry in reversed(entries):
-                for event in msgspec.json.decode(entry.body) if entry.outcome == ACCEPTED else ():
-                    owed = event["kind"] == "step_owed" and event["step"]["key"] == key
-                    if owed or (event["kind"] == "step_retried" and event["step"] == key):
-                        return instant(entry.at)
-            if len(entries) < limit:
+        """When a step of a stream was owed, or a person asked for it again the last time; `None` for one that never was.
+
+        It reads the stream once for each try of a step, however often it is asked.
+        """
+        attempt = (await self.standing(stream)).stream.tries.get(key)
+        if attempt is None:
+            return None
+        if (stream, key, attempt) not in self._owed_since:
+            since, position = None, 0
+            while entries := await self.log.read_stream(stream, position):
+                since = next((instant(entry.at) for entry in reversed(entries) if _owes(entry, key)), since)
+                position = entries[-1].position
+            if since is None:
                 return None
-            limit *= 10
+            self._owed_since[stream, key, attempt] = since
+            if len(self._owed_since) > REMEMBERED:
+                del self._owed_since[next(iter(self._owed_since))]
+        return self._owed_since[stream, key, attempt]
 
     async def close(self) -> None:
         """Stops recording. Callers that still wait get `LogUnavailable`."""
@@ -241,3 +263,13 @@ class Recorder:
         if not self._follower.caught_up:
             await self.replica()
         return self._fitness.head_ahead(await self.log.head(), self.register)
+
+
+def _owes(entry: Entry, key: str) -> bool:
+    """Whether a step was owed by an entry, or a person asked for it again."""
+    if entry.outcome != ACCEPTED or b"step_" not in entry.body:
+        return False
+    return any(
+        (event["kind"] == "step_owed" and event["step"]["key"] == key) or (event["kind"] == "step_retried" and event["step"] == key)
+        for event in msgspec.json.decode(entry.body)
+    )

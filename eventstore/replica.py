@@ -11,7 +11,7 @@ import msgspec
 from pydantic import Field, TypeAdapter, ValidationError
 
 from domain.catalog import CATALOG, RULES
-from domain.kernel import SERVICE, Command, Event, Refused, StreamId, process_of
+from domain.kernel import SERVICE, Command, Deadline, Event, Refused, StreamId, process_of
 from domain.process import Context, Process, decide, evolve, mandate_for, stated_by
 from domain.register.facts import Fact
 from domain.register.fold import FACT_KINDS, is_fact, note
@@ -415,9 +415,9 @@ class Replica:
     def _place(self, process: Process[Any, Any, Any], name: str, now: datetime) -> Place:
         stream = self._streams[name]
 
-        def owed() -> Mapping[str, datetime]:
+        def owed() -> Mapping[str, Deadline]:
             deadlines = process.agenda(stream.state).deadlines
-            return {deadline_id(name, stream.version, each.at, each.command.model_dump(mode="json")): each.at for each in deadlines}
+            return {deadline_id(name, stream.version, each.at, each.command.model_dump(mode="json")): each for each in deadlines}
 
         return Place(self.first, now, self.register, stream, owed)
 

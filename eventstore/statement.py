@@ -65,6 +65,7 @@ class Restarted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     command: Hash
     """The SHA-256 of the command's canonical JSON."""
+    command_id: str
     log: Hash
     version: Number
 

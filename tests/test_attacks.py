@@ -112,7 +112,7 @@ class Site:
         activities = [
             *recording.activities(),
             recording.carrying_out("notify", self._notified),
-            recording.carrying_out("tell", Tell(self.sender, recording.retried)),
+            recording.carrying_out("tell", Tell(self.sender, recording)),
         ]
         async with Worker(
             self.client, task_queue=self.queue, workflows=WORKFLOWS, activities=activities, workflow_runner=UnsandboxedWorkflowRunner(),

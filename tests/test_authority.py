@@ -312,9 +312,9 @@ async def test_a_rehearsals_clock_is_set_by_whoever_runs_its_log(site: Site) -> 
     named = derived_id("clock")
     await site.no_entry(Submission(ATLAS, named, SERVICE, body))
     for log, by, command in (("0" * 64, "log", digest(body)), (site.first, "eve", digest(body)), (site.first, "log", "0" * 64)):
-        signed, signature = Signing(site.signers.key(by)).tag(Restarted(command, log, 1))
+        signed, signature = Signing(site.signers.key(by)).tag(Restarted(command, named, log, 1))
         await site.no_entry(Submission(ATLAS, named, SERVICE, body, signed, signature), WrongTag)
-    signed, signature = site.signing.tag(Restarted(digest(body), site.first, 1))
+    signed, signature = site.signing.tag(Restarted(digest(body), named, site.first, 1))
     recorded = await site.recorder.record(Submission(ATLAS, named, SERVICE, body, signed, signature))
     assert recorded.refusal is None
 

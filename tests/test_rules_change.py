@@ -51,7 +51,7 @@ async def release(site: Site, process: Process[Any, Any, Any], cached: int) -> A
     activities = [
         *recording.activities(),
         recording.carrying_out("work", works),
-        recording.carrying_out("tell", Tell(site.sender, recording.retried)),
+        recording.carrying_out("tell", Tell(site.sender, recording)),
     ]
     try:
         async with Worker(

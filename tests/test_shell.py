@@ -100,7 +100,7 @@ class Site:
     ) -> AsyncIterator[None]:
         recording = Recording(self.recorder, policies=policies)
         activities = [*recording.activities(), recording.carrying_out("work", work)]
-        activities.append(recording.carrying_out("tell", Tell(self.sender, recording.retried)))
+        activities.append(recording.carrying_out("tell", Tell(self.sender, recording)))
         async with Worker(
             self.client, task_queue=self.queue, workflows=[workflow], activities=activities, workflow_runner=runner or sandbox(),
             sticky_queue_schedule_to_start_timeout=worker.STICKY,

@@ -132,7 +132,9 @@ class Recording:
             )  # fmt: skip
             recorded = await self._recorded(request, submission)
         except (Malformed, binascii.Error) as error:
-            said = str(error) if isinstance(error, Malformed) else f"signature: {error}"
+            said = str(error) if isinstance(error, Malformed) else f"signed or signature: {error}"
+            if self._is_tagged_only(request):
+                _log.error("outcome.wrong_tag", stream=request.stream, command_id=request.command_id, reason=said)
             raise _told(WrongTag(said) if self._is_tagged_only(request) else Malformed(said)) from error
         except NotYet as error:
             raise ApplicationError(str(error), self._seconds_until(error), type=NOT_YET, non_retryable=True) from error
@@ -167,28 +169,28 @@ class Recording:
 
     async def _recorded(self, request: RecordRequest, submission: Submission) -> answers.Recorded:
         """The answer of the log; of an outcome that it does not take the answer to the failure of its step, which this worker says itself."""
-        answered = request.command_id
-        if not isinstance(answered, Answering) or not self._is_tagged_only(request):
+        answering = request.command_id
+        if not isinstance(answering, Answering) or not self._is_tagged_only(request):
             return await self._recorder.record(submission)
         try:
             recorded = await self._recorder.record(submission)
         except Malformed as error:
-            if not await self._recorder.is_tagged(submission):
+            if isinstance(error, WrongTag) or not await self._recorder.is_tagged(submission, answering.step, answering.number):
                 raise WrongTag(str(error)) from error
             reason = str(error)
         else:
             if recorded.refusal is None:
                 return recorded
             reason = f"{recorded.refusal.rule}: {recorded.refusal.message}"
-        failed = canonical_command({"kind": "fail_step", "step": answered.step, "reason": plain(reason, LONGEST_FAULT)})
-        signed, signature = await self._tag(request.stream, answered.step, answered.number, failed)
-        failure = failure_id(request.stream, answered.step, answered.number)
+        failed = canonical_command({"kind": "fail_step", "step": answering.step, "reason": plain(reason, LONGEST_FAULT)})
+        signed, signature = await self._tag(request.stream, answering.step, answering.number, failed)
+        failure = failure_id(request.stream, answering.step, answering.number)
         return await self._recorder.record(Submission(request.stream, failure, SERVICE, failed, signed, signature))
 
     def _is_tagged_only(self, request: RecordRequest) -> bool:
         """Whether it is what came of a step, which the log takes with a worker's tag only: without one it is carried out again."""
-        answered = request.command_id
-        return self._recorder.signing is not None and isinstance(answered, Answering) and answered.what == "outcome"
+        answering = request.command_id
+        return self._recorder.signing is not None and isinstance(answering, Answering) and answering.what == "outcome"
 
     async def _tag(self, stream: str, step: str, attempt: int, outcome: bytes) -> tuple[bytes, bytes]:
         """What this worker says came of a step, and its tag; nothing in unit tests of the core."""
@@ -228,12 +230,21 @@ class Recording:
         """An owed step with its data, or `None` when it is owed no longer."""
         return (await self._recorder.standing(stream)).stream.owed.get(key)
 
+    async def entry(self, command_id: str) -> Entry | None:
+        """The entry of a command, if it is on the log."""
+        return next(iter(await self._recorder.log.find([command_id])), None)
+
+    def flaw_of(self, stream: str, command: Any) -> str:
+        """Why no stream of that name can take a command; empty where one can."""
+        return self._recorder.flaw_of(stream, command)
+
     async def retried(self, stream: str, key: str) -> int:
         """How often a person asked again for an owed step."""
         return (await self._recorder.standing(stream)).stream.retried.get(key, 0)
 
     def carrying_out(self, kind: str, carry_out: Callable[[Step], Awaitable[dict[str, Any]]]) -> Callable[..., Any]:
-        """The activity for steps of a kind. It reads the step from the log, and does nothing for one no longer owed.
+        """The activity for steps of a kind. It reads the step from the log, and does nothing for one no longer owed, nor for whoever asks
+        but the workflow of its stream.
 
         Where the workflow knows it (`StepRef.raises`), a step that failed for good is an error of the activity, so that it is seen as one.
         """
@@ -242,6 +253,8 @@ class Recording:
         async def carried_out(ref: StepRef) -> dict[str, Any]:
             stream = (await self._recorder.standing(ref.stream)).stream
             step, attempt = stream.owed.get(ref.key), stream.tries.get(ref.key, 0)
+            if activity.info().workflow_id != ref.stream or (step is not None and (step.kind != kind or ref.key in stream.failed)):
+                raise ApplicationError(f"{ref.stream} owes no {kind} by {plain(ref.key, 80)!r}", type=NOT_OWED, non_retryable=True)
             if step is None:
                 return await self._tagged(ref, attempt, {"kind": "step_done", "step": ref.key})
             with _told_briefly():

@@ -84,10 +84,10 @@ class Sender:
 
         `line` is what Temporal's timeline shows of it, made by `activities.log.display`; without one its kind and who gave it.
         """
-        named = command_id if signature else ""
+        named = command_id if signed else ""
         envelope = Envelope(actor=actor, command=dict(command), signed=signed, signature=signature, command_id=named, line=line)
         # nobody else knows it, so what they send first is never the answer to this: the log knows a repeated command by its own id
-        update_id = f"{command_id}:{token_hex(8)}" if signature else command_id
+        update_id = f"{command_id}:{token_hex(8)}" if signed else command_id
         clock = asyncio.get_running_loop().time
         end, wait = clock() + self._patience.total_seconds(), 0.05
         while (left := end - clock()) > 0:

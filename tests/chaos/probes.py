@@ -128,7 +128,7 @@ async def probing(client: Client, log: Log) -> AsyncIterator[Probes]:
     recording = Recording(recorder, policies=FAST)
     sender = Sender(client, QUEUE)
     activities = [
-        *recording.activities(), recording.carrying_out("work", works), recording.carrying_out("tell", Tell(sender, recording.retried)),
+        *recording.activities(), recording.carrying_out("work", works), recording.carrying_out("tell", Tell(sender, recording)),
     ]  # fmt: skip
     async with AsyncExitStack() as stack:
         stack.push_async_callback(recorder.close)

@@ -92,7 +92,7 @@ async def work(address: str, log_url: str, queue: str, kind: str) -> None:
     activities = [
         *recording.activities(),
         recording.carrying_out("work", works),
-        recording.carrying_out("tell", Tell(sender, recording.retried)),
+        recording.carrying_out("tell", Tell(sender, recording)),
     ]
     async with Worker(
         client, task_queue=queue, workflows=[ProbeWorkflow], activities=activities, workflow_runner=worker.RUNNER,
