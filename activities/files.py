@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Literal, TypeVar
 
-from activities.outside import tell_progress
+from activities.outside import keep_progress
 from domain.kernel import STEERING
 
 LINK: Final = "a symbolic link; put the file itself there"
@@ -204,7 +204,7 @@ async def working(work: Callable[[Told], T], *, every: float = 5.0, pool: Execut
 
     async def beat() -> None:
         while True:
-            tell_progress({"file": progress.path, "bytes": str(progress.done)})
+            keep_progress({"file": progress.path, "bytes": str(progress.done)})
             await asyncio.sleep(every)
 
     beating = asyncio.create_task(beat(), context=contextvars.copy_context())

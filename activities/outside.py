@@ -7,8 +7,12 @@ exception, and Temporal tries again; what no further try can mend is the outcome
 from __future__ import annotations
 
 import errno
-from collections.abc import Awaitable, Callable, Mapping
+import json
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime
+from hmac import compare_digest
 from typing import Any, Final
 
 from temporalio import activity
@@ -54,16 +58,41 @@ def stream() -> str:
     return activity.info().workflow_id or "" if activity.in_activity() else ""
 
 
-def told_before() -> dict[str, str]:
-    """The progress that an earlier try of this step told last; empty on the first."""
-    details = activity.info().heartbeat_details if activity.in_activity() else ()
-    return dict(details[0]) if details else {}
+Authenticate = Callable[[bytes], str]
+"""The authentication code of the progress of one try of a step: workers who share a log key make the same."""
+_authenticate: Final[ContextVar[Authenticate | None]] = ContextVar("authenticate", default=None)
 
 
-def tell_progress(progress: Mapping[str, str]) -> None:
+@contextmanager
+def progress_authenticated(authenticate: Authenticate | None) -> Iterator[None]:
+    """Meanwhile progress is believed only with its code: whoever works on the task queue can write progress. Without `authenticate` all is."""
+    token = _authenticate.set(authenticate)
+    try:
+        yield
+    finally:
+        _authenticate.reset(token)
+
+
+def former_progress() -> dict[str, str]:
+    """The progress that an earlier try of this step kept last; empty on the first, and where it is not known to be a worker's of this log."""
+    details, authenticate = activity.info().heartbeat_details if activity.in_activity() else (), _authenticate.get()
+    if not details or not isinstance(details[0], dict):
+        return {}
+    if authenticate is None:
+        return dict(details[0])
+    code = details[1] if len(details) > 1 else None
+    return dict(details[0]) if isinstance(code, str) and compare_digest(code, authenticate(_canonical(details[0]))) else {}
+
+
+def keep_progress(progress: Mapping[str, str]) -> None:
     """Keeps the activity alive, and its progress for the next try. Temporal may keep a slightly older one."""
     if activity.in_activity():
-        activity.heartbeat(dict(progress))
+        authenticate = _authenticate.get()
+        activity.heartbeat(dict(progress), *(() if authenticate is None else (authenticate(_canonical(progress)),)))
+
+
+def _canonical(progress: Mapping[str, str]) -> bytes:
+    return json.dumps(progress, sort_keys=True).encode()
 
 
 def plain(text: str, limit: int) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from typing import Any, Final
 
 import msgspec
@@ -72,6 +74,11 @@ class Signing:
         signed = written(said)
         purpose = Purpose.OUTCOME if isinstance(said, Carried) else Purpose.CLOCK
         return signed, sshsig.unarmour(self._log_key.sign(signed, purpose))
+
+    def authentication(self, stream: str, step: str, attempt: int, data: bytes) -> str:
+        """A code of what this worker wrote of one try of a step, where others can write too (HMAC, RFC 2104). Who shares its log key makes the same."""
+        key = sha256(b"open-model-consortium/progress" + self._private.private_bytes_raw()).digest()
+        return hmac.new(key, b"\0".join((stream.encode(), step.encode(), str(attempt).encode(), data)), "sha256").hexdigest()
 
     async def vouch(
         self, submission: Submission, processes: Mapping[str, Process[Any, Any, Any]], log: Log, first: str

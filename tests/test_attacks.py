@@ -22,8 +22,9 @@ import asyncio
 import base64
 import json
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -34,26 +35,42 @@ from temporalio import activity
 from temporalio.client import Client, WorkflowUpdateFailedError
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.exceptions import ApplicationError
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
+from temporalio.testing import ActivityEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 import worker
 from activities.log.record import Recording
 from activities.log.sending import NotAnswered, NotTaken, Sender, TurnedDown
 from activities.log.tell import Tell
-from activities.messages import STEP_FAILED, Envelope, Receipt, Recorded, RecordRequest, Refusal, Standing, StepRef
+from activities.messages import (
+    NOT_OWED,
+    STEP_FAILED,
+    WRONG_TAG,
+    Answering,
+    Envelope,
+    Receipt,
+    Recorded,
+    RecordRequest,
+    Refusal,
+    Standing,
+    StepRef,
+)  # fmt: skip
+from activities.outside import former_progress
 from audit.reexecute import Reexecution
 from cli import answers, receipts
 from cli.failures import Broken
 from cli.options import Where
 from domain.kernel import SERVICE, Step
-from domain.stream import delay_id
+from domain.stream import deadline_id, delay_id, outcome_id
 from eventstore.entries import Entry, Submission, encode_json
 from eventstore.recorder import Recorder
 from eventstore.sqlite import SqliteLog
-from eventstore.statement import instant_text
+from eventstore.statement import VERSION, Carried, digest, instant_text
 from eventstore.verifying import Signing
 from settings import Settings
+from signatures import sshsig, wire
+from signatures.sshsig import Hash, Plain, Purpose, Signature
 from tests.dev_server import dev_server
 from tests.signers import Signers
 from tests.stories import charter
@@ -65,8 +82,16 @@ ATLAS = "consortium/atlas"
 VEGA = "round/vega"
 OFFICERS = {"sam": ["secretariat"], "tess": ["treasurer"], "theo": ["second-signatory"], "bo": ["board"]}
 GRANT = {"kind": "grant_office", "person": "ann", "office": "auditor"}
+WITHDRAW = {"kind": "withdraw_round"}
 SMALL_ORDER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAEAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 """A key for which one signature fits every message."""
+
+
+def fits_everything() -> str:
+    """The signature that fits every message under the key of small order."""
+    point = b"\1" + bytes(31)
+    signature = Signature(wire.strings([b"ssh-ed25519", point]), Purpose.POSSESSION, Hash.SHA512, "ssh-ed25519", Plain(point + bytes(32)))
+    return sshsig.armour(sshsig.encode(signature))
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -117,6 +142,7 @@ class Site:
         async with Worker(
             self.client, task_queue=self.queue, workflows=WORKFLOWS, activities=activities, workflow_runner=UnsandboxedWorkflowRunner(),
             sticky_queue_schedule_to_start_timeout=worker.STICKY,
+            disable_eager_activity_execution=True,  # else steps go to the worker of their workflow, and none to a rogue
         ):  # fmt: skip
             yield
 
@@ -192,15 +218,22 @@ async def test_nobody_speaks_for_another(site: Site) -> None:
 
 async def test_nobody_speaks_as_the_system(site: Site) -> None:
     await site.give(VEGA, "tess", round_terms())
+    standing = await site.recorder.standing(VEGA)
+    deadline, owed = standing.agenda.deadline, next(iter(standing.stream.owed), "notice:none")
+    assert deadline is not None
+    early = deadline.command.model_dump(mode="json")
     money = {"kind": "record_payment", "member": "ada", "amount": 1, "reference": "X", "value_date": "2026-03-01"}
-    early = {"kind": "start_pledging"}
-    failed = {"kind": "fail_step", "step": "notice:standing-refunds", "reason": "forged"}
-    for command in (money, early, failed, {"kind": "suspend_member", "member": "ada", "cause": "dues"}):
-        for stream in (VEGA, "member/ada"):
-            with pytest.raises((NotTaken, NotAnswered)):
-                await site.sender.send(stream, str(uuid.uuid4()), SERVICE, command)
-    kinds = [entry.kind for entry in await site.entries()]
-    assert not {"record_payment", "start_pledging", "fail_step", "suspend_member"} & set(kinds)
+    failed = {"kind": "fail_step", "step": owed, "reason": "forged"}
+    under = deadline_id(VEGA, standing.stream.version, deadline.at, early)
+    for stream, command, command_id in (
+        (VEGA, money, ""), (VEGA, money, under), (VEGA, failed, ""), (VEGA, failed, under), (VEGA, early, ""), (VEGA, early, under),
+        ("member/ada", {"kind": "suspend_for_default", "source": VEGA}, ""),
+    ):  # fmt: skip
+        with pytest.raises((NotTaken, NotAnswered)) as raised:
+            await site.sender.send(stream, command_id or str(uuid.uuid4()), SERVICE, command)
+        assert "no answer within" not in str(raised.value)
+    kinds = {entry.kind for entry in await site.entries()}
+    assert not {"record_payment", early["kind"], "fail_step", "suspend_for_default"} & kinds
 
 
 async def test_nobody_says_before_its_time_that_a_step_takes_long(site: Site) -> None:
@@ -248,7 +281,7 @@ async def test_a_revoked_key_and_a_weak_one_open_nothing(site: Site) -> None:
     kept = site.signed(ATLAS, "sam", GRANT)
     await site.give(ATLAS, "sam", {"kind": "revoke_key", "person": "sam", "public_key": site.signers.line("sam")}, key="sam's second")
     await site.refused("key_not_valid", site.send(kept))
-    weak = {"kind": "enrol_key", "person": "bo", "public_key": SMALL_ORDER, "proof": site.signers.proof("bo", site.first)}
+    weak = {"kind": "enrol_key", "person": "bo", "public_key": SMALL_ORDER, "proof": fits_everything()}
     await site.refused("key_not_proven", site.give(ATLAS, "bo", weak))
     theirs = {
         "kind": "enrol_key",
@@ -267,40 +300,119 @@ async def test_nothing_permits_itself(site: Site) -> None:
 
 
 async def test_envelopes_of_no_form_are_not_taken_and_the_stream_answers_on(site: Site) -> None:
-    handle = site.client.get_workflow_handle(ATLAS)
-    good = site.signed(ATLAS, "sam", GRANT)
-    envelope = {"actor": "sam", "command": GRANT, "signed": base64.b64encode(good.signed).decode(), "signature": "!"}
-    odds: tuple[Any, ...] = (
-        None, 1, "x", [], {}, {"actor": "sam"}, envelope, {**envelope, "more": 1}, {**envelope, "signature": "AAAA"},
-        {**envelope, "signed": "A" * 200_000}, {**envelope, "command": {**GRANT, "x": "y" * 70_000}}, {**envelope, "actor": ["sam"]},
-    )  # fmt: skip
-    for odd in odds:
-        before = await site.log.head()
-        with pytest.raises((WorkflowUpdateFailedError, RPCError)):
-            await handle.execute_update("grant_office", odd, id=str(uuid.uuid4()), rpc_timeout=timedelta(seconds=20))
-        assert await site.log.head() == before
-    assert (await site.send(good)).events == ["office_granted"]
+    vega = f"round/{uuid.uuid4()}"
+    await site.give(vega, "tess", round_terms())
+    handle, good = site.client.get_workflow_handle(vega), site.signed(vega, "tess", WITHDRAW)
+    envelope = {"actor": "tess", "command": WITHDRAW, "signed": base64.b64encode(good.signed).decode(), "signature": "!"}
+    for odd in (
+        None, 1, "x", [], {}, {"actor": "tess"}, envelope, {**envelope, "more": 1}, {**envelope, "signature": "AAAA"},
+        {**envelope, "signed": "A" * 200_000}, {**envelope, "command": {**WITHDRAW, "x": "y" * 70_000}}, {**envelope, "actor": ["tess"]},
+    ):  # fmt: skip
+        with pytest.raises(WorkflowUpdateFailedError):
+            await handle.execute_update("withdraw_round", odd, id=str(uuid.uuid4()), rpc_timeout=timedelta(seconds=20))
+    assert "withdraw_round" not in {entry.kind for entry in await site.entries()}
+    assert (await site.send(good)).events == ["round_withdrawn"]
 
 
 @pytest.mark.parametrize("size", [1_100_000, 1_900_000, 2_500_000])
 async def test_an_update_of_megabytes_blocks_no_stream(site: Site, size: int) -> None:
-    handle = site.client.get_workflow_handle(ATLAS)
-    with pytest.raises((WorkflowUpdateFailedError, RPCError)):
-        await handle.execute_update("grant_office", "x" * size, id=str(uuid.uuid4()), rpc_timeout=timedelta(seconds=20))
-    sender = Sender(site.client, site.queue, patience=timedelta(seconds=5))
-    good = site.signed(ATLAS, "sam", GRANT)
-    receipt = await sender.send(
-        ATLAS, good.command_id, "sam", GRANT, signed=base64.b64encode(good.signed).decode(), signature=base64.b64encode(good.signature).decode()
-    )  # fmt: skip
-    assert receipt.events == ["office_granted"]
+    vega = f"round/{uuid.uuid4()}"
+    await site.give(vega, "tess", round_terms())
+    handle = site.client.get_workflow_handle(vega)
+    with pytest.raises(RPCError) as raised:
+        await handle.execute_update("withdraw_round", "x" * size, id=str(uuid.uuid4()), rpc_timeout=timedelta(seconds=20))
+    assert raised.value.status is RPCStatusCode.INVALID_ARGUMENT, "the frontend refuses it, and no workflow sees it"
+    site.sender = Sender(site.client, site.queue, patience=timedelta(seconds=5))
+    assert (await site.give(vega, "tess", WITHDRAW)).events == ["round_withdrawn"]
 
 
 # ---------------------------------------------------------------- by who works
 
 
-def _lies(outcome: Callable[[StepRef], Any]) -> Callable[..., Any]:
+async def owed_notice(site: Site) -> tuple[str, str, int]:
+    """A round that owes a notice which takes long, the notice's key and its attempt."""
+    site.let_go.clear()
+    stream = f"round/{uuid.uuid4()}"
+    await site.give(stream, "tess", round_terms())
+    standing = (await site.recorder.standing(stream)).stream
+    key = next(key for key, step in standing.owed.items() if step.kind == "notify")
+    return stream, key, standing.tries[key]
+
+
+async def test_the_tag_of_an_old_step_makes_no_worker_sign_the_failure_of_another(site: Site) -> None:
+    """What is tagged lies in Temporal's histories for everybody to read, and shows that a worker said it: of that step alone."""
+    stream, key, attempt = await owed_notice(site)
+    outcome = {"kind": "step_done", "step": "long gone"}
+    said = Carried(
+        attempt=7, log=site.first, outcome=digest(encode_json(outcome)), step="long gone", stream="treasury/main", version=VERSION
+    )
+    signed, signature = Signing(site.signers.key("log")).tag(said)
+    envelope = Envelope(
+        actor=SERVICE, command=outcome, signed=base64.b64encode(signed).decode(), signature=base64.b64encode(signature).decode()
+    )  # fmt: skip
+    request = RecordRequest(stream=stream, command_id=Answering(what="outcome", step=key, number=attempt))
+    with pytest.raises(ApplicationError) as raised:
+        await ActivityEnvironment().run(Recording(site.recorder).record, request, envelope)
+    assert raised.value.type == WRONG_TAG
+    assert not (await site.recorder.standing(stream)).stream.failed
+    site.let_go.set()
+
+
+async def test_a_step_is_carried_out_for_the_workflow_of_its_stream_as_what_it_is_and_while_it_waits_for_nobody(site: Site) -> None:
+    """Whoever reaches the task queue can schedule any activity on any step."""
+    stream, key, attempt = await owed_notice(site)
+    done: list[str] = []
+
+    async def carry_out(step: Step) -> dict[str, Any]:
+        done.append(step.key)
+        return {"kind": "fail_step", "step": step.key, "reason": "no such payment"}
+
+    recording, ref = Recording(site.recorder), StepRef(stream=stream, key=key)
+    for kind, workflow_id in (("send_payment", stream), ("notify", "round/of-somebody-else")):
+        with pytest.raises(ApplicationError) as raised:
+            await _environment(workflow_id).run(recording.carrying_out(kind, carry_out), ref)
+        assert raised.value.type == NOT_OWED
+    failed = encode_json({"kind": "fail_step", "step": key, "reason": "refused"})
+    said = Carried(attempt=attempt, log=site.first, outcome=digest(failed), step=key, stream=stream, version=VERSION)
+    await site.recorder.record(
+        Submission(stream, outcome_id(stream, key, attempt), SERVICE, failed, *Signing(site.signers.key("log")).tag(said))
+    )
+    with pytest.raises(ApplicationError):
+        await _environment(stream).run(recording.carrying_out("notify", carry_out), ref)
+    assert done == []
+    site.let_go.set()
+
+
+def _environment(workflow_id: str, progress: Sequence[Any] = ()) -> ActivityEnvironment:
+    """An activity as a workflow of this id schedules it, after a try that kept this progress."""
+    environment = ActivityEnvironment()
+    environment.info = replace(ActivityEnvironment.default_info(), workflow_id=workflow_id, heartbeat_details=progress)
+    return environment
+
+
+async def test_progress_that_somebody_else_wrote_keeps_nobody_from_being_told(site: Site) -> None:
+    """A worker on the task queue could write that all was delivered, and let the try end: nobody would get the capital call."""
+    stream, key, attempt = await owed_notice(site)
+    site.let_go.set()
+    found: list[dict[str, str]] = []
+
+    async def carry_out(step: Step) -> dict[str, Any]:
+        found.append(former_progress())
+        return {"kind": "step_done", "step": step.key}
+
+    activity_of, told = Recording(site.recorder).carrying_out("notify", carry_out), {"delivery": "delivered"}
+    await _environment(stream, [told]).run(activity_of, StepRef(stream=stream, key=key))
+    await _environment(stream, [told, "0" * 64]).run(activity_of, StepRef(stream=stream, key=key))
+    code = Signing(site.signers.key("log")).authentication(stream, key, attempt, json.dumps(told).encode())
+    await _environment(stream, [told, code]).run(activity_of, StepRef(stream=stream, key=key))
+    await _environment(stream, [{"delivery": "refused"}, code]).run(activity_of, StepRef(stream=stream, key=key))
+    assert found in ([{}, {}, told, {}], [])
+
+
+def _lies(outcome: Callable[[StepRef], Any], lied: list[str]) -> Callable[..., Any]:
     @activity.defn(name="notify")
     async def notify(ref: StepRef) -> Any:
+        lied.append(ref.stream)
         return outcome(ref)
 
     return notify
@@ -320,8 +432,6 @@ def _tagged_by_another(site: Site) -> Callable[[StepRef], Any]:
 
 
 def _carried(site: Site, ref: StepRef, body: Mapping[str, Any]) -> Any:
-    from eventstore.statement import VERSION, Carried, digest
-
     return Carried(attempt=1, log=site.first, outcome=digest(encode_json(dict(body))), step=ref.key, stream=ref.stream, version=VERSION)
 
 
@@ -338,11 +448,14 @@ async def test_what_a_rogue_worker_says_of_a_step_is_not_believed_and_ours_carri
         "tagged by another": _tagged_by_another(site),
     }
     theirs = await Client.connect(site.client.service_client.config.target_host, data_converter=pydantic_data_converter)
-    rogue = Worker(theirs, task_queue=site.queue, activities=[_lies(lies[lie])], max_concurrent_activities=50)
-    rounds = [f"round/{uuid.uuid4()}" for _ in range(6)]
+    lied: list[str] = []
+    rogue = Worker(theirs, task_queue=site.queue, activities=[_lies(lies[lie], lied)], max_concurrent_activities=50)
+    rounds: list[str] = []
     async with rogue:
-        for number in range(6):
-            await site.give(rounds[number], "tess", round_terms())
+        while not lied and len(rounds) < 60:
+            rounds.append(f"round/{uuid.uuid4()}")
+            await site.give(rounds[-1], "tess", round_terms())
+    assert lied, "the rogue was handed a step"
 
     async def all_told() -> bool:
         streams = [await site.recorder.standing(stream) for stream in rounds]
@@ -353,7 +466,7 @@ async def test_what_a_rogue_worker_says_of_a_step_is_not_believed_and_ours_carri
             await asyncio.sleep(0.2)
     kinds = [entry.kind for entry in await site.entries()]
     assert "fail_step" not in kinds
-    assert len(site.carried) >= 6, "each notice was really carried out by a worker of ours"
+    assert len(site.carried) >= len(rounds), "each notice was really carried out by a worker of ours"
 
 
 # ---------------------------------------------------------------- by who answers
@@ -364,6 +477,16 @@ class RogueRecording:
 
     def __init__(self, answer: Callable[[RecordRequest], tuple[Receipt, Refusal | None]]) -> None:
         self._answer = answer
+
+    @asynccontextmanager
+    async def working(self, client: Client) -> AsyncIterator[str]:
+        """Works on a task queue of its own, whose name it gives."""
+        queue = f"queue-{uuid.uuid4()}"
+        async with Worker(
+            client, task_queue=queue, workflows=WORKFLOWS, activities=[self.record, self.standing],
+            workflow_runner=UnsandboxedWorkflowRunner(),
+        ):  # fmt: skip
+            yield queue
 
     @activity.defn(name="record")
     async def record(self, request: RecordRequest, envelope: Envelope) -> Recorded:
@@ -408,11 +531,19 @@ async def test_what_a_rogue_worker_answers_is_not_shown_as_true(site: Site, lie:
         no = Refusal(rule="round_closed", message="the round is closed", remedy="wait", clause="")
         return receipt, no if "refused" in lie else None
 
-    rogue, queue = RogueRecording(answer), f"queue-{uuid.uuid4()}"
-    async with Worker(
-        site.client, task_queue=queue, workflows=WORKFLOWS, activities=[rogue.record, rogue.standing],
-        workflow_runner=UnsandboxedWorkflowRunner(),
-    ):  # fmt: skip
+    async with RogueRecording(answer).working(site.client) as queue:
         with pytest.raises(Broken):
             await told(site, Sender(site.client, queue), site.signed(f"round/{uuid.uuid4()}", "tess", round_terms()))
     assert receipts.Desk(Settings(folder=site.path)).kept() == []
+
+
+@pytest.mark.parametrize("lie", ["acknowledged", "refused"])
+async def test_a_letter_is_neither_taken_nor_refused_because_a_rogue_worker_says_so(site: Site, lie: str) -> None:
+    real, target = await site.give(ATLAS, "sam", GRANT), f"member/{uuid.uuid4()}"
+    no = Refusal(rule="round_closed", message="the round is closed", remedy="wait", clause="")
+    letter = {"kind": "suspend_for_default", "source": VEGA}
+    step = Step(kind="tell", key="tell:x", data={"stream": target, "command": letter})
+    async with RogueRecording(lambda _: (real, no if lie == "refused" else None)).working(site.client) as queue:
+        tell = Tell(Sender(site.client, queue), Recording(site.recorder))
+        with pytest.raises(NotAnswered, match="the log does not hold"):
+            await _environment(VEGA).run(tell, step)

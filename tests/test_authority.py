@@ -25,8 +25,18 @@ import pytest_asyncio
 from audit.reexecute import Reexecution
 from domain.charter import OFFICERS as OFFICES
 from domain.charter import Office
-from domain.kernel import SERVICE, derived_id
-from domain.stream import deadline_id, letter_id, outcome_id
+from domain.kernel import SERVICE, Step, derived_id
+from domain.stream import (
+    StepDelayed,
+    StepFailed,
+    StepOwed,
+    StepRetried,
+    Stream,
+    after_step_event,
+    deadline_id,
+    letter_id,
+    outcome_id,
+)
 from eventstore.answers import NotYet, Recorded, SameIdOtherCommand
 from eventstore.authority import NotOwed, Unauthorised, WrongTag
 from eventstore.clock import MovedClock
@@ -268,6 +278,21 @@ async def test_a_deadline_is_what_the_agenda_owes_when_it_has_come_and_nothing_e
     assert (await site.recorder.record(unsigned(ROUND, said, command_id=named))).refusal is None
 
 
+async def test_nothing_but_the_deadline_itself_passes_under_its_id(site: Site) -> None:
+    """The id can be reckoned by everybody: what counts is the command that the agenda owes."""
+    key, _ = await owed(site)
+    standing = await site.recorder.standing(ROUND)
+    deadline = standing.agenda.deadline
+    assert deadline is not None
+    named = deadline_id(ROUND, standing.stream.version, deadline.at, deadline.command.model_dump(mode="json"))
+    site.clock.to(deadline.at)
+    money = {"kind": "record_payment", "member": "ada", "amount": 1, "reference": "X", "value_date": "2026-03-01"}
+    for command in (money, {"kind": "step_done", "step": key}, {"kind": "fail_step", "step": key, "reason": "forged"}):
+        await site.no_entry(unsigned(ROUND, command, command_id=named))
+    await site.no_entry(unsigned(ROUND, {"kind": "close_pledging"}, command_id=named), NotOwed)
+    assert (await site.recorder.record(unsigned(ROUND, deadline.command.model_dump(mode="json"), command_id=named))).refusal is None
+
+
 async def owed(site: Site) -> tuple[str, int]:
     """The key and the attempt of a notice that is owed."""
     await opened(site)
@@ -315,8 +340,21 @@ async def test_a_rehearsals_clock_is_set_by_whoever_runs_its_log(site: Site) -> 
         signed, signature = Signing(site.signers.key(by)).tag(Restarted(command, named, log, 1))
         await site.no_entry(Submission(ATLAS, named, SERVICE, body, signed, signature), WrongTag)
     signed, signature = site.signing.tag(Restarted(digest(body), named, site.first, 1))
+    await site.no_entry(Submission(ATLAS, derived_id("later"), SERVICE, body, signed, signature), WrongTag)
     recorded = await site.recorder.record(Submission(ATLAS, named, SERVICE, body, signed, signature))
     assert recorded.refusal is None
+    with pytest.raises(WrongTag):
+        await site.recorder.record(Submission(ATLAS, derived_id("later"), SERVICE, body, signed, signature))
+
+
+def test_only_a_step_that_failed_is_asked_for_again_under_an_id_of_its_own() -> None:
+    """A letter of a delayed step may have been taken: under a further id it would be given twice."""
+    step = Step(kind="tell", key="tell:x", data={"stream": ROUND, "command": {"kind": "start_pledging"}})
+    stream = after_step_event(Stream(None), StepOwed(step=step))
+    delayed = after_step_event(after_step_event(stream, StepDelayed(step="tell:x", reason="late")), StepRetried(step="tell:x"))
+    failed = after_step_event(after_step_event(stream, StepFailed(step="tell:x", reason="refused")), StepRetried(step="tell:x"))
+    assert (delayed.retried.get("tell:x", 0), failed.retried.get("tell:x", 0)) == (0, 1)
+    assert delayed.tries["tell:x"] > stream.tries["tell:x"]
 
 
 # ---------------------------------------------------------------- whoever checks the log

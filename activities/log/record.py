@@ -42,7 +42,7 @@ from activities.messages import (
     StepRef,
     Tagged,
 )
-from activities.outside import FAILED, plain
+from activities.outside import FAILED, plain, progress_authenticated
 from domain.forms import typed, words_for
 from domain.kernel import SERVICE, Step, escaped, shown_at
 from domain.register.facts import LogTime, MovedTime, PacedTime, SystemTime
@@ -257,7 +257,8 @@ class Recording:
                 raise ApplicationError(f"{ref.stream} owes no {kind} by {plain(ref.key, 80)!r}", type=NOT_OWED, non_retryable=True)
             if step is None:
                 return await self._tagged(ref, attempt, {"kind": "step_done", "step": ref.key})
-            with _told_briefly():
+            signing = self._recorder.signing
+            with _told_briefly(), progress_authenticated(signing and partial(signing.authentication, ref.stream, ref.key, attempt)):
                 outcome = await carry_out(step)
             tagged = await self._tagged(ref, attempt, outcome)
             if ref.raises and outcome.get("kind") == FAILED:

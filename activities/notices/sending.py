@@ -30,7 +30,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from activities.notices.addresses import LOOPBACK, AddressBook, Recipient, Webhook
 from activities.notices.templates import Facts, Letter, TemplateName, written
-from activities.outside import Now, Outcome, done, failed, stream, tell_progress, told_before
+from activities.outside import Now, Outcome, done, failed, former_progress, keep_progress, stream
 from activities.web import LATER, Poster
 from domain.charter import Office
 from domain.kernel import PersonId, Step
@@ -129,7 +129,7 @@ class Notices:
         deliveries, unreachable = await self._plan(step, notice)
         for recipient in unreachable:
             log.warning("notice.unreachable", recipient=recipient)
-        settled, deferred = told_before(), 0
+        settled, deferred = former_progress(), 0
         for delivery in deliveries:
             if delivery.id not in settled:
                 verdict = await self._deliver(delivery, notice)
@@ -137,7 +137,7 @@ class Notices:
                     deferred += 1
                 else:
                     settled[delivery.id] = verdict
-                tell_progress(settled)
+                keep_progress(settled)
         refused = sum(verdict == Verdict.REFUSED for verdict in settled.values())
         delivered = len(settled) - refused
         log.info("notice.tried", delivered=delivered, refused=refused, deferred=deferred, unreachable=len(unreachable))
