@@ -105,9 +105,11 @@ PREPARED_SECONDS: Final = 20
 """How long a worker that starts waits for what its namespace lacks: what was made a moment ago is not known to all of Temporal yet."""
 LOOK_AGAIN_SECONDS: Final = 60
 """How often a worker at work looks whether its namespace still has what workflows need."""
-DEV_SERVER: Final = ("history.transferProcessorMaxPollRPS=1000", "history.maxInFlightUpdates=0", "limit.blobSize.error=1048576")
-"""Dynamic configuration of the embedded server: its defaults are made for a shared cluster and slow a single one down. Nothing of ours is as long as
-a megabyte; what is comes from others, and is refused before it reaches a workflow."""
+DEV_SERVER: Final = ("history.transferProcessorMaxPollRPS=1000", "history.maxInFlightUpdates=0", "limit.blobSize.error=8388608")
+"""Dynamic configuration of the embedded server: its defaults are made for a shared cluster and slow a single one down. An Update that a worker
+refuses goes back to the server whole: where the server takes no megabytes from the worker, the task fails, and the workflow answers nobody for as
+long as that Update lives. The frontend takes at most four (gRPC), so with eight every one is answered.
+"""
 
 _log = structlog.get_logger(__name__)
 

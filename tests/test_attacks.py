@@ -13,7 +13,7 @@
 | a worker of somebody else's that answers commands by itself: acknowledgements, refusals | not shown as true by the client; kept nowhere |
 | a deadline before its time, and letters that no stream owes | not taken; no entry |
 | envelopes of no form, with more fields, too large | not taken; the stream answers again within seconds |
-| an Update of 2.5 MB | refused by Temporal's frontend; the stream answers again within seconds |
+| an Update of megabytes | refused by the workflow, or by Temporal's frontend; the stream answers on |
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from temporalio import activity
 from temporalio.client import Client, WorkflowUpdateFailedError
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.exceptions import ApplicationError
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 from temporalio.testing import ActivityEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
@@ -83,6 +83,8 @@ VEGA = "round/vega"
 OFFICERS = {"sam": ["secretariat"], "tess": ["treasurer"], "theo": ["second-signatory"], "bo": ["board"]}
 GRANT = {"kind": "grant_office", "person": "ann", "office": "auditor"}
 WITHDRAW = {"kind": "withdraw_round"}
+LARGEST_MESSAGE = 4 * 1024 * 1024
+"""Bytes of the largest request that Temporal's frontend takes."""
 SMALL_ORDER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAEAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 """A key for which one signature fits every message."""
 
@@ -125,9 +127,11 @@ class Site:
                 await self.give(ATLAS, "sam", founding)
                 self.first = await self.recorder.first()
                 yield self
+                self.let_go.set()
                 check = Reexecution()
                 assert (check.check(await self.entries()), check.unsigned) == (None, 0)
         finally:
+            self.let_go.set()
             await self.recorder.close()
             await self.log.close()
 
@@ -253,7 +257,6 @@ async def test_nobody_says_before_its_time_that_a_step_takes_long(site: Site) ->
             rpc_timeout=timedelta(seconds=20),
         )
     assert not (await site.recorder.standing(vega)).stream.delayed
-    site.let_go.set()
 
 
 async def test_nobody_gives_a_command_a_time_of_their_own(site: Site) -> None:
@@ -314,14 +317,13 @@ async def test_envelopes_of_no_form_are_not_taken_and_the_stream_answers_on(site
     assert (await site.send(good)).events == ["round_withdrawn"]
 
 
-@pytest.mark.parametrize("size", [1_100_000, 1_900_000, 2_500_000])
+@pytest.mark.parametrize("size", [1_100_000, 2_500_000, 3_900_000, 4_500_000])
 async def test_an_update_of_megabytes_blocks_no_stream(site: Site, size: int) -> None:
     vega = f"round/{uuid.uuid4()}"
     await site.give(vega, "tess", round_terms())
     handle = site.client.get_workflow_handle(vega)
-    with pytest.raises(RPCError) as raised:
+    with pytest.raises(WorkflowUpdateFailedError if size < LARGEST_MESSAGE else RPCError):
         await handle.execute_update("withdraw_round", "x" * size, id=str(uuid.uuid4()), rpc_timeout=timedelta(seconds=20))
-    assert raised.value.status is RPCStatusCode.INVALID_ARGUMENT, "the frontend refuses it, and no workflow sees it"
     site.sender = Sender(site.client, site.queue, patience=timedelta(seconds=5))
     assert (await site.give(vega, "tess", WITHDRAW)).events == ["round_withdrawn"]
 
@@ -355,7 +357,6 @@ async def test_the_tag_of_an_old_step_makes_no_worker_sign_the_failure_of_anothe
         await ActivityEnvironment().run(Recording(site.recorder).record, request, envelope)
     assert raised.value.type == WRONG_TAG
     assert not (await site.recorder.standing(stream)).stream.failed
-    site.let_go.set()
 
 
 async def test_a_step_is_carried_out_for_the_workflow_of_its_stream_as_what_it_is_and_while_it_waits_for_nobody(site: Site) -> None:
@@ -380,7 +381,6 @@ async def test_a_step_is_carried_out_for_the_workflow_of_its_stream_as_what_it_i
     with pytest.raises(ApplicationError):
         await _environment(stream).run(recording.carrying_out("notify", carry_out), ref)
     assert done == []
-    site.let_go.set()
 
 
 def _environment(workflow_id: str, progress: Sequence[Any] = ()) -> ActivityEnvironment:
@@ -393,7 +393,6 @@ def _environment(workflow_id: str, progress: Sequence[Any] = ()) -> ActivityEnvi
 async def test_progress_that_somebody_else_wrote_keeps_nobody_from_being_told(site: Site) -> None:
     """A worker on the task queue could write that all was delivered, and let the try end: nobody would get the capital call."""
     stream, key, attempt = await owed_notice(site)
-    site.let_go.set()
     found: list[dict[str, str]] = []
 
     async def carry_out(step: Step) -> dict[str, Any]:
@@ -406,7 +405,7 @@ async def test_progress_that_somebody_else_wrote_keeps_nobody_from_being_told(si
     code = Signing(site.signers.key("log")).authentication(stream, key, attempt, json.dumps(told).encode())
     await _environment(stream, [told, code]).run(activity_of, StepRef(stream=stream, key=key))
     await _environment(stream, [{"delivery": "refused"}, code]).run(activity_of, StepRef(stream=stream, key=key))
-    assert found in ([{}, {}, told, {}], [])
+    assert found == [{}, {}, told, {}]
 
 
 def _lies(outcome: Callable[[StepRef], Any], lied: list[str]) -> Callable[..., Any]:
