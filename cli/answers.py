@@ -15,7 +15,7 @@ from activities.messages import Receipt, Refusal
 from cli.failures import BadInput, Broken, Failure, Unreachable, of_file, translated
 from cli.receipts import FOLDER, Desk, Known
 from cli.site import log_of, register
-from eventstore.authority import INTRODUCES, ByPerson, Unauthorised, behind, check_signature
+from eventstore.authority import INTRODUCES, ByPerson, Unauthorised, behind, check_recorded
 from eventstore.entries import ACCEPTED, Entry, flaw_of, instant
 from eventstore.export import BadLine, entry_of
 from eventstore.log import Log
@@ -209,7 +209,7 @@ async def _require_own(chosen: Settings, given: Given, entry: Entry) -> None:
     # A repeated command: what was signed the first time differs in its times, and perhaps in the key.
     try:
         first, again = behind(entry), behind(given)
-        check_signature(first)
+        check_recorded(first)
     except Unauthorised as error:
         raise Broken(f"the entry is not signed as the command was: {error}", WHO_LIES) from error
     if not (isinstance(first, ByPerson) and isinstance(again, ByPerson)) or _without_times(first) != _without_times(again):

@@ -38,8 +38,13 @@ from eventstore.export import entry_of, line_of
 from eventstore.log import Log
 from eventstore.recorder import Recorder
 from eventstore.sqlite import SqliteLog
+from eventstore.statement import possession
 from eventstore.verifying import Signing
 from settings import Settings
+from signatures import sshsig
+from signatures.sshsig import Purpose
+from tests.authenticator import ORIGIN as PAGE
+from tests.authenticator import client_data, pens
 from tests.sealing import resealed
 from tests.stories import charter
 from tests.test_authority import ATLAS, GRANT, OFFICERS, Site
@@ -162,6 +167,27 @@ async def test_a_repeated_command_is_checked_by_its_first_entry_though_it_was_si
     shell.clock.to(shell.clock.now() + timedelta(minutes=5))
     again = await shell.gives("sam", GRANT, command_id=one)
     assert again.receipt == first.receipt
+
+
+async def test_a_command_first_signed_by_a_passkey_may_be_repeated_with_a_key_in_a_file(shell: Shell) -> None:
+    passkey, accepting = pens()["passkey"], Signing(shell.signers.key(LOG), frozenset({PAGE}))
+    await shell.recorder.close()
+    shell.recorder = Recorder(shell.log, clock=shell.clock, signing=accepting)
+
+    def used(signed: bytes, purpose: Purpose) -> bytes:
+        said = client_data(sshsig.to_be_signed(signed, purpose), PAGE)
+        return sshsig.encode(passkey.seal(passkey.answer(said, origin=PAGE), purpose))
+
+    line = passkey.public_key.line
+    proven = sshsig.armour(used(possession(shell.first, "sam", line), Purpose.POSSESSION))
+    assert (await shell.give(ATLAS, "sam", {"kind": "enrol_key", "person": "sam", "public_key": line, "proof": proven})).refusal is None
+    one = derived_id("one")
+    given = shell.signed(ATLAS, "sam", GRANT, command_id=one)
+    first = await shell.answer(given._replace(signature=used(given.signed, Purpose.COMMAND)))
+    shell.clock.to(shell.clock.now() + timedelta(minutes=5))
+    again = await shell.gives("sam", GRANT, command_id=one)
+    assert again.receipt is not None
+    assert again.receipt.position == first.receipt.position
 
 
 async def test_a_long_entry_is_read_on_the_log(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
