@@ -108,7 +108,8 @@ def accepted(answer: Answer, command_id: str) -> Receipt:
     """The receipt of a command that was accepted. Raises `Refused` for one that was not."""
     if answer.refusal is not None:
         failure = translated(TurnedDown(answer.refusal))
-        failure.details |= {"command_id": command_id} | ({"unseen": answer.unseen} if answer.unseen else {})
+        said = {"command_id": command_id, "unseen": answer.unseen, "unkept": answer.unkept}
+        failure.details |= {name: words for name, words in said.items() if words}
         raise failure
     assert answer.receipt is not None, "what is accepted has a receipt"
     return answer.receipt
@@ -253,7 +254,8 @@ def _unchecked(claim: _Claim, why: Failure, *, signed: bool) -> Answer:
 def _unsigned(chosen: Settings, claim: _Claim, entry: Entry | None) -> Answer:
     """The answer on a log that nobody signs, where all that can be done is to look."""
     if claim.refusal is not None and (entry is None or entry.outcome != ACCEPTED):
-        return Answer(claim.receipt, claim.refusal)
+        unseen = "nobody signs this log, and it does not hold the command: nothing proves it" if entry is None else ""
+        return Answer(claim.receipt, claim.refusal, unseen=unseen)
     receipt = claim.receipt
     if entry is None or entry.outcome != ACCEPTED or flaw_of(entry) or receipt is None or entry.hash.hex() != receipt.hash:
         raise Broken(f"{claim.said}, but the log at {chosen.log_shown} does not hold this command there", WHO_LIES)

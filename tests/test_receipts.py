@@ -28,6 +28,7 @@ from activities.messages import Envelope, Receipt, Recorded, RecordRequest, Refu
 from cli import answers, keep, receipts
 from cli.answers import Answer, Given
 from cli.failures import BadInput, Broken, Refused, Unreachable
+from cli.main import show_failure
 from cli.options import Where
 from cli.receipts import FOLDER, KNOWN, Desk
 from cli.site import log_of
@@ -329,12 +330,43 @@ async def test_a_proof_that_does_not_fit_proves_nothing(shell: Shell) -> None:
     assert (await shell.told(given, receipt)).receipt is not None
 
 
-async def test_an_application_of_somebody_unknown_may_be_refused_without_an_entry_and_nothing_else(shell: Shell) -> None:
+def shown(answer: Answer, given: Submission, capsys: pytest.CaptureFixture[str]) -> str:
+    """What a person reads of a refusal."""
+    with pytest.raises(Refused) as raised:
+        answers.accepted(answer, given.command_id)
+    capsys.readouterr()
+    assert show_failure(raised.value, as_json=False) == 2
+    return capsys.readouterr().err
+
+
+async def test_an_application_of_somebody_unknown_may_be_refused_without_an_entry_and_nothing_else(
+    shell: Shell, capsys: pytest.CaptureFixture[str]
+) -> None:
     command = {"kind": "apply"}
     given = Submission("member/helio", derived_id("apply"), "ada", encode_json(command))
     answer = await shell.told(given, None, NO)
     assert (answer.refusal, "nothing proves it" in answer.unseen) == (NO, True)
     assert kept(shell) == []
+    assert "not seen on the log: what those are refused" in shown(answer, given, capsys)
+
+
+async def test_a_refusal_whose_receipt_cannot_be_kept_is_shown_and_said_so(shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
+    await shell.gives("sam", GRANT)
+    given = shell.signed(ATLAS, "bo", REFUSED)
+    recorded = await shell.answer(given)
+    assert "not seen" not in shown(await shell.told(given, recorded.receipt, recorded.refusal), given, capsys)
+    (path := shell.folder / FOLDER / f"{given.command_id}.json").unlink()
+    path.mkdir()
+    said = shown(await shell.told(given, recorded.receipt, recorded.refusal), given, capsys)
+    assert "the receipt is not kept: " in said
+    assert "cannot be written" in said
+
+
+async def test_a_refusal_on_a_log_that_nobody_signs_is_shown_with_that_remark(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    await (await SqliteLog.open(tmp_path / "log.db")).close()
+    given = Submission(ATLAS, derived_id("unsigned"), "sam", encode_json(GRANT))
+    answer = await answers.checked(Settings(folder=tmp_path), Given(*given[:6]), None, NO)
+    assert "not seen on the log: nobody signs this log" in shown(answer, given, capsys)
 
 
 # ---------------------------------------------------------------- keys and logs
