@@ -119,13 +119,31 @@ async def checked(chosen: Settings, given: Given, receipt: Receipt | None, refus
     """A worker's answer held against what the log signed, and kept: what is shown of it is what the entry says.
 
     Raises `Broken` for an answer that is not so, `BadInput` for an id of another command, and `Unreachable` for one on a signed log that cannot be
-    checked from here. On a log that nobody signs the entry is looked up, and `unseen` says why it could not be.
+    checked from here. A refusal, and on a log that nobody signs every entry, is looked up too, and `unseen` says why it could not be.
     """
     try:
-        return await _checked(chosen, _Claim(given, receipt, refusal))
+        answer = await _checked(chosen, _Claim(given, receipt, refusal))
+        return answer if answer.refusal is None else await _looked_up(chosen, answer)
     except Failure as failure:
         failure.details["command_id"] = given.command_id
         raise
+
+
+async def _looked_up(chosen: Settings, refused: Answer) -> Answer:
+    """A refusal, once the log shows its entry: the pinned key that proves it may have been revoked since. Raises `Broken`.
+
+    What was accepted is looked up by whoever shows what it led to (`require_shown`).
+    """
+    if refused.receipt is None or refused.unseen:
+        return refused
+    try:
+        async with log_of(chosen) as log:
+            await require_shown(chosen, log, refused.receipt)
+    except Broken:
+        raise
+    except Exception as error:  # noqa: BLE001  whatever it is, the command was answered, and whoever gave it must know
+        return refused._replace(unseen=translated(error).message)
+    return refused
 
 
 async def require_shown(chosen: Settings, log: Log, receipt: Receipt) -> None:

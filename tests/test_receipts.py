@@ -414,6 +414,32 @@ async def test_a_key_counts_up_to_the_entry_that_revokes_it(shell: Shell) -> Non
     assert "does not prove it" in await broken(shell, given, claim)
 
 
+async def test_no_refusal_is_believed_of_a_key_that_was_revoked_while_another_one_was_pinned(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answers, "SEEN_SECONDS", 0)
+    await shell.gives("sam", GRANT)
+    enrol = {"kind": "enrol_log_key", "public_key": shell.signers.line("log-2"), "proof": shell.signers.proof(LOG, shell.first, "log-2")}
+    revoke = {"kind": "revoke_log_key", "public_key": shell.signers.line(LOG)}
+    for officer, each in (("sam", enrol), ("bo", enrol), ("sam", revoke), ("bo", revoke)):
+        await shell.give(ATLAS, officer, each)
+    entries = await shell.log.read(0, 100)
+    given = shell.signed(ATLAS, "sam", GRANT | {"person": "liv"})
+    forged = resealed(
+        entries[-1], position=len(entries) + 1, previous=entries[-1].hash, kind="grant_office", actor="sam", outcome="refused",
+        command_id=given.command_id, command=given.command, signed=given.signed, signature=given.signature,
+        body=encode_json({"rule": "round_closed", "message": "no", "remedy": "wait", "clause": ""}),
+    )  # fmt: skip
+    claim = Receipt(
+        position=forged.position, stream=ATLAS, command_id=given.command_id, at=shell.clock.now(), events=[], hash=forged.hash.hex(),
+        entry=line_of(forged).decode(), proof=sealed_after(shell, entries, forged),
+    )  # fmt: skip
+    with pytest.raises(Broken, match="does not hold this command there"):
+        await shell.told(given, claim, NO)
+    (shell.folder / "log.db").rename(shell.folder / "elsewhere.db")
+    assert "there is no log" in (await shell.told(given, claim, NO)).unseen
+
+
 async def test_another_log_in_the_place_of_the_one_that_was_met_is_noticed(shell: Shell, tmp_path: Path) -> None:
     await shell.gives("sam", GRANT)
     await shell.end()
