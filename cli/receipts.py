@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
+import msgspec
+
 from activities.bounded import json_value
 from cli.failures import BadInput, Broken, of_file
 from cli.options import HERE, Where
@@ -39,7 +41,7 @@ SHOWN: Final = 5
 # ---------------------------------------------------------------- what is known of a log
 
 
-class Known(NamedTuple):
+class Known(msgspec.Struct, frozen=True):
     """A log, as it was met first, and the keys that sign it."""
 
     first: str
@@ -89,8 +91,7 @@ class Desk:
 
     def known(self) -> Known | None:
         """What was pinned of this log; `None` before the first contact. Raises a `Failure`."""
-        told = self._pinned().get(self._log)
-        return None if told is None else Known(told["first"], {line: tuple(each) for line, each in told["keys"].items()})
+        return self._pinned().get(self._log)
 
     def learn(self, found: Known | None) -> Known | None:
         """Pins what the log says of itself. Raises `Broken` where it is another one than the one that was met first."""
@@ -102,7 +103,7 @@ class Desk:
             )
         if found is not None and found != known:
             with suppress(OSError):  # who may write nothing here keeps no receipt either, and is told so
-                self._write(KNOWN, self._pinned() | {self._log: {"first": found.first, "keys": found.keys}})
+                self._write(KNOWN, msgspec.to_builtins({**self._pinned(), self._log: found}))
         return found
 
     def keep(self, known: Known, entry: Entry, file: bytes) -> None:
@@ -117,10 +118,10 @@ class Desk:
         """The files of the receipts, in the order of their ids."""
         return sorted(path for path in self._folder.glob("*.json") if path.name != KNOWN)
 
-    def _pinned(self) -> dict[str, Any]:
+    def _pinned(self) -> Mapping[str, Known]:
         path = self._folder / KNOWN
         try:
-            found: dict[str, Any] = json_value(path.read_bytes())
+            return msgspec.convert(json_value(path.read_bytes()), dict[str, Known])
         except (FileNotFoundError, PermissionError):
             return {}  # another user's pins are not ours: to us each contact is the first
         except OSError as error:
@@ -129,7 +130,6 @@ class Desk:
             raise BadInput(
                 f"{path} is damaged: {error}", "bring it back from a backup; without it the log's keys are believed anew"
             ) from error
-        return found
 
     def _write(self, name: str, value: Any) -> None:
         """Whole or not at all, for its owner alone."""

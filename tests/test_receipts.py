@@ -463,11 +463,19 @@ async def test_a_signed_answer_that_cannot_be_checked_from_here_is_not_shown(she
         await shell.told(given, recorded.receipt)
 
 
+DAMAGED = (
+    "{", "[]", "7", '{"a log": 7}', '{"a log": {}}', '{"a log": {"first": "0"}}', '{"a log": {"first": 0, "keys": {}}}',
+    '{"a log": {"first": "0", "keys": []}}', '{"a log": {"first": "0", "keys": {"a key": 7}}}',
+    '{"a log": {"first": "0", "keys": {"a key": [1]}}}', '{"a log": {"first": "0", "keys": {"a key": ["1", null]}}}',
+)  # fmt: skip
+
+
 async def test_damaged_pins_are_told_and_not_made_anew(shell: Shell) -> None:
     await shell.gives("sam", GRANT)
-    (shell.folder / FOLDER / KNOWN).write_text("{", encoding="utf-8")
-    with pytest.raises(BadInput, match=r"known\.json is damaged"):
-        await shell.gives("sam", GRANT | {"person": "liv"})
+    for written in DAMAGED:
+        (shell.folder / FOLDER / KNOWN).write_text(written, encoding="utf-8")
+        with pytest.raises(BadInput, match=r"known\.json is damaged"):
+            await shell.gives("sam", GRANT | {"person": "liv"})
 
 
 # ---------------------------------------------------------------- later
