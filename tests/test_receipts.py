@@ -494,7 +494,7 @@ async def test_all_receipts_are_still_on_the_log(shell: Shell, capsys: pytest.Ca
 
 
 async def test_without_receipts_there_is_nothing_to_find(shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
-    assert await shell.checks(capsys) == {"receipts": [], "newest": 1}
+    assert await shell.checks(capsys) == {"receipts": [], "others": 0, "newest": 1}
 
 
 async def test_an_older_copy_of_the_log_is_noticed_by_who_has_a_receipt(
@@ -550,8 +550,30 @@ async def test_a_receipt_that_was_changed_is_named(shell: Shell, capsys: pytest.
         with pytest.raises(Broken) as raised:
             await shell.checks(capsys)
         assert why in raised.value.message
-    path.write_text(json.dumps(good | {"log": "0" * 64}), encoding="utf-8")
-    assert (await shell.checks(capsys))["receipts"] == [], "another log's"
+
+
+async def test_receipts_of_another_log_are_counted_and_never_passed_over(
+    shell: Shell, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await shell.gives("sam", GRANT)
+    path = Desk(shell.chosen).kept()[0]
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"log": "0" * 64}), encoding="utf-8")
+    with pytest.raises(Broken, match="none of the receipts here is of the log at .*: 1 is of another log, and was not checked") as raised:
+        await shell.checks(capsys)
+    assert raised.value.details["others"] == 1
+    await shell.gives("sam", GRANT | {"person": "liv"})
+    found = await shell.checks(capsys)
+    assert ([each["position"] for each in found["receipts"]], found["others"]) == ([3], 1)
+    await receipts.receipts(where=Where(folder=shell.folder))
+    assert "Besides, 1 is of another log" in " ".join(capsys.readouterr().out.split())
+    # Nobody pins the log that is in its place, for nobody signs it.
+    await shell.end()
+    for each in [*tmp_path.glob("log.db*"), tmp_path / FOLDER / KNOWN]:
+        each.unlink()
+    shell.log = await SqliteLog.open(tmp_path / "log.db")  # type: ignore[assignment]
+    shell.recorder = Recorder(shell.log, clock=shell.clock)
+    with pytest.raises(Broken, match="2 are of another log, and were not checked"):
+        await shell.checks(capsys)
 
 
 async def test_an_export_comes_with_what_the_log_signed_of_it_even_if_others_append_meanwhile(
