@@ -375,7 +375,7 @@ async def list_(person: Person = "", /, *, where: Where = HERE) -> None:
     """Show who has which key, since when, and those that ended; one person's alone if one is named."""
     chosen = settings(where)
     async with log_of(chosen) as log:
-        agreed, now = await register(log), await now_of(log, chosen)
+        agreed, now, first = await register(log), await now_of(log, chosen), await log.read(0, 1)
         held = [each for each in await _held(log, agreed) if not person or each.holder == person]
     without = (
         [] if person else sorted(name for name, known in agreed.people.items() if (known.offices or known.speaks_for) and not known.keys)
@@ -383,7 +383,7 @@ async def list_(person: Person = "", /, *, where: Where = HERE) -> None:
     here = {keys.parse(line).line: name for name, line in Keyring(chosen.keys).names().items()}
     if where.json:
         rows = [{**each._asdict(), "fingerprint": _fingerprint(each.key), "here": here.get(each.key)} for each in held]
-        say_json({"keys": rows, "without": without, "consortium": await first_of(chosen)})
+        say_json({"keys": rows, "without": without, "consortium": first[0].hash.hex() if first else None})
         return
     if not held:
         say(f"The log knows no key{f' of {person}' if person else ''}.")

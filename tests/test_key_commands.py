@@ -29,6 +29,7 @@ from activities.log.keyring import Keyring, own, public_half, read_request
 from cli.options import Where
 from cli.requests import filled
 from domain.member.commands import SeatRepresentative
+from eventstore.sqlite import SqliteLog
 from eventstore.statement import Statement, possession, read
 from signatures import keys, sshsig
 from signatures.signers import key_in
@@ -207,6 +208,17 @@ def test_who_is_newly_seated_is_seated_with_their_key_and_who_has_one_enrols_oth
     assert (of("grace")["public_key"], of("grace")["proof"]) == (asked.public_key, asked.proof)
     assert "public_key" not in of("sam")
     assert "public_key" not in of("nobody")
+
+
+def test_before_the_founding_nobody_has_a_key(bare: Terminal, tmp_path: Path) -> None:
+    bare.folder = str(tmp_path)
+    asyncio.run(empty_log(tmp_path / "log.db"))
+    assert bare("key", "list", "--json").json == {"keys": [], "without": [], "consortium": None}
+    assert "The log knows no key" in bare("key", "list").out
+
+
+async def empty_log(path: Path) -> None:
+    await (await SqliteLog.open(path)).close()
 
 
 # ---------------------------------------------------------------- persons
