@@ -31,7 +31,7 @@ async def keys(patient: Patient) -> Finding:
 
 def _of_worker(patient: Patient, register: Register) -> Finding | None:
     """What is wrong with the key of a worker on this folder; nothing where there is none to be seen from here."""
-    line = public_half(patient.chosen.log_key or patient.chosen.keys / LOG)
+    line = public_half(patient.chosen.log_key_path)
     if not line:
         return None
     key = public_keys.parse(line)

@@ -104,9 +104,9 @@ async def request(*persons: Persons, for_: For = None, key: Elsewhere = None, wh
     written = []
     for person in persons:
         if person == RELEASES and key is None:
-            path, signer = chosen.signing_key or chosen.folder / "signing.pem", signer_of_releases(chosen)
+            path, signer = chosen.release_key_path, signer_of_releases(chosen)
         else:
-            path = _log_key(chosen) if person == LOG and key is None else path_of(key or person, chosen)
+            path = chosen.log_key_path if person == LOG and key is None else path_of(key or person, chosen)
             signer = signer_of(path, chosen)
         written.append(_told(path, signer, await _kept(person, signer, consortium, chosen)))
     _show(written, where)
@@ -135,10 +135,6 @@ async def _consortium_if_known(named: str | None, chosen: Settings) -> str | Non
         return await first_of(chosen)
     except Exception:  # noqa: BLE001  then the request is written once it is known
         return None
-
-
-def _log_key(chosen: Settings) -> Path:
-    return chosen.log_key or chosen.keys / LOG
 
 
 def _passphrase(person: str, chosen: Settings) -> bytes:

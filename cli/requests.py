@@ -85,7 +85,7 @@ async def _of_newly_seated(person: str, chosen: Settings) -> dict[str, Any]:
 
 def signer_of_releases(chosen: Settings) -> Signer:
     """The key with which this folder's workers sign releases; made on first use. Raises `BadInput`."""
-    path = chosen.signing_key or chosen.folder / "signing.pem"
+    path = chosen.release_key_path
     try:
         return release_key(path)
     except Unfit as error:
@@ -154,7 +154,7 @@ class Requests:
         return {"public_key": asked.public_key, "proof": asked.proof}
 
     def _own(self) -> KeyRequest | None:
-        path = self._chosen.log_key or self._keys.path(LOG)
+        path = self._chosen.log_key_path
         try:
             return keyring.request(keyring.own(path), LOG, self._consortium) if path.exists() else None
         except (CannotSign, OSError) as error:
