@@ -24,7 +24,7 @@ from cli.failures import BadInput, of_file
 from cli.give import give
 from cli.options import EXIT_CODES, HERE, MINE, By, Where
 from cli.output import say, say_json, table
-from cli.requests import filled, first_of, signer_of_releases
+from cli.requests import filled, founding, signer_of_releases
 from cli.signing import own_path, passphrase_in, path_of, signatory, signer_of
 from cli.site import log_of, now_of, register, settings
 from domain.consortium import commands
@@ -100,7 +100,7 @@ async def request(*persons: Persons, for_: For = None, key: Elsewhere = None, wh
     if key is not None and len(persons) > 1:
         raise BadInput("--key: one key is of one person", "write each request by itself")
     chosen = settings(where)
-    consortium = _named(for_) if for_ is not None else await first_of(chosen)
+    consortium = _named(for_) if for_ is not None else (await founding(chosen)).hash.hex()
     written = []
     for person in persons:
         if person == RELEASES and key is None:
@@ -132,7 +132,7 @@ async def _consortium_if_known(named: str | None, chosen: Settings) -> str | Non
     if named is not None:
         return _named(named)
     try:
-        return await first_of(chosen)
+        return (await founding(chosen)).hash.hex()
     except Exception:  # noqa: BLE001  then the request is written once it is known
         return None
 
@@ -220,7 +220,7 @@ async def enrol(
                 "--replaces: only a key that signs releases takes another's place so", "a person rotates: `consortium key rotate`"
             )
         fields["replaces"] = _chosen(await _valid(RELEASES, chosen), replaces, RELEASES)
-    stream = await _stream(chosen)
+    stream = (await founding(chosen)).stream
     await give(by, stream, await filled(command, stream, fields, by))
 
 
@@ -246,12 +246,13 @@ async def rotate(
     if new is None and not beside.exists():
         _new(beside, None if no_passphrase else _passphrase(former.person, chosen), former.person, chosen)
     signer = signer_of(beside, chosen)
-    asked = await _asked(former.person, signer, await first_of(chosen))
+    first = await founding(chosen)
+    asked = await _asked(former.person, signer, first.hash.hex())
     if asked.public_key not in await _valid(former.person, chosen):
         command = {
             "kind": "rotate_key", "person": former.person, "old_key": former.signer.public_key.line, "public_key": asked.public_key, "proof": asked.proof,
         }  # fmt: skip
-        await give(by, await _stream(chosen), command)
+        await give(by, first.stream, command)
     Keyring(chosen.keys).keep(asked)
     if new is None:
         for end in ("", ".pub"):
@@ -299,7 +300,7 @@ async def revoke(
     chosen, whose = settings(by), LOG if log else RELEASES if releases else person
     fields = {"kind": "revoke_log_key"} if log else {"kind": "revoke_release_key"} if releases else {"kind": "revoke_key", "person": person}
     line = _chosen(await _valid(whose, chosen), fingerprint, whose)
-    await give(by, await _stream(chosen), {**fields, "public_key": line})
+    await give(by, (await founding(chosen)).stream, {**fields, "public_key": line})
 
 
 async def _valid(whose: str, chosen: Settings) -> Sequence[str]:
@@ -332,15 +333,6 @@ def _chosen(valid: Sequence[str], fingerprint: str | None, whose: str) -> str:
         else f"{whose} has no key {fingerprint[:80]!r}; there are {there}",
         "name it by --fingerprint",
     )
-
-
-async def _stream(chosen: Settings) -> str:
-    """The consortium's stream, as the log's first entry names it."""
-    async with log_of(chosen) as log:
-        first = await log.read(0, 1)
-    if not first:
-        raise BadInput("the consortium has not been founded yet", "found it first: `consortium consortium found`")
-    return first[0].stream
 
 
 def _fingerprint(line: str) -> str:
