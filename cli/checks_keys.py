@@ -46,8 +46,8 @@ def _of_worker(patient: Patient, register: Register) -> Finding | None:
 
 
 def _of_persons(register: Register) -> Finding:
-    without = sorted(person for person, known in register.people.items() if (known.offices or known.speaks_for) and not known.keys)
-    facts = {"signed": True, "since": register.signing_since, "log_keys": list(register.valid_log_keys()), "without": without}
+    without = register.without_key()
+    facts = {"signed": True, "since": register.signing_since, "log_keys": list(register.valid_log_keys()), "without": list(without)}
     signers = len(register.valid_log_keys())
     signed = f"the log is signed, by {signers} {'key' if signers == 1 else 'keys'} of workers"
     if not without:

@@ -365,9 +365,7 @@ async def list_(person: Person = "", /, *, where: Where = HERE) -> None:
     async with log_of(chosen) as log:
         agreed, now, first = await register(log), await now_of(log, chosen), await log.read(0, 1)
         held = [each for each in await _held(log, agreed) if not person or each.holder == person]
-    without = (
-        [] if person else sorted(name for name, known in agreed.people.items() if (known.offices or known.speaks_for) and not known.keys)
-    )
+    without = [] if person else list(agreed.without_key())
     here = {keys.parse(line).line: name for name, line in Keyring(chosen.keys).names().items()}
     if where.json:
         rows = [{**each._asdict(), "fingerprint": _fingerprint(each.key), "here": here.get(each.key)} for each in held]
