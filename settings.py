@@ -21,6 +21,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from activities.messages import TASK_QUEUE
 from activities.private import Private
 from domain.forms import in_words, typed
+from domain.kernel import LOG
 from domain.register.facts import SystemTime
 from domain.register.state import Register
 from eventstore.entries import Entry
@@ -106,6 +107,16 @@ class Settings(BaseSettings):
     def keys(self) -> Path:
         """Where the keys of this folder are."""
         return self.folder / "keys"
+
+    @property
+    def log_key_path(self) -> Path:
+        """Where the key is with which a worker on this folder signs the log."""
+        return self.log_key or self.keys / LOG
+
+    @property
+    def release_key_path(self) -> Path:
+        """Where the key is with which workers on this folder sign releases."""
+        return self.signing_key or self.folder / "signing.pem"
 
     @property
     def demonstration(self) -> bool:

@@ -59,7 +59,6 @@ from activities.run.telemetry import Following
 from activities.screening import ListFiles, Screening
 from activities.web import Web
 from domain.catalog import RULES
-from domain.kernel import LOG
 from eventstore.clock import Clock, StandingClock, SystemClock
 from eventstore.keeper import role
 from eventstore.log import HeadAhead, LogUnavailable, Unfit
@@ -186,7 +185,7 @@ def _places(chosen: Settings) -> Places:
     folder = chosen.folder
     return Places(
         artifacts=chosen.artifacts or folder / "artifacts", kept=chosen.kept or folder / "kept",
-        key=chosen.signing_key or folder / "signing.pem", licences=chosen.licences,
+        key=chosen.release_key_path, licences=chosen.licences,
     )  # fmt: skip
 
 
@@ -349,7 +348,7 @@ async def recording(chosen: Settings, clock: Clock | None = None) -> AsyncIterat
 
 def log_key(chosen: Settings) -> KeySigner:
     """The key with which whoever records here signs; made on first use. Raises `CannotSign`."""
-    path = chosen.log_key or chosen.keys / LOG
+    path = chosen.log_key_path
     try:
         make_private(chosen.folder)
         return keyring.own(path)

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from domain.catalog import RULES
-from eventstore.authority import ByPerson, Unauthorised, behind, check_signature, own_page
+from eventstore.authority import Unauthorised, behind, check_recorded
 from eventstore.entries import ACCEPTED, REFUSED, UNSALTED, Entry, encode_json, falls, flaw_of
 from eventstore.export import BadLine, entry_of
 
@@ -45,9 +45,7 @@ def examined(entry: Entry) -> Alone:
     if wrong or entry.rules in UNSALTED or falls(RULES, entry.rules):
         return Alone(wrong)
     try:
-        authority = behind(entry)
-        # On which pages of its domain people are sent to use a passkey is a setting of whoever records, and not on the log.
-        check_signature(authority, own_page(authority.signature) if isinstance(authority, ByPerson) else frozenset())
+        check_recorded(behind(entry))
     except Unauthorised as error:
         return Alone("", str(error))
     return FINE

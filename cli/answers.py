@@ -15,7 +15,7 @@ from activities.messages import Receipt, Refusal
 from cli.failures import BadInput, Broken, Failure, Unreachable, of_file, translated
 from cli.receipts import FOLDER, Desk, Known
 from cli.site import log_of, register
-from eventstore.authority import INTRODUCES, ByPerson, Unauthorised, behind, check_signature
+from eventstore.authority import INTRODUCES, ByPerson, Unauthorised, behind, check_recorded
 from eventstore.entries import ACCEPTED, Entry, flaw_of, instant
 from eventstore.export import BadLine, entry_of
 from eventstore.log import Log
@@ -108,7 +108,8 @@ def accepted(answer: Answer, command_id: str) -> Receipt:
     """The receipt of a command that was accepted. Raises `Refused` for one that was not."""
     if answer.refusal is not None:
         failure = translated(TurnedDown(answer.refusal))
-        failure.details |= {"command_id": command_id} | ({"unseen": answer.unseen} if answer.unseen else {})
+        said = {"command_id": command_id, "unseen": answer.unseen, "unkept": answer.unkept}
+        failure.details |= {name: words for name, words in said.items() if words}
         raise failure
     assert answer.receipt is not None, "what is accepted has a receipt"
     return answer.receipt
@@ -118,13 +119,31 @@ async def checked(chosen: Settings, given: Given, receipt: Receipt | None, refus
     """A worker's answer held against what the log signed, and kept: what is shown of it is what the entry says.
 
     Raises `Broken` for an answer that is not so, `BadInput` for an id of another command, and `Unreachable` for one on a signed log that cannot be
-    checked from here. On a log that nobody signs the entry is looked up, and `unseen` says why it could not be.
+    checked from here. A refusal, and on a log that nobody signs every entry, is looked up too, and `unseen` says why it could not be.
     """
     try:
-        return await _checked(chosen, _Claim(given, receipt, refusal))
+        answer = await _checked(chosen, _Claim(given, receipt, refusal))
+        return answer if answer.refusal is None else await _looked_up(chosen, answer)
     except Failure as failure:
         failure.details["command_id"] = given.command_id
         raise
+
+
+async def _looked_up(chosen: Settings, refused: Answer) -> Answer:
+    """A refusal, once the log shows its entry: the pinned key that proves it may have been revoked since. Raises `Broken`.
+
+    What was accepted is looked up by whoever shows what it led to (`require_shown`).
+    """
+    if refused.receipt is None or refused.unseen:
+        return refused
+    try:
+        async with log_of(chosen) as log:
+            await require_shown(chosen, log, refused.receipt)
+    except Broken:
+        raise
+    except Exception as error:  # noqa: BLE001  whatever it is, the command was answered, and whoever gave it must know
+        return refused._replace(unseen=translated(error).message)
+    return refused
 
 
 async def require_shown(chosen: Settings, log: Log, receipt: Receipt) -> None:
@@ -209,7 +228,7 @@ async def _require_own(chosen: Settings, given: Given, entry: Entry) -> None:
     # A repeated command: what was signed the first time differs in its times, and perhaps in the key.
     try:
         first, again = behind(entry), behind(given)
-        check_signature(first)
+        check_recorded(first)
     except Unauthorised as error:
         raise Broken(f"the entry is not signed as the command was: {error}", WHO_LIES) from error
     if not (isinstance(first, ByPerson) and isinstance(again, ByPerson)) or _without_times(first) != _without_times(again):
@@ -253,7 +272,8 @@ def _unchecked(claim: _Claim, why: Failure, *, signed: bool) -> Answer:
 def _unsigned(chosen: Settings, claim: _Claim, entry: Entry | None) -> Answer:
     """The answer on a log that nobody signs, where all that can be done is to look."""
     if claim.refusal is not None and (entry is None or entry.outcome != ACCEPTED):
-        return Answer(claim.receipt, claim.refusal)
+        unseen = "nobody signs this log, and it does not hold the command: nothing proves it" if entry is None else ""
+        return Answer(claim.receipt, claim.refusal, unseen=unseen)
     receipt = claim.receipt
     if entry is None or entry.outcome != ACCEPTED or flaw_of(entry) or receipt is None or entry.hash.hex() != receipt.hash:
         raise Broken(f"{claim.said}, but the log at {chosen.log_shown} does not hold this command there", WHO_LIES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shlex
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -16,9 +17,9 @@ from cli.options import HERE, Where
 from cli.output import Progress, say, say_json
 from cli.site import log_of, settings
 from domain.catalog import RULES
-from domain.kernel import LOG
+from domain.kernel import LOG, SLUG
 from eventstore import entries as chain
-from eventstore.authority import ByLog, ByPerson, ByStream, Unauthorised, behind, line_of
+from eventstore.authority import ByHost, ByLog, ByPerson, ByStream, ByWorker, Unauthorised, behind, check_recorded, line_of
 from eventstore.entries import Entry, flaw_of
 from eventstore.export import LONGEST, BadLine, entry_of
 from signatures import sshsig
@@ -27,6 +28,8 @@ from transparency.strict import Invalid
 
 SHOWN: Final = 20
 """So many positions are told in words; JSON has more."""
+
+_AUDIT: Final = "`consortium audit` checks such entries, and the whole log"
 
 Export = Annotated[Path, Parameter(help="What `consortium export` wrote.")]
 Sealed = Annotated[
@@ -147,13 +150,8 @@ async def export_signature(
     That the key was that person's by then is on the log: `consortium audit` checks it.
     """
     entry = await _entry(position, file, where)
-    try:
-        authority = behind(entry)
-    except Unauthorised as error:
-        raise BadInput(f"entry {position:,} is not signed: {error}", "name an entry after the log began to sign") from error
-    if isinstance(authority, ByLog | ByStream):
-        raise BadInput(f"entry {position:,} is signed by nobody: the log itself owed it", "`consortium audit` checks such entries")
-    who = entry.actor if isinstance(authority, ByPerson) else LOG
+    authority = _signed_by_somebody(entry)
+    who = _signer_in(entry, authority)
     line = write_signed(folder, who, entry.signed, entry.signature)
     if where.json:
         say_json({"folder": str(folder), "signer": who, "public_key": authority.key, "command": line})
@@ -161,8 +159,35 @@ async def export_signature(
         say(f"What {who} signed is in {folder}. This judges it:", f"cd {shlex.quote(str(folder))} && {line}")
 
 
+def _signed_by_somebody(entry: Entry) -> ByPerson | ByWorker | ByHost:
+    """What somebody signed of an entry, by the key that it names and as what it is on a log. Raises `BadInput`."""
+    try:
+        authority = behind(entry)
+    except Unauthorised as error:
+        raise BadInput(f"entry {entry.position:,} is not signed: {error}", "name an entry after the log began to sign") from error
+    if isinstance(authority, ByLog | ByStream):
+        raise BadInput(f"entry {entry.position:,} is signed by nobody: the log itself owed it", _AUDIT)
+    try:
+        check_recorded(authority)
+    except Unauthorised as error:
+        raise BadInput(f"entry {entry.position:,} is not signed as a log's entries are: {error}", _AUDIT) from error
+    return authority
+
+
+def _signer_in(entry: Entry, authority: ByPerson | ByWorker | ByHost) -> str:
+    """Who signed: a person's handle, or `log`. Nothing else of an export that nobody checked may reach a shell or a list of signers. Raises `BadInput`."""
+    if not isinstance(authority, ByPerson):
+        return LOG
+    if authority.said.actor != entry.actor or re.fullmatch(SLUG, entry.actor) is None:
+        raise BadInput(f"entry {entry.position:,} is not signed by the person that it names: {entry.actor[:80]!r}", _AUDIT)
+    return entry.actor
+
+
 def write_signed(folder: Path, who: str, signed: bytes, signature: bytes) -> str:
-    """Writes what somebody signed, the signature and the key that it names to a new folder; the command line that judges them there."""
+    """Writes what somebody signed, the signature and the key that it names to a new folder; the command line that judges them there.
+
+    `who` is a handle, and the signature holds for what it says that it is: both are written to a list of signers as they are.
+    """
     parsed = sshsig.parse_blob(signature)
     try:
         folder.mkdir(parents=True)
@@ -171,7 +196,8 @@ def write_signed(folder: Path, who: str, signed: bytes, signature: bytes) -> str
         (folder / "allowed_signers").write_text(f'{who} namespaces="{parsed.namespace}" {line_of(parsed.key_blob)}\n', encoding="ascii")
     except OSError as error:
         raise of_file(error, folder, "written", "name a new folder") from error
-    return f"ssh-keygen -Y verify -f allowed_signers -I {who} -n {parsed.namespace} -s statement.json.sig < statement.json"
+    named, namespace = shlex.quote(who), shlex.quote(parsed.namespace)
+    return f"ssh-keygen -Y verify -f allowed_signers -I {named} -n {namespace} -s statement.json.sig < statement.json"
 
 
 async def _entry(position: int, file: Path | None, where: Where) -> Entry:

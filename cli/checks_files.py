@@ -221,7 +221,7 @@ def _accounts(chosen: Settings) -> Iterator[Problem]:
 
 
 def _key(chosen: Settings) -> Iterator[Problem]:
-    path = chosen.signing_key or chosen.folder / "signing.pem"
+    path = chosen.release_key_path
     if not os.path.exists(path):  # noqa: PTH110  one that may not be looked at is none
         if chosen.signing_key is not None:
             made = f"{path} is not there: a new key is made on first use"

@@ -31,7 +31,7 @@ async def keys(patient: Patient) -> Finding:
 
 def _of_worker(patient: Patient, register: Register) -> Finding | None:
     """What is wrong with the key of a worker on this folder; nothing where there is none to be seen from here."""
-    line = public_half(patient.chosen.log_key or patient.chosen.keys / LOG)
+    line = public_half(patient.chosen.log_key_path)
     if not line:
         return None
     key = public_keys.parse(line)
@@ -46,8 +46,8 @@ def _of_worker(patient: Patient, register: Register) -> Finding | None:
 
 
 def _of_persons(register: Register) -> Finding:
-    without = sorted(person for person, known in register.people.items() if (known.offices or known.speaks_for) and not known.keys)
-    facts = {"signed": True, "since": register.signing_since, "log_keys": list(register.valid_log_keys()), "without": without}
+    without = register.without_key()
+    facts = {"signed": True, "since": register.signing_since, "log_keys": list(register.valid_log_keys()), "without": list(without)}
     signers = len(register.valid_log_keys())
     signed = f"the log is signed, by {signers} {'key' if signers == 1 else 'keys'} of workers"
     if not without:

@@ -18,14 +18,14 @@ from typing import Annotated, Any, Final, NamedTuple
 from cyclopts import App, Parameter
 
 from activities.log import keyring
-from activities.log.keyring import KeyRequest, Keyring
+from activities.log.keyring import KeyRequest, Keyring, public_half
 from cli import times
 from cli.failures import BadInput, of_file
 from cli.give import give
 from cli.options import EXIT_CODES, HERE, MINE, By, Where
 from cli.output import say, say_json, table
-from cli.requests import filled, first_of, signer_of_releases
-from cli.signing import passphrase_in, path_of, signatory, signer_of
+from cli.requests import filled, founding, signer_of_releases
+from cli.signing import own_path, passphrase_in, path_of, signatory, signer_of
 from cli.site import log_of, now_of, register, settings
 from domain.consortium import commands
 from domain.kernel import LOG, RELEASES, RESERVED, SERVICE, Command
@@ -36,7 +36,8 @@ from eventstore.wire import decoded
 from settings import VARIABLES, Settings, make_private
 from signatures import keys
 from signatures.errors import Unacceptable
-from signatures.signers import Signer, new_key
+from signatures.keys import PublicKey
+from signatures.signers import Signer, key_in, new_key
 
 app: Final = App(name="key", help_epilogue=EXIT_CODES)
 
@@ -99,13 +100,13 @@ async def request(*persons: Persons, for_: For = None, key: Elsewhere = None, wh
     if key is not None and len(persons) > 1:
         raise BadInput("--key: one key is of one person", "write each request by itself")
     chosen = settings(where)
-    consortium = _named(for_) if for_ is not None else await first_of(chosen)
+    consortium = _named(for_) if for_ is not None else (await founding(chosen)).hash.hex()
     written = []
     for person in persons:
         if person == RELEASES and key is None:
-            path, signer = chosen.signing_key or chosen.folder / "signing.pem", signer_of_releases(chosen)
+            path, signer = chosen.release_key_path, signer_of_releases(chosen)
         else:
-            path = _log_key(chosen) if person == LOG and key is None else path_of(key or person, chosen)
+            path = chosen.log_key_path if person == LOG and key is None else path_of(key or person, chosen)
             signer = signer_of(path, chosen)
         written.append(_told(path, signer, await _kept(person, signer, consortium, chosen)))
     _show(written, where)
@@ -131,13 +132,9 @@ async def _consortium_if_known(named: str | None, chosen: Settings) -> str | Non
     if named is not None:
         return _named(named)
     try:
-        return await first_of(chosen)
+        return (await founding(chosen)).hash.hex()
     except Exception:  # noqa: BLE001  then the request is written once it is known
         return None
-
-
-def _log_key(chosen: Settings) -> Path:
-    return chosen.log_key or chosen.keys / LOG
 
 
 def _passphrase(person: str, chosen: Settings) -> bytes:
@@ -223,7 +220,7 @@ async def enrol(
                 "--replaces: only a key that signs releases takes another's place so", "a person rotates: `consortium key rotate`"
             )
         fields["replaces"] = _chosen(await _valid(RELEASES, chosen), replaces, RELEASES)
-    stream = await _stream(chosen)
+    stream = (await founding(chosen)).stream
     await give(by, stream, await filled(command, stream, fields, by))
 
 
@@ -238,40 +235,57 @@ async def rotate(
     A key of the folder is replaced there, and the former one is kept beside it. Given again after an interruption it goes on with the same new key.
     """
     chosen = settings(by)
-    former = signatory(by, chosen)
-    path = path_of(by.key or chosen.key, chosen)
+    path = own_path(by, chosen)
     if new is None and path.parent != chosen.keys:
         raise BadInput(f"{path} is not of this folder: nobody replaces it there", "make the new key yourself, and name it by --new")
     beside = path.with_name(f"{path.name}.next") if new is None else path_of(new, chosen)
+    if new is None and _completed(path, beside):
+        _say_signs(path)
+        return
+    former = signatory(by, chosen)
     if new is None and not beside.exists():
         _new(beside, None if no_passphrase else _passphrase(former.person, chosen), former.person, chosen)
     signer = signer_of(beside, chosen)
-    asked = await _asked(former.person, signer, await first_of(chosen))
-    if asked.public_key in await _valid(former.person, chosen):
-        _signs_now(path, beside, former.signer, made_here=new is None)
-        return
-    command = {
-        "kind": "rotate_key", "person": former.person, "old_key": former.signer.public_key.line, "public_key": asked.public_key, "proof": asked.proof,
-    }  # fmt: skip
-    await give(by, await _stream(chosen), command)
+    first = await founding(chosen)
+    asked = await _asked(former.person, signer, first.hash.hex())
+    if asked.public_key not in await _valid(former.person, chosen):
+        command = {
+            "kind": "rotate_key", "person": former.person, "old_key": former.signer.public_key.line, "public_key": asked.public_key, "proof": asked.proof,
+        }  # fmt: skip
+        await give(by, first.stream, command)
     Keyring(chosen.keys).keep(asked)
-    _signs_now(path, beside, former.signer, made_here=new is None)
+    if new is None:
+        for end in ("", ".pub"):
+            _replace(path, beside, end, former.signer.public_key)
+    _say_signs(path if new is None else beside)
 
 
-def _signs_now(path: Path, beside: Path, former: Signer, *, made_here: bool) -> None:
-    """Puts a new key of the folder into the place of the former one, and says where it is."""
-    if made_here:
-        _replaced(path, beside, former)
-    print(f"{path if made_here else beside} signs from now on", file=sys.stderr)
+def _say_signs(path: Path) -> None:
+    print(f"{path} signs from now on", file=sys.stderr)
 
 
-def _replaced(path: Path, beside: Path, former: Signer) -> None:
-    """Puts the new key into the place of the former one, which is kept under its fingerprint. Cut off anywhere, a key is there."""
-    mark = former.public_key.fingerprint.partition(":")[2].replace("/", "_")[:12]
-    for end in ("", ".pub"):
-        with suppress(FileNotFoundError, FileExistsError):  # the agent alone has it; or it was kept before an interruption
-            os.link(f"{path}{end}", f"{path}.former-{mark}{end}")
-        Path(f"{beside}{end}").replace(f"{path}{end}")
+def _completed(path: Path, beside: Path) -> bool:
+    """Completes a rotation that was cut off when the new private key was in its place, and its public half was not yet; whether there was one.
+
+    The public half of a new key that was never made whole is removed: nothing was signed with it.
+    """
+    if beside.exists() or not Path(f"{beside}.pub").exists():
+        return False
+    line = public_half(beside)
+    if not line or not path.exists() or keys.parse(line) != key_in(path):
+        Path(f"{beside}.pub").unlink()
+        return False
+    former = public_half(path)
+    _replace(path, beside, ".pub", keys.parse(former or line))
+    return True
+
+
+def _replace(path: Path, beside: Path, end: str, former: PublicKey) -> None:
+    """Puts a half of the new key into the place of the former one's, which is kept under its fingerprint. Cut off anywhere, one of the two is there."""
+    mark = former.fingerprint.partition(":")[2].replace("/", "_")[:12]
+    with suppress(FileNotFoundError, FileExistsError):  # the agent alone has it; or it was kept before an interruption
+        os.link(f"{path}{end}", f"{path}.former-{mark}{end}")
+    Path(f"{beside}{end}").replace(f"{path}{end}")
 
 
 @app.command
@@ -286,7 +300,7 @@ async def revoke(
     chosen, whose = settings(by), LOG if log else RELEASES if releases else person
     fields = {"kind": "revoke_log_key"} if log else {"kind": "revoke_release_key"} if releases else {"kind": "revoke_key", "person": person}
     line = _chosen(await _valid(whose, chosen), fingerprint, whose)
-    await give(by, await _stream(chosen), {**fields, "public_key": line})
+    await give(by, (await founding(chosen)).stream, {**fields, "public_key": line})
 
 
 async def _valid(whose: str, chosen: Settings) -> Sequence[str]:
@@ -321,15 +335,6 @@ def _chosen(valid: Sequence[str], fingerprint: str | None, whose: str) -> str:
     )
 
 
-async def _stream(chosen: Settings) -> str:
-    """The consortium's stream, as the log's first entry names it."""
-    async with log_of(chosen) as log:
-        first = await log.read(0, 1)
-    if not first:
-        raise BadInput("the consortium has not been founded yet", "found it first: `consortium consortium found`")
-    return first[0].stream
-
-
 def _fingerprint(line: str) -> str:
     """Of a key; of one that logs of older rules hold in another form the text itself."""
     try:
@@ -358,15 +363,13 @@ async def list_(person: Person = "", /, *, where: Where = HERE) -> None:
     """Show who has which key, since when, and those that ended; one person's alone if one is named."""
     chosen = settings(where)
     async with log_of(chosen) as log:
-        agreed, now = await register(log), await now_of(log, chosen)
+        agreed, now, first = await register(log), await now_of(log, chosen), await log.read(0, 1)
         held = [each for each in await _held(log, agreed) if not person or each.holder == person]
-    without = (
-        [] if person else sorted(name for name, known in agreed.people.items() if (known.offices or known.speaks_for) and not known.keys)
-    )
+    without = [] if person else list(agreed.without_key())
     here = {keys.parse(line).line: name for name, line in Keyring(chosen.keys).names().items()}
     if where.json:
         rows = [{**each._asdict(), "fingerprint": _fingerprint(each.key), "here": here.get(each.key)} for each in held]
-        say_json({"keys": rows, "without": without, "consortium": await first_of(chosen)})
+        say_json({"keys": rows, "without": without, "consortium": first[0].hash.hex() if first else None})
         return
     if not held:
         say(f"The log knows no key{f' of {person}' if person else ''}.")

@@ -131,6 +131,8 @@ def _sentence(told: dict[str, Any]) -> str:
             ("remedy", "remedy"),
             ("position", "accepted at position"),
             ("command_id", "command id"),
+            ("unseen", "not seen on the log"),
+            ("unkept", "the receipt is not kept"),
         )
         if told.get(key)
     ]

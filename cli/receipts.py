@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
+import msgspec
+
 from activities.bounded import json_value
 from cli.failures import BadInput, Broken, of_file
 from cli.options import HERE, Where
@@ -39,7 +41,7 @@ SHOWN: Final = 5
 # ---------------------------------------------------------------- what is known of a log
 
 
-class Known(NamedTuple):
+class Known(msgspec.Struct, frozen=True):
     """A log, as it was met first, and the keys that sign it."""
 
     first: str
@@ -89,8 +91,7 @@ class Desk:
 
     def known(self) -> Known | None:
         """What was pinned of this log; `None` before the first contact. Raises a `Failure`."""
-        told = self._pinned().get(self._log)
-        return None if told is None else Known(told["first"], {line: tuple(each) for line, each in told["keys"].items()})
+        return self._pinned().get(self._log)
 
     def learn(self, found: Known | None) -> Known | None:
         """Pins what the log says of itself. Raises `Broken` where it is another one than the one that was met first."""
@@ -102,7 +103,7 @@ class Desk:
             )
         if found is not None and found != known:
             with suppress(OSError):  # who may write nothing here keeps no receipt either, and is told so
-                self._write(KNOWN, self._pinned() | {self._log: {"first": found.first, "keys": found.keys}})
+                self._write(KNOWN, msgspec.to_builtins({**self._pinned(), self._log: found}))
         return found
 
     def keep(self, known: Known, entry: Entry, file: bytes) -> None:
@@ -117,10 +118,10 @@ class Desk:
         """The files of the receipts, in the order of their ids."""
         return sorted(path for path in self._folder.glob("*.json") if path.name != KNOWN)
 
-    def _pinned(self) -> dict[str, Any]:
+    def _pinned(self) -> Mapping[str, Known]:
         path = self._folder / KNOWN
         try:
-            found: dict[str, Any] = json_value(path.read_bytes())
+            return msgspec.convert(json_value(path.read_bytes()), dict[str, Known])
         except (FileNotFoundError, PermissionError):
             return {}  # another user's pins are not ours: to us each contact is the first
         except OSError as error:
@@ -129,7 +130,6 @@ class Desk:
             raise BadInput(
                 f"{path} is damaged: {error}", "bring it back from a backup; without it the log's keys are believed anew"
             ) from error
-        return found
 
     def _write(self, name: str, value: Any) -> None:
         """Whole or not at all, for its owner alone."""
@@ -169,6 +169,8 @@ class _Judge:
     """Holds receipts against a log as it is now."""
 
     def __init__(self, log: Log, known: Known, newest: Checkpoint) -> None:
+        self.first = known.first
+        """The hash of its first entry."""
         self._log = log
         self._known = known
         self._newest = newest
@@ -202,48 +204,65 @@ class _Judge:
 async def receipts(*, where: Where = HERE) -> None:
     """Check that the log still holds every entry of which a receipt is kept here, unchanged, and goes on from what it signed then.
 
-    Ends with 1 and names those of which it does not.
+    Ends with 1 and names those of which it does not; with 1 too where there are receipts, and all of other logs than this one.
     """
     chosen = settings(where)
     desk = Desk(chosen)
     files = desk.kept()
     async with log_of(chosen) as log, Progress("checking the receipts"):
         known = desk.learn(await Known.on(log))
-        found, newest = await _judged(log, known, files)
+        found, others, newest = await _judged(log, known, files)
+    facts = {"receipts": found, "others": others, "newest": newest}
     broken = [each for each in found if each["wrong"]]
     if broken:
         shown = "; ".join(f"{each['receipt']}: {each['wrong']}" for each in broken[:SHOWN]) + ("; …" if len(broken) > SHOWN else "")
         raise Broken(
-            f"{len(broken):,} of {len(found):,} receipts do not hold: {shown}",
+            f"{len(broken):,} of {len(found):,} receipts do not hold: {shown}{f' ({_unchecked(others)})' if others else ''}",
             "the log was changed, or put back to an older copy: show the receipts to the officers and to other members, and compare with a backup",
-            receipts=found, newest=newest,
-        )  # fmt: skip
+            **facts,
+        )
+    if others and not found:
+        raise Broken(
+            f"none of the receipts here is of the log at {chosen.log_shown}: {_unchecked(others)}",
+            "name the log that they are of by --folder or CONSORTIUM_LOG; if this one was put in its place, find out by whom",
+            **facts,
+        )
     if where.json:
-        say_json({"receipts": found, "newest": newest})
+        say_json(facts)
         return
     if found:
         rows = [(f"{each['position']:,}", each["stream"], each["kind"], each["outcome"], each["receipt"]) for each in found]
         table(("entry", "stream", "command", "outcome", "receipt"), rows, right=("entry",))
     say(f"{len(found):,} receipts: the log holds every one of them, and signed {newest:,} entries since it began.")
+    if others:
+        say(f"Besides, {_unchecked(others)}: CONSORTIUM_LOG names theirs.")
 
 
-async def _judged(log: Log, known: Known | None, files: Sequence[Path]) -> tuple[list[dict[str, Any]], int]:
-    """What each receipt of this log is and what is wrong with it, and over how many entries the log signed last. Raises `Broken`."""
-    if known is None:
-        return [], 0
-    judge, newest = await _judge(log, known)
+def _unchecked(others: int) -> str:
+    return f"{others:,} {'is' if others == 1 else 'are'} of another log, and {'was' if others == 1 else 'were'} not checked"
+
+
+async def _judged(log: Log, known: Known | None, files: Sequence[Path]) -> tuple[list[dict[str, Any]], int, int]:
+    """What each receipt of this log is and what is wrong with it, how many are of other logs, and over how many entries the log signed last.
+
+    Raises `Broken`.
+    """
+    judge, newest = (None, 0) if known is None else await _judge(log, known)
     found: list[dict[str, Any]] = []
+    others = 0
     for path in files:
         try:
             kept = _Kept.of(path)
         except (OSError, ValueError) as error:
             found.append({"receipt": path.stem, "wrong": f"it cannot be read: {one_line(str(error), 200)}"})
             continue
-        if kept.log == known.first:
-            entry = kept.entry
-            told = {"position": entry.position, "stream": entry.stream, "kind": entry.kind, "outcome": entry.outcome}
-            found.append({"receipt": path.stem, **told, "wrong": await judge.wrong(kept)})
-    return sorted(found, key=lambda each: int(each.get("position", 0))), newest
+        if judge is None or kept.log != judge.first:
+            others += 1
+            continue
+        entry = kept.entry
+        told = {"position": entry.position, "stream": entry.stream, "kind": entry.kind, "outcome": entry.outcome}
+        found.append({"receipt": path.stem, **told, "wrong": await judge.wrong(kept)})
+    return sorted(found, key=lambda each: int(each.get("position", 0))), others, newest
 
 
 async def _judge(log: Log, known: Known) -> tuple[_Judge, int]:

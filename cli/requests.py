@@ -17,6 +17,7 @@ from domain.consortium import commands
 from domain.kernel import LOG, RELEASES, Command
 from domain.member.commands import Apply, SeatRepresentative
 from domain.register.state import Register
+from eventstore.entries import Entry
 from settings import VARIABLES, Settings
 from signatures.signers import CannotSign, Signer
 
@@ -58,16 +59,16 @@ def _clock_here(chosen: Settings) -> dict[str, Any]:
 
 
 async def _on_log(chosen: Settings) -> Requests:
-    return Requests(chosen, await first_of(chosen))
+    return Requests(chosen, (await founding(chosen)).hash.hex())
 
 
-async def first_of(chosen: Settings) -> str:
-    """By which name proofs call the consortium: the hash of the log's first entry. Raises `BadInput` before the founding."""
+async def founding(chosen: Settings) -> Entry:
+    """The log's first entry: its stream is the consortium's, and by its hash proofs name the consortium. Raises `BadInput` before it."""
     async with log_of(chosen) as log:
         first = await log.read(0, 1)
     if not first:
         raise BadInput("the consortium has not been founded yet", "found it first: `consortium consortium found`")
-    return first[0].hash.hex()
+    return first[0]
 
 
 async def _register(chosen: Settings) -> Register:
@@ -85,7 +86,7 @@ async def _of_newly_seated(person: str, chosen: Settings) -> dict[str, Any]:
 
 def signer_of_releases(chosen: Settings) -> Signer:
     """The key with which this folder's workers sign releases; made on first use. Raises `BadInput`."""
-    path = chosen.signing_key or chosen.folder / "signing.pem"
+    path = chosen.release_key_path
     try:
         return release_key(path)
     except Unfit as error:
@@ -154,7 +155,7 @@ class Requests:
         return {"public_key": asked.public_key, "proof": asked.proof}
 
     def _own(self) -> KeyRequest | None:
-        path = self._chosen.log_key or self._keys.path(LOG)
+        path = self._chosen.log_key_path
         try:
             return keyring.request(keyring.own(path), LOG, self._consortium) if path.exists() else None
         except (CannotSign, OSError) as error:

@@ -39,13 +39,7 @@ class Signatory(NamedTuple):
 
 def signatory(by: By, chosen: Settings) -> Signatory:
     """Who gives a command, by the key that is named. May ask for its passphrase. Raises `BadInput` and `CannotSign`."""
-    named = by.key or chosen.key
-    if not named:
-        raise BadInput(
-            "nobody is named who gives the command, by the key that signs it",
-            f"name it by --key, or {VARIABLES['key']}; `consortium key new PERSON` makes one, and `consortium key list` shows who has which",
-        )
-    path = path_of(named, chosen)
+    path = own_path(by, chosen)
     person = by.signer or person_of(path, chosen)
     if re.fullmatch(SLUG, person) is None:
         said = "--signer" if by.signer else f"the comment of {path}.pub"
@@ -56,6 +50,17 @@ def signatory(by: By, chosen: Settings) -> Signatory:
     if person in RESERVED:
         raise BadInput(f"nobody speaks as {person!r}: that is the system itself", "give the command as a person, with a key of theirs")
     return Signatory(person, signer_of(path, chosen))
+
+
+def own_path(by: By, chosen: Settings) -> Path:
+    """Where the private key is of who gives a command. Raises `BadInput` where none is named."""
+    named = by.key or chosen.key
+    if not named:
+        raise BadInput(
+            "nobody is named who gives the command, by the key that signs it",
+            f"name it by --key, or {VARIABLES['key']}; `consortium key new PERSON` makes one, and `consortium key list` shows who has which",
+        )
+    return path_of(named, chosen)
 
 
 def path_of(named: str, chosen: Settings) -> Path:

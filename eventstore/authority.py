@@ -178,6 +178,14 @@ def check_signature(authority: Authority, origins: AbstractSet[str] = frozenset(
             return
 
 
+def check_recorded(authority: Authority) -> None:
+    """`check_signature` of what a log holds, for who looks at it without the settings of the host that recorded it. Raises `Unauthorised`.
+
+    On which pages of its domain people are sent to use a passkey is such a setting: here all of that domain count.
+    """
+    check_signature(authority, own_page(authority.signature) if isinstance(authority, ByPerson) else frozenset())
+
+
 def _verify(signature: Signature, signed: bytes, purpose: Purpose, origins: AbstractSet[str] = frozenset()) -> None:
     try:
         sshsig.verify(signature, signed, purpose, _key(signature.key_blob), origins)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import binascii
 import os
 import re
+import secrets
 import socket
 import stat
 import subprocess
@@ -161,20 +162,27 @@ def new_key(path: Path, passphrase: bytes | None, comment: str) -> KeySigner:
 
 
 def _write_new(path: Path, written: bytes, mode: int) -> None:
+    """Whole or not at all: who is killed meanwhile leaves no half of a key under its name."""
+    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(written)
+                file.flush()
+                os.fsync(descriptor)
+            os.link(part, path)
+        finally:
+            part.unlink()
     except FileExistsError as error:
         raise CannotSign(f"{path} is there already: a key is never overwritten; name another file") from error
     except OSError as error:
         raise CannotSign(f"{path} cannot be written: {error.strerror}") from error
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(written)
-            file.flush()
-            os.fsync(descriptor)
-    except OSError as error:
-        path.unlink()
-        raise CannotSign(f"{path} cannot be written: {error.strerror}") from error
+
+
+def key_in(path: Path) -> PublicKey:
+    """The public key of a private key's file, which takes no passphrase. Raises `CannotSign`."""
+    return _head(_private_bytes(path), path).key
 
 
 def _private_bytes(path: Path) -> bytes:

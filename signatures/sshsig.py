@@ -356,6 +356,8 @@ def from_assertion(key: PublicKey, purpose: Purpose, authenticator_data: bytes, 
     origin = _client_data(client_data).get("origin")
     if not isinstance(origin, str):
         raise MalformedSignature("the browser's data name no origin")
+    if not origin.isascii():  # JSON can also name half of a character, which no encoding has
+        raise MalformedSignature("the origin in the browser's data is not printable ASCII")
     form = Asserted(value, flags, counter, origin, client_data, authenticator_data[37:])
     return parse_blob(encode(Signature(key.blob, purpose, hash_name, _WEBAUTHN, form)))
 

@@ -455,6 +455,38 @@ def test_ssh_keygen_alone_accepts_what_a_worker_tagged_and_what_a_passkey_signed
     assert judged(folder, write_signed(folder, "ada", vector["message"].encode(), sshsig.unarmour(assertion["armoured"])))
 
 
+def _hostile(kept: Kept, entry: Entry, actor: str, **changes: Any) -> dict[str, Any]:
+    """What somebody makes up who signs by a key of their own, under a name of their choice."""
+    return {"actor": actor, **said_otherwise(kept, entry, by=actor, **changes)}
+
+
+OTHERWISE: Final[Mapping[str, Callable[[Kept, Entry], dict[str, Any]]]] = {
+    "a name with a command in it": lambda k, e: _hostile(k, e, "ada; touch /tmp/owned #"),
+    "a name with a further signer in it": lambda k, e: _hostile(k, e, "ada\ntess"),
+    "a name of other letters": lambda k, e: _hostile(k, e, "Ada"),
+    "another name than the statement's": lambda k, e: {"actor": "tess"},
+    "signed to log in": lambda k, e: {"signature": sshsig.unarmour(k.signers.key("sam").sign(e.signed, Purpose.LOGIN))},
+    "one bit of the signature": lambda k, e: {"signature": one_bit(e.signature)},
+}
+"""Entries of an export that nobody checked."""
+
+
+@pytest.mark.parametrize("how", OTHERWISE)
+def test_nothing_is_told_to_a_shell_of_an_entry_that_its_person_did_not_sign_as_a_command(
+    kept: Kept, tmp_path: Path, how: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    entry = kept.entry(by("sam"))
+    file = written_to(tmp_path, kept.forged(entry.position, **OTHERWISE[how](kept, entry)))
+    assert main.run(["export-signature", str(entry.position), str(tmp_path / "none"), "--file", str(file)]) == 4
+    told = capsys.readouterr()
+    assert ("ssh-keygen" in told.out + told.err, (tmp_path / "none").exists()) == (False, False)
+
+
+def test_what_is_told_to_a_shell_is_quoted(kept: Kept, tmp_path: Path) -> None:
+    signed, signature = b"{}", kept.signers.key("sam").sign(b"{}", Purpose.COMMAND)
+    assert "-I 'ada; touch owned #' -n" in write_signed(tmp_path / "signed", "ada; touch owned #", signed, sshsig.unarmour(signature))
+
+
 @pytest.mark.parametrize("fits", [by_letter, by_deadline])
 def test_what_nobody_signed_cannot_be_judged_by_others(
     kept: Kept, tmp_path: Path, fits: Callable[[Entry], bool], capsys: pytest.CaptureFixture[str]

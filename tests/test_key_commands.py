@@ -25,12 +25,14 @@ from typing import Any
 
 import pytest
 
-from activities.log.keyring import Keyring, own, read_request
+from activities.log.keyring import Keyring, own, public_half, read_request
 from cli.options import Where
 from cli.requests import filled
 from domain.member.commands import SeatRepresentative
+from eventstore.sqlite import SqliteLog
 from eventstore.statement import Statement, possession, read
 from signatures import keys, sshsig
+from signatures.signers import key_in
 from signatures.sshsig import Purpose
 from tests.keyrings import ATLAS, keys_in
 from tests.test_cli import CHARTER, Answer, Site, Terminal, bare, consortium
@@ -208,6 +210,17 @@ def test_who_is_newly_seated_is_seated_with_their_key_and_who_has_one_enrols_oth
     assert "public_key" not in of("nobody")
 
 
+def test_before_the_founding_nobody_has_a_key(bare: Terminal, tmp_path: Path) -> None:
+    bare.folder = str(tmp_path)
+    asyncio.run(empty_log(tmp_path / "log.db"))
+    assert bare("key", "list", "--json").json == {"keys": [], "without": [], "consortium": None}
+    assert "The log knows no key" in bare("key", "list").out
+
+
+async def empty_log(path: Path) -> None:
+    await (await SqliteLog.open(path)).close()
+
+
 # ---------------------------------------------------------------- persons
 
 
@@ -239,21 +252,50 @@ def test_a_key_is_rotated_in_the_folder_and_the_former_one_speaks_for_nobody(typ
     assert type_("key", "rotate", "--key", "bob", "--no-passphrase").code == 0
 
 
-def test_a_rotation_that_was_cut_off_goes_on_with_the_same_new_key(type_: Terminal, site: Site) -> None:
+def cut_before(step: int, monkeypatch: pytest.MonkeyPatch, type_: Terminal, *words: str) -> None:
+    """Whoever types this is interrupted before the step of that number, of those by which files of keys get their names."""
+    left = [step]
+
+    def cutting(real: Any) -> Any:
+        def named(source: Any, target: Any, *more: Any, **options: Any) -> Any:
+            if "cut" in Path(target).name and Path(target).suffix != ".request":
+                if not left[0]:
+                    raise KeyboardInterrupt
+                left[0] -= 1
+            return real(source, target, *more, **options)
+
+        return named
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "link", cutting(os.link))
+        patched.setattr(Path, "replace", cutting(Path.replace))
+        with pytest.raises(SystemExit, match="130"):
+            type_(*words)
+
+
+NEW_KEY, NAMES = range(2), range(2, 6)
+"""The steps of a rotation at which files get names: those of the new key, then those that put it into the place of the former one."""
+
+
+def test_a_rotation_that_was_cut_off_anywhere_goes_on_with_one_new_key(
+    type_: Terminal, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     officer(type_, "cut", "--no-passphrase")
-    ring = site.folder / "keys"
-    copies = [shutil.copy(ring / name, ring / f"{name}.copy") for name in ("cut", "cut.pub")]
-    assert type_("key", "rotate", "--key", "cut", "--no-passphrase").code == 0
-    for end in ("", ".pub"):  # as if the names had not been changed any more
-        (ring / f"cut{end}").rename(ring / f"cut.next{end}")
-    for copy in copies:
-        Path(copy).rename(str(copy).removesuffix(".copy"))
-    for former in ring.glob("cut.former-*"):
-        former.unlink()
-    entries = len(type_("log", "--json").out.splitlines())
-    assert type_("key", "rotate", "--key", "cut", "--no-passphrase").code == 0
-    assert len(type_("log", "--json").out.splitlines()) == entries
-    assert [key["here"] for key in held(type_, "cut") if not key["ended"]] == ["cut"]
+    ring, rotate = site.folder / "keys", ("key", "rotate", "--key", "cut", "--no-passphrase")
+    for step in (*NEW_KEY, *NAMES):
+        ended = len(held(type_, "cut"))
+        cut_before(step, monkeypatch, type_, *rotate)
+        assert len(held(type_, "cut")) == ended + (step in NAMES)
+        told = type_(*rotate)
+        assert told.code == 0, told.err
+        now = held(type_, "cut")
+        assert len(now) == ended + 1, "one new key, however often it was begun"
+        assert [key["here"] for key in now if not key["ended"]] == ["cut"]
+        pairs = sorted(path for path in ring.glob("cut*") if path.suffix not in {".pub", ".request"})
+        assert len(pairs) == ended + 1, "no part of a new key is left, and each former one is kept"
+        assert [keys.parse(public_half(path)) for path in pairs] == [key_in(path) for path in pairs]
+        assert read_request(ring / "cut.request").public_key == key_in(ring / "cut").line
+    assert type_(*grant("otto", "--key", "cut")).code == 2, "they have no right to it, and sign"
 
 
 def test_a_key_that_is_compromised_is_revoked_by_its_fingerprint(type_: Terminal) -> None:

@@ -333,6 +333,17 @@ def test_who_was_seated_without_a_key_gets_the_first_one_from_who_may_seat_them_
     story.when(second, by="alan").followed_by("key_enrolled")
 
 
+def test_the_register_names_who_has_a_role_and_no_key() -> None:
+    bare = tuple(officer.model_copy(update={"public_key": None, "proof": None}) for officer in OFFICERS)
+    assert unfounded().when(founding(bare, None), by="sam").register.without_key() == ("bo", "sam", "sue", "tess")
+    story = applied(ADA)
+    assert story.register.without_key() == ()
+    story = story.given(RepresentativeSeated(member="helio", person="alan", capacity=Capacity.REPRESENTATIVE, at=START))
+    assert story.register.without_key() == ("alan",)
+    story = story.when(member_commands.UnseatRepresentative(person="alan"), by="ada")
+    assert story.register.without_key() == ()
+
+
 def test_who_has_no_role_left_has_no_key_left_and_comes_back_with_the_same_one() -> None:
     story = seated(ALAN).when(member_commands.UnseatRepresentative(person="alan"), by="ada")
     assert [event for event in story.answer if event.kind == "key_revoked"] == [

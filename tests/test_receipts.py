@@ -28,6 +28,7 @@ from activities.messages import Envelope, Receipt, Recorded, RecordRequest, Refu
 from cli import answers, keep, receipts
 from cli.answers import Answer, Given
 from cli.failures import BadInput, Broken, Refused, Unreachable
+from cli.main import show_failure
 from cli.options import Where
 from cli.receipts import FOLDER, KNOWN, Desk
 from cli.site import log_of
@@ -38,8 +39,13 @@ from eventstore.export import entry_of, line_of
 from eventstore.log import Log
 from eventstore.recorder import Recorder
 from eventstore.sqlite import SqliteLog
+from eventstore.statement import possession
 from eventstore.verifying import Signing
 from settings import Settings
+from signatures import sshsig
+from signatures.sshsig import Purpose
+from tests.authenticator import ORIGIN as PAGE
+from tests.authenticator import client_data, pens
 from tests.sealing import resealed
 from tests.stories import charter
 from tests.test_authority import ATLAS, GRANT, OFFICERS, Site
@@ -162,6 +168,27 @@ async def test_a_repeated_command_is_checked_by_its_first_entry_though_it_was_si
     shell.clock.to(shell.clock.now() + timedelta(minutes=5))
     again = await shell.gives("sam", GRANT, command_id=one)
     assert again.receipt == first.receipt
+
+
+async def test_a_command_first_signed_by_a_passkey_may_be_repeated_with_a_key_in_a_file(shell: Shell) -> None:
+    passkey, accepting = pens()["passkey"], Signing(shell.signers.key(LOG), frozenset({PAGE}))
+    await shell.recorder.close()
+    shell.recorder = Recorder(shell.log, clock=shell.clock, signing=accepting)
+
+    def used(signed: bytes, purpose: Purpose) -> bytes:
+        said = client_data(sshsig.to_be_signed(signed, purpose), PAGE)
+        return sshsig.encode(passkey.seal(passkey.answer(said, origin=PAGE), purpose))
+
+    line = passkey.public_key.line
+    proven = sshsig.armour(used(possession(shell.first, "sam", line), Purpose.POSSESSION))
+    assert (await shell.give(ATLAS, "sam", {"kind": "enrol_key", "person": "sam", "public_key": line, "proof": proven})).refusal is None
+    one = derived_id("one")
+    given = shell.signed(ATLAS, "sam", GRANT, command_id=one)
+    first = await shell.answer(given._replace(signature=used(given.signed, Purpose.COMMAND)))
+    shell.clock.to(shell.clock.now() + timedelta(minutes=5))
+    again = await shell.gives("sam", GRANT, command_id=one)
+    assert again.receipt is not None
+    assert again.receipt.position == first.receipt.position
 
 
 async def test_a_long_entry_is_read_on_the_log(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -303,12 +330,43 @@ async def test_a_proof_that_does_not_fit_proves_nothing(shell: Shell) -> None:
     assert (await shell.told(given, receipt)).receipt is not None
 
 
-async def test_an_application_of_somebody_unknown_may_be_refused_without_an_entry_and_nothing_else(shell: Shell) -> None:
+def shown(answer: Answer, given: Submission, capsys: pytest.CaptureFixture[str]) -> str:
+    """What a person reads of a refusal."""
+    with pytest.raises(Refused) as raised:
+        answers.accepted(answer, given.command_id)
+    capsys.readouterr()
+    assert show_failure(raised.value, as_json=False) == 2
+    return capsys.readouterr().err
+
+
+async def test_an_application_of_somebody_unknown_may_be_refused_without_an_entry_and_nothing_else(
+    shell: Shell, capsys: pytest.CaptureFixture[str]
+) -> None:
     command = {"kind": "apply"}
     given = Submission("member/helio", derived_id("apply"), "ada", encode_json(command))
     answer = await shell.told(given, None, NO)
     assert (answer.refusal, "nothing proves it" in answer.unseen) == (NO, True)
     assert kept(shell) == []
+    assert "not seen on the log: what those are refused" in shown(answer, given, capsys)
+
+
+async def test_a_refusal_whose_receipt_cannot_be_kept_is_shown_and_said_so(shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
+    await shell.gives("sam", GRANT)
+    given = shell.signed(ATLAS, "bo", REFUSED)
+    recorded = await shell.answer(given)
+    assert "not seen" not in shown(await shell.told(given, recorded.receipt, recorded.refusal), given, capsys)
+    (path := shell.folder / FOLDER / f"{given.command_id}.json").unlink()
+    path.mkdir()
+    said = shown(await shell.told(given, recorded.receipt, recorded.refusal), given, capsys)
+    assert "the receipt is not kept: " in said
+    assert "cannot be written" in said
+
+
+async def test_a_refusal_on_a_log_that_nobody_signs_is_shown_with_that_remark(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    await (await SqliteLog.open(tmp_path / "log.db")).close()
+    given = Submission(ATLAS, derived_id("unsigned"), "sam", encode_json(GRANT))
+    answer = await answers.checked(Settings(folder=tmp_path), Given(*given[:6]), None, NO)
+    assert "not seen on the log: nobody signs this log" in shown(answer, given, capsys)
 
 
 # ---------------------------------------------------------------- keys and logs
@@ -356,6 +414,32 @@ async def test_a_key_counts_up_to_the_entry_that_revokes_it(shell: Shell) -> Non
     assert "does not prove it" in await broken(shell, given, claim)
 
 
+async def test_no_refusal_is_believed_of_a_key_that_was_revoked_while_another_one_was_pinned(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answers, "SEEN_SECONDS", 0)
+    await shell.gives("sam", GRANT)
+    enrol = {"kind": "enrol_log_key", "public_key": shell.signers.line("log-2"), "proof": shell.signers.proof(LOG, shell.first, "log-2")}
+    revoke = {"kind": "revoke_log_key", "public_key": shell.signers.line(LOG)}
+    for officer, each in (("sam", enrol), ("bo", enrol), ("sam", revoke), ("bo", revoke)):
+        await shell.give(ATLAS, officer, each)
+    entries = await shell.log.read(0, 100)
+    given = shell.signed(ATLAS, "sam", GRANT | {"person": "liv"})
+    forged = resealed(
+        entries[-1], position=len(entries) + 1, previous=entries[-1].hash, kind="grant_office", actor="sam", outcome="refused",
+        command_id=given.command_id, command=given.command, signed=given.signed, signature=given.signature,
+        body=encode_json({"rule": "round_closed", "message": "no", "remedy": "wait", "clause": ""}),
+    )  # fmt: skip
+    claim = Receipt(
+        position=forged.position, stream=ATLAS, command_id=given.command_id, at=shell.clock.now(), events=[], hash=forged.hash.hex(),
+        entry=line_of(forged).decode(), proof=sealed_after(shell, entries, forged),
+    )  # fmt: skip
+    with pytest.raises(Broken, match="does not hold this command there"):
+        await shell.told(given, claim, NO)
+    (shell.folder / "log.db").rename(shell.folder / "elsewhere.db")
+    assert "there is no log" in (await shell.told(given, claim, NO)).unseen
+
+
 async def test_another_log_in_the_place_of_the_one_that_was_met_is_noticed(shell: Shell, tmp_path: Path) -> None:
     await shell.gives("sam", GRANT)
     await shell.end()
@@ -379,11 +463,19 @@ async def test_a_signed_answer_that_cannot_be_checked_from_here_is_not_shown(she
         await shell.told(given, recorded.receipt)
 
 
+DAMAGED = (
+    "{", "[]", "7", '{"a log": 7}', '{"a log": {}}', '{"a log": {"first": "0"}}', '{"a log": {"first": 0, "keys": {}}}',
+    '{"a log": {"first": "0", "keys": []}}', '{"a log": {"first": "0", "keys": {"a key": 7}}}',
+    '{"a log": {"first": "0", "keys": {"a key": [1]}}}', '{"a log": {"first": "0", "keys": {"a key": ["1", null]}}}',
+)  # fmt: skip
+
+
 async def test_damaged_pins_are_told_and_not_made_anew(shell: Shell) -> None:
     await shell.gives("sam", GRANT)
-    (shell.folder / FOLDER / KNOWN).write_text("{", encoding="utf-8")
-    with pytest.raises(BadInput, match=r"known\.json is damaged"):
-        await shell.gives("sam", GRANT | {"person": "liv"})
+    for written in DAMAGED:
+        (shell.folder / FOLDER / KNOWN).write_text(written, encoding="utf-8")
+        with pytest.raises(BadInput, match=r"known\.json is damaged"):
+            await shell.gives("sam", GRANT | {"person": "liv"})
 
 
 # ---------------------------------------------------------------- later
@@ -402,7 +494,7 @@ async def test_all_receipts_are_still_on_the_log(shell: Shell, capsys: pytest.Ca
 
 
 async def test_without_receipts_there_is_nothing_to_find(shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
-    assert await shell.checks(capsys) == {"receipts": [], "newest": 1}
+    assert await shell.checks(capsys) == {"receipts": [], "others": 0, "newest": 1}
 
 
 async def test_an_older_copy_of_the_log_is_noticed_by_who_has_a_receipt(
@@ -458,8 +550,30 @@ async def test_a_receipt_that_was_changed_is_named(shell: Shell, capsys: pytest.
         with pytest.raises(Broken) as raised:
             await shell.checks(capsys)
         assert why in raised.value.message
-    path.write_text(json.dumps(good | {"log": "0" * 64}), encoding="utf-8")
-    assert (await shell.checks(capsys))["receipts"] == [], "another log's"
+
+
+async def test_receipts_of_another_log_are_counted_and_never_passed_over(
+    shell: Shell, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await shell.gives("sam", GRANT)
+    path = Desk(shell.chosen).kept()[0]
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"log": "0" * 64}), encoding="utf-8")
+    with pytest.raises(Broken, match="none of the receipts here is of the log at .*: 1 is of another log, and was not checked") as raised:
+        await shell.checks(capsys)
+    assert raised.value.details["others"] == 1
+    await shell.gives("sam", GRANT | {"person": "liv"})
+    found = await shell.checks(capsys)
+    assert ([each["position"] for each in found["receipts"]], found["others"]) == ([3], 1)
+    await receipts.receipts(where=Where(folder=shell.folder))
+    assert "Besides, 1 is of another log" in " ".join(capsys.readouterr().out.split())
+    # Nobody pins the log that is in its place, for nobody signs it.
+    await shell.end()
+    for each in [*tmp_path.glob("log.db*"), tmp_path / FOLDER / KNOWN]:
+        each.unlink()
+    shell.log = await SqliteLog.open(tmp_path / "log.db")  # type: ignore[assignment]
+    shell.recorder = Recorder(shell.log, clock=shell.clock)
+    with pytest.raises(Broken, match="2 are of another log, and were not checked"):
+        await shell.checks(capsys)
 
 
 async def test_an_export_comes_with_what_the_log_signed_of_it_even_if_others_append_meanwhile(

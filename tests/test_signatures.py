@@ -384,6 +384,7 @@ def _from_assertion(authenticator_data: bytes, said: bytes, signature: bytes) ->
         ("client_data", b"{}", MalformedSignature, "no origin"),
         ("client_data", b'{"origin":7}', MalformedSignature, "no origin"),
         ("client_data", b'{"origin":"\\u00fc"}', MalformedSignature, "printable ASCII"),
+        ("client_data", b'{"origin":"\\ud800"}', MalformedSignature, "printable ASCII"),
         ("signature", b"", MalformedSignature, "malformed"),
         ("signature", b"\x30\x06\x02\x01\xff\x02\x01\x01", MalformedSignature, "malformed"),
         ("signature", b"\x30\x06\x02\x01\x00\x02\x01\x01", MalformedSignature, "zero"),

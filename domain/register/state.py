@@ -316,6 +316,10 @@ class Register(NamedTuple):
         """Whether the key is or was the person's: what it signs is known to come from them, valid or not."""
         return self.keyholders.get(public_key) == person
 
+    def without_key(self) -> tuple[PersonId, ...]:
+        """Who has a role and no valid key, in order: nobody can take a command from them."""
+        return tuple(sorted(person for person, found in self.people.items() if (found.offices or found.speaks_for) and not found.keys))
+
     def speaks_by(self, person: PersonId, public_key: str, stream: str) -> bool:
         """Whether a signature by this key speaks for the person on this stream now."""
         found = self.people.get(person)
