@@ -23,7 +23,7 @@ import structlog
 from domain.process import ACCEPTING_TIME
 from eventstore import sealing
 from eventstore.answers import Answers, NotYet, Pending, Recorded, SameIdOtherCommand
-from eventstore.authority import NotOwed
+from eventstore.authority import NotOwed, Unauthorised
 from eventstore.entries import Entry, Submission
 from eventstore.fitness import Fitness
 from eventstore.follower import Follower
@@ -53,8 +53,8 @@ class Batch(NamedTuple):
     """Those with an entry to append."""
     unlogged: list[tuple[Pending, Recorded]]
     """Refusals of people whom the log does not know: they leave no entry."""
-    not_due: list[tuple[Pending, NotYet | NotOwed]]
-    """Deadlines that have not come, and what is not owed: they leave no entry either."""
+    turned_away: list[tuple[Pending, NotYet | NotOwed | Unauthorised]]
+    """Deadlines that have not come, what is not owed, and behind which nothing stands: they leave no entry either."""
     duplicates: list[Pending]
     """Commands with the id of another one, in this batch or earlier."""
 
@@ -71,12 +71,12 @@ class Batch(NamedTuple):
     @property
     def without_entry(self) -> Sequence[Pending]:
         """The commands that get an answer and no entry."""
-        return [pending for pending, _ in (*self.unlogged, *self.not_due)]
+        return [pending for pending, _ in (*self.unlogged, *self.turned_away)]
 
     @property
     def may_overlap(self) -> bool:
         """Whether an append is all that it needs: then the next batch can be decided meanwhile."""
-        return bool(self.decided) and not self.unlogged and not self.not_due and not self.duplicates
+        return bool(self.decided) and not self.unlogged and not self.turned_away and not self.duplicates
 
 
 class InFlight(NamedTuple):
@@ -229,7 +229,7 @@ class Pipeline:
             pending.accept(recorded._replace(commit=commit) if commit is not None else recorded)
         for pending, recorded in batch.unlogged:
             pending.accept(recorded)
-        for pending, error in batch.not_due:
+        for pending, error in batch.turned_away:
             pending.fail(error)
 
     # ------------------------------------------------------------ overlapping batches
@@ -328,8 +328,8 @@ class Pipeline:
                 replica.require_readable(stream)
             self._require_time(submission, now, obstacle)
             decision = replica.decide(submission, now, pending.vouched)
-        except (NotYet, NotOwed) as error:
-            batch.not_due.append((pending, error))
+        except (NotYet, NotOwed, Unauthorised) as error:
+            batch.turned_away.append((pending, error))
         except (Malformed, LogUnavailable) as error:
             pending.fail(error)
         except Exception as error:  # noqa: BLE001  a bug in a rule: this command's caller learns of it, the others go on

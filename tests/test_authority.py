@@ -149,6 +149,15 @@ async def test_signed_again_it_is_the_same_command_and_gets_the_first_answer(sit
         await site.give(ATLAS, "sam", {**GRANT, "person": "eve"}, command_id=one)
 
 
+async def test_a_worker_that_has_not_read_what_another_recorded_turns_nobody_away_for_it(site: Site) -> None:
+    other = Recorder(site.log, clock=site.clock, signing=site.signing)
+    await other.record(site.signed(ATLAS, "sam", GRANT))
+    await site.give(ATLAS, "sam", {"kind": "enrol_key", **site.signers.request("sam", site.first, "sam's second")})
+    given = site.signed(ATLAS, "sam", GRANT | {"person": "ned"}, key="sam's second")
+    assert (await other.record(given)).refusal is None
+    await other.close()
+
+
 async def test_without_a_signature_nobody_speaks(site: Site) -> None:
     assert "must sign" in await site.no_entry(unsigned(ATLAS, GRANT, "sam"))
 
