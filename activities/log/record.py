@@ -175,7 +175,7 @@ class Recording:
         try:
             recorded = await self._recorder.record(submission)
         except Malformed as error:
-            if isinstance(error, WrongTag) or not await self._recorder.is_tagged(submission, answering.step, answering.number):
+            if not await self._recorder.is_tagged(submission, answering.step, answering.number):
                 raise WrongTag(str(error)) from error
             reason = str(error)
         else:
