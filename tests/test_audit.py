@@ -43,7 +43,7 @@ from simulation.stage import SimulatedStage
 from tests.authenticator import ORIGIN as PAGE
 from tests.authenticator import RELYING_PARTY, client_data, needs_ssh_keygen, pen, pens
 from tests.golden import FOLDER
-from tests.sealing import resealed
+from tests.sealing import flipped, resealed
 from tests.signed_simulation import SignedSimulation
 from tests.signers import Signers
 from tests.stories import START, charter
@@ -192,8 +192,7 @@ def test_many_processes_find_what_one_finds(kept: Kept, tmp_path: Path, monkeypa
     whole = audited(written_to(tmp_path, kept.entries), kept.sealed(), processes=2)
     assert (whole.broken, whole.again.head.position) == (None, len(kept.entries))
     person = kept.entry(lambda entry: entry.actor == "sam")
-    spoilt = person._replace(signature=person.signature[:-1] + bytes([person.signature[-1] ^ 1]))
-    forged = kept.forged(person.position, signature=spoilt.signature)
+    forged = kept.forged(person.position, signature=flipped(person.signature, -8))
     lines = [*map(line_of, forged[: person.position]), b"no entry\n"]
     (tmp_path / "forged.jsonl").write_bytes(b"".join(lines))
     (tmp_path / "cut.jsonl").write_bytes(b"".join(map(line_of, kept.entries))[:-1])
@@ -224,10 +223,6 @@ def by_deadline(entry: Entry) -> bool:
     return entry.actor == SERVICE and not entry.signed
 
 
-def one_bit(data: bytes) -> bytes:
-    return data[:-1] + bytes([data[-1] ^ 1])
-
-
 def said_otherwise(kept: Kept, entry: Entry, **changes: Any) -> dict[str, Any]:
     """What an entry's person would have signed with another statement."""
     said = json.loads(entry.signed)
@@ -248,7 +243,7 @@ FORGERIES: Final[Mapping[str, tuple[Callable[[Entry], bool], Callable[[Kept, Ent
     "another command than was signed": (by("sam"), lambda k, e: {"command": encode_json({**GRANT, "person": "eve"})}, "another command"),
     "nobody signed": (by("sam"), lambda k, e: {"signed": b"", "signature": b""}, "must sign"),
     "a signature, and nothing signed": (by_deadline, lambda k, e: {"signature": k.entries[1].signature}, "what was signed"),
-    "one bit of the signature": (by("sam"), lambda k, e: {"signature": one_bit(e.signature)}, "is not SHA256"),
+    "one bit of the signature": (by("sam"), lambda k, e: {"signature": flipped(e.signature, -8)}, "is not SHA256"),
     "one bit of the statement": (by("sam"), lambda k, e: {"signed": e.signed.replace(b'"bea"', b'"bee"')}, "is not SHA256"),
     "a stranger's key": (by("sam"), lambda k, e: said_otherwise(k, e, key="eve"), "no key of sam"),
     "another officer's key": (by("sam"), lambda k, e: said_otherwise(k, e, key="bo"), "no key of sam"),

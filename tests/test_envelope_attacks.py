@@ -29,7 +29,7 @@ from eventstore.wire import Malformed
 from signatures import sshsig, wire
 from signatures.sshsig import Purpose
 from tests import test_audit
-from tests.sealing import salts
+from tests.sealing import flipped_somewhere, salts
 from tests.signers import Signers
 from tests.test_audit import Kept
 from tests.test_authority import ATLAS, GRANT, ROUND, Site, owed
@@ -89,8 +89,7 @@ def other_bytes(luck: Random, data: bytes) -> bytes:
     at = luck.randrange(len(data) + 1)
     match luck.randrange(5):
         case 0 if data:
-            at %= len(data)
-            return data[:at] + bytes([data[at] ^ 1 << luck.randrange(8)]) + data[at + 1 :]
+            return flipped_somewhere(luck, data)
         case 1:
             return data[:at] + luck.randbytes(1 + luck.randrange(4)) + data[at:]
         case 2 if data:
@@ -161,13 +160,10 @@ def other_signature(luck: Random, signature: bytes, keys: Sequence[bytes]) -> by
         case _:
             inner = wire.Reader(parts["inner"])
             algorithm, value = inner.string(100, ""), inner.string(1_000, "")
-            parts["inner"] = wire.strings([algorithm, luck.choice((other_bit(luck, value), luck.randbytes(len(value)), bytes(len(value))))])
+            parts["inner"] = wire.strings(
+                [algorithm, luck.choice((flipped_somewhere(luck, value), luck.randbytes(len(value)), bytes(len(value))))]
+            )
     return parts["beginning"] + parts["version"] + wire.strings([parts[name] for name in FIELDS[2:]])
-
-
-def other_bit(luck: Random, data: bytes) -> bytes:
-    at = luck.randrange(len(data))
-    return data[:at] + bytes([data[at] ^ 1 << luck.randrange(8)]) + data[at + 1 :]
 
 
 def signed_by(signers: Signers, name: str, signed: bytes, signature: bytes) -> bytes:

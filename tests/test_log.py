@@ -39,7 +39,7 @@ from eventstore.sealing import frontier_at
 from eventstore.sqlite import SqliteLog
 from tests.databases import postgres, process_of
 from tests.places import MemoryPlace, Place, PostgresPlace, SqlitePlace, chain, process, write
-from tests.sealing import resealed
+from tests.sealing import flipped, resealed
 from transparency.tree import Frontier, Kept
 
 pytestmark = pytest.mark.heavy
@@ -998,7 +998,7 @@ def _one_byte_off(value: int | str | bytes) -> int | str | bytes:
         case str():
             return chr(ord(value[0]) ^ 1) + value[1:]
         case bytes():
-            return bytes([value[0] ^ 1]) + value[1:]
+            return flipped(value, 0)
 
 
 async def _ended(other: asyncio.subprocess.Process) -> None:

@@ -29,7 +29,7 @@ from eventstore.entries import (
 )
 from eventstore.memory import MemoryLog
 from eventstore.recorder import Recorder
-from tests.sealing import resealed, salts
+from tests.sealing import flipped, resealed, salts
 from tests.test_recorder import founding, grant
 
 COMMAND = b'{"amount":50000000,"kind":"pledge","member":"ada"}'
@@ -102,13 +102,9 @@ def _one_bit_off(value: int | str | bytes) -> Iterator[Any]:
         case int():
             yield from (value ^ 1 << bit for bit in range(62))
         case bytes():
-            yield from (_flipped(value, bit) for bit in range(8 * len(value)))
+            yield from (flipped(value, bit) for bit in range(8 * len(value)))
         case str():
-            yield from filter(None, (_text(_flipped(value.encode(), bit)) for bit in range(8 * len(value.encode()))))
-
-
-def _flipped(value: bytes, bit: int) -> bytes:
-    return value[: bit // 8] + bytes([value[bit // 8] ^ 1 << bit % 8]) + value[bit // 8 + 1 :]
+            yield from filter(None, (_text(flipped(value.encode(), bit)) for bit in range(8 * len(value.encode()))))
 
 
 def _text(value: bytes) -> str:

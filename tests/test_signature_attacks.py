@@ -20,6 +20,7 @@ from signatures.errors import MalformedSignature, Unacceptable, WrongSignature
 from signatures.keys import PublicKey
 from signatures.sshsig import Asserted, Flags, Hash, Purpose, Signature, Touched
 from tests.authenticator import ORIGIN, WEBAUTHN, Judge, Pen, client_data, needs_ssh_keygen, pen, pens
+from tests.sealing import flipped_somewhere
 
 MESSAGES: Final = (b'{"amount":500000}', b'{"amount":500001}', b"")
 PENS: Final = (*pens().values(), pen(keys.Algorithm.ED25519, luck="second"), pen(keys.Algorithm.P256, luck="second"))
@@ -60,7 +61,9 @@ def _signed() -> Sequence[Given]:
 
 
 def another_message(luck: Luck, given: Given, _: Given) -> Given:
-    return replace(given, message=flipped(luck, given.message) if given.message and luck.random() < 0.7 else given.message + b"\0")
+    return replace(
+        given, message=flipped_somewhere(luck, given.message) if given.message and luck.random() < 0.7 else given.message + b"\0"
+    )
 
 
 def another_purpose(luck: Luck, given: Given, _: Given) -> Given:
@@ -84,7 +87,7 @@ def another_signature(_: Luck, given: Given, other: Given) -> Given:
 
 
 def another_value(luck: Luck, given: Given, _: Given) -> Given:
-    return _form(given, value=flipped(luck, given.signature.form.value))
+    return _form(given, value=flipped_somewhere(luck, given.signature.form.value))
 
 
 def made_up_value(luck: Luck, given: Given, _: Given) -> Given:
@@ -132,7 +135,7 @@ def another_page(luck: Luck, given: Given, _: Given) -> Given:
         case 1:
             changed = json.dumps(said | {"challenge": said["challenge"][:-1]}, separators=(",", ":")).encode()
         case 2:
-            changed = flipped(luck, form.client_data)
+            changed = flipped_somewhere(luck, form.client_data)
         case _:
             changed = form.client_data[:-1] + b" }"
     return _form(given, client_data=changed)
@@ -153,7 +156,7 @@ def another_algorithm(luck: Luck, given: Given, _: Given) -> Given:
 
 
 def any_byte(luck: Luck, given: Given, _: Given) -> bytes:
-    return flipped(luck, sshsig.encode(given.signature))
+    return flipped_somewhere(luck, sshsig.encode(given.signature))
 
 
 def any_length(luck: Luck, given: Given, _: Given) -> bytes:
@@ -185,12 +188,6 @@ MUTATIONS: Final[Sequence[Mutation]] = (
     another_message, another_purpose, another_hash, another_signer, another_signature, another_value, made_up_value, numbers_exchanged,
     half_of_another, another_touch, another_page, challenge_forged, another_algorithm, any_byte, any_length, cut_off, gone_on, spliced,
 )  # fmt: skip
-
-
-def flipped(luck: Luck, data: bytes) -> bytes:
-    """With one bit another."""
-    bit = luck.randrange(8 * len(data))
-    return (int.from_bytes(data, "little") ^ 1 << bit).to_bytes(len(data), "little")
 
 
 def _form(given: Given, **changes: object) -> Given:
@@ -290,7 +287,9 @@ def test_no_mutation_of_a_key_breaks_the_reader_and_what_it_takes_libsodium_take
     luck, taken = random.Random(18), 0
     for _ in range(20_000 if long else 1_000):
         blob = luck.choice(PENS).public_key.blob
-        changed = luck.choice([flipped(luck, blob), blob[: luck.randrange(len(blob))], blob + luck.randbytes(2), luck.randbytes(51)])
+        changed = luck.choice(
+            [flipped_somewhere(luck, blob), blob[: luck.randrange(len(blob))], blob + luck.randbytes(2), luck.randbytes(51)]
+        )
         try:
             key = PublicKey(changed)
         except Unacceptable:

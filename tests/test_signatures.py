@@ -36,6 +36,7 @@ from signatures.errors import (
 from signatures.keys import Algorithm, PublicKey
 from signatures.sshsig import Asserted, Flags, Hash, Plain, Purpose, Signature, Touched
 from tests.authenticator import ORIGIN, RELYING_PARTY, WEBAUTHN, Judge, Pen, client_data, needs_ssh_keygen, pen, pens
+from tests.sealing import flipped
 
 MESSAGE: Final = b'{"actor":"ada","command":{"kind":"pledge","amount":500000}}'
 PENS: Final = pens()
@@ -236,7 +237,7 @@ def _small_x() -> bytes:
         (b"\0", WeakKey, "infinity"),
         (bytes(65), MalformedKey, "uncompressed"),
         (b"\4" + bytes(64), WeakKey, "not on the curve"),
-        (P256.point[:-1] + bytes([P256.point[-1] ^ 1]), WeakKey, "not on the curve"),
+        (flipped(P256.point, -8), WeakKey, "not on the curve"),
         (bytes([2 + P256.point[-1] % 2]) + P256.point[1:33], MalformedKey, "compressed"),
         (bytes([6 + P256.point[-1] % 2]) + P256.point[1:], MalformedKey, "uncompressed"),
         (P256.point + b"\0", MalformedKey, "uncompressed"),

@@ -29,6 +29,7 @@ from eventstore.snapshots import GROWTH, REGISTER, SnapshotKeeper, Snapshots, re
 from simulation.scenario import SIZE, Story
 from simulation.stage import SimulatedStage
 from simulation.world import Simulation
+from tests.sealing import flipped
 from tests.stories import START, charter
 
 
@@ -79,9 +80,8 @@ async def test_a_whole_snapshot_is_believed(log: Log) -> None:
 @given(place=st.floats(min_value=0, max_value=1, exclude_max=True), bit=st.integers(min_value=0, max_value=7))
 async def test_a_flipped_bit_leaves_no_snapshot(log: Log, place: float, bit: int) -> None:
     position, body = await kept(log, REGISTER)
-    index = int(place * len(body))
-    flipped = body[:index] + bytes([body[index] ^ 1 << bit]) + body[index + 1 :]
-    assert await restored(await copied(log, REGISTER, position, flipped)) == EMPTY
+    changed = flipped(body, 8 * int(place * len(body)) + bit)
+    assert await restored(await copied(log, REGISTER, position, changed)) == EMPTY
 
 
 @pytest.mark.parametrize("length", [0, 1, 32, 33, 1_000])

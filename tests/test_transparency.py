@@ -25,6 +25,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.judges import tlog
+from tests.sealing import flipped, flipped_somewhere
 from tests.test_purity import impurities
 from transparency import checkpoint, note, proof, tree
 from transparency.checkpoint import Checkpoint
@@ -124,12 +125,6 @@ def store() -> Store:
 SIZES = st.one_of(st.integers(0, 40), st.integers(0, 1_100), st.sampled_from((2**16 - 1, 2**16, 2**16 + 1, MANY)), st.integers(0, MANY))
 BITS = st.integers(0, 10**9)
 """Which bit is changed: counted round and round."""
-
-
-def flipped(data: bytes, bit: int) -> bytes:
-    """With one bit changed."""
-    place, within = divmod(bit % (8 * len(data)), 8)
-    return data[:place] + bytes([data[place] ^ 1 << within]) + data[place + 1 :]
 
 
 def shown(file: bytes, data: bytes, key: SigningKey = KEY, origin: str = ORIGIN) -> Checkpoint:
@@ -868,7 +863,7 @@ def questions(store: Store, luck: Random) -> Iterator[tlog.Question]:
 def one_bit_changed(question: tlog.Question, luck: Random) -> tlog.Question:
     """Somewhere in what proves, or in what is proven."""
     name = luck.choice(list(question))
-    return {**question, name: flipped(question[name], luck.randrange(8 * len(question[name])))}
+    return {**question, name: flipped_somewhere(luck, question[name])}
 
 
 def answered(question: tlog.Question) -> None:
