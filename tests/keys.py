@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 from hashlib import sha256, sha512
-from typing import Any, Final
+from typing import Final
 
 from domain.consortium.terms import KeyRequest, Officer
 from domain.kernel import LOG, PersonId, Proof, PublicKey
@@ -43,9 +43,3 @@ def with_key(officer: Officer) -> Officer:
 
 LOG_KEY: Final = key_of(LOG)
 """The key with which a log begins."""
-
-
-def with_keys(founding: dict[str, Any]) -> dict[str, Any]:
-    """The JSON of a founding with a key for each officer and for the log, and their proofs."""
-    officers = [{"public_key": key_of(each["person"]), "proof": PROOF} | each for each in founding["officers"]]
-    return {"log_key": LOG_KEY, "log_key_proof": PROOF} | founding | {"officers": officers}

@@ -23,7 +23,7 @@ import pytest
 from domain.charter import Office
 from domain.consortium import commands, events
 from domain.consortium.process import CONSORTIUM
-from domain.kernel import PersonId, PublicKey, StreamId
+from domain.kernel import PersonId, PublicKey, Refused, StreamId
 from domain.process import Context, decide
 from domain.register.facts import Capacity, KeyEnrolled, KeyRevoked, OfficeGranted, OfficeRevoked, RepresentativeSeated
 from tests.keys import PROOF, key_of
@@ -186,5 +186,6 @@ def test_the_defaults_are_not_written_into_a_charter() -> None:
 
 def test_a_proof_by_another_key_or_for_another_person_recovers_nothing() -> None:
     context = Context(START, "sam", StreamId("consortium/atlas"), signed().register, proven=frozenset({("bo", NEW), ("tess", OWN)}))
-    with pytest.raises(Exception, match="key_not_proven"):
+    with pytest.raises(Refused) as raised:
         decide(CONSORTIUM, signed().state, recover(), context)
+    assert raised.value.rule == "key_not_proven"

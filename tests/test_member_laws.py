@@ -39,10 +39,6 @@ LADDER = list(Rung)
 VERDICTS: Final[Sequence[Literal["clear", "confirm"]]] = ("clear", "confirm")
 
 
-def key(person: str) -> str:
-    return key_of(person)
-
-
 # ---------------------------------------------------------------- playing
 
 
@@ -90,8 +86,8 @@ class World:
         """From the application to the first dues, which make it a member once they are paid."""
         representative, alternate = f"{member}-1", f"{member}-2"
         delegates = (
-            Delegate(person=representative, public_key=key(representative), proof=PROOF),
-            Delegate(person=alternate, capacity=Capacity.ALTERNATE, public_key=key(alternate), proof=PROOF),
+            Delegate(person=representative, public_key=key_of(representative), proof=PROOF),
+            Delegate(person=alternate, capacity=Capacity.ALTERNATE, public_key=key_of(alternate), proof=PROOF),
         )
         number = MEMBERS.index(member) + 1
         self.give(
@@ -287,7 +283,7 @@ def command(member: str, chance: Random) -> Command:
     return chance.choice(
         [
             member_commands.DeclareOwnership(holdings=holdings(chance)), member_commands.DeclareOwnership(holdings=holdings(chance)), member_commands.Rescreen(), member_commands.Rescreen(),
-            member_commands.SeatRepresentative(person=person, capacity=chance.choice(list(Capacity)), public_key=key(person), proof=PROOF),
+            member_commands.SeatRepresentative(person=person, capacity=chance.choice(list(Capacity)), public_key=key_of(person), proof=PROOF),
             member_commands.UnseatRepresentative(person=person), member_commands.GiveNotice(), member_commands.WithdrawApplication(),
         ]
     )  # fmt: skip

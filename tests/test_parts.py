@@ -201,7 +201,7 @@ async def test_a_recorder_uses_the_salts_that_it_is_given() -> None:
 def test_an_entry_is_sealed_with_as_many_salts_as_it_has_parts_or_not_at_all() -> None:
     columns = (1, "round/a", "c", "pledge", "ada", 5, "7", b"{}", b"", b"", "accepted", b"[]", GENESIS)
     assert hash_of(sealed(*columns, salts(1))) == sealed(*columns, salts(1)).hash
-    with pytest.raises(ValueError, match="16 bytes of salts for 1 parts|0 bytes of salts for 1 parts"):
+    with pytest.raises(ValueError, match="there are 0 bytes of salts for 1 parts"):
         sealed(*columns)
 
 

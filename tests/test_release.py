@@ -1609,7 +1609,9 @@ def test_the_embargos_end_publishes_nothing_that_a_revoked_key_signed_and_an_ame
     again.when(outcome).followed_by("step_carried_out", "manifest_sealed", "check_began")
 
 
-def test_what_is_public_stays_when_its_key_is_revoked() -> None:
-    story = public(signed_log(key_enrolled()))
+def test_what_became_public_is_shown_though_its_key_is_revoked_meanwhile() -> None:
+    story = approved(gated(with_members_stage(internal(signed_log(key_enrolled())))), Stage.PUBLIC, *BOARD)
+    story = checked(story.when(release_commands.AdvanceRelease(to=Stage.PUBLIC), by="max", at=day(30)))
     revoked = noted(story.register, ReleaseKeyRevoked(public_key=p256_key_of("key"), position=99))
-    assert replace(story, register=revoked).phase == "public"
+    shown = published(replace(story, register=revoked))
+    assert (shown.phase, kinds(shown)) == ("public", ["edition_published"])
