@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
@@ -32,7 +33,7 @@ from domain.stream import deadline_id
 from eventstore.answers import NotYet, Recorded
 from eventstore.clock import Clock, MovedClock, PacedClock, StandingClock, SystemClock
 from eventstore.entries import EMPTY, Entry, Submission, encode_json, instant, microseconds
-from eventstore.log import Appended, ClockApart, EntryStale, HeadAhead, HeadFarAhead, Log, NewerRules
+from eventstore.log import Appended, ClockApart, EntryStale, HeadAhead, HeadFarAhead, Log, LogUnavailable, NewerRules
 from eventstore.memory import MemoryLog
 from eventstore.postgres import PostgresLog
 from eventstore.recorder import Recorder
@@ -422,7 +423,7 @@ async def test_a_log_is_a_rehearsal_from_its_first_entry_on_or_never(postgres_ur
     assert await log.append(at(chain(EMPTY, 1, by="ada"), datetime.now(UTC)), host) is Appended.DONE
     with pytest.raises(ClockApart, match="the log is a real one"):
         await log.append(at(chain(await log.head(), 1, by="ada"), START + 365 * DAY))
-    with pytest.raises(Exception, match="decided with its first entry"):
+    with pytest.raises(asyncpg.RestrictViolationError, match="decided with its first entry"):
         await place.sql("INSERT INTO rehearsal VALUES (now())")
     await log.close()
 
@@ -433,7 +434,7 @@ async def test_a_rehearsal_runs_at_any_time_and_by_workers_of_the_release_before
     assert await log.append(at(chain(EMPTY, 1, by="ada"), START + 365 * DAY)) is Appended.DONE
     await before(log, at(chain(await log.head(), 1, by="ada"), START + 700 * DAY))
     assert await log.append(at(chain(await log.head(), 1, by="ada"), START + 900 * DAY)) is Appended.DONE
-    with pytest.raises(Exception, match="decided with its first entry"):
+    with pytest.raises(asyncpg.RestrictViolationError, match="decided with its first entry"):
         await place.sql("DELETE FROM rehearsal")
     await log.close()
 
@@ -448,7 +449,7 @@ async def before(log: Log, entries: Sequence[Entry]) -> None:
 async def test_a_worker_of_the_release_before_appends_to_a_real_log_what_is_dated_now(postgres_url: str) -> None:
     log = await PostgresLog.open(postgres_url)
     await before(log, at(chain(EMPTY, 1, by="ada"), datetime.now(UTC)))
-    with pytest.raises(Exception, match="more than 30 s from now"):
+    with pytest.raises(LogUnavailable, match="more than 30 s from now"):
         await before(log, at(chain(await log.head(), 1, by="ada"), datetime.now(UTC) + HOUR))
     assert (await log.head()).position == 1
     await log.close()

@@ -13,7 +13,7 @@ import pytest
 
 from eventstore import postgres, sealing, sqlite
 from eventstore.entries import EMPTY, Entry, microseconds, verify
-from eventstore.log import Appended, Seal, Sealed
+from eventstore.log import Appended, LogUnavailable, Seal, Sealed
 from eventstore.migrations import Migration, SchemaMismatch, migrations
 from eventstore.postgres import PostgresLog
 from tests.places import PostgresPlace, SqlitePlace, chain
@@ -101,10 +101,10 @@ async def test_one_that_fails_leaves_nothing_behind(postgres_url: str, monkeypat
     await (await database.open()).close()
     with monkeypatch.context() as broken:
         released(broken, [migration("9001_broken.sql", "CREATE TABLE half (number integer); SELECT nonsense FROM nowhere")])
-        with pytest.raises(Exception, match="nowhere"):
+        with pytest.raises(LogUnavailable, match="nowhere"):
             await database.open()
     await (await database.open()).close()
-    with pytest.raises(Exception, match="half"):
+    with pytest.raises(asyncpg.UndefinedTableError, match="half"):
         await database.sql("SELECT * FROM half")
 
 
