@@ -336,7 +336,7 @@ def test_the_documented_command_line_is_the_judge_of_every_kind_of_key(kind: str
     (tmp_path / "ada.pub").write_text(f"{by.public_key.line} ada@home\n", encoding="utf-8")
     for message, purpose, accepted in ((MESSAGE, Purpose.COMMAND, True), (b"{}", Purpose.COMMAND, False), (MESSAGE, Purpose.LOGIN, False)):
         (tmp_path / "statement.json").write_bytes(MESSAGE)
-        (tmp_path / "statement.sig").write_text(armoured(by.sign(message, purpose)), encoding="utf-8")
+        (tmp_path / "statement.json.sig").write_text(armoured(by.sign(message, purpose)), encoding="utf-8")
         done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.stdout.startswith('Good "open-model-consortium/command" signature for ada with') == accepted, done
         assert (done.returncode == 0) == accepted
@@ -541,7 +541,6 @@ def _beyond() -> bytes:
 
 
 ED_VALUE: Final = PENS["ed25519"].sign(MESSAGE).form.value
-P256_NAME: Final = b"ecdsa-sha2-nistp256"
 FORMS: Final[Mapping[str, tuple[bytes, type[Unacceptable] | None, bool | None]]] = {
     "good": (_with(), None, True),
     "another beginning": (_with(magic=b"SSHSIX"), MalformedSignature, False),
