@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import signal
+import subprocess
 from collections.abc import AsyncIterator, Generator, Iterator
 from itertools import count
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -39,6 +42,23 @@ async def postgres_url(postgres_server: PostgresServer) -> AsyncIterator[str]:
     yield f"{url}&search_path={schema}"
     await connection.execute(f"DROP SCHEMA {schema} CASCADE")
     await connection.close()
+
+
+@pytest.fixture
+def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The socket of a real ssh-agent, which whatever this test starts asks."""
+    if shutil.which("ssh-agent") is None or shutil.which("ssh-add") is None:
+        pytest.skip("ssh-agent is not installed")
+    listening = tmp_path / "agent"
+    process = subprocess.Popen(("ssh-agent", "-D", "-a", listening), stdout=subprocess.PIPE)
+    try:
+        assert process.stdout
+        assert process.stdout.readline()
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(listening))
+        yield listening
+    finally:
+        process.terminate()
+        process.communicate()
 
 
 @pytest.fixture(autouse=True)

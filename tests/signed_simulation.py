@@ -63,7 +63,7 @@ class SignedSimulation(Simulation):
         field = BRINGING.get(command["kind"])
         if field is None:
             return command
-        keyed = {field: [{**each, **self.signers.request(each["person"], first or stream)} for each in command[field]]}
+        keyed: dict[str, Any] = {field: [{**each, **self.signers.request(each["person"], first or stream)} for each in command[field]]}
         if command["kind"] == "found":
-            keyed |= {"log_key": self.signers.line(LOG), "log_key_proof": self.signers.proof(LOG, stream)}  # type: ignore[dict-item]
+            keyed |= self.signers.log_key(stream)
         return {**command, **keyed}

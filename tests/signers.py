@@ -41,11 +41,14 @@ class Signers:
         """The fields of a key request."""
         return {"person": person, "public_key": self.line(key or person), "proof": self.proof(person, consortium, key)}
 
+    def log_key(self, consortium: str, key: str = LOG) -> dict[str, str]:
+        """The fields of a command that brings the log's first key."""
+        return {"log_key": self.line(key), "log_key_proof": self.proof(LOG, consortium, key)}
+
     def founding(self, stream: str, charter: Mapping[str, Any], officers: Mapping[str, list[str]]) -> dict[str, Any]:
         """The founding of a consortium by these officers, with the keys of all and of the log."""
         named = [{**self.request(person, stream), "offices": offices} for person, offices in officers.items()]
-        proof = self.proof(LOG, stream)
-        return {"kind": "found", "charter": charter, "officers": named, "log_key": self.line(LOG), "log_key_proof": proof}
+        return {"kind": "found", "charter": charter, "officers": named, **self.log_key(stream)}
 
     def signed(
         self, stream: str, by: str, command: Mapping[str, Any], log: str, *, command_id: str = "", at: datetime | None = None,

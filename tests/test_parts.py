@@ -177,12 +177,17 @@ def test_a_withheld_amount_cannot_be_found_by_guessing() -> None:
     assert digest == part_digest(entry.salts[16:32], FIRST)
 
 
+def each_salt(together: bytes) -> list[bytes]:
+    """Salts one by one, as many as lie there one after the other."""
+    return [together[at : at + SALT_BYTES] for at in range(0, len(together), SALT_BYTES)]
+
+
 async def test_every_part_that_is_recorded_has_a_salt_of_its_own() -> None:
     recorder = Recorder(MemoryLog())
     for submission in (founding(), grant(1), grant(2)):
         await recorder.record(submission)
     entries = await recorder.log.read(0)
-    made = [entry.salts[at : at + SALT_BYTES] for entry in entries for at in range(0, len(entry.salts), SALT_BYTES)]
+    made = [salt for entry in entries for salt in each_salt(entry.salts)]
     assert len(made) == len(set(made)) == sum(len(parts_of(entry)) for entry in entries)
     assert not isinstance(verify(entries, EMPTY), Broken)
     assert Reexecution().check(entries) is None
@@ -216,5 +221,5 @@ def test_no_two_parts_have_one_salt_whoever_makes_them() -> None:
     with ThreadPoolExecutor() as pool:
         others = [os.read(reader, 8_000), *pool.map(random_salts, [20] * 50)]
     made = b"".join([ours, *others])
-    salts = [made[at : at + SALT_BYTES] for at in range(0, len(made), SALT_BYTES)]
-    assert len(salts) == len(set(salts)) == 300 + 500 + 780 + 500 + 1_000
+    found = each_salt(made)
+    assert len(found) == len(set(found)) == 300 + 500 + 780 + 500 + 1_000

@@ -65,10 +65,16 @@ class Shell(Site):
         self.folder = folder
 
     @classmethod
-    async def begun(cls, folder: Path) -> Shell:
+    async def opened(cls, folder: Path) -> Shell:
+        """Before the founding."""
         shell = cls(folder)
         shell.log = await SqliteLog.open(folder / "log.db")  # type: ignore[assignment]
         shell.recorder = Recorder(shell.log, clock=shell.clock, signing=shell.signing)
+        return shell
+
+    @classmethod
+    async def begun(cls, folder: Path) -> Shell:
+        shell = await cls.opened(folder)
         await shell.found()
         return shell
 
@@ -122,6 +128,25 @@ def sealed_after(shell: Shell, entries: Sequence[Entry], forged: Entry) -> str:
     return sealing.Commit.of(before, [forged], lie).proof(forged.position).decode()
 
 
+def claimed_after(shell: Shell, entries: Sequence[Entry], given: Submission, **columns: Any) -> Receipt:
+    """What whoever has the log key can claim: that this was recorded after the last entry."""
+    forged = resealed(
+        entries[-1], position=len(entries) + 1, previous=entries[-1].hash, kind="grant_office", actor="sam", command_id=given.command_id,
+        command=given.command, signed=given.signed, signature=given.signature, **columns,
+    )  # fmt: skip
+    return Receipt(
+        position=forged.position, stream=ATLAS, command_id=given.command_id, at=shell.clock.now(), events=[], hash=forged.hash.hex(),
+        entry=line_of(forged).decode(), proof=sealed_after(shell, entries, forged),
+    )  # fmt: skip
+
+
+def pinned_keys(shell: Shell) -> Sequence[str]:
+    """The keys of the log that are pinned."""
+    known = Desk(shell.chosen).known()
+    assert known is not None
+    return list(known.keys)
+
+
 # ---------------------------------------------------------------- what is so
 
 
@@ -149,9 +174,7 @@ async def test_a_refusal_is_proven_shown_as_the_entry_says_and_kept(shell: Shell
 
 
 async def test_whoever_founds_checks_their_own_founding(tmp_path: Path) -> None:
-    shell = Shell(tmp_path)
-    shell.log = await SqliteLog.open(tmp_path / "log.db")  # type: ignore[assignment]
-    shell.recorder = Recorder(shell.log, clock=shell.clock, signing=shell.signing)
+    shell = await Shell.opened(tmp_path)
     command = shell.signers.founding(ATLAS, charter().model_dump(mode="json"), OFFICERS) | {"clock": {"kind": "moved"}}
     given = shell.signers.signed(ATLAS, "sam", command, "", at=shell.clock.now())
     answer = await shell.told(given, (await shell.answer(given)).receipt)
@@ -374,28 +397,21 @@ async def test_a_refusal_on_a_log_that_nobody_signs_is_shown_with_that_remark(tm
 
 async def test_a_key_that_was_enrolled_since_is_learnt_from_the_log(shell: Shell) -> None:
     await shell.gives("sam", GRANT)
-    command = {"kind": "enrol_log_key", "public_key": shell.signers.line("log-2"), "proof": shell.signers.proof(LOG, shell.first, "log-2")}
-    for officer in ("sam", "bo"):
-        await shell.give(ATLAS, officer, command)
+    await shell.enrol_log_key("log-2")
     first = shell.recorder
     shell.recorder = Recorder(shell.log, clock=shell.clock, signing=Signing(shell.signers.key("log-2")))
-    known = Desk(shell.chosen).known()
-    assert known is not None
-    assert len(known.keys) == 1
+    assert len(pinned_keys(shell)) == 1
     answer = await shell.gives("sam", GRANT | {"person": "liv"})
     assert answer.receipt is not None
-    known = Desk(shell.chosen).known()
-    assert known is not None
-    assert len(known.keys) == 2
+    assert len(pinned_keys(shell)) == 2
     await first.close()
 
 
 async def test_a_key_counts_up_to_the_entry_that_revokes_it(shell: Shell) -> None:
     await shell.gives("sam", GRANT)
-    command = {"kind": "enrol_log_key", "public_key": shell.signers.line("log-2"), "proof": shell.signers.proof(LOG, shell.first, "log-2")}
+    await shell.enrol_log_key("log-2")
     revoke = {"kind": "revoke_log_key", "public_key": shell.signers.line(LOG)}
-    for officer, each in (("sam", command), ("bo", command), ("sam", revoke)):
-        await shell.give(ATLAS, officer, each)
+    await shell.give(ATLAS, "sam", revoke)
     last = shell.signed(ATLAS, "bo", revoke)
     assert (await shell.told(last, (await shell.answer(last)).receipt)).receipt is not None
     desk = Desk(shell.chosen)
@@ -403,15 +419,7 @@ async def test_a_key_counts_up_to_the_entry_that_revokes_it(shell: Shell) -> Non
         desk.learn(await receipts.Known.on(log))
     entries = await shell.log.read(0, 100)
     given = shell.signed(ATLAS, "sam", GRANT | {"person": "liv"})
-    forged = resealed(
-        entries[-1], position=len(entries) + 1, previous=entries[-1].hash, kind="grant_office", actor="sam",
-        command_id=given.command_id, command=given.command, signed=given.signed, signature=given.signature,
-    )  # fmt: skip
-    claim = Receipt(
-        position=forged.position, stream=ATLAS, command_id=given.command_id, at=shell.clock.now(), events=[], hash=forged.hash.hex(),
-        entry=line_of(forged).decode(), proof=sealed_after(shell, entries, forged),
-    )  # fmt: skip
-    assert "does not prove it" in await broken(shell, given, claim)
+    assert "does not prove it" in await broken(shell, given, claimed_after(shell, entries, given))
 
 
 async def test_no_refusal_is_believed_of_a_key_that_was_revoked_while_another_one_was_pinned(
@@ -419,21 +427,12 @@ async def test_no_refusal_is_believed_of_a_key_that_was_revoked_while_another_on
 ) -> None:
     monkeypatch.setattr(answers, "SEEN_SECONDS", 0)
     await shell.gives("sam", GRANT)
-    enrol = {"kind": "enrol_log_key", "public_key": shell.signers.line("log-2"), "proof": shell.signers.proof(LOG, shell.first, "log-2")}
-    revoke = {"kind": "revoke_log_key", "public_key": shell.signers.line(LOG)}
-    for officer, each in (("sam", enrol), ("bo", enrol), ("sam", revoke), ("bo", revoke)):
-        await shell.give(ATLAS, officer, each)
+    await shell.enrol_log_key("log-2")
+    for officer in ("sam", "bo"):
+        await shell.give(ATLAS, officer, {"kind": "revoke_log_key", "public_key": shell.signers.line(LOG)})
     entries = await shell.log.read(0, 100)
     given = shell.signed(ATLAS, "sam", GRANT | {"person": "liv"})
-    forged = resealed(
-        entries[-1], position=len(entries) + 1, previous=entries[-1].hash, kind="grant_office", actor="sam", outcome="refused",
-        command_id=given.command_id, command=given.command, signed=given.signed, signature=given.signature,
-        body=encode_json({"rule": "round_closed", "message": "no", "remedy": "wait", "clause": ""}),
-    )  # fmt: skip
-    claim = Receipt(
-        position=forged.position, stream=ATLAS, command_id=given.command_id, at=shell.clock.now(), events=[], hash=forged.hash.hex(),
-        entry=line_of(forged).decode(), proof=sealed_after(shell, entries, forged),
-    )  # fmt: skip
+    claim = claimed_after(shell, entries, given, outcome="refused", body=encode_json(NO.model_dump()))
     with pytest.raises(Broken, match="does not hold this command there"):
         await shell.told(given, claim, NO)
     (shell.folder / "log.db").rename(shell.folder / "elsewhere.db")

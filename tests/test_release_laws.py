@@ -587,7 +587,7 @@ class Releases(RuleBasedStateMachine):
         self.world.again(release_commands.ApproveStage(stage=stage, manifest=self.manifest, office=office), person)
 
     @rule(stage=st.sampled_from(STAGES), person=st.sampled_from(["sia", "lin", "bea", "bo"]))
-    def somebody_changes_his_mind(self, stage: Stage, person: str) -> None:
+    def somebody_changes_their_mind(self, stage: Stage, person: str) -> None:
         self.world.again(release_commands.WithdrawApproval(stage=stage), person)
 
     @rule(

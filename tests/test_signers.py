@@ -41,7 +41,6 @@ from tests.authenticator import Judge, needs_ssh_keygen, pen
 
 MESSAGE: Final = b'{"actor":"ada"}'
 PASSPHRASE: Final = "Ångström sagt: «ja»".encode()
-needs_agent: Final = pytest.mark.skipif(not shutil.which("ssh-agent"), reason="ssh-agent is not installed")
 SECURITY_KEY: Final = pen(Algorithm.SK_P256, "ssh:atlas")
 
 
@@ -273,26 +272,10 @@ def test_ssh_keygen_itself_signs_what_is_accepted(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- an agent
 
 
-@pytest.fixture
-def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A real one, on a socket of its own."""
-    listening = tmp_path / "agent"
-    process = subprocess.Popen(("ssh-agent", "-D", "-a", listening), stdout=subprocess.PIPE)
-    try:
-        assert process.stdout
-        assert process.stdout.readline()
-        monkeypatch.setenv("SSH_AUTH_SOCK", str(listening))
-        yield listening
-    finally:
-        process.terminate()
-        process.communicate()
-
-
 def add(*words: str | Path) -> None:
     subprocess.run(("ssh-add", *words), check=True, capture_output=True, stdin=subprocess.DEVNULL)
 
 
-@needs_agent
 @needs_ssh_keygen
 def test_the_keys_in_an_agent_sign_what_ssh_keygen_accepts(agent: Path, tmp_path: Path) -> None:
     assert held_by_agent() == []
@@ -308,7 +291,6 @@ def test_the_keys_in_an_agent_sign_what_ssh_keygen_accepts(agent: Path, tmp_path
         assert Judge(tmp_path).accepts(armoured, MESSAGE, Purpose.COMMAND, each.key.line)
 
 
-@needs_agent
 @needs_ssh_keygen
 def test_an_agent_that_does_not_sign_says_so(agent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     key = new_key(tmp_path / "ada", None, "").public_key
