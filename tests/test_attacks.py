@@ -307,10 +307,11 @@ async def test_envelopes_of_no_form_are_not_taken_and_the_stream_answers_on(site
     await site.give(vega, "tess", round_terms())
     handle, good = site.client.get_workflow_handle(vega), site.signed(vega, "tess", WITHDRAW)
     envelope = {"actor": "tess", "command": WITHDRAW, "signed": base64.b64encode(good.signed).decode(), "signature": "!"}
-    for odd in (
+    odds: Sequence[Any] = (
         None, 1, "x", [], {}, {"actor": "tess"}, envelope, {**envelope, "more": 1}, {**envelope, "signature": "AAAA"},
         {**envelope, "signed": "A" * 200_000}, {**envelope, "command": {**WITHDRAW, "x": "y" * 70_000}}, {**envelope, "actor": ["tess"]},
-    ):  # fmt: skip
+    )  # fmt: skip
+    for odd in odds:
         with pytest.raises(WorkflowUpdateFailedError):
             await handle.execute_update("withdraw_round", odd, id=str(uuid.uuid4()), rpc_timeout=timedelta(seconds=20))
     assert "withdraw_round" not in {entry.kind for entry in await site.entries()}

@@ -258,7 +258,8 @@ class Recording:
             if step is None:
                 return await self._tagged(ref, attempt, {"kind": "step_done", "step": ref.key})
             signing = self._recorder.signing
-            with _told_briefly(), progress_authenticated(signing and partial(signing.authentication, ref.stream, ref.key, attempt)):
+            authenticate = None if signing is None else partial(signing.authentication, ref.stream, ref.key, attempt)
+            with _told_briefly(), progress_authenticated(authenticate):
                 outcome = await carry_out(step)
             tagged = await self._tagged(ref, attempt, outcome)
             if ref.raises and outcome.get("kind") == FAILED:
