@@ -40,7 +40,7 @@ from temporalio.testing import ActivityEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 import worker
-from activities.log.record import Recording
+from activities.log.record import Policy, Recording
 from activities.log.sending import NotAnswered, NotTaken, Sender, TurnedDown
 from activities.log.tell import Tell
 from activities.messages import (
@@ -110,6 +110,7 @@ class Site:
         self.sender = Sender(client, self.queue, patience=timedelta(seconds=60))
         self.signers = Signers()
         self.carried: list[str] = []
+        self.policies = {"notify": Policy(), "tell": Policy()}
         self.let_go = asyncio.Event()
         """Until then steps take long."""
         self.let_go.set()
@@ -137,7 +138,7 @@ class Site:
 
     @asynccontextmanager
     async def worker(self) -> AsyncIterator[None]:
-        recording = Recording(self.recorder)
+        recording = Recording(self.recorder, self.policies)
         activities = [
             *recording.activities(),
             recording.carrying_out("notify", self._notified),
@@ -440,6 +441,7 @@ async def test_what_a_rogue_worker_says_of_a_step_is_not_believed_and_ours_carri
     site: Site, lie: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("workflows.process.LATEST", timedelta(seconds=1))
+    site.policies["notify"] = Policy(start_to_close=timedelta(seconds=5))  # a rogue that leaves holds a step so long
     lies: dict[str, Callable[[StepRef], Any]] = {
         "done": lambda ref: {"kind": "step_done", "step": ref.key},
         "failed": _failed,
