@@ -1,4 +1,4 @@
-"""All benchmarks, one after another: `python -m bench`, or some of them by name."""
+"""All benchmarks, one after another: `python -m bench`, or some of them by name. Ends with 1 when one failed or missed a target."""
 
 from __future__ import annotations
 
@@ -21,6 +21,10 @@ ALL: Final = (
     "growth",
 )
 
+failed = []
 for name in sys.argv[1:] or ALL:
     print(f"\n{name}", flush=True)
-    subprocess.run([sys.executable, "-m", f"bench.{name}"], check=False)
+    if subprocess.run([sys.executable, "-m", f"bench.{name}"], check=False).returncode:
+        failed.append(name)
+if failed:
+    sys.exit(f"failed, or missed a target: {', '.join(failed)}")
