@@ -295,8 +295,10 @@ async def _place(kept: Kept, client: Client, url: str, folder: Path) -> Place:
 
 
 async def measure(sizes: Sequence[int], folder: Path, *, postgres: bool) -> Mapping[str, Mapping[str, str]]:
-    """The figures of each size, by the name of its column."""
+    """The figures of each size, by the name of its column. Raises `SystemExit` for a log on which nobody may vote."""
     logs = await made(folder, sizes, told=_say)
+    if young := [kept.entries for kept in logs if not kept.members]:
+        raise SystemExit(f"nobody may vote yet on a log of {', '.join(map(str, young))} entries: take longer ones")
     figures: dict[str, Mapping[str, str]] = {}
     with changed_tree() as tree, TemporaryDirectory(prefix="bench-") as data:
         for kept in logs:

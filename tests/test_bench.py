@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import runpy
 import sys
+from pathlib import Path
 from typing import Final
 
 import pytest
 
 from bench.__main__ import ALL, main
+from bench.growth import measure
 
 COMPARED: Final = {"appends": ("eventsourcing", "umadb")}
 """What a benchmark needs that only `make bench` installs."""
@@ -40,3 +42,8 @@ def test_a_name_of_no_benchmark_is_told_with_those_that_there_are(capfd: pytest.
     told = str(main(["verifying", "veryfying"]))
     assert told.startswith("no benchmark is called veryfying; there are cli_start, ")
     assert capfd.readouterr() == ("", ""), "nothing was run"
+
+
+async def test_growth_is_not_measured_on_a_log_on_which_nobody_may_vote(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="nobody may vote yet on a log of 20, 40 entries"):
+        await measure([20, 40], tmp_path, postgres=False)
