@@ -1,4 +1,4 @@
-"""What an audit of an export costs (`consortium audit`), beside one thread that does nothing but check signatures.
+"""What an audit of an export costs (`consortium audit`), beside one thread that does nothing but verify signed commands.
 
 `python -m bench.auditing [--entries 1000000] [--mixed 20000] [--kept FOLDER]`: a log of pledges that persons sign with Ed25519, and the real
 mix of `bench.years`, in which workers, letters and deadlines speak too. Both are made first, once for a folder (a million entries
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -22,26 +23,17 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final, NamedTuple
 
 import psutil
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from rich.console import Console
 from rich.table import Table
 
-from bench.years import GOAL, ROOT, SIZES, START, Years, charter, trainer
-from domain.kernel import LOG
-from eventstore.entries import Entry
+from bench.signed import ONE_THREAD, Verified, verified
+from bench.years import GOAL, ROOT, SEED, SIZES, START, Years, charter, signers_of
 from eventstore.export import entry_of, line_of
-from eventstore.log import Log
 from eventstore.memory import MemoryLog
-from eventstore.sealing import ORIGIN
-from signatures import keys, sshsig
-from signatures.sshsig import Purpose
 from simulation.scenario import Organisation, Story
 from simulation.stage import SimulatedStage
+from simulation.world import Simulation
 from tests.signed_simulation import SignedSimulation
-from transparency import checkpoint
-from transparency.checkpoint import Checkpoint
-from transparency.note import SigningKey
-from transparency.tree import Frontier
 
 ENTRIES: Final = 1_000_000
 MIXED: Final = 20_000
@@ -74,7 +66,7 @@ async def pledges(entries: int, file: Path) -> None:
         if (await log.head()).position >= entries:
             break
         await _round(simulation, f"round/r{number:05}", members)
-    await written(log, simulation, file)
+    await written(simulation, file)
 
 
 async def _round(simulation: SignedSimulation, stream: str, members: Sequence[str]) -> None:
@@ -98,26 +90,23 @@ async def _given(simulation: SignedSimulation, stream: str, by: str, command: Ma
 
 async def mix(entries: int, file: Path) -> None:
     """Writes an export of the log of a consortium over years."""
-    years = Years()
-    simulation = SignedSimulation(START, years.log, trainer)
-    years.simulation = simulation
+    years = Years(signers=signers_of(SEED))
     await years.live(entries)
-    await written(years.log, simulation, file)
+    await written(years.simulation, file)
 
 
-async def written(log: Log, simulation: SignedSimulation, file: Path) -> None:
-    """Writes a log to a file, and beside it what the log signs of itself."""
+async def written(simulation: Simulation, file: Path) -> None:
+    """Writes a log to a file, and beside it what the log signed last."""
     await simulation.recorder.close()
-    part, tree, position, first = file.with_suffix(".part"), Frontier(), 0, await simulation.recorder.first()
+    log, part, position = simulation.recorder.log, file.with_suffix(".part"), 0
     with part.open("wb") as lines:
         while entries := await log.read(position, PAGE):
             lines.writelines(map(line_of, entries))
-            tree = tree.extended(entry.hash for entry in entries).frontier
             position = entries[-1].position
-    private = simulation.signers.key(LOG).private
-    assert isinstance(private, Ed25519PrivateKey)
-    key = SigningKey(ORIGIN + first, private)
-    file.with_name(f"{file.name}.checkpoint").write_bytes(checkpoint.sign(Checkpoint(key.name, tree.size, tree.root()), key))
+    sealed = await log.sealed()
+    assert sealed is not None
+    assert sealed.size == position, "every commit is sealed"
+    file.with_name(f"{file.name}.checkpoint").write_bytes(sealed.checkpoint)
     part.rename(file)
 
 
@@ -132,29 +121,10 @@ def made(kind: str, entries: int, folder: Path) -> Path:
 # ---------------------------------------------------------------- what is measured
 
 
-class Verified(NamedTuple):
-    """What one thread does that checks signatures and nothing else."""
-
-    each_second: float
-    cpu: float
-    """Seconds each."""
-
-
 def verifying(file: Path) -> Verified:
-    """The rate of one thread over the first signed statements of an export: read the signature, and check it."""
+    """The rate of one thread over the first signed statements of an export."""
     with file.open("rb") as lines:
-        signed = [entry for entry in map(entry_of, islice(lines, 2 * SAMPLE)) if entry.signature][:SAMPLE]
-    known = {blob: keys.PublicKey(blob) for blob in {sshsig.parse_blob(entry.signature).key_blob for entry in signed}}
-    began, used = time.perf_counter(), time.thread_time()
-    for entry in signed:
-        _verify(entry, known)
-    seconds = time.perf_counter() - began
-    return Verified(len(signed) / seconds, (time.thread_time() - used) / len(signed))
-
-
-def _verify(entry: Entry, known: Mapping[bytes, keys.PublicKey]) -> None:
-    signature = sshsig.parse_blob(entry.signature)
-    sshsig.verify(signature, entry.signed, Purpose(signature.namespace), known[signature.key_blob])
+        return verified([entry for entry in map(entry_of, islice(lines, 2 * SAMPLE)) if entry.signature][:SAMPLE])
 
 
 class Audited(NamedTuple):
@@ -171,8 +141,6 @@ class Audited(NamedTuple):
 
 def audited(file: Path) -> Audited:
     """One run of the command."""
-    import json
-
     began = time.perf_counter()
     words = [sys.executable, "-m", "cli.main", "audit", str(file), "--json"]
     with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
@@ -217,7 +185,7 @@ def main() -> None:
             found = audited(file)
             rows.append((kind, found, one, found.entries / found.seconds / one.each_second, cores * one.cpu * found.entries / found.cpu))
     table = Table(
-        "log", "entries", "signatures", "a second", "one thread verifies", "share by the clock", f"share by {cores} free cores", "MiB",
+        "log", "entries", "signatures", "a second", ONE_THREAD, "share by the clock", f"share by {cores} free cores", "MiB",
         title=f"An audit with {cores} cores; of the pledges at least {TARGET} of one thread in at most {TARGET_MB} MB",
     )  # fmt: skip
     for kind, found, one, share, by_cpu in rows:

@@ -17,7 +17,6 @@ import statistics
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -35,7 +34,9 @@ from rich.table import Table
 from temporalio.client import Client
 
 from activities.log.sending import Sender
+from bench.signed import People, keep_log_key, send
 from bench.years import KEPT, ROOT, SIZES, Kept, into_postgres, made
+from settings import look_at_log
 from tests.dev_server import dev_server
 
 ENTRIES: Final = (10_000, 100_000, 500_000)
@@ -87,6 +88,7 @@ class Place:
 
     environment: Mapping[str, str]
     client: Client
+    people: People
     members: Sequence[str]
     proposals: Iterator[int] = field(default_factory=lambda: iter(range(10**6)))
 
@@ -115,11 +117,12 @@ async def served(place: Place, tree: Path = ROOT) -> Served:
     try:
         sender, stream = Sender(place.client, patience=PATIENCE), f"proposal/bench-{next(place.proposals)}"
         options = [{"id": size, "label": size} for size in SIZES]
-        await _sent(sender, stream, "sam", {"kind": "propose", "title": "How large?", "decision": "steering", "options": options})
+        proposal = {"kind": "propose", "title": "How large?", "decision": "steering", "options": options}
+        await place.people.send(sender, stream, "sam", proposal)
         first, used_by_then = time.perf_counter() - began, _cpu(process.pid)
-        meanwhile = await _ballots(sender, stream, place.members, seconds=MEANWHILE_SECONDS)
+        meanwhile = await _ballots(place, sender, stream, seconds=MEANWHILE_SECONDS)
         await _rest(process.pid)
-        quiet = await _ballots(sender, stream, place.members, number=COMMANDS)
+        quiet = await _ballots(place, sender, stream, number=COMMANDS)
         peak = _peak(process.pid)
     finally:
         process.send_signal(signal.SIGTERM)
@@ -132,24 +135,20 @@ def _worker(environment: Mapping[str, str], tree: Path) -> subprocess.Popen[byte
     return subprocess.Popen(words, cwd=tree, env=dict(environment), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-async def _sent(sender: Sender, stream: str, by: str, command: dict[str, Any]) -> float:
-    """Seconds that a command took."""
-    began = time.perf_counter()
-    await sender.send(stream, str(uuid.uuid4()), by, command)
-    return time.perf_counter() - began
-
-
-async def _ballots(sender: Sender, stream: str, members: Sequence[str], *, number: int = 10**9, seconds: float = 10**9) -> list[float]:
-    """One ballot after another, by one member after the other, never twice the same."""
+async def _ballots(place: Place, sender: Sender, stream: str, *, number: int = 10**9, seconds: float = 10**9) -> list[float]:
+    """Seconds of one ballot after another, once it is signed, by one member after the other, never twice the same."""
     end, times = time.perf_counter() + seconds, list[float]()
     rankings = cycle(permutations(SIZES))
     while len(times) < number and time.perf_counter() < end:
         ranking = next(rankings)
-        for member in members[: number - len(times)]:
+        for member in place.members[: number - len(times)]:
             if time.perf_counter() > end:
                 break
             ballot = {"kind": "cast_ballot", "member": member, "ranking": list(ranking)}
-            times.append(await _sent(sender, stream, f"{member}-rep", ballot))
+            signed = place.people.signed(stream, f"{member}-rep", ballot)
+            began = time.perf_counter()
+            await send(sender, signed)
+            times.append(time.perf_counter() - began)
     return times
 
 
@@ -275,7 +274,7 @@ async def of_sqlite(kept: Kept, tree: Path) -> dict[str, str]:
         file = Path(folder) / "log.db"
         shutil.copy(kept.file, file)
         async with temporal() as client:
-            return await measured(Place(environment(client, str(file), Path(folder)), client, kept.members), tree)
+            return await measured(await _place(kept, client, str(file), Path(folder)), tree)
 
 
 async def of_postgres(kept: Kept, tree: Path, server: Any) -> dict[str, str]:
@@ -283,12 +282,23 @@ async def of_postgres(kept: Kept, tree: Path, server: Any) -> dict[str, str]:
     with TemporaryDirectory(prefix="bench-") as folder:
         async with database(server, f"years_{kept.entries}") as url, temporal() as client:
             await into_postgres(kept.file, url)
-            return await measured(Place(environment(client, url, Path(folder)), client, kept.members), tree)
+            return await measured(await _place(kept, client, url, Path(folder)), tree)
+
+
+async def _place(kept: Kept, client: Client, url: str, folder: Path) -> Place:
+    """Where a copy of a log lies, with its key in the folder."""
+    keep_log_key(kept.signers, folder)
+    log = await look_at_log(url)
+    people = await People.of(log, kept.signers)
+    await log.close()
+    return Place(environment(client, url, folder), client, people, kept.members)
 
 
 async def measure(sizes: Sequence[int], folder: Path, *, postgres: bool) -> Mapping[str, Mapping[str, str]]:
-    """The figures of each size, by the name of its column."""
+    """The figures of each size, by the name of its column. Raises `SystemExit` for a log on which nobody may vote."""
     logs = await made(folder, sizes, told=_say)
+    if young := [kept.entries for kept in logs if not kept.members]:
+        raise SystemExit(f"nobody may vote yet on a log of {', '.join(map(str, young))} entries: take longer ones")
     figures: dict[str, Mapping[str, str]] = {}
     with changed_tree() as tree, TemporaryDirectory(prefix="bench-") as data:
         for kept in logs:

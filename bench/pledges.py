@@ -1,11 +1,12 @@
 """What a pledge costs in a small round and in a large one; and that the large one closes.
 
-`python -m bench.pledges`: rounds of 100 pledges and one of 10,000, recorded by 64 callers on SQLite, in interleaved passes;
+`python -m bench.pledges [--members 10000] [--passes 5]`: rounds of 100 pledges and one of 10,000, recorded by 64 callers on SQLite, in interleaved passes;
 medians in microseconds a pledge, their ratio, and what closing takes.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import statistics
@@ -128,17 +129,17 @@ async def pledged(recorder: Recorder, clock: MovedClock, stream: str, count: int
     return (time.perf_counter() - start) / count * 1e6
 
 
-async def measure(folder: Path) -> tuple[list[float], list[float], float]:
+async def measure(folder: Path, members: int, passes: int) -> tuple[list[float], list[float], float]:
     """Microseconds a pledge in small rounds and in the large one, a pair a pass; and seconds that closing took."""
     log = await SqliteLog.open(folder / "log.db")
     clock = MovedClock(START)
     recorder = Recorder(log, {**CATALOG, "seed": SEED}, clock)
-    for submission in founding(MEMBERS):
+    for submission in founding(members):
         await recorder.record(submission)
     small, large = [], []
-    for number in range(PASSES):
+    for number in range(passes):
         small.append(statistics.median([await pledged(recorder, clock, f"round/small-{number}-{each}", SMALL) for each in range(20)]))
-        large.append(await pledged(recorder, clock, f"round/large-{number}", MEMBERS))
+        large.append(await pledged(recorder, clock, f"round/large-{number}", members))
     clock.to(clock.now() + timedelta(days=20))
     start = time.perf_counter()
     closed = await recorder.record(given("round/large-0", {"kind": "close_pledging"}, SERVICE))
@@ -149,12 +150,12 @@ async def measure(folder: Path) -> tuple[list[float], list[float], float]:
     return small, large, took
 
 
-async def main() -> bool:
+async def main(members: int, passes: int) -> bool:
     """Prints the table; whether the target was met."""
     with tempfile.TemporaryDirectory() as folder:
-        small, large, took = await measure(Path(folder))
+        small, large, took = await measure(Path(folder), members, passes)
     ratio = statistics.median(large) / statistics.median(small)
-    table = Table("pledges in the round", f"{SMALL:,}", f"{MEMBERS:,}", "ratio", "target", "met", "closing the large one")
+    table = Table("pledges in the round", f"{SMALL:,}", f"{members:,}", "ratio", "target", "met", "closing the large one")
     table.add_row(
         "us a pledge", f"{statistics.median(small):.0f}", f"{statistics.median(large):.0f}", f"{ratio:.2f}", f"at most {TARGET}",
         "yes" if ratio <= TARGET else "no", f"{took:.2f} s",
@@ -164,4 +165,8 @@ async def main() -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(not asyncio.run(main()))
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--members", type=int, default=MEMBERS, help="who pledge in the large round")
+    arguments.add_argument("--passes", type=int, default=PASSES)
+    chosen = arguments.parse_args()
+    sys.exit(not asyncio.run(main(chosen.members, chosen.passes)))

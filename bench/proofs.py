@@ -1,94 +1,73 @@
-"""What the log's tree costs: to append, to sign a checkpoint, to prove that an entry is in it and that it only grew, and to check that.
+"""What the log's tree costs: to seal a commit, to prove that an entry is on the log and that it only grew, and to check that.
 
-`python -m bench.proofs [--entries 1000000] [--rounds 500]`: entries and what is kept of the tree lie in an SQLite file, in rows as wide as a
-log's, and a proof reads them there. Medians and 99th percentiles in milliseconds, of entries and sizes drawn at random.
+`python -m bench.proofs [--entries 1000000] [--rounds 500]`: on an SQLite log of so many entries, by what recorders and auditors use. Medians
+and 99th percentiles in milliseconds, of entries and sizes drawn at random; it takes a minute to fill a log of a million.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from hashlib import sha256
-from itertools import islice
 from pathlib import Path
 from random import Random
 from statistics import median, quantiles
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Final, NamedTuple
 
-import apsw
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from rich.console import Console
 from rich.table import Table
 
-from transparency import checkpoint, proof, tree
-from transparency.checkpoint import Checkpoint
+from bench.subject import entries
+from eventstore import sealing
+from eventstore.entries import EMPTY, head_of
+from eventstore.log import Appended, Log, Sealed
+from eventstore.sealing import Commit, origin_of
+from eventstore.sqlite import SqliteLog
+from transparency import proof, tree
 from transparency.note import SigningKey
-from transparency.proof import Proof
-from transparency.tree import Frontier, Plan, Recent, Tile
+from transparency.tree import Frontier
 
 ENTRIES: Final = 1_000_000
 ROUNDS: Final = 500
 BATCH: Final = 64
-"""Entries of one commit, each with a checkpoint."""
-ROW_BYTES: Final = 700
-"""What an entry takes besides its hash."""
+"""Entries of one commit."""
+PAGE: Final = 10_000
 TARGET: Final = 10.0
 """Milliseconds."""
-ORIGIN: Final = "example.com/bench"
 
 Work = Callable[[], object]
+Waiting = Callable[[], Awaitable[object]]
 
 
-def hashes(entries: int) -> Iterator[bytes]:
-    """What stands for the hashes of entries."""
-    return (sha256(number.to_bytes(8, "big")).digest() for number in range(entries))
+class Filled(NamedTuple):
+    """A log, and what its recorder holds of it."""
+
+    log: Log
+    frontier: Frontier
+    key: SigningKey
+    sealed: Sealed
+    """As of its head."""
 
 
-class Store:
-    """A log's entries, and what is kept of its tree, in a file."""
-
-    def __init__(self, folder: Path, entries: int) -> None:
-        self.frontier = Frontier()
-        self._database = apsw.Connection(str(folder / "log.sqlite"))
-        self._database.execute("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF")
-        self._database.execute("CREATE TABLE entries (position INTEGER PRIMARY KEY, body BLOB, hash BLOB)")
-        self._database.execute("CREATE TABLE kept (level INTEGER, number INTEGER, hash BLOB, PRIMARY KEY (level, number)) WITHOUT ROWID")
-        self._fill(entries)
-
-    def _fill(self, entries: int) -> None:
-        coming, body = hashes(entries), bytes(ROW_BYTES)
-        with self._database:
-            while batch := list(islice(coming, 10_000)):
-                first = self.frontier.size + 1
-                self._database.executemany(
-                    "INSERT INTO entries VALUES (?, ?, ?)", ((first + at, body, each) for at, each in enumerate(batch))
-                )
-                self.frontier, kept = self.frontier.extended(batch)
-                self._database.executemany("INSERT INTO kept VALUES (?, ?, ?)", kept)
-
-    def read(self, tile: Tile) -> Sequence[bytes]:
-        """A tile: an entry's position is one more than its leaf's index."""
-        if tile.level:
-            found = self._database.execute(
-                "SELECT hash FROM kept WHERE level = ? AND number >= ? AND number < ? ORDER BY number", (tile.level, tile.begin, tile.end)
-            )
-        else:
-            found = self._database.execute(
-                "SELECT hash FROM entries WHERE position > ? AND position <= ? ORDER BY position", (tile.begin, tile.end)
-            )
-        return [row[0] for row in found]
-
-    def hashes(self, plan: Plan) -> tuple[bytes, ...]:
-        """What a plan gives."""
-        return plan.hashes([self.read(tile) for tile in plan.tiles])
-
-    def root(self, size: int) -> bytes:
-        """Of an older size."""
-        return Frontier(size, self.hashes(tree.edge(size))).root()
+async def filled(file: Path, size: int) -> Filled:
+    """A log of so many entries, sealed page by page."""
+    log, edge, private = await SqliteLog.open(file), Frontier(), Ed25519PrivateKey.generate()
+    head, key = EMPTY, None
+    while edge.size < size:
+        page = entries(min(PAGE, size - edge.size), head)
+        key = key or SigningKey(origin_of(page[0].hash.hex()), private)
+        edge, kept = edge.extended(entry.hash for entry in page)
+        assert await log.append(page, seal=sealing.seal(edge, kept, key)) is Appended.DONE
+        head = head_of(page, head)
+    sealed = await log.sealed()
+    assert key is not None
+    assert sealed is not None
+    return Filled(log, edge, key, sealed)
 
 
 def timed(works: Sequence[Work]) -> list[float]:
@@ -101,49 +80,68 @@ def timed(works: Sequence[Work]) -> list[float]:
     return times
 
 
-def measure(store: Store, rounds: int, luck: Random) -> Mapping[str, Sequence[float]]:
+async def awaited(works: Sequence[Waiting]) -> list[float]:
+    """Milliseconds of each, with what it waits for the log."""
+    times = []
+    for work in works:
+        began = time.perf_counter()
+        await work()
+        times.append((time.perf_counter() - began) * 1_000)
+    return times
+
+
+async def measure(filled: Filled, rounds: int, luck: Random) -> Mapping[str, Sequence[float]]:
     """Milliseconds of each kind of work, `rounds` times."""
-    size, key = store.frontier.size, SigningKey(ORIGIN, Ed25519PrivateKey.generate())
-    batch = list(hashes(BATCH))
-    drawn = [(luck.randrange(size), luck.randrange(1, size)) for _ in range(rounds)]
-    root, signed = store.frontier.root(), checkpoint.sign(Checkpoint(ORIGIN, size, store.frontier.root()), key)
-    proofs = [Proof(index, store.hashes(tree.inclusion(index, size)), signed).encode() for index, _ in drawn]
-    steps = [store.hashes(tree.consistency(old, size)) for _, old in drawn]
-    data, roots = [store.read(Tile(0, index // 256, 256))[index % 256] for index, _ in drawn], [store.root(old) for _, old in drawn]
+    log, frontier, key, sealed = filled
+    size, root = frontier.size, frontier.root()
+    batch = entries(BATCH, await log.head())
+    drawn = [(luck.randrange(size) + 1, luck.randrange(1, size)) for _ in range(rounds)]
 
-    def grow() -> None:
-        grown = store.frontier.extended(batch).frontier
-        checkpoint.sign(Checkpoint(ORIGIN, grown.size, grown.root()), key)
+    def grown() -> Sealed:
+        edge, kept = frontier.extended(entry.hash for entry in batch)
+        found = sealing.seal(edge, kept, key).sealed
+        assert found is not None
+        return found
 
-    def prove_new() -> None:
-        Proof(size, Recent(store.frontier, batch).inclusion(size), signed).encode()
+    after = grown()
+
+    def prove_new() -> bytes:
+        return Commit.of(frontier, batch, after).proof(size + 1)
 
     def check(file: bytes, entry: bytes) -> None:
-        proof.verified(proof.parse(file), entry, ORIGIN, [key.verifier])
+        proof.verified(proof.parse(file), entry, key.name, [key.verifier])
 
-    def prove(index: int, old: int) -> tuple[Work, Work, Work]:
-        return (
-            lambda: store.hashes(tree.edge(old)),
-            lambda: store.hashes(tree.inclusion(index, size)),
-            lambda: store.hashes(tree.consistency(old, size)),
-        )
+    def step(old: int) -> Awaitable[tuple[bytes, ...]]:
+        return sealing.hashes(log, tree.consistency(old, size))
 
-    edges, inclusions, consistencies = zip(*(prove(index, old) for index, old in drawn), strict=True)
+    proofs = [await sealing.proof(log, position, sealed) for position, _ in drawn]
+    data = [(await log.hashes(0, position - 1, position))[0] for position, _ in drawn]
+    roots, steps = [(await sealing.frontier_at(log, old)).root() for _, old in drawn], [await step(old) for _, old in drawn]
     return {
-        f"append {BATCH} and sign a checkpoint": timed([grow] * rounds),
-        "the root, from the frontier": timed([store.frontier.root] * rounds),
-        "the frontier of an older size": timed(edges),
-        "a proof of inclusion": timed(inclusions),
+        f"seal a commit of {BATCH}": timed([grown] * rounds),
+        "the root, from the frontier": timed([frontier.root] * rounds),
+        "the frontier of an older size": await awaited([partial(sealing.frontier_at, log, old) for _, old in drawn]),
+        "the proof of an entry": await awaited([partial(sealing.proof, log, position, sealed) for position, _ in drawn]),
         f"the first proof of {BATCH} that were just appended": timed([prove_new] * rounds),
-        "a proof of consistency": timed(consistencies),
+        "a proof of consistency": await awaited([partial(step, old) for _, old in drawn]),
         "check a proof file": timed([partial(check, *each) for each in zip(proofs, data, strict=True)]),
         "check a step to this size": timed(
             [
-                partial(tree.verify_consistency, old, before, size, root, step)
-                for (_, old), before, step in zip(drawn, roots, steps, strict=True)
+                partial(tree.verify_consistency, old, before, size, root, hashes)
+                for (_, old), before, hashes in zip(drawn, roots, steps, strict=True)
             ]
         ),
     }
+
+
+async def run(size: int, rounds: int) -> Mapping[str, Sequence[float]]:
+    """Fills a log, and measures on it."""
+    with TemporaryDirectory(prefix="bench-") as folder:
+        place = await filled(Path(folder) / "log.db", size)
+        try:
+            return await measure(place, rounds, Random(6_962))
+        finally:
+            await place.log.close()
 
 
 def main() -> None:
@@ -152,8 +150,7 @@ def main() -> None:
     arguments.add_argument("--entries", type=int, default=ENTRIES)
     arguments.add_argument("--rounds", type=int, default=ROUNDS)
     given = arguments.parse_args()
-    with TemporaryDirectory(prefix="bench-") as folder:
-        found = measure(Store(Path(folder), given.entries), given.rounds, Random(6_962))
+    found = asyncio.run(run(given.entries, given.rounds))
     table = Table("work", "ms (median)", "ms (99 %)", "target", "met", title=f"The tree of {given.entries:,} entries")
     for name, times in found.items():
         table.add_row(

@@ -94,6 +94,11 @@ def _target(name: str) -> int | None:
     return TARGETS.get(name.partition(": ")[2])
 
 
+def missed(rates: Mapping[str, Sequence[float]]) -> bool:
+    """Whether a rate is below its target."""
+    return any(median(each) < (_target(name) or 0) for name, each in rates.items())
+
+
 def show(rates: Mapping[str, Sequence[float]]) -> None:
     """Prints rates and targets as a table."""
     table = Table("reading", "events/s (median)", "target", "", title="Reading a log")
@@ -105,7 +110,7 @@ def show(rates: Mapping[str, Sequence[float]]) -> None:
 
 
 def main() -> None:
-    """`python -m bench.reading [--events N] [--rounds N] [--json]`."""
+    """`python -m bench.reading [--events N] [--rounds N] [--json]`; ends with 1 when a target was missed."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--events", type=int, default=EVENTS)
     arguments.add_argument("--rounds", type=int, default=3)
@@ -116,6 +121,7 @@ def main() -> None:
         print(json.dumps({"events_per_second": rates, "targets": TARGETS}))
     else:
         show(rates)
+    sys.exit(missed(rates))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A consortium's log over years: every entry is decided by the real rules, on the virtual clock, the same for the same seed.
+"""A consortium's log over years: people and workers sign, the real rules decide, on the virtual clock; the same for the same seed.
 
 Organisations join and leave, pay their dues, vote every week, fund a round every few weeks, are late, cure and default; suppliers
 are paid and surplus is given back, the bank's statements are read every day, and every third round pays for a training run whose
@@ -28,13 +28,14 @@ from random import Random
 from typing import Any, Final, NamedTuple
 
 import asyncpg
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from rich.console import Console
 from rich.table import Table
 
 from cli.files import example, read_charter
 from domain.catalog import RULES
 from domain.charter import Charter
-from domain.kernel import Step
+from domain.kernel import LOG, Step
 from domain.member.state import Active, Ended, Leaving, Paying, Signing
 from domain.proposal.state import Open
 from domain.reference import creditor_reference
@@ -48,14 +49,20 @@ from domain.run.state import Ended as RunOver
 from domain.run.telemetry import SpikeRule, StagePlan, Watch
 from domain.run.terms import Contract
 from domain.treasury.terms import payment_digest
+from eventstore import sealing
 from eventstore.answers import Recorded
 from eventstore.entries import Entry
-from eventstore.log import Appended, Log
+from eventstore.log import Appended, Log, Seal
 from eventstore.memory import MemoryLog
 from eventstore.postgres import PostgresLog
+from eventstore.sealing import origin_of
 from eventstore.sqlite import SqliteLog
 from simulation.scenario import BIC, IBAN, OFFICERS, lei, owing
 from simulation.world import Simulation, agreeable
+from tests.signed_simulation import SignedSimulation
+from tests.signers import Signers
+from transparency.note import SigningKey
+from transparency.tree import Frontier
 
 SEED: Final = 11
 START: Final = datetime(2000, 1, 3, 9, tzinfo=UTC)
@@ -111,14 +118,24 @@ async def trainer(step: Step) -> dict[str, Any]:
     ).model_dump(mode="json")  # fmt: skip
 
 
+def signers_of(seed: int) -> Signers:
+    """Everybody's keys on the log of this seed, the log's own too."""
+    return Signers(seed=f"years {seed}")
+
+
 class Years:
     """A consortium whose people follow a calendar of their own and chance."""
 
-    def __init__(self, seed: int = SEED, start: datetime = START, clock: LogTime = STANDING) -> None:
+    def __init__(self, seed: int = SEED, start: datetime = START, clock: LogTime = STANDING, signers: Signers | None = None) -> None:
+        """Without `signers` nobody signs: the core alone. With them make it in a running event loop."""
         self.log = MemoryLog()
         self.charter = charter()
         self._clock = clock
-        self.simulation = Simulation(start, self.log, trainer, seed)
+        self.simulation = (
+            Simulation(start, self.log, trainer, seed)
+            if signers is None
+            else SignedSimulation(start, self.log, trainer, seed, signers=signers)
+        )
         self.members: list[str] = []
         self.rounds: list[str] = []
         """Those that money still moves on."""
@@ -450,6 +467,8 @@ class Kept(NamedTuple):
     """An SQLite database without snapshots and lists."""
     entries: int
     members: Sequence[str]
+    signers: Signers
+    """Everybody's keys."""
 
 
 async def made(folder: Path, sizes: Sequence[int], seed: int = SEED, told: Callable[[str], None] = lambda line: None) -> Sequence[Kept]:
@@ -457,41 +476,48 @@ async def made(folder: Path, sizes: Sequence[int], seed: int = SEED, told: Calla
     await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
     files = {size: folder / f"years-{seed}-{size}-{_code()}.db" for size in sorted(sizes)}
     if not all(_members(file).exists() for file in files.values()):
-        years = Years(seed)
+        years = Years(seed, signers=signers_of(seed))
         for size, file in files.items():
             told(f"living through {size:,} entries")
             await years.live(size)
-            await _keep(file, await years.log.read(0, size), years.active())
-    return [Kept(file, size, json.loads(_members(file).read_text(encoding="utf-8"))) for size, file in files.items()]
+            await _keep(file, await years.log.read(0, size), years.active(), signers_of(seed))
+    return [Kept(file, size, json.loads(_members(file).read_text(encoding="utf-8")), signers_of(seed)) for size, file in files.items()]
 
 
-async def put(log: Log, entries: Sequence[Entry]) -> None:
-    """Puts a whole log on an empty one."""
+async def put(log: Log, entries: Sequence[Entry], key: SigningKey | None = None) -> None:
+    """Puts a whole log on an empty one, with what is kept of its tree, and sealed by this key."""
+    edge = Frontier()
     for start in range(0, len(entries), PAGE):
-        assert await log.append(entries[start : start + PAGE]) is Appended.DONE
+        page = entries[start : start + PAGE]
+        edge, kept = edge.extended(entry.hash for entry in page)
+        assert await log.append(page, seal=sealing.seal(edge, kept, key)) is Appended.DONE
 
 
 async def into_postgres(file: Path, url: str, *, earnest: bool = False) -> None:
     """Copies an SQLite log into an empty database: as a rehearsal's, or as a real one that was recorded when its entries say."""
-    database, log, position = await PostgresLog.open(url), await SqliteLog.open(file), 0
-    connection = await asyncpg.connect(url)
-    while page := await log.read(position, PAGE):
+    database, log, edge = await PostgresLog.open(url), await SqliteLog.open(file), Frontier()
+    connection, sealed = await asyncpg.connect(url), await log.sealed()
+    while page := await log.read(edge.size, PAGE):
+        edge, kept = edge.extended(entry.hash for entry in page)
         if earnest:  # past the function that holds the time of what is appended against the clock
-            await connection.copy_records_to_table("entries", records=page)
+            await connection.copy_records_to_table("entries", records=page, columns=Entry._fields)
+            await database.keep_hashes(kept)
         else:
-            assert await database.append(page) is Appended.DONE
-        position = page[-1].position
+            seal = Seal(sealed if sealed is not None and sealed.size == edge.size else None, kept)
+            assert await database.append(page, seal=seal) is Appended.DONE
     await connection.execute("VACUUM ANALYZE entries")
     await connection.close()
     await log.close()
     await database.close()
 
 
-async def _keep(file: Path, entries: Sequence[Entry], members: Sequence[str]) -> None:
+async def _keep(file: Path, entries: Sequence[Entry], members: Sequence[str], signers: Signers) -> None:
     for left in (file, *(file.with_name(f"{file.name}{end}") for end in ("-wal", "-shm"))):
         left.unlink(missing_ok=True)
     log = await SqliteLog.open(file)
-    await put(log, entries)
+    private = signers.key(LOG).private
+    assert isinstance(private, Ed25519PrivateKey)
+    await put(log, entries, SigningKey(origin_of(entries[0].hash.hex()), private))
     await log.close()
     _members(file).write_text(json.dumps(members), encoding="utf-8")
 
@@ -502,8 +528,9 @@ def _members(file: Path) -> Path:
 
 
 def _code() -> str:
-    """A short digest of what makes a log what it is: the version of the rules, and this program."""
-    return sha256(RULES.encode() + Path(__file__).read_bytes()).hexdigest()[:12]
+    """A short digest of what makes a log what it is: the version of the rules, this program, and how everybody signs."""
+    sources = [Path(__file__), *(ROOT / "tests" / name for name in ("signed_simulation.py", "signers.py"))]
+    return sha256(RULES.encode() + b"".join(source.read_bytes() for source in sources)).hexdigest()[:12]
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ from domain.treasury.commands import LookForStatements
 from domain.treasury.state import Open
 from eventstore.answers import Recorded
 from eventstore.clock import MovedClock
-from eventstore.entries import SALT_BYTES, Submission
+from eventstore.entries import SALT_BYTES, Salts, Submission
 from eventstore.log import Log
 from eventstore.recorder import Recorder, Standing
 from eventstore.wire import canonical_command
@@ -47,6 +47,12 @@ async def agreeable(step: Step) -> dict[str, Any]:
     return ANSWERS["screen"](step) if step.kind == "screen" else {"kind": "step_done", "step": step.key}
 
 
+def salts_of(seed: int) -> Salts:
+    """The salts of a simulation's log, by chance."""
+    chance = Random(f"salts of {seed}")  # noqa: S311  one seed is one history, and nothing of it is secret
+    return lambda parts: chance.randbytes(SALT_BYTES * parts)
+
+
 class Simulation:
     """A consortium on a virtual clock with a bank of its own, used by one task at a time.
 
@@ -58,8 +64,7 @@ class Simulation:
     def __init__(self, start: datetime, log: Log, outside: Outside = agreeable, seed: int = 0, *, idle_looks: bool = True) -> None:
         self.clock = MovedClock(start)
         self.bank = Bank(lambda: self.now, rings=self._ring)
-        chance = Random(f"salts of {seed}")  # noqa: S311  one seed is one history, and nothing of it is secret
-        self.recorder = Recorder(log, clock=self.clock, salts=lambda parts: chance.randbytes(SALT_BYTES * parts))
+        self.recorder = Recorder(log, clock=self.clock, salts=salts_of(seed))
         self._outside = outside
         self._idle_looks = idle_looks
         self._banks: dict[str, Bank] = {}

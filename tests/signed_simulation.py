@@ -15,7 +15,7 @@ from eventstore.recorder import Recorder
 from eventstore.statement import Carried, Sent, digest, written
 from eventstore.verifying import Signing
 from eventstore.wire import canonical_command
-from simulation.world import Outside, Simulation, agreeable
+from simulation.world import Outside, Simulation, agreeable, salts_of
 from tests.signers import Signers
 
 BRINGING: Final = {"apply": "representatives", "found": "officers"}
@@ -25,11 +25,15 @@ BRINGING: Final = {"apply": "representatives", "found": "officers"}
 class SignedSimulation(Simulation):
     """The same histories as a `Simulation`, on a log that takes nobody's word. Make it in a running event loop."""
 
-    def __init__(self, start: datetime, log: Log, outside: Outside = agreeable, seed: int = 0, *, idle_looks: bool = True) -> None:
+    def __init__(
+        self, start: datetime, log: Log, outside: Outside = agreeable, seed: int = 0, *, idle_looks: bool = True,
+        signers: Signers | None = None,
+    ) -> None:  # fmt: skip
+        """With `signers` whose keys are made from a seed, one seed is one history, as of a `Simulation`."""
         super().__init__(start, log, outside, seed, idle_looks=idle_looks)
-        self.signers = Signers()
+        self.signers = Signers() if signers is None else signers
         self.signing = Signing(self.signers.key(LOG))
-        self.recorder = Recorder(log, clock=self.clock, signing=self.signing)
+        self.recorder = Recorder(log, clock=self.clock, salts=salts_of(seed), signing=self.signing)
         self._sending: tuple[str, str] = ("", "")
         """The stream that sends a letter now, and its step."""
 

@@ -1,4 +1,4 @@
-"""People, workers and hosts who really sign: a new key for each name, and what they sign."""
+"""People, workers and hosts who really sign: a key for each name, and what they sign."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -23,10 +24,19 @@ class Signers:
     """Everybody's keys, by name."""
 
     keys: dict[str, KeySigner] = field(default_factory=dict)
+    seed: str = ""
+    """From which keys are made, the same again and again; without one each is new."""
 
     def key(self, name: str) -> KeySigner:
         """The key of this name."""
-        return self.keys.setdefault(name, KeySigner(Ed25519PrivateKey.generate()))
+        if name not in self.keys:
+            self.keys[name] = KeySigner(self._made(name))
+        return self.keys[name]
+
+    def _made(self, name: str) -> Ed25519PrivateKey:
+        if not self.seed:
+            return Ed25519PrivateKey.generate()
+        return Ed25519PrivateKey.from_private_bytes(sha256(f"{self.seed}: {name}".encode()).digest())
 
     def line(self, name: str) -> str:
         """Its public part."""
