@@ -124,8 +124,8 @@ def _require_applicant(member: MemberId, command: commands.Apply, context: Conte
             clause="membership",
             remedy="name at least one of them as a representative",
         )
-    for person in persons:
-        require_new(person, member, context)
+    for delegate in command.representatives:
+        require_new(delegate, member, context)
     _require_unclaimed(member, command.lei, context)
     holder = context.register.entities.get(command.lei)
     if holder is not None:

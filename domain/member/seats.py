@@ -34,7 +34,7 @@ def seat_representative(state: Present, command: commands.SeatRepresentative, co
     require_concerned(identity, context, Office.SECRETARIAT, Office.BOARD)
     present = identity.delegates.get(command.person)
     if present is None:
-        require_new(command.person, identity.member, context)
+        require_new(command, identity.member, context)
         _require_room(identity)
     elif (key := _further_key(command, context)) is not None:
         _require_own_key(command.person, context)
