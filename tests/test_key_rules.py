@@ -372,6 +372,26 @@ def test_the_register_names_who_has_a_role_and_no_key() -> None:
     assert story.register.without_key() == ()
 
 
+@pytest.mark.parametrize(
+    ("by", "rule"),
+    [("sam", "seat_not_vacant"), ("bo", "seat_not_vacant"), ("alan", "representative_required"), ("tess", "not_a_representative")],
+)
+def test_nobody_but_a_representative_gives_a_representative_without_a_key_the_first_one(by: PersonId, rule: str) -> None:
+    keyless = RepresentativeSeated(member="helio", person="grace", capacity=Capacity.REPRESENTATIVE, at=START)
+    story = applied().given(keyless)
+    first = member_commands.SeatRepresentative(person="grace", public_key=OTHER, proof=PROOF)
+    story.when(first, by=by).refused(rule)
+    assert keys(story, "grace") == frozenset()
+    story.when(first, by="ada").followed_by("key_enrolled")
+
+
+def test_where_no_representative_has_a_key_two_officers_give_one_the_first() -> None:
+    story = replace(signed(), register=with_members(signed().register, "helio"))
+    recovered = story.when(commands.RecoverKey(person="rep-helio", public_key=OTHER, proof=PROOF), by="sam")
+    recovered = recovered.when(commands.ConfirmKeyRecovery(person="rep-helio", public_key=OTHER), by="bo").due()
+    recovered.followed_by("key_recovered", "key_enrolled")
+
+
 def test_who_has_no_role_left_has_no_key_left_and_comes_back_with_the_same_one() -> None:
     story = seated(ALAN).when(member_commands.UnseatRepresentative(person="alan"), by="ada")
     assert [event for event in story.answer if event.kind == "key_revoked"] == [
