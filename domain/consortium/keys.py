@@ -7,19 +7,15 @@ an officer's first key; from then on the person enrols and rotates by themselves
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from domain.charter import Office
 from domain.consortium import commands
-from domain.consortium.rules import Events, require_person
+from domain.consortium.rules import PAIR, Events, require_person
 from domain.consortium.state import Founded
 from domain.kernel import PersonId, Refused
 from domain.process import Context
 from domain.register.facts import KeyEnrolled, KeyRevoked
 from domain.register.state import Person
-
-PAIR: Final = 2
-"""How many officers it takes to put a new key in the place of a lost one."""
 
 
 def enrol(_: Founded, command: commands.EnrolKey, context: Context) -> Events:

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from domain.charter import Office
 from domain.consortium import commands, events
-from domain.consortium.rules import Events
+from domain.consortium.rules import PAIR, Events
 from domain.consortium.state import Founded, Recovery
 from domain.kernel import PersonId, Refused, notify, shown_at
 from domain.process import Context
@@ -71,11 +71,11 @@ def stop(state: Founded, command: commands.StopKeyRecovery, context: Context) ->
 
 
 def complete(state: Founded, command: commands.CompleteKeyRecovery, context: Context) -> Events:
-    """Nobody stopped it: the new key speaks for the person, and no former one. Not if an officer of the two left, or the key is taken meanwhile."""
+    """Nobody stopped it: the new key speaks for the person, and no former one. Not if the two officers are no longer two, or the key is taken."""
     recovery = state.recoveries[command.person]
     if reason := _obstacle(state, command.person, recovery, context):
         return _stopped(command.person, reason, context)
-    former = sorted(context.register.people[command.person].keys)
+    former = sorted(context.register.people[command.person].keys - {recovery.public_key})
     return (
         events.KeyRecovered(person=command.person, public_key=recovery.public_key, by=recovery.signed),
         KeyEnrolled(person=command.person, public_key=recovery.public_key),
@@ -88,6 +88,8 @@ def _obstacle(state: Founded, person: PersonId, recovery: Recovery, context: Con
     """Why it is not done after all; empty for nothing."""
     if not all(context.register.holds(each, *state.charter.roles.recovery_offices) for each in recovery.signed):
         return "One of the two officers does not hold the office any more."
+    if len(context.register.independent(recovery.signed)) < PAIR:
+        return "The two officers have come to speak for one organisation."
     try:
         _require_in_office(person, context)
         context.register.require_free(recovery.public_key, person)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from domain import process
 from domain.charter import Charter, Office
 from domain.consortium import events
@@ -9,6 +11,9 @@ from domain.consortium.state import ConsortiumState, Founded, Unfounded
 from domain.kernel import RESERVED, PersonId, Refused
 
 Events = process.Events[events.ConsortiumEvent]
+
+PAIR: Final = 2
+"""How many officers of different organisations it takes to put a new key in the place of a lost one."""
 
 
 def unfounded(state: ConsortiumState) -> Unfounded:
