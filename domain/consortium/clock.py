@@ -21,14 +21,17 @@ ACCEPTING: Final = (Office.SECRETARIAT, Office.TREASURER, Office.SECOND_SIGNATOR
 
 
 def accept(state: Founded, command: commands.AcceptTime, context: Context) -> Events:
-    """A first acceptance, or the second one, from when on the time is accepted. Accepted already: nothing follows."""
+    """A first acceptance, or the second one, from when on the time is accepted. Accepted already: nothing follows.
+
+    Who gave the first one counts as long as they hold one of the offices.
+    """
     given = state.acceptance
     context.require_office(*ACCEPTING)
     _require_ahead(command, context)
     accepted = context.register.time_accepted_until
     if accepted is not None and accepted >= command.at:
         return ()
-    if given is None or given.at != context.at:
+    if given is None or given.at != context.at or not context.register.holds(given.by, *ACCEPTING):
         _require_head(command, context)
         return (events.TimeAcceptanceGiven(position=command.position, at=command.at, by=context.actor),)
     context.require_independent((given.by,))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from domain.charter import OFFICERS, Office
@@ -36,12 +36,20 @@ RELEASING: Final = (Office.RELEASE_MANAGER, Office.SAFETY_REVIEWER, Office.BOARD
 """Two of whose holders enrol a key that signs releases."""
 _ANSWERING: Final = tuple(sorted(OFFICERS))
 
+SECONDING: Final[Mapping[str, tuple[Office, ...]]] = {
+    "begin_signing": _ANSWERING,
+    "enrol_log_key": _ANSWERING,
+    "revoke_log_key": _ANSWERING,
+    "enrol_release_key": RELEASING,
+}
+"""Two of whose holders give a command together, by its kind."""
+
 # ---------------------------------------------------------------- the log
 
 
 def begin(state: Founded, command: commands.BeginSigning, context: Context) -> Events:
     """From the second officer's command on everything is signed, by the keys that are named here and no former ones."""
-    context.require_office(*_ANSWERING)
+    context.require_office(*SECONDING[command.kind])
     if context.register.signing:
         raise Refused(
             "signing_begun_already",
@@ -101,7 +109,7 @@ def _keys_of(person: str, context: Context) -> frozenset[str]:
 
 def enrol_log_key(state: Founded, command: commands.EnrolLogKey, context: Context) -> Events:
     """A further key signs the log, from the second officer's command on; a key that does already changes nothing."""
-    context.require_office(*_ANSWERING)
+    context.require_office(*SECONDING[command.kind])
     if command.public_key in context.register.valid_log_keys():
         return ()
     key = context.require_key(LOG, command.public_key, "the log")
@@ -110,7 +118,7 @@ def enrol_log_key(state: Founded, command: commands.EnrolLogKey, context: Contex
 
 def revoke_log_key(state: Founded, command: commands.RevokeLogKey, context: Context) -> Events:
     """A key signs the log no longer after the second officer's command; one that does not changes nothing."""
-    context.require_office(*_ANSWERING)
+    context.require_office(*SECONDING[command.kind])
     valid = context.register.valid_log_keys()
     if command.public_key not in valid:
         return ()
@@ -129,7 +137,7 @@ def revoke_log_key(state: Founded, command: commands.RevokeLogKey, context: Cont
 
 def enrol_release_key(state: Founded, command: commands.EnrolReleaseKey, context: Context) -> Events:
     """A key signs releases, from the second officer's command on; the one that it replaces does no longer."""
-    context.require_office(*RELEASING, clause="release")
+    context.require_office(*SECONDING[command.kind], clause="release")
     valid = context.register.valid_release_keys()
     if command.public_key in valid:
         return ()
@@ -173,10 +181,13 @@ def fingerprint(public_key: PublicKey) -> Digest:
 
 
 def _by_two(state: Founded, act: str, facts: Events, context: Context, *, clause: str = "roles") -> Events:
-    """The facts, when another officer gave the same command before; else that it waits for a second one, in the place of another that waited."""
+    """The facts, when another officer gave the same command before; else that it waits for a second one, in the place of another that waited.
+
+    Who gave it counts as long as they hold one of the offices that it takes.
+    """
     digest = context.digest_without("kind")
     waiting = state.acts.get(act)
-    if waiting is None or waiting.digest != digest:
+    if waiting is None or waiting.digest != digest or not context.register.holds(waiting.by, *SECONDING[act]):
         return (events.ActProposed(act=act, digest=digest, by=context.actor),)
     context.require_independent((waiting.by,), clause=clause)
     return (events.ActSeconded(act=act, digest=digest, by=(waiting.by, context.actor)), *facts)
