@@ -225,6 +225,29 @@ def test_nobody_shuts_all_other_officers_out() -> None:
     two.when(revoke("sue", key_of("sue")), by="sam").followed_by("key_revoked")
 
 
+def two_left() -> Story:
+    """Of the officers who replace lost keys, sam and sue alone have one; an auditor and a representative have one too."""
+    story = signed().when(commands.GrantOffice(person="ann", office=Office.AUDITOR), by="sam").when(enrol("ann", key_of("ann")), by="sam")
+    story = story.when(revoke("tess", OWN), by="sam").when(revoke("bo", key_of("bo")), by="sam").followed_by("key_revoked")
+    register = noted(with_members(story.register, "helio"), KeyEnrolled(person="rep-helio", public_key=key_of("rep-helio")))
+    return replace(story, register=register)
+
+
+@pytest.mark.parametrize("person", ["ann", "rep-helio"])
+@pytest.mark.parametrize("left", ["two", "one"])
+def test_the_key_of_somebody_who_replaces_none_is_revoked_however_few_do(left: str, person: PersonId) -> None:
+    story = two_left() if left == "two" else two_left().given(KeyRevoked(person="sue", public_key=key_of("sue"), cause="left"))
+    story.when(revoke(person, key_of(person)), by="sam").then(KeyRevoked(person=person, public_key=key_of(person), cause="revoked"))
+
+
+def test_two_officers_are_left_whoever_of_a_third_organisation_stands_between_them() -> None:
+    story = signed()
+    seats = [("sue", "helio"), ("sam", "helio"), ("sam", "nova"), ("tess", "nova")]
+    facts = [RepresentativeSeated(member=member, person=person, capacity=Capacity.ALTERNATE, at=START) for person, member in seats]
+    story = replace(story, register=noted(with_members(story.register, "helio", "nova"), *facts))
+    story.when(revoke("bo", key_of("bo")), by="sam").followed_by("key_revoked")
+
+
 def test_nobody_revokes_their_own_last_key_but_the_secretariat_may() -> None:
     signed().when(revoke("tess", OWN), by="tess").refused("last_key")
     signed().when(revoke("sam", key_of("sam")), by="sam").refused("last_key")

@@ -7,6 +7,7 @@ an officer's first key; from then on the person enrols and rotates by themselves
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 
 from domain.charter import Office
 from domain.consortium import commands
@@ -77,16 +78,25 @@ def revoke(state: Founded, command: commands.RevokeKey, context: Context) -> Eve
 
 
 def _require_two_left(state: Founded, person: PersonId, context: Context) -> None:
-    """Refuses to take the last key of one of the last two officers who could put another in its place: nobody shuts all others out."""
+    """Refuses to take the last key of one of the last two officers who could put another in its place: nobody shuts all others out.
+
+    The key of anybody else can be compromised too, and is revoked however few these officers are.
+    """
     offices = state.charter.roles.recovery_offices
-    left = sorted(each for each, known in context.register.people.items() if each != person and known.keys and known.offices & offices)
-    if context.register.signing and len(context.register.independent(left)) < PAIR:
+    able = sorted(each for each, holder in context.register.people.items() if holder.keys and holder.offices & offices)
+    left = [each for each in able if each != person]
+    if context.register.signing and _are_two(able, context) and not _are_two(left, context):
         raise Refused(
             "too_few_keys_left",
             f"without this key of {person} no two officers of different organisations could replace a lost key",
             clause="roles.recovery_offices",
             remedy="enrol or recover the key of another officer first (`consortium consortium recover-key`)",
         )
+
+
+def _are_two(officers: Sequence[PersonId], context: Context) -> bool:
+    """Whether two of them are of different organisations."""
+    return any(len(context.register.independent(pair)) == PAIR for pair in combinations(officers, PAIR))
 
 
 def _require_self_or_secretariat(person: PersonId, context: Context) -> None:
