@@ -32,7 +32,7 @@ from domain.member.state import (
     admission_vote,
     lapses_at,
 )
-from domain.member.terms import ApplicationOutcome
+from domain.member.terms import ApplicationOutcome, Delegate, NamedDelegate
 from domain.process import NAMED, Context
 from domain.register.facts import Capacity, Holding, LegalEntityNamed, OwnershipDeclared, TierReserved
 from domain.stream import StepOwed, owe
@@ -66,7 +66,7 @@ def apply(_: Unapplied, command: commands.Apply, context: Context) -> Events:
             lei=command.lei,
             country=command.country,
             tier=command.tier,
-            representatives=command.representatives,
+            representatives=tuple(map(_as_kept, command.representatives)),
             charter_version=context.register.version,
             terms=identity.terms,
             lapses_at=context.at + days(context.charter.membership.application_days),
@@ -76,6 +76,10 @@ def apply(_: Unapplied, command: commands.Apply, context: Context) -> Events:
         *(event for delegate in command.representatives for event in seat_person(member, delegate, context)),
         owe(steps.screen(identity)),
     )
+
+
+def _as_kept(delegate: Delegate) -> NamedDelegate:
+    return NamedDelegate(person=delegate.person, capacity=delegate.capacity, public_key=delegate.public_key)
 
 
 def withdraw_application(state: Applying, context: Context) -> Events:
