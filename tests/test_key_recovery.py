@@ -189,6 +189,7 @@ def test_the_charter_says_which_offices_and_how_long() -> None:
     story = story.given(OfficeGranted(person="ann", office=Office.AUDITOR), OfficeGranted(person="theo", office=Office.TREASURER))
     story.when(recover("bo"), by="sam").refused("office_required")
     story = story.when(recover("bo"), by="ann").when(confirm("bo"), by="theo")
+    assert CONSORTIUM.describe(story.state.state).waits_for == ("office:auditor", "office:treasurer")
     assert story.agenda.deadline is not None
     assert story.agenda.deadline.at == START + timedelta(hours=5)
 

@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from domain.charter import Office
 from domain.consortium import commands, events
+from domain.consortium.process import CONSORTIUM
 from domain.consortium.signing import fingerprint
 from domain.consortium.terms import KeyRequest
 from domain.kernel import LOG, Command, Event, PublicKey
@@ -114,6 +115,23 @@ def test_what_an_officer_gave_counts_no_longer_once_they_hold_no_such_office() -
     assert seconded(story.when(ENROL, by="sam")) == (LogKeyEnrolled(public_key=FURTHER, position=4),)
     elsewhere = gone.given(OfficeGranted(person="bo", office=Office.AUDITOR))
     elsewhere.when(ENROL, by="tess").followed_by("act_proposed")
+
+
+@pytest.mark.parametrize(
+    ("command", "by", "waits"),
+    [
+        (ENROL, "sam", ("board", "second-signatory", "secretariat", "treasurer")),
+        (commands.EnrolReleaseKey(public_key=p256_key_of("release"), proof=PROOF), "bo", ("board", "release-manager", "safety-reviewer")),
+    ],
+)
+def test_whoever_may_second_it_is_waited_for(command: Command, by: str, waits: tuple[str, ...]) -> None:
+    def waited_for(story: Story) -> tuple[str, ...]:
+        return CONSORTIUM.describe(story.state.state).waits_for
+
+    first = signed().when(command, by=by)
+    assert waited_for(first) == tuple(f"office:{office}" for office in waits)
+    second = first.given(OfficeGranted(person="sia", office=Office.SAFETY_REVIEWER)).when(command, by="sia" if by == "bo" else "tess")
+    assert waited_for(second) == waited_for(signed()) == ()
 
 
 def test_the_log_has_no_key_of_a_person_and_none_that_is_not_proved() -> None:
