@@ -14,9 +14,9 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from domain.charter import OFFICERS, Office
+from domain.charter import Office
 from domain.consortium import commands, events
-from domain.consortium.rules import Events, require_person
+from domain.consortium.rules import ANSWERING, Events, require_person
 from domain.consortium.state import Founded
 from domain.consortium.terms import KeyRequest
 from domain.kernel import LOG, RELEASES, Digest, PublicKey, Refused
@@ -34,12 +34,10 @@ from domain.register.state import Person
 
 RELEASING: Final = (Office.RELEASE_MANAGER, Office.SAFETY_REVIEWER, Office.BOARD)
 """Two of whose holders enrol a key that signs releases."""
-_ANSWERING: Final = tuple(sorted(OFFICERS))
-
 SECONDING: Final[Mapping[str, tuple[Office, ...]]] = {
-    "begin_signing": _ANSWERING,
-    "enrol_log_key": _ANSWERING,
-    "revoke_log_key": _ANSWERING,
+    "begin_signing": ANSWERING,
+    "enrol_log_key": ANSWERING,
+    "revoke_log_key": ANSWERING,
     "enrol_release_key": RELEASING,
 }
 """Two of whose holders give a command together, by its kind."""
