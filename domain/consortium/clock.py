@@ -17,7 +17,7 @@ from domain.register.facts import ClockSet, SystemTime, TimeAccepted
 def accept(state: Founded, command: commands.AcceptTime, context: Context) -> Events:
     """A first acceptance, or the second one, from when on the time is accepted. Accepted already: nothing follows.
 
-    Who gave the first one counts as long as they hold one of the offices.
+    The first one counts as long as the officer who gave it holds one of the offices.
     """
     given = state.acceptance
     context.require_office(*ANSWERING)

@@ -22,10 +22,10 @@ from domain.register.state import Person
 def enrol(_: Founded, command: commands.EnrolKey, context: Context) -> Events:
     """A key speaks for a person from now on; again changes nothing."""
     _require_self_or_secretariat(command.person, context)
-    known = _person_of(command.person, context)
-    if command.public_key in known.keys:
+    holder = _person_of(command.person, context)
+    if command.public_key in holder.keys:
         return ()
-    _require_may_enrol(known, command.person, context)
+    _require_may_enrol(holder, command.person, context)
     return (KeyEnrolled(person=command.person, public_key=context.require_key(command.person, command.public_key)),)
 
 
@@ -85,7 +85,7 @@ def _require_two_left(state: Founded, person: PersonId, context: Context) -> Non
     offices = state.charter.roles.recovery_offices
     able = sorted(each for each, holder in context.register.people.items() if holder.keys and holder.offices & offices)
     left = [each for each in able if each != person]
-    if context.register.signing and _are_two(able, context) and not _are_two(left, context):
+    if context.register.signing and _can_recover(able, context) and not _can_recover(left, context):
         raise Refused(
             "too_few_keys_left",
             f"without this key of {person} no two officers of different organisations could replace a lost key",
@@ -94,8 +94,8 @@ def _require_two_left(state: Founded, person: PersonId, context: Context) -> Non
         )
 
 
-def _are_two(officers: Sequence[PersonId], context: Context) -> bool:
-    """Whether two of them are of different organisations."""
+def _can_recover(officers: Sequence[PersonId], context: Context) -> bool:
+    """Whether two of these officers are of different organisations, so that they could replace a lost key together."""
     return any(len(context.register.independent(pair)) == PAIR for pair in combinations(officers, PAIR))
 
 
@@ -108,10 +108,10 @@ def _person_of(person: PersonId, context: Context) -> Person:
     return context.register.people.get(person, Person())
 
 
-def _require_may_enrol(known: Person, person: PersonId, context: Context) -> None:
+def _require_may_enrol(holder: Person, person: PersonId, context: Context) -> None:
     """Refuses a key for nobody, and one that somebody else would vouch for though the person has, or had, one of their own."""
     require_person(person)
-    if not known.offices and (context.actor != person or not known.speaks_for):
+    if not holder.offices and (context.actor != person or not holder.speaks_for):
         raise Refused(
             "not_an_officer",
             f"{person} holds no office",
@@ -120,7 +120,7 @@ def _require_may_enrol(known: Person, person: PersonId, context: Context) -> Non
         )
     if context.actor == person:
         return
-    if known.keys:
+    if holder.keys:
         raise Refused(
             "has_a_key",
             f"{person} has a key, and enrols others alone",

@@ -109,9 +109,9 @@ def _deciding(state: Founded) -> frozenset[Office]:
 
 def _waiting(state: Founded) -> str:
     """What waits for a second officer, or for its time, in words."""
-    asked = [f"{person} is to have a new key{_from(each.until)}" for person, each in sorted(state.recoveries.items())]
-    asked += [f"{act.replace('_', '-')} waits for a second officer" for act in sorted(state.acts)]
-    return "".join(f"; {each}" for each in asked[:3]) + ("; …" if len(asked) > 3 else "")
+    waiting = [f"{person} is to have a new key{_from(each.until)}" for person, each in sorted(state.recoveries.items())]
+    waiting += [f"{act.replace('_', '-')} waits for a second officer" for act in sorted(state.acts)]
+    return "".join(f"; {each}" for each in waiting[:3]) + ("; …" if len(waiting) > 3 else "")
 
 
 def _from(until: datetime | None) -> str:

@@ -62,8 +62,8 @@ def begin(state: Founded, command: commands.BeginSigning, context: Context) -> E
     enrolled = (KeyEnrolled(person=person, public_key=key) for person, key in keys.items() if key not in _keys_of(person, context))
     ended = (
         KeyRevoked(person=person, public_key=key, cause="unproven")
-        for person, known in sorted(context.register.people.items())
-        for key in sorted(known.keys - {keys.get(person)})
+        for person, holder in sorted(context.register.people.items())
+        for key in sorted(holder.keys - {keys.get(person)})
     )
     return _by_two(
         state,
@@ -82,8 +82,8 @@ def _require_all_named(state: Founded, named: Sequence[KeyRequest], context: Con
     persons = [each.person for each in named]
     for person in persons:
         require_person(person)
-        known = context.register.people.get(person, Person())
-        if not known.offices and not known.speaks_for:
+        holder = context.register.people.get(person, Person())
+        if not holder.offices and not holder.speaks_for:
             raise Refused("no_role", f"{person} holds no office, and speaks for nobody", clause="roles", remedy="leave them out")
         if persons.count(person) > 1:
             raise Refused("holder_named_twice", f"{person} is named twice", clause="roles", remedy="name each person once, with one key")
@@ -181,7 +181,7 @@ def fingerprint(public_key: PublicKey) -> Digest:
 def _by_two(state: Founded, act: str, facts: Events, context: Context, *, clause: str = "roles") -> Events:
     """The facts, when another officer gave the same command before; else that it waits for a second one, in the place of another that waited.
 
-    Who gave it counts as long as they hold one of the offices that it takes.
+    The first officer counts as long as they hold one of the offices that the command takes.
     """
     digest = context.digest_without("kind")
     waiting = state.acts.get(act)

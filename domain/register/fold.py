@@ -274,12 +274,12 @@ def _set_amount(amounts: Map[MemberId, Map[str, int]], member: MemberId, source:
     return amounts.set(member, mine) if mine else without(amounts, member)
 
 
-def _with_credit(known: Map[MemberId, Map[str, Credit]], stated: facts.CreditStated) -> Map[MemberId, Map[str, Credit]]:
+def _with_credit(credits_: Map[MemberId, Map[str, Credit]], stated: facts.CreditStated) -> Map[MemberId, Map[str, Credit]]:
     """The credits with this one of a member on a stream; what is nothing is left out."""
     credit = Credit(stated.payable, stated.refunding, stated.currency, stated.since)
-    mine = known.get(stated.member, mapping())
+    mine = credits_.get(stated.member, mapping())
     mine = mine.set(stated.source, credit) if credit.payable or credit.refunding else without(mine, stated.source)
-    return known.set(stated.member, mine) if mine else without(known, stated.member)
+    return credits_.set(stated.member, mine) if mine else without(credits_, stated.member)
 
 
 # ---------------------------------------------------------------- charter and votes
