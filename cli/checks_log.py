@@ -13,7 +13,7 @@ from cli.failures import Failure
 from cli.findings import CannotTell, Finding, Opened, Patient, Verdict
 from cli.site import TROUBLES, clock_of, retries, rows, up_of
 from domain.catalog import RULES
-from domain.consortium.clock import ACCEPTING
+from domain.consortium.rules import ANSWERING
 from domain.consortium.state import Founded
 from domain.kernel import one_line, slug_of
 from domain.register.facts import MovedTime, PacedTime, SystemTime
@@ -240,12 +240,13 @@ async def _acceptances(patient: Patient, opened: Opened, entry: Entry, register:
     stream = (await opened.log.read(0, 1))[0].stream
     state = (await opened.recorder.standing(stream)).stream.state
     at, position, given = instant(entry.at), entry.position, ""
-    if isinstance(state, Founded) and state.acceptance is not None and state.acceptance.at == at:
-        position, given = state.acceptance.position, state.acceptance.by
-    officers = sorted({person for office in ACCEPTING for person in register.holders(office)} - {given})
+    first = state.acceptance if isinstance(state, Founded) else None
+    if first is not None and first.at == at and register.holds(first.by, *ANSWERING):
+        position, given = first.position, first.by
+    officers = sorted({person for office in ANSWERING for person in register.holders(office)} - {given})
     wanted = 1 if given else 2
     if len(officers) < wanted:
-        return (f"accepting the time takes two people who are {', '.join(ACCEPTING)}: there are not so many",)
+        return (f"accepting the time takes two people who are {', '.join(ANSWERING)}: there are not so many",)
     words = f"consortium consortium accept-time {slug_of(stream)} --position {position} --at {at.isoformat()}{patient.folder}"
     told = (
         f"or, as {given} accepted the time already, let another officer accept it too:" if given else "or accept the time, by two officers:"

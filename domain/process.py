@@ -249,7 +249,7 @@ class Context(NamedTuple):
 
     def sides_with(self, member: MemberId) -> bool:
         """Whether the actor speaks for the member, or for a company related to it."""
-        return self.register.speaks_for(self.actor, member) or self.register.seat_of(member) in self.register.organisations(self.actor)
+        return self.register.seat_of(member) in self.register.organisations(self.actor)
 
     def require_disinterested(self, payee: str) -> None:
         """Refuses who speaks for a company that is paid: as this payee, as its owner, or as who is related to it."""

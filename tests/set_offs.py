@@ -22,7 +22,7 @@ from domain.kernel import SERVICE, Command, Event, digest_of
 from domain.member import events as member_events
 from domain.member.process import MEMBER
 from domain.member.state import Belonging, Dues
-from domain.member.terms import Delegate
+from domain.member.terms import NamedDelegate
 from domain.process import Process
 from domain.register.facts import CharterAdopted, LegalEntityNamed, MandateGranted, MemberActivated
 from domain.register.fold import note
@@ -88,7 +88,7 @@ class World:
         joined = (
             member_events.ApplicationReceived(
                 name="Ada", lei="52990000000000000196", country="CH", tier="founding", charter_version=1, terms=adopted.membership,
-                representatives=(Delegate(person="rep-ada"),), lapses_at=day(90),
+                representatives=(NamedDelegate(person="rep-ada"),), lapses_at=day(90),
             ),
             LegalEntityNamed(member="ada", lei="52990000000000000196"),
             member_events.ScreeningPassed(list="L", list_digest="0" * 64, list_date=START.date(), entries=9, score=0),

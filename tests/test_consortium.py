@@ -210,6 +210,13 @@ def test_it_takes_two_different_officers_to_accept_a_time() -> None:
     ahead().when(HEAD, by="sam").when(HEAD, by="sam").refused("same_person")
 
 
+def test_the_acceptance_of_an_officer_who_is_gone_waits_for_nobody() -> None:
+    story = ahead().when(HEAD, by="sam").given(OfficeRevoked(person="sam", office=Office.SECRETARIAT))
+    again = HEAD.model_copy(update={"position": 3})
+    story = story.when(again, by="tess").followed_by("time_acceptance_given")
+    story.when(again, by="bo").followed_by("time_accepted")
+
+
 @pytest.mark.parametrize("office", [Office.SECRETARIAT, Office.TREASURER, Office.SECOND_SIGNATORY, Office.BOARD])
 def test_each_of_four_offices_may_accept_a_time(office: Office) -> None:
     story = ahead()

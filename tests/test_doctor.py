@@ -184,6 +184,20 @@ async def test_two_officers_accept_the_time_by_the_commands_that_the_doctor_name
         await recorder.close()
 
 
+async def test_the_acceptance_of_an_officer_who_is_gone_is_not_seconded_but_given_anew(type_: Terminal, tmp_path: Path) -> None:
+    await written(tmp_path, timedelta(hours=2))
+    async with log_in(tmp_path) as log:
+        head = (await log.read(3, 1))[0]
+        recorder = Recorder(log, clock=MovedClock(instant(head.at)))
+        await give(recorder, "sam", {"kind": "accept_time", "position": 4, "at": instant(head.at).isoformat()})
+        await give(recorder, "sam", {"kind": "grant_office", "person": "lou", "office": "secretariat"})
+        assert (await give(recorder, "lou", {"kind": "revoke_office", "person": "sam", "office": "secretariat"})).refusal is None
+        await recorder.close()
+    one, other = commands_in(found(await examined(type_, "--json"), "clock")["remedies"])
+    assert one[:5] == other[:5] == ["consortium", "accept-time", "atlas", "--position", "7"]
+    assert {one[-1], other[-1]} == {"lou", "tess"}
+
+
 def accepting(words: Sequence[str]) -> tuple[str, dict[str, Any]]:
     """Who gives which command, by the words of a command line."""
     options = dict(zip(words[3::2], words[4::2], strict=True))

@@ -10,7 +10,8 @@
 States: none → requested (another request takes its place) → confirmed, with a deadline → done | stopped. Notices (`key_recovery_requested`,
 `key_recovery_confirmed`, `key_recovery_stopped`, `key_recovered`) go to the person, the secretariat and the board.
 
-At the deadline it is done only if both officers still hold a recovery office, the person still has a role, and the key is still nobody else's.
+At the deadline it is done only if both officers still hold a recovery office and are of different organisations, the person still has a role, and
+the key is still nobody else's. A new key that the person enrolled meanwhile stays.
 """
 
 from __future__ import annotations
@@ -156,6 +157,20 @@ def test_a_representative_of_a_member_recovers_a_key_in_the_same_way() -> None:
     assert keys(story, "rep-helio") == {NEW}
 
 
+def test_the_key_that_the_person_enrolled_themselves_meanwhile_stays_and_all_others_end() -> None:
+    story = confirmed().when(enrol("tess", NEW), by="tess").due()
+    assert KeyRevoked(person="tess", public_key=NEW, cause="recovered") not in story.answer
+    assert keys(story, "tess") == {NEW}
+    story.when(enrol("tess", key_of("further")), by="tess").followed_by("key_enrolled")
+
+
+def test_two_officers_who_come_to_speak_for_one_organisation_meanwhile_recover_nothing() -> None:
+    seats = [RepresentativeSeated(member="helio", person=person, capacity=Capacity.ALTERNATE, at=START) for person in ("sam", "bo")]
+    story = confirmed()
+    joined = replace(story, register=noted(with_members(story.register, "helio"), *seats)).due().followed_by("key_recovery_stopped")
+    assert keys(joined, "tess") == {OWN}
+
+
 @pytest.mark.parametrize("change", ["an officer left", "the person left", "the key was taken"])
 def test_at_its_time_it_is_done_only_if_all_of_it_still_stands(change: str) -> None:
     facts = {
@@ -174,6 +189,7 @@ def test_the_charter_says_which_offices_and_how_long() -> None:
     story = story.given(OfficeGranted(person="ann", office=Office.AUDITOR), OfficeGranted(person="theo", office=Office.TREASURER))
     story.when(recover("bo"), by="sam").refused("office_required")
     story = story.when(recover("bo"), by="ann").when(confirm("bo"), by="theo")
+    assert CONSORTIUM.describe(story.state.state).waits_for == ("office:auditor", "office:treasurer")
     assert story.agenda.deadline is not None
     assert story.agenda.deadline.at == START + timedelta(hours=5)
 

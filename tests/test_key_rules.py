@@ -6,8 +6,8 @@
 | enrol_key | the person; the secretariat for an officer who never had one | key_enrolled | office_required, not_an_officer, has_a_key, had_a_key (`roles.recovery_offices`), key_taken, key_ended, key_not_proven, person_reserved (`roles`) |
 | rotate_key | its holder | key_enrolled, key_revoked (rotated) | key_of_another, no_such_key, same_key, key_taken, key_ended, key_not_proven (`roles`) |
 | revoke_key | the person, not their last one; the secretariat | key_revoked (revoked) | office_required, last_key (`roles`), too_few_keys_left (`roles.recovery_offices`) |
-| apply (on a signed log) | a person named in it | …, representative_seated, key_enrolled… | office_required (`membership`), key_missing, key_not_proven, key_taken, key_ended (`roles`), too_many_applications (`membership.open_applications`) |
-| seat_representative | as before; a first key also by who may seat | representative_seated, key_enrolled | key_missing on a signed log, key_not_proven (`roles`), key_of_another (`membership`) |
+| apply (on a signed log) | a person named in it | …, representative_seated, key_enrolled… | office_required (`membership`), key_missing, key_not_proven, key_taken, key_ended (`roles`), person_taken (`membership`), too_many_applications (`membership.open_applications`) |
+| seat_representative | as before; a first key also by who may seat | representative_seated, key_enrolled | key_missing on a signed log, key_not_proven (`roles`), key_of_another, person_taken (`membership`) |
 
 No key serves two people, ever: whose it was it stays. A key that was revoked, rotated or lost speaks for nobody again; one that ended because
 its holder had no role any more may come back to the same person. The keys of whoever stands for an applicant alone speak on its stream only,
@@ -225,6 +225,29 @@ def test_nobody_shuts_all_other_officers_out() -> None:
     two.when(revoke("sue", key_of("sue")), by="sam").followed_by("key_revoked")
 
 
+def two_left() -> Story:
+    """Of the officers who replace lost keys, sam and sue alone have one; an auditor and a representative have one too."""
+    story = signed().when(commands.GrantOffice(person="ann", office=Office.AUDITOR), by="sam").when(enrol("ann", key_of("ann")), by="sam")
+    story = story.when(revoke("tess", OWN), by="sam").when(revoke("bo", key_of("bo")), by="sam").followed_by("key_revoked")
+    register = noted(with_members(story.register, "helio"), KeyEnrolled(person="rep-helio", public_key=key_of("rep-helio")))
+    return replace(story, register=register)
+
+
+@pytest.mark.parametrize("person", ["ann", "rep-helio"])
+@pytest.mark.parametrize("left", ["two", "one"])
+def test_the_key_of_somebody_who_replaces_none_is_revoked_however_few_do(left: str, person: PersonId) -> None:
+    story = two_left() if left == "two" else two_left().given(KeyRevoked(person="sue", public_key=key_of("sue"), cause="left"))
+    story.when(revoke(person, key_of(person)), by="sam").then(KeyRevoked(person=person, public_key=key_of(person), cause="revoked"))
+
+
+def test_two_officers_are_left_whoever_of_a_third_organisation_stands_between_them() -> None:
+    story = signed()
+    seats = [("sue", "helio"), ("sam", "helio"), ("sam", "nova"), ("tess", "nova")]
+    facts = [RepresentativeSeated(member=member, person=person, capacity=Capacity.ALTERNATE, at=START) for person, member in seats]
+    story = replace(story, register=noted(with_members(story.register, "helio", "nova"), *facts))
+    story.when(revoke("bo", key_of("bo")), by="sam").followed_by("key_revoked")
+
+
 def test_nobody_revokes_their_own_last_key_but_the_secretariat_may() -> None:
     signed().when(revoke("tess", OWN), by="tess").refused("last_key")
     signed().when(revoke("sam", key_of("sam")), by="sam").refused("last_key")
@@ -279,6 +302,33 @@ def test_the_keys_of_an_applicant_are_forgotten_with_the_application_and_are_nob
     nobody(story.register, "member/evil").when(application(representatives=(eve,)), by="eve").refused("key_taken")
 
 
+def without_office(person: PersonId, *before: commands.ConsortiumCommand) -> Story:
+    """A consortium with a former auditor, who speaks for nobody."""
+    story = signed().when(commands.GrantOffice(person=person, office=Office.AUDITOR), by="sam")
+    for command in before:
+        story = story.when(command, by="sam").followed_by("key_enrolled")
+    return story.when(commands.RevokeOffice(person=person, office=Office.AUDITOR), by="sam").followed_by("office_revoked")
+
+
+@pytest.mark.parametrize("had", [(), (enrol("ann", key_of("ann")),)], ids=["no key", "a key"])
+def test_no_stranger_takes_the_handle_of_a_former_officer_with_a_key_of_their_own(had: tuple[commands.EnrolKey, ...]) -> None:
+    stranger = Delegate(person="ann", public_key=OTHER, proof=PROOF)
+    story = without_office("ann", *had)
+    nobody(story.register).when(application(representatives=(stranger,)), by="ann").refused("person_taken")
+    applicant = nobody(story.register).when(application(representatives=(ADA,)), by="ada")
+    named = member_commands.SeatRepresentative(person="ann", public_key=OTHER, proof=PROOF)
+    applicant.when(named, by="ada").refused("person_taken")
+    assert keys(story, "ann") == frozenset(each.public_key for each in had)
+
+
+def test_a_former_officer_applies_with_the_key_that_they_had() -> None:
+    story = without_office("ann", enrol("ann", key_of("ann")))
+    herself = Delegate(person="ann", public_key=key_of("ann"), proof=PROOF)
+    nobody(story.register).when(application(representatives=(herself,)), by="ann").followed_by(
+        "application_received", "legal_entity_named", "ownership_declared", "representative_seated"
+    )
+
+
 def taken_in(register: Register) -> Story:
     """An application that the members said yes to, while nobody has signed the agreement yet."""
     story = mandated(voting(register, representatives=(ADA, ALAN)), member_commands.Admit()).when(member_commands.Admit())
@@ -296,12 +346,12 @@ def test_so_many_applications_are_open_at_a_time_and_no_more(ended: str) -> None
         stories.append(nobody(register, f"member/m-{number}").when(command, by=f"rep-{number}"))
         register = stories[-1].register
     stories[2].refused("too_many_applications")
-    assert len(register.applicants) == 2
+    assert register.applicants() == ("m-1", "m-2")
     if ended == "withdrawn":
         register = replace(stories[1], register=register).when(member_commands.WithdrawApplication(), by="rep-2").register
     else:
         register = taken_in(unfounded().when(rules, by="sam").register).register
-        assert not register.applicants
+        assert register.applicants() == ()
     third = application(lei=lei(3), representatives=(Delegate(person="rep-3", public_key=key_of("rep-3"), proof=PROOF),))
     assert nobody(register, "member/m-3").when(third, by="rep-3").refusal is None
 
@@ -345,6 +395,26 @@ def test_the_register_names_who_has_a_role_and_no_key() -> None:
     assert story.register.without_key() == ()
 
 
+@pytest.mark.parametrize(
+    ("by", "rule"),
+    [("sam", "seat_not_vacant"), ("bo", "seat_not_vacant"), ("alan", "representative_required"), ("tess", "not_a_representative")],
+)
+def test_nobody_but_a_representative_gives_a_representative_without_a_key_the_first_one(by: PersonId, rule: str) -> None:
+    keyless = RepresentativeSeated(member="helio", person="grace", capacity=Capacity.REPRESENTATIVE, at=START)
+    story = applied().given(keyless)
+    first = member_commands.SeatRepresentative(person="grace", public_key=OTHER, proof=PROOF)
+    story.when(first, by=by).refused(rule)
+    assert keys(story, "grace") == frozenset()
+    story.when(first, by="ada").followed_by("key_enrolled")
+
+
+def test_where_no_representative_has_a_key_two_officers_give_one_the_first() -> None:
+    story = replace(signed(), register=with_members(signed().register, "helio"))
+    recovered = story.when(commands.RecoverKey(person="rep-helio", public_key=OTHER, proof=PROOF), by="sam")
+    recovered = recovered.when(commands.ConfirmKeyRecovery(person="rep-helio", public_key=OTHER), by="bo").due()
+    recovered.followed_by("key_recovered", "key_enrolled")
+
+
 def test_who_has_no_role_left_has_no_key_left_and_comes_back_with_the_same_one() -> None:
     story = seated(ALAN).when(member_commands.UnseatRepresentative(person="alan"), by="ada")
     assert [event for event in story.answer if event.kind == "key_revoked"] == [
@@ -352,6 +422,15 @@ def test_who_has_no_role_left_has_no_key_left_and_comes_back_with_the_same_one()
     ]
     back = member_commands.SeatRepresentative(person="alan", public_key=key_of("alan"), proof=PROOF)
     story.when(back, by="ada").followed_by("representative_seated", "key_enrolled")
+
+
+def test_who_was_unseated_is_seated_again_with_another_key_by_the_same_member_and_by_no_other() -> None:
+    story = seated(ALAN).when(member_commands.UnseatRepresentative(person="alan"), by="ada")
+    renewed = member_commands.SeatRepresentative(person="alan", public_key=OTHER, proof=PROOF)
+    story.when(renewed, by="ada").followed_by("representative_seated", "key_enrolled")
+    eve = Delegate(person="eve", public_key=key_of("eve"), proof=PROOF)
+    nova = nobody(story.register, "member/nova").when(application(lei=lei(2), representatives=(eve,)), by="eve")
+    nova.when(renewed, by="eve").refused("person_taken")
 
 
 def test_a_representative_enrols_more_keys_by_themselves_and_no_officer_does() -> None:

@@ -41,6 +41,7 @@ Steps: `screen` (the applicant and its owners), `tell` (the proposal to admit; t
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from dataclasses import replace
 from datetime import date, datetime, timedelta
@@ -54,7 +55,7 @@ from domain import letters
 from domain.charter import Office
 from domain.consortium import commands as consortium_commands
 from domain.consortium.terms import Officer
-from domain.kernel import RESERVED, SERVICE, Command, Event, digest_of
+from domain.kernel import RESERVED, SERVICE, Command, Event, canonical_json, digest_of
 from domain.member import commands as member_commands
 from domain.member import events as member_events
 from domain.member import steps as member_steps
@@ -82,7 +83,7 @@ from domain.register.facts import (
 )
 from domain.register.state import Register
 from domain.stream import NoticeSent, StepDone
-from eventstore.entries import Submission, encode_json
+from eventstore.entries import Submission, encode_events, encode_json
 from eventstore.memory import MemoryLog
 from eventstore.recorder import Recorder
 from tests.keys import PROOF, key_of
@@ -250,6 +251,20 @@ def test_what_is_done_in_another_phase_is_told_where_the_membership_is() -> None
     missing = nobody().when(member_commands.CountersignAgreement(), by="sam").refusal
     assert missing is not None
     assert "`consortium members`" in missing.remedy
+
+
+@pytest.mark.parametrize(
+    "key", ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHJb", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHJbU", "ssh-ed25519 A=A="]
+)
+def test_an_application_whose_key_was_pasted_in_part_is_read_for_ever_as_it_was_stored(key: str) -> None:
+    """Before rules 7 any text that looked like Base64 was a key."""
+    kept = json.loads(encode_events(applied().answer))
+    for named in (*kept[0]["representatives"], *(event for event in kept if event["kind"] == "key_enrolled")):
+        named["public_key"] = key if named["person"] == "ada" else None
+    assert "proof" not in kept[0]["representatives"][0]
+    stored = canonical_json(kept)
+    assert encode_events(MEMBER.events.validate_json(stored)) == stored
+    assert nobody().given(*MEMBER.events.validate_json(stored)).register.people["ada"].keys == {key}
 
 
 def test_a_handle_is_taken_by_the_first_who_applies_under_it() -> None:

@@ -8,7 +8,8 @@
 | enrol_release_key | two of release manager, safety reviewer, board | act_proposed; then act_seconded, release_key_enrolled, release_key_revoked (of the one replaced) | office_required, no_such_key, key_malformed, same_person, same_organisation (`release`), key_taken, key_ended, key_not_proven (`roles`) |
 | revoke_release_key | one of these, the secretariat | release_key_revoked | office_required (`release`) |
 
-What the first officer gave waits for a second one who gives exactly the same; another command of the kind takes its place.
+What the first officer gave waits for a second one who gives exactly the same; another command of the kind takes its place, and so does the same one once the first
+officer holds none of these offices any more.
 
 A release on a signed log: manifest_signed by a key that is not enrolled is refused (release_key_unknown, `release`); every stage asks for a signature
 by a key that signs releases now, the embargo's end too (stage_refused, release_key_revoked).
@@ -25,6 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from domain.charter import Office
 from domain.consortium import commands, events
+from domain.consortium.process import CONSORTIUM
 from domain.consortium.signing import fingerprint
 from domain.consortium.terms import KeyRequest
 from domain.kernel import LOG, Command, Event, PublicKey
@@ -34,6 +36,8 @@ from domain.register.facts import (
     KeyRevoked,
     LogKeyEnrolled,
     LogKeyRevoked,
+    OfficeGranted,
+    OfficeRevoked,
     ReleaseKeyEnrolled,
     ReleaseKeyRevoked,
     RepresentativeSeated,
@@ -102,6 +106,32 @@ def test_a_second_officer_who_gives_another_command_is_the_first_one_of_that() -
     story = signed().when(ENROL, by="sam").when(other, by="bo").followed_by("act_proposed")
     story.when(ENROL, by="tess").followed_by("act_proposed")
     assert seconded(story.when(other, by="tess")) == (LogKeyEnrolled(public_key=other.public_key, position=4),)
+
+
+def test_what_an_officer_gave_counts_no_longer_once_they_hold_no_such_office() -> None:
+    gone = signed().when(ENROL, by="bo").given(OfficeRevoked(person="bo", office=Office.BOARD))
+    story = gone.when(ENROL, by="tess").followed_by("act_proposed")
+    assert story.register.valid_log_keys() == (LOG_KEY,)
+    assert seconded(story.when(ENROL, by="sam")) == (LogKeyEnrolled(public_key=FURTHER, position=4),)
+    elsewhere = gone.given(OfficeGranted(person="bo", office=Office.AUDITOR))
+    elsewhere.when(ENROL, by="tess").followed_by("act_proposed")
+
+
+@pytest.mark.parametrize(
+    ("command", "by", "waits"),
+    [
+        (ENROL, "sam", ("board", "second-signatory", "secretariat", "treasurer")),
+        (commands.EnrolReleaseKey(public_key=p256_key_of("release"), proof=PROOF), "bo", ("board", "release-manager", "safety-reviewer")),
+    ],
+)
+def test_whoever_may_second_it_is_waited_for(command: Command, by: str, waits: tuple[str, ...]) -> None:
+    def waited_for(story: Story) -> tuple[str, ...]:
+        return CONSORTIUM.describe(story.state.state).waits_for
+
+    first = signed().when(command, by=by)
+    assert waited_for(first) == tuple(f"office:{office}" for office in waits)
+    second = first.given(OfficeGranted(person="sia", office=Office.SAFETY_REVIEWER)).when(command, by="sia" if by == "bo" else "tess")
+    assert waited_for(second) == waited_for(signed()) == ()
 
 
 def test_the_log_has_no_key_of_a_person_and_none_that_is_not_proved() -> None:

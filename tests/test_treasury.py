@@ -724,6 +724,14 @@ def test_the_charter_may_ask_for_more_approvals_of_payees() -> None:
     story.when(approve, by="bo").followed_by("payee_approved", "payee_linked")
 
 
+def test_an_approval_of_bank_details_counts_as_long_as_its_giver_holds_an_office() -> None:
+    story = opened(treasury__payee_approvals=2).when(commands.NamePayee(payee="cloud", name="C", iban=SUPPLIER), by="tess")
+    approve = commands.ApprovePayee(payee="cloud", details=stated(Creditor(name="C", iban=SUPPLIER)))
+    story = story.when(approve, by="theo").followed_by("payee_signed")
+    gone = noted(story.register, OfficeRevoked(person="theo", office=Office.SECOND_SIGNATORY))
+    replace(story, register=gone).when(approve, by="bo").followed_by("payee_signed")
+
+
 # ---------------------------------------------------------------- payments out
 
 

@@ -6,29 +6,26 @@ all that follow. While the last entry lies more than an hour ahead of the clock 
 
 from __future__ import annotations
 
-from typing import Final
-
-from domain.charter import Office
 from domain.consortium import commands, events
-from domain.consortium.rules import Events
+from domain.consortium.rules import ANSWERING, Events
 from domain.consortium.state import Founded
 from domain.kernel import Refused, shown_at
 from domain.process import Context
 from domain.register.facts import ClockSet, SystemTime, TimeAccepted
 
-ACCEPTING: Final = (Office.SECRETARIAT, Office.TREASURER, Office.SECOND_SIGNATORY, Office.BOARD)
-"""Whose holders may accept a time that ran ahead: two of them, different people."""
-
 
 def accept(state: Founded, command: commands.AcceptTime, context: Context) -> Events:
-    """A first acceptance, or the second one, from when on the time is accepted. Accepted already: nothing follows."""
+    """A first acceptance, or the second one, from when on the time is accepted. Accepted already: nothing follows.
+
+    The first one counts as long as the officer who gave it holds one of the offices.
+    """
     given = state.acceptance
-    context.require_office(*ACCEPTING)
+    context.require_office(*ANSWERING)
     _require_ahead(command, context)
     accepted = context.register.time_accepted_until
     if accepted is not None and accepted >= command.at:
         return ()
-    if given is None or given.at != context.at:
+    if given is None or given.at != context.at or not context.register.holds(given.by, *ANSWERING):
         _require_head(command, context)
         return (events.TimeAcceptanceGiven(position=command.position, at=command.at, by=context.actor),)
     context.require_independent((given.by,))

@@ -7,28 +7,25 @@ an officer's first key; from then on the person enrols and rotates by themselves
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from itertools import combinations
 
 from domain.charter import Office
 from domain.consortium import commands
-from domain.consortium.rules import Events, require_person
+from domain.consortium.rules import PAIR, Events, require_person
 from domain.consortium.state import Founded
 from domain.kernel import PersonId, Refused
 from domain.process import Context
 from domain.register.facts import KeyEnrolled, KeyRevoked
 from domain.register.state import Person
 
-PAIR: Final = 2
-"""How many officers it takes to put a new key in the place of a lost one."""
-
 
 def enrol(_: Founded, command: commands.EnrolKey, context: Context) -> Events:
     """A key speaks for a person from now on; again changes nothing."""
     _require_self_or_secretariat(command.person, context)
-    known = _person_of(command.person, context)
-    if command.public_key in known.keys:
+    holder = _person_of(command.person, context)
+    if command.public_key in holder.keys:
         return ()
-    _require_may_enrol(known, command.person, context)
+    _require_may_enrol(holder, command.person, context)
     return (KeyEnrolled(person=command.person, public_key=context.require_key(command.person, command.public_key)),)
 
 
@@ -81,16 +78,25 @@ def revoke(state: Founded, command: commands.RevokeKey, context: Context) -> Eve
 
 
 def _require_two_left(state: Founded, person: PersonId, context: Context) -> None:
-    """Refuses to take the last key of one of the last two officers who could put another in its place: nobody shuts all others out."""
+    """Refuses to take the last key of one of the last two officers who could put another in its place: nobody shuts all others out.
+
+    The key of anybody else can be compromised too, and is revoked however few these officers are.
+    """
     offices = state.charter.roles.recovery_offices
-    left = sorted(each for each, known in context.register.people.items() if each != person and known.keys and known.offices & offices)
-    if context.register.signing and len(context.register.independent(left)) < PAIR:
+    able = sorted(each for each, holder in context.register.people.items() if holder.keys and holder.offices & offices)
+    left = [each for each in able if each != person]
+    if context.register.signing and _can_recover(able, context) and not _can_recover(left, context):
         raise Refused(
             "too_few_keys_left",
             f"without this key of {person} no two officers of different organisations could replace a lost key",
             clause="roles.recovery_offices",
             remedy="enrol or recover the key of another officer first (`consortium consortium recover-key`)",
         )
+
+
+def _can_recover(officers: Sequence[PersonId], context: Context) -> bool:
+    """Whether two of these officers are of different organisations, so that they could replace a lost key together."""
+    return any(len(context.register.independent(pair)) == PAIR for pair in combinations(officers, PAIR))
 
 
 def _require_self_or_secretariat(person: PersonId, context: Context) -> None:
@@ -102,10 +108,10 @@ def _person_of(person: PersonId, context: Context) -> Person:
     return context.register.people.get(person, Person())
 
 
-def _require_may_enrol(known: Person, person: PersonId, context: Context) -> None:
+def _require_may_enrol(holder: Person, person: PersonId, context: Context) -> None:
     """Refuses a key for nobody, and one that somebody else would vouch for though the person has, or had, one of their own."""
     require_person(person)
-    if not known.offices and (context.actor != person or not known.speaks_for):
+    if not holder.offices and (context.actor != person or not holder.speaks_for):
         raise Refused(
             "not_an_officer",
             f"{person} holds no office",
@@ -114,7 +120,7 @@ def _require_may_enrol(known: Person, person: PersonId, context: Context) -> Non
         )
     if context.actor == person:
         return
-    if known.keys:
+    if holder.keys:
         raise Refused(
             "has_a_key",
             f"{person} has a key, and enrols others alone",

@@ -14,10 +14,11 @@ from typing import Annotated, Final
 
 from pydantic import Field, TypeAdapter
 
+from domain.charter import Office
 from domain.consortium import absence, clock, commands, events, founding, keys, offices, recovery, rules, signing
 from domain.consortium.rules import Events
 from domain.consortium.state import ConsortiumState, Founded, Unfounded, evolve
-from domain.kernel import Agenda, Deadline, Headline, escaped, shown_at
+from domain.kernel import Agenda, Deadline, Headline, escaped, holders, shown_at
 from domain.process import Context, Process, Table, phase_of_deadline
 from domain.register.state import Register, ServiceKey
 from domain.stream import Common
@@ -96,15 +97,21 @@ def describe(state: ConsortiumState) -> Headline:
                 "seat": charter.seat,
                 "charter_version": version,
             }
-            waits = ("office:secretariat", "office:board") if state.recoveries or state.acts else ()
-            return Headline("founded", f"{escaped(charter.name)}, charter version {version}{_waiting(state)}", text, waits, values)
+            line = f"{escaped(charter.name)}, charter version {version}{_waiting(state)}"
+            return Headline("founded", line, text, holders(_deciding(state)), values)
+
+
+def _deciding(state: Founded) -> frozenset[Office]:
+    """Whose holders second what one of them gave, or may stop the recovery of a key."""
+    recovering = state.charter.roles.recovery_offices if state.recoveries else frozenset[Office]()
+    return recovering.union(*(signing.SECONDING[act] for act in state.acts))
 
 
 def _waiting(state: Founded) -> str:
     """What waits for a second officer, or for its time, in words."""
-    asked = [f"{person} is to have a new key{_from(each.until)}" for person, each in sorted(state.recoveries.items())]
-    asked += [f"{act.replace('_', '-')} waits for a second officer" for act in sorted(state.acts)]
-    return "".join(f"; {each}" for each in asked[:3]) + ("; …" if len(asked) > 3 else "")
+    waiting = [f"{person} is to have a new key{_from(each.until)}" for person, each in sorted(state.recoveries.items())]
+    waiting += [f"{act.replace('_', '-')} waits for a second officer" for act in sorted(state.acts)]
+    return "".join(f"; {each}" for each in waiting[:3]) + ("; …" if len(waiting) > 3 else "")
 
 
 def _from(until: datetime | None) -> str:
@@ -167,5 +174,5 @@ CONSORTIUM: Final[Process[commands.ConsortiumCommand, events.ConsortiumEvent, Co
     events=TypeAdapter(tuple[Annotated[events.ConsortiumEvent | Common, Field(discriminator="kind")], ...]),
     tables=tables,
     state_version=13,
-    list_version=2,
+    list_version=3,
 )

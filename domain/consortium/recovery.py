@@ -8,10 +8,11 @@ new key is enrolled, and all former ones end.
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Final
 
 from domain.charter import Office
 from domain.consortium import commands, events
-from domain.consortium.rules import Events
+from domain.consortium.rules import PAIR, Events
 from domain.consortium.state import Founded, Recovery
 from domain.kernel import PersonId, Refused, notify, shown_at
 from domain.process import Context
@@ -19,13 +20,13 @@ from domain.register.facts import KeyEnrolled, KeyRevoked
 from domain.register.state import Person
 from domain.stream import StepOwed, owe
 
-CLAUSE = "roles.recovery_offices"
+CLAUSE: Final = "roles.recovery_offices"
 
 
 def request(state: Founded, command: commands.RecoverKey, context: Context) -> Events:
     """A first officer names the new key. It takes the place of a request that nobody confirmed; the same again changes nothing."""
     _require_officer(state, command.person, context)
-    _require_in_office(command.person, context)
+    _require_role(command.person, context)
     before = state.recoveries.get(command.person)
     if before is not None and before.public_key == command.public_key and context.actor in before.signed:
         return ()
@@ -71,11 +72,11 @@ def stop(state: Founded, command: commands.StopKeyRecovery, context: Context) ->
 
 
 def complete(state: Founded, command: commands.CompleteKeyRecovery, context: Context) -> Events:
-    """Nobody stopped it: the new key speaks for the person, and no former one. Not if an officer of the two left, or the key is taken meanwhile."""
+    """Nobody stopped it: the new key speaks for the person, and no former one. Where there is an obstacle now, it is stopped instead."""
     recovery = state.recoveries[command.person]
     if reason := _obstacle(state, command.person, recovery, context):
         return _stopped(command.person, reason, context)
-    former = sorted(context.register.people[command.person].keys)
+    former = sorted(context.register.people[command.person].keys - {recovery.public_key})
     return (
         events.KeyRecovered(person=command.person, public_key=recovery.public_key, by=recovery.signed),
         KeyEnrolled(person=command.person, public_key=recovery.public_key),
@@ -88,8 +89,10 @@ def _obstacle(state: Founded, person: PersonId, recovery: Recovery, context: Con
     """Why it is not done after all; empty for nothing."""
     if not all(context.register.holds(each, *state.charter.roles.recovery_offices) for each in recovery.signed):
         return "One of the two officers does not hold the office any more."
+    if len(context.register.independent(recovery.signed)) < PAIR:
+        return "The two officers have come to speak for one organisation."
     try:
-        _require_in_office(person, context)
+        _require_role(person, context)
         context.register.require_free(recovery.public_key, person)
     except Refused as refused:
         return f"{refused.message[:1].upper()}{refused.message[1:]}."
@@ -106,10 +109,10 @@ def _require_officer(state: Founded, person: PersonId, context: Context) -> None
     context.require_not_own(person, "would vouch for themselves", clause=CLAUSE, remedy="ask two other officers")
 
 
-def _require_in_office(person: PersonId, context: Context) -> None:
+def _require_role(person: PersonId, context: Context) -> None:
     """Refuses whoever has no role that a key would be for: who stands for an applicant is named anew by it."""
-    known = context.register.people.get(person, Person())
-    if not known.offices and not any(context.register.admitted(member) for member in known.speaks_for):
+    holder = context.register.people.get(person, Person())
+    if not holder.offices and not any(context.register.admitted(member) for member in holder.speaks_for):
         raise Refused(
             "no_role",
             f"{person} holds no office, and speaks for no member",

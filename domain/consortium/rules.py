@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from domain import process
-from domain.charter import Charter, Office
+from domain.charter import OFFICERS, Charter, Office
 from domain.consortium import events
 from domain.consortium.state import ConsortiumState, Founded, Unfounded
 from domain.kernel import RESERVED, PersonId, Refused
 
 Events = process.Events[events.ConsortiumEvent]
+
+ANSWERING: Final = tuple(sorted(OFFICERS))
+"""Whose holders answer for the consortium as a whole: two of them accept a time that ran ahead, and decide on the log's keys."""
+PAIR: Final = 2
+"""How many officers of different organisations it takes to put a new key in the place of a lost one."""
 
 
 def unfounded(state: ConsortiumState) -> Unfounded:

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from domain.charter import OFFICERS, Office
+from domain.charter import Office
 from domain.consortium import commands, events
-from domain.consortium.rules import Events, require_person
+from domain.consortium.rules import ANSWERING, Events, require_person
 from domain.consortium.state import Founded
 from domain.consortium.terms import KeyRequest
 from domain.kernel import LOG, RELEASES, Digest, PublicKey, Refused
@@ -34,14 +34,20 @@ from domain.register.state import Person
 
 RELEASING: Final = (Office.RELEASE_MANAGER, Office.SAFETY_REVIEWER, Office.BOARD)
 """Two of whose holders enrol a key that signs releases."""
-_ANSWERING: Final = tuple(sorted(OFFICERS))
+SECONDING: Final[Mapping[str, tuple[Office, ...]]] = {
+    "begin_signing": ANSWERING,
+    "enrol_log_key": ANSWERING,
+    "revoke_log_key": ANSWERING,
+    "enrol_release_key": RELEASING,
+}
+"""Two of whose holders give a command together, by its kind."""
 
 # ---------------------------------------------------------------- the log
 
 
 def begin(state: Founded, command: commands.BeginSigning, context: Context) -> Events:
     """From the second officer's command on everything is signed, by the keys that are named here and no former ones."""
-    context.require_office(*_ANSWERING)
+    context.require_office(*SECONDING[command.kind])
     if context.register.signing:
         raise Refused(
             "signing_begun_already",
@@ -56,8 +62,8 @@ def begin(state: Founded, command: commands.BeginSigning, context: Context) -> E
     enrolled = (KeyEnrolled(person=person, public_key=key) for person, key in keys.items() if key not in _keys_of(person, context))
     ended = (
         KeyRevoked(person=person, public_key=key, cause="unproven")
-        for person, known in sorted(context.register.people.items())
-        for key in sorted(known.keys - {keys.get(person)})
+        for person, holder in sorted(context.register.people.items())
+        for key in sorted(holder.keys - {keys.get(person)})
     )
     return _by_two(
         state,
@@ -76,8 +82,8 @@ def _require_all_named(state: Founded, named: Sequence[KeyRequest], context: Con
     persons = [each.person for each in named]
     for person in persons:
         require_person(person)
-        known = context.register.people.get(person, Person())
-        if not known.offices and not known.speaks_for:
+        holder = context.register.people.get(person, Person())
+        if not holder.offices and not holder.speaks_for:
             raise Refused("no_role", f"{person} holds no office, and speaks for nobody", clause="roles", remedy="leave them out")
         if persons.count(person) > 1:
             raise Refused("holder_named_twice", f"{person} is named twice", clause="roles", remedy="name each person once, with one key")
@@ -101,7 +107,7 @@ def _keys_of(person: str, context: Context) -> frozenset[str]:
 
 def enrol_log_key(state: Founded, command: commands.EnrolLogKey, context: Context) -> Events:
     """A further key signs the log, from the second officer's command on; a key that does already changes nothing."""
-    context.require_office(*_ANSWERING)
+    context.require_office(*SECONDING[command.kind])
     if command.public_key in context.register.valid_log_keys():
         return ()
     key = context.require_key(LOG, command.public_key, "the log")
@@ -110,7 +116,7 @@ def enrol_log_key(state: Founded, command: commands.EnrolLogKey, context: Contex
 
 def revoke_log_key(state: Founded, command: commands.RevokeLogKey, context: Context) -> Events:
     """A key signs the log no longer after the second officer's command; one that does not changes nothing."""
-    context.require_office(*_ANSWERING)
+    context.require_office(*SECONDING[command.kind])
     valid = context.register.valid_log_keys()
     if command.public_key not in valid:
         return ()
@@ -129,7 +135,7 @@ def revoke_log_key(state: Founded, command: commands.RevokeLogKey, context: Cont
 
 def enrol_release_key(state: Founded, command: commands.EnrolReleaseKey, context: Context) -> Events:
     """A key signs releases, from the second officer's command on; the one that it replaces does no longer."""
-    context.require_office(*RELEASING, clause="release")
+    context.require_office(*SECONDING[command.kind], clause="release")
     valid = context.register.valid_release_keys()
     if command.public_key in valid:
         return ()
@@ -173,10 +179,13 @@ def fingerprint(public_key: PublicKey) -> Digest:
 
 
 def _by_two(state: Founded, act: str, facts: Events, context: Context, *, clause: str = "roles") -> Events:
-    """The facts, when another officer gave the same command before; else that it waits for a second one, in the place of another that waited."""
+    """The facts, when another officer gave the same command before; else that it waits for a second one, in the place of another that waited.
+
+    The first officer counts as long as they hold one of the offices that the command takes.
+    """
     digest = context.digest_without("kind")
     waiting = state.acts.get(act)
-    if waiting is None or waiting.digest != digest:
+    if waiting is None or waiting.digest != digest or not context.register.holds(waiting.by, *SECONDING[act]):
         return (events.ActProposed(act=act, digest=digest, by=context.actor),)
     context.require_independent((waiting.by,), clause=clause)
     return (events.ActSeconded(act=act, digest=digest, by=(waiting.by, context.actor)), *facts)

@@ -10,7 +10,7 @@ from pydantic import Field
 from domain.charter import MembershipTerms
 from domain.kernel import CountryCode, Digest, Event, Instant, Name, PersonId, Prose, Slug
 from domain.letters import RoundName, SetOffNumber
-from domain.member.terms import ApplicationOutcome, Cause, Delegate, InvoiceNumber, Offset, Rung
+from domain.member.terms import ApplicationOutcome, Cause, InvoiceNumber, NamedDelegate, Offset, Rung
 from domain.money import Minor
 from domain.reference import BankReference, Lei
 from domain.register.facts import (
@@ -43,7 +43,8 @@ class ApplicationReceived(Event):
     lei: Lei
     country: CountryCode
     tier: Slug
-    representatives: tuple[Delegate, ...]
+    representatives: tuple[NamedDelegate, ...]
+    """The proofs of their keys are in the entry's command."""
     charter_version: int
     terms: MembershipTerms
     lapses_at: Instant

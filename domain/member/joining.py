@@ -32,7 +32,7 @@ from domain.member.state import (
     admission_vote,
     lapses_at,
 )
-from domain.member.terms import ApplicationOutcome
+from domain.member.terms import ApplicationOutcome, Delegate, NamedDelegate
 from domain.process import NAMED, Context
 from domain.register.facts import Capacity, Holding, LegalEntityNamed, OwnershipDeclared, TierReserved
 from domain.stream import StepOwed, owe
@@ -66,7 +66,7 @@ def apply(_: Unapplied, command: commands.Apply, context: Context) -> Events:
             lei=command.lei,
             country=command.country,
             tier=command.tier,
-            representatives=command.representatives,
+            representatives=tuple(map(_as_kept, command.representatives)),
             charter_version=context.register.version,
             terms=identity.terms,
             lapses_at=context.at + days(context.charter.membership.application_days),
@@ -76,6 +76,10 @@ def apply(_: Unapplied, command: commands.Apply, context: Context) -> Events:
         *(event for delegate in command.representatives for event in seat_person(member, delegate, context)),
         owe(steps.screen(identity)),
     )
+
+
+def _as_kept(delegate: Delegate) -> NamedDelegate:
+    return NamedDelegate(person=delegate.person, capacity=delegate.capacity, public_key=delegate.public_key)
 
 
 def withdraw_application(state: Applying, context: Context) -> Events:
@@ -124,8 +128,8 @@ def _require_applicant(member: MemberId, command: commands.Apply, context: Conte
             clause="membership",
             remedy="name at least one of them as a representative",
         )
-    for person in persons:
-        require_new(person, member, context)
+    for delegate in command.representatives:
+        require_new(delegate, member, context)
     _require_unclaimed(member, command.lei, context)
     holder = context.register.entities.get(command.lei)
     if holder is not None:
@@ -155,7 +159,7 @@ def _require_signer(persons: Sequence[PersonId], context: Context) -> None:
 def _require_room(context: Context) -> None:
     """Refuses a further application while as many as the charter takes at a time wait for the members' decision: strangers make them."""
     most = context.charter.membership.open_applications
-    if len(context.register.applicants) >= most:
+    if len(context.register.applicants()) >= most:
         raise Refused(
             "too_many_applications",
             f"{most} applications are under way, and the members decided on none of them yet",

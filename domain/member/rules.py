@@ -257,15 +257,31 @@ def require_in_time(until: datetime, context: Context) -> None:
         )
 
 
-def require_new(person: PersonId, member: MemberId, context: Context) -> None:
-    """Refuses a handle that speaks for another member or holds an office: whoever names it here may mean another person."""
-    other = context.register.people.get(person)
+def require_new(delegate: Delegate | commands.SeatRepresentative, member: MemberId, context: Context) -> None:
+    """Refuses a handle that speaks for another member or holds an office: whoever names it here may mean another person.
+
+    On a signed log the key tells who is meant: somebody whom the log knows comes with a key that is or was theirs. Only a member for which they
+    spoke before names them with another one, when they have none left.
+    """
+    person, register = delegate.person, context.register
+    other = register.people.get(person)
     if person in RESERVED:
         raise Refused("person_reserved", f"{person} is no person here", remedy="choose another handle", clause="membership")
-    if context.register.knows(person) and (other is None or other.offices or any(each != member for each in other.speaks_for)):
+    if not register.knows(person):
+        return
+    if other is None or other.offices or any(each != member for each in other.speaks_for) or _other_key(delegate, other, member, context):
         raise Refused(
             "person_taken", f"{person} is another person on this log", remedy="choose a handle that nobody has", clause="membership"
         )
+
+
+def _other_key(delegate: Delegate | commands.SeatRepresentative, other: Person, member: MemberId, context: Context) -> bool:
+    """Whether a key is named that never was this person's, and that nobody who may do so puts in the place of those that ended."""
+    register, key = context.register, delegate.public_key
+    if not register.signing or key is None or register.knows_key(delegate.person, key):
+        return False
+    spoke_for_it = any(term.person == delegate.person for term in register.terms.get(member, ()))
+    return bool(other.keys) or not spoke_for_it
 
 
 def require_seat_in(tier: str, member: MemberId, context: Context) -> None:

@@ -29,15 +29,17 @@ SPEAKERS: Final = 30
 
 
 def seat_representative(state: Present, command: commands.SeatRepresentative, context: Context) -> Events:
-    """A person is seated, or changes their capacity, or enrols a further key of their own."""
+    """A person is seated, or changes their capacity, or enrols a further key of their own; who never had one gets the first from who may seat."""
     identity = state.identity
     require_concerned(identity, context, Office.SECRETARIAT, Office.BOARD)
     present = identity.delegates.get(command.person)
     if present is None:
-        require_new(command.person, identity.member, context)
+        require_new(command, identity.member, context)
         _require_room(identity)
     elif (key := _further_key(command, context)) is not None:
         _require_own_key(command.person, context)
+        if context.actor != command.person:
+            _require_seater(identity, context)
         if present == command.capacity:
             return (KeyEnrolled(person=command.person, public_key=context.require_key(command.person, key)),)
     if present == command.capacity:

@@ -36,6 +36,14 @@ class Delegate(Message):
     """That the person holds the key."""
 
 
+class NamedDelegate(Message):
+    """Whom an application named to speak for the member, as it is kept: before rules 7 a key was any text of this length, and nothing proved it."""
+
+    person: PersonId
+    capacity: Capacity = Capacity.REPRESENTATIVE
+    public_key: Annotated[str, Field(max_length=1_000)] | None = None
+
+
 class Offset(Message):
     """What a round is asked for of the member's credit there, at most."""
 

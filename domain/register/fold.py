@@ -35,7 +35,7 @@ from domain.register.state import (
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
-REGISTER_VERSION: Final = 19
+REGISTER_VERSION: Final = 20
 """Raised whenever the register is made of other fields or classes, or the same facts make another one: stored ones of another version are not read."""
 
 _FACTS: Final = frozenset(get_args(Fact))
@@ -151,7 +151,7 @@ def _end_term(terms: Iterable[Term], person: PersonId, at: datetime) -> tuple[Te
 def _of_members(register: Register, fact: facts.MemberFact) -> Register:
     match fact:
         case facts.MemberActivated(member=member, name=name, tier=tier, country=country, at=at):
-            register = register._replace(reserved=without(register.reserved, member), applicants=without(register.applicants, member))
+            register = register._replace(reserved=without(register.reserved, member))
             return _regroup_around(_with_member(register, Member(member, name, tier, country, at, Standing.ACTIVE)), member)
         case facts.MemberSuspended(member=member, cause=cause):
             before = register.members[member]
@@ -177,12 +177,10 @@ def _of_members(register: Register, fact: facts.MemberFact) -> Register:
                 return register
             return _regroup_around(register._replace(holdings=register.holdings.set(member, holdings)), member)
         case facts.LegalEntityNamed(member=member, lei=lei):
-            register = register._replace(entities=register.entities.set(lei, member))
-            return register._replace(applicants=register.applicants.set(member, lei))
+            return register._replace(entities=register.entities.set(lei, member))
         case facts.LegalEntityReleased(lei=lei):
             return _release_entity(register, lei)
         case facts.TierReserved(member=member, tier=tier):
-            register = register._replace(applicants=without(register.applicants, member))
             return register._replace(reserved=register.reserved.set(member, tier))
         case facts.TierChanged(member=member, tier=tier):
             register = register._replace(reserved=without(register.reserved, member))
@@ -195,11 +193,7 @@ def _with_member(register: Register, member: Member) -> Register:
 
 def _release_entity(register: Register, lei: str) -> Register:
     member = register.entities[lei]
-    register = register._replace(
-        entities=register.entities.delete(lei),
-        reserved=without(register.reserved, member),
-        applicants=without(register.applicants, member),
-    )
+    register = register._replace(entities=register.entities.delete(lei), reserved=without(register.reserved, member))
     if member not in register.holdings:
         return register
     return _regroup(register._replace(holdings=register.holdings.delete(member)))
@@ -280,12 +274,12 @@ def _set_amount(amounts: Map[MemberId, Map[str, int]], member: MemberId, source:
     return amounts.set(member, mine) if mine else without(amounts, member)
 
 
-def _with_credit(known: Map[MemberId, Map[str, Credit]], stated: facts.CreditStated) -> Map[MemberId, Map[str, Credit]]:
+def _with_credit(credits_: Map[MemberId, Map[str, Credit]], stated: facts.CreditStated) -> Map[MemberId, Map[str, Credit]]:
     """The credits with this one of a member on a stream; what is nothing is left out."""
     credit = Credit(stated.payable, stated.refunding, stated.currency, stated.since)
-    mine = known.get(stated.member, mapping())
+    mine = credits_.get(stated.member, mapping())
     mine = mine.set(stated.source, credit) if credit.payable or credit.refunding else without(mine, stated.source)
-    return known.set(stated.member, mine) if mine else without(known, stated.member)
+    return credits_.set(stated.member, mine) if mine else without(credits_, stated.member)
 
 
 # ---------------------------------------------------------------- charter and votes

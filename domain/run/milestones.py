@@ -181,7 +181,7 @@ def accept(state: Running | Paused, command: commands.AcceptMilestone, context: 
         return ()
     others = context.register.independent(person for person in standing if person != context.actor)
     if context.actor in standing and len(others) + 1 < terms.reviewers:
-        context.require_independent((context.actor,), clause="training.reviewers")
+        context.require_not_own(context.actor, "signed it already", clause="training.reviewers", remedy="ask another person to sign it")
     context.require_independent((book.contract.lead, *others), clause="training.reviewers")
     signed = (*others, context.actor)
     if len(signed) < terms.reviewers:

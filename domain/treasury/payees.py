@@ -81,7 +81,7 @@ def _ask_to_approve(named: events.PayeeNamed, context: Context) -> Step:
 
 
 def approve_payee(state: Open, command: commands.ApprovePayee, context: Context) -> Events:
-    """Bank details are used only after the charter's number of other people compared them."""
+    """Bank details are used only after the charter's number of other people compared them; who signed counts as long as they hold an office."""
     terms = terms_of(context)
     context.require_office(*terms.payee_offices, clause="treasury.payee_offices")
     payee = state.payees.get(command.payee, Payee())
@@ -94,7 +94,8 @@ def approve_payee(state: Open, command: commands.ApprovePayee, context: Context)
         )
     context.require_not_own(proposed.named_by, "named these details", clause="treasury.payee_approvals", remedy="ask another person")
     require_foreign_account(state, proposed.account)
-    signed = context.register.independent(sorted(proposed.signed))
+    in_office = sorted(person for person in proposed.signed if context.register.holds(person, *terms.payee_offices))
+    signed = context.register.independent(in_office)
     context.require_independent((proposed.named_by, *signed), clause="treasury.payee_approvals")
     if len(signed) + 1 < terms.payee_approvals:
         return (events.PayeeSigned(payee=command.payee, details=command.details, by=context.actor),)
