@@ -1277,6 +1277,48 @@ def test_interest_that_was_carried_is_taken_from_what_comes_back_at_the_end() ->
     assert money(story, "held") == money(story, "credit") == GOAL
 
 
+def all_owing_interest() -> Story:
+    """All paid the last tranche five days late, all of it is spent, and the round is settled: each owes 900 of interest, nobody has credit."""
+    story = all_paid(called(), 100_000).when(RELEASE).when(round_commands.CallTranche(tranche=2), by="tess")
+    story = until(story, "mark_overdue")
+    story = all_paid(replace(story, at=story.at + timedelta(days=5)), 150_000)
+    for line, amount in (("compute", 800_000), ("data", 200_000)):
+        propose = round_commands.ProposeSpending(spending=line, line=line, amount=amount, payee="cloud")
+        story = story.when(propose, by="tess").when(round_commands.ApproveSpending(spending=line), by="theo")
+        story = story.when(letters.RecordSpending(spending=line, reference=f"OUT-{amount}"))
+    story = story.when(round_commands.SettleRound(), by="tess")
+    assert (story.phase, [money(story, "debt", member) for member in MEMBERS]) == ("settled", [900] * 4)
+    return story
+
+
+def test_a_payment_of_one_unit_lowers_what_its_payer_owes_by_one_while_everybody_owes_interest() -> None:
+    """It went round and round: each time it came to the same member, whose debt it lowered by 500 units."""
+    for payer in MEMBERS:
+        story = paid(all_owing_interest(), payer, 1)
+        assert [money(story, "debt", member) for member in MEMBERS] == [900 - (member == payer) for member in MEMBERS]
+        assert (story.phase, money(story, "held"), money(story, "credit")) == ("settled", 1, 0), "it waits in its pool"
+
+
+@pytest.mark.parametrize("amount", [1, 4, 100, 899, 900])
+def test_what_is_paid_while_everybody_owes_interest_is_shared_at_most_twice(amount: int) -> None:
+    story = paid(all_owing_interest(), "ada", amount)
+    going_round = [event.kind for event in story.answer if event.kind in {"interest_shared", "credit_applied"}]
+    assert len(going_round) <= 2 * (len(MEMBERS) + 1), going_round
+    assert not any(money(story, "credit", member) and money(story, "debt", member) for member in MEMBERS)
+
+
+def test_interest_that_waited_while_everybody_owed_comes_to_its_members_once_all_is_paid() -> None:
+    story = all_owing_interest()
+    for member in ("ada", "bel", "cyd", "dov"):
+        story = paid(story, member, 1)
+    assert [money(story, "debt", member) for member in MEMBERS] == [898] * 4, "one that was paid, and one of the four that each gets"
+    for member in ("ada", "bel", "cyd", "dov"):
+        if owed := money(story, "debt", member):
+            story = paid(story, member, owed)
+    assert not story.register.debts
+    assert money(story, "held") == money(story, "credit") > 0, "nothing waits any more"
+
+
 def test_less_is_owed_when_what_was_spent_comes_back_after_the_end() -> None:
     story = spent_and_cancelled().when(letters.ReturnSpending(spending="gpu-1", reference="BACK-1"))
     late = money(story, "debt", "dov") - 75_000

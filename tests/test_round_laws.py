@@ -241,7 +241,6 @@ class Ledger:
             assert self.spent + sum(self.spendings.values()) <= self.cash.total()
         if self.over:
             assert unspent <= sum(self.ordered.values()) + self.advanced
-            assert self.pools.total() == -self.advanced
 
     def agrees(self, story: Story) -> None:
         """The round's own counters, and what it told the register, say the same."""
@@ -294,6 +293,8 @@ class Ledger:
         if self.over and kept.carried and kept.spendable < 0:
             left = [member for member, account in kept.accounts.items() if account.figures.credit and account.figures.returned > 0]
             assert not left, f"{left} keep what came of a payment that was taken back"
+        if self.over and any(amount > 0 for amount in self.pools.values()):
+            assert all(account.dues for account in kept.accounts.values() if account.figures.pledged), "interest waits only while all owe"
         for call in kept.calls.values() if not self.over else ():
             assert call.unpaid == sum(call.owing.values())
             assert (call.number in kept.running) <= bool(call.owing)
