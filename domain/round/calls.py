@@ -15,7 +15,7 @@ from domain.round.books import Books
 from domain.round.consequences import Decision, apply_credits, conclude
 from domain.round.dues import schedule
 from domain.round.leaving import release, tell_released
-from domain.round.notices import bills, notify_members, say_beyond_calendar
+from domain.round.notices import notify_called, say_beyond_calendar
 from domain.round.rules import STAFF, Events, require_few_running, terms_of
 from domain.round.state import Live, RoundState
 from domain.round.terms import BoundUntil, Duty, Tranche
@@ -83,16 +83,7 @@ def call_tranche(state: Live, command: commands.CallTranche, context: Context) -
     for member in leavers:
         decision = release(decision, member, context)
     paying = paying | set(leavers)
-    each = bills(context, decision.after.books, called.amounts, plan.due_on)
-    notices = notify_members(
-        "capital_called",
-        called.amounts,
-        f"call:{called.call}",
-        each=each,
-        round=context.stream,
-        call=called.call,
-        due_on=plan.due_on.isoformat(),
-    )
+    notices = notify_called("capital_called", called.amounts, called.call, plan.due_on, decision.after.books, context)
     return (
         *conclude(decision, paying, context),
         *notices,

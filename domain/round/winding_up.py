@@ -171,6 +171,17 @@ def _come_to_rest(state: Ended, decided: Events, context: Context) -> tuple[Even
         decided, state = (*decided, *further), fold_phase(state, further)
 
 
+def notify_taken_back(before: Books, books: Books, key: str, context: Context, *, but: MemberId | None = None) -> Iterator[StepOwed]:
+    """Each member that has less of the surplus after a change than before, `but` one, is told how much: a payment is missing that the bank took back."""
+    less = {
+        member: amount
+        for member, account in sorted(books.accounts.items())
+        if member != but and (amount := before.accounts[member].figures.returned - account.figures.returned) > 0
+    }
+    each = {member: {"less": amount_text(books, amount)} for member, amount in less.items()}
+    yield from notify_members("surplus_taken_back", less, f"surplus-{key}", each=each, round=context.stream)
+
+
 def notify_over(books: Books, members: Iterable[MemberId], context: Context) -> Iterator[StepOwed]:
     """Whose default is over has its votes back, and is told."""
     for member in members:
@@ -222,7 +233,8 @@ def facts_after_end(before: Books, books: Books, context: Context) -> Iterator[e
     yield from contributions(before, books, sorted(books.accounts), context)
 
 
-def notify_refunds(books: Books, key: str, context: Context) -> StepOwed:
-    """The officers are told that credit is to go back."""
-    credit = amount_text(books, books.totals.credit)
-    return owe(notify("refunds_due", STAFF, key=f"notice:refunds-due{key}", round=context.stream, credit=credit))
+def notify_refunds(books: Books, key: str, context: Context) -> Iterator[StepOwed]:
+    """The officers are told that credit is to go back, if there is any."""
+    if books.totals.credit:
+        credit = amount_text(books, books.totals.credit)
+        yield owe(notify("refunds_due", STAFF, key=f"notice:refunds-due{key}", round=context.stream, credit=credit))
