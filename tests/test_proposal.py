@@ -1011,6 +1011,7 @@ def test_a_refused_motion_whose_mandate_has_no_end_is_tried_as_long_as_the_chart
     register = ordered.register._replace(mandates=ordered.register.mandates.set(digest, (endless,)))
     over = refused(replace(ordered, register=register)).due().followed_by("step_waived", "motion_given_up")
     assert (over.phase, over.at) == ("refused", day(93))
+    assert over.register.mandates[digest] == (endless,), "what has no end is left alone"
 
 
 def test_an_order_that_is_waived_was_not_executed() -> None:

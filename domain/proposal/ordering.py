@@ -83,7 +83,10 @@ def after_step(state: ProposalState, command: StepDone | FailStep | WaiveStep, c
 
 
 def end_mandate(state: Unexecuted, context: Context) -> Events:
-    """What was refused stays refused, unless its mandate is spent. A try that is under way cannot be accepted any more."""
+    """What was refused stays refused, unless its mandate is spent. A try that is under way cannot be accepted once the mandate has ended.
+
+    A mandate that has no end, as former releases granted them, is left alone.
+    """
     if _mandate_of(MOTION, context) is None:
         return _end_as_carried_out(state, MOTION, context)
     return (StepWaived(step=MOTION, reason="its mandate is over"), events.MotionGivenUp(reason=state.reason))
