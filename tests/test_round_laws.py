@@ -312,7 +312,7 @@ asked: Counter[str] = Counter()
 """How often a payment of what a notice asked for was tried, by the first fact of the decision that owes the notice."""
 
 
-def told_alone(answer: Sequence[Event]) -> Iterator[tuple[str, str, Mapping[str, str]]]:
+def facts_of_each(answer: Sequence[Event]) -> Iterator[tuple[str, str, Mapping[str, str]]]:
     """What the notices of a decision tell each member and nobody else: by their template, and the member."""
     notices = (event.step.data for event in answer if isinstance(event, StepOwed) and event.step.kind == "notify")
     for notice in notices:
@@ -324,14 +324,14 @@ def in_minor(amount: str) -> int:
     return int("".join(filter(str.isdigit, amount)))
 
 
-def told_of(template: str, fact: str, answer: Sequence[Event]) -> Iterator[tuple[str, int]]:
+def amounts_in(template: str, fact: str, answer: Sequence[Event]) -> Iterator[tuple[str, int]]:
     """The amount that each member is told of by notices of this template."""
-    return ((member, in_minor(facts[fact])) for named, member, facts in told_alone(answer) if named == template)
+    return ((member, in_minor(facts[fact])) for named, member, facts in facts_of_each(answer) if named == template)
 
 
 def asked_for(answer: Sequence[Event]) -> Iterator[tuple[str, int, date, int]]:
     """Whom the notices of a decision ask for money: how much, by when, and how much more for each further day."""
-    for _, member, facts in told_alone(answer):
+    for _, member, facts in facts_of_each(answer):
         if "per_day" in facts:
             yield member, in_minor(facts["amount"]), date.fromisoformat(facts["pay_by"]), in_minor(facts["per_day"])
 
@@ -413,7 +413,7 @@ class Rounds(RuleBasedStateMachine):
                 back.update(event.returns)
         payers = {event.member for event in story.answer if isinstance(event, round_events.PaymentReversed)}
         less = {member: -amount for member, amount in back.items() if amount < 0 and member not in payers}
-        assert less == dict(told_of("surplus_taken_back", "less", story.answer)), "who has less of the surplus is told how much"
+        assert less == dict(amounts_in("surplus_taken_back", "less", story.answer)), "who has less of the surplus is told how much"
 
     def what_is_asked_for_settles(self, story: Story) -> None:
         """Who pays what a notice asked for, by the day that it names or with each further day, owes nothing.

@@ -124,7 +124,7 @@ def _latest(paid: Sequence[Settlement], amount: int) -> tuple[Settlement, ...]:
 
 def notify_reduced(books: Books, event: events.MakeUpReduced, context: Context) -> Iterator[StepOwed]:
     """Who made up is told what comes back to it, and what is not asked for any more; where it is one of them alone, of that."""
-    returned, lapsed = _amounts_told(books, event.repaid), _amounts_told(books, event.lapsed)
+    returned, lapsed = _principal_texts(books, event.repaid), _principal_texts(books, event.lapsed)
     both, key = returned.keys() & lapsed.keys(), f"{event.pool}:{books.calls[event.pool].filled}"
     each = {
         "make_up_reduced": {member: {"returned": returned[member], "lapsed": lapsed[member]} for member in both},
@@ -136,7 +136,7 @@ def notify_reduced(books: Books, event: events.MakeUpReduced, context: Context) 
         yield from notify_members(template, own, f"{name}:{key}", each=own, round=context.stream, call=event.pool)
 
 
-def _amounts_told(books: Books, parts: Mapping[MemberId, Sequence[Settlement]]) -> dict[MemberId, str]:
+def _principal_texts(books: Books, parts: Mapping[MemberId, Sequence[Settlement]]) -> dict[MemberId, str]:
     """The principal of each member's settlements, in words; without those that have none."""
     sums = {member: sum(part.principal for part in settled) for member, settled in parts.items()}
     return {member: amount_text(books, amount) for member, amount in sums.items() if amount}

@@ -32,10 +32,10 @@ def notify_members(
 def notify_called(
     template: str, members: Iterable[MemberId], call: int, due_on: date, books: Books, context: Context, *, covered: str = "call_covered"
 ) -> Iterator[StepOwed]:
-    """The members of a call are told what to pay by its due day; those that owe nothing then, since their credit has paid it, that it is `covered`."""
-    asked, day = bills(context, books, members, due_on), due_on.isoformat()
-    yield from notify_members(template, asked, f"call:{call}", each=asked, round=context.stream, call=call, due_on=day)
-    paid = set(members) - asked.keys()
+    """The notices of a call: what each member is to pay by its due day, or, by the template `covered`, that its credit has paid all of it."""
+    owing, day = bills(context, books, members, due_on), due_on.isoformat()
+    yield from notify_members(template, owing, f"call:{call}", each=owing, round=context.stream, call=call, due_on=day)
+    paid = set(members) - owing.keys()
     yield from notify_members(covered, paid, f"call-covered:{call}", round=context.stream, call=call, due_on=day)
 
 
@@ -50,8 +50,8 @@ def bills(context: Context, books: Books, members: Iterable[MemberId], day: date
     Who owes nothing then is left out: no notice asks for nothing.
     """
     rate = terms_of(context, books).default_interest
-    asked = {member: bill(books, books.accounts[member], rate, day) for member in members}
-    return {member: _facts(context, books, member, each) for member, each in asked.items() if each.amount}
+    each = {member: bill(books, books.accounts[member], rate, day) for member in members}
+    return {member: _facts(context, books, member, own) for member, own in each.items() if own.amount}
 
 
 def _facts(context: Context, books: Books, member: MemberId, asked: Bill) -> dict[str, str]:

@@ -181,8 +181,8 @@ def release_refund(state: RoundState, command: letters.ReleaseRefund, context: C
         decided = (released, *wind_up(fold_phase(state, (released,)), context))
         decided = (*decided, *after_refund(fold_phase(state, decided), command.member, context))
         after = fold_phase(state, decided).books
-        told = notify_taken_back(state.books, after, f"refund:{command.payment}", context)
-        return (*decided, *close(state, after, gone=0), *facts_after_end(state.books, after, context), *told)
+        notices = notify_taken_back(state.books, after, f"refund:{command.payment}", context)
+        return (*decided, *close(state, after, gone=0), *facts_after_end(state.books, after, context), *notices)
     if current is None:
         return (released,)
     decision = apply_credits(Decision.of(current, released), (command.member,), context)

@@ -111,8 +111,8 @@ def _restored_after_end(state: RoundState, restored: events.CreditRestored, cont
     assert isinstance(over, Refunding | ClosedWithDebts)
     further = wind_up(over, context)
     after = fold_phase(over, further)
-    told = notify_taken_back(over.books, after.books, f"restored:{set_off_key(restored.debtor, restored.number)}", context)
-    return (*back, *further, *facts_after_end(over.books, after.books, context), *close(after, after.books, gone=0), *told)
+    notices = notify_taken_back(over.books, after.books, f"restored:{set_off_key(restored.debtor, restored.number)}", context)
+    return (*back, *further, *facts_after_end(over.books, after.books, context), *close(after, after.books, gone=0), *notices)
 
 
 # ---------------------------------------------------------------- what everybody knows of it

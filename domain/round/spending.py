@@ -168,8 +168,8 @@ def release_spending(state: RoundState, command: letters.ReleaseSpending, contex
     further = wind_up(freed, context)
     after = fold_phase(freed, further)
     closed = close(after, after.books, gone=0)
-    told = notify_taken_back(books, after.books, f"spending:{command.spending}", context)
-    return (withdrawn, *further, *closed, *facts_after_end(books, after.books, context), *told)
+    notices = notify_taken_back(books, after.books, f"spending:{command.spending}", context)
+    return (withdrawn, *further, *closed, *facts_after_end(books, after.books, context), *notices)
 
 
 def _spending_of(books: Books, name: Slug) -> Spending:

@@ -172,7 +172,7 @@ def _come_to_rest(state: Ended, decided: Events, context: Context) -> tuple[Even
 
 
 def notify_taken_back(before: Books, books: Books, key: str, context: Context, *, but: MemberId | None = None) -> Iterator[StepOwed]:
-    """Each member that has less of the surplus after a change than before, `but` one, is told how much: a payment is missing that the bank took back."""
+    """The notices to members that have less of the surplus than before, since a payment that the bank took back is missing: to all `but` one."""
     less = {
         member: amount
         for member, account in sorted(books.accounts.items())
