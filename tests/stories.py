@@ -158,6 +158,24 @@ def in_units(refusal: Refused) -> bool:
     return _BARE.search(f"{refusal.message} {refusal.remedy}") is None
 
 
+_NOTHING: Final = re.compile(r"[A-Z]{3} 0(\.0+)?")
+MAY_BE_NOTHING: Final = frozenset({"per_day", "held", "sound"})
+"""Facts of notices that may be an amount of nothing: what a further day adds to interest alone, and what of a round's money is there."""
+
+
+def tells_of_nothing(event: Event) -> str:
+    """The fact of a notice that asks for no money, gives none back or takes none, as `template: fact`; empty where there is none."""
+    if not isinstance(event, StepOwed) or event.step.kind != "notify":
+        return ""
+    notice = event.step.data
+    lists_all = {"credit"} if notice["template"] == "duty_passed" else set[str]()
+    for facts in (notice["facts"], *notice.get("each", {}).values()):
+        for name, value in facts.items():
+            if name not in MAY_BE_NOTHING | lists_all and isinstance(value, str) and _NOTHING.fullmatch(value):
+                return f"{notice['template']}: {name}"
+    return ""
+
+
 @dataclass(frozen=True)
 class Story:
     """One stream's story. Every call returns the story so far; `then`, `refused` and `owes` look at its last answer."""
@@ -200,6 +218,7 @@ class Story:
         except Refused as refusal:
             told = self._told(command, given, by, now, (), refusal.rule, mandated=mandate is not None)
             return replace(self, at=now, answer=(), refusal=refusal, position=position, told=told)
+        assert not any(nothing := tells_of_nothing(event) for event in events), f"a notice of no money: {nothing}"
         told = self._told(command, given, by, now, events, "", mandated=mandate is not None)
         return replace(self._with(events), at=now, answer=events, refusal=None, position=position, told=told)
 

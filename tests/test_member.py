@@ -743,6 +743,13 @@ def test_a_payment_taken_back_takes_the_credit_first() -> None:
     assert [invoice.amount for invoice in story.state.state.dues.open] == [FEE]
 
 
+def test_a_payment_taken_back_that_no_invoice_had_used_leaves_nothing_owed_and_the_notice_says_so() -> None:
+    story = invoiced().when(payment(FEE)).when(payment(700, "BANK-2")).when(undone(700, original="BANK-2"))
+    assert (story.state.state.dues.credit, story.state.state.dues.open) == (0, ())
+    told = story.known["notice:dues-reversed:BACK-1"].data
+    assert (told["template"], told["facts"]["amount"]) == ("dues-reversed-nothing-owed", display(700, charter().currency))
+
+
 def test_a_first_payment_taken_back_waits_for_the_first_dues_again() -> None:
     story = invoiced().when(payment(FEE - 1)).when(undone(FEE - 1)).followed_by("dues_reversed", "bank_reference_used")
     assert story.phase == "paying"

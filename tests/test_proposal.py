@@ -1009,8 +1009,10 @@ def test_a_refused_motion_whose_mandate_has_no_end_is_tried_as_long_as_the_chart
     digest = digest_of(EXPEL.stream, EXPEL.command)
     endless = MandateGranted(proposal="proposal/one", digest=digest)
     register = ordered.register._replace(mandates=ordered.register.mandates.set(digest, (endless,)))
-    over = refused(replace(ordered, register=register)).due().followed_by("step_waived", "motion_given_up")
+    over = refused(replace(ordered, register=register)).due()
+    over.followed_by("step_waived", "mandate_withdrawn", "motion_given_up")
     assert (over.phase, over.at) == ("refused", day(93))
+    assert digest not in over.register.mandates, "a try that is under way cannot be accepted any more"
 
 
 def test_an_order_that_is_waived_was_not_executed() -> None:

@@ -798,6 +798,12 @@ def asked(story: Story, notice: str, member: str = "dov") -> tuple[int, date, in
     return amount, date.fromisoformat(facts["pay_by"]), per_day
 
 
+def sent(story: Story, notice: str) -> tuple[str, list[str]]:
+    """The template of a notice, and whom it went to."""
+    data = story.known[f"notice:{notice}"].data
+    return data["template"], data["to"]
+
+
 @pytest.mark.parametrize(
     ("rung", "notice", "days"),
     [("mark_overdue", "capital-call-overdue:1:1", 3), ("remind_overdue", "capital-call-cure-ends:1:1", 14)],
@@ -838,6 +844,7 @@ def test_a_charter_may_set_how_much_interest_alone_is_carried() -> None:
     late = paid(story, "dov", 100_000, on=story.at.date())
     defaulted = until(late, "declare_default")
     assert money(defaulted, "in_default") == 150_000
+    assert defaulted.known["notice:default:1"].data["facts"]["unpaid"] == "USD 1.00"
     assert (
         paid(defaulted, "dov", 1)
         .followed_by("payment_recorded", "bank_reference_used", "call_cleared", "default_cured", "debt_stated")
@@ -863,6 +870,31 @@ def test_who_is_late_is_told_first_that_it_is_in_default_what_it_owes_and_the_wa
     )
     assert "default_cured" in {event.kind for event in story.answer}
     assert money(story, "debt", "dov") == money(story, "credit", "dov") == 0
+
+
+def test_who_is_called_for_what_its_credit_pays_is_told_that_nothing_is_to_be_done() -> None:
+    story = all_paid(paid(called(), "ada", 250_000), 100_000, "bel", "cyd", "dov")
+    story = story.when(RELEASE).when(round_commands.CallTranche(tranche=2), by="tess")
+    assert sent(story, "call-covered:2:1") == ("call_covered", ["member:ada"])
+    assert sent(story, "call:2:1") == ("capital_called", ["member:bel", "member:cyd", "member:dov"])
+
+
+def test_who_is_called_to_make_up_what_its_credit_pays_is_told_that_nothing_is_to_be_done() -> None:
+    story = until(all_paid(paid(called(), "ada", 125_000), 100_000, "bel", "cyd"), "declare_default")
+    assert sent(story, "call-covered:2:1") == ("call_covered", ["member:ada"])
+    assert sent(story, "call:2:1") == ("make_up_called", ["member:bel", "member:cyd"])
+
+
+def test_who_has_not_made_up_yet_is_told_what_is_not_to_be_paid_any_more_and_who_has_what_comes_back() -> None:
+    story = cured(made_up(paid_by=("ada",)))
+    assert sent(story, "make-up-returned:1:75000:1") == ("make_up_returned", ["member:ada"])
+    assert sent(story, "make-up-lapsed:1:75000:1") == ("make_up_lapsed", ["member:bel", "member:cyd"])
+    assert story.known["notice:make-up-lapsed:1:75000:1"].data["each"]["member:bel"] == {"lapsed": "USD 250.00"}
+
+
+def test_nobody_is_asked_to_order_refunds_of_a_round_that_ends_without_any_credit() -> None:
+    assert "notice:refunds-due" not in mandated(called(), round_commands.CancelRound()).known
+    assert "notice:refunds-due" in mandated(paid(called(), "ada", 1), round_commands.CancelRound()).known
 
 
 def test_money_settles_first_what_is_due_first_whatever_was_called_first() -> None:
@@ -999,8 +1031,7 @@ def test_what_a_defaulter_pays_comes_back_first_to_those_who_made_up_and_all_end
     assert [money(story, "credit", member) for member in MEMBERS] == [25_000, 25_000, 25_000, 0]
     assert [money(story, "committed", member) for member in MEMBERS] == [250_000] * 4
     assert story.register.cleared["ada"] == 100_000
-    told = story.known["notice:make-up-reduced:1:75000:1"].data["each"]["member:ada"]
-    assert told == {"returned": "USD 250.00", "lapsed": "USD 0.00"}
+    assert story.known["notice:make-up-returned:1:75000:1"].data["each"]["member:ada"] == {"returned": "USD 250.00"}
     assert refunded(story, "ada").state.state.books.accounts["ada"].figures.refunded == 25_000, "the credit can be refunded"
     story = story.when(RELEASE).when(round_commands.CallTranche(tranche=2), by="tess")
     assert [money(story, "debt", member) for member in MEMBERS][3] == 150_000
@@ -1275,6 +1306,48 @@ def test_interest_that_was_carried_is_taken_from_what_comes_back_at_the_end() ->
     assert [money(story, "credit", member) for member in MEMBERS] == [250_050] * 3 + [250_000 - 150]
     assert not story.register.debts
     assert money(story, "held") == money(story, "credit") == GOAL
+
+
+def all_owing_interest() -> Story:
+    """All paid the last tranche five days late, all of it is spent, and the round is settled: each owes 900 of interest, nobody has credit."""
+    story = all_paid(called(), 100_000).when(RELEASE).when(round_commands.CallTranche(tranche=2), by="tess")
+    story = until(story, "mark_overdue")
+    story = all_paid(replace(story, at=story.at + timedelta(days=5)), 150_000)
+    for line, amount in (("compute", 800_000), ("data", 200_000)):
+        propose = round_commands.ProposeSpending(spending=line, line=line, amount=amount, payee="cloud")
+        story = story.when(propose, by="tess").when(round_commands.ApproveSpending(spending=line), by="theo")
+        story = story.when(letters.RecordSpending(spending=line, reference=f"OUT-{amount}"))
+    story = story.when(round_commands.SettleRound(), by="tess")
+    assert (story.phase, [money(story, "debt", member) for member in MEMBERS]) == ("settled", [900] * 4)
+    return story
+
+
+def test_a_payment_of_one_unit_lowers_what_its_payer_owes_by_one_while_everybody_owes_interest() -> None:
+    """It went round and round: each time it came to the same member, whose debt it lowered by 500 units."""
+    for payer in MEMBERS:
+        story = paid(all_owing_interest(), payer, 1)
+        assert [money(story, "debt", member) for member in MEMBERS] == [900 - (member == payer) for member in MEMBERS]
+        assert (story.phase, money(story, "held"), money(story, "credit")) == ("settled", 1, 0), "it waits in its pool"
+
+
+@pytest.mark.parametrize("amount", [1, 4, 100, 899, 900])
+def test_what_is_paid_while_everybody_owes_interest_is_shared_at_most_twice(amount: int) -> None:
+    story = paid(all_owing_interest(), "ada", amount)
+    going_round = [event.kind for event in story.answer if event.kind in {"interest_shared", "credit_applied"}]
+    assert len(going_round) <= 2 * (len(MEMBERS) + 1), going_round
+    assert not any(money(story, "credit", member) and money(story, "debt", member) for member in MEMBERS)
+
+
+def test_interest_that_waited_while_everybody_owed_comes_to_its_members_once_all_is_paid() -> None:
+    story = all_owing_interest()
+    for member in ("ada", "bel", "cyd", "dov"):
+        story = paid(story, member, 1)
+    assert [money(story, "debt", member) for member in MEMBERS] == [898] * 4, "one that was paid, and one of the four that each gets"
+    for member in ("ada", "bel", "cyd", "dov"):
+        if owed := money(story, "debt", member):
+            story = paid(story, member, owed)
+    assert not story.register.debts
+    assert money(story, "held") == money(story, "credit") > 0, "nothing waits any more"
 
 
 def test_less_is_owed_when_what_was_spent_comes_back_after_the_end() -> None:
@@ -2168,6 +2241,15 @@ def test_a_payment_that_the_bank_takes_back_is_owed_again_as_it_was_called() -> 
     assert again.agenda.deadline is None
 
 
+def test_whose_payment_is_taken_back_without_which_it_owes_nothing_is_told_so() -> None:
+    story = paid(paid(called(), "ada", 100_000, reference="IN-1"), "ada", 30_000, reference="IN-2")
+    back = taken_back(story, "ada", 30_000, "IN-2")
+    assert sent(back, "reversed:GONE-IN-2:1") == ("payment_reversed_nothing_owed", ["member:ada"])
+    assert back.known["notice:reversed:GONE-IN-2:1"].data["facts"]["taken_back"] == "USD 300.00"
+    ended = taken_back(mandated(story, round_commands.CancelRound()), "ada", 30_000, "IN-2")
+    assert sent(ended, "reversed:GONE-IN-2:1") == ("payment_reversed_nothing_owed", ["member:ada"])
+
+
 def test_a_late_payment_that_is_taken_back_leaves_the_interest_running_from_the_due_day() -> None:
     story = until(all_paid(called(), 100_000, "ada", "bel", "cyd"), "mark_overdue")
     story = paid(story, "dov", 100_100, reference="IN-D", on=date(2026, 11, 27))
@@ -2260,6 +2342,11 @@ def test_a_reversal_of_what_went_back_to_the_member_goes_to_the_treasurer() -> N
     assert turned_away(pledging().when(letters.ReversePayment(member="ada", amount=1, reference="B-2", original="IN-9")).then(), "B-2")
 
 
+def less_credit(story: Story, cause: str) -> dict[str, str]:
+    """What members were told of their credit that is not there since a payment is missing."""
+    return {member: facts["less"] for member, facts in story.known[f"notice:surplus-{cause}:1"].data["each"].items()}
+
+
 def over(*, refunds: tuple[str, ...] = ()) -> Story:
     """All paid 100,000, of which 200,000 was spent; the round is cancelled, and so much of the surplus of 50,000 each went back."""
     story = paid(all_paid(called(), 100_000, "bel", "cyd", "dov"), "ada", 100_000, reference="IN-1")
@@ -2280,8 +2367,7 @@ def test_after_the_end_a_payment_that_is_taken_back_leaves_its_share_owed_and_no
     assert money(story, "held") == money(story, "credit") == 100_000
     assert (money(story, "debt", "ada"), story.register.debts["ada"]["round/atlas-1"]) == (50_000, 50_000)
     assert asked(story, "reversed:GONE-IN-1:1", "ada") == (50_000, date(2026, 11, 26), 50)
-    told = story.known["notice:surplus-reversed:GONE-IN-1:1"].data["each"]
-    assert {member: facts["less"] for member, facts in told.items()} == {
+    assert less_credit(story, "reversed:GONE-IN-1") == {
         "member:bel": "USD 166.67", "member:cyd": "USD 166.67", "member:dov": "USD 166.66",
     }  # fmt: skip
     assert "ada" not in {member for member, account in books_of(story.state.state).accounts.items() if account.in_default}  # type: ignore[union-attr]
@@ -2326,8 +2412,23 @@ def test_a_refund_that_is_given_up_while_a_payment_is_missing_comes_back_when_th
     assert (story.phase, money(story, "refunding", "bel"), money(story, "held")) == ("refunding", 50_000, 0)
     story = story.when(letters.ReleaseRefund(**told))
     assert (story.phase, money(story, "credit", "bel"), money(story, "debt", "ada")) == ("cancelled", 0, 50_000)
+    assert less_credit(story, f"refund:{told['payment']}") == {"member:bel": "USD 500.00"}
     story = paid(story, "ada", 50_000)
     assert ([money(story, "credit", member) for member in MEMBERS], money(story, "held")) == ([0, 50_000, 0, 0], 50_000)
+
+
+def test_who_pays_more_than_it_owes_while_another_payment_is_missing_is_told_that_it_gets_nothing_of_it_back_yet() -> None:
+    """Of what went back to both of them half is missing still, and what is paid too much stands in for it."""
+    story = paid(all_paid(called(), 100_000, "cyd", "dov"), "ada", 100_000, reference="IN-1")
+    story = paid(story, "bel", 100_000, reference="IN-2")
+    story = ordered(story, amount=200_000).when(letters.RecordSpending(spending="gpu-1", reference="OUT"))
+    story = mandated(story, round_commands.CancelRound())
+    for member in MEMBERS:
+        story = refunded(story, member)
+    story = taken_back(taken_back(story, "ada", 100_000, "IN-1"), "bel", 100_000, "IN-2")
+    story = paid(story, "bel", 130_000, reference="IN-3")
+    assert (money(story, "debt", "bel"), money(story, "credit", "bel"), money(story, "held")) == (0, 0, -70_000)
+    assert less_credit(story, "payment:IN-3") == {"member:bel": "USD 300.00"}
 
 
 def test_a_default_that_a_payment_after_the_end_had_ended_is_one_again_when_it_is_taken_back() -> None:

@@ -241,7 +241,6 @@ class Ledger:
             assert self.spent + sum(self.spendings.values()) <= self.cash.total()
         if self.over:
             assert unspent <= sum(self.ordered.values()) + self.advanced
-            assert self.pools.total() == -self.advanced
 
     def agrees(self, story: Story) -> None:
         """The round's own counters, and what it told the register, say the same."""
@@ -294,6 +293,8 @@ class Ledger:
         if self.over and kept.carried and kept.spendable < 0:
             left = [member for member, account in kept.accounts.items() if account.figures.credit and account.figures.returned > 0]
             assert not left, f"{left} keep what came of a payment that was taken back"
+        if self.over and any(amount > 0 for amount in self.pools.values()):
+            assert all(account.dues for account in kept.accounts.values() if account.figures.pledged), "interest waits only while all owe"
         for call in kept.calls.values() if not self.over else ():
             assert call.unpaid == sum(call.owing.values())
             assert (call.number in kept.running) <= bool(call.owing)
@@ -311,13 +312,28 @@ asked: Counter[str] = Counter()
 """How often a payment of what a notice asked for was tried, by the first fact of the decision that owes the notice."""
 
 
+def facts_of_each(answer: Sequence[Event]) -> Iterator[tuple[str, str, Mapping[str, str]]]:
+    """What the notices of a decision tell each member and nobody else: by their template, and the member."""
+    notices = (event.step.data for event in answer if isinstance(event, StepOwed) and event.step.kind == "notify")
+    for notice in notices:
+        for recipient, facts in notice.get("each", {}).items():
+            yield notice["template"], recipient.removeprefix("member:"), facts
+
+
+def in_minor(amount: str) -> int:
+    return int("".join(filter(str.isdigit, amount)))
+
+
+def amounts_in(template: str, fact: str, answer: Sequence[Event]) -> Iterator[tuple[str, int]]:
+    """The amount that each member is told of by notices of this template."""
+    return ((member, in_minor(facts[fact])) for named, member, facts in facts_of_each(answer) if named == template)
+
+
 def asked_for(answer: Sequence[Event]) -> Iterator[tuple[str, int, date, int]]:
     """Whom the notices of a decision ask for money: how much, by when, and how much more for each further day."""
-    notices = (event.step for event in answer if isinstance(event, StepOwed) and event.step.kind == "notify")
-    for recipient, facts in ((name, own) for notice in notices for name, own in notice.data.get("each", {}).items()):
+    for _, member, facts in facts_of_each(answer):
         if "per_day" in facts:
-            amount, per_day = (int("".join(filter(str.isdigit, facts[name]))) for name in ("amount", "per_day"))
-            yield recipient.removeprefix("member:"), amount, date.fromisoformat(facts["pay_by"]), per_day
+            yield member, in_minor(facts["amount"]), date.fromisoformat(facts["pay_by"]), in_minor(facts["per_day"])
 
 
 class Rounds(RuleBasedStateMachine):
@@ -384,9 +400,20 @@ class Rounds(RuleBasedStateMachine):
         accepted[command.kind] += bool(news)
         again = after.when(command, by=by)
         assert again.state.state == after.state.state, f"{command!r} told twice"
+        self.who_has_less_of_the_surplus_is_told(after)
         self.story, self.last = after, (command, by)
         self.what_is_asked_for_settles(after)
         return True
+
+    def who_has_less_of_the_surplus_is_told(self, story: Story) -> None:
+        """Whose credit is not there since the bank took a payment back is told how much, but for who had made that payment."""
+        back = Counter[str]()
+        for event in story.answer:
+            if isinstance(event, round_events.SurplusReturned):
+                back.update(event.returns)
+        payers = {event.member for event in story.answer if isinstance(event, round_events.PaymentReversed)}
+        less = {member: -amount for member, amount in back.items() if amount < 0 and member not in payers}
+        assert less == dict(amounts_in("surplus_taken_back", "less", story.answer)), "who has less of the surplus is told how much"
 
     def what_is_asked_for_settles(self, story: Story) -> None:
         """Who pays what a notice asked for, by the day that it names or with each further day, owes nothing.
@@ -400,7 +427,7 @@ class Rounds(RuleBasedStateMachine):
             days = (number + self.count) % 4
             on = pay_by + timedelta(days=days)
             at = max(story.at, datetime.combine(on, time(12), UTC))
-            ask = letters.RecordPayment(member=member, amount=amount + days * per_day or 1, reference="ASKED", value_date=on)
+            ask = letters.RecordPayment(member=member, amount=amount + days * per_day, reference="ASKED", value_date=on)
             kept = books_of(story.when(ask, at=at).state.state)
             assert kept is not None
             account, rate = kept.accounts[member], story.register.charters[1].funding.default_interest
@@ -825,6 +852,7 @@ def taken_back_long_after_the_end() -> None:
     ("module", "rule_", "broken", "complaint"),
     [
         (reversals, "_in_default_again", lambda *_: (), "is not in default"),
+        (reversals, "notify_taken_back", lambda *_, **__: (), "is told how much"),
         (winding_up, "_surplus_left", lambda _: {}, "keep what came of"),
     ],
 )

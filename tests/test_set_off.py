@@ -114,7 +114,8 @@ def test_overdue_dues_are_announced_with_their_amounts_and_set_off_ten_business_
     assert [(event.source, event.amount) for event in world.of("dues_set_off")] == [(FIRST, 40_000), (SECOND, 20_000)]
     assert (world.dues.owed, world.dues.offset, world.credit(FIRST), world.credit(SECOND)) == (0, FEE, 0, 10_000)
     assert world.of("rung_reached") == [], "the ladder stood still, and nobody was reminded or suspended"
-    assert [facts["owed"] for facts in world.notices("set-off-carried-out")] == ["USD 200.00", "USD 0.00"]
+    assert [facts["owed"] for facts in world.notices("set-off-carried-out")] == ["USD 200.00"]
+    assert [facts["amount"] for facts in world.notices("set-off-of-all-dues")] == ["USD 200.00"], "no dues are left of which it could tell"
     assert world.position == position
     quiet(world)
 

@@ -61,10 +61,12 @@ from tests.test_round import (
     all_paid,
     called,
     committed,
+    delivery,
     list_of,
     mandated,
     money,
     opened,
+    paid,
     pledged,
     pledging,
     refund_of,
@@ -72,6 +74,7 @@ from tests.test_round import (
     settled,
     shown_as_paid,
     terms,
+    until,
 )
 
 WATCHED = rules(silence=charter().silence.model_dump(mode="json"))
@@ -340,6 +343,41 @@ def test_a_round_whose_goal_was_reduced_to_what_is_called_waits_to_be_settled() 
     story = mandated(all_paid(called(WATCHED), 100_000), round_commands.ReduceGoal(goal=400_000, minimum=400_000))
     assert duty_of(story.state.state) is Duty.SETTLE
     assert story.when(round_commands.SettleRound(), by="tess").refusal is None
+
+
+def test_a_round_whose_members_deliver_everything_before_a_call_waits_to_be_settled_by_a_day() -> None:
+    """What an officer other than the treasurer accepts turns the duty to call into that to settle: nobody watched it, and it had no day."""
+    story = committed(WATCHED)
+    for number, member in enumerate(MEMBERS):
+        assert watched_duty(story) is Duty.CALL
+        story = story.when(delivery(member, quantity=1_000, evidence=f"{number:064x}"), by=f"rep-{member}")
+        story = story.when(round_commands.AcceptInKind(evidence=f"{number:064x}"), by="sam")
+    assert watched_duty(story) is duty_of(story.state.state) is Duty.SETTLE
+    passed = silent(story, "pass_duty")
+    assert (passed.at - story.at).days == 30
+    assert silent(passed, "pass_duty", "end_in_silence").phase == "cancelled"
+    assert passed.when(round_commands.SettleRound(), by="sam").phase == "settled"
+
+
+def test_a_round_that_late_money_brings_to_its_goal_waits_to_be_settled_by_a_day() -> None:
+    """Who is in default pays nearly all: that much more is soundly called, though its default is not over."""
+    story = until(all_paid(called(WATCHED), 100_000, "ada", "bel", "cyd"), "declare_default")
+    story = all_paid(story, 25_000, "ada", "bel", "cyd")
+    kept = books_of(story.state.state)
+    assert kept is not None
+    goal = kept.soundly_called + 20_000
+    story = mandated(story, round_commands.ReduceGoal(goal=goal, minimum=kept.soundly_called))
+    assert watched_duty(story) is duty_of(story.state.state) is Duty.MILESTONE
+    story = paid(story, "dov", 99_000)
+    assert (money(story, "in_default") > 0, watched_duty(story), duty_of(story.state.state)) == (True, Duty.SETTLE, Duty.SETTLE)
+    assert (silent(story, "pass_duty").at - story.at).days == 30
+
+
+def watched_duty(story: Story) -> Duty | None:
+    """The duty that has a day."""
+    kept = books_of(story.state.state)
+    assert kept is not None
+    return kept.watch.duty if kept.watch and story.agenda.deadline is not None else None
 
 
 def test_the_deputy_calls_the_tranche_that_the_treasurer_does_not_call() -> None:

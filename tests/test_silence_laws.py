@@ -10,6 +10,7 @@ from collections import Counter
 from datetime import datetime, timedelta
 
 import pytest
+from hypothesis.stateful import invariant
 
 from domain.charter import Charter
 from domain.kernel import Due
@@ -63,6 +64,15 @@ class Silent(Rounds):
             assert isinstance(self.story.state.state, ClosedWithDebts)
             assert self.story.state.state.ask_at > asked, "it is asked for again, and again"
         self.money_is_conserved()
+
+    @invariant()
+    def what_is_waited_for_has_a_day(self) -> None:
+        """From the charter of these histories: no duty waits for ever."""
+        duty = duty_of(self.story.state.state) if hasattr(self, "story") else None
+        if duty is not None:
+            assert self.kept is not None
+            assert self.kept.watch is not None
+            assert self.kept.watch.duty is duty, f"{duty} is waited for, and {self.kept.watch.duty} is watched"
 
     def stay_silent(self, until: datetime) -> None:
         """The clock alone speaks, and what it says is about something: it never comes twice at one instant without an end."""

@@ -71,6 +71,11 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
         "due on {due_on}, with the interest to those who paid earlier. {amount} is to be paid by {pay_by}; each further day adds {per_day}.\n"
         "Pay with the reference {reference}.",
     ),
+    "call_covered": Letter(
+        "{round}: call {call} is paid from your credit",
+        "Your organisation is called for a payment to {round} (call {call}), due on {due_on}. Its credit has paid that, and all that it owed before: "
+        "nothing is to be done.",
+    ),
     "capital_call_due": Letter(
         "Capital call {call} of {round} is due on {due_on}",
         "Call {call} of {round} is not paid yet, and is due on {due_on}. {amount} is to be paid by {pay_by}; each further day adds {per_day} "
@@ -121,10 +126,25 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
         "stands. Call {call} asks for what the others were called for meanwhile, with the interest to those who paid it.\n"
         "{amount} is to be paid by {pay_by}; each further day adds {per_day}. Pay with the reference {reference}.",
     ),
+    "missed_call_covered": Letter(
+        "{round}: the default is over, and call {call} is paid from your credit",
+        "Your organisation's money for {round} has cleared: it is no longer suspended for this, and what was not taken over of its commitment "
+        "stands. Call {call}, due on {due_on}, is for what the others were called for meanwhile. Your organisation's credit has paid that: nothing "
+        "is to be done.",
+    ),
     "make_up_reduced": Letter(
         "{round}: {returned} of what your organisation made up comes back",
         "Late money came for call {call} of {round}. Of what your organisation made up for it, {returned} is its credit again, which pays its next "
         "call or is refunded; {lapsed} is not to be paid any more.",
+    ),
+    "make_up_returned": Letter(
+        "{round}: {returned} of what your organisation made up comes back",
+        "Late money came for call {call} of {round}. Of what your organisation made up for it, {returned} is its credit again, which pays its next "
+        "call or is refunded.",
+    ),
+    "make_up_lapsed": Letter(
+        "{round}: {lapsed} of a make-up call is not to be paid any more",
+        "Late money came for call {call} of {round}. Of what your organisation was called for to make up for it, {lapsed} is not to be paid any more.",
     ),
     "interest_left": Letter(
         "{round}: {interest} of interest is still to be paid",
@@ -167,6 +187,11 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
         "Charge for leaving {round}: call {call}, due on {due_on}",
         "Your organisation leaves, so the part of its commitment to {round} that was not called has ended. The charter charges a part of it: "
         "{amount} is to be paid by {pay_by}; each further day adds {per_day}.\nPay with the reference {reference}.",
+    ),
+    "leaving_charge_covered": Letter(
+        "Charge for leaving {round}: paid from your credit",
+        "Your organisation leaves, so the part of its commitment to {round} that was not called has ended. The charter charges a part of it (call "
+        "{call}, due on {due_on}). Your organisation's credit has paid that: nothing is to be done.",
     ),
     "spending_to_approve": Letter("Spending in {round} waits for you", "A payment from {round} needs the second signature."),
     "refunds_due": Letter(
@@ -256,6 +281,11 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
         "interest runs from the day they were due, and what is not paid by the end of the time to cure is a default.\n"
         "With all else that it owes, {to_pay} is to be paid by {pay_by}; each further day adds {per_day}. Pay with the reference {reference}.",
     ),
+    "payment_reversed_nothing_owed": Letter(
+        "{round}: a payment of {taken_back} was taken back",
+        "Your bank took {taken_back} back that your organisation had paid to {round}. Without it your organisation has still paid all that it was "
+        "asked for: it owes nothing of {round}, and nothing is to be done.",
+    ),
     "payment_reversed_after_end": Letter(
         "{round}: a payment of {taken_back} was taken back",
         "Your bank took {taken_back} back that your organisation had paid to {round}, which has ended. Your organisation owes its share of what the "
@@ -271,8 +301,8 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
     ),
     "surplus_taken_back": Letter(
         "{round}: {less} of your organisation's credit is not there",
-        "The bank took a payment back that another member had made to {round}, and {less} of your organisation's credit had come of it. It comes back "
-        "when that member pays.",
+        "The bank took a payment back that had been made to {round}, which has ended, and {less} of your organisation's credit had come of it. It "
+        "is not refunded now, and comes back when that payment is made again.",
     ),
     # Applicants and members, about the membership; and the officers who deal with it.
     "screening-hit": Letter(
@@ -306,9 +336,16 @@ TEMPLATES: Final[Mapping[str, Letter]] = {
         "{owed} of dues are overdue, and the consortium owes {name} money. Unless the dues are paid before, {amount} is set off at "
         "{carry_out_at}: {offsets}. No bank moves anything for it. What is ordered back to {name} until then is not touched.",
     ),
+    "set-off-of-all-dues": Letter(
+        "{amount} of dues of {name} were set off",
+        "{amount} that {round} owed {name} paid its dues. No dues are open any more. No bank moved anything for it.",
+    ),
     "set-off-carried-out": Letter(
         "{amount} of dues of {name} were set off",
         "{amount} that {round} owed {name} paid its dues. {owed} of dues are still open. No bank moved anything for it.",
+    ),
+    "dues-reversed-nothing-owed": Letter(
+        "A payment of your dues was taken back", "Your bank took {amount} back. No invoice had used it: nothing is owed again."
     ),
     "dues-reversed": Letter("A payment of your dues was taken back", "Your bank took {amount} back; {owed} are owed again."),
     "seat-vacated": Letter("Nobody speaks for {name}", "Name a representative by {name_by}: `consortium member seat-representative`."),

@@ -29,6 +29,7 @@ from domain.member.terms import Rung
 from domain.process import Context, turn_away
 from domain.reference import creditor_reference, shown_reference
 from domain.register.facts import BankReferenceUsed, PaymentExpected, TierChanged
+from domain.stream import StepOwed
 
 YEAR: Final = days(365)
 
@@ -135,14 +136,15 @@ def reverse_payment(state: Paying | Belonging | None, command: letters.ReverseDu
         due_at=due_at,
     )
     used = BankReferenceUsed(reference=command.reference, source=context.stream)
-    notice = owe_notice(
-        "dues-reversed",
-        state.identity,
-        key=f"dues-reversed:{command.reference}",
-        amount=display_dues(command.amount, context),
-        owed=display_dues(reopened, context),
-    )
-    return (undone, used, notice)
+    return (undone, used, _notify_reversed(state.identity, undone, context))
+
+
+def _notify_reversed(identity: Identity, undone: events.DuesReversed, context: Context) -> StepOwed:
+    """The member is told what was taken back, and what of it is owed again, if anything."""
+    key, amount = f"dues-reversed:{undone.reference}", display_dues(undone.amount, context)
+    if not undone.reopened:
+        return owe_notice("dues-reversed-nothing-owed", identity, key=key, amount=amount)
+    return owe_notice("dues-reversed", identity, key=key, amount=amount, owed=display_dues(undone.reopened, context))
 
 
 def _require_money(command: letters.RecordDuesPayment, context: Context) -> None:

@@ -132,13 +132,9 @@ def _restore(state: Belonging, taken: events.DuesSetOff, context: Context) -> Se
 def _told(state: Belonging, taken: events.DuesSetOff, after: Dues, context: Context) -> Sequence[StepOwed]:
     if not taken.amount:
         return ()
-    facts: dict[str, str | int] = {
-        "amount": display_dues(taken.amount, context),
-        "round": taken.source,
-        "owed": display_dues(after.owed, context),
-    }
-    key = f"set-off-carried-out:{taken.number}:{taken.source}"
-    return (owe_notice("set-off-carried-out", state.identity, *_who_is_told(state), key=key, **facts),)
+    template, left = ("set-off-carried-out", {"owed": display_dues(after.owed, context)}) if after.owed else ("set-off-of-all-dues", {})
+    key, amount = f"set-off-carried-out:{taken.number}:{taken.source}", display_dues(taken.amount, context)
+    return (owe_notice(template, state.identity, *_who_is_told(state), key=key, amount=amount, round=taken.source, **left),)
 
 
 # ---------------------------------------------------------------- what both begin and end with

@@ -19,7 +19,7 @@ from domain.proposal import events
 from domain.proposal.notices import notify_voters
 from domain.proposal.rules import Events
 from domain.proposal.state import Announced, Over, ProposalState, Timelocked, Unexecuted
-from domain.register.facts import MandateGranted
+from domain.register.facts import MandateGranted, MandateWithdrawn
 from domain.stream import FailStep, StepDone, StepWaived, WaiveStep, owe
 
 MOTION: Final = "tell:motion"
@@ -83,10 +83,15 @@ def after_step(state: ProposalState, command: StepDone | FailStep | WaiveStep, c
 
 
 def end_mandate(state: Unexecuted, context: Context) -> Events:
-    """What was refused stays refused, unless its mandate is spent. A try that is under way cannot be accepted any more."""
-    if _mandate_of(MOTION, context) is None:
+    """What was refused stays refused, unless its mandate is spent. A try that is under way cannot be accepted any more.
+
+    A mandate that has no end, as former releases granted them, is withdrawn for that.
+    """
+    mandate = _mandate_of(MOTION, context)
+    if mandate is None:
         return _end_as_carried_out(state, MOTION, context)
-    return (StepWaived(step=MOTION, reason="its mandate is over"), events.MotionGivenUp(reason=state.reason))
+    endless = (MandateWithdrawn(proposal=mandate.proposal, digest=mandate.digest),) if mandate.until is None else ()
+    return (StepWaived(step=MOTION, reason="its mandate is over"), *endless, events.MotionGivenUp(reason=state.reason))
 
 
 def _mandate_of(step: str, context: Context) -> MandateGranted | None:

@@ -15,7 +15,7 @@ from domain.round.books import Books
 from domain.round.consequences import Decision, apply_credits, conclude
 from domain.round.dues import schedule
 from domain.round.leaving import release, tell_released
-from domain.round.notices import bills, notify_members, say_beyond_calendar
+from domain.round.notices import notify_called, say_beyond_calendar
 from domain.round.rules import STAFF, Events, require_few_running, terms_of
 from domain.round.state import Live, RoundState
 from domain.round.terms import BoundUntil, Duty, Tranche
@@ -83,16 +83,7 @@ def call_tranche(state: Live, command: commands.CallTranche, context: Context) -
     for member in leavers:
         decision = release(decision, member, context)
     paying = paying | set(leavers)
-    each = bills(context, decision.after.books, called.amounts, plan.due_on)
-    notices = notify_members(
-        "capital_called",
-        called.amounts,
-        f"call:{called.call}",
-        each=each,
-        round=context.stream,
-        call=called.call,
-        due_on=plan.due_on.isoformat(),
-    )
+    notices = notify_called("capital_called", called.amounts, called.call, plan.due_on, decision.after.books, context)
     return (
         *conclude(decision, paying, context),
         *notices,
@@ -123,17 +114,21 @@ def _delivered(books: Books, planned: Tranche, amounts: Mapping[MemberId, int]) 
     return {member: amount for member, amount in ahead.items() if amount > 0}
 
 
-def shared_interest(books: Books, *, owing: bool = True) -> tuple[events.InterestShared, ...]:
+def shared_interest(books: Books, *, owing: bool = True, least: int = 0) -> tuple[events.InterestShared, ...]:
     """What came in as interest since the last time, to those who paid the same tranche in time; if nobody did, to all.
 
     Without those `owing` it comes to nobody who owes anything: what they got would pay their own interest, and be shared again, and again.
+    A pool of which one of them would get less than `least` is not shared yet: single units would always come to the same member.
     """
     earning = {member: account.figures.pledged for member, account in books.accounts.items() if owing or not account.dues}
     shares: list[events.InterestShared] = []
     for number in books.pools:
         call = books.calls[number]
         punctual = {member: amount for member, amount in call.in_time.items() if amount and member in earning} or earning
-        if call.interest > 0 and any(punctual.values()):
-            earned = {member: amount for member, amount in sorted(share(call.interest, punctual).items()) if amount}
+        if call.interest <= 0 or not any(punctual.values()):
+            continue
+        parts = share(call.interest, punctual)
+        if min(parts[member] for member, weight in punctual.items() if weight) >= least:
+            earned = {member: amount for member, amount in sorted(parts.items()) if amount}
             shares.append(events.InterestShared(call=number, credits=earned))
     return tuple(shares)

@@ -11,7 +11,7 @@ from domain.round import events
 from domain.round.allocation import interest
 from domain.round.books import Account, Books
 from domain.round.dues import own_schedule
-from domain.round.notices import bills, notify_members, say_beyond_calendar
+from domain.round.notices import notify_called, notify_members, say_beyond_calendar
 from domain.round.rules import terms_of
 from domain.round.terms import CallNumber, Due
 from domain.stream import StepEvent, StepOwed
@@ -60,9 +60,7 @@ def missed_call(books: Books, member: MemberId, context: Context) -> events.Catc
 def notify_missed(books: Books, called: events.CatchUpCalled, context: Context) -> Iterator[events.RoundEvent | StepEvent]:
     """The member is told that its default is over, and what it is called for."""
     due_on = called.schedule.due_on
-    each = bills(context, books, (called.member,), due_on)
-    key, day = f"call:{called.call}", due_on.isoformat()
-    yield from notify_members("missed_called", (called.member,), key, each=each, round=context.stream, call=called.call, due_on=day)
+    yield from notify_called("missed_called", (called.member,), called.call, due_on, books, context, covered="missed_call_covered")
     yield from say_beyond_calendar(context, called.call, called.schedule)
 
 

@@ -11,7 +11,7 @@ from domain.round.books import Account, Books, TakenOver
 from domain.round.catching_up import missed
 from domain.round.consequences import Decision, apply_credits, conclude
 from domain.round.dues import schedule, settle
-from domain.round.notices import bills, notify_members, say_beyond_calendar
+from domain.round.notices import notify_called, notify_members, say_beyond_calendar
 from domain.round.rules import Events, account_of, amount_text, require_cap, require_few_running, terms_of
 from domain.round.state import Endangered, Live, RoundState
 from domain.round.terms import Due, Schedule
@@ -113,10 +113,7 @@ def _catch_up(
     )
     called = events.CatchUpCalled(call=number, member=member, dues=dues, schedule=plan, replaces=also)
     decision = apply_credits(decision.then(called), (member,), context)
-    each = bills(context, decision.after.books, (member,), plan.due_on)
-    notices = notify_members(
-        "catch_up_called", (member,), f"call:{number}", each=each, round=context.stream, call=number, due_on=plan.due_on.isoformat()
-    )
+    notices = notify_called("catch_up_called", (member,), number, plan.due_on, decision.after.books, context)
     return (*conclude(decision, touched, context), *notices, *say_beyond_calendar(context, number, plan))
 
 

@@ -125,5 +125,5 @@ def end(state: Live, way: Literal["settled", "cancelled"], cause: Literal["decis
         *notify_over(books, lifted, context),
         *notify_owed(after.books, context),
         *notify_members(f"round_{way}", members, way, round=context.stream),
-        notify_refunds(after.books, "", context),
+        *notify_refunds(after.books, "", context),
     )

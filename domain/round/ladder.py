@@ -11,7 +11,7 @@ from domain.round.books import Books, Call
 from domain.round.consequences import Decision, apply_credits, conclude, suspend_for_default
 from domain.round.dues import pressed
 from domain.round.making_up import make_up_call
-from domain.round.notices import bills, notify_members, say_beyond_calendar, soon
+from domain.round.notices import bills, notify_called, notify_members, say_beyond_calendar, soon
 from domain.round.rules import STAFF, Events, amount_text, terms_of
 from domain.round.state import Live
 from domain.round.terms import Stage
@@ -66,21 +66,18 @@ def declare_default(state: Live, command: commands.DeclareDefault, context: Cont
 
 
 def _notify_default(books: Books, call: Call, extra: events.MakeUpCalled | None, context: Context) -> Events:
-    missing = amount_text(books, call.unpaid)
+    missing = amount_text(books, call.unpaid or _interest_left(books, call))
     staff = notify("call_defaulted", (*STAFF, "office:board"), key=f"notice:default:{call.label}", round=context.stream, unpaid=missing)
     if extra is None:
         return (owe(staff),)
-    due_on = extra.schedule.due_on
-    notices = notify_members(
-        "make_up_called",
-        extra.amounts,
-        f"call:{extra.call}",
-        each=bills(context, books, extra.amounts, due_on),
-        round=context.stream,
-        call=extra.call,
-        due_on=due_on.isoformat(),
-    )
+    notices = notify_called("make_up_called", extra.amounts, extra.call, extra.schedule.due_on, books, context)
     return (owe(staff), *notices, *say_beyond_calendar(context, extra.call, extra.schedule))
+
+
+def _interest_left(books: Books, call: Call) -> int:
+    """The interest that members owe of a call of which the principal is paid."""
+    dues = (due for member in call.owing for due in books.accounts[member].dues)
+    return sum(due.interest for due in dues if due.call == call.number)
 
 
 def _notify_fallen(books: Books, call: Call, fallen: Sequence[MemberId], context: Context) -> Iterator[StepOwed]:

@@ -6,6 +6,7 @@ after it; who voted for the round or its run is bound to all of it. What ends of
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final, Literal
 
 from domain import letters
@@ -17,7 +18,7 @@ from domain.round.allocation import part
 from domain.round.books import Account, Books
 from domain.round.consequences import Decision, apply_credits, conclude
 from domain.round.dues import own_schedule
-from domain.round.notices import bills, notify_members, say_beyond_calendar
+from domain.round.notices import notify_called, say_beyond_calendar
 from domain.round.rules import STAFF, Events, account_of, amount_text, terms_of
 from domain.round.state import Live, RoundState
 from domain.round.terms import BoundUntil, Settlement
@@ -163,17 +164,21 @@ def tell_released(decision: Decision, context: Context) -> Events:
     steps = list[events.RoundEvent | StepEvent]()
     for event in decision.decided:
         if isinstance(event, events.CommitmentReleased):
-            key = f"notice:{event.cause}:{event.member}:{before.accounts[event.member].releases + 1}"
-            lost = amount_text(after, sum((piece.principal for piece in event.settled), event.uncalled))
-            steps.append(owe(notify("commitment_released", STAFF, key=key, round=context.stream, member=event.member, amount=lost)))
+            steps += _notify_released(before, event, context)
         elif isinstance(event, events.LeavingCharged):
-            each, due_on = bills(context, after, (event.member,), event.schedule.due_on), event.schedule.due_on.isoformat()
-            key = f"call:{event.call}"
-            steps += notify_members(
-                "leaving_charged", (event.member,), key, each=each, round=context.stream, call=event.call, due_on=due_on
+            steps += notify_called(
+                "leaving_charged", (event.member,), event.call, event.schedule.due_on, after, context, covered="leaving_charge_covered"
             )
             steps += say_beyond_calendar(context, event.call, event.schedule)
     return tuple(steps)
+
+
+def _notify_released(before: Books, event: events.CommitmentReleased, context: Context) -> Iterator[StepOwed]:
+    """The staff is told how much of a commitment ends; nothing where interest alone was forgiven."""
+    key = f"notice:{event.cause}:{event.member}:{before.accounts[event.member].releases + 1}"
+    if lost := sum((piece.principal for piece in event.settled), event.uncalled):
+        amount = amount_text(before, lost)
+        yield owe(notify("commitment_released", STAFF, key=key, round=context.stream, member=event.member, amount=amount))
 
 
 def tell_bound(books: Books, member: MemberId, until: BoundUntil, context: Context) -> StepOwed:

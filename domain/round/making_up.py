@@ -123,14 +123,20 @@ def _latest(paid: Sequence[Settlement], amount: int) -> tuple[Settlement, ...]:
 
 
 def notify_reduced(books: Books, event: events.MakeUpReduced, context: Context) -> Iterator[StepOwed]:
-    """Who made up is told what comes back to it, and what is not asked for any more."""
-    members = sorted(event.repaid.keys() | event.lapsed.keys())
+    """Who made up is told what comes back to it, and what is not asked for any more; where it is one of them alone, of that."""
+    returned, lapsed = _principal_texts(books, event.repaid), _principal_texts(books, event.lapsed)
+    both, key = returned.keys() & lapsed.keys(), f"{event.pool}:{books.calls[event.pool].filled}"
     each = {
-        member: {
-            "returned": amount_text(books, sum(part.principal for part in event.repaid.get(member, ()))),
-            "lapsed": amount_text(books, sum(part.principal for part in event.lapsed.get(member, ()))),
-        }
-        for member in members
+        "make_up_reduced": {member: {"returned": returned[member], "lapsed": lapsed[member]} for member in both},
+        "make_up_returned": {member: {"returned": amount} for member, amount in returned.items() if member not in both},
+        "make_up_lapsed": {member: {"lapsed": amount} for member, amount in lapsed.items() if member not in both},
     }
-    key = f"make-up-reduced:{event.pool}:{books.calls[event.pool].filled}"
-    return notify_members("make_up_reduced", members, key, each=each, round=context.stream, call=event.pool)
+    for template, own in each.items():
+        name = template.replace("_", "-")
+        yield from notify_members(template, own, f"{name}:{key}", each=own, round=context.stream, call=event.pool)
+
+
+def _principal_texts(books: Books, parts: Mapping[MemberId, Sequence[Settlement]]) -> dict[MemberId, str]:
+    """The principal of each member's settlements, in words; without those that have none."""
+    sums = {member: sum(part.principal for part in settled) for member, settled in parts.items()}
+    return {member: amount_text(books, amount) for member, amount in sums.items() if amount}

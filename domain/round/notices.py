@@ -29,15 +29,29 @@ def notify_members(
     return owe_notices(template, to, f"notice:{key}", facts, each=own)
 
 
+def notify_called(
+    template: str, members: Iterable[MemberId], call: int, due_on: date, books: Books, context: Context, *, covered: str = "call_covered"
+) -> Iterator[StepOwed]:
+    """The notices of a call: what each member is to pay by its due day, or, by the template `covered`, that its credit has paid all of it."""
+    owing, day = bills(context, books, members, due_on), due_on.isoformat()
+    yield from notify_members(template, owing, f"call:{call}", each=owing, round=context.stream, call=call, due_on=day)
+    paid = set(members) - owing.keys()
+    yield from notify_members(covered, paid, f"call-covered:{call}", round=context.stream, call=call, due_on=day)
+
+
 def soon(context: Context) -> date:
     """By when a notice asks for what is overdue already: to the end of the next business day."""
     return (context.charter.calendar.add(context.at, 1) - timedelta(days=1)).date()
 
 
 def bills(context: Context, books: Books, members: Iterable[MemberId], day: date) -> dict[MemberId, dict[str, str]]:
-    """What each member is to pay by a day: all that it owes then, interest included, what each further day adds, and its reference."""
+    """What each member is to pay by a day: all that it owes then, interest included, what each further day adds, and its reference.
+
+    Who owes nothing then is left out: no notice asks for nothing.
+    """
     rate = terms_of(context, books).default_interest
-    return {member: _facts(context, books, member, bill(books, books.accounts[member], rate, day)) for member in members}
+    each = {member: bill(books, books.accounts[member], rate, day) for member in members}
+    return {member: _facts(context, books, member, own) for member, own in each.items() if own.amount}
 
 
 def _facts(context: Context, books: Books, member: MemberId, asked: Bill) -> dict[str, str]:

@@ -19,7 +19,7 @@ from domain.round.dues import settle
 from domain.round.notices import notify_members
 from domain.round.rules import Events, amount_text, is_repeated, live_or_none, require_currency, terms_of
 from domain.round.state import ClosedWithDebts, Refunding, RoundState, books_of
-from domain.round.winding_up import facts_after_end, notify_refunds, wind_up
+from domain.round.winding_up import facts_after_end, notify_refunds, notify_taken_back, wind_up
 from domain.stream import StepOwed
 
 
@@ -63,8 +63,15 @@ def _paid_after_end(state: RoundState, command: letters.RecordPayment, context: 
     decided: Events = (recorded, BankReferenceUsed(reference=command.reference, source=context.stream))
     further = wind_up(fold_phase(before, decided), context)
     after = fold_phase(before, (*decided, *further))
-    told = (notify_refunds(after.books, f":{command.reference}", context),) if after.books.totals.credit else ()
-    return (*opened, *decided, *further, *facts_after_end(books, after.books, context), *close(after, after.books, gone=0), *told)
+    return (
+        *opened,
+        *decided,
+        *further,
+        *facts_after_end(books, after.books, context),
+        *close(after, after.books, gone=0),
+        *notify_refunds(after.books, f":{command.reference}", context),
+        *notify_taken_back(books, after.books, f"payment:{command.reference}", context),
+    )
 
 
 def _not_taken(books: Books, command: letters.RecordPayment, context: Context) -> StepOwed | None:

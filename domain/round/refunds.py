@@ -17,7 +17,7 @@ from domain.round.rules import Events, account_of, amount_text, holding, is_repe
 from domain.round.set_off import after_refund
 from domain.round.state import ClosedWithDebts, Ended, Live, Refunding, RoundState, books_of
 from domain.round.terms import Duty
-from domain.round.winding_up import facts_after_end, wind_up
+from domain.round.winding_up import facts_after_end, notify_taken_back, wind_up
 
 # ---------------------------------------------------------------- ordering
 
@@ -168,7 +168,10 @@ def return_refund(state: RoundState, command: letters.ReturnRefund, context: Con
 
 
 def release_refund(state: RoundState, command: letters.ReleaseRefund, context: Context) -> Events:
-    """The treasury gave the refund up: it is credit again, and pays what the member owes meanwhile."""
+    """The treasury gave the refund up: it is credit again, and pays what the member owes meanwhile.
+
+    Once the round is over it is nobody's while a payment that the bank took back is missing; then the member is told.
+    """
     refund = _refund_of(books_of(state), command.payment, command.member, command.amount)
     if refund.stage != "ordered":
         return ()
@@ -178,7 +181,8 @@ def release_refund(state: RoundState, command: letters.ReleaseRefund, context: C
         decided = (released, *wind_up(fold_phase(state, (released,)), context))
         decided = (*decided, *after_refund(fold_phase(state, decided), command.member, context))
         after = fold_phase(state, decided).books
-        return (*decided, *close(state, after, gone=0), *facts_after_end(state.books, after, context))
+        notices = notify_taken_back(state.books, after, f"refund:{command.payment}", context)
+        return (*decided, *close(state, after, gone=0), *facts_after_end(state.books, after, context), *notices)
     if current is None:
         return (released,)
     decision = apply_credits(Decision.of(current, released), (command.member,), context)

@@ -7,7 +7,7 @@ the others' surplus is theirs no more, as far as they still have it; it comes ba
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from domain import letters
 from domain.kernel import MemberId
@@ -17,12 +17,12 @@ from domain.register.facts import BankReferenceUsed
 from domain.round import events
 from domain.round.books import Books, Movement, Receipt
 from domain.round.consequences import Decision, apply_credits, close, conclude, fold_phase, following, reopen, suspend_for_default
-from domain.round.dues import Bill, next_bill, owed_again, undo
-from domain.round.notices import bills, notify_members, soon
+from domain.round.dues import next_bill, owed_again, undo
+from domain.round.notices import bills, notify_members
 from domain.round.rules import Events, amount_text, is_repeated, live_or_none, terms_of
 from domain.round.state import ClosedWithDebts, Ended, Refunding, RoundState, books_of
 from domain.round.terms import Settlement, Stage
-from domain.round.winding_up import asked_by, facts_after_end, share_again, surplus_taken_back, wind_up
+from domain.round.winding_up import asked_by, facts_after_end, notify_taken_back, share_again, surplus_taken_back, wind_up
 from domain.stream import StepOwed
 
 
@@ -102,8 +102,9 @@ def _reopened_calls(books: Books, undone: events.PaymentReversed, context: Conte
 def _notify_reversed(books: Books, undone: events.PaymentReversed, context: Context) -> Iterator[StepOwed]:
     """The member is told what was taken back, and what it is asked for now, of this payment or otherwise."""
     member, account = undone.member, books.accounts[undone.member]
-    rate, today = terms_of(context, books).default_interest, context.at.date()
-    asked = next_bill(books, account, rate) if account.dues else Bill(today, 0, 0)
+    if not account.dues:
+        return _notify_nothing_owed(books, undone, context)
+    asked = next_bill(books, account, terms_of(context, books).default_interest)
     return notify_members(
         "payment_reversed",
         (member,),
@@ -116,6 +117,12 @@ def _notify_reversed(books: Books, undone: events.PaymentReversed, context: Cont
         per_day=amount_text(books, asked.per_day),
         reference=shown_reference(creditor_reference(context.stream, member)),
     )
+
+
+def _notify_nothing_owed(books: Books, undone: events.PaymentReversed, context: Context) -> Iterator[StepOwed]:
+    """The member is told what was taken back, and that it owes nothing all the same."""
+    key, taken_back = f"reversed:{undone.reference}", amount_text(books, undone.amount)
+    return notify_members("payment_reversed_nothing_owed", (undone.member,), key, round=context.stream, taken_back=taken_back)
 
 
 # ---------------------------------------------------------------- after its end
@@ -141,7 +148,8 @@ def _reverse_after_end(state: RoundState, undone: events.PaymentReversed, contex
         *decided,
         *facts_after_end(before.books, after.books, context),
         *close(after, after.books, gone=0),
-        *_notify_after_end(after.books, undone, taken, context),
+        *_notify_after_end(after.books, undone, context),
+        *notify_taken_back(before.books, after.books, f"reversed:{undone.reference}", context, but=undone.member),
     )
 
 
@@ -180,13 +188,10 @@ def _in_default_again(state: Ended, member: MemberId, context: Context) -> Event
     return (events.MemberDefaulted(member=member, call=late[0].number), suspend_for_default(context, member, books), *told)
 
 
-def _notify_after_end(books: Books, undone: events.PaymentReversed, taken: Mapping[MemberId, int], context: Context) -> Iterator[StepOwed]:
-    """The member is told what was taken back and what it owes now, and each of the others what of its credit is not there until that is paid."""
-    member, key = undone.member, f"reversed:{undone.reference}"
-    day = asked_by(books, member, context) if books.accounts[member].dues else soon(context)
-    each = bills(context, books, (member,), day)
-    yield from notify_members(
-        "payment_reversed_after_end", (member,), key, each=each, round=context.stream, taken_back=amount_text(books, undone.amount)
-    )
-    others = {other: {"less": amount_text(books, amount)} for other, amount in taken.items() if other != member}
-    yield from notify_members("surplus_taken_back", others, f"surplus-{key}", each=others, round=context.stream)
+def _notify_after_end(books: Books, undone: events.PaymentReversed, context: Context) -> Iterator[StepOwed]:
+    """The member is told what was taken back and what it owes now."""
+    member, key, taken_back = undone.member, f"reversed:{undone.reference}", amount_text(books, undone.amount)
+    if not books.accounts[member].dues:
+        return _notify_nothing_owed(books, undone, context)
+    each = bills(context, books, (member,), asked_by(books, member, context))
+    return notify_members("payment_reversed_after_end", (member,), key, each=each, round=context.stream, taken_back=taken_back)

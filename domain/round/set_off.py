@@ -21,7 +21,7 @@ from domain.round.books import Books, SetOff
 from domain.round.consequences import Decision, apply_credits, close, conclude, fold_holding, fold_phase, following, reopen
 from domain.round.rules import Events, charter_of, live_or_none
 from domain.round.state import Calling, ClosedWithDebts, Committed, Endangered, Ended, Live, Refunding, RoundState, books_of
-from domain.round.winding_up import facts_after_end, wind_up
+from domain.round.winding_up import facts_after_end, notify_taken_back, wind_up
 from domain.stream import StepEvent, StepOwed, owe
 
 if TYPE_CHECKING:
@@ -111,7 +111,8 @@ def _restored_after_end(state: RoundState, restored: events.CreditRestored, cont
     assert isinstance(over, Refunding | ClosedWithDebts)
     further = wind_up(over, context)
     after = fold_phase(over, further)
-    return (*back, *further, *facts_after_end(over.books, after.books, context), *close(after, after.books, gone=0))
+    notices = notify_taken_back(over.books, after.books, f"restored:{set_off_key(restored.debtor, restored.number)}", context)
+    return (*back, *further, *facts_after_end(over.books, after.books, context), *close(after, after.books, gone=0), *notices)
 
 
 # ---------------------------------------------------------------- what everybody knows of it

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Final, get_args
+from typing import Final
 
 from domain.charter import Office, SilenceTerms, days
 from domain.kernel import Refused, holders, notify, shown_at
@@ -19,7 +19,7 @@ from domain.round import commands, ending, events, standing
 from domain.round.books import Books
 from domain.round.consequences import following
 from domain.round.rules import HOLDER, STAFF, Events, amount_text, charter_of
-from domain.round.state import Calling, ClosedWithDebts, Committed, Ended, Refunding, RoundState, books_of, duty_of
+from domain.round.state import Calling, ClosedWithDebts, Committed, Refunding, RoundState, books_of, duty_of
 from domain.round.terms import Debt, DebtKind, Duty, Watch
 from domain.stream import StepOwed, owe, owe_notices
 
@@ -35,36 +35,31 @@ WAITS: Final = {
 _MOVES: Final = frozenset(
     (
         events.PledgesAllocated,
-        events.TrancheReleased,
         events.CallCleared,
         events.CallDefaulted,
-        events.MemberDefaulted,
-        events.DefaultCured,
-        events.CommitmentReleased,
         events.MinimumRestored,
-        events.RoundSettled,
         events.RoundCancelled,
         events.RoundReopened,
-        events.PaymentReversed,
-        events.GoalReduced,
-        *get_args(events.RefundEvent),
     )
 )
-"""After these another duty may be waited for; nothing is looked up after the others, of which payments are the most."""
+"""After these a duty may be waited for where none was; nothing is looked up after the others then, of which payments are the most.
+
+Where one is waited for already, it is looked up after every event: many let another duty follow, by what they bring or lower (a delivery that is
+accepted, a payment of who is in default), and a watch over the former duty has no deadline any more.
+"""
 
 # ---------------------------------------------------------------- watching
 
 
 def watch(state: RoundState, decided: Events, context: Context) -> Events:
     """The events of a decision, and with them the watch over the duty that is waited for after it, where it is another one, or somebody acted."""
-    acted = context.mandate is not None or _is_holder(state, context)
-    if not decided or not (acted or isinstance(state, Ended) or any(type(event) in _MOVES for event in decided)):
+    if not decided or (duty_of(state) is None and not any(type(event) in _MOVES for event in decided)):
         return decided
     after = following(state, decided)
     duty, books = duty_of(after), books_of(after)
     if duty is None or books is None or any(isinstance(event, events.DutyPassed) for event in decided):
         return decided
-    terms = terms_of(context, books)
+    acted, terms = context.mandate is not None or _is_holder(state, context), terms_of(context, books)
     former = books.watch if duty is duty_of(state) and books.watch and books.watch.duty is duty else None
     lasts = terms.milestone_days if duty is Duty.MILESTONE and not (former and former.passed) else terms.duty_days
     if not terms.duty_days or not lasts or (former and not acted):

@@ -12,7 +12,7 @@ from domain.round.books import Books, Movement, Spending
 from domain.round.consequences import close, fold_phase, reopen
 from domain.round.rules import Events, amount_text, is_repeated, order_name, require_above_minimum
 from domain.round.state import Calling, ClosedWithDebts, Committed, Endangered, Ended, Live, Refunding, RoundState, books_of
-from domain.round.winding_up import facts_after_end, wind_up
+from domain.round.winding_up import facts_after_end, notify_taken_back, wind_up
 from domain.stream import StepOwed, owe
 
 
@@ -168,7 +168,8 @@ def release_spending(state: RoundState, command: letters.ReleaseSpending, contex
     further = wind_up(freed, context)
     after = fold_phase(freed, further)
     closed = close(after, after.books, gone=0)
-    return (withdrawn, *further, *closed, *facts_after_end(books, after.books, context))
+    notices = notify_taken_back(books, after.books, f"spending:{command.spending}", context)
+    return (withdrawn, *further, *closed, *facts_after_end(books, after.books, context), *notices)
 
 
 def _spending_of(books: Books, name: Slug) -> Spending:

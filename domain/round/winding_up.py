@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
-from typing import Final, Literal
+from typing import Literal
 
 from domain.kernel import MemberId, notify
 from domain.money import share, share_under_caps
@@ -25,9 +25,6 @@ from domain.round.rules import STAFF, Events, amount_text, terms_of
 from domain.round.state import Ended
 from domain.round.terms import Due
 from domain.stream import StepOwed, owe
-
-_CYCLES: Final = 1_000
-"""While everybody owes something, interest that is shared pays interest, and is shared again, so often at most; what is left then waits in its pool."""
 
 # ---------------------------------------------------------------- who bears what
 
@@ -150,16 +147,39 @@ def wind_up(state: Ended, context: Context) -> Events:
     Credit pays what its member owes; what less was spent lowers what is owed; surplus of a refund that was given up is nobody's while a payment
     that was taken back is missing; what is free comes back to those who paid beyond their share, and
     interest to those who paid in time; a member that owes no principal any more is in default no more.
+
+    While everybody owes something, interest that is shared pays interest, and so comes in again. Then it is shared once, if each gets at least
+    one unit of it; what comes in by that, or is too little to be shared, waits in its pool until more money comes.
     """
-    decided: Events = ()
-    for _ in range(_CYCLES):
+    decided, after = _come_to_rest(state, (), context)
+    if shared := shared_interest(after.books, least=1):
+        decided, after = _come_to_rest(fold_phase(after, shared), (*decided, *shared), context)
+    cured = [member for member, account in sorted(after.books.accounts.items()) if account.in_default and not account.figures.owed]
+    return (*decided, *(events.DefaultCured(member=member) for member in cured), *notify_over(after.books, cured, context))
+
+
+def _come_to_rest(state: Ended, decided: Events, context: Context) -> tuple[Events, Ended]:
+    """The decision with all that follows while interest comes only to members that owe nothing; and the round after it.
+
+    It terminates: nothing here adds to what members owe, and no money is shared a second time without having paid some of that in between.
+    """
+    while True:
         further: Events = (*_reduced(state, context), *_applied(state.books, context))
-        further = further or _missing(state.books) or _shared(state.books) or shared_interest(state.books)
+        further = further or _missing(state.books) or _shared(state.books)
         if not further:
-            break
+            return decided, state
         decided, state = (*decided, *further), fold_phase(state, further)
-    cured = [member for member, account in sorted(state.books.accounts.items()) if account.in_default and not account.figures.owed]
-    return (*decided, *(events.DefaultCured(member=member) for member in cured), *notify_over(state.books, cured, context))
+
+
+def notify_taken_back(before: Books, books: Books, key: str, context: Context, *, but: MemberId | None = None) -> Iterator[StepOwed]:
+    """The notices to members that have less of the surplus than before, since a payment that the bank took back is missing: to all `but` one."""
+    less = {
+        member: amount
+        for member, account in sorted(books.accounts.items())
+        if member != but and (amount := before.accounts[member].figures.returned - account.figures.returned) > 0
+    }
+    each = {member: {"less": amount_text(books, amount)} for member, amount in less.items()}
+    yield from notify_members("surplus_taken_back", less, f"surplus-{key}", each=each, round=context.stream)
 
 
 def notify_over(books: Books, members: Iterable[MemberId], context: Context) -> Iterator[StepOwed]:
@@ -213,7 +233,8 @@ def facts_after_end(before: Books, books: Books, context: Context) -> Iterator[e
     yield from contributions(before, books, sorted(books.accounts), context)
 
 
-def notify_refunds(books: Books, key: str, context: Context) -> StepOwed:
-    """The officers are told that credit is to go back."""
-    credit = amount_text(books, books.totals.credit)
-    return owe(notify("refunds_due", STAFF, key=f"notice:refunds-due{key}", round=context.stream, credit=credit))
+def notify_refunds(books: Books, key: str, context: Context) -> Iterator[StepOwed]:
+    """The officers are told that credit is to go back, if there is any."""
+    if books.totals.credit:
+        credit = amount_text(books, books.totals.credit)
+        yield owe(notify("refunds_due", STAFF, key=f"notice:refunds-due{key}", round=context.stream, credit=credit))
