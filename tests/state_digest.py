@@ -32,6 +32,7 @@ RENAMED: Final[Mapping[str, str]] = {
 """Phases as `process phase`, fields as `process.field` (of the register: `register.field`): what is called so now, and how it was called before."""
 ADDED: Final[Mapping[str, int]] = {
     "treasury.account_digest": 4,
+    "register.applicants": 7,
     **dict.fromkeys(("member.asked", "member.resumption", "member.over", "proposal.persons", "proposal.phase"), 6),
     **dict.fromkeys(
         (f"treasury.{name}" for name in ("reading", "refused", "elsewhere", "statements", "editions_on", "proposed", "open_payments")), 4

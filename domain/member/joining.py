@@ -159,7 +159,7 @@ def _require_signer(persons: Sequence[PersonId], context: Context) -> None:
 def _require_room(context: Context) -> None:
     """Refuses a further application while as many as the charter takes at a time wait for the members' decision: strangers make them."""
     most = context.charter.membership.open_applications
-    if len(context.register.applicants()) >= most:
+    if len(context.register.applicants) >= most:
         raise Refused(
             "too_many_applications",
             f"{most} applications are under way, and the members decided on none of them yet",

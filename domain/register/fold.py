@@ -35,7 +35,7 @@ from domain.register.state import (
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
-REGISTER_VERSION: Final = 20
+REGISTER_VERSION: Final = 19
 """Raised whenever the register is made of other fields or classes, or the same facts make another one: stored ones of another version are not read."""
 
 _FACTS: Final = frozenset(get_args(Fact))
@@ -151,7 +151,7 @@ def _end_term(terms: Iterable[Term], person: PersonId, at: datetime) -> tuple[Te
 def _of_members(register: Register, fact: facts.MemberFact) -> Register:
     match fact:
         case facts.MemberActivated(member=member, name=name, tier=tier, country=country, at=at):
-            register = register._replace(reserved=without(register.reserved, member))
+            register = register._replace(reserved=without(register.reserved, member), applicants=without(register.applicants, member))
             return _regroup_around(_with_member(register, Member(member, name, tier, country, at, Standing.ACTIVE)), member)
         case facts.MemberSuspended(member=member, cause=cause):
             before = register.members[member]
@@ -177,10 +177,12 @@ def _of_members(register: Register, fact: facts.MemberFact) -> Register:
                 return register
             return _regroup_around(register._replace(holdings=register.holdings.set(member, holdings)), member)
         case facts.LegalEntityNamed(member=member, lei=lei):
-            return register._replace(entities=register.entities.set(lei, member))
+            register = register._replace(entities=register.entities.set(lei, member))
+            return register._replace(applicants=register.applicants.set(member, lei))
         case facts.LegalEntityReleased(lei=lei):
             return _release_entity(register, lei)
         case facts.TierReserved(member=member, tier=tier):
+            register = register._replace(applicants=without(register.applicants, member))
             return register._replace(reserved=register.reserved.set(member, tier))
         case facts.TierChanged(member=member, tier=tier):
             register = register._replace(reserved=without(register.reserved, member))
@@ -193,7 +195,11 @@ def _with_member(register: Register, member: Member) -> Register:
 
 def _release_entity(register: Register, lei: str) -> Register:
     member = register.entities[lei]
-    register = register._replace(entities=register.entities.delete(lei), reserved=without(register.reserved, member))
+    register = register._replace(
+        entities=register.entities.delete(lei),
+        reserved=without(register.reserved, member),
+        applicants=without(register.applicants, member),
+    )
     if member not in register.holdings:
         return register
     return _regroup(register._replace(holdings=register.holdings.delete(member)))

@@ -236,6 +236,8 @@ class Register(NamedTuple):
     """The keys that signed the log, and those that do."""
     release_keys: Map[str, ServiceKey] = mapping()
     """The keys that signed releases, and those that do."""
+    applicants: Map[MemberId, str] = mapping()
+    """Who applied and is neither taken in nor turned down, each with its Legal Entity Identifier."""
     signing_since: int = 0
     """The position from which on the log is signed; 0 while it is not."""
 
@@ -336,10 +338,6 @@ class Register(NamedTuple):
     def admitted(self, member: MemberId) -> bool:
         """Whether the members took it in, now or before; the agreement may be unsigned yet."""
         return member in self.members or member in self.reserved
-
-    def applicants(self) -> tuple[MemberId, ...]:
-        """Who applied and is neither taken in nor turned down, in order."""
-        return tuple(sorted(member for member in self.entities.values() if not self.admitted(member)))
 
     def log_key_at(self, public_key: str, position: int) -> bool:
         """Whether a checkpoint over so many entries is the log's own when this key signed it.
