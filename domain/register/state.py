@@ -237,7 +237,7 @@ class Register(NamedTuple):
     release_keys: Map[str, ServiceKey] = mapping()
     """The keys that signed releases, and those that do."""
     applicants: Map[MemberId, str] = mapping()
-    """Who applied and is neither taken in nor turned down, each with its Legal Entity Identifier."""
+    """Who applied and is neither taken in nor turned down, each with its Legal Entity Identifier: kept, for every application asks how many there are."""
     signing_since: int = 0
     """The position from which on the log is signed; 0 while it is not."""
 
