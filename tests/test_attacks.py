@@ -24,7 +24,6 @@ import json
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -36,7 +35,6 @@ from temporalio.client import Client, WorkflowUpdateFailedError
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
-from temporalio.testing import ActivityEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 import worker
@@ -72,6 +70,7 @@ from settings import Settings
 from signatures import sshsig, wire
 from signatures.sshsig import Hash, Plain, Purpose, Signature
 from tests.dev_server import dev_server
+from tests.environment import of_workflow
 from tests.signers import Signers
 from tests.stories import charter
 from workflows.catalog import WORKFLOWS
@@ -356,7 +355,7 @@ async def test_the_tag_of_an_old_step_makes_no_worker_sign_the_failure_of_anothe
     )  # fmt: skip
     request = RecordRequest(stream=stream, command_id=Answering(what="outcome", step=key, number=attempt))
     with pytest.raises(ApplicationError) as raised:
-        await ActivityEnvironment().run(Recording(site.recorder).record, request, envelope)
+        await of_workflow(stream).run(Recording(site.recorder).record, request, envelope)
     assert raised.value.type == WRONG_TAG
     assert not (await site.recorder.standing(stream)).stream.failed
 
@@ -373,7 +372,7 @@ async def test_a_step_is_carried_out_for_the_workflow_of_its_stream_as_what_it_i
     recording, ref = Recording(site.recorder), StepRef(stream=stream, key=key)
     for kind, workflow_id in (("send_payment", stream), ("notify", "round/of-somebody-else")):
         with pytest.raises(ApplicationError) as raised:
-            await _environment(workflow_id).run(recording.carrying_out(kind, carry_out), ref)
+            await of_workflow(workflow_id).run(recording.carrying_out(kind, carry_out), ref)
         assert raised.value.type == NOT_OWED
     failed = encode_json({"kind": "fail_step", "step": key, "reason": "refused"})
     said = Carried(attempt=attempt, log=site.first, outcome=digest(failed), step=key, stream=stream, version=VERSION)
@@ -381,15 +380,8 @@ async def test_a_step_is_carried_out_for_the_workflow_of_its_stream_as_what_it_i
         Submission(stream, outcome_id(stream, key, attempt), SERVICE, failed, *Signing(site.signers.key("log")).tag(said))
     )
     with pytest.raises(ApplicationError):
-        await _environment(stream).run(recording.carrying_out("notify", carry_out), ref)
+        await of_workflow(stream).run(recording.carrying_out("notify", carry_out), ref)
     assert done == []
-
-
-def _environment(workflow_id: str, progress: Sequence[Any] = ()) -> ActivityEnvironment:
-    """An activity as a workflow of this id schedules it, after a try that kept this progress."""
-    environment = ActivityEnvironment()
-    environment.info = replace(ActivityEnvironment.default_info(), workflow_id=workflow_id, heartbeat_details=progress)
-    return environment
 
 
 async def test_progress_that_somebody_else_wrote_keeps_nobody_from_being_told(site: Site) -> None:
@@ -402,11 +394,11 @@ async def test_progress_that_somebody_else_wrote_keeps_nobody_from_being_told(si
         return {"kind": "step_done", "step": step.key}
 
     activity_of, told = Recording(site.recorder).carrying_out("notify", carry_out), {"delivery": "delivered"}
-    await _environment(stream, [told]).run(activity_of, StepRef(stream=stream, key=key))
-    await _environment(stream, [told, "0" * 64]).run(activity_of, StepRef(stream=stream, key=key))
+    await of_workflow(stream, [told]).run(activity_of, StepRef(stream=stream, key=key))
+    await of_workflow(stream, [told, "0" * 64]).run(activity_of, StepRef(stream=stream, key=key))
     code = Signing(site.signers.key("log")).authentication(stream, key, attempt, json.dumps(told).encode())
-    await _environment(stream, [told, code]).run(activity_of, StepRef(stream=stream, key=key))
-    await _environment(stream, [{"delivery": "refused"}, code]).run(activity_of, StepRef(stream=stream, key=key))
+    await of_workflow(stream, [told, code]).run(activity_of, StepRef(stream=stream, key=key))
+    await of_workflow(stream, [{"delivery": "refused"}, code]).run(activity_of, StepRef(stream=stream, key=key))
     assert found == [{}, {}, told, {}]
 
 
@@ -548,4 +540,4 @@ async def test_a_letter_is_neither_taken_nor_refused_because_a_rogue_worker_says
     async with RogueRecording(lambda _: (real, no if lie == "refused" else None)).working(site.client) as queue:
         tell = Tell(Sender(site.client, queue), Recording(site.recorder))
         with pytest.raises(NotAnswered, match="the log does not hold"):
-            await _environment(VEGA).run(tell, step)
+            await of_workflow(VEGA).run(tell, step)

@@ -23,7 +23,6 @@ import structlog
 from markdown_it import MarkdownIt
 from pydantic import TypeAdapter, ValidationError
 from temporalio.exceptions import ApplicationError
-from temporalio.testing import ActivityEnvironment
 
 from activities import logs as our_logs
 from activities.log.record import Recording
@@ -42,6 +41,7 @@ from eventstore.readmodels import Projector, seen
 from eventstore.recorder import Recorder
 from eventstore.replica import Replica
 from eventstore.sqlite import SqliteLog
+from tests.environment import of_workflow
 from tests.sealing import resealed
 from tests.test_scenario import played_to_the_end
 
@@ -273,7 +273,7 @@ async def test_what_a_server_said_is_one_short_line_in_temporals_history(folder:
     stream, step = owed[0]
     carried_out = Recording(recorder).carrying_out(step.kind, fails)
     with pytest.raises(ApplicationError) as raised:
-        await ActivityEnvironment().run(carried_out, StepRef(stream=stream, key=step.key))
+        await of_workflow(stream).run(carried_out, StepRef(stream=stream, key=step.key))
     assert raised.value.type == "OSError"
     assert raised.value.__cause__ is None
     assert len(raised.value.message) <= 500

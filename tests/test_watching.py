@@ -24,7 +24,6 @@ from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowUpdateFailedError
 from temporalio.common import SearchAttributeKey
 from temporalio.exceptions import ApplicationError
-from temporalio.testing import ActivityEnvironment
 from temporalio.worker import Worker
 
 from activities.log.record import SEARCHED_BYTES, Recording
@@ -35,6 +34,7 @@ from domain.catalog import CATALOG
 from domain.kernel import Headline, Step
 from eventstore.recorder import Recorder
 from tests.dev_server import dev_server
+from tests.environment import of_workflow
 from tests.probe import PROBE, Probe
 from tests.probe_workflows import FormerProbe, HurriedProbe, ProbeWorkflow
 from tests.sandbox import sandbox
@@ -249,9 +249,9 @@ async def test_a_workflow_of_a_former_release_gets_the_failure_as_the_outcome_th
     await site.record(stream, {"kind": "begin", "work": 1})
     carried_out = Recording(site.recorder).carrying_out("work", fails)
     former = StepRef.model_validate_json(json.dumps({"stream": stream, "key": "work:000"}))
-    assert (await ActivityEnvironment().run(carried_out, former))["kind"] == "fail_step"
+    assert (await of_workflow(stream).run(carried_out, former))["kind"] == "fail_step"
     with pytest.raises(ApplicationError) as raised:
-        await ActivityEnvironment().run(carried_out, former.model_copy(update={"raises": True}))
+        await of_workflow(stream).run(carried_out, former.model_copy(update={"raises": True}))
     assert raised.value.details == ({"kind": "fail_step", "step": "work:000", "reason": "the address is wrong"},)
 
 
