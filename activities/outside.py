@@ -81,7 +81,9 @@ def former_progress() -> dict[str, str]:
     if authenticate is None:
         return dict(details[0])
     code = details[1] if len(details) > 1 else None
-    return dict(details[0]) if isinstance(code, str) and compare_digest(code, authenticate(_canonical(details[0]))) else {}
+    if not isinstance(code, str) or not code.isascii():  # other text cannot be compared in constant time
+        return {}
+    return dict(details[0]) if compare_digest(code, authenticate(_canonical(details[0]))) else {}
 
 
 def keep_progress(progress: Mapping[str, str]) -> None:

@@ -399,7 +399,9 @@ async def test_progress_that_somebody_else_wrote_keeps_nobody_from_being_told(si
     code = Signing(site.signers.key("log")).authentication(stream, key, attempt, json.dumps(told).encode())
     await of_workflow(stream, [told, code]).run(activity_of, StepRef(stream=stream, key=key))
     await of_workflow(stream, [{"delivery": "refused"}, code]).run(activity_of, StepRef(stream=stream, key=key))
-    assert found == [{}, {}, told, {}]
+    for odd in ("é" * 64, "\ud800", 7, None, [code]):
+        await of_workflow(stream, [told, odd]).run(activity_of, StepRef(stream=stream, key=key))
+    assert found == [{}, {}, told, *[{}] * 6]
 
 
 def _lies(outcome: Callable[[StepRef], Any], lied: list[str]) -> Callable[..., Any]:
