@@ -21,6 +21,7 @@ from domain.stream import DelayStep, Stream, delay_id, failure_id, letter_id, ou
 from eventstore.clock import TOLERANCE
 from eventstore.entries import encode_json
 from eventstore.statement import (
+    VERSION,
     Carried,
     Restarted,
     Sent,
@@ -385,16 +386,8 @@ def _permit_outcome(key: str, said: Carried, given: Given, command: Command, pla
 
 def _permit_clock(key: str, said: Restarted, given: Given, command: Command, place: Place) -> None:
     require_log_key(key, place.register)
-    if (
-        command.kind != RESTART
-        or not isinstance(command, Letter)
-        or (said.command, said.command_id, said.log)
-        != (
-            digest(given.command),
-            given.command_id,
-            place.log,
-        )
-    ):
+    expected = Restarted(command=digest(given.command), command_id=given.command_id, log=place.log, version=VERSION)
+    if command.kind != RESTART or not isinstance(command, Letter) or said != expected:
         raise WrongTag("the tag is of another command")
 
 
