@@ -38,7 +38,6 @@ from temporalio import activity, workflow
 from temporalio.client import Client
 from temporalio.common import RetryPolicy
 from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.testing import ActivityEnvironment
 from temporalio.worker import Worker
 
 from activities.notices.addresses import AddressBookUnreadable, Addresses, MemoryBook, TomlBook, Webhook
@@ -49,6 +48,7 @@ from activities.web import Poster
 from domain.kernel import Step, notify, with_own_facts
 from domain.member.terms import Rung
 from tests.dev_server import dev_server
+from tests.environment import of_workflow
 from tests.stories import day, founded, with_members
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -168,8 +168,7 @@ class Tries:
     progress: list[Any] = field(default_factory=list)
 
     async def carry_out(self, carry_out: Callable[[Step], Any], step: Step, *, stream: str = "round/atlas-1") -> Outcome:
-        environment = ActivityEnvironment()
-        environment.info = replace(environment.info, workflow_id=stream, heartbeat_details=self.progress)
+        environment = of_workflow(stream, self.progress)
         environment.on_heartbeat = self._told
         outcome: Outcome = await environment.run(carry_out, step)
         return outcome
